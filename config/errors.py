@@ -1,0 +1,162 @@
+"""The error taxonomy: every failure that crosses a process boundary has a name, a wire code and a sentence."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+FieldErrors = Mapping[str, Sequence[str]]
+
+
+class DetectionSystemError(Exception):
+    """Base of every named failure.
+
+    ``code`` goes over the wire, ``status`` is its HTTP status, and ``retryable`` says whether the same
+    request may succeed later. The message is shown to people: it never holds a patient's value.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+    default_message: ClassVar[str] = "Something went wrong on our side. The request was not processed."
+
+    def __init__(self, message: str | None = None, *, fields: FieldErrors | None = None) -> None:
+        super().__init__(message or self.default_message)
+        self.fields = {name: list(errors) for name, errors in (fields or {}).items()}
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class InternalError(DetectionSystemError):
+    """An unexpected failure; its details are in the log of the process, never in the answer."""
+
+
+class InvalidMessageError(DetectionSystemError):
+    """A message does not fit its schema; ``fields`` holds every error of every field."""
+
+    code = "invalid_message"
+    status = 422
+    default_message = "The message does not have the expected form."
+
+
+class InvalidRecordError(InvalidMessageError):
+    """A patient record has a field that is missing, of the wrong type, or outside its possible range."""
+
+    code = "invalid_record"
+    default_message = "Some fields of the patient record cannot be accepted."
+
+
+class RequestIdReusedError(DetectionSystemError):
+    """A ``request_id`` came a second time from the same client with other content."""
+
+    code = "request_id_reused"
+    status = 409
+    default_message = "This request id was already used for a different patient record."
+
+
+class NotSignedInError(DetectionSystemError):
+    """No valid session or token came with the request."""
+
+    code = "not_signed_in"
+    status = 401
+    default_message = "Please sign in with the link that was printed when the system started."
+
+
+class NotAllowedError(DetectionSystemError):
+    """The caller is known but may not do this, or the request came from a foreign origin."""
+
+    code = "not_allowed"
+    status = 403
+    default_message = "This is not allowed."
+
+
+class NotFoundError(DetectionSystemError):
+    """There is nothing at this address that the caller may see."""
+
+    code = "not_found"
+    status = 404
+    default_message = "There is nothing at this address."
+
+
+class UnsupportedProtocolError(DetectionSystemError):
+    """Client app and server speak different protocol versions."""
+
+    code = "unsupported_protocol"
+    status = 400
+    default_message = "The client app and the server speak different protocol versions: update the older one."
+
+
+class ReplacedConnectionError(DetectionSystemError):
+    """A newer connection with the same client identity took over."""
+
+    code = "connection_replaced"
+    status = 409
+    default_message = "Another client app connected with this identity, so this connection was closed."
+
+
+class OverloadedError(DetectionSystemError):
+    """Too much is waiting already; the request may be sent again later."""
+
+    code = "overloaded"
+    status = 503
+    retryable = True
+    default_message = "The server is busy. The request will be sent again."
+
+
+class StoreUnavailableError(DetectionSystemError):
+    """The record of predictions cannot be written or read, so nothing is answered as saved."""
+
+    code = "store_unavailable"
+    status = 503
+    retryable = True
+    default_message = "The record of predictions cannot be reached, so nothing was saved."
+
+
+class ShuttingDownError(DetectionSystemError):
+    """The process accepts nothing new because it is about to stop."""
+
+    code = "shutting_down"
+    status = 503
+    retryable = True
+    default_message = "The server is shutting down. The request will be sent again."
+
+
+class ServerUnreachableError(DetectionSystemError):
+    """The client app has no connection to the server."""
+
+    code = "server_unreachable"
+    status = 503
+    retryable = True
+    default_message = "The server cannot be reached at the moment."
+
+
+class ReplyTimeoutError(DetectionSystemError):
+    """The other side did not answer within the bounded wait."""
+
+    code = "reply_timeout"
+    status = 504
+    retryable = True
+    default_message = "The server did not answer in time."
+
+
+class ArtifactError(DetectionSystemError):
+    """A model artifact is missing, altered, or does not reproduce its known answers."""
+
+    code = "model_unavailable"
+    status = 503
+    default_message = "There is no usable model. Run: python train_model.py"
+
+
+class InvalidDataError(DetectionSystemError):
+    """A CSV file of patients cannot be used; the message names row and column."""
+
+    code = "invalid_data"
+    status = 422
+    default_message = "The data file cannot be used."
+
+
+class ConfigurationError(DetectionSystemError):
+    """A setting is missing or makes no sense; the message says which and what to do."""
+
+    code = "configuration"
+    default_message = "The configuration cannot be used."

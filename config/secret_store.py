@@ -1,0 +1,89 @@
+"""Where secrets come from: the environment, the ``.env`` file, or a file made at first start. Standard library only."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+ENV_FILE = PROJECT_ROOT / ".env"
+
+
+def server_secret_names() -> list[str]:
+    """Name the secrets that only the server has."""
+    return ["SERVER_SECRET_KEY", "OPERATOR_TOKEN"]
+
+
+def client_secret_names(client_id: str) -> list[str]:
+    """Name the secrets of one client app: its token at the server, its clinicians' token, its cookie key."""
+    prefix = env_prefix(client_id)
+    return [f"{prefix}_TOKEN", f"{prefix}_CLINICIAN_TOKEN", f"{prefix}_SECRET_KEY"]
+
+
+def env_prefix(client_id: str) -> str:
+    """Turn ``Client-1`` into ``CLIENT_1``."""
+    return client_id.upper().replace("-", "_")
+
+
+def new_secret() -> str:
+    """Return 256 random bits, safe in a URL."""
+    return secrets.token_urlsafe(32)
+
+
+def load_or_create(name: str, *, given: Mapping[str, str | None], folder: Path) -> str:
+    """Return a secret: the given one if there is one, else the file of that name, made now if it is missing.
+
+    The file appears with its whole content or not at all, so that two processes that share a folder and start together
+    agree on one value.
+    """
+    if value := given.get(name):
+        return value
+    path = folder / name
+    if not path.exists():
+        _publish_once(path, new_secret())
+    return path.read_text(encoding="ascii").strip()
+
+
+def _publish_once(path: Path, value: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(value + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)
+    except FileExistsError:
+        return  # the other process was first, and its value counts
+    finally:
+        os.unlink(temporary)
+
+
+def complete_env_file(path: Path, names: Iterable[str]) -> list[str]:
+    """Append the secrets that a ``.env`` lacks, mode 600, changing no line that is there; return the names added.
+
+    A line that names a secret but gives it no value (``OPERATOR_TOKEN=``) counts as lacking it; the appended line wins.
+    """
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    present = parse_env_lines(text)
+    missing = [name for name in names if not present.get(name)]
+    if missing:
+        separator = "" if not text or text.endswith("\n") else "\n"
+        added = "".join(f"{name}={new_secret()}\n" for name in missing)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+            file.write(separator + added)
+    if path.exists():
+        path.chmod(0o600)
+    return missing
+
+
+def parse_env_lines(text: str) -> dict[str, str]:
+    """Return the plain ``NAME=value`` lines of a ``.env`` text; the last line of a name wins."""
+    values = {}
+    for line in text.splitlines():
+        name, separator, value = line.strip().removeprefix("export ").partition("=")
+        if separator and not name.startswith("#"):
+            values[name.strip()] = value.strip().strip("'\"")
+    return values

@@ -1,0 +1,163 @@
+"""Typed, frozen settings of every process, read from the environment and from ``.env``."""
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from config.secret_store import ENV_FILE, PROJECT_ROOT, client_secret_names, load_or_create, server_secret_names
+
+AsyncMode = Literal["eventlet", "threading"]
+
+NameList = Annotated[tuple[str, ...], NoDecode]
+"""A list of names, separated by commas in the environment."""
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+
+class TrainingSettings(_Settings):
+    """How the detector is trained."""
+
+    model_config = SettingsConfigDict(env_prefix="MODEL_")
+
+    n_estimators: int = Field(1000, ge=50, le=5000, description="Trees in the isolation forest.")
+    max_samples: int = Field(16, ge=4, le=256, description="Patients each tree is grown on.")
+    random_state: int = Field(0, ge=0, le=2**32 - 1, description="Seed of every random choice in training.")
+    calibration_folds: int = Field(10, ge=2, le=20, description="Folds that give the out-of-fold calibration scores.")
+    evaluation_folds: int = Field(5, ge=2, le=10, description="Folds of the held-out evaluation.")
+    medium_threshold: float = Field(0.80, gt=0, lt=1, description="Anomaly score from which a patient is Medium.")
+    high_threshold: float = Field(0.95, gt=0, lt=1, description="Anomaly score from which a patient is High.")
+    workers: int = Field(2, ge=1, le=64, description="Worker processes of training and evaluation.")
+
+    @model_validator(mode="after")
+    def _thresholds_ascend(self) -> Self:
+        if self.medium_threshold >= self.high_threshold:
+            raise ValueError("MODEL_MEDIUM_THRESHOLD must be below MODEL_HIGH_THRESHOLD")
+        return self
+
+
+class _AppSettings(_Settings):
+    """What both Flask apps need."""
+
+    host: str = Field("127.0.0.1", description="Address the process listens on.")
+    public_url: str = Field("", description="Address people reach it at; empty means http://127.0.0.1 and the port.")
+    socketio_async_mode: AsyncMode = Field("eventlet", description="Concurrency: eventlet, or threading as way out.")
+    allowed_hosts: NameList = Field(
+        ("127.0.0.1", "localhost", "[::1]"), description="Host names a request may be addressed to, separated by commas."
+    )
+    trusted_proxies: int = Field(0, ge=0, le=5, description="Reverse proxies in front whose X-Forwarded headers count.")
+    data_dir: Path = Field(PROJECT_ROOT / ".local", description="Folder for databases, one subfolder a process.")
+    secrets_dir: Path = Field(
+        PROJECT_ROOT / ".local" / "secrets", description="Folder for secrets that neither environment nor .env gives."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log level shown.")
+    session_hours: float = Field(12, gt=0, le=168, description="Hours until a sign-in ends.")
+    max_message_bytes: int = Field(65536, ge=4096, le=1_048_576, description="Largest request or event, in bytes.")
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+class ServerSettings(_AppSettings):
+    """The server's settings."""
+
+    port: int = Field(5000, ge=1, le=65535, description="TCP port of the server.")
+    client_ids: NameList = Field(
+        ("Client-1", "Client-2", "Client-3"), description="Client apps that may connect, separated by commas."
+    )
+    database_url: str = Field("", description="SQLAlchemy URL of the store; empty means SQLite in DATA_DIR/server.")
+    model_dir: Path = Field(PROJECT_ROOT / "saved_models", description="Folder of the trained model.")
+    batch_size: int = Field(16, ge=1, le=64, description="Most patients scored and stored at once.")
+    max_waiting: int = Field(1000, ge=1, le=100_000, description="Most patients waiting to be scored.")
+    huggingface_api_token: SecretStr | None = Field(
+        None, description="Hugging Face token; with it a Llama model writes explanations as well."
+    )
+    llm_model: str = Field(
+        "meta-llama/Llama-3.1-8B-Instruct", description="Language model for explanations, or off for none."
+    )
+    llm_base_url: str = Field("", description="OpenAI-compatible endpoint to use instead of Hugging Face; empty for none.")
+    llm_timeout_seconds: float = Field(20, ge=1, le=120, description="Seconds a language-model explanation may take.")
+    llm_concurrency: int = Field(4, ge=1, le=32, description="Language-model explanations under way at once.")
+    llm_max_waiting: int = Field(100, ge=0, le=1000, description="Explanations that may wait for a language model.")
+
+    @field_validator("client_ids", mode="before")
+    @classmethod
+    def _split_ids(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @cached_property
+    def secrets(self) -> "ServerSecrets":
+        """The server's own secrets and every client app's token, made now where they are missing."""
+        secret_key, operator_token = _load("server", server_secret_names(), self.secrets_dir)
+        tokens = {
+            client_id: _load(client_id.lower(), client_secret_names(client_id), self.secrets_dir)[0]
+            for client_id in self.client_ids
+        }
+        return ServerSecrets(secret_key, operator_token, tokens)
+
+    @property
+    def url(self) -> str:
+        return self.public_url or f"http://127.0.0.1:{self.port}"
+
+
+class ClientSettings(_AppSettings):
+    """A client app's settings."""
+
+    port: int = Field(5001, ge=1, le=65535, description="TCP port of this client app.")
+    client_id: str = Field(
+        "Client-1", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,31}$", description="Identity of this client app at the server."
+    )
+    server_url: str = Field("http://127.0.0.1:5000", description="Address of the server.")
+    sample_data: Path = Field(
+        PROJECT_ROOT / "data" / "heart_disease.csv", description="CSV that sample patients are taken from."
+    )
+    in_flight: int = Field(32, ge=1, le=256, description="Most requests sent to the server and not yet answered.")
+    reply_timeout_seconds: float = Field(
+        10, ge=1, le=120, description="Seconds after which an unanswered request is sent again."
+    )
+    reconnect_max_seconds: float = Field(
+        10, ge=0.1, le=300, description="Longest pause between two attempts to reach the server."
+    )
+
+    @cached_property
+    def secrets(self) -> "ClientSecrets":
+        """This client app's secrets, made now where they are missing."""
+        return ClientSecrets(*_load(self.client_id.lower(), client_secret_names(self.client_id), self.secrets_dir))
+
+    @property
+    def url(self) -> str:
+        return self.public_url or f"http://127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True)
+class ServerSecrets:
+    """What proves who is who at the server."""
+
+    secret_key: str = field(repr=False)
+    operator_token: str = field(repr=False)
+    client_tokens: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ClientSecrets:
+    """What a client app proves itself with, and what its clinicians prove themselves with."""
+
+    token: str = field(repr=False)
+    clinician_token: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+
+def _load(scope: str, names: list[str], secrets_dir: Path) -> list[str]:
+    given = dotenv_values(ENV_FILE) | os.environ
+    return [load_or_create(name, given=given, folder=secrets_dir / scope) for name in names]
