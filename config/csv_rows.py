@@ -1,7 +1,7 @@
 """Reading and checking the rows of a patient CSV with the standard library alone."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,12 +41,12 @@ def read_patients(path: Path, *, needs_label: bool) -> list[LabelledPatient]:
     return patients
 
 
-def _check_header(path: Path, header: list[str] | tuple[str, ...], needs_label: bool) -> None:
+def _check_header(path: Path, header: Sequence[str], needs_label: bool) -> None:
     wanted = [description.csv_column for description in FIELDS.values()]
     missing = [column for column in [*wanted, *([LABEL_COLUMN] if needs_label else [])] if column not in header]
     if missing:
         raise InvalidDataError(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}.")
-    doubled = sorted({column for column in header if list(header).count(column) > 1})
+    doubled = sorted({column for column in header if header.count(column) > 1})
     if doubled:
         raise InvalidDataError(f"{path} has the column {', '.join(doubled)} more than once.")
 
@@ -71,7 +71,9 @@ def record_of_row(row: Mapping[str, str], line: int) -> PatientRecord:
     try:
         return PatientRecord.check(values)
     except InvalidRecordError as error:
-        said = "; ".join(f"column {FIELDS[name].csv_column} {', '.join(errors)}" for name, errors in error.fields.items())
+        said = "; ".join(
+            f"column {FIELDS[name].csv_column} {', '.join(errors)}" for name, errors in error.fields.items()
+        )
         raise InvalidDataError(f"Row {line}: {said}.") from None
 
 

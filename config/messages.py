@@ -225,7 +225,7 @@ class ExplanationSentence(Message):
 
 
 class ExplanationFinished(Message):
-    """The final explanation of a prediction; with ``source`` template the text stays as it was and ``reason`` says why."""
+    """The final explanation of a prediction; from ``template``, the text is the first one and ``reason`` says why."""
 
     prediction_id: Identifier
     explanation: Explanation

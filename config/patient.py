@@ -57,9 +57,10 @@ class FieldDescription:
 
     def is_extrapolated(self, value: float | None) -> bool:
         """Tell whether a possible value lies outside the range the model was made for."""
-        return value is not None and bool(self.model_range) and not (
-            self.model_range[0] <= value <= self.model_range[1]  # type: ignore[index]
-        )
+        if value is None or self.model_range is None:
+            return False
+        lowest, highest = self.model_range
+        return not lowest <= value <= highest
 
     def in_words(self, value: float | None) -> str:
         """Return a value as a clinician would write it: decoded, with its unit."""
@@ -137,9 +138,7 @@ class PatientRecord(BaseModel):
     ]
     resting_ecg: Annotated[
         int | None,
-        category(
-            "Resting ECG", "EKG results", {0: "normal", 1: "ST-T abnormality", 2: "left ventricular hypertrophy"}
-        ),
+        category("Resting ECG", "EKG results", {0: "normal", 1: "ST-T abnormality", 2: "left ventricular hypertrophy"}),
     ]
     max_heart_rate: Annotated[
         float | None,
@@ -152,9 +151,7 @@ class PatientRecord(BaseModel):
             help="The highest reached in the exercise test.",
         ),
     ]
-    exercise_angina: Annotated[
-        int | None, category("Exercise-induced angina", "Exercise angina", {0: "no", 1: "yes"})
-    ]
+    exercise_angina: Annotated[int | None, category("Exercise-induced angina", "Exercise angina", {0: "no", 1: "yes"})]
     st_depression: Annotated[
         float | None,
         quantity(

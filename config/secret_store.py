@@ -57,7 +57,7 @@ def _publish_once(path: Path, value: str) -> None:
     except FileExistsError:
         return  # the other process was first, and its value counts
     finally:
-        os.unlink(temporary)
+        Path(temporary).unlink()
 
 
 def complete_env_file(path: Path, names: Iterable[str]) -> list[str]:

@@ -52,7 +52,8 @@ class _AppSettings(_Settings):
     public_url: str = Field("", description="Address people reach it at; empty means http://127.0.0.1 and the port.")
     socketio_async_mode: AsyncMode = Field("eventlet", description="Concurrency: eventlet, or threading as way out.")
     allowed_hosts: NameList = Field(
-        ("127.0.0.1", "localhost", "[::1]"), description="Host names a request may be addressed to, separated by commas."
+        ("127.0.0.1", "localhost", "[::1]"),
+        description="Host names a request may be addressed to, separated by commas.",
     )
     trusted_proxies: int = Field(0, ge=0, le=5, description="Reverse proxies in front whose X-Forwarded headers count.")
     data_dir: Path = Field(PROJECT_ROOT / ".local", description="Folder for databases, one subfolder a process.")
@@ -86,7 +87,9 @@ class ServerSettings(_AppSettings):
     llm_model: str = Field(
         "meta-llama/Llama-3.1-8B-Instruct", description="Language model for explanations, or off for none."
     )
-    llm_base_url: str = Field("", description="OpenAI-compatible endpoint to use instead of Hugging Face; empty for none.")
+    llm_base_url: str = Field(
+        "", description="OpenAI-compatible endpoint to use instead of Hugging Face; empty for none."
+    )
     llm_timeout_seconds: float = Field(20, ge=1, le=120, description="Seconds a language-model explanation may take.")
     llm_concurrency: int = Field(4, ge=1, le=32, description="Language-model explanations under way at once.")
     llm_max_waiting: int = Field(100, ge=0, le=1000, description="Explanations that may wait for a language model.")
