@@ -1,0 +1,180 @@
+"""The Flask app both processes start from: templates, shared files, headers, errors, sign-in and health."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    jsonify,
+    redirect,
+    render_template,
+    request,
+    send_from_directory,
+    url_for,
+)
+from flask.json.provider import JSONProvider
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from jinja2 import ChoiceLoader, FileSystemLoader
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from config.errors import (
+    DetectionSystemError,
+    InternalError,
+    InvalidMessageError,
+    NotAllowedError,
+    NotFoundError,
+    NotSignedInError,
+)
+from config.messages import WireError
+from config.secret_store import PROJECT_ROOT
+from config.settings import ClientSettings, ServerSettings
+from config.web.origin import require_same_origin
+from config.web.sign_in import sign_in_blueprint
+
+UI_FOLDER = PROJECT_ROOT / "config" / "ui"
+NODE_MODULES = PROJECT_ROOT / "node_modules"
+VENDOR_PACKAGES = frozenset({"socket.io-client", "chart.js", "uuid"})
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+)
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class OrjsonProvider(JSONProvider):
+    """Flask's JSON on orjson, as on the real-time side."""
+
+    def dumps(self, obj: object, **_: object) -> str:
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_: object) -> object:
+        return orjson.loads(s)
+
+
+def make_app(
+    import_name: str,
+    settings: ServerSettings | ClientSettings,
+    *,
+    audience: str,
+    title: str,
+    secret_key: str,
+    sign_in_token: str,
+    check_ready: Callable[[], None],
+) -> Flask:
+    """Make the Flask app of one process.
+
+    ``audience`` names its cookie and is checked in it; ``check_ready`` raises the named error that keeps the process
+    from doing its job.
+    """
+    app = Flask(import_name)
+    app.json = OrjsonProvider(app)
+    app.config.update(
+        SECRET_KEY=secret_key,
+        SESSION_COOKIE_NAME=f"hads_{audience}",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.url.startswith("https://"),
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=settings.session_hours),
+        MAX_CONTENT_LENGTH=settings.max_message_bytes,
+        TRUSTED_HOSTS=list(settings.allowed_hosts),
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,  # the exact origin is checked below, with or without TLS
+    )
+    app.jinja_env.loader = ChoiceLoader(
+        [FileSystemLoader(Path(app.root_path) / "templates"), FileSystemLoader(UI_FOLDER / "templates")]
+    )
+    CSRFProtect(app)
+    app.before_request(lambda: require_same_origin(request))
+    app.after_request(_add_headers)
+    app.register_error_handler(Exception, _reply_with_error)
+    app.register_blueprint(_shared_blueprint(check_ready))
+    app.register_blueprint(sign_in_blueprint(audience=audience, title=title, token=sign_in_token))
+    return app
+
+
+def trust_proxies(app: Flask, count: int) -> None:
+    """Believe the X-Forwarded headers of ``count`` proxies; called last, so that Socket.IO sees the result as well."""
+    if count:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+
+
+def _shared_blueprint(check_ready: Callable[[], None]) -> Blueprint:
+    blueprint = Blueprint("shared", __name__)
+
+    @blueprint.get("/ui/<path:name>")
+    def ui(name: str) -> Response:
+        if name.startswith("templates/"):
+            raise NotFoundError
+        return send_from_directory(UI_FOLDER, name)
+
+    @blueprint.get("/vendor/<package>/<path:name>")
+    def vendor(package: str, name: str) -> Response:
+        if package not in VENDOR_PACKAGES:
+            raise NotFoundError
+        return send_from_directory(NODE_MODULES / package, name)
+
+    @blueprint.get("/livez")
+    def livez() -> ResponseReturnValue:
+        return {"status": "alive"}
+
+    @blueprint.get("/readyz")
+    def readyz() -> ResponseReturnValue:
+        check_ready()
+        return {"status": "ready"}
+
+    return blueprint
+
+
+def _add_headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.blueprint != "shared" and request.endpoint != "static":
+        response.headers["Cache-Control"] = "no-store"
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    return response
+
+
+def _reply_with_error(error: Exception) -> ResponseReturnValue:
+    """Answer a failure once, for every route: JSON for programs, a page or the sign-in for people."""
+    named, status = _named(error)
+    wants_page = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+    if not wants_page or request.path.startswith("/api/"):
+        return jsonify(error=WireError.of(named).to_wire()), status
+    if isinstance(named, NotSignedInError):
+        return redirect(url_for("sign_in.page"))
+    return render_template("error.html", error=named, status=status), status
+
+
+def _named(error: Exception) -> tuple[DetectionSystemError, int]:
+    if isinstance(error, DetectionSystemError):
+        return error, error.status
+    if isinstance(error, CSRFError):
+        return NotAllowedError("The page is out of date. Reload it and try again."), 400
+    if isinstance(error, HTTPException):
+        return _of_http(error), error.code or 500
+    current_app.logger.error("a request failed: %s", type(error).__name__, exc_info=error)
+    return InternalError(), 500
+
+
+def _of_http(error: HTTPException) -> DetectionSystemError:
+    kinds: Mapping[int, type[DetectionSystemError]] = {403: NotAllowedError, 404: NotFoundError}
+    code = error.code or InternalError.status
+    kind = kinds.get(code, InvalidMessageError if code < InternalError.status else InternalError)
+    return kind(error.description)

@@ -1,0 +1,191 @@
+"""Typed access to Flask-SocketIO and python-socketio, which have no types; no other module imports them."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
+
+import orjson
+import socketio
+from flask import Flask, request
+from flask_socketio import Namespace as FlaskNamespace
+from flask_socketio import SocketIO
+from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
+
+from config.errors import DetectionSystemError, InternalError, InvalidMessageError
+from config.messages import Message, WireError
+from config.web.origin import is_same_origin
+
+log = logging.getLogger(__name__)
+
+Wire = Mapping[str, Any]
+
+
+class OrjsonCodec:
+    """The ``json`` module python-socketio expects, on orjson: faster, and it refuses NaN on the way in."""
+
+    @staticmethod
+    def dumps(value: object, **_: object) -> str:
+        return orjson.dumps(value).decode()
+
+    @staticmethod
+    def loads(text: str | bytes, **_: object) -> Any:
+        return orjson.loads(text)
+
+
+class RealTime:
+    """The Socket.IO side of one Flask app."""
+
+    def __init__(self, app: Flask, *, async_mode: str, max_message_bytes: int) -> None:
+        self._socketio = SocketIO(
+            app,
+            async_mode=async_mode,
+            async_handlers=False,  # ordered, and no task for each event
+            manage_session=False,  # identity is kept by sid in python-socketio's own session
+            json=OrjsonCodec,
+            cors_allowed_origins=is_same_origin,
+            max_http_buffer_size=max_message_bytes,
+            http_compression=False,
+        )
+        self._socketio.on_error_default(reply_with_error)
+
+    def register(self, namespace: "Namespace") -> None:
+        namespace.real_time = self
+        self._socketio.on_namespace(namespace)
+
+    def emit(self, event: str, message: Wire, *, namespace: str, to: str | None = None) -> None:
+        """Send to one sid or room, or to everyone in the namespace; at most once, to whoever is connected now."""
+        self._socketio.emit(event, message, namespace=namespace, to=to)
+
+    def enter_room(self, sid: str, room: str, *, namespace: str) -> None:
+        self._socketio.server.enter_room(sid, room, namespace=namespace)
+
+    def disconnect(self, sid: str, *, namespace: str) -> None:
+        self._socketio.server.disconnect(sid, namespace=namespace)
+
+    def save_identity(self, sid: str, identity: str, *, namespace: str) -> None:
+        self._socketio.server.save_session(sid, {"identity": identity}, namespace=namespace)
+
+    def identity(self, sid: str, *, namespace: str) -> str:
+        session: dict[str, str] = self._socketio.server.get_session(sid, namespace=namespace)
+        return session["identity"]
+
+    def test_client(self, app: Flask, **options: Any) -> Any:
+        """Return Flask-SocketIO's in-process test client."""
+        return self._socketio.test_client(app, **options)
+
+
+class Namespace(FlaskNamespace):
+    """A namespace whose unknown events are answered with an error rather than with silence."""
+
+    events: ClassVar[frozenset[str]] = frozenset()
+    """The events it has handlers for, beside connect and disconnect."""
+
+    real_time: RealTime
+
+    @property
+    def name(self) -> str:
+        return str(self.namespace)
+
+    def trigger_event(self, event: object, *args: Any) -> Any:
+        if event in {"connect", "disconnect", *self.events}:
+            return super().trigger_event(event, *args)
+        return refusal(InvalidMessageError("This event is not known here."))
+
+
+def current_sid() -> str:
+    """Return the id of the connection whose event is being handled."""
+    return str(request.sid)  # type: ignore[attr-defined]
+
+
+def only_message(arguments: tuple[object, ...]) -> object:
+    """Return the one message that came with an event.
+
+    Raises
+    ------
+    InvalidMessageError
+        If there is none or more than one.
+    """
+    if len(arguments) != 1:
+        raise InvalidMessageError(fields={"message": ["must be exactly one object"]})
+    return arguments[0]
+
+
+def refusal(error: DetectionSystemError) -> dict[str, Any]:
+    """Return the acknowledgement of an event that was refused."""
+    return {"status": "refused", "error": WireError.of(error).to_wire()}
+
+
+def reply_with_error(error: Exception) -> dict[str, Any]:
+    """Turn an exception of any handler into its acknowledgement; in ``connect`` it refuses the connection.
+
+    A value returned from here counts as a successful connect, so there the refusal has to be raised.
+    """
+    named = error if isinstance(error, DetectionSystemError) else InternalError()
+    if named is not error:
+        log.error("an event handler failed: %s", type(error).__name__, exc_info=error)
+    if request.event["message"] == "connect":  # type: ignore[attr-defined]
+        raise HandshakeRefused(named.message, WireError.of(named).to_wire()) from error
+    return refusal(named)
+
+
+class LinkError(Exception):
+    """A connection attempt failed; ``refusal`` is the server's reason if the server itself refused."""
+
+    def __init__(self, refusal: WireError | None) -> None:
+        super().__init__(refusal.message if refusal else "no connection")
+        self.refusal = refusal
+
+
+class Link:
+    """One outgoing Socket.IO connection to one namespace, over websocket only, without any reconnection of its own."""
+
+    CONNECT_SECONDS: Final = 5
+
+    def __init__(self, namespace: str, handlers: Mapping[str, Callable[..., object]]) -> None:
+        self._namespace = namespace
+        self._refusal: WireError | None = None
+        self._client = socketio.Client(reconnection=False, json=OrjsonCodec, handle_sigint=False)
+        for event, handler in handlers.items():
+            self._client.on(event, handler, namespace=namespace)
+        self._client.on("connect_error", self._note_refusal, namespace=namespace)
+
+    def connect(self, url: str, auth: Message) -> None:
+        """Connect, waiting at most ``CONNECT_SECONDS``.
+
+        Raises
+        ------
+        LinkError
+            When nobody answers or the server refuses.
+        """
+        try:
+            self._client.connect(
+                url,
+                auth=auth.to_wire(),
+                namespaces=[self._namespace],
+                transports=["websocket"],
+                wait_timeout=self.CONNECT_SECONDS,
+            )
+        except socketio.exceptions.ConnectionError as error:
+            self._client.disconnect()
+            raise LinkError(self._refusal) from error
+
+    def send(self, event: str, message: Message, *, acknowledged: Callable[[Any], object]) -> None:
+        """Send one message; ``acknowledged`` is called with the receipt if one comes.
+
+        Raises
+        ------
+        LinkError
+            When the connection is gone.
+        """
+        try:
+            self._client.emit(event, message.to_wire(), namespace=self._namespace, callback=acknowledged)
+        except socketio.exceptions.SocketIOError as error:
+            raise LinkError(None) from error
+
+    def close(self) -> None:
+        self._client.disconnect()
+
+    def _note_refusal(self, data: object) -> None:
+        reason = data.get("data") if isinstance(data, dict) else None
+        if isinstance(reason, dict):
+            self._refusal = WireError.check(reason)
