@@ -1,35 +1,22 @@
-"""Typed access to Flask-SocketIO and python-socketio, which have no types; no other module imports them."""
+"""Typed access to Flask-SocketIO, which has no types; ``link`` is its outgoing counterpart, no other imports them."""
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-import orjson
-import socketio
 from flask import Flask, request
 from flask_socketio import Namespace as FlaskNamespace
 from flask_socketio import SocketIO
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
 from config.errors import DetectionSystemError, InternalError, InvalidMessageError
-from config.messages import Message, WireError
+from config.messages import WireError
+from config.web.codec import OrjsonCodec
 from config.web.origin import is_same_origin
 
 log = logging.getLogger(__name__)
 
 Wire = Mapping[str, Any]
-
-
-class OrjsonCodec:
-    """The ``json`` module python-socketio expects, on orjson: faster, and it refuses NaN on the way in."""
-
-    @staticmethod
-    def dumps(value: object, **_: object) -> str:
-        return orjson.dumps(value).decode()
-
-    @staticmethod
-    def loads(text: str | bytes, **_: object) -> Any:
-        return orjson.loads(text)
 
 
 class RealTime:
@@ -126,66 +113,3 @@ def reply_with_error(error: Exception) -> dict[str, Any]:
     if request.event["message"] == "connect":  # type: ignore[attr-defined]
         raise HandshakeRefused(named.message, WireError.of(named).to_wire()) from error
     return refusal(named)
-
-
-class LinkError(Exception):
-    """A connection attempt failed; ``refusal`` is the server's reason if the server itself refused."""
-
-    def __init__(self, refusal: WireError | None) -> None:
-        super().__init__(refusal.message if refusal else "no connection")
-        self.refusal = refusal
-
-
-class Link:
-    """One outgoing Socket.IO connection to one namespace, over websocket only, without any reconnection of its own."""
-
-    CONNECT_SECONDS: Final = 5
-
-    def __init__(self, namespace: str, handlers: Mapping[str, Callable[..., object]]) -> None:
-        self._namespace = namespace
-        self._refusal: WireError | None = None
-        self._client = socketio.Client(reconnection=False, json=OrjsonCodec, handle_sigint=False)
-        for event, handler in handlers.items():
-            self._client.on(event, handler, namespace=namespace)
-        self._client.on("connect_error", self._note_refusal, namespace=namespace)
-
-    def connect(self, url: str, auth: Message) -> None:
-        """Connect, waiting at most ``CONNECT_SECONDS``.
-
-        Raises
-        ------
-        LinkError
-            When nobody answers or the server refuses.
-        """
-        try:
-            self._client.connect(
-                url,
-                auth=auth.to_wire(),
-                namespaces=[self._namespace],
-                transports=["websocket"],
-                wait_timeout=self.CONNECT_SECONDS,
-            )
-        except socketio.exceptions.ConnectionError as error:
-            self._client.disconnect()
-            raise LinkError(self._refusal) from error
-
-    def send(self, event: str, message: Message, *, acknowledged: Callable[[Any], object]) -> None:
-        """Send one message; ``acknowledged`` is called with the receipt if one comes.
-
-        Raises
-        ------
-        LinkError
-            When the connection is gone.
-        """
-        try:
-            self._client.emit(event, message.to_wire(), namespace=self._namespace, callback=acknowledged)
-        except socketio.exceptions.SocketIOError as error:
-            raise LinkError(None) from error
-
-    def close(self) -> None:
-        self._client.disconnect()
-
-    def _note_refusal(self, data: object) -> None:
-        reason = data.get("data") if isinstance(data, dict) else None
-        if isinstance(reason, dict):
-            self._refusal = WireError.check(reason)
