@@ -1,0 +1,66 @@
+"""One TreeSHAP call that gives both the score of an isolation forest and what it is made of."""
+
+import numpy as np
+import shap
+from sklearn.ensemble import IsolationForest
+
+from server.anomaly.dataset import FloatArray
+from server.anomaly.preprocessing import MEMBERSHIP
+
+
+def average_path_length(n: int) -> float:
+    """Return the average path length of an unsuccessful search in a binary search tree of n points.
+
+    Liu, Ting and Zhou (2008), *Isolation Forest*, equation 1.
+    """
+    if n <= 1:
+        return 0.0
+    if n == 2:  # noqa: PLR2004
+        return 1.0
+    return float(2 * (np.log(n - 1) + np.euler_gamma) - 2 * (n - 1) / n)
+
+
+class ForestExplainer:
+    """Exact contributions of the factors to log2 of an isolation forest's score.
+
+    ``base_value`` is log2 of the score at the mean path length of the samples the trees were grown on.
+    """
+
+    def __init__(self, forest: IsolationForest) -> None:
+        self._explained_trees = shap.TreeExplainer(forest)
+        # TreeSHAP explains the mean path length, and a short path is an anomaly: the sign is turned here, once.
+        self._per_path_step = -1 / average_path_length(forest.max_samples_)
+        self.base_value = float(np.ravel(self._explained_trees.expected_value)[0]) * self._per_path_step
+
+    def contributions(self, factors: FloatArray) -> FloatArray:
+        """Return the signed contribution of each factor, shape (n, 8) as given, in log2 score units.
+
+        Positive pulls toward anomalous, and ``log2(score) == base_value + contributions.sum(axis=1)``, the score being
+        2 ** (-mean path length / c) of Liu et al. (2008, equation 2), the opposite of scikit-learn's ``score_samples``.
+        """
+        path_lengths: FloatArray = self._explained_trees.shap_values(factors, check_additivity=False)
+        return path_lengths * self._per_path_step
+
+
+def divide_among_fields(by_factor: FloatArray, field_effects: FloatArray) -> FloatArray:
+    """Divide the contributions of the factors among the fields they are made of, keeping every sum.
+
+    Each field of a factor gets a share in proportion to how far it alone takes the factor from the typical patient's in
+    the direction of the contribution; where none does, all its fields get the same.
+
+    Parameters
+    ----------
+    by_factor
+        Shape (n, 8).
+    field_effects
+        Shape (n, 13, 8), zero where a field does not enter a factor.
+
+    Returns
+    -------
+    Contributions by field, shape (n, 13).
+    """
+    directed = np.maximum(field_effects * np.sign(by_factor)[:, np.newaxis, :], 0)
+    has_cause = directed.any(axis=1, keepdims=True)
+    weights = np.where(has_cause, directed, MEMBERSHIP)
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    return np.einsum("nif,nf->ni", shares, by_factor)

@@ -1,0 +1,64 @@
+"""Patients as the matrices the detector is trained on and scores."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from config.csv_rows import read_patients
+from config.patient import FIELDS, PatientRecord
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+IndexArray = NDArray[np.intp]
+
+COLUMNS = list(FIELDS)
+"""Wire names of the 13 fields, in the column order of every matrix."""
+
+_values_of = attrgetter(*COLUMNS)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled patients: ``values`` of shape (n, 13) with NaN where not measured, ``has_disease`` of shape (n,)."""
+
+    name: str
+    sha256: str
+    values: FloatArray
+    has_disease: BoolArray
+
+    @property
+    def disease_free(self) -> IndexArray:
+        """Row numbers of the patients without disease, ascending."""
+        return np.flatnonzero(~self.has_disease)
+
+    def frame(self, rows: IndexArray) -> pd.DataFrame:
+        """Return some patients under the wire names of their fields."""
+        return pd.DataFrame(self.values[rows], columns=COLUMNS)
+
+
+def matrix_of(records: Iterable[PatientRecord]) -> FloatArray:
+    """Return records as a matrix of shape (n, 13), NaN where a value was not measured."""
+    return np.array([_values_of(record) for record in records], dtype=np.float64).reshape(-1, len(COLUMNS))
+
+
+def load_dataset(path: Path) -> Dataset:
+    """Read a labelled CSV of patients.
+
+    Raises
+    ------
+    InvalidDataError
+        Naming row and column, when the file cannot be used.
+    """
+    patients = read_patients(path, needs_label=True)
+    return Dataset(
+        name=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        values=matrix_of(patient.record for patient in patients),
+        has_disease=np.array([patient.has_disease for patient in patients], dtype=np.bool_),
+    )
