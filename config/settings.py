@@ -90,6 +90,7 @@ class ServerSettings(_AppSettings):
     llm_base_url: str = Field(
         "", description="OpenAI-compatible endpoint to use instead of Hugging Face; empty for none."
     )
+    llm_api_key: SecretStr | None = Field(None, description="Key for LLM_BASE_URL; empty if it wants none.")
     llm_timeout_seconds: float = Field(20, ge=1, le=120, description="Seconds a language-model explanation may take.")
     llm_concurrency: int = Field(4, ge=1, le=32, description="Language-model explanations under way at once.")
     llm_max_waiting: int = Field(100, ge=0, le=1000, description="Explanations that may wait for a language model.")
@@ -108,6 +109,15 @@ class ServerSettings(_AppSettings):
             for client_id in self.client_ids
         }
         return ServerSecrets(secret_key, operator_token, tokens)
+
+    @property
+    def sign_in_token(self) -> str:
+        """What operators sign in with."""
+        return self.secrets.operator_token
+
+    @property
+    def sign_in_token_name(self) -> str:
+        return server_secret_names()[1]
 
     @property
     def url(self) -> str:
@@ -137,6 +147,15 @@ class ClientSettings(_AppSettings):
     def secrets(self) -> "ClientSecrets":
         """This client app's secrets, made now where they are missing."""
         return ClientSecrets(*_load(self.client_id.lower(), client_secret_names(self.client_id), self.secrets_dir))
+
+    @property
+    def sign_in_token(self) -> str:
+        """What this client app's clinicians sign in with."""
+        return self.secrets.clinician_token
+
+    @property
+    def sign_in_token_name(self) -> str:
+        return client_secret_names(self.client_id)[1]
 
     @property
     def url(self) -> str:

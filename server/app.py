@@ -1,0 +1,28 @@
+"""Entry point of the server: choose the concurrency, then import and run everything else."""
+
+import sys
+
+try:
+    from config.web.concurrency import async_mode_of_environment, patch_standard_library
+except ModuleNotFoundError as missing:
+    sys.exit(
+        f"The server is not installed here ({missing.name} is missing). "
+        "In the project's folder run: pip install -r server/requirements.txt && pip install -e . --no-deps"
+    )
+
+patch_standard_library(async_mode_of_environment())
+
+from config.settings import ServerSettings
+from config.web.running import RunningApp, run_app
+from server.factory import build
+
+
+def start(settings: ServerSettings) -> RunningApp:
+    """Build the server and begin to answer."""
+    server = build(settings)
+    server.service.start()
+    return RunningApp(server.app, server.service.stop)
+
+
+if __name__ == "__main__":
+    run_app(ServerSettings, start)

@@ -1,0 +1,71 @@
+"""Who the client apps are, which of them are connected, and when they were last heard."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from config.errors import NotSignedInError
+from config.messages import ClientStatus
+from config.web.sign_in import tokens_equal
+
+
+@dataclass
+class _Client:
+    sid: str | None = None
+    last_seen: datetime | None = None
+    waiting: int = 0
+
+
+class ConnectedClients:
+    """One connection for each known client app; a newer one takes the place of the older."""
+
+    def __init__(self, client_ids: Sequence[str], *, clock: Callable[[], datetime]) -> None:
+        self._clients = {client_id: _Client() for client_id in client_ids}
+        self._clock = clock
+
+    def connected(self, client_id: str, sid: str, waiting: int) -> str | None:
+        """Note a connection; return the sid of the one it replaces, if there is one."""
+        replaced = self._clients[client_id].sid
+        self._clients[client_id] = _Client(sid, self._clock(), waiting)
+        return replaced
+
+    def heard(self, client_id: str, waiting: int) -> bool:
+        """Note that a client app spoke; return whether its queue length is news."""
+        client = self._clients[client_id]
+        changed = client.waiting != waiting
+        client.last_seen, client.waiting = self._clock(), waiting
+        return changed
+
+    def disconnected(self, client_id: str, sid: str) -> bool:
+        """Note the end of a connection; return whether the client app is gone with it (it was not replaced)."""
+        client = self._clients[client_id]
+        if client.sid != sid:
+            return False
+        client.sid, client.last_seen = None, self._clock()
+        return True
+
+    def status(self, client_id: str) -> ClientStatus:
+        client = self._clients[client_id]
+        return ClientStatus(
+            client_id=client_id,
+            connected=client.sid is not None,
+            last_seen=client.last_seen,
+            waiting=client.waiting,
+        )
+
+    def all(self) -> list[ClientStatus]:
+        return [self.status(client_id) for client_id in self._clients]
+
+
+def client_of_token(token: str, tokens: Mapping[str, str]) -> str:
+    """Return the client id that a token proves.
+
+    Raises
+    ------
+    NotSignedInError
+        If it is nobody's.
+    """
+    matches = [client_id for client_id, expected in tokens.items() if tokens_equal(token, expected)]
+    if not matches:
+        raise NotSignedInError("The client app's token is not known at the server. Check CLIENT_n_TOKEN on both sides.")
+    return matches[0]

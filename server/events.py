@@ -1,0 +1,137 @@
+"""The server's Socket.IO namespaces: they check who speaks, hand over, and acknowledge."""
+
+import logging
+from collections.abc import Mapping
+
+from flask import current_app
+
+from config.errors import ReplacedConnectionError, UnsupportedProtocolError
+from config.messages import (
+    CLIENTS_NAMESPACE,
+    OPERATORS_NAMESPACE,
+    PROTOCOL_VERSION,
+    Change,
+    Changes,
+    Event,
+    ExplanationFinished,
+    ExplanationSentence,
+    Handshake,
+    Message,
+    Prediction,
+    PredictionRefused,
+    PredictRequest,
+    Receipt,
+    WireError,
+)
+from config.web.realtime import Namespace, RealTime, Wire, current_sid, only_message
+from config.web.sign_in import require_sign_in
+from server.clients import ConnectedClients, client_of_token
+from server.predictions import PredictionService
+
+log = logging.getLogger(__name__)
+
+OPERATORS_ROOM = "operators"
+
+
+class SocketPublisher:
+    """Publishes to the rooms of client apps and operators that are connected now."""
+
+    def __init__(self, real_time: RealTime) -> None:
+        self._real_time = real_time
+
+    def changes(self, changes: Changes) -> None:
+        wire = changes.to_wire()
+        for entry, entry_wire in zip(changes.entries, wire["entries"], strict=True):
+            self._tell_client(entry, entry_wire)
+        self._real_time.emit(Event.CHANGES, wire, namespace=OPERATORS_NAMESPACE, to=OPERATORS_ROOM)
+
+    def repeat(self, prediction: Prediction) -> None:
+        self._to_client(prediction.client_id, Event.PREDICTION_RESULT, prediction.to_wire())
+
+    def refused(self, client_id: str, refusal: PredictionRefused) -> None:
+        self._to_client(client_id, Event.PREDICTION_REFUSED, refusal.to_wire())
+
+    def sentence(self, client_id: str, sentence: ExplanationSentence) -> None:
+        self._to_client(client_id, Event.EXPLANATION_SENTENCE, sentence.to_wire())
+
+    def client_status(self, status: Message) -> None:
+        self._real_time.emit(Event.CLIENT_STATUS, status.to_wire(), namespace=OPERATORS_NAMESPACE, to=OPERATORS_ROOM)
+
+    def _tell_client(self, entry: Change, wire: Wire) -> None:
+        if entry.prediction is not None:
+            self._to_client(entry.client_id, Event.PREDICTION_RESULT, wire["prediction"])
+        if entry.explanation is not None:
+            finished = ExplanationFinished(prediction_id=entry.prediction_id, explanation=entry.explanation)
+            self._to_client(entry.client_id, Event.EXPLANATION_FINISHED, finished.to_wire())
+
+    def _to_client(self, client_id: str, event: Event, wire: Wire) -> None:
+        self._real_time.emit(event, wire, namespace=CLIENTS_NAMESPACE, to=client_id)
+
+
+class ClientsNamespace(Namespace):
+    """Where client apps send patients; each one's answers go to the room of its identity."""
+
+    events = frozenset({Event.PREDICT})
+
+    def __init__(
+        self,
+        service: PredictionService,
+        clients: ConnectedClients,
+        publisher: SocketPublisher,
+        tokens: Mapping[str, str],
+    ) -> None:
+        super().__init__(CLIENTS_NAMESPACE)
+        self._service = service
+        self._clients = clients
+        self._publisher = publisher
+        self._tokens = tokens
+
+    def on_connect(self, auth: object = None) -> None:
+        handshake = Handshake.check(auth)
+        if handshake.protocol != PROTOCOL_VERSION:
+            raise UnsupportedProtocolError(
+                f"The client app speaks protocol version {handshake.protocol}, the server {PROTOCOL_VERSION}. "
+                "Update the older one."
+            )
+        sid, client_id = current_sid(), client_of_token(handshake.token, self._tokens)
+        self.real_time.save_identity(sid, client_id, namespace=self.name)
+        replaced = self._clients.connected(client_id, sid, handshake.waiting)
+        if replaced is not None:
+            self._close_replaced(replaced)
+        self.real_time.enter_room(sid, client_id, namespace=self.name)
+        self._publisher.client_status(self._clients.status(client_id))
+        log.info("%s connected", client_id)
+
+    def on_predict(self, *arguments: object) -> Wire:
+        client_id = self.real_time.identity(current_sid(), namespace=self.name)
+        request = PredictRequest.check(only_message(arguments))
+        if self._clients.heard(client_id, request.waiting):
+            self._publisher.client_status(self._clients.status(client_id))
+        self._service.submit(request, client_id)
+        return Receipt(status="accepted").to_wire()
+
+    def on_disconnect(self, _reason: object = None) -> None:
+        sid = current_sid()
+        client_id = self.real_time.identity(sid, namespace=self.name)
+        if self._clients.disconnected(client_id, sid):
+            self._publisher.client_status(self._clients.status(client_id))
+            log.info("%s disconnected", client_id)
+
+    def _close_replaced(self, sid: str) -> None:
+        reason = WireError.of(ReplacedConnectionError()).to_wire()
+        self.real_time.emit(Event.CONNECTION_REPLACED, reason, namespace=self.name, to=sid)
+        self.real_time.disconnect(sid, namespace=self.name)
+
+
+class OperatorsNamespace(Namespace):
+    """Where dashboards listen; they have nothing to say here."""
+
+    def __init__(self) -> None:
+        super().__init__(OPERATORS_NAMESPACE)
+
+    def on_connect(self, _auth: object = None) -> None:
+        require_sign_in(current_app.config)
+        self.real_time.enter_room(current_sid(), OPERATORS_ROOM, namespace=self.name)
+
+    def on_disconnect(self, _reason: object = None) -> None:
+        """Nothing is kept for a dashboard: it asks for what it missed."""

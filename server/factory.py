@@ -1,0 +1,97 @@
+"""The composition root of the server: where its parts meet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flask import Flask
+
+from config.settings import ServerSettings
+from config.web.foundation import make_app, trust_proxies
+from config.web.realtime import RealTime
+from server import routes
+from server.anomaly.artifact import load_detector
+from server.anomaly.detector import Detector
+from server.clients import ConnectedClients
+from server.database import open_database
+from server.events import ClientsNamespace, OperatorsNamespace, SocketPublisher
+from server.explanations import ExplanationWorkers
+from server.narrative.narrator import ExplanationSource, explanation_source
+from server.predictions import PredictionService
+from server.recorder import Recorder
+from server.store import PredictionStore
+
+
+@dataclass(frozen=True)
+class Server:
+    """A composed server: the Flask app, its real-time side, and the service to start and stop."""
+
+    app: Flask
+    real_time: RealTime
+    service: PredictionService
+
+
+def create_app(
+    settings: ServerSettings,
+    *,
+    detector: Detector,
+    store: PredictionStore,
+    explanations: ExplanationSource,
+    clock: Callable[[], datetime],
+) -> Server:
+    """Put the server together from its parts."""
+    secrets = settings.secrets
+    app = make_app(
+        "server",
+        settings,
+        audience="server",
+        title="Operators' dashboard",
+        secret_key=secrets.secret_key,
+        sign_in_token=secrets.operator_token,
+        check_ready=store.check,
+    )
+    real_time = RealTime(app, async_mode=settings.socketio_async_mode, max_message_bytes=settings.max_message_bytes)
+    publisher = SocketPublisher(real_time)
+    recorder = Recorder(store, publisher)
+    workers = ExplanationWorkers(
+        explanations,
+        recorder,
+        publisher,
+        clock=clock,
+        concurrency=settings.llm_concurrency,
+        max_waiting=settings.llm_max_waiting,
+    )
+    service = PredictionService(
+        detector,
+        store,
+        recorder,
+        publisher,
+        workers,
+        clock=clock,
+        batch_size=settings.batch_size,
+        max_waiting=settings.max_waiting,
+    )
+    clients = ConnectedClients(settings.client_ids, clock=clock)
+    real_time.register(ClientsNamespace(service, clients, publisher, secrets.client_tokens))
+    real_time.register(OperatorsNamespace())
+    app.register_blueprint(routes.blueprint(service, clients, secrets.client_tokens, clock))
+    trust_proxies(app, settings.trusted_proxies)
+    return Server(app, real_time, service)
+
+
+def build(settings: ServerSettings) -> Server:
+    """Make the server of this environment: read the model and open the database.
+
+    Raises
+    ------
+    ArtifactError
+        If there is no usable model; the sentence says what to run.
+    """
+    url = settings.database_url or f"sqlite:///{settings.data_dir / 'server' / 'predictions.sqlite'}"
+    return create_app(
+        settings,
+        detector=load_detector(settings.model_dir),
+        store=PredictionStore(open_database(url)),
+        explanations=explanation_source(settings),
+        clock=lambda: datetime.now(UTC),
+    )

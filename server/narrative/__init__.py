@@ -1,0 +1,1 @@
+"""The clinical explanation of a prediction: facts, the deterministic text, and a language model under guard."""

@@ -1,0 +1,123 @@
+"""The explanation of a Llama model, through Hugging Face or an OpenAI-compatible endpoint: bounded, and under guard."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read at import; otherwise the first call asks the hub
+
+import httpx2
+from huggingface_hub import InferenceClient, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
+
+from config.messages import Explanation
+from config.settings import ServerSettings
+from server.narrative.facts import Facts
+from server.narrative.guard import GuardError, check_whole, checked_sentence, sentences_of
+from server.narrative.prompt import prompt_of
+
+MAX_TOKENS = 200
+MAX_CHARACTERS = 2000
+TEMPERATURE = 0.2
+
+Clock = Callable[[], float]
+"""Monotonic seconds."""
+
+
+class NarrativeError(Exception):
+    """The language model gave no usable text; the message is a clause that says why, for people."""
+
+
+class LlamaWriter:
+    """Writes explanations with a language model; holds no state between two of them."""
+
+    def __init__(self, settings: ServerSettings, *, clock: Clock = time.monotonic) -> None:
+        self.model = settings.llm_model
+        self._timeout = settings.llm_timeout_seconds
+        self._base_url = settings.llm_base_url
+        self._clock = clock
+        key = settings.llm_api_key if self._base_url else settings.huggingface_api_token
+        # With a base URL and no key the library would send whatever HF_TOKEN the environment holds.
+        self._key = key.get_secret_value() if key else "none"
+        # One client per call (closed with it), no proxies from the environment, no redirects to another host.
+        set_client_factory(lambda: httpx2.Client(trust_env=False, follow_redirects=False))
+
+    def write(self, facts: Facts, *, release: Callable[[str], None]) -> Explanation:
+        """Write one explanation, handing each sentence to ``release`` once it has passed the guard.
+
+        Raises
+        ------
+        NarrativeError
+            When the model cannot be reached in time, or its text breaks a rule; what was released is void then.
+        """
+        try:
+            text = self._checked(facts, release)
+        except GuardError as error:
+            raise NarrativeError(f"its text was withheld because {error}") from None
+        except (InferenceTimeoutError, httpx2.TimeoutException):
+            raise NarrativeError("it did not answer in time") from None
+        except HfHubHTTPError as error:
+            raise NarrativeError(_refusal(error.response.status_code)) from None
+        except (httpx2.HTTPError, OSError, ValueError) as error:
+            # ValueError: an answer that is no JSON, or a provider that the library does not know.
+            raise NarrativeError(f"it could not be reached ({type(error).__name__})") from None
+        return Explanation(text=text, source="llm", model=self.model)
+
+    def _checked(self, facts: Facts, release: Callable[[str], None]) -> str:
+        raw = ""
+        released: list[str] = []
+        for piece in self._stream(facts):
+            raw += piece
+            if len(raw) > MAX_CHARACTERS:
+                raise GuardError("it is too short or too long")
+            *finished, _ = sentences_of(raw) or [""]
+            for sentence in finished[len(released) :]:
+                released.append(checked_sentence(sentence, facts))
+                release(released[-1])
+        for sentence in sentences_of(raw)[len(released) :]:
+            released.append(checked_sentence(sentence, facts))
+            release(released[-1])
+        check_whole(raw, facts)
+        return " ".join(released)
+
+    def _stream(self, facts: Facts) -> Iterator[str]:
+        """Yield the pieces of the answer; the library's own timeout is per read, so the deadline is kept here."""
+        deadline = self._clock() + self._timeout
+        with self._client() as client:
+            stream = client.chat_completion(
+                prompt_of(facts),
+                model=None if self._base_url else self.model.partition(":")[0],
+                stream=True,
+                max_tokens=MAX_TOKENS,
+                temperature=TEMPERATURE,
+            )
+            finish = None
+            for chunk in stream:
+                if self._clock() > deadline:
+                    raise NarrativeError("it did not answer in time")
+                for choice in chunk.choices[:1]:
+                    finish = choice.finish_reason or finish
+                    yield choice.delta.content or ""
+        if finish != "stop":
+            raise NarrativeError("its answer was cut off")
+
+    def _client(self) -> InferenceClient:
+        if self._base_url:
+            return InferenceClient(base_url=self._base_url, api_key=self._key, timeout=self._timeout)
+        name, _, provider = self.model.partition(":")
+        return InferenceClient(
+            model=name,
+            provider=provider or "auto",  # type: ignore[arg-type]  # the library checks the name
+            token=self._key,
+            timeout=self._timeout,
+        )
+
+
+def _refusal(status: int) -> str:
+    return {
+        401: "the token was refused; check HUGGINGFACE_API_TOKEN in .env",
+        402: "the Hugging Face account has no credit left",
+        403: "the token may not use this model; ask for access to it on its Hugging Face page",
+        404: "the model was not found; check LLM_MODEL in .env",
+        429: "it is asked too often at the moment",
+    }.get(status, f"it answered with HTTP status {status}")

@@ -1,0 +1,43 @@
+"""Who explains: the deterministic text at once, and a language model afterwards if one is configured."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from config.messages import Explanation
+from config.settings import ServerSettings
+from server.narrative.facts import Facts
+from server.narrative.llama import LlamaWriter
+
+
+class Writer(Protocol):
+    """A language model that explains; raises ``NarrativeError`` when it cannot."""
+
+    model: str
+
+    def write(self, facts: Facts, *, release: Callable[[str], None]) -> Explanation: ...
+
+
+@dataclass(frozen=True)
+class ExplanationSource:
+    """Who writes explanations at the moment, and why nobody else does."""
+
+    writer: Writer | None
+    reason: str
+
+    def to_wire(self) -> dict[str, str | None]:
+        model = self.writer.model if self.writer else None
+        return {"source": "llm" if model else "template", "model": model, "reason": self.reason}
+
+
+def explanation_source(settings: ServerSettings) -> ExplanationSource:
+    """Choose the language model of the settings, or none."""
+    if settings.llm_model.lower() == "off":
+        return ExplanationSource(None, "LLM_MODEL is off, so explanations are the deterministic text.")
+    if settings.llm_base_url:
+        return ExplanationSource(LlamaWriter(settings), "LLM_BASE_URL is set.")
+    if settings.huggingface_api_token:
+        return ExplanationSource(LlamaWriter(settings), "HUGGINGFACE_API_TOKEN is set.")
+    return ExplanationSource(
+        None, "HUGGINGFACE_API_TOKEN is not set in .env, so explanations are the deterministic text."
+    )

@@ -1,0 +1,52 @@
+"""The deterministic explanation: always there, at once, from the facts alone."""
+
+from collections.abc import Sequence
+
+from config.messages import Explanation, RiskLevel
+from server.narrative.facts import STATED_FACTORS, Factor, Facts, score_in_words
+
+
+def describe(facts: Facts) -> Explanation:
+    """Write the paragraph of one prediction."""
+    sentences = [
+        _level(facts),
+        _meaning(facts),
+        _factors("The score is raised most by", facts, "raises"),
+        _factors("It is lowered most by", facts, "lowers"),
+        _listed("Not measured, and taken as typical of disease-free patients:", facts.not_measured),
+        _listed("Outside the range the model was made for, so less certain:", facts.extrapolated),
+    ]
+    return Explanation(text=" ".join(sentence for sentence in sentences if sentence), source="template")
+
+
+def _level(facts: Facts) -> str:
+    score = score_in_words(facts.anomaly_score)
+    medium, high = facts.thresholds.medium, facts.thresholds.high
+    place = {
+        RiskLevel.HIGH: f"at or above the High threshold of {high:g}",
+        RiskLevel.MEDIUM: f"between the Medium threshold of {medium:g} and the High threshold of {high:g}",
+        RiskLevel.LOW: f"below the Medium threshold of {medium:g}",
+    }[facts.level]
+    return f"Risk level {facts.level}: the anomaly score is {score}, {place}."
+
+
+def _meaning(facts: Facts) -> str:
+    share = int(facts.anomaly_score * 1000) / 10
+    return f"This record is more unusual than {share:g} % of disease-free patients."
+
+
+def _factors(opening: str, facts: Facts, direction: str) -> str:
+    chosen = [factor for factor in facts.factors if factor.direction == direction][:STATED_FACTORS]
+    return f"{opening} {_join([_in_words(factor) for factor in chosen])}." if chosen else ""
+
+
+def _in_words(factor: Factor) -> str:
+    return f"{factor.label.lower() if not factor.label.startswith('ST') else factor.label} ({factor.value})"
+
+
+def _listed(opening: str, labels: Sequence[str]) -> str:
+    return f"{opening} {_join(list(labels))}." if labels else ""
+
+
+def _join(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,223 @@
+"""From a checked request to a stored, published prediction: score, explain, store, publish. Knows no transport."""
+
+import hashlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+import uuid_utils
+
+from config.errors import DetectionSystemError, InternalError, OverloadedError, RequestIdReusedError, ShuttingDownError
+from config.messages import Contribution, Prediction, PredictionRefused, PredictRequest, RiskLevel, WireError
+from config.patient import FIELDS, PatientRecord
+from server.anomaly.detector import Assessment, Detector
+from server.explanations import ExplanationWorkers
+from server.narrative.facts import Facts, facts_of
+from server.narrative.template import describe
+from server.recorder import Publisher, Recorder
+from server.store import NewPrediction, PredictionStore
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+STOP_SECONDS = 8
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request on its way, and when it came (seconds of ``time.perf_counter``)."""
+
+    request: PredictRequest
+    client_id: str
+    received: float
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.client_id, self.request.request_id
+
+    @property
+    def digest(self) -> str:
+        """Identify what was asked: the record and the patient's reference."""
+        meaning = self.request.model_dump(mode="json", include={"record", "patient_reference"})
+        return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+class PredictionService:
+    """Takes requests without waiting, and answers them in batches, each in one call and one transaction.
+
+    An answer goes out after its commit; the same request again gets the stored answer.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        store: PredictionStore,
+        recorder: Recorder,
+        publisher: Publisher,
+        explanations: ExplanationWorkers,
+        *,
+        clock: Clock,
+        batch_size: int,
+        max_waiting: int,
+    ) -> None:
+        self.detector = detector
+        self.store = store
+        self.explanations = explanations
+        self._recorder = recorder
+        self._publisher = publisher
+        self._clock = clock
+        self._batch_size = batch_size
+        self._jobs: queue.Queue[Job | None] = queue.Queue(max_waiting)
+        self._stopping = threading.Event()
+        self._batcher = threading.Thread(target=self._run, name="batcher", daemon=True)
+
+    def start(self) -> None:
+        """End what an earlier process left unexplained, and begin to answer."""
+        for prediction in self.store.unfinished():
+            self.explanations.fall_back(prediction, "the server was restarted before it had finished")
+        self.explanations.start()
+        self._batcher.start()
+
+    def stop(self) -> None:
+        """Accept nothing new, answer what was accepted, and return within ``STOP_SECONDS``."""
+        self._stopping.set()
+        self._jobs.put(None)
+        self._batcher.join(STOP_SECONDS)
+        self.store.close()
+
+    def submit(self, request: PredictRequest, client_id: str) -> None:
+        """Take a request; its answer is published later.
+
+        Raises
+        ------
+        OverloadedError, ShuttingDownError
+            Both may be tried again.
+        """
+        if self._stopping.is_set():
+            raise ShuttingDownError
+        try:
+            self._jobs.put_nowait(Job(request, client_id, time.perf_counter()))
+        except queue.Full:
+            raise OverloadedError from None
+
+    def _run(self) -> None:
+        while (first := self._jobs.get()) is not None:
+            batch = [first, *self._waiting()]
+            self._answer(batch)
+            time.sleep(0)  # between batches everybody else has a turn
+
+    def _waiting(self) -> list[Job]:
+        more: list[Job] = []
+        while len(more) + 1 < self._batch_size:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put_nowait(None)
+                break
+            more.append(job)
+        return more
+
+    def _answer(self, batch: Sequence[Job]) -> None:
+        """Answer a batch; whatever fails is an answer too, and never ends the batcher."""
+        unanswered = list(batch)
+        try:
+            unanswered = self._without_repeats(batch)
+            self._answer_new(unanswered)
+        except DetectionSystemError as error:
+            self._refuse(unanswered, error)
+        except Exception:
+            log.exception("a batch of %d could not be answered", len(batch))
+            if len(unanswered) == 1:
+                self._refuse(unanswered, InternalError())
+            else:
+                for job in unanswered:
+                    self._answer([job])
+
+    def _without_repeats(self, batch: Sequence[Job]) -> list[Job]:
+        """Answer what was answered before, refuse ids used for something else, and return the rest."""
+        stored = self.store.find([job.key for job in batch])
+        new: dict[tuple[str, str], Job] = {}
+        for job in batch:
+            known = stored[job.key].request_digest if job.key in stored else None
+            first = new.setdefault(job.key, job).digest if known is None else known
+            if first != job.digest:
+                self._refuse([job], RequestIdReusedError())
+            elif known is not None:
+                self._publisher.repeat(stored[job.key].prediction)
+        return list(new.values())
+
+    def _answer_new(self, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
+        started = time.perf_counter()
+        assessments = self.detector.assess([job.request.record for job in jobs])
+        scoring = time.perf_counter() - started
+        explained = [
+            self._predict(job, assessment, started - job.received, scoring)
+            for job, assessment in zip(jobs, assessments, strict=True)
+        ]
+        self._recorder.record([NewPrediction(made, job.digest) for job, (made, _) in zip(jobs, explained, strict=True)])
+        if self.explanations.enabled:
+            for made, facts in explained:
+                self.explanations.request(made, facts)
+
+    def _predict(self, job: Job, assessment: Assessment, waiting: float, scoring: float) -> tuple[Prediction, Facts]:
+        request, thresholds = job.request, self.detector.thresholds
+        started = time.perf_counter()
+        facts = facts_of(request.record, assessment, thresholds)
+        explanation = describe(facts)
+        explaining = time.perf_counter() - started
+        made = Prediction(
+            prediction_id=str(uuid_utils.uuid7()),
+            request_id=request.request_id,
+            client_id=job.client_id,
+            outbox_number=request.outbox_number,
+            patient_reference=request.patient_reference,
+            record=request.record,
+            entered_at=request.entered_at,
+            made_at=self._clock(),
+            risk_level=assessment.risk_level,
+            anomaly_score=assessment.anomaly_score,
+            raw_score=assessment.raw_score,
+            is_anomaly=assessment.risk_level == RiskLevel.HIGH,
+            thresholds=thresholds,
+            base_value=assessment.base_value,
+            contributions=self._contributions(request.record, assessment),
+            top_factors=[factor.name for factor in facts.factors],
+            imputed=request.record.imputed(),
+            extrapolated=request.record.extrapolated(),
+            explanation=explanation,
+            awaits_explanation=self.explanations.enabled,
+            model_version=self.detector.model_version,
+            timings_ms=_milliseconds(waiting=waiting, scoring=scoring, explaining=explaining),
+        )
+        return made, facts
+
+    def _contributions(self, record: PatientRecord, assessment: Assessment) -> list[Contribution]:
+        return [
+            Contribution(
+                field=name,
+                value=(value := getattr(record, name)),
+                typical=self.detector.typical[name],
+                contribution=assessment.contributions[name],
+                imputed=value is None,
+                extrapolated=description.is_extrapolated(value),
+            )
+            for name, description in FIELDS.items()
+        ]
+
+    def _refuse(self, jobs: Sequence[Job], error: DetectionSystemError) -> None:
+        for job in jobs:
+            refusal = PredictionRefused(request_id=job.request.request_id, error=WireError.of(error))
+            self._publisher.refused(job.client_id, refusal)
+
+
+def _milliseconds(**seconds: float) -> dict[str, float]:
+    return {stage: round(duration * 1000, 3) for stage, duration in seconds.items()}

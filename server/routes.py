@@ -1,0 +1,115 @@
+"""The server's pages and HTTP API: each route checks who asks, calls, and returns."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from config.errors import InvalidMessageError
+from config.messages import PROTOCOL_VERSION, RiskLevel
+from config.patient import FIELDS
+from config.web.sign_in import bearer_token, is_signed_in, require_sign_in
+from server.clients import ConnectedClients, client_of_token
+from server.predictions import PredictionService
+from server.store import ExplainedPrediction
+
+MOST_ENTRIES = 500
+
+
+def blueprint(
+    service: PredictionService, clients: ConnectedClients, tokens: Mapping[str, str], clock: Callable[[], datetime]
+) -> Blueprint:
+    """Make the routes of one server."""
+    routes = Blueprint("server", __name__)
+    started_at = clock()
+
+    @routes.get("/")
+    def dashboard() -> ResponseReturnValue:
+        if not is_signed_in(current_app.config):
+            return redirect(url_for("sign_in.page"))
+        return render_template("server_dashboard.html", fields=FIELDS)
+
+    @routes.get("/api/status")
+    def status() -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        return _status(service, clients) | {
+            "started_at": started_at.isoformat(),
+            "uptime_seconds": int((clock() - started_at).total_seconds()),
+        }
+
+    @routes.get("/api/changes")
+    def changes() -> ResponseReturnValue:
+        client_id = _client_id(tokens)
+        page = service.store.changes(_number("after", 0), _number("limit", 200, MOST_ENTRIES), client_id=client_id)
+        return page.to_wire()
+
+    @routes.get("/api/predictions")
+    def recent() -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        limit = _number("limit", 50, MOST_ENTRIES)
+        before = _number("before", 0) or None
+        found = service.store.recent(limit, before=before, client_id=request.args.get("client"), level=_level())
+        return {
+            "predictions": [_wire(item) for item in found],
+            "next_before": found[-1].sequence if len(found) == limit else None,
+        }
+
+    @routes.get("/api/predictions/<prediction_id>")
+    def one(prediction_id: str) -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        return _wire(service.store.get(prediction_id))
+
+    @routes.get("/api/model")
+    def model() -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        return dict(service.detector.manifest)
+
+    return routes
+
+
+def _status(service: PredictionService, clients: ConnectedClients) -> dict[str, Any]:
+    source = service.explanations.source.to_wire()
+    return {
+        "protocol": PROTOCOL_VERSION,
+        "model": {"version": service.detector.model_version, "metrics": dict(service.detector.metrics)},
+        "totals": service.store.totals().to_wire(),
+        "clients": [status.to_wire() for status in clients.all()],
+        "store": {"backend": service.store.backend, "ok": True},
+        "explanations": source | {"last_failure": service.explanations.last_failure},
+        "cursor": service.store.cursor(),
+    }
+
+
+def _client_id(tokens: Mapping[str, str]) -> str | None:
+    """Return whose log entries may be read: one client's for its token, everybody's (``None``) for an operator."""
+    token = bearer_token(request.headers.get("Authorization"))
+    if token is not None:
+        return client_of_token(token, tokens)
+    require_sign_in(current_app.config)
+    return None
+
+
+def _number(name: str, default: int, most: int = 2**53) -> int:
+    text = request.args.get(name, "")
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(2**53)):
+        raise InvalidMessageError(fields={name: ["must be a whole number, 0 or more"]})
+    return min(int(text), most)
+
+
+def _level() -> RiskLevel | None:
+    text = request.args.get("level", "")
+    if text and text not in list(RiskLevel):
+        raise InvalidMessageError(fields={"level": [f"must be one of: {', '.join(RiskLevel)}"]})
+    return RiskLevel(text) if text else None
+
+
+def _wire(item: ExplainedPrediction) -> dict[str, Any]:
+    return {
+        "sequence": item.sequence,
+        "prediction": item.prediction.to_wire(),
+        "explanation": item.explanation.to_wire(),
+    }

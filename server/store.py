@@ -1,0 +1,284 @@
+"""The durable record of predictions and the change log that every reader follows."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, Label, Row, and_, insert, select, tuple_, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from config.errors import NotFoundError, StoreUnavailableError
+from config.messages import Change, ChangeKind, Changes, Explanation, Prediction, RiskLevel, Totals
+from server.database import WRITE
+from server.schema import change_counter, changes, counts, predictions
+
+RequestKey = tuple[str, str]
+"""Client id and request id."""
+
+
+@dataclass(frozen=True)
+class NewPrediction:
+    """A prediction about to be stored, and the digest of the request it answers."""
+
+    prediction: Prediction
+    request_digest: str
+
+
+@dataclass(frozen=True)
+class ExplainedPrediction:
+    """A stored prediction with its latest explanation; ``sequence`` is that of the prediction's own log entry."""
+
+    sequence: int
+    prediction: Prediction
+    explanation: Explanation
+
+
+class PredictionStore:
+    """Predictions, immutable, and the log of everything that happens to them.
+
+    ``sequence`` comes from a counter row that the writing transaction locks, so it ascends with commit order.
+    Every method raises ``StoreUnavailableError`` when the database cannot be read or written.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def backend(self) -> str:
+        return self._engine.dialect.name
+
+    def find(self, keys: Sequence[RequestKey]) -> dict[RequestKey, NewPrediction]:
+        """Return what is stored for these requests, by key."""
+        columns = (predictions.c.client_id, predictions.c.request_id)
+        query = select(predictions).where(tuple_(*columns).in_(keys))
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+        return {(row.client_id, row.request_id): NewPrediction(_prediction(row), row.request_digest) for row in rows}
+
+    def append(self, made: Sequence[NewPrediction]) -> Changes:
+        """Store predictions in one transaction, in this order, and return their log entries."""
+        with self._writing() as connection:
+            last = self._take_sequences(connection, len(made))
+            numbered = list(enumerate(made, start=last - len(made) + 1))
+            connection.execute(insert(predictions), [_prediction_row(sequence, new) for sequence, new in numbered])
+            entries = [_made(sequence, new.prediction) for sequence, new in numbered]
+            connection.execute(insert(changes), [_change_row(entry) for entry in entries])
+            self._count(connection, made)
+            totals = _totals(connection)
+        return Changes(after=last - len(made), next_after=last, has_more=False, entries=entries, totals=totals)
+
+    def finish_explanation(self, prediction: Prediction, explanation: Explanation, at: datetime) -> Changes:
+        """Log the final explanation of a prediction."""
+        with self._writing() as connection:
+            sequence = self._take_sequences(connection, 1)
+            entry = Change(
+                sequence=sequence,
+                kind=ChangeKind.EXPLANATION_FINISHED,
+                prediction_id=prediction.prediction_id,
+                client_id=prediction.client_id,
+                at=at,
+                explanation=explanation,
+            )
+            connection.execute(insert(changes), [_change_row(entry)])
+            totals = _totals(connection)
+        return Changes(after=sequence - 1, next_after=sequence, has_more=False, entries=[entry], totals=totals)
+
+    def changes(self, after: int, limit: int, *, client_id: str | None = None) -> Changes:
+        """Return the log entries after a sequence, ascending; all of them or one client's."""
+        query = (
+            select(changes, predictions.c.body)
+            .outerjoin_from(
+                changes,
+                predictions,
+                and_(
+                    changes.c.prediction_id == predictions.c.prediction_id,
+                    changes.c.kind == ChangeKind.PREDICTION_MADE,
+                ),
+            )
+            .where(changes.c.sequence > after)
+            .order_by(changes.c.sequence)
+            .limit(limit + 1)
+        )
+        if client_id is not None:
+            query = query.where(changes.c.client_id == client_id)
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+            totals = _totals(connection) if client_id is None else None
+        entries = [_change(row) for row in rows[:limit]]
+        next_after = entries[-1].sequence if entries else after
+        return Changes(after=after, next_after=next_after, has_more=len(rows) > limit, entries=entries, totals=totals)
+
+    def recent(
+        self, limit: int, *, before: int | None = None, client_id: str | None = None, level: RiskLevel | None = None
+    ) -> list[ExplainedPrediction]:
+        """Return predictions, newest first, with their latest explanations."""
+        query = select(predictions, _latest_explanation()).order_by(predictions.c.sequence.desc()).limit(limit)
+        if before is not None:
+            query = query.where(predictions.c.sequence < before)
+        if client_id is not None:
+            query = query.where(predictions.c.client_id == client_id)
+        if level is not None:
+            query = query.where(predictions.c.risk_level == level)
+        with self._reading() as connection:
+            return [_explained(row) for row in connection.execute(query)]
+
+    def get(self, prediction_id: str) -> ExplainedPrediction:
+        """Return one prediction.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none with this id.
+        """
+        query = select(predictions, _latest_explanation()).where(predictions.c.prediction_id == prediction_id)
+        with self._reading() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFoundError("There is no prediction with this id.")
+        return _explained(row)
+
+    def unfinished(self) -> list[Prediction]:
+        """Return the predictions that still await a language model's explanation, oldest first."""
+        finished = select(changes.c.prediction_id).where(changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
+        query = (
+            select(predictions)
+            .where(predictions.c.awaits_explanation, predictions.c.prediction_id.not_in(finished))
+            .order_by(predictions.c.sequence)
+        )
+        with self._reading() as connection:
+            return [_prediction(row) for row in connection.execute(query)]
+
+    def totals(self) -> Totals:
+        with self._reading() as connection:
+            return _totals(connection)
+
+    def cursor(self) -> int:
+        """Return the sequence of the newest log entry, 0 if there is none."""
+        with self._reading() as connection:
+            return int(connection.execute(select(change_counter.c.value)).scalar_one())
+
+    def check(self) -> None:
+        """Write and take back, so that a full or read-only disk is noticed."""
+        with self._writing() as connection:
+            connection.execute(update(change_counter).values(value=change_counter.c.value))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with _named_failure(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with _named_failure(), self._engine.execution_options(**WRITE).begin() as connection:
+            yield connection
+
+    @staticmethod
+    def _take_sequences(connection: Connection, count: int) -> int:
+        query = update(change_counter).values(value=change_counter.c.value + count).returning(change_counter.c.value)
+        return int(connection.execute(query).scalar_one())
+
+    @staticmethod
+    def _count(connection: Connection, made: Sequence[NewPrediction]) -> None:
+        for (client_id, level), number in Counter(
+            (new.prediction.client_id, new.prediction.risk_level) for new in made
+        ).items():
+            place = and_(counts.c.client_id == client_id, counts.c.risk_level == level)
+            added = update(counts).where(place).values(predictions=counts.c.predictions + number)
+            if not connection.execute(added).rowcount:
+                connection.execute(insert(counts).values(client_id=client_id, risk_level=level, predictions=number))
+
+
+@contextmanager
+def _named_failure() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreUnavailableError from error
+
+
+def _latest_explanation() -> Label[str | None]:
+    return (
+        select(changes.c.explanation)
+        .where(
+            changes.c.prediction_id == predictions.c.prediction_id,
+            changes.c.kind == ChangeKind.EXPLANATION_FINISHED,
+        )
+        .order_by(changes.c.sequence.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("explanation")
+    )
+
+
+def _totals(connection: Connection) -> Totals:
+    rows = connection.execute(select(counts)).all()
+    by_level: Counter[str] = Counter(dict.fromkeys(RiskLevel, 0))
+    by_client: Counter[str] = Counter()
+    for row in rows:
+        by_level[row.risk_level] += row.predictions
+        by_client[row.client_id] += row.predictions
+    return Totals(predictions=by_level.total(), by_level=dict(by_level), by_client=dict(by_client))
+
+
+def _prediction(row: Row[tuple[object, ...]]) -> Prediction:
+    return Prediction.model_validate_json(row.body)
+
+
+def _explained(row: Row[tuple[object, ...]]) -> ExplainedPrediction:
+    prediction = _prediction(row)
+    latest = Explanation.model_validate_json(row.explanation) if row.explanation else prediction.explanation
+    return ExplainedPrediction(row.sequence, prediction, latest)
+
+
+def _made(sequence: int, prediction: Prediction) -> Change:
+    return Change(
+        sequence=sequence,
+        kind=ChangeKind.PREDICTION_MADE,
+        prediction_id=prediction.prediction_id,
+        client_id=prediction.client_id,
+        at=prediction.made_at,
+        prediction=prediction,
+    )
+
+
+def _change(row: Row[tuple[object, ...]]) -> Change:
+    return Change(
+        sequence=row.sequence,
+        kind=row.kind,
+        prediction_id=row.prediction_id,
+        client_id=row.client_id,
+        at=datetime.fromisoformat(row.at),
+        prediction=Prediction.model_validate_json(row.body) if row.body else None,
+        explanation=Explanation.model_validate_json(row.explanation) if row.explanation else None,
+    )
+
+
+def _prediction_row(sequence: int, new: NewPrediction) -> dict[str, object]:
+    made = new.prediction
+    return {
+        "prediction_id": made.prediction_id,
+        "sequence": sequence,
+        "client_id": made.client_id,
+        "request_id": made.request_id,
+        "request_digest": new.request_digest,
+        "risk_level": made.risk_level,
+        "anomaly_score": made.anomaly_score,
+        "awaits_explanation": made.awaits_explanation,
+        "body": made.model_dump_json(),
+    }
+
+
+def _change_row(entry: Change) -> dict[str, object]:
+    return {
+        "sequence": entry.sequence,
+        "kind": entry.kind,
+        "prediction_id": entry.prediction_id,
+        "client_id": entry.client_id,
+        "at": entry.at.isoformat(),
+        "explanation": entry.explanation.model_dump_json() if entry.explanation else None,
+    }
