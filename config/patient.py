@@ -253,4 +253,5 @@ _SENTENCES = {
 def _sentence(item: ErrorDetails) -> str:
     if item["input"] is None and item["type"].endswith("_type"):
         return "is required"
-    return _SENTENCES.get(item["type"], item["msg"][:1].lower() + item["msg"][1:])
+    said = item["msg"].removeprefix("Value error, ")
+    return _SENTENCES.get(item["type"], said[:1].lower() + said[1:])

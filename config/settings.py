@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -142,6 +143,14 @@ class ClientSettings(_AppSettings):
     reconnect_max_seconds: float = Field(
         10, ge=0.1, le=300, description="Longest pause between two attempts to reach the server."
     )
+
+    @field_validator("server_url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.port == 0:
+            raise ValueError("must be http:// or https:// with a host and, if need be, a port")
+        return value
 
     @cached_property
     def secrets(self) -> "ClientSecrets":

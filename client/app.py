@@ -1,0 +1,28 @@
+"""Entry point of a client app: choose the concurrency, then import and run everything else."""
+
+import sys
+
+try:
+    from config.web.concurrency import async_mode_of_environment, patch_standard_library
+except ModuleNotFoundError as missing:
+    sys.exit(
+        f"The client app is not installed here ({missing.name} is missing). "
+        "In the project's folder run: pip install -r client/requirements.txt && pip install -e . --no-deps"
+    )
+
+patch_standard_library(async_mode_of_environment())
+
+from client.factory import build
+from config.settings import ClientSettings
+from config.web.running import RunningApp, run_app
+
+
+def start(settings: ClientSettings) -> RunningApp:
+    """Build the client app and begin to answer."""
+    client = build(settings)
+    client.relay.start()
+    return RunningApp(client.app, client.stop)
+
+
+if __name__ == "__main__":
+    run_app(ClientSettings, start)

@@ -1,0 +1,79 @@
+"""The composition root of a client app: where its parts meet."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flask import Flask
+
+from client import routes
+from client.events import PagePublisher, PagesNamespace
+from client.outbox import Outbox
+from client.relay import Relay
+from client.samples import SampleDeck
+from config.errors import InternalError
+from config.settings import ClientSettings
+from config.web.foundation import make_app, trust_proxies
+from config.web.realtime import RealTime
+
+
+@dataclass(frozen=True)
+class Client:
+    """A composed client app: the Flask app, its real-time side, and what is started and stopped."""
+
+    app: Flask
+    real_time: RealTime
+    relay: Relay
+    outbox: Outbox
+
+    def stop(self) -> None:
+        """End the link to the server, then close the outbox."""
+        self.relay.stop()
+        self.outbox.close()
+
+
+def create_app(
+    settings: ClientSettings, *, outbox: Outbox, samples: SampleDeck, clock: Callable[[], datetime]
+) -> Client:
+    """Put a client app together from its parts."""
+    secrets = settings.secrets
+    app = make_app(
+        "client",
+        settings,
+        audience=f"client_{settings.client_id.lower()}",
+        title=settings.client_id,
+        secret_key=secrets.secret_key,
+        sign_in_token=secrets.clinician_token,
+        check_ready=lambda: _check_ready(outbox, relay),
+    )
+    real_time = RealTime(app, async_mode=settings.socketio_async_mode, max_message_bytes=settings.max_message_bytes)
+    publish = PagePublisher(real_time)
+    relay = Relay(settings, token=secrets.token, outbox=outbox, publish=publish, clock=clock)
+    real_time.register(PagesNamespace(outbox, relay, publish, clock))
+    app.register_blueprint(routes.blueprint(settings.client_id, outbox, relay, samples))
+    trust_proxies(app, settings.trusted_proxies)
+    return Client(app, real_time, relay, outbox)
+
+
+def build(settings: ClientSettings) -> Client:
+    """Make the client app of this environment: read the sample patients and open the outbox.
+
+    Raises
+    ------
+    InvalidDataError, ConfigurationError, StoreUnavailableError
+        If one of them cannot be used; the sentence says why.
+    """
+    return create_app(
+        settings,
+        samples=SampleDeck.of_file(settings.sample_data, random.SystemRandom()),
+        outbox=Outbox(settings.data_dir / settings.client_id.lower() / "client.sqlite"),
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+def _check_ready(outbox: Outbox, relay: Relay) -> None:
+    """Check that patients can be queued and will be sent; whether the server is there is not asked."""
+    outbox.check_writable()
+    if not relay.is_running:
+        raise InternalError("The link to the server has stopped working. Restart this client app.")

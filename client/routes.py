@@ -1,0 +1,60 @@
+"""The client app's page and HTTP API: each route checks who asks, calls, and returns."""
+
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from client.outbox import Outbox
+from client.relay import Relay
+from client.samples import SampleDeck
+from config.errors import InvalidMessageError
+from config.messages import PROTOCOL_VERSION
+from config.patient import FIELDS
+from config.web.sign_in import is_signed_in, require_sign_in
+
+USUAL_ENTRIES = 50
+MOST_ENTRIES = 200
+_LARGEST = 2**53
+
+
+def blueprint(client_id: str, outbox: Outbox, relay: Relay, samples: SampleDeck) -> Blueprint:
+    """Make the routes of one client app."""
+    routes = Blueprint("client", __name__)
+
+    @routes.get("/")
+    def dashboard() -> ResponseReturnValue:
+        if not is_signed_in(current_app.config):
+            return redirect(url_for("sign_in.page"))
+        return render_template("client_dashboard.html", fields=FIELDS, client_id=client_id)
+
+    @routes.get("/api/history")
+    def history() -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        limit = _number("limit", 1, MOST_ENTRIES) or USUAL_ENTRIES
+        entries = outbox.history(before=_number("before", 0, _LARGEST), limit=limit)
+        return {
+            "entries": [entry.to_wire() for entry in entries],
+            "next_before": entries[-1].outbox_number if len(entries) >= limit else None,
+        }
+
+    @routes.get("/api/sample")
+    def sample() -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        dealt = samples.deal()
+        return {"record": dealt.record.model_dump(mode="json"), "source": dealt.source}
+
+    @routes.get("/api/status")
+    def status() -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        return relay.status().to_wire() | {"client_id": client_id, "protocol": PROTOCOL_VERSION}
+
+    return routes
+
+
+def _number(name: str, lowest: int, highest: int) -> int | None:
+    """Return a whole number of the query, at most ``highest``; ``None`` if it is not given."""
+    text = request.args.get(name, "")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(_LARGEST)) or int(text) < lowest:
+        raise InvalidMessageError(fields={name: [f"must be a whole number, {lowest} or more"]})
+    return min(int(text), highest)
