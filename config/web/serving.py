@@ -46,7 +46,7 @@ def serve(app: "WSGIApplication", listener: socket.socket, async_mode: str, *, o
 
     def run() -> None:
         try:
-            _run_eventlet(app, listener) if async_mode == "eventlet" else _run_threads(app, listener)
+            serve_forever(app, listener, async_mode)
         finally:
             wake.send(b".")
 
@@ -57,6 +57,14 @@ def serve(app: "WSGIApplication", listener: socket.socket, async_mode: str, *, o
     stopping.recv(1)
     log.info("stopping")
     on_stop()
+
+
+def serve_forever(app: "WSGIApplication", listener: socket.socket, async_mode: str) -> None:
+    """Answer requests until the process ends."""
+    if async_mode == "eventlet":
+        _run_eventlet(app, listener)
+    else:
+        _run_threads(app, listener)
 
 
 def _run_eventlet(app: "WSGIApplication", listener: socket.socket) -> None:
