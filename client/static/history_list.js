@@ -1,0 +1,67 @@
+/** The list of this client app's requests; one button each, kept in place so that focus survives news. */
+
+import { byId, copyOf, element, icon, levelBadge, slot, timeElement } from "/ui/dom.js";
+import { fullTime, score, shortTime } from "/ui/format.js";
+
+const STATES = {
+  queued: { icon: "queued", word: "Queued" },
+  refused: { icon: "refused", word: "Refused" },
+};
+
+export class HistoryList {
+  #items = new Map();
+  #list = byId("history-list");
+  #onOpen;
+
+  constructor({ onOpen }) {
+    this.#onOpen = onOpen;
+  }
+
+  /** Show the entries, newest first, and mark the open one. */
+  show(entries, openId) {
+    const wanted = entries.map((entry) => this.#item(entry, entry.request_id === openId));
+    const gone = new Set(this.#items.keys());
+    entries.forEach(({ request_id: id }) => gone.delete(id));
+    gone.forEach((id) => this.#remove(id));
+    wanted.forEach((item, index) => {
+      if (this.#list.children[index] !== item) this.#list.insertBefore(item, this.#list.children[index] ?? null);
+    });
+  }
+
+  #remove(id) {
+    this.#items.get(id).item.remove();
+    this.#items.delete(id);
+  }
+
+  #item(entry, isOpen) {
+    const known = this.#items.get(entry.request_id) ?? this.#make(entry.request_id);
+    if (known.entry !== entry) fillItem(known.item, entry);
+    known.entry = entry;
+    const button = known.item.firstElementChild;
+    if (isOpen) button.setAttribute("aria-current", "true");
+    else button.removeAttribute("aria-current");
+    return known.item;
+  }
+
+  #make(id) {
+    const made = { item: copyOf("history-item-template"), entry: null };
+    made.item.firstElementChild.addEventListener("click", () => this.#onOpen(id));
+    this.#items.set(id, made);
+    return made;
+  }
+}
+
+function fillItem(item, entry) {
+  const name = slot(item, "name");
+  name.textContent = entry.patient_reference ?? "No reference";
+  name.classList.toggle("soft", !entry.patient_reference);
+  slot(item, "level").replaceChildren(badge(entry));
+  slot(item, "time").replaceChildren(timeElement(entry.entered_at, shortTime(entry.entered_at), fullTime(entry.entered_at)));
+  slot(item, "score").textContent = entry.prediction ? score(entry.prediction.anomaly_score) : "";
+}
+
+function badge(entry) {
+  if (entry.prediction) return levelBadge(entry.prediction.risk_level);
+  const { icon: shape, word } = STATES[entry.state];
+  return element("span", { className: "level" }, icon(shape), word);
+}

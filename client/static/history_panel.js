@@ -1,0 +1,106 @@
+/** The history panel: loads pages, takes news, and opens a request on demand. */
+
+import { byId, element } from "/ui/dom.js";
+import { getJson, RequestError, toSignIn } from "/ui/http.js";
+import { HistoryList } from "./history_list.js";
+import { HistoryStore } from "./history_store.js";
+
+const PAGE = 30;
+
+export class HistoryPanel {
+  #store = new HistoryStore();
+  #list;
+  #before = null;
+  #loaded = false;
+  #openId = null;
+  #onChange;
+  #frame = null;
+
+  constructor({ onOpen, onChange }) {
+    this.#onChange = onChange;
+    this.#list = new HistoryList({
+      onOpen: (id) => {
+        this.mark(id);
+        onOpen(this.#store.get(id));
+      },
+    });
+    byId("history-more").addEventListener("click", () => this.#loadOlder());
+  }
+
+  /** Take one entry; return the one that counts now. */
+  take(entry) {
+    const current = this.#store.take(entry);
+    this.#onChange(current);
+    this.#drawSoon();
+    return current;
+  }
+
+  explain(finished) {
+    const entry = this.#store.explain(finished);
+    if (entry) this.#onChange(entry);
+  }
+
+  /** Mark the request whose result is open. */
+  mark(requestId) {
+    this.#openId = requestId;
+    this.#drawSoon();
+  }
+
+  /** Load the newest page, first or after a lost connection. */
+  async reload() {
+    await this.#guarded(async () => {
+      const { entries, next_before: older } = await getJson(`/api/history?limit=${PAGE}`);
+      const dropped = this.#store.takeNewest(entries, older !== null);
+      if (!this.#loaded || dropped) this.#before = older;
+      this.#loaded = true;
+      entries.forEach(({ request_id: id }) => this.#onChange(this.#store.get(id)));
+    });
+  }
+
+  async #loadOlder() {
+    const focusIndex = byId("history-list").children.length;
+    await this.#guarded(async () => {
+      const { entries, next_before: older } = await getJson(`/api/history?limit=${PAGE}&before=${this.#before}`);
+      entries.forEach((entry) => this.#store.take(entry));
+      this.#before = older;
+    });
+    this.#draw();
+    byId("history-list").children[focusIndex]?.firstElementChild.focus();
+  }
+
+  async #guarded(load) {
+    try {
+      await load();
+      this.#note("");
+    } catch (failure) {
+      if (!(failure instanceof RequestError)) throw failure;
+      if (failure.status === 401) return toSignIn();
+      this.#note(failure.message, () => (this.#loaded ? this.#loadOlder() : this.reload()));
+    }
+    this.#drawSoon();
+  }
+
+  #note(sentence, again = null) {
+    const note = byId("history-note");
+    note.replaceChildren(sentence);
+    note.hidden = !sentence;
+    if (!again) return;
+    const button = element("button", { type: "button", className: "link-button", textContent: "Try again" });
+    button.addEventListener("click", again);
+    note.append(" ", button);
+  }
+
+  #drawSoon() {
+    this.#frame ??= requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw() {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = null;
+    const entries = this.#store.list();
+    this.#list.show(entries, this.#openId);
+    byId("history-more").hidden = this.#before === null;
+    if (this.#loaded && !entries.length) this.#note("Nothing here yet. Every patient you analyze is kept here, also when the app restarts.");
+    else if (entries.length && this.#loaded && !byId("history-note").querySelector("button")) this.#note("");
+  }
+}

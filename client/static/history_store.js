@@ -1,0 +1,56 @@
+/** The history of this client app as the page knows it: each request once, whatever order news comes in. */
+
+const FINAL = 2;
+
+/** How far a request has come; news never takes an entry back. */
+function progress(entry) {
+  if (entry.state === "queued") return 0;
+  if (entry.state === "refused") return FINAL;
+  const { prediction, explanation } = entry;
+  const awaited = prediction.awaits_explanation && explanation?.source !== "llm" && !explanation?.reason;
+  return awaited ? 1 : FINAL;
+}
+
+export class HistoryStore {
+  #entries = new Map();
+
+  /** Take an entry unless a later state of it is known; return the entry that counts now. */
+  take(entry) {
+    const known = this.#entries.get(entry.request_id);
+    if (known && progress(known) > progress(entry)) return known;
+    this.#entries.set(entry.request_id, entry);
+    return entry;
+  }
+
+  /**
+   * Take the newest page after a reconnect; return whether older entries had to be dropped.
+   *
+   * If nothing on the page is known and older pages exist, what lies between is missing here: then only this page
+   * and what is still queued stay, and the rest is loaded again on demand.
+   */
+  takeNewest(page, hasOlder) {
+    const meets = page.some((entry) => this.#entries.has(entry.request_id));
+    const drops = hasOlder && this.#entries.size > 0 && !meets;
+    if (drops) {
+      const oldest = Math.min(...page.map((entry) => entry.outbox_number));
+      for (const [id, entry] of this.#entries) if (entry.outbox_number < oldest) this.#entries.delete(id);
+    }
+    page.forEach((entry) => this.take(entry));
+    return drops;
+  }
+
+  /** Put a finished explanation to the request whose prediction it explains; return that entry or null. */
+  explain({ prediction_id: id, explanation }) {
+    const entry = this.list().find(({ prediction }) => prediction?.prediction_id === id);
+    return entry ? this.take({ ...entry, explanation }) : null;
+  }
+
+  get(requestId) {
+    return this.#entries.get(requestId) ?? null;
+  }
+
+  /** Return all entries, newest first. */
+  list() {
+    return [...this.#entries.values()].sort((one, other) => other.outbox_number - one.outbox_number);
+  }
+}

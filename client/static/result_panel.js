@@ -1,0 +1,90 @@
+/** The panel that shows one request: waiting, refused or answered. */
+
+import { announce, byId, element, icon, timeElement } from "/ui/dom.js";
+import { fullTime, shortTime } from "/ui/format.js";
+import { meaningOf } from "/ui/wording.js";
+
+export class ResultPanel {
+  #fields;
+  #entry = null;
+  #view = byId("prediction");
+  #heading = byId("result-heading");
+
+  constructor(fields, { onReuse }) {
+    this.#fields = fields;
+    byId("reuse").addEventListener("click", () => onReuse(this.#entry));
+  }
+
+  show(entry) {
+    this.#entry = entry;
+    this.#heading.replaceChildren(...headingOf(entry));
+    byId("result-empty").hidden = true;
+    byId("reuse").hidden = false;
+    const waiting = byId("result-waiting");
+    waiting.hidden = entry.state === "answered";
+    this.#view.hidden = entry.state !== "answered";
+    if (entry.state === "answered") this.#view.show(entry.prediction, entry.explanation ?? entry.prediction.explanation, this.#fields);
+    else waiting.replaceChildren(...(entry.state === "queued" ? queued() : refused(entry.error)));
+  }
+
+  /** Take news of a request; only that of the shown one changes the panel, and never moves the focus. */
+  update(entry) {
+    if (entry.request_id !== this.#entry?.request_id || entry === this.#entry) return;
+    const before = this.#entry;
+    if (before.state === "answered" && entry.state === "answered") return this.#explain(entry);
+    this.show(entry);
+    announce(newsOf(entry));
+  }
+
+  addSentence(sentence) {
+    this.#view.addSentence(sentence);
+  }
+
+  /** On a small screen the result lies below the form: bring it up. */
+  bringIntoView() {
+    const { top } = byId("result").getBoundingClientRect();
+    if (top > innerHeight * 0.6 || top < 0) byId("result").scrollIntoView({ block: "start" });
+  }
+
+  moveFocus() {
+    this.bringIntoView();
+    this.#heading.focus({ preventScroll: true });
+  }
+
+  #explain(entry) {
+    this.#entry = entry;
+    const { prediction, explanation } = entry;
+    if (explanation) this.#view.finishExplanation({ prediction_id: prediction.prediction_id, explanation });
+  }
+}
+
+function headingOf(entry) {
+  const name = element("span", { className: "break", textContent: entry.patient_reference ?? "Patient without reference" });
+  const time = element("span", { className: "result-time soft" }, "entered ", timeElement(entry.entered_at, shortTime(entry.entered_at), fullTime(entry.entered_at)));
+  return [name, " ", time];
+}
+
+function queued() {
+  return [
+    icon("queued"),
+    element("p", { className: "waiting-title", textContent: "Queued" }),
+    element("p", { textContent: "The patient is saved at this clinic’s app and is sent to the server by itself. The result appears here as soon as it is there." }),
+  ];
+}
+
+function refused(error) {
+  const lines = Object.entries(error?.fields ?? {}).map(([name, said]) => element("li", { textContent: `${name.replaceAll("_", " ")}: ${said.join(", ")}` }));
+  return [
+    icon("refused"),
+    element("p", { className: "waiting-title", textContent: "Refused" }),
+    element("p", { textContent: error?.message ?? "The server did not accept this patient." }),
+    lines.length ? element("ul", { className: "refused-fields" }, ...lines) : "",
+    element("p", { className: "soft", textContent: "Copy the values into the form, correct them and analyze again." }),
+  ];
+}
+
+function newsOf(entry) {
+  if (entry.state === "refused") return "The server refused this patient.";
+  const { risk_level: level, anomaly_score: value } = entry.prediction;
+  return `Result: ${level} risk level. ${meaningOf(value)}`;
+}

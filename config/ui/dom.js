@@ -1,0 +1,73 @@
+/** Building and finding elements; text goes in as text only. */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export const byId = (id) => document.getElementById(id);
+
+/** Create an element; `properties` are set as properties, those with a dash and `role` as attributes. */
+export function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.includes("-") || name === "role") made.setAttribute(name, value);
+    else made[name] = value;
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+/** Return a drawing from the page's sprite; it is decoration, so the word stands beside it. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#icon-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** Return the first element of a copy of a `<template>`; `importNode` upgrades the custom elements in it. */
+export function copyOf(templateId) {
+  return document.importNode(byId(templateId).content, true).firstElementChild;
+}
+
+/** Return the element of a template copy that is marked `data-slot=name`. */
+export const slot = (root, name) => root.querySelector(`[data-slot="${name}"]`);
+
+/** Show a text in a slot, and hide the slot when there is none. */
+export function fill(root, name, text) {
+  const target = slot(root, name);
+  target.textContent = text ?? "";
+  target.hidden = text === null || text === undefined || text === "";
+  return target;
+}
+
+/** Return the page data that the template wrote into `<script type="application/json">`. */
+export const pageData = (id) => JSON.parse(byId(id).textContent);
+
+/** Say a sentence to people who use a screen reader, without moving the focus. */
+export function announce(sentence) {
+  byId("announcer").textContent = sentence;
+}
+
+/** Return a `<time>` in the reader's locale with the full time in its title. */
+export function timeElement(iso, text, fullText) {
+  return element("time", { dateTime: iso, textContent: text, title: fullText });
+}
+
+/** Return the level as colour, shape and word. */
+export function levelBadge(level) {
+  const badge = element("span", { className: "level" }, icon(level.toLowerCase()), level);
+  badge.dataset.level = level;
+  return badge;
+}
+
+/** Return a colour of the current scheme as the browser computed it, for drawing on a canvas. */
+export function computedColour(token) {
+  const probe = element("span", { hidden: true });
+  probe.style.color = `var(${token})`;
+  document.body.append(probe);
+  const colour = getComputedStyle(probe).color;
+  probe.remove();
+  return colour;
+}

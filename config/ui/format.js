@@ -1,0 +1,73 @@
+/** Numbers and times as people read them; no document needed. */
+
+const NARROW_SPACE = "\u202f";
+const MINUS = "\u2212";
+
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const STEPS = [
+  ["day", 86_400_000],
+  ["hour", 3_600_000],
+  ["minute", 60_000],
+];
+
+export const count = (number) => WHOLE.format(number);
+
+/** Cut, not round, to three places, so that a score below a threshold never reads as one on it. */
+export function score(value) {
+  return (Math.floor(value * 1000 + 1e-9) / 1000).toFixed(3);
+}
+
+export const threshold = (value) => String(Number(value.toFixed(3))).padEnd(4, "0");
+
+/** Return a share as a cut percentage; from 99 % with one decimal, and never a full 100. */
+export function percent(share) {
+  const scaled = share >= 0.99 ? Math.floor(share * 1000 + 1e-9) / 10 : Math.floor(share * 100 + 1e-9);
+  return `${Math.min(scaled, 99.9)}${NARROW_SPACE}%`;
+}
+
+export const roundPercent = (share) => `${Math.round(share * 100)}${NARROW_SPACE}%`;
+
+export function signed(value) {
+  const size = Math.abs(value).toFixed(2);
+  if (Number(size) === 0) return size;
+  return `${value > 0 ? "+" : MINUS}${size}`;
+}
+
+export const decimal = (value, places = 2) => value.toFixed(places).replace("-", MINUS);
+
+export function milliseconds(value) {
+  return `${value < 10 ? value.toFixed(1) : WHOLE.format(value)} ms`;
+}
+
+const sameDay = (one, other) => one.toDateString() === other.toDateString();
+
+/** Return the time of day, with the date before it when it is not today's. */
+export function shortTime(iso, now = new Date()) {
+  const time = new Date(iso);
+  const options = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+  if (sameDay(time, now)) return time.toLocaleTimeString(undefined, options);
+  const date = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
+  return time.toLocaleString(undefined, time.getFullYear() === now.getFullYear() ? date : { ...date, year: "numeric" });
+}
+
+export function fullTime(iso) {
+  return new Date(iso).toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+}
+
+/** Return how long ago something was, to the minute. */
+export function ago(iso, now = Date.now()) {
+  const past = Math.max(0, now - new Date(iso).getTime());
+  const step = STEPS.find(([, size]) => past >= size);
+  return step ? RELATIVE.format(-Math.floor(past / step[1]), step[0]) : "just now";
+}
+
+export function duration(seconds) {
+  const minutes = Math.floor(seconds / 60);
+  const [days, hours] = [Math.floor(minutes / 1440), Math.floor(minutes / 60) % 24];
+  if (days) return `${days} d ${hours} h`;
+  if (hours) return `${hours} h ${minutes % 60} min`;
+  return minutes ? `${minutes} min` : `${Math.floor(seconds)} s`;
+}
+
+export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;

@@ -1,0 +1,44 @@
+/** One standing Socket.IO connection that comes back by itself and says how it is. */
+
+import { io } from "/vendor/socket.io-client/dist/socket.io.esm.min.js";
+import { getJson, toSignIn } from "./http.js";
+
+const RETRY_MS = 2_000;
+
+/**
+ * Connect to a namespace.
+ *
+ * `onState` gets "up" after every (re)connection and "lost" when the connection ends; `probe` is an address that
+ * answers 401 when the session is over, asked when the app refuses the connection.
+ */
+export function connect(namespace, { probe, onState, on }) {
+  const socket = io(namespace, {
+    transports: ["websocket", "polling"],
+    tryAllTransports: true,
+    reconnectionDelay: 500,
+    reconnectionDelayMax: 5_000,
+    autoConnect: false,
+  });
+  for (const [event, handle] of Object.entries(on)) socket.on(event, handle);
+  socket.on("connect", () => onState("up"));
+  socket.on("disconnect", () => {
+    onState("lost");
+    if (!socket.active) retry(socket, probe);
+  });
+  socket.on("connect_error", () => {
+    onState("lost");
+    if (!socket.active) retry(socket, probe);
+  });
+  socket.connect();
+  return socket;
+}
+
+/** After a refusal Socket.IO gives up: find out whether the session is over, or try again later. */
+async function retry(socket, probe) {
+  try {
+    await getJson(probe);
+  } catch (failure) {
+    if (failure.status === 401) return toSignIn();
+  }
+  setTimeout(() => socket.connect(), RETRY_MS);
+}

@@ -1,0 +1,50 @@
+/** What every page's frame does: colour scheme, signing out, and times that grow older. */
+
+import { byId, icon } from "./dom.js";
+import { ago } from "./format.js";
+import { post, toSignIn } from "./http.js";
+
+const SCHEMES = [
+  { name: "system", icon: "theme", text: "Colours: as the system" },
+  { name: "light", icon: "sun", text: "Colours: light" },
+  { name: "dark", icon: "moon", text: "Colours: dark" },
+];
+const AGE_REFRESH_MS = 15_000;
+
+const themeSwitch = byId("theme-switch");
+const currentScheme = () => Math.max(0, SCHEMES.findIndex(({ name }) => name === document.documentElement.dataset.theme));
+
+function showScheme() {
+  const scheme = SCHEMES[currentScheme()];
+  themeSwitch.replaceChildren(icon(scheme.icon));
+  themeSwitch.title = scheme.text;
+  themeSwitch.setAttribute("aria-label", `${scheme.text}. Change.`);
+}
+
+themeSwitch.addEventListener("click", () => {
+  const { name } = SCHEMES[(currentScheme() + 1) % SCHEMES.length];
+  if (name === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = name;
+  localStorage.setItem("theme", name);
+  showScheme();
+  dispatchEvent(new Event("schemechange"));
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("schemechange")));
+showScheme();
+
+byId("sign-out")?.addEventListener("click", async ({ currentTarget: button }) => {
+  button.disabled = true;
+  try {
+    await post("/sign-out");
+    toSignIn();
+  } catch (failure) {
+    if (failure.status === 401) return toSignIn();
+    button.disabled = false;
+    byId("announcer").textContent = failure.message;
+    button.title = failure.message;
+  }
+});
+
+setInterval(() => {
+  for (const time of document.querySelectorAll("time[data-ago]")) time.textContent = ago(time.dateTime);
+}, AGE_REFRESH_MS);

@@ -1,0 +1,88 @@
+/** Following the change log over Socket.IO and HTTP, through lost connections and restarts of the server. */
+
+import { getJson, RequestError, toSignIn } from "/ui/http.js";
+import { connect } from "/ui/live_socket.js";
+import { ChangeReader } from "./change_reader.js";
+
+const PAGE = 200;
+const RETRY_MS = 3_000;
+
+export class ChangeFeed {
+  #reader = null;
+  #busy = false;
+  #again = false;
+  #handlers;
+
+  /** Handlers: onState, onStatus(status, isFirst), onEntries(entries), onTotals(totals), onClient(status). */
+  constructor(handlers) {
+    this.#handlers = handlers;
+    connect("/operators", {
+      probe: "/api/status",
+      onState: (state) => this.#stateChanged(state),
+      on: {
+        changes: (message) => this.#take(message),
+        client_status: (status) => handlers.onClient(status),
+      },
+    });
+    this.#synchronise();
+  }
+
+  #stateChanged(state) {
+    this.#handlers.onState(state);
+    if (state === "up") this.#synchronise();
+  }
+
+  /** Ask for the state of the server and for what was missed; calls while it runs make it run once more. */
+  async #synchronise() {
+    if (this.#busy) {
+      this.#again = true;
+      return;
+    }
+    this.#busy = true;
+    try {
+      do {
+        this.#again = false;
+        await this.#readStatus();
+        await this.#catchUp();
+      } while (this.#again);
+    } catch (failure) {
+      this.#failed(failure);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** A log that is shorter than what was read is another log: start over. */
+  async #readStatus() {
+    const status = await getJson("/api/status");
+    const isFirst = this.#reader === null || status.cursor < this.#reader.cursor;
+    await this.#handlers.onStatus(status, isFirst);
+    if (isFirst) this.#reader = new ChangeReader(status.cursor);
+  }
+
+  async #catchUp() {
+    let page;
+    do {
+      page = await getJson(`/api/changes?after=${this.#reader.cursor}&limit=${PAGE}`);
+      this.#take(page);
+    } while (page.has_more);
+  }
+
+  #take(message) {
+    if (this.#reader === null) return;
+    const fresh = this.#reader.take(message);
+    if (fresh === null) {
+      this.#synchronise();
+      return;
+    }
+    if (message.totals && message.next_after >= this.#reader.cursor) this.#handlers.onTotals(message.totals);
+    if (fresh.length) this.#handlers.onEntries(fresh);
+  }
+
+  #failed(failure) {
+    if (!(failure instanceof RequestError)) throw failure;
+    if (failure.status === 401) return toSignIn();
+    this.#handlers.onState("failed", failure.message);
+    setTimeout(() => this.#synchronise(), RETRY_MS);
+  }
+}

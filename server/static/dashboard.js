@@ -1,0 +1,89 @@
+/** The operators' page: puts the change feed and the panels together. */
+
+import "/ui/prediction_view.js";
+import { byId, element, levelBadge } from "/ui/dom.js";
+import { readFields } from "/ui/fields.js";
+import { count, roundPercent } from "/ui/format.js";
+import { getJson } from "/ui/http.js";
+import { ChangeFeed } from "./change_feed.js";
+import { DistributionChart, TrendChart } from "./charts.js";
+import { ClientList } from "./client_list.js";
+import { DetailSheet } from "./detail_sheet.js";
+import { LiveState } from "./live_state.js";
+import { PredictionPanel } from "./prediction_panel.js";
+import { pageAddress, RecentPredictions } from "./recent_predictions.js";
+import { ServerFacts } from "./server_facts.js";
+
+const TREND_LENGTH = 60;
+
+const fields = readFields();
+const facts = new ServerFacts();
+const clients = new ClientList();
+const distribution = new DistributionChart();
+const trend = new TrendChart();
+const live = new LiveState();
+const panel = new PredictionPanel(fields, { onOpen: (item) => sheet.open(item), onDraw: () => sheet.refresh() });
+const sheet = new DetailSheet(fields, {
+  neighbour: (id, step) => panel.neighbour(id, step),
+  onClose: (id) => panel.focusRow(id),
+});
+
+let recentOfAll = new RecentPredictions(TREND_LENGTH);
+let trendFrame = null;
+
+new ChangeFeed({ onState: (state, sentence) => live.show(state, sentence), onStatus: showStatus, onEntries: takeEntries, onTotals: showTotals, onClient: (status) => clients.showOne(status) });
+
+/** Show what the server says of itself; at the first time, and when its record is another one, load the lists too. */
+async function showStatus(status, isFirst) {
+  facts.show(status);
+  clients.showAll(status.clients);
+  showTotals(status.totals);
+  if (!isFirst) return;
+  const { predictions } = await getJson(pageAddress({}, TREND_LENGTH));
+  recentOfAll = new RecentPredictions(TREND_LENGTH);
+  predictions.forEach((item) => recentOfAll.add(item));
+  drawTrendSoon();
+  await panel.load();
+}
+
+function takeEntries(entries) {
+  const made = entries.filter(({ prediction }) => prediction).map(({ sequence, prediction }) => ({ sequence, prediction, explanation: prediction.explanation }));
+  panel.add(made);
+  made.forEach((item) => recentOfAll.add(item));
+  if (made.length) drawTrendSoon();
+  for (const { prediction_id, explanation } of entries.filter((entry) => entry.explanation)) {
+    panel.explain(prediction_id, explanation);
+    sheet.finishExplanation({ prediction_id, explanation });
+  }
+}
+
+function showTotals(totals) {
+  clients.showTotals(totals);
+  distribution.show(totals.by_level);
+  byId("total-predictions").textContent = count(totals.predictions);
+  byId("total-noun").textContent = totals.predictions === 1 ? "prediction" : "predictions";
+  byId("total-levels").replaceChildren(...["High", "Medium", "Low"].map((level) => levelTotal(level, totals)));
+}
+
+function levelTotal(level, { predictions, by_level: byLevel }) {
+  const number = byLevel[level] ?? 0;
+  return element(
+    "li",
+    {},
+    levelBadge(level),
+    element("strong", { className: "number", textContent: count(number) }),
+    element("span", { className: "soft small number", textContent: predictions ? roundPercent(number / predictions) : "" }),
+  );
+}
+
+function drawTrendSoon() {
+  trendFrame ??= requestAnimationFrame(() => {
+    trendFrame = null;
+    trend.show(recentOfAll.list().map(({ prediction }) => prediction));
+  });
+}
+
+addEventListener("schemechange", () => {
+  distribution.draw();
+  trend.draw();
+});

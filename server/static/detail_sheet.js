@@ -1,0 +1,50 @@
+/** The sheet with one prediction in full; Esc closes it and the focus returns to its row. */
+
+import { byId, timeElement } from "/ui/dom.js";
+import { fullTime, shortTime } from "/ui/format.js";
+
+export class DetailSheet {
+  #fields;
+  #dialog = byId("detail");
+  #view = byId("detail-view");
+  #neighbour;
+
+  /** `neighbour(id, step)` returns the item before or after in the list, or null. */
+  constructor(fields, { neighbour, onClose }) {
+    this.#fields = fields;
+    this.#neighbour = neighbour;
+    byId("detail-close").addEventListener("click", () => this.#dialog.close());
+    byId("detail-newer").addEventListener("click", () => this.#step(-1));
+    byId("detail-older").addEventListener("click", () => this.#step(1));
+    this.#dialog.addEventListener("click", (event) => {
+      if (event.target === this.#dialog) this.#dialog.close();
+    });
+    this.#dialog.addEventListener("close", () => onClose(this.#view.predictionId));
+  }
+
+  open({ prediction, explanation }) {
+    byId("detail-heading").textContent = prediction.patient_reference ?? "Patient without reference";
+    byId("detail-origin").replaceChildren(`${prediction.client_id} · `, timeElement(prediction.made_at, shortTime(prediction.made_at), fullTime(prediction.made_at)));
+    this.#view.show(prediction, explanation, this.#fields);
+    this.refresh();
+    if (!this.#dialog.open) this.#dialog.showModal();
+    this.#dialog.querySelector(".sheet-body").scrollTop = 0;
+    byId("detail-heading").focus();
+  }
+
+  finishExplanation(change) {
+    this.#view.finishExplanation(change);
+  }
+
+  /** Say which neighbours there are now; news may have brought a newer one. */
+  refresh() {
+    const id = this.#view.predictionId;
+    byId("detail-newer").disabled = !this.#neighbour(id, -1);
+    byId("detail-older").disabled = !this.#neighbour(id, 1);
+  }
+
+  #step(step) {
+    const item = this.#neighbour(this.#view.predictionId, step);
+    if (item) this.open(item);
+  }
+}

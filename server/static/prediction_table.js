@@ -1,0 +1,92 @@
+/** The table of predictions: keyed rows that stay in place, so that focus and scroll position survive news. */
+
+import { byId, copyOf, element, levelBadge, slot, timeElement } from "/ui/dom.js";
+import { fullTime, score, shortTime } from "/ui/format.js";
+
+const TOP_FACTORS = 3;
+
+export class PredictionTable {
+  #fields;
+  #onOpen;
+  #rows = new Map();
+  #body = byId("prediction-rows");
+
+  constructor(fields, { onOpen }) {
+    this.#fields = fields;
+    this.#onOpen = onOpen;
+    this.#body.addEventListener("click", (event) => this.#clicked(event));
+    this.#body.addEventListener("keydown", (event) => this.#moved(event));
+  }
+
+  /** Show the items, newest first; rows in `freshIds` are marked as new for a moment. */
+  show(items, freshIds = new Set()) {
+    const wanted = items.map((item) => this.#row(item, freshIds));
+    const kept = new Set(items.map(({ prediction }) => prediction.prediction_id));
+    for (const [id, row] of this.#rows) if (!kept.has(id)) this.#drop(id, row);
+    wanted.forEach((row, index) => {
+      if (this.#body.children[index] !== row) this.#body.insertBefore(row, this.#body.children[index] ?? null);
+    });
+    byId("prediction-table").hidden = !items.length;
+  }
+
+  focusRow(predictionId) {
+    this.#rows.get(predictionId)?.querySelector("button").focus();
+  }
+
+  focusAt(index) {
+    this.#body.children[index]?.querySelector("button").focus();
+  }
+
+  #drop(id, row) {
+    row.remove();
+    this.#rows.delete(id);
+  }
+
+  #row({ prediction }, freshIds) {
+    const id = prediction.prediction_id;
+    if (!this.#rows.has(id)) this.#rows.set(id, makeRow(prediction, this.#fields, freshIds.has(id)));
+    return this.#rows.get(id);
+  }
+
+  #clicked(event) {
+    const row = event.target.closest("tr");
+    if (row && !getSelection().toString()) this.#onOpen(row.dataset.id);
+  }
+
+  #moved(event) {
+    const row = event.target.closest("tr");
+    const next = { ArrowDown: row?.nextElementSibling, ArrowUp: row?.previousElementSibling }[event.key];
+    if (!next) return;
+    event.preventDefault();
+    next.querySelector("button").focus();
+  }
+}
+
+function makeRow(prediction, fields, isFresh) {
+  const row = copyOf("row-template");
+  row.dataset.id = prediction.prediction_id;
+  row.dataset.level = prediction.risk_level;
+  row.classList.toggle("is-fresh", isFresh);
+  slot(row, "time").append(timeElement(prediction.made_at, shortTime(prediction.made_at), fullTime(prediction.made_at)));
+  slot(row, "client").textContent = prediction.client_id;
+  const reference = slot(row, "reference");
+  reference.textContent = prediction.patient_reference ?? "–";
+  reference.title = prediction.patient_reference ?? "No patient reference";
+  slot(row, "level").append(levelBadge(prediction.risk_level));
+  slot(row, "score").textContent = score(prediction.anomaly_score);
+  slot(row, "factors").append(...topFactors(prediction, fields));
+  return row;
+}
+
+function topFactors({ top_factors: names, contributions }, fields) {
+  return names.slice(0, TOP_FACTORS).map((name) => {
+    const raises = contributions.find(({ field }) => field === name).contribution > 0;
+    return element(
+      "span",
+      { className: `factor ${raises ? "raises" : "lowers"}` },
+      element("span", { "aria-hidden": "true", textContent: raises ? "▲" : "▼" }),
+      element("span", { className: "visually-hidden", textContent: raises ? "raised by " : "lowered by " }),
+      fields.get(name)?.label ?? name,
+    );
+  });
+}

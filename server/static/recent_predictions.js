@@ -1,0 +1,67 @@
+/** The newest predictions of one view, each once, newest first, at most `limit`; no document needed. */
+
+export class RecentPredictions {
+  #items = new Map();
+  #limit;
+
+  constructor(limit) {
+    this.#limit = limit;
+  }
+
+  get size() {
+    return this.#items.size;
+  }
+
+  get isFull() {
+    return this.#items.size >= this.#limit;
+  }
+
+  /** Take {sequence, prediction, explanation}; a known prediction only gets its later explanation. */
+  add(item) {
+    const id = item.prediction.prediction_id;
+    const known = this.#items.get(id);
+    this.#items.set(id, known && isFinal(known) ? known : item);
+    if (this.#items.size > this.#limit) this.#dropOldest();
+  }
+
+  /** Put a finished explanation to its prediction; return the item, or null if it is not held. */
+  explain(predictionId, explanation) {
+    const known = this.#items.get(predictionId);
+    if (!known) return null;
+    const item = { ...known, explanation };
+    this.#items.set(predictionId, item);
+    return item;
+  }
+
+  list() {
+    return [...this.#items.values()].sort((one, other) => other.sequence - one.sequence);
+  }
+
+  /** Return the neighbour of a prediction: step -1 is newer, 1 older. */
+  neighbour(predictionId, step) {
+    const list = this.list();
+    const index = list.findIndex(({ prediction }) => prediction.prediction_id === predictionId);
+    return index < 0 ? null : (list[index + step] ?? null);
+  }
+
+  #dropOldest() {
+    const oldest = this.list().at(-1);
+    this.#items.delete(oldest.prediction.prediction_id);
+  }
+}
+
+const isFinal = ({ explanation }) => explanation.source === "llm" || Boolean(explanation.reason);
+
+/** Tell whether a prediction belongs to a filter {client, level}; an empty value lets all pass. */
+export function matches({ client, level }, prediction) {
+  return (!client || prediction.client_id === client) && (!level || prediction.risk_level === level);
+}
+
+/** Return the address of a page of predictions, newest first. */
+export function pageAddress({ client, level }, limit, before = null) {
+  const query = new URLSearchParams({ limit });
+  if (client) query.set("client", client);
+  if (level) query.set("level", level);
+  if (before !== null) query.set("before", before);
+  return `/api/predictions?${query}`;
+}

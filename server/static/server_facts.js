@@ -1,0 +1,61 @@
+/** The strip that says what runs: model and its held-out figures, uptime, store, who explains. */
+
+import { byId, element } from "/ui/dom.js";
+import { count, duration, fullTime, roundPercent } from "/ui/format.js";
+
+const UPTIME_REFRESH_MS = 15_000;
+
+export class ServerFacts {
+  #uptime = { seconds: 0, readAt: 0 };
+
+  constructor() {
+    setInterval(() => this.#tick(), UPTIME_REFRESH_MS);
+  }
+
+  show({ model, uptime_seconds: seconds, started_at: startedAt, store, explanations }) {
+    this.#uptime = { seconds, readAt: performance.now() };
+    const facts = byId("server-facts");
+    facts.replaceChildren(
+      fact("Model", model.version, `Trained on ${count(model.metrics.disease_free)} disease-free patients`),
+      fact("AUROC", model.metrics.auroc.toFixed(3), `held out, ${count(model.metrics.patients)} patients`),
+      levelFact("Medium or higher", model.metrics.medium_or_higher),
+      levelFact("High", model.metrics.high),
+      uptimeFact(startedAt),
+      fact("Store", store.backend, store.ok ? "writable" : "not writable"),
+      explanationFact(explanations),
+    );
+    facts.setAttribute("aria-busy", "false");
+    this.#tick();
+  }
+
+  #tick() {
+    const place = byId("uptime");
+    const passed = (performance.now() - this.#uptime.readAt) / 1000;
+    if (place) place.textContent = duration(this.#uptime.seconds + passed);
+  }
+}
+
+function fact(term, value, note) {
+  return element(
+    "div",
+    {},
+    element("dt", { textContent: term }),
+    element("dd", {}, element("strong", {}, value), note ? element("span", { className: "strip-note", textContent: note }) : null),
+  );
+}
+
+function levelFact(term, { sensitivity, false_alarm_rate: falseAlarms }) {
+  return fact(term, `${roundPercent(sensitivity)} found`, `${roundPercent(falseAlarms)} false alarms`);
+}
+
+function uptimeFact(startedAt) {
+  const made = fact("Running for", element("span", { id: "uptime" }), null);
+  made.title = `Since ${fullTime(startedAt)}`;
+  return made;
+}
+
+function explanationFact({ source, model, reason, last_failure: failure }) {
+  const made = fact("Explanations", source === "llm" ? `AI-written · ${model}` : "Computed text", failure ? `Last failure: ${failure}` : reason);
+  made.className = "strip-wide";
+  return made;
+}
