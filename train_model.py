@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,12 +25,12 @@ except ModuleNotFoundError as error:
 _PLAIN_STEP = 11
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Train, save and report; return the exit code: 0 when there is a new model, 1 or 2 when there is not."""
     parser = argparse.ArgumentParser(description="Train the detector on a CSV of patients and save it.")
     parser.add_argument("--data", type=Path, default=PROJECT_ROOT / "data" / "heart_disease.csv", help="labelled CSV")
     parser.add_argument("--out", type=Path, help="folder for the model (default: MODEL_DIR, else saved_models)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     try:
         settings = TrainingSettings()
         directory = arguments.out or ServerSettings().model_dir

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import joblib
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import InconsistentVersionWarning
 
 from config.errors import ArtifactError
@@ -26,7 +27,7 @@ from config.settings import TrainingSettings
 from server.anomaly.calibration import Calibration
 from server.anomaly.dataset import COLUMNS, Dataset
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
-from server.anomaly.preprocessing import FACTORS
+from server.anomaly.preprocessing import FACTORS, OneSidedRiskFactors
 from server.anomaly.training import TrainedModel
 
 FOREST_FILE = "isolation_forest.pkl"
@@ -35,6 +36,8 @@ MANIFEST_FILE = "manifest.json"
 
 TOLERANCE = 1e-9
 """How far a known answer may be off."""
+
+_Part = TypeVar("_Part")
 
 _KNOWN_PATIENTS = 12
 _FIRST_WITH_GAPS = 8
@@ -90,7 +93,7 @@ class Manifest(_ManifestPart):
     metrics: dict[str, Any]
     files: dict[str, str]
     calibration_scores: list[float]
-    known_answers: list[KnownAnswer]
+    known_answers: Annotated[list[KnownAnswer], Field(min_length=_KNOWN_PATIENTS)]
 
     def expected_version(self) -> str:
         """Return the time of training, in UTC and sortable, and the hash of the content."""
@@ -138,8 +141,8 @@ def load_detector(directory: Path) -> Detector:
     manifest = _read_manifest(directory)
     contents = {name: _verified_content(directory / name, sha256) for name, sha256 in manifest.files.items()}
     model = AnomalyModel(
-        preprocessor=_unpickled(contents, PREPROCESSOR_FILE),
-        forest=_unpickled(contents, FOREST_FILE),
+        preprocessor=_unpickled(contents, PREPROCESSOR_FILE, OneSidedRiskFactors),
+        forest=_unpickled(contents, FOREST_FILE, IsolationForest),
         calibration=Calibration.fit(manifest.calibration_scores),
         thresholds=manifest.thresholds,
     )
@@ -243,14 +246,17 @@ def _verified_content(path: Path, sha256: str) -> bytes:
     return content
 
 
-def _unpickled(contents: Mapping[str, bytes], name: str) -> Any:
+def _unpickled(contents: Mapping[str, bytes], name: str, kind: type[_Part]) -> _Part:
     """Unpickle a verified file; that another scikit-learn wrote it is for the known answers to judge."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InconsistentVersionWarning)
         try:
-            return joblib.load(io.BytesIO(contents[name]))
+            part = joblib.load(io.BytesIO(contents[name]))
         except _UNPICKLING_FAILURES:
-            _refuse(f"{name} was written by versions of Python packages that cannot be read here")
+            part = None
+    if not isinstance(part, kind):
+        _refuse(f"{name} was written by versions of Python packages that cannot be read here")
+    return part
 
 
 def _check_known_answers(model: AnomalyModel, known_answers: Sequence[KnownAnswer]) -> None:

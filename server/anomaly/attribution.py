@@ -63,4 +63,5 @@ def divide_among_fields(by_factor: FloatArray, field_effects: FloatArray) -> Flo
     has_cause = directed.any(axis=1, keepdims=True)
     weights = np.where(has_cause, directed, MEMBERSHIP)
     shares = weights / weights.sum(axis=1, keepdims=True)
-    return np.einsum("nif,nf->ni", shares, by_factor)
+    by_field: FloatArray = (shares * by_factor[:, np.newaxis, :]).sum(axis=2)
+    return by_field

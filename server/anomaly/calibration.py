@@ -55,10 +55,11 @@ class Calibration:
 
     @cached_property
     def _knots(self) -> tuple[FloatArray, FloatArray, float]:
-        scores = np.asarray(self.sorted_scores)
+        scores = np.asarray(self.sorted_scores, dtype=np.float64)
         knots = np.unique(scores)
         step = 1 / (scores.size + 1)
-        return knots, np.searchsorted(scores, knots, side="right") * step, step
+        ranks = np.searchsorted(scores, knots, side="right").astype(np.float64)
+        return knots, ranks * step, step
 
 
 def risk_level(anomaly_score: float, thresholds: Thresholds) -> RiskLevel:

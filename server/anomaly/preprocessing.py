@@ -1,10 +1,12 @@
 """From 13 measured fields to eight one-sided factors: the higher, the riskier, and never below zero."""
 
 from collections.abc import Mapping
+from statistics import median, median_low
 from typing import Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from config.errors import InvalidDataError
@@ -64,7 +66,8 @@ class OneSidedRiskFactors(TransformerMixin, BaseEstimator):  # type: ignore[misc
     """Impute what was not measured, and keep of each directed factor only what exceeds its disease-free median.
 
     Fitted on disease-free patients only. ``typical_`` (13,) holds the fields' medians, the lower one for coded fields
-    so that it is a code; ``factor_medians_`` (8,) those of the directed factors.
+    so that it is a code, ``typical_factors_`` (8,) the directed factors of a patient who has all of them, and
+    ``factor_medians_`` (8,) the medians of the patients' own directed factors.
     """
 
     def fit(self, patients: pd.DataFrame, _labels: None = None) -> Self:
@@ -78,6 +81,7 @@ class OneSidedRiskFactors(TransformerMixin, BaseEstimator):  # type: ignore[misc
         values = _checked_values(patients)
         _refuse_unmeasured(values)
         self.typical_: FloatArray = np.array([_typical(name, values[:, i]) for i, name in enumerate(COLUMNS)])
+        self.typical_factors_: FloatArray = directed_factors(self.typical_)
         self.factor_medians_: FloatArray = np.median(directed_factors(self.impute(values)), axis=0)
         return self
 
@@ -85,7 +89,7 @@ class OneSidedRiskFactors(TransformerMixin, BaseEstimator):  # type: ignore[misc
         """Return the one-sided factors, shape (n, 8), of patients under the wire names of their fields."""
         return self.factors(self.impute(_checked_values(patients)))
 
-    def get_feature_names_out(self, _input_features: None = None) -> FloatArray:
+    def get_feature_names_out(self, _input_features: None = None) -> NDArray[np.object_]:
         return np.asarray(list(FACTORS), dtype=object)
 
     def impute(self, values: FloatArray) -> FloatArray:
@@ -103,7 +107,7 @@ class OneSidedRiskFactors(TransformerMixin, BaseEstimator):  # type: ignore[misc
         the field does not enter the factor; positive where it makes the factor riskier.
         """
         one_changed = np.where(np.eye(len(COLUMNS), dtype=bool), complete[:, :, np.newaxis], self.typical_)
-        return directed_factors(one_changed) - directed_factors(self.typical_)
+        return directed_factors(one_changed) - self.typical_factors_
 
 
 def _checked_values(patients: pd.DataFrame) -> FloatArray:
@@ -113,13 +117,13 @@ def _checked_values(patients: pd.DataFrame) -> FloatArray:
 
 
 def _refuse_unmeasured(values: FloatArray) -> None:
-    never = [FIELDS[name].csv_column for name, missing in zip(COLUMNS, np.isnan(values).all(axis=0)) if missing]
+    never = [FIELDS[name].csv_column for i, name in enumerate(COLUMNS) if np.isnan(values[:, i]).all()]
     if never:
         raise InvalidDataError(
             f"Column {never[0]} was measured in too few disease-free patients: add patients in whom it was measured."
         )
 
 
-def _typical(name: str, column: FloatArray) -> np.float64:
-    method = "lower" if FIELDS[name].codes else "linear"
-    return np.nanquantile(column, 0.5, method=method)
+def _typical(name: str, column: FloatArray) -> float:
+    measured: list[float] = column[~np.isnan(column)].tolist()
+    return median_low(measured) if FIELDS[name].codes else median(measured)

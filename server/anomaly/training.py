@@ -1,10 +1,10 @@
 """Fitting the detector on disease-free patients, and the forests that calibrate and evaluate it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,10 +39,8 @@ class Fit:
     scored: IndexArray
 
 
-class Progress(Protocol):
-    """What watches the fits: it passes on every result and is told how many will come."""
-
-    def __call__(self, results: Iterable[FloatArray], total: int) -> Iterable[FloatArray]: ...
+Progress = Callable[[Iterable[FloatArray], int], Iterable[FloatArray]]
+"""What watches the fits: it passes on every result, and is told how many will come."""
 
 
 def unwatched(results: Iterable[FloatArray], _total: int) -> Iterable[FloatArray]:

@@ -1,0 +1,26 @@
+"""What every kind of test shares: a small detector that was really trained, on the real patients."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from server.anomaly.artifact import load_detector, save
+from server.anomaly.detector import Detector
+from server.anomaly.training import train
+from tests.unit.anomaly.patients import real_patients, small_training
+
+
+@pytest.fixture(scope="session")
+def detector_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model of 50 trees; copy it before changing anything."""
+    directory = tmp_path_factory.mktemp("saved_models")
+    dataset = real_patients()
+    settings = small_training()
+    save(train(dataset, settings), dataset, settings, directory, trained_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def detector(detector_dir: Path) -> Detector:
+    return load_detector(detector_dir)

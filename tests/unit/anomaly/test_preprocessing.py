@@ -1,0 +1,113 @@
+"""The eight one-sided factors."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+
+from config.errors import InvalidDataError
+from config.patient import PatientRecord
+from server.anomaly.dataset import COLUMNS, matrix_of
+from server.anomaly.preprocessing import FACTORS, MEMBERSHIP, OneSidedRiskFactors, directed_factors
+from tests.unit.anomaly.patients import real_patients, records
+
+PATIENT: dict[str, Any] = {
+    "age": 60,
+    "sex": 1,
+    "chest_pain_type": 4,
+    "resting_bp": 150,
+    "cholesterol": 260,
+    "fasting_blood_sugar_high": 1,
+    "resting_ecg": 2,
+    "max_heart_rate": 120,
+    "exercise_angina": 1,
+    "st_depression": 2.5,
+    "st_slope": 2,
+    "major_vessels": 3,
+    "thallium_scan": 7,
+}
+
+
+@pytest.fixture(scope="module")
+def fitted() -> OneSidedRiskFactors:
+    dataset = real_patients()
+    return OneSidedRiskFactors().fit(dataset.frame(dataset.disease_free))
+
+
+def factors_of(**changes: float) -> dict[str, float]:
+    (row,) = directed_factors(matrix_of([PatientRecord.check(PATIENT | changes)]))
+    return dict(zip(FACTORS, row.tolist(), strict=True))
+
+
+def test_the_factors_of_a_patient_are_those_worked_out_by_hand() -> None:
+    expected = {
+        "age_and_sex": 70,
+        "chest_pain": 4,
+        "risk_factors": 30 / 20 + 60 / 40 + 1 + 1,
+        "heart_rate_reserve": 1 - 120 / 160,
+        "exercise_angina": 1,
+        "st_segment": 2.5 + 1,
+        "major_vessels": 3,
+        "thallium_scan": 2,
+    }
+    assert factors_of() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "factor", "expected"),
+    [
+        ({"sex": 0}, "age_and_sex", 60),
+        ({"resting_bp": 100, "cholesterol": 150}, "risk_factors", 2),
+        ({"st_depression": -2, "st_slope": 1}, "st_segment", 0),
+        ({"thallium_scan": 3}, "thallium_scan", 0),
+        ({"thallium_scan": 6}, "thallium_scan", 1),
+    ],
+)
+def test_only_the_risky_side_of_a_finding_counts(changes: dict[str, float], factor: str, expected: float) -> None:
+    assert factors_of(**changes)[factor] == pytest.approx(expected)
+
+
+def test_at_least_half_of_the_disease_free_have_nothing_of_a_factor(fitted: OneSidedRiskFactors) -> None:
+    dataset = real_patients()
+    transformed = fitted.transform(dataset.frame(dataset.disease_free))
+    assert transformed.shape == (164, 8)
+    assert ((transformed == 0).mean(axis=0) >= 0.5).all()
+
+
+def test_typical_values_are_the_medians_of_the_disease_free(fitted: OneSidedRiskFactors) -> None:
+    typical = dict(zip(COLUMNS, fitted.typical_, strict=True))
+    assert (typical["age"], typical["cholesterol"], typical["max_heart_rate"]) == (52, 234.5, 161)
+
+
+def test_the_typical_value_of_a_coded_field_is_a_code() -> None:
+    frame = pd.DataFrame([PATIENT | {"thallium_scan": scan} for scan in (3, 7)])
+    assert OneSidedRiskFactors().fit(frame).typical_[COLUMNS.index("thallium_scan")] == 3
+
+
+@given(record=records)
+def test_every_possible_patient_has_finite_factors_from_zero_up(
+    fitted: OneSidedRiskFactors, record: PatientRecord
+) -> None:
+    factors = fitted.factors(fitted.impute(matrix_of([record])))
+    assert np.isfinite(factors).all()
+    assert (factors >= 0).all()
+
+
+@given(record=records)
+def test_a_field_moves_only_the_factors_it_belongs_to(fitted: OneSidedRiskFactors, record: PatientRecord) -> None:
+    effects = fitted.field_effects(fitted.impute(matrix_of([record])))[0]
+    assert (effects[~MEMBERSHIP] == 0).all()
+
+
+@pytest.mark.parametrize("columns", [COLUMNS[:-1], [*COLUMNS, "extra"], [COLUMNS[1], COLUMNS[0], *COLUMNS[2:]]])
+def test_other_columns_are_refused(fitted: OneSidedRiskFactors, columns: list[str]) -> None:
+    with pytest.raises(ValueError, match="expected the columns age, sex"):
+        fitted.transform(pd.DataFrame(np.ones((2, len(columns))), columns=columns))
+
+
+def test_a_field_measured_in_no_disease_free_patient_is_refused_by_its_column() -> None:
+    frame = pd.DataFrame([PATIENT, PATIENT]).assign(thallium_scan=np.nan)
+    with pytest.raises(InvalidDataError, match="Column Thallium was measured in too few"):
+        OneSidedRiskFactors().fit(frame)
