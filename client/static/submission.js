@@ -1,6 +1,6 @@
 /** Sending one patient to the client app: once per patient, and again with the same id until it is acknowledged. */
 
-import { v7 as uuidv7 } from "/vendor/uuid/dist/v7.js";
+import uuidv7 from "/vendor/uuid/dist/v7.js";
 
 const ACK_TIMEOUT_MS = 8_000;
 const REPEAT_GUARD_MS = 1_000;

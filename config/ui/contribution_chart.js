@@ -19,8 +19,8 @@ function axis() {
   return element(
     "div",
     { className: "bars-axis", "aria-hidden": "true" },
-    element("span", { className: "bars-axis-lowers", textContent: "lowers the score" }),
-    element("span", { className: "bars-axis-raises", textContent: "raises the score" }),
+    element("span", { className: "bars-axis-lowers", textContent: "lowers" }),
+    element("span", { className: "bars-axis-raises", textContent: "raises" }),
   );
 }
 

@@ -27,12 +27,13 @@ export class DistributionChart {
       data: { labels: LEVELS, datasets: [{ data: [] }] },
       options: { animation: false, cutout: "76%", maintainAspectRatio: false, events: [], plugins: { legend: { display: false }, tooltip: { enabled: false } } },
     });
-    const isEmpty = this.#counts.every((number) => number === 0);
+    const levels = this.#counts.filter((number) => number > 0).length;
+    const isEmpty = levels === 0;
     Object.assign(this.#chart.data.datasets[0], {
       data: isEmpty ? [1] : this.#counts,
       backgroundColor: isEmpty ? [computedColour("--line")] : LEVELS.map(levelColour),
       borderColor: computedColour("--surface"),
-      borderWidth: isEmpty ? 0 : 2,
+      borderWidth: levels > 1 ? 2 : 0,
     });
     this.#chart.update("none");
   }
@@ -54,58 +55,73 @@ export class TrendChart {
   }
 
   draw() {
-    this.#chart ??= new Chart(byId("trend-chart"), { type: "line", data: { labels: [], datasets: [] }, options: {} });
+    this.#chart ??= this.#make();
     this.#chart.options = trendOptions(this.#predictions);
     this.#chart.data.labels = this.#predictions.map(({ made_at: at }) => shortTime(at));
-    this.#chart.data.datasets = [scores(this.#predictions), ...thresholdLines(this.#predictions)];
+    this.#chart.data.datasets = [scores(this.#predictions)];
     this.#chart.update("none");
+  }
+
+  #make() {
+    const thresholds = () => this.#predictions.at(-1)?.thresholds;
+    const plugin = { id: "thresholds", beforeDatasetsDraw: (chart) => thresholds() && drawThresholds(chart, thresholds()) };
+    return new Chart(byId("trend-chart"), { type: "line", data: { labels: [], datasets: [] }, options: trendOptions([]), plugins: [plugin] });
   }
 }
 
 function scores(predictions) {
-  const colours = predictions.map(({ risk_level: level }) => levelColour(level));
+  const surface = computedColour("--surface");
+  const highSign = octagon(levelColour("High"));
   return {
     label: "Anomaly score",
     data: predictions.map(({ anomaly_score: value }) => value),
     borderColor: computedColour("--edge"),
     borderWidth: 1,
-    pointStyle: predictions.map(({ risk_level: level }) => shape(level)),
-    pointBackgroundColor: colours,
-    pointBorderColor: colours,
-    pointRadius: 4,
+    pointStyle: predictions.map(({ risk_level: level }) => (level === "High" ? highSign : SHAPES[level])),
+    pointBackgroundColor: predictions.map(({ risk_level: level }) => (level === "Low" ? surface : levelColour(level))),
+    pointBorderColor: predictions.map(({ risk_level: level }) => levelColour(level)),
+    pointBorderWidth: 2,
+    pointRadius: predictions.map(({ risk_level: level }) => (level === "Medium" ? 4.5 : 3.5)),
     pointHoverRadius: 6,
     clip: false,
   };
 }
 
-const SHAPES = { Low: () => "circle", Medium: () => "triangle", High: () => octagon(levelColour("High")) };
-const shape = (level) => SHAPES[level]();
+const SHAPES = { Low: "circle", Medium: "triangle" };
 
 /** Draw the High sign; Chart.js has no octagon, but takes a canvas. */
 function octagon(colour) {
-  const size = 10;
+  const size = 12;
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = size;
   const context = canvas.getContext("2d");
   context.fillStyle = colour;
   context.beginPath();
-  for (const [x, y] of [[3, 0], [7, 0], [10, 3], [10, 7], [7, 10], [3, 10], [0, 7], [0, 3]]) context.lineTo(x, y);
+  for (const [x, y] of [[3.5, 0], [8.5, 0], [12, 3.5], [12, 8.5], [8.5, 12], [3.5, 12], [0, 8.5], [0, 3.5]]) context.lineTo(x, y);
   context.fill();
   return canvas;
 }
 
-function thresholdLines(predictions) {
-  const { thresholds } = predictions.at(-1) ?? {};
-  if (!thresholds) return [];
-  return ["High", "Medium"].map((level) => ({
-    label: `${level} from ${threshold(thresholds[level.toLowerCase()])}`,
-    data: predictions.map(() => thresholds[level.toLowerCase()]),
-    borderColor: levelColour(level),
-    borderWidth: 1.5,
-    borderDash: level === "High" ? [] : [5, 4],
-    pointRadius: 0,
-    pointHitRadius: 0,
-  }));
+/** Draw both thresholds as lines across the whole drawing, each with its name. */
+function drawThresholds({ ctx: context, chartArea: { left, right }, scales: { y } }, thresholds) {
+  for (const level of ["High", "Medium"]) {
+    const at = thresholds[level.toLowerCase()];
+    drawThreshold(context, { left, right, height: y.getPixelForValue(at), text: `${level} from ${threshold(at)}`, colour: levelColour(level) });
+  }
+}
+
+function drawThreshold(context, { left, right, height, text, colour }) {
+  context.save();
+  context.strokeStyle = context.fillStyle = colour;
+  context.setLineDash([4, 3]);
+  context.beginPath();
+  context.moveTo(left, height);
+  context.lineTo(right, height);
+  context.stroke();
+  context.font = `11px ${getComputedStyle(document.body).fontFamily}`;
+  context.textBaseline = "bottom";
+  context.fillText(text, left + 4, height - 1);
+  context.restore();
 }
 
 function trendOptions(predictions) {
@@ -114,21 +130,16 @@ function trendOptions(predictions) {
   return {
     animation: false,
     maintainAspectRatio: false,
-    layout: { padding: { top: 6, right: 8 } },
+    layout: { padding: { top: 14, right: 8 } },
     interaction: { mode: "nearest", axis: "x", intersect: false },
     scales: {
       x: { grid: { display: false }, border: { color: computedColour("--line") }, ticks: { color: soft, font, maxTicksLimit: 5, maxRotation: 0, autoSkipPadding: 24 } },
-      y: { min: 0, max: 1, grid: { color: computedColour("--line") }, border: { display: false }, ticks: { color: soft, font, stepSize: 0.25 } },
+      y: { min: 0, max: 1, grid: { color: computedColour("--line") }, border: { display: false }, ticks: { color: soft, font, stepSize: 0.5, callback: (value) => value.toFixed(1) } },
     },
     plugins: {
-      legend: {
-        display: predictions.length > 0,
-        align: "end",
-        labels: { color: soft, font, boxWidth: 18, boxHeight: 0, padding: 10, filter: ({ datasetIndex }) => datasetIndex > 0 },
-      },
+      legend: { display: false },
       tooltip: {
         displayColors: false,
-        filter: ({ datasetIndex }) => datasetIndex === 0,
         callbacks: {
           label: ({ dataIndex }) => {
             const { client_id: client, risk_level: level, anomaly_score: value } = predictions[dataIndex];

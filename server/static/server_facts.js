@@ -45,7 +45,7 @@ function fact(term, value, note) {
 }
 
 function levelFact(term, { sensitivity, false_alarm_rate: falseAlarms }) {
-  return fact(term, `${roundPercent(sensitivity)} found`, `${roundPercent(falseAlarms)} false alarms`);
+  return fact(term, `${roundPercent(sensitivity)} sensitivity`, `${roundPercent(falseAlarms)} false alarms`);
 }
 
 function uptimeFact(startedAt) {

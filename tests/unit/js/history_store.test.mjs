@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { HistoryStore } from "../../../client/static/history_store.js";
+
+const TEXT = { text: "computed", source: "template", model: null, reason: null };
+const LLM = { text: "written", source: "llm", model: "m", reason: null };
+const queued = (number) => ({ request_id: `r${number}`, outbox_number: number, state: "queued", prediction: null, explanation: null });
+const answered = (number, explanation = TEXT) => ({
+  ...queued(number),
+  state: "answered",
+  prediction: { prediction_id: `p${number}`, awaits_explanation: true, explanation: TEXT },
+  explanation,
+});
+const ids = (store) => store.list().map(({ request_id: id }) => id);
+
+test("a request is listed once, newest first", () => {
+  const store = new HistoryStore();
+  [queued(1), queued(3), queued(2), answered(1)].forEach((entry) => store.take(entry));
+  assert.deepEqual(ids(store), ["r3", "r2", "r1"]);
+});
+
+test("late news does not take an answer back", () => {
+  const store = new HistoryStore();
+  store.take(answered(1));
+  assert.equal(store.take(queued(1)).state, "answered");
+});
+
+test("late news does not take a finished explanation back", () => {
+  const store = new HistoryStore();
+  store.take(answered(1, LLM));
+  assert.equal(store.take(answered(1)).explanation.source, "llm");
+});
+
+test("a fallback with its reason counts as finished", () => {
+  const store = new HistoryStore();
+  store.take(answered(1));
+  store.explain({ prediction_id: "p1", explanation: { ...TEXT, reason: "No answer in time." } });
+  assert.equal(store.take(answered(1)).explanation.reason, "No answer in time.");
+});
+
+test("an explanation of another page's prediction is nothing here", () => {
+  assert.equal(new HistoryStore().explain({ prediction_id: "p9", explanation: LLM }), null);
+});
+
+test("a newest page that meets what is known keeps the older entries", () => {
+  const store = new HistoryStore();
+  [1, 2, 3].forEach((number) => store.take(answered(number)));
+  assert.equal(store.takeNewest([answered(4), answered(3)], true), false);
+  assert.deepEqual(ids(store), ["r4", "r3", "r2", "r1"]);
+});
+
+test("a newest page that does not meet what is known leaves no gap: older entries are asked for again", () => {
+  const store = new HistoryStore();
+  [1, 2].forEach((number) => store.take(answered(number)));
+  assert.equal(store.takeNewest([answered(9), answered(8)], true), true);
+  assert.deepEqual(ids(store), ["r9", "r8"]);
+});
+
+test("a request that was just queued stays when the newest page does not hold it yet", () => {
+  const store = new HistoryStore();
+  store.take(queued(10));
+  store.takeNewest([answered(9), answered(8)], true);
+  assert.deepEqual(ids(store), ["r10", "r9", "r8"]);
+});

@@ -1,0 +1,206 @@
+"""The pages' HTML: nothing inline, a labelled control for each field, and nothing referred to that is not there."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from config.errors import NotFoundError
+from config.patient import FIELDS, FieldDescription
+from config.secret_store import PROJECT_ROOT
+
+UI = PROJECT_ROOT / "config" / "ui"
+PAGES = {
+    "client_dashboard.html": "client",
+    "server_dashboard.html": "server",
+    "sign_in.html": "client",
+    "error.html": "client",
+}
+
+
+@dataclass
+class Page(HTMLParser):
+    """The elements of a page, each with its attributes, and the text of its scripts and labels."""
+
+    elements: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    scripts: list[tuple[dict[str, str], str]] = field(default_factory=list)
+    fieldsets: list[dict[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._inside = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attributes}
+        self.elements.append((tag, values))
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append((values, ""))
+        if tag == "fieldset":
+            self.fieldsets.append(values)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            attributes, text = self.scripts.pop()
+            self.scripts.append((attributes, text + data))
+        if self._inside == "legend" and self.fieldsets and "legend" not in self.fieldsets[-1]:
+            self.fieldsets[-1]["legend"] = data.strip()
+
+    def with_tag(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def ids(self) -> list[str]:
+        return [attributes["id"] for _, attributes in self.elements if "id" in attributes]
+
+
+def html_of(name: str, fields: dict[str, FieldDescription] | None = None) -> str:
+    folders = [PROJECT_ROOT / PAGES[name] / "templates", UI / "templates"]
+    environment = Environment(loader=FileSystemLoader(folders), autoescape=True, undefined=StrictUndefined)
+    context = {"client_id": "Client-1", "title": "Client-1", "error": NotFoundError(), "status": 404}
+    return environment.get_template(name).render(
+        csrf_token=lambda: "token", fields=FIELDS if fields is None else fields, **context
+    )
+
+
+def page(name: str, fields: dict[str, FieldDescription] | None = None) -> Page:
+    parsed = Page()
+    parsed.feed(html_of(name, fields))
+    return parsed
+
+
+@pytest.fixture(params=sorted(PAGES))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_no_page_has_inline_script_or_style(name: str) -> None:
+    parsed = page(name)
+    assert parsed.with_tag("style") == []
+    for tag, attributes in parsed.elements:
+        assert [key for key in attributes if key == "style" or key.startswith("on")] == [], tag
+    for attributes, text in parsed.scripts:
+        assert attributes.get("type") == "application/json" or not text.strip()
+
+
+def test_an_id_stands_once(name: str) -> None:
+    assert [found for found, times in Counter(page(name).ids).items() if times > 1] == []
+
+
+def test_references_inside_a_page_lead_somewhere(name: str) -> None:
+    parsed = page(name)
+    known = set(parsed.ids)
+    for _, attributes in parsed.elements:
+        for key in ("for", "aria-labelledby", "aria-describedby"):
+            assert set(attributes.get(key, "").split()) <= known
+        if attributes.get("href", "").startswith("#"):
+            assert attributes["href"][1:] in known
+
+
+def test_every_file_a_page_loads_is_there(name: str) -> None:
+    parsed = page(name)
+    addresses = [item["src"] for item in parsed.with_tag("script") if "src" in item]
+    addresses += [item["href"] for item in parsed.with_tag("link")]
+    for address in addresses:
+        assert _is_there(address, PAGES[name]), address
+
+
+def test_every_module_a_script_imports_is_there() -> None:
+    for app in ("client", "server"):
+        for script in _scripts(app):
+            for imported in re.findall(r'(?:from|import) "([^"]+)"', script.read_text(encoding="utf-8")):
+                is_relative = imported.startswith(".")
+                found = (script.parent / imported).is_file() if is_relative else _is_there(imported, app)
+                assert found, f"{script.name} imports {imported}"
+
+
+@pytest.mark.parametrize(
+    ("template", "app"), [("client_dashboard.html", "client"), ("server_dashboard.html", "server")]
+)
+def test_every_element_a_script_asks_for_by_id_is_on_its_page(template: str, app: str) -> None:
+    known = {*page(template).ids, "uptime"}  # the strip makes its own uptime
+    for script in (PROJECT_ROOT / app / "static").glob("*.js"):
+        asked = re.findall(r'(?:byId|copyOf)\("([\w-]+)"\)', script.read_text(encoding="utf-8"))
+        assert set(asked) <= known, script.name
+
+
+def test_every_field_has_one_labelled_control() -> None:
+    parsed = page("client_dashboard.html")
+    labelled = {label["for"] for label in parsed.with_tag("label") if "for" in label}
+    legends = {item["data-field"]: item["legend"] for item in parsed.fieldsets}
+    for name, description in FIELDS.items():
+        if description.codes:
+            assert legends[name] == description.label
+        else:
+            assert f"field-{name}" in labelled
+
+
+def test_a_choice_offers_exactly_its_codes_and_not_measured_where_that_is_allowed() -> None:
+    inputs = page("client_dashboard.html").with_tag("input")
+    for name, description in FIELDS.items():
+        values = [item["value"] for item in inputs if item.get("name") == name and item["type"] == "radio"]
+        if description.codes:
+            assert values == [str(code) for code in description.codes] + ([] if description.required else [""])
+
+
+def test_a_quantity_carries_its_range_and_a_way_to_say_not_measured() -> None:
+    parsed = page("client_dashboard.html")
+    inputs = {item["id"]: item for item in parsed.with_tag("input") if "id" in item}
+    for name, description in FIELDS.items():
+        if description.possible_range:
+            control = inputs[f"field-{name}"]
+            assert (float(control["min"]), float(control["max"])) == description.possible_range
+            assert float(control["step"]) == description.step
+            assert (f"field-{name}-none" in inputs) is not description.required
+
+
+def test_a_field_that_is_in_no_group_is_drawn_all_the_same() -> None:
+    extra = FieldDescription("Troponin", "Troponin", "ng/L", (0, 50), (0, 500), name="troponin")
+    parsed = page("client_dashboard.html", {**FIELDS, "troponin": extra})
+    assert "field-troponin" in parsed.ids
+
+
+@pytest.mark.parametrize("template", ["client_dashboard.html", "server_dashboard.html"])
+def test_page_data_holds_the_field_descriptions_and_cannot_end_its_script(template: str) -> None:
+    nasty = FieldDescription("</script><b>", "x", codes={1: "</script>"}, name="nasty")
+    parsed = page(template, {**FIELDS, "nasty": nasty})
+    (text,) = [text for attributes, text in parsed.scripts if attributes.get("id") == "field-descriptions"]
+    described = json.loads(text)
+    assert [item["name"] for item in described] == [*FIELDS, "nasty"]
+    assert described[-1]["label"] == "</script><b>"
+
+
+def test_patient_data_goes_into_no_address_and_no_browser_storage() -> None:
+    for form in page("client_dashboard.html").with_tag("form") + page("sign_in.html").with_tag("form"):
+        assert form["method"] == "dialog"
+    for script in [*_scripts("client"), *_scripts("server")]:
+        stored = re.findall(r"(?:localStorage|sessionStorage)\.\w+\([^)]*\)", script.read_text(encoding="utf-8"))
+        assert set(stored) <= {'localStorage.getItem("theme")', 'localStorage.setItem("theme", name)'}, script.name
+
+
+def test_no_script_puts_markup_into_a_page() -> None:
+    for script in [*_scripts("client"), *_scripts("server")]:
+        text = script.read_text(encoding="utf-8")
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", text)
+
+
+def _scripts(app: str) -> Iterator[Path]:
+    yield from sorted((PROJECT_ROOT / app / "static").glob("*.js"))
+    yield from sorted(UI.glob("*.js"))
+
+
+def _is_there(address: str, app: str) -> bool:
+    kind, _, rest = address.lstrip("/").partition("/")
+    folder = {"ui": UI, "static": PROJECT_ROOT / app / "static", "vendor": PROJECT_ROOT / "node_modules"}[kind]
+    if kind == "vendor" and not folder.is_dir():
+        pytest.skip("the browser libraries are not installed; run: npm ci")
+    return (folder / rest).is_file()
