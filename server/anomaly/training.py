@@ -7,9 +7,7 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from joblib import Parallel, delayed
-from sklearn.ensemble import IsolationForest
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from config.errors import InvalidDataError
@@ -20,7 +18,7 @@ from server.anomaly.calibration import Calibration
 from server.anomaly.dataset import Dataset, FloatArray, IndexArray
 from server.anomaly.detector import AnomalyModel
 from server.anomaly.evaluation import HeldOutFold, evaluate
-from server.anomaly.preprocessing import OneSidedRiskFactors
+from server.anomaly.fitting import fit_and_score, fit_parts
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,9 @@ def train(dataset: Dataset, settings: TrainingSettings, *, progress: Progress = 
     fits = calibration_fits(dataset.disease_free, settings)
     for held_out in folds:
         fits += [held_out, *calibration_fits(held_out.fitted_on, settings)]
+    started = _start(dataset, fits, settings)
     preprocessor, forest = fit_parts(dataset.frame(dataset.disease_free), settings)
-    scores = iter(list(progress(_raw_scores(dataset, fits, settings), len(fits))))
+    scores = iter(list(progress(started, len(fits))))
     thresholds = Thresholds(medium=settings.medium_threshold, high=settings.high_threshold)
     calibration = _next_calibration(scores, settings)
     judged = [_judged(dataset, held_out, scores, settings) for held_out in folds]
@@ -108,27 +107,9 @@ def calibration_fits(rows: IndexArray, settings: TrainingSettings) -> list[Fit]:
     return [Fit(rows[others], rows[held_out]) for others, held_out in splitter.split(rows)]
 
 
-def fit_parts(disease_free: pd.DataFrame, settings: TrainingSettings) -> tuple[OneSidedRiskFactors, IsolationForest]:
-    """Fit preprocessor and forest on disease-free patients."""
-    preprocessor = OneSidedRiskFactors()
-    forest = IsolationForest(
-        n_estimators=settings.n_estimators,
-        max_samples=settings.max_samples,
-        bootstrap=False,
-        random_state=settings.random_state,
-    )
-    return preprocessor, forest.fit(preprocessor.fit_transform(disease_free))
-
-
-def _fit_and_score(fitted_on: pd.DataFrame, scored: pd.DataFrame, settings: TrainingSettings) -> FloatArray:
-    preprocessor, forest = fit_parts(fitted_on, settings)
-    raw_scores: FloatArray = -forest.score_samples(preprocessor.transform(scored))
-    return raw_scores
-
-
-def _raw_scores(dataset: Dataset, fits: Iterable[Fit], settings: TrainingSettings) -> Iterator[FloatArray]:
-    """Yield the raw scores of every fit, in order, from worker processes."""
-    calls = (delayed(_fit_and_score)(dataset.frame(fit.fitted_on), dataset.frame(fit.scored), settings) for fit in fits)
+def _start(dataset: Dataset, fits: Iterable[Fit], settings: TrainingSettings) -> Iterator[FloatArray]:
+    """Start fitting in worker processes; the raw scores of every fit come in order."""
+    calls = (delayed(fit_and_score)(dataset.frame(fit.fitted_on), dataset.frame(fit.scored), settings) for fit in fits)
     scores: Iterator[FloatArray] = Parallel(n_jobs=settings.workers, return_as="generator")(calls)
     return scores
 
