@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
 from typing import Literal
 
 from config.messages import RiskLevel, Thresholds
@@ -58,7 +59,16 @@ def top_factors(assessment: Assessment) -> list[str]:
 
 def score_in_words(score: float) -> str:
     """Return a score with three digits, cut rather than rounded, so that it never seems to reach a threshold."""
-    return f"{int(score * 1000) / 1000:.3f}"
+    return str(_cut(score))
+
+
+def share_in_words(score: float) -> str:
+    """Return a score as a percentage with one digit, cut like the score itself."""
+    return f"{float(_cut(score) * 100):g} %"
+
+
+def _cut(score: float) -> Decimal:
+    return Decimal(repr(score)).quantize(Decimal("0.001"), ROUND_DOWN)
 
 
 def _factor(record: PatientRecord, contributions: Mapping[str, float], name: str) -> Factor:

@@ -1,7 +1,8 @@
 """What a language model's text must satisfy before anyone sees it: true to the facts, and nothing beyond them.
 
 The model writes slots such as ``[[st_depression]]`` where a value belongs, and they are filled in here. So no patient
-value leaves the machine, and a digit outside a slot is always an invention.
+value leaves the machine, and a digit outside a slot is always an invention. Where a rule is in doubt, the text is
+withheld: the deterministic one is always there.
 """
 
 import re
@@ -10,23 +11,35 @@ from config.patient import FIELDS
 from server.narrative.facts import Factor, Facts, score_in_words
 
 SLOT = re.compile(r"\[\[([a-z_]+)\]\]")
+SCORE_SLOTS = frozenset({"anomaly_score", "threshold"})
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-_NUMBER = re.compile(
-    r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|seventy|"
-    r"eighty|ninety|hundred|thousand|percent|half|double|twice)\b",
+_PLAIN_TEXT = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ \n\t.,;:!?()'\"’‘“”/–—-]*")
+_LABELS = {name: re.compile(rf"\b{re.escape(field.label)}\b", re.IGNORECASE) for name, field in FIELDS.items()}
+_NUMBER_WORD = re.compile(
+    r"\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(thir|four|fif|six|seven|eigh|nine)teen|"
+    r"(twen|thir|for|fif|six|seven|eigh|nine)ty|hundreds?|thousands?|millions?|dozens?|percent|per cent|half|halves|"
+    r"thirds?|quarters?|tenths?|double[sd]?|twice|thrice|triple[sd]?|twofold|tenfold)\b",
     re.IGNORECASE,
 )
-_FORBIDDEN = re.compile(
-    r"https?:|www\.|[<>{}`*#|\\]|[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]|"
+_NOT_DESCRIPTION = re.compile(
+    r"\bhttps?:|\bwww\.|"
     r"\b(diagnos\w*|treat\w*|therap\w*|dos(e|es|age)|prescri\w*|medicat\w*|aspirin|statin\w*|surg\w*|recommend\w*|"
-    r"advis\w*|should|must|consult\w*|refer\w*|urgent\w*|emergenc\w*|certain\w*|definite\w*|guarantee\w*|proves?|"
-    r"confirm\w*|reassur\w*|safe|healthy|no need|worry|don't|do not|smok\w*|diabet\w*|obes\w*|family history|"
-    r"infarction|heart attack|stroke|death|die|dying|ignore|instruction\w*|assistant|language model)\b",
+    r"advis\w*|advice|should|must|ought|consult\w*|refer\w*|urgent\w*|emergenc\w*|certain\w*|definite\w*|guarantee\w*|"
+    r"proves?|proven|confirm\w*|reassur\w*|safe|healthy|no need|worry|don['’]t|do not|smok\w*|diabet\w*|obes\w*|"
+    r"family history|infarction|heart attack|stroke|death|die|dying|ignore|instruction\w*|assistant|language model|"
+    r"coronary|isch[ae]+mi\w*|stenos\w*|blockages?|probabilit\w*|likel\w*|diseased|disease(?![- ]free))\b",
     re.IGNORECASE,
 )
 _RAISES = re.compile(r"\b(rais\w*|increas\w*|push\w* (it |the score )?up|higher|elevat\w*)\b", re.IGNORECASE)
 _LOWERS = re.compile(r"\b(lower\w*|decreas\w*|reduc\w*|pull\w* (it |the score )?down)\b", re.IGNORECASE)
+_NOT_MEASURED = re.compile(r"\bnot (been )?measured\b", re.IGNORECASE)
+_NEGATION = re.compile(r"\b(not|never|neither|nor|without|hardly)\b|n['’]t\b|\b(fails?|failed) to\b", re.IGNORECASE)
 _LEVEL = re.compile(r"\b(low|medium|high)\b", re.IGNORECASE)
+_FOREIGN_LEVEL = re.compile(
+    r"\b(moderate|intermediate|severe|critical|extreme|minimal|negligible|mild|elevated)\b.*\brisk\b|"
+    r"\brisk\b.*\b(moderate|intermediate|severe|critical|extreme|minimal|negligible|mild|elevated)\b",
+    re.IGNORECASE,
+)
 LEAST_WORDS, MOST_WORDS = 20, 140
 
 
@@ -48,12 +61,12 @@ def checked_sentence(sentence: str, facts: Facts) -> str:
         If it holds a number of its own, something that is not in the facts, a wrong direction or risk level, or
         anything that is not description.
     """
+    named = _named_factors(sentence, facts)
     bare = SLOT.sub("", sentence)
-    if _NUMBER.search(bare):
-        raise GuardError("it states a number of its own")
-    if _FORBIDDEN.search(bare) or "[" in bare or "]" in bare:
-        raise GuardError("it goes beyond describing the result")
-    _check_factors(sentence, facts)
+    for label in _LABELS.values():
+        bare = label.sub("", bare)  # a label may hold a digit, as that of the blood sugar does
+    _check_words(bare)
+    _check_directions(bare, sentence, named)
     _check_level(bare, facts)
     return SLOT.sub(lambda slot: _fill(slot.group(1), facts), sentence)
 
@@ -76,30 +89,45 @@ def check_whole(text: str, facts: Facts) -> None:
         raise GuardError("it does not name the risk level")
 
 
-def _check_factors(sentence: str, facts: Facts) -> None:
+def _check_words(bare: str) -> None:
+    if _NUMBER_WORD.search(bare) or any(character.isnumeric() for character in bare):
+        raise GuardError("it states a number of its own")
+    if _NOT_DESCRIPTION.search(bare) or not _PLAIN_TEXT.fullmatch(bare):
+        raise GuardError("it goes beyond describing the result")
+
+
+def _named_factors(sentence: str, facts: Facts) -> list[Factor]:
+    """Return the factors a sentence is about, by slot or by label; an unmeasured field may be named as such."""
+    slots = set(SLOT.findall(sentence)) - SCORE_SLOTS
+    labels = {name for name, label in _LABELS.items() if label.search(sentence)}
     known = {factor.name: factor for factor in facts.factors}
-    named = [name for name in SLOT.findall(sentence) if name not in ("anomaly_score", "threshold")]
-    if any(name not in known for name in named):
+    if _NOT_MEASURED.search(sentence):
+        labels -= {name for name in labels - known.keys() if FIELDS[name].label in facts.not_measured}
+    if (slots | labels) - known.keys():
         raise GuardError("it names a factor that is not among the facts")
-    text = SLOT.sub("", sentence).lower()
-    for name, description in FIELDS.items():
-        if name not in known and description.label.lower() in text:
-            raise GuardError("it names a factor that is not among the facts")
-    _check_directions(sentence, [known[name] for name in named])
+    return [known[name] for name in slots | labels]
 
 
-def _check_directions(sentence: str, named: list[Factor]) -> None:
+def _check_directions(bare: str, sentence: str, named: list[Factor]) -> None:
     directions = {factor.direction for factor in named}
+    raises, lowers = bool(_RAISES.search(bare)), bool(_LOWERS.search(bare))
     if len(directions) > 1:
         raise GuardError("it mixes factors of both directions in one sentence")
-    if directions == {"raises"} and (_LOWERS.search(sentence) or not _RAISES.search(sentence)):
+    if not directions:
+        if (raises or lowers) and not SCORE_SLOTS & set(SLOT.findall(sentence)):
+            raise GuardError("it gives a direction without naming a factor")
+        return
+    if not (raises or lowers) and _NOT_MEASURED.search(bare):
+        return
+    if (raises, lowers) != ("raises" in directions, "lowers" in directions):
         raise GuardError("it gives a factor the wrong direction")
-    if directions == {"lowers"} and (_RAISES.search(sentence) or not _LOWERS.search(sentence)):
-        raise GuardError("it gives a factor the wrong direction")
+    if _NEGATION.search(_NOT_MEASURED.sub("", bare)):
+        raise GuardError("it negates what a factor does")
 
 
 def _check_level(bare: str, facts: Facts) -> None:
-    if "risk" in bare.lower() and any(word.lower() != facts.level.lower() for word in _LEVEL.findall(bare)):
+    named = {word.lower() for word in _LEVEL.findall(bare)}
+    if named - {facts.level.lower()} or _FOREIGN_LEVEL.search(bare):
         raise GuardError("it names another risk level")
 
 

@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read at import; otherwise the first call asks the hub
 
 import httpx2
-from huggingface_hub import InferenceClient, set_client_factory
+from huggingface_hub import ChatCompletionStreamOutput, InferenceClient, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
 from config.messages import Explanation
@@ -20,27 +21,56 @@ MAX_TOKENS = 200
 MAX_CHARACTERS = 2000
 TEMPERATURE = 0.2
 
-Clock = Callable[[], float]
-"""Monotonic seconds."""
-
 
 class NarrativeError(Exception):
     """The language model gave no usable text; the message is a clause that says why, for people."""
 
 
+class _Bounded(httpx2.SyncByteStream):
+    """An answer that has to be complete in time: a server may keep each single read short and yet never end."""
+
+    def __init__(self, body: httpx2.SyncByteStream, seconds: float) -> None:
+        self._body = body
+        self._deadline = time.monotonic() + seconds
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._body:
+            if time.monotonic() > self._deadline:
+                raise httpx2.ReadTimeout("the whole answer took too long")
+            yield piece
+
+    def close(self) -> None:
+        self._body.close()
+
+
+class _BoundedTransport(httpx2.HTTPTransport):
+    """Bounds the whole of an answer by the time that its request allows for one read, and follows no redirect."""
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = super().handle_request(request)
+        if response.is_redirect:
+            response.close()
+            raise httpx2.TooManyRedirects("no redirect is followed", request=request)
+        response.stream = _Bounded(cast(httpx2.SyncByteStream, response.stream), request.extensions["timeout"]["read"])
+        return response
+
+
+def _http_client() -> httpx2.Client:
+    """Make the client that all calls share; nothing of the environment tells it to ask another host."""
+    return httpx2.Client(transport=_BoundedTransport(trust_env=False), trust_env=False, follow_redirects=False)
+
+
 class LlamaWriter:
     """Writes explanations with a language model; holds no state between two of them."""
 
-    def __init__(self, settings: ServerSettings, *, clock: Clock = time.monotonic) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         self.model = settings.llm_model
         self._timeout = settings.llm_timeout_seconds
         self._base_url = settings.llm_base_url
-        self._clock = clock
         key = settings.llm_api_key if self._base_url else settings.huggingface_api_token
         # With a base URL and no key the library would send whatever HF_TOKEN the environment holds.
         self._key = key.get_secret_value() if key else "none"
-        # One client per call (closed with it), no proxies from the environment, no redirects to another host.
-        set_client_factory(lambda: httpx2.Client(trust_env=False, follow_redirects=False))
+        set_client_factory(_http_client)
 
     def write(self, facts: Facts, *, release: Callable[[str], None]) -> Explanation:
         """Write one explanation, handing each sentence to ``release`` once it has passed the guard.
@@ -81,23 +111,19 @@ class LlamaWriter:
         return " ".join(released)
 
     def _stream(self, facts: Facts) -> Iterator[str]:
-        """Yield the pieces of the answer; the library's own timeout is per read, so the deadline is kept here."""
-        deadline = self._clock() + self._timeout
+        """Yield the pieces of the answer."""
         with self._client() as client:
             stream = client.chat_completion(
                 prompt_of(facts),
-                model=None if self._base_url else self.model.partition(":")[0],
+                model=self.model if self._base_url else self.model.partition(":")[0],
                 stream=True,
                 max_tokens=MAX_TOKENS,
                 temperature=TEMPERATURE,
             )
             finish = None
-            for chunk in stream:
-                if self._clock() > deadline:
-                    raise NarrativeError("it did not answer in time")
-                for choice in chunk.choices[:1]:
-                    finish = choice.finish_reason or finish
-                    yield choice.delta.content or ""
+            for piece, ending in _pieces(stream):
+                finish = ending or finish
+                yield piece
         if finish != "stop":
             raise NarrativeError("its answer was cut off")
 
@@ -111,6 +137,16 @@ class LlamaWriter:
             token=self._key,
             timeout=self._timeout,
         )
+
+
+def _pieces(stream: Iterable[ChatCompletionStreamOutput]) -> Iterator[tuple[str, str | None]]:
+    """Yield each piece of text, and why the text ended once it has; the library checks nothing of what it received."""
+    try:
+        for chunk in stream:
+            for choice in chunk.choices[:1]:
+                yield "" + (choice.delta.content or ""), choice.finish_reason
+    except (AttributeError, KeyError, TypeError):
+        raise NarrativeError("its answer was not understood") from None
 
 
 def _refusal(status: int) -> str:

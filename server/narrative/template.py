@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from config.messages import Explanation, RiskLevel
-from server.narrative.facts import STATED_FACTORS, Factor, Facts, score_in_words
+from server.narrative.facts import STATED_FACTORS, Factor, Facts, score_in_words, share_in_words
 
 
 def describe(facts: Facts) -> Explanation:
@@ -31,8 +31,7 @@ def _level(facts: Facts) -> str:
 
 
 def _meaning(facts: Facts) -> str:
-    share = int(facts.anomaly_score * 1000) / 10
-    return f"This record is more unusual than {share:g} % of disease-free patients."
+    return f"This record is more unusual than {share_in_words(facts.anomaly_score)} of disease-free patients."
 
 
 def _factors(opening: str, facts: Facts, direction: str) -> str:
@@ -41,11 +40,16 @@ def _factors(opening: str, facts: Facts, direction: str) -> str:
 
 
 def _in_words(factor: Factor) -> str:
-    return f"{factor.label.lower() if not factor.label.startswith('ST') else factor.label} ({factor.value})"
+    return f"{label_in_sentence(factor.label)} ({factor.value})"
+
+
+def label_in_sentence(label: str) -> str:
+    """Return a label as it stands within a sentence: ``resting ECG``, but ``ST depression``."""
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
 
 
 def _listed(opening: str, labels: Sequence[str]) -> str:
-    return f"{opening} {_join(list(labels))}." if labels else ""
+    return f"{opening} {_join([label_in_sentence(label) for label in labels])}." if labels else ""
 
 
 def _join(parts: list[str]) -> str:

@@ -1,0 +1,125 @@
+"""A language model's HTTP interface on loopback: it streams what it is told to, and keeps what it received."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import Queue
+from types import TracebackType
+from typing import Any, Self
+
+WAIT_SECONDS = 20.0
+
+Script = Callable[["Reply"], None]
+
+
+class Reply:
+    """One request to the model, and the means to answer it piece by piece."""
+
+    def __init__(self, handler: BaseHTTPRequestHandler, body: dict[str, Any], closing: threading.Event) -> None:
+        self._handler = handler
+        self._closing = closing
+        self.body = body
+        self.path = handler.path
+        self.headers = {name.lower(): value for name, value in handler.headers.items()}
+
+    def begin(self, status: int = 200, content_type: str = "text/event-stream", **headers: str) -> None:
+        self._handler.send_response(status)
+        self._handler.send_header("Content-Type", content_type)
+        self._handler.send_header("Connection", "close")
+        for name, value in headers.items():
+            self._handler.send_header(name, value)
+        self._handler.end_headers()
+
+    def raw(self, text: str) -> None:
+        self._handler.wfile.write(text.encode())
+        self._handler.wfile.flush()
+
+    def data(self, value: object) -> None:
+        self.raw(f"data: {json.dumps(value)}\n\n")
+
+    def say(self, text: str) -> None:
+        self.data({"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}]})
+
+    def end(self, reason: str = "stop") -> None:
+        self.data({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": reason}]})
+        self.raw("data: [DONE]\n\n")
+
+    def stall(self, seconds: float = WAIT_SECONDS) -> bool:
+        """Say nothing until the test ends; return whether it has ended."""
+        return self._closing.wait(seconds)
+
+
+def says(text: str) -> Script:
+    """A model that streams this text word by word, as models do, and ends."""
+
+    def script(reply: Reply) -> None:
+        reply.begin()
+        for word in _pieces(text):
+            reply.say(word)
+        reply.end()
+
+    return script
+
+
+def answers(status: int) -> Script:
+    """A model that refuses with this HTTP status."""
+
+    def script(reply: Reply) -> None:
+        reply.begin(status, "application/json")
+        reply.raw(json.dumps({"error": "refused"}))
+
+    return script
+
+
+def _pieces(text: str) -> Iterator[str]:
+    first, *rest = text.split(" ")
+    yield first
+    for word in rest:
+        yield " " + word
+
+
+class LanguageModel:
+    """Serves OpenAI-compatible chat completions on a port of its own; ``script`` is what it does next."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.received: Queue[Reply] = Queue()
+        self._closing = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(WAIT_SECONDS)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        model = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                reply = Reply(self, body, model._closing)
+                model.received.put(reply)
+                try:
+                    model.script(reply)
+                except (BrokenPipeError, ConnectionResetError):
+                    self.close_connection = True  # the writer gave up, which is what some tests are about
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Say nothing."""
+
+        return Handler

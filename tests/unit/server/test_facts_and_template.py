@@ -1,0 +1,133 @@
+"""The deterministic explanation states facts, all of them facts, and nothing that was not measured."""
+
+import re
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.messages import RiskLevel
+from config.patient import FIELDS, PatientRecord
+from server.anomaly.detector import Detector
+from server.narrative.facts import Facts, facts_of, score_in_words, share_in_words
+from server.narrative.template import describe
+from tests.unit.anomaly.patients import records, typical_patient
+from tests.unit.server.narratives import factor, facts
+
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+def facts_about(record: PatientRecord, detector: Detector) -> Facts:
+    (assessment,) = detector.assess([record])
+    return facts_of(record, assessment, detector.thresholds)
+
+
+@pytest.mark.parametrize(
+    ("level", "score", "said"),
+    [
+        (RiskLevel.LOW, 0.1234, "Risk level Low: the anomaly score is 0.123, below the Medium threshold of 0.8."),
+        (
+            RiskLevel.MEDIUM,
+            0.9499,
+            "Risk level Medium: the anomaly score is 0.949, "
+            "between the Medium threshold of 0.8 and the High threshold of 0.95.",
+        ),
+        (RiskLevel.HIGH, 0.95, "Risk level High: the anomaly score is 0.950, at or above the High threshold of 0.95."),
+    ],
+)
+def test_level_and_score_are_stated_with_their_threshold(level: RiskLevel, score: float, said: str) -> None:
+    assert describe(facts(level, score)).text.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("score", "shown", "share"),
+    [
+        (0.9499, "0.949", "94.9 %"),
+        (0.94999999999, "0.949", "94.9 %"),
+        (0.95, "0.950", "95 %"),
+        (0.57, "0.570", "57 %"),  # 0.57 * 1000 is 569.9999999999999
+        (0.0, "0.000", "0 %"),
+        (1e-7, "0.000", "0 %"),
+        (0.9996, "0.999", "99.9 %"),
+        (1.0, "1.000", "100 %"),
+    ],
+)
+def test_a_score_is_cut_not_rounded(score: float, shown: str, share: str) -> None:
+    assert score_in_words(score) == shown
+    assert share_in_words(score) == share
+
+
+@given(st.floats(0, 1))
+def test_a_shown_score_never_exceeds_the_score(score: float) -> None:
+    assert Decimal(score_in_words(score)) <= Decimal(repr(score)) < Decimal(score_in_words(score)) + Decimal("0.001")
+
+
+def test_labels_keep_their_abbreviations_within_a_sentence() -> None:
+    text = describe(facts(not_measured=("Slope of the ST segment",), extrapolated=("Serum cholesterol",))).text
+    assert "raised most by ST depression (3.5 mm), thallium scan (reversible defect) and resting ECG (left" in text
+    assert "lowered most by maximum heart rate (171 beats/min)." in text
+    assert "typical of disease-free patients: slope of the ST segment." in text
+    assert "less certain: serum cholesterol." in text
+
+
+def test_nothing_is_said_of_factors_where_none_moved_the_score() -> None:
+    text = describe(facts(RiskLevel.LOW, 0.2, factors=())).text
+    assert "raised" not in text
+    assert "lowered" not in text
+
+
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [(89, "89 years"), (90, "90 years or older"), (97, "90 years or older"), (120, "90 years or older")],
+)
+def test_an_age_above_89_is_not_stated(detector: Detector, age: int, said: str) -> None:
+    stated = facts_about(typical_patient(dict(detector.typical), age=age, sex=1), detector).factors
+    assert [factor.value for factor in stated if factor.name == "age"] == [said]
+
+
+@settings(max_examples=60, deadline=None)
+@given(record=records)
+def test_every_number_of_the_text_is_a_fact(detector: Detector, record: PatientRecord) -> None:
+    known = facts_about(record, detector)
+    text = describe(known).text
+    allowed = {score_in_words(known.anomaly_score), *NUMBER.findall(share_in_words(known.anomaly_score))}
+    allowed |= {f"{threshold:g}" for threshold in (known.thresholds.medium, known.thresholds.high)}
+    for name, field in FIELDS.items():
+        value = getattr(record, name)
+        allowed |= set(NUMBER.findall(field.label))
+        if value is not None:
+            allowed |= set(NUMBER.findall("90" if name == "age" and value > 89 else field.in_words(value)))
+    assert set(NUMBER.findall(text)) <= allowed
+
+
+@settings(max_examples=60, deadline=None)
+@given(record=records)
+def test_what_was_not_measured_is_said_so_and_never_as_a_value(detector: Detector, record: PatientRecord) -> None:
+    known = facts_about(record, detector)
+    text = describe(known).text
+    assert {factor.name for factor in known.factors if factor.imputed} <= set(record.imputed())
+    for stated in known.factors:
+        assert (stated.value == "not measured") == (getattr(record, stated.name) is None)
+    assert ("Not measured, and taken as typical" in text) == bool(record.imputed())
+
+
+@settings(max_examples=60, deadline=None)
+@given(record=records)
+def test_a_factor_is_stated_in_the_direction_of_its_contribution(detector: Detector, record: PatientRecord) -> None:
+    (assessment,) = detector.assess([record])
+    for stated in facts_of(record, assessment, detector.thresholds).factors:
+        assert (stated.direction == "raises") == (assessment.contributions[stated.name] > 0)
+
+
+def test_factors_are_ordered_by_size_and_ties_by_field_order(detector: Detector) -> None:
+    (assessment,) = detector.assess([typical_patient(dict(detector.typical), age=70, sex=1, major_vessels=3)])
+    stated = facts_of(typical_patient(dict(detector.typical)), assessment, detector.thresholds).factors
+    sizes = [abs(assessment.contributions[factor.name]) for factor in stated]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(stated) <= 5
+    assert 0 not in sizes
+
+
+def test_a_factor_in_the_facts_of_tests_is_made_like_the_real_ones() -> None:
+    assert factor("thallium_scan", None, "raises").value == "not measured"
