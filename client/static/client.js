@@ -36,7 +36,8 @@ const submitter = new Submitter(socket, { onState: showSending, onQueued: showQu
 function showSending(sending) {
   const button = byId("analyze");
   button.disabled = sending;
-  button.replaceChildren(...(sending ? [element("span", { className: "spinner", "aria-hidden": "true" }), "Sending …"] : ["Analyze Patient Data"]));
+  const text = socket.connected ? "Sending …" : "Waiting for the connection …";
+  button.replaceChildren(...(sending ? [element("span", { className: "spinner", "aria-hidden": "true" }), text] : ["Analyze Patient Data"]));
 }
 
 function showQueued({ request_id, patient_reference, record }, outboxNumber) {

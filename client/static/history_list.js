@@ -54,6 +54,7 @@ export class HistoryList {
 function fillItem(item, entry) {
   const name = slot(item, "name");
   name.textContent = entry.patient_reference ?? "No reference";
+  name.title = entry.patient_reference ?? "";
   name.classList.toggle("soft", !entry.patient_reference);
   slot(item, "level").replaceChildren(badge(entry));
   slot(item, "time").replaceChildren(timeElement(entry.entered_at, shortTime(entry.entered_at), fullTime(entry.entered_at)));

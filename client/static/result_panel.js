@@ -33,7 +33,7 @@ export class ResultPanel {
     const before = this.#entry;
     if (before.state === "answered" && entry.state === "answered") return this.#explain(entry);
     this.show(entry);
-    announce(newsOf(entry));
+    if (entry.state !== before.state) announce(newsOf(entry));
   }
 
   addSentence(sentence) {

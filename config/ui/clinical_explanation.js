@@ -11,7 +11,7 @@ class ClinicalExplanation extends HTMLElement {
     fill(content, "text", explanation.text);
     slot(content, "author").append(icon(author.icon), author.text);
     slot(content, "author").dataset.tone = explanation.source === "llm" ? "accent" : "";
-    fill(content, "reason", explanation.reason && `An AI-written explanation is not shown: ${explanation.reason}`);
+    fill(content, "reason", explanation.reason);
     slot(content, "draft").hidden = !isAwaited(prediction, explanation);
     this.replaceChildren(content);
   }

@@ -5,6 +5,7 @@ import { plural, score, shortTime, threshold } from "/ui/format.js";
 
 const LEVELS = ["High", "Medium", "Low"];
 const TREND_LENGTH = 60;
+const THRESHOLD_TEXT_WIDTH = 88;
 const { Chart } = globalThis;
 
 const levelColour = (level) => computedColour(`--${level.toLowerCase()}`);
@@ -75,7 +76,7 @@ function scores(predictions) {
   return {
     label: "Anomaly score",
     data: predictions.map(({ anomaly_score: value }) => value),
-    borderColor: computedColour("--edge"),
+    borderColor: computedColour("--line"),
     borderWidth: 1,
     pointStyle: predictions.map(({ risk_level: level }) => (level === "High" ? highSign : SHAPES[level])),
     pointBackgroundColor: predictions.map(({ risk_level: level }) => (level === "Low" ? surface : levelColour(level))),
@@ -106,7 +107,7 @@ function octagon(colour) {
 function drawThresholds({ ctx: context, chartArea: { left, right }, scales: { y } }, thresholds) {
   for (const level of ["High", "Medium"]) {
     const at = thresholds[level.toLowerCase()];
-    drawThreshold(context, { left, right, height: y.getPixelForValue(at), text: `${level} from ${threshold(at)}`, colour: levelColour(level) });
+    drawThreshold(context, { left, right, height: y.getPixelForValue(at), text: `${level} ${threshold(at)}`, colour: levelColour(level) });
   }
 }
 
@@ -116,11 +117,11 @@ function drawThreshold(context, { left, right, height, text, colour }) {
   context.setLineDash([4, 3]);
   context.beginPath();
   context.moveTo(left, height);
-  context.lineTo(right, height);
+  context.lineTo(right + 8, height);
   context.stroke();
   context.font = `11px ${getComputedStyle(document.body).fontFamily}`;
-  context.textBaseline = "bottom";
-  context.fillText(text, left + 4, height - 1);
+  context.textBaseline = "middle";
+  context.fillText(text, right + 12, height);
   context.restore();
 }
 
@@ -130,7 +131,7 @@ function trendOptions(predictions) {
   return {
     animation: false,
     maintainAspectRatio: false,
-    layout: { padding: { top: 14, right: 8 } },
+    layout: { padding: { top: 8, right: THRESHOLD_TEXT_WIDTH } },
     interaction: { mode: "nearest", axis: "x", intersect: false },
     scales: {
       x: { grid: { display: false }, border: { color: computedColour("--line") }, ticks: { color: soft, font, maxTicksLimit: 5, maxRotation: 0, autoSkipPadding: 24 } },
