@@ -84,7 +84,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command; return the exit code."""
     parser = argparse.ArgumentParser(description="Start, stop or test the heart-attack anomaly detection system.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("start").add_argument("--local", action="store_true", help="without Docker, even if it is here")
+    commands.add_parser("start", allow_abbrev=False).add_argument(
+        "--local", action="store_true", help="without Docker, even if it is here"
+    )
     commands.add_parser("stop")
     commands.add_parser("test", add_help=False)
     options, rest = parser.parse_known_args(arguments)
@@ -305,11 +307,11 @@ def install_python_packages(python: str, lock: Path) -> None:
     locks = {str(path.relative_to(PROJECT_ROOT)): fingerprint(path) for path in {lock, SERVER_LOCK}}
     if locks.items() <= done.items():
         return
-    print("Installing the Python packages; the first time this takes a minute or more.", flush=True)
-    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    print("Installing the Python packages: about 200 MB the first time, which takes a minute or more.", flush=True)
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
     failure = no_network("The Python packages could not be installed")
     run([*pip, "--require-hashes", "-r", str(lock)], failure)
-    run([*pip, "--quiet", "--no-deps", "-e", str(PROJECT_ROOT)], failure)
+    run([*pip, "--no-deps", "-e", str(PROJECT_ROOT)], failure)
     stamp.write_text(json.dumps(locks), encoding="ascii")  # the complete lock holds the server's
 
 
@@ -347,7 +349,7 @@ def train_if_needed(python: str, settings: Mapping[str, str]) -> None:
         run([python, "train_model.py"], "Training failed; the reason stands above.")
 
 
-def launch(app: App, python: str) -> None:
+def launch(app: App, python: str) -> "subprocess.Popen[bytes]":
     """Start one app in a session of its own, so that it outlives this program and its terminal."""
     for folder in (LOCAL, app.log.parent, app.pid_file.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -366,6 +368,9 @@ def launch(app: App, python: str) -> None:
             | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
     app.pid_file.write_text(f"{process.pid}\n", encoding="ascii")
+    while process.poll() is None and not is_running(app):
+        time.sleep(0.01)  # a process that was made just now has no command line for a moment
+    return process
 
 
 def wait_until_ready(
@@ -443,16 +448,16 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def end_processes(apps: Sequence[App]) -> None:
+def end_processes(apps: Sequence[App], seconds: float = STOP_SECONDS) -> None:
     """Ask the processes to end, and end those that do not within the bounded wait."""
     for app in apps:
         send_signal(app, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
+    deadline = time.monotonic() + seconds
     for app in apps:
         while is_running(app) and time.monotonic() < deadline:
             time.sleep(0.1)
         if is_running(app) and not ON_WINDOWS:
-            print(f"{app.name} did not end within {STOP_SECONDS} seconds and was ended by force.")
+            print(f"{app.name} did not end within {seconds:g} seconds and was ended by force.")
             send_signal(app, signal.SIGKILL)
         app.pid_file.unlink()
 
@@ -465,11 +470,11 @@ def send_signal(app: App, number: signal.Signals) -> None:
 def run(command: Sequence[str], failure: str) -> None:
     """Run a command in the project's folder, its output shown; raise ``LaunchError(failure)`` if it fails."""
     try:
-        code = subprocess.run(command, cwd=PROJECT_ROOT, stdin=subprocess.DEVNULL, check=False).returncode
+        subprocess.run(command, cwd=PROJECT_ROOT, stdin=subprocess.DEVNULL, check=True)
     except OSError as error:
         raise LaunchError(f"{command[0]} could not be run: {error.strerror}. {failure}") from error
-    if code:
-        raise LaunchError(failure)
+    except subprocess.CalledProcessError as error:
+        raise LaunchError(failure) from error
 
 
 def output(command: Sequence[str]) -> str:
