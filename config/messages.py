@@ -280,7 +280,7 @@ class ClientStatus(Message):
     connected: bool
     last_seen: Timestamp | None
     waiting: int
-    """Requests in its outbox when it last spoke."""
+    """Requests in its outbox when it last spoke, less those answered since."""
 
 
 class LinkStatus(Message):

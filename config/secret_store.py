@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from config.errors import ConfigurationError
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 ENV_FILE = PROJECT_ROOT / ".env"
 
@@ -36,13 +38,24 @@ def load_or_create(name: str, *, given: Mapping[str, str | None], folder: Path) 
 
     The file appears with its whole content or not at all, so that two processes that share a folder and start together
     agree on one value.
+
+    Raises
+    ------
+    ConfigurationError
+        When the file cannot be made or read, or is empty.
     """
-    if value := given.get(name):
+    if value := (given.get(name) or "").strip():
         return value
     path = folder / name
-    if not path.exists():
-        _publish_once(path, new_secret())
-    return path.read_text(encoding="ascii").strip()
+    try:
+        if not path.exists():
+            _publish_once(path, new_secret())
+        made = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The secret in {path} cannot be made or read ({type(error).__name__}).") from error
+    if not made:
+        raise ConfigurationError(f"The secret in {path} is empty. Remove the file, and a new one is made.")
+    return made
 
 
 def _publish_once(path: Path, value: str) -> None:

@@ -1,6 +1,7 @@
 """Typed, frozen settings of every process, read from the environment and from ``.env``."""
 
 import os
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +12,12 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from config.errors import ConfigurationError
 from config.secret_store import ENV_FILE, PROJECT_ROOT, client_secret_names, load_or_create, server_secret_names
 
 AsyncMode = Literal["eventlet", "threading"]
+
+CLIENT_ID = "[A-Za-z][A-Za-z0-9-]{0,31}"
 
 NameList = Annotated[tuple[str, ...], NoDecode]
 """A list of names, separated by commas in the environment."""
@@ -78,7 +82,9 @@ class ServerSettings(_AppSettings):
     client_ids: NameList = Field(
         ("Client-1", "Client-2", "Client-3"), description="Client apps that may connect, separated by commas."
     )
-    database_url: str = Field("", description="SQLAlchemy URL of the store; empty means SQLite in DATA_DIR/server.")
+    database_url: str = Field(
+        "", repr=False, description="SQLAlchemy URL of the store; empty means SQLite in DATA_DIR/server."
+    )
     model_dir: Path = Field(PROJECT_ROOT / "saved_models", description="Folder of the trained model.")
     batch_size: int = Field(16, ge=1, le=64, description="Most patients scored and stored at once.")
     max_waiting: int = Field(1000, ge=1, le=100_000, description="Most patients waiting to be scored.")
@@ -101,14 +107,33 @@ class ServerSettings(_AppSettings):
     def _split_ids(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("client_ids")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(re.fullmatch(CLIENT_ID, name) for name in value):
+            raise ValueError("must be names of letters, digits and hyphens that begin with a letter")
+        if len({name.lower() for name in value}) < len(value):
+            raise ValueError("must differ in more than upper and lower case")
+        return value
+
     @cached_property
     def secrets(self) -> "ServerSecrets":
-        """The server's own secrets and every client app's token, made now where they are missing."""
+        """The server's own secrets and every client app's token, made now where they are missing.
+
+        Raises
+        ------
+        ConfigurationError
+            When two that prove different identities are the same.
+        """
         secret_key, operator_token = _load("server", server_secret_names(), self.secrets_dir)
         tokens = {
             client_id: _load(client_id.lower(), client_secret_names(client_id), self.secrets_dir)[0]
             for client_id in self.client_ids
         }
+        if len({operator_token, *tokens.values()}) < 1 + len(tokens):
+            raise ConfigurationError(
+                "Two of OPERATOR_TOKEN and the CLIENT_n_TOKEN are the same. Give each its own value."
+            )
         return ServerSecrets(secret_key, operator_token, tokens)
 
     @property
@@ -122,7 +147,7 @@ class ServerSettings(_AppSettings):
 
     @property
     def url(self) -> str:
-        return self.public_url or f"http://127.0.0.1:{self.port}"
+        return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
 
 
 class ClientSettings(_AppSettings):
@@ -130,7 +155,7 @@ class ClientSettings(_AppSettings):
 
     port: int = Field(5001, ge=1, le=65535, description="TCP port of this client app.")
     client_id: str = Field(
-        "Client-1", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,31}$", description="Identity of this client app at the server."
+        "Client-1", pattern=f"^{CLIENT_ID}$", description="Identity of this client app at the server."
     )
     server_url: str = Field("http://127.0.0.1:5000", description="Address of the server.")
     sample_data: Path = Field(
@@ -168,7 +193,7 @@ class ClientSettings(_AppSettings):
 
     @property
     def url(self) -> str:
-        return self.public_url or f"http://127.0.0.1:{self.port}"
+        return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Who the client apps are, which of them are connected, and when they were last heard."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,36 +23,49 @@ class ConnectedClients:
     def __init__(self, client_ids: Sequence[str], *, clock: Callable[[], datetime]) -> None:
         self._clients = {client_id: _Client() for client_id in client_ids}
         self._clock = clock
+        self._lock = threading.Lock()
 
     def connected(self, client_id: str, sid: str, waiting: int) -> str | None:
         """Note a connection; return the sid of the one it replaces, if there is one."""
-        replaced = self._clients[client_id].sid
-        self._clients[client_id] = _Client(sid, self._clock(), waiting)
+        with self._lock:
+            replaced = self._clients[client_id].sid
+            self._clients[client_id] = _Client(sid, self._clock(), waiting)
         return replaced
 
     def heard(self, client_id: str, waiting: int) -> bool:
         """Note that a client app spoke; return whether its queue length is news."""
-        client = self._clients[client_id]
-        changed = client.waiting != waiting
-        client.last_seen, client.waiting = self._clock(), waiting
+        with self._lock:
+            client = self._clients[client_id]
+            changed = client.waiting != waiting
+            client.last_seen, client.waiting = self._clock(), waiting
+        return changed
+
+    def answered(self, client_id: str, requests: int) -> bool:
+        """Note that requests were answered, so that fewer wait; return whether that is news."""
+        with self._lock:
+            client = self._clients[client_id]
+            left = max(0, client.waiting - requests)
+            changed, client.waiting = client.waiting != left, left
         return changed
 
     def disconnected(self, client_id: str, sid: str) -> bool:
         """Note the end of a connection; return whether the client app is gone with it (it was not replaced)."""
-        client = self._clients[client_id]
-        if client.sid != sid:
-            return False
-        client.sid, client.last_seen = None, self._clock()
+        with self._lock:
+            client = self._clients[client_id]
+            if client.sid != sid:
+                return False
+            client.sid, client.last_seen = None, self._clock()
         return True
 
     def status(self, client_id: str) -> ClientStatus:
-        client = self._clients[client_id]
-        return ClientStatus(
-            client_id=client_id,
-            connected=client.sid is not None,
-            last_seen=client.last_seen,
-            waiting=client.waiting,
-        )
+        with self._lock:
+            client = self._clients[client_id]
+            return ClientStatus(
+                client_id=client_id,
+                connected=client.sid is not None,
+                last_seen=client.last_seen,
+                waiting=client.waiting,
+            )
 
     def all(self) -> list[ClientStatus]:
         return [self.status(client_id) for client_id in self._clients]

@@ -1,6 +1,7 @@
 """The server's Socket.IO namespaces: they check who speaks, hand over, and acknowledge."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 
 from flask import current_app
@@ -16,7 +17,6 @@ from config.messages import (
     ExplanationFinished,
     ExplanationSentence,
     Handshake,
-    Message,
     Prediction,
     PredictionRefused,
     PredictRequest,
@@ -36,26 +36,39 @@ OPERATORS_ROOM = "operators"
 class SocketPublisher:
     """Publishes to the rooms of client apps and operators that are connected now."""
 
-    def __init__(self, real_time: RealTime) -> None:
+    def __init__(self, real_time: RealTime, clients: ConnectedClients) -> None:
         self._real_time = real_time
+        self._clients = clients
 
     def changes(self, changes: Changes) -> None:
         wire = changes.to_wire()
         for entry, entry_wire in zip(changes.entries, wire["entries"], strict=True):
             self._tell_client(entry, entry_wire)
         self._real_time.emit(Event.CHANGES, wire, namespace=OPERATORS_NAMESPACE, to=OPERATORS_ROOM)
+        answered = Counter(entry.client_id for entry in changes.entries if entry.prediction is not None)
+        for client_id, requests in answered.items():
+            self._note_answered(client_id, requests)
 
     def repeat(self, prediction: Prediction) -> None:
         self._to_client(prediction.client_id, Event.PREDICTION_RESULT, prediction.to_wire())
+        self._note_answered(prediction.client_id, 1)
 
     def refused(self, client_id: str, refusal: PredictionRefused) -> None:
         self._to_client(client_id, Event.PREDICTION_REFUSED, refusal.to_wire())
+        if not refusal.error.retryable:
+            self._note_answered(client_id, 1)
 
     def sentence(self, client_id: str, sentence: ExplanationSentence) -> None:
         self._to_client(client_id, Event.EXPLANATION_SENTENCE, sentence.to_wire())
 
-    def client_status(self, status: Message) -> None:
-        self._real_time.emit(Event.CLIENT_STATUS, status.to_wire(), namespace=OPERATORS_NAMESPACE, to=OPERATORS_ROOM)
+    def client_status(self, client_id: str) -> None:
+        """Tell operators how a client app is doing now."""
+        status = self._clients.status(client_id).to_wire()
+        self._real_time.emit(Event.CLIENT_STATUS, status, namespace=OPERATORS_NAMESPACE, to=OPERATORS_ROOM)
+
+    def _note_answered(self, client_id: str, requests: int) -> None:
+        if self._clients.answered(client_id, requests):
+            self.client_status(client_id)
 
     def _tell_client(self, entry: Change, wire: Wire) -> None:
         if entry.prediction is not None:
@@ -87,26 +100,22 @@ class ClientsNamespace(Namespace):
         self._tokens = tokens
 
     def on_connect(self, auth: object = None) -> None:
+        _require_known_protocol(auth)
         handshake = Handshake.check(auth)
-        if handshake.protocol != PROTOCOL_VERSION:
-            raise UnsupportedProtocolError(
-                f"The client app speaks protocol version {handshake.protocol}, the server {PROTOCOL_VERSION}. "
-                "Update the older one."
-            )
         sid, client_id = current_sid(), client_of_token(handshake.token, self._tokens)
         self.real_time.save_identity(sid, client_id, namespace=self.name)
         replaced = self._clients.connected(client_id, sid, handshake.waiting)
         if replaced is not None:
             self._close_replaced(replaced)
         self.real_time.enter_room(sid, client_id, namespace=self.name)
-        self._publisher.client_status(self._clients.status(client_id))
+        self._publisher.client_status(client_id)
         log.info("%s connected", client_id)
 
     def on_predict(self, *arguments: object) -> Wire:
         client_id = self.real_time.identity(current_sid(), namespace=self.name)
         request = PredictRequest.check(only_message(arguments))
         if self._clients.heard(client_id, request.waiting):
-            self._publisher.client_status(self._clients.status(client_id))
+            self._publisher.client_status(client_id)
         self._service.submit(request, client_id)
         return Receipt(status="accepted").to_wire()
 
@@ -114,13 +123,22 @@ class ClientsNamespace(Namespace):
         sid = current_sid()
         client_id = self.real_time.identity(sid, namespace=self.name)
         if self._clients.disconnected(client_id, sid):
-            self._publisher.client_status(self._clients.status(client_id))
+            self._publisher.client_status(client_id)
             log.info("%s disconnected", client_id)
 
     def _close_replaced(self, sid: str) -> None:
         reason = WireError.of(ReplacedConnectionError()).to_wire()
         self.real_time.emit(Event.CONNECTION_REPLACED, reason, namespace=self.name, to=sid)
         self.real_time.disconnect(sid, namespace=self.name)
+
+
+def _require_known_protocol(auth: object) -> None:
+    """Check the version before anything else: what else another version's handshake holds is not known here."""
+    spoken = auth.get("protocol") if isinstance(auth, dict) else None
+    if isinstance(spoken, int) and spoken != PROTOCOL_VERSION:
+        raise UnsupportedProtocolError(
+            f"The client app speaks protocol version {spoken}, the server {PROTOCOL_VERSION}. Update the older one."
+        )
 
 
 class OperatorsNamespace(Namespace):

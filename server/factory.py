@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flask import Flask
+from sqlalchemy import URL
 
+from config.errors import InternalError
 from config.settings import ServerSettings
 from config.web.foundation import make_app, trust_proxies
 from config.web.realtime import RealTime
@@ -48,10 +50,11 @@ def create_app(
         title="Operators' dashboard",
         secret_key=secrets.secret_key,
         sign_in_token=secrets.operator_token,
-        check_ready=store.check,
+        check_ready=lambda: _check_ready(store, service),
     )
     real_time = RealTime(app, async_mode=settings.socketio_async_mode, max_message_bytes=settings.max_message_bytes)
-    publisher = SocketPublisher(real_time)
+    clients = ConnectedClients(settings.client_ids, clock=clock)
+    publisher = SocketPublisher(real_time, clients)
     recorder = Recorder(store, publisher)
     workers = ExplanationWorkers(
         explanations,
@@ -71,7 +74,6 @@ def create_app(
         batch_size=settings.batch_size,
         max_waiting=settings.max_waiting,
     )
-    clients = ConnectedClients(settings.client_ids, clock=clock)
     real_time.register(ClientsNamespace(service, clients, publisher, secrets.client_tokens))
     real_time.register(OperatorsNamespace())
     app.register_blueprint(routes.blueprint(service, clients, secrets.client_tokens, clock))
@@ -84,14 +86,20 @@ def build(settings: ServerSettings) -> Server:
 
     Raises
     ------
-    ArtifactError
-        If there is no usable model; the sentence says what to run.
+    ArtifactError, ConfigurationError, StoreUnavailableError
+        If there is no usable model or no usable database; the sentence says what to do.
     """
-    url = settings.database_url or f"sqlite:///{settings.data_dir / 'server' / 'predictions.sqlite'}"
+    own_file = URL.create("sqlite", database=str(settings.data_dir / "server" / "predictions.sqlite"))
     return create_app(
         settings,
         detector=load_detector(settings.model_dir),
-        store=PredictionStore(open_database(url)),
+        store=PredictionStore(open_database(settings.database_url or own_file)),
         explanations=explanation_source(settings),
         clock=lambda: datetime.now(UTC),
     )
+
+
+def _check_ready(store: PredictionStore, service: PredictionService) -> None:
+    store.check()
+    if not service.is_running:
+        raise InternalError("The server has stopped answering patients. Restart it.")

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -73,7 +74,8 @@ class PredictionService:
         self._clock = clock
         self._batch_size = batch_size
         self._jobs: queue.Queue[Job | None] = queue.Queue(max_waiting)
-        self._stopping = threading.Event()
+        self._accepting = threading.Lock()
+        self._stopping = False
         self._batcher = threading.Thread(target=self._run, name="batcher", daemon=True)
 
     def start(self) -> None:
@@ -85,10 +87,17 @@ class PredictionService:
 
     def stop(self) -> None:
         """Accept nothing new, answer what was accepted, and return within ``STOP_SECONDS``."""
-        self._stopping.set()
-        self._jobs.put(None)
-        self._batcher.join(STOP_SECONDS)
+        deadline = time.monotonic() + STOP_SECONDS
+        with self._accepting:
+            self._stopping = True
+        with suppress(queue.Full):  # the batcher hangs, and nothing more can be done for what waits
+            self._jobs.put(None, timeout=STOP_SECONDS)
+        self._batcher.join(max(0.0, deadline - time.monotonic()))
         self.store.close()
+
+    @property
+    def is_running(self) -> bool:
+        return self._batcher.is_alive()
 
     def submit(self, request: PredictRequest, client_id: str) -> None:
         """Take a request; its answer is published later.
@@ -98,12 +107,14 @@ class PredictionService:
         OverloadedError, ShuttingDownError
             Both may be tried again.
         """
-        if self._stopping.is_set():
-            raise ShuttingDownError
-        try:
-            self._jobs.put_nowait(Job(request, client_id, time.perf_counter()))
-        except queue.Full:
-            raise OverloadedError from None
+        job = Job(request, client_id, time.perf_counter())
+        with self._accepting:  # so that nothing is taken after the end of the queue
+            if self._stopping:
+                raise ShuttingDownError
+            try:
+                self._jobs.put_nowait(job)
+            except queue.Full:
+                raise OverloadedError from None
 
     def _run(self) -> None:
         while (first := self._jobs.get()) is not None:

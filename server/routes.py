@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from config.errors import InvalidMessageError
+from config.errors import InvalidMessageError, StoreUnavailableError
 from config.messages import PROTOCOL_VERSION, RiskLevel
 from config.patient import FIELDS
 from config.web.sign_in import bearer_token, is_signed_in, require_sign_in
@@ -16,6 +16,7 @@ from server.predictions import PredictionService
 from server.store import ExplainedPrediction
 
 MOST_ENTRIES = 500
+MOST_DIGITS = 15
 
 
 def blueprint(
@@ -42,13 +43,13 @@ def blueprint(
     @routes.get("/api/changes")
     def changes() -> ResponseReturnValue:
         client_id = _client_id(tokens)
-        page = service.store.changes(_number("after", 0), _number("limit", 200, MOST_ENTRIES), client_id=client_id)
+        page = service.store.changes(_number("after", 0), _limit(200), client_id=client_id)
         return page.to_wire()
 
     @routes.get("/api/predictions")
     def recent() -> ResponseReturnValue:
         require_sign_in(current_app.config)
-        limit = _number("limit", 50, MOST_ENTRIES)
+        limit = _limit(50)
         before = _number("before", 0) or None
         found = service.store.recent(limit, before=before, client_id=request.args.get("client"), level=_level())
         return {
@@ -71,15 +72,24 @@ def blueprint(
 
 def _status(service: PredictionService, clients: ConnectedClients) -> dict[str, Any]:
     source = service.explanations.source.to_wire()
+    cursor = service.store.cursor()  # before the totals: what comes in between is then told twice rather than never
     return {
         "protocol": PROTOCOL_VERSION,
         "model": {"version": service.detector.model_version, "metrics": dict(service.detector.metrics)},
         "totals": service.store.totals().to_wire(),
         "clients": [status.to_wire() for status in clients.all()],
-        "store": {"backend": service.store.backend, "ok": True},
+        "store": {"backend": service.store.backend, "ok": _is_writable(service)},
         "explanations": source | {"last_failure": service.explanations.last_failure},
-        "cursor": service.store.cursor(),
+        "cursor": cursor,
     }
+
+
+def _is_writable(service: PredictionService) -> bool:
+    try:
+        service.store.check()
+    except StoreUnavailableError:
+        return False
+    return True
 
 
 def _client_id(tokens: Mapping[str, str]) -> str | None:
@@ -91,13 +101,18 @@ def _client_id(tokens: Mapping[str, str]) -> str | None:
     return None
 
 
-def _number(name: str, default: int, most: int = 2**53) -> int:
+def _limit(default: int) -> int:
+    return min(_number("limit", default, least=1), MOST_ENTRIES)
+
+
+def _number(name: str, default: int, least: int = 0) -> int:
     text = request.args.get(name, "")
     if not text:
         return default
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(2**53)):
-        raise InvalidMessageError(fields={name: ["must be a whole number, 0 or more"]})
-    return min(int(text), most)
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else -1
+    if number < least:
+        raise InvalidMessageError(fields={name: [f"must be a whole number, {least} or more"]})
+    return number
 
 
 def _level() -> RiskLevel | None:

@@ -1,12 +1,12 @@
 """The durable record of predictions and the change log that every reader follows."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, Label, Row, and_, insert, select, tuple_, update
+from sqlalchemy import Connection, Engine, Label, Row, and_, delete, insert, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.errors import NotFoundError, StoreUnavailableError
@@ -16,6 +16,19 @@ from server.schema import change_counter, changes, counts, predictions
 
 RequestKey = tuple[str, str]
 """Client id and request id."""
+
+_PROBE: Mapping[str, object] = {
+    "prediction_id": "space-check",
+    "sequence": 0,
+    "client_id": "",
+    "request_id": "",
+    "request_digest": "",
+    "risk_level": "",
+    "anomaly_score": 0.0,
+    "awaits_explanation": False,
+    "body": "." * 131_072,
+}
+"""A row as long as a full batch that no reader ever sees."""
 
 
 @dataclass(frozen=True)
@@ -160,9 +173,11 @@ class PredictionStore:
             return int(connection.execute(select(change_counter.c.value)).scalar_one())
 
     def check(self) -> None:
-        """Write and take back, so that a full or read-only disk is noticed."""
+        """Write as much as a batch takes and take it back, so that a full or read-only disk is noticed."""
         with self._writing() as connection:
-            connection.execute(update(change_counter).values(value=change_counter.c.value))
+            self._take_sequences(connection, 0)
+            connection.execute(insert(predictions).values(_PROBE))
+            connection.execute(delete(predictions).where(predictions.c.prediction_id == _PROBE["prediction_id"]))
 
     def close(self) -> None:
         self._engine.dispose()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import orjson
 from flask import (
@@ -21,7 +21,7 @@ from flask.json.provider import JSONProvider
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import ChoiceLoader, FileSystemLoader
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config.errors import (
@@ -35,25 +35,14 @@ from config.errors import (
 from config.messages import WireError
 from config.secret_store import PROJECT_ROOT
 from config.settings import ClientSettings, ServerSettings
-from config.web.origin import require_same_origin
+from config.web.origin import UNTRUSTED_HOST, require_same_origin
 from config.web.sign_in import sign_in_blueprint
 
 UI_FOLDER = PROJECT_ROOT / "config" / "ui"
 NODE_MODULES = PROJECT_ROOT / "node_modules"
 VENDOR_PACKAGES = frozenset({"socket.io-client", "chart.js", "uuid"})
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
-)
-HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-}
+UI_FILE_TYPES = frozenset({".css", ".js", ".svg"})
 
 
 class OrjsonProvider(JSONProvider):
@@ -101,7 +90,7 @@ def make_app(
     )
     CSRFProtect(app)
     app.before_request(lambda: require_same_origin(request))
-    app.after_request(_add_headers)
+    app.after_request(_forbid_storing)
     app.register_error_handler(Exception, _reply_with_error)
     app.register_blueprint(_shared_blueprint(check_ready))
     app.register_blueprint(sign_in_blueprint(audience=audience, title=title, token=sign_in_token))
@@ -119,7 +108,7 @@ def _shared_blueprint(check_ready: Callable[[], None]) -> Blueprint:
 
     @blueprint.get("/ui/<path:name>")
     def ui(name: str) -> Response:
-        if name.startswith("templates/"):
+        if PurePosixPath(name).suffix not in UI_FILE_TYPES:
             raise NotFoundError
         return send_from_directory(UI_FOLDER, name)
 
@@ -141,13 +130,10 @@ def _shared_blueprint(check_ready: Callable[[], None]) -> Blueprint:
     return blueprint
 
 
-def _add_headers(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    if request.blueprint != "shared" and request.endpoint != "static":
+def _forbid_storing(response: Response) -> Response:
+    """Keep everything but the pages' own files out of every cache."""
+    if request.endpoint not in {"static", "shared.ui", "shared.vendor"}:
         response.headers["Cache-Control"] = "no-store"
-    if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     return response
 
 
@@ -167,6 +153,8 @@ def _named(error: Exception) -> tuple[DetectionSystemError, int]:
         return error, error.status
     if isinstance(error, CSRFError):
         return NotAllowedError("The page is out of date. Reload it and try again."), 400
+    if isinstance(error, SecurityError):
+        return InvalidMessageError(UNTRUSTED_HOST), 400
     if isinstance(error, HTTPException):
         return _of_http(error), error.code or 500
     current_app.logger.error("a request failed: %s", type(error).__name__, exc_info=error)

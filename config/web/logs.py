@@ -4,13 +4,19 @@ import logging
 import sys
 import time
 
+OWN_PACKAGES = ("config", "server", "client")
+
 
 def configure_logging(level: str) -> None:
-    """Send records of at least ``level`` to standard error, times in UTC."""
+    """Send this project's records of at least ``level`` to standard error, times in UTC.
+
+    Libraries are heard from WARNING on only: below that they log what they carry, which is patients' values.
+    """
     formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("engineio", "socketio", "werkzeug", "shap", "httpx", "httpx2", "numba", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    severity = logging.getLevelNamesMapping()[level]
+    logging.basicConfig(level=max(severity, logging.WARNING), handlers=[handler], force=True)
+    for package in OWN_PACKAGES:
+        logging.getLogger(package).setLevel(severity)

@@ -6,6 +6,8 @@ from flask import Request
 
 from config.errors import NotAllowedError
 
+UNTRUSTED_HOST = "This app is not known by that host name. If it is meant to be, name it in ALLOWED_HOSTS."
+
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 

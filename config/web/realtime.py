@@ -2,17 +2,23 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from flask import Flask, request
 from flask_socketio import Namespace as FlaskNamespace
 from flask_socketio import SocketIO
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
+from werkzeug.exceptions import SecurityError
+from werkzeug.wsgi import get_host
 
-from config.errors import DetectionSystemError, InternalError, InvalidMessageError
+from config.errors import DetectionSystemError, InternalError, InvalidMessageError, NotAllowedError
 from config.messages import WireError
 from config.web.codec import OrjsonCodec
-from config.web.origin import is_same_origin
+from config.web.headers import with_security_headers
+from config.web.origin import UNTRUSTED_HOST, is_same_origin
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +40,7 @@ class RealTime:
             http_compression=False,
         )
         self._socketio.on_error_default(reply_with_error)
+        app.wsgi_app = with_security_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
 
     def register(self, namespace: "Namespace") -> None:
         namespace.real_time = self
@@ -74,9 +81,28 @@ class Namespace(FlaskNamespace):
         return str(self.namespace)
 
     def trigger_event(self, event: object, *args: Any) -> Any:
-        if event in {"connect", "disconnect", *self.events}:
-            return super().trigger_event(event, *args)
-        return refusal(InvalidMessageError("This event is not known here."))
+        if not isinstance(event, str) or not (event in self.events or self._is_reported(event, args)):
+            return refusal(InvalidMessageError("This event is not known here."))
+        if event == "connect":
+            _require_trusted_host(args[1])
+        return super().trigger_event(event, *args)
+
+    def _is_reported(self, event: str, args: tuple[Any, ...]) -> bool:
+        """Tell whether the library reports a connect or disconnect: a peer can send events of these names as well."""
+        sid, *rest = args
+        if event == "connect":
+            return bool(rest) and rest[0] is self.server.get_environ(sid, namespace=self.name)
+        return event == "disconnect" and not self.server.manager.is_connected(sid, self.name)
+
+
+def _require_trusted_host(environ: "WSGIEnvironment") -> None:
+    """Refuse a handshake sent to a host name that is not ours; Flask checks its own requests only."""
+    app: Flask = environ["flask.app"]
+    try:
+        get_host(environ, app.config["TRUSTED_HOSTS"])
+    except SecurityError:
+        error = WireError.of(NotAllowedError(UNTRUSTED_HOST))
+        raise HandshakeRefused(error.message, error.to_wire()) from None
 
 
 def current_sid() -> str:

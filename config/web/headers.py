@@ -1,0 +1,44 @@
+"""The security headers of every answer, Socket.IO's polling included."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.datastructures import Headers
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+)
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+TLS_ONLY = "max-age=31536000"
+
+
+def with_security_headers(app: "WSGIApplication") -> "WSGIApplication":
+    """Wrap a WSGI app so that each of its answers carries the headers, unless it says something else itself."""
+
+    def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Any:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
+            return start_response(status, _completed(headers, environ["wsgi.url_scheme"]), exc_info)
+
+        return app(environ, start)
+
+    return guarded
+
+
+def _completed(headers: list[tuple[str, str]], scheme: str) -> list[tuple[str, str]]:
+    completed = Headers(headers)
+    for name, value in HEADERS.items():
+        completed.setdefault(name, value)
+    if scheme == "https":
+        completed.setdefault("Strict-Transport-Security", TLS_ONLY)
+    return completed.to_wsgi_list()

@@ -1,0 +1,44 @@
+"""A publisher that keeps what it is told, in order, for tests of what lies below the sockets."""
+
+from queue import Queue
+
+from config.messages import Changes, ExplanationSentence, Prediction, PredictionRefused
+
+WAIT_SECONDS = 20.0
+
+Published = Changes | Prediction | PredictionRefused | ExplanationSentence
+
+
+class Kept:
+    """Keeps everything that was published; ``next`` waits for the next of it."""
+
+    def __init__(self) -> None:
+        self._published: Queue[Published] = Queue()
+
+    def changes(self, changes: Changes) -> None:
+        self._published.put(changes)
+
+    def repeat(self, prediction: Prediction) -> None:
+        self._published.put(prediction)
+
+    def refused(self, client_id: str, refusal: PredictionRefused) -> None:
+        self._published.put(refusal)
+
+    def sentence(self, client_id: str, sentence: ExplanationSentence) -> None:
+        self._published.put(sentence)
+
+    def next(self) -> Published:
+        return self._published.get(timeout=WAIT_SECONDS)
+
+    def next_changes(self) -> Changes:
+        published = self.next()
+        assert isinstance(published, Changes), published
+        return published
+
+    def next_refusal(self) -> PredictionRefused:
+        published = self.next()
+        assert isinstance(published, PredictionRefused), published
+        return published
+
+    def is_empty(self) -> bool:
+        return self._published.empty()

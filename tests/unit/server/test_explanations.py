@@ -1,0 +1,168 @@
+"""The background work of a language model: one final explanation for every prediction, whatever happens."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from config.messages import Changes, Explanation, ExplanationSentence, Prediction
+from config.settings import ServerSettings
+from server.database import open_database
+from server.explanations import ExplanationWorkers
+from server.narrative.facts import Facts
+from server.narrative.llama import LlamaWriter
+from server.narrative.narrator import ExplanationSource, Writer
+from server.recorder import Recorder
+from server.store import NewPrediction, PredictionStore
+from tests.unit.client.made import prediction, request
+from tests.unit.server.llm_server import LanguageModel, Reply, answers, says
+from tests.unit.server.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
+from tests.unit.server.published import Kept
+
+NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+MakeWorkers = Callable[..., ExplanationWorkers]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[PredictionStore]:
+    store = PredictionStore(open_database(f"sqlite:///{tmp_path / 'predictions.sqlite'}"))
+    store.append([NewPrediction(prediction(request(number)), "digest") for number in range(1, 8)])
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def model() -> Iterator[LanguageModel]:
+    with LanguageModel(says(GOOD_TEXT)) as model:
+        yield model
+
+
+@pytest.fixture
+def published() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def make_workers(store: PredictionStore, published: Kept, model: LanguageModel) -> MakeWorkers:
+    def make(*, writer: Writer | None = None, concurrency: int = 1, max_waiting: int = 10) -> ExplanationWorkers:
+        settings = ServerSettings.model_validate(
+            {"llm_base_url": model.url, "llm_model": "a/model", "llm_timeout_seconds": 5, "llm_api_key": None}
+        )
+        return ExplanationWorkers(
+            ExplanationSource(writer or LlamaWriter(settings), "LLM_BASE_URL is set."),
+            Recorder(store, published),
+            published,
+            clock=lambda: NOW,
+            concurrency=concurrency,
+            max_waiting=max_waiting,
+        )
+
+    return make
+
+
+def answer(number: int) -> Prediction:
+    return prediction(request(number))
+
+
+def finished(published: Kept) -> Explanation:
+    """The next final explanation, skipping the sentences before it."""
+    while isinstance(told := published.next(), ExplanationSentence):
+        continue
+    assert isinstance(told, Changes)
+    (entry,) = told.entries
+    assert entry.explanation is not None
+    return entry.explanation
+
+
+def test_sentences_come_one_by_one_and_then_the_whole(make_workers: MakeWorkers, published: Kept) -> None:
+    workers = make_workers()
+    workers.start()
+    workers.request(answer(1), facts())
+    sentences = []
+    while isinstance(told := published.next(), ExplanationSentence):
+        sentences.append(told.text)
+    assert isinstance(told, Changes)
+    assert told.entries[0].explanation == Explanation(text=GOOD_TEXT_FILLED, source="llm", model="a/model")
+    assert " ".join(sentences) == GOOD_TEXT_FILLED
+    assert workers.last_failure is None
+
+
+def test_a_failure_keeps_the_first_text_and_says_why(
+    make_workers: MakeWorkers, published: Kept, model: LanguageModel, store: PredictionStore
+) -> None:
+    model.script = answers(429)
+    workers = make_workers()
+    workers.start()
+    workers.request(answer(1), facts())
+    explanation = finished(published)
+    assert explanation.text == answer(1).explanation.text
+    assert explanation.source == "template"
+    assert explanation.reason == "The language model was asked, but it is asked too often at the moment."
+    assert workers.last_failure == explanation.reason
+    assert store.get(answer(1).prediction_id).explanation == explanation
+
+
+def test_more_than_may_wait_end_at_once_with_the_reason(
+    make_workers: MakeWorkers, published: Kept, store: PredictionStore
+) -> None:
+    workers = make_workers(max_waiting=1)  # not started: two fit, one at work and one waiting
+    for number in (1, 2, 3):
+        workers.request(answer(number), facts())
+    assert finished(published).reason == (
+        "The language model was asked, but too many explanations were waiting for the language model."
+    )
+    assert [left.request_id for left in store.unfinished()] == [
+        "request-1",
+        "request-2",
+        *(f"request-{number}" for number in range(4, 8)),
+    ]
+    workers.start()
+    assert [finished(published).source for _ in range(2)] == ["llm", "llm"]
+
+
+class Broken:
+    """A writer that fails in a way nobody thought of."""
+
+    model = "a/model"
+
+    def write(self, facts: Facts, *, release: Callable[[str], None]) -> Explanation:
+        raise RuntimeError("something nobody thought of")
+
+
+def test_an_unexpected_failure_ends_with_an_answer_and_the_next_one_is_tried(
+    make_workers: MakeWorkers, published: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    workers = make_workers(writer=Broken())
+    workers.start()
+    for number in (1, 2):
+        workers.request(answer(number), facts())
+        assert finished(published).reason == "The language model was asked, but it failed unexpectedly."
+    assert "something nobody thought of" in caplog.text
+
+
+def test_several_are_written_at_once(make_workers: MakeWorkers, published: Kept, model: LanguageModel) -> None:
+    both_there = threading.Barrier(2)
+
+    def script(reply: Reply) -> None:
+        both_there.wait(10)
+        says(GOOD_TEXT)(reply)
+
+    model.script = script
+    workers = make_workers(concurrency=2)
+    workers.start()
+    workers.request(answer(1), facts())
+    workers.request(answer(2), facts())
+    assert [finished(published).source for _ in range(2)] == ["llm", "llm"]
+
+
+def test_an_explanation_that_cannot_be_stored_is_left_for_the_next_start(
+    make_workers: MakeWorkers, published: Kept, store: PredictionStore
+) -> None:
+    workers = make_workers()
+    unknown = answer(1).model_copy(update={"prediction_id": "never-stored"})
+    workers.fall_back(unknown, "of a reason")
+    assert published.is_empty()
+    assert len(store.unfinished()) == 7
