@@ -207,7 +207,7 @@ def _made_up_patient(typical: Mapping[str, float], number: int, random: np.rando
     distance = number / (_KNOWN_PATIENTS - 1)
     for name, field in FIELDS.items():
         extreme = random.choice([*field.codes] if field.codes else [*(field.model_range or ())])
-        share = float(random.random() < distance) if field.codes else distance * random.random()
+        share = float(random.random() < distance) if field.codes else distance
         value = round(float(typical[name] + share * (extreme - typical[name])), 1)
         values[name] = int(value) if field.codes or field.step == 1 else value
         if number >= _FIRST_WITH_GAPS and not field.required and random.random() < _GAP_SHARE:

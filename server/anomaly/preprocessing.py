@@ -79,7 +79,7 @@ class OneSidedRiskFactors(TransformerMixin, BaseEstimator):  # type: ignore[misc
             When a field was measured in none of them.
         """
         values = _checked_values(patients)
-        _refuse_unmeasured(values)
+        refuse_unmeasured(values)
         self.typical_: FloatArray = np.array([_typical(name, values[:, i]) for i, name in enumerate(COLUMNS)])
         self.typical_factors_: FloatArray = directed_factors(self.typical_)
         self.factor_medians_: FloatArray = np.median(directed_factors(self.impute(values)), axis=0)
@@ -116,7 +116,8 @@ def _checked_values(patients: pd.DataFrame) -> FloatArray:
     return patients.to_numpy(dtype=np.float64)
 
 
-def _refuse_unmeasured(values: FloatArray) -> None:
+def refuse_unmeasured(values: FloatArray) -> None:
+    """Raise InvalidDataError when a field, in values of shape (n, 13), was measured in none of the patients."""
     never = [FIELDS[name].csv_column for i, name in enumerate(COLUMNS) if np.isnan(values[:, i]).all()]
     if never:
         raise InvalidDataError(

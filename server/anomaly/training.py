@@ -19,6 +19,7 @@ from server.anomaly.dataset import Dataset, FloatArray, IndexArray
 from server.anomaly.detector import AnomalyModel
 from server.anomaly.evaluation import HeldOutFold, evaluate
 from server.anomaly.fitting import fit_and_score, fit_parts
+from server.anomaly.preprocessing import refuse_unmeasured
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def train(dataset: Dataset, settings: TrainingSettings, *, progress: Progress = 
     fits = calibration_fits(dataset.disease_free, settings)
     for held_out in folds:
         fits += [held_out, *calibration_fits(held_out.fitted_on, settings)]
+    for fit in fits:
+        refuse_unmeasured(dataset.values[fit.fitted_on])
     started = _start(dataset, fits, settings)
     preprocessor, forest = fit_parts(dataset.frame(dataset.disease_free), settings)
     scores = iter(list(progress(started, len(fits))))

@@ -1,0 +1,1 @@
+"""How fast it is, beside the usual way, on the machine at hand."""
