@@ -27,12 +27,14 @@ from config.settings import TrainingSettings
 from server.anomaly.calibration import Calibration
 from server.anomaly.dataset import COLUMNS, Dataset
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
+from server.anomaly.model_card import model_card
 from server.anomaly.preprocessing import FACTORS, OneSidedRiskFactors
 from server.anomaly.training import TrainedModel
 
 FOREST_FILE = "isolation_forest.pkl"
 PREPROCESSOR_FILE = "preprocessor.pkl"
 MANIFEST_FILE = "manifest.json"
+CARD_FILE = "MODEL_CARD.md"
 
 TOLERANCE = 1e-9
 """How far a known answer may be off."""
@@ -108,7 +110,7 @@ class Manifest(_ManifestPart):
 def save(
     trained: TrainedModel, dataset: Dataset, settings: TrainingSettings, directory: Path, *, trained_at: datetime
 ) -> Manifest:
-    """Write forest, preprocessor and, last, the manifest that vouches for them; return the manifest.
+    """Write forest, preprocessor, model card and, last, the manifest that vouches for the model; return the manifest.
 
     Each file replaces the earlier one as a whole, and a manifest vouches for no other files than its own: a training
     that is interrupted leaves the earlier model, or one that is refused, never a mixture.
@@ -121,6 +123,7 @@ def save(
     model = trained.model
     contents = {FOREST_FILE: _pickled(model.forest), PREPROCESSOR_FILE: _pickled(model.preprocessor)}
     manifest = _manifest_of(trained, dataset, settings, contents, trained_at)
+    contents[CARD_FILE] = model_card(manifest.shown()).encode()
     contents[MANIFEST_FILE] = manifest.model_dump_json(indent=1).encode()
     try:
         directory.mkdir(parents=True, exist_ok=True)

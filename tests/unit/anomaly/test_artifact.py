@@ -15,6 +15,7 @@ import pytest
 
 from config.errors import ArtifactError
 from server.anomaly.artifact import (
+    CARD_FILE,
     FOREST_FILE,
     MANIFEST_FILE,
     PREPROCESSOR_FILE,
@@ -82,6 +83,14 @@ def test_a_dozen_known_answers_are_kept_some_with_values_not_measured(detector_d
 def test_made_up_patients_come_from_the_seed_alone(detector: Detector) -> None:
     assert made_up_patients(detector.typical, 1) == made_up_patients(detector.typical, 1)
     assert made_up_patients(detector.typical, 1) != made_up_patients(detector.typical, 2)
+
+
+def test_the_model_card_says_which_model_how_well_it_did_and_what_it_is_not(detector_dir: Path) -> None:
+    manifest = Manifest.model_validate_json((detector_dir / MANIFEST_FILE).read_bytes())
+    card = (detector_dir / CARD_FILE).read_text()
+    auroc = f"{manifest.metrics['auroc']:.3f}"
+    for fact in (manifest.model_version, manifest.data.sha256, auroc, "50 trees of 16", "Not for the care of patients"):
+        assert fact in card
 
 
 def test_where_nothing_was_trained_the_refusal_says_so(tmp_path: Path) -> None:
@@ -204,9 +213,9 @@ def test_versions_sort_by_the_time_of_training(detector: Detector, tmp_path: Pat
     assert load_detector(tmp_path).model_version == versions[-1]
 
 
-def test_a_save_leaves_nothing_beside_the_three_files(detector: Detector, tmp_path: Path) -> None:
+def test_a_save_leaves_nothing_beside_the_models_files(detector: Detector, tmp_path: Path) -> None:
     save_again(detector, tmp_path, days=1)
-    assert {path.name for path in tmp_path.iterdir()} == {FOREST_FILE, PREPROCESSOR_FILE, MANIFEST_FILE}
+    assert {path.name for path in tmp_path.iterdir()} == {FOREST_FILE, PREPROCESSOR_FILE, CARD_FILE, MANIFEST_FILE}
 
 
 def test_a_save_that_fails_half_way_leaves_a_model_that_is_refused(copied: Path) -> None:
