@@ -56,7 +56,7 @@ class App:
     name: str
     host: str
     port: int
-    url: str
+    link: str
     environment: Mapping[str, str]
 
     @property
@@ -66,10 +66,6 @@ class App:
     @property
     def port_setting(self) -> str:
         return f"{env_prefix(self.name)}_PORT"
-
-    @property
-    def sign_in_secret(self) -> str:
-        return "OPERATOR_TOKEN" if self.name == "server" else f"{env_prefix(self.name)}_CLINICIAN_TOKEN"
 
     @property
     def log(self) -> Path:
@@ -110,10 +106,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def start(*, local: bool) -> None:
     """Bring up whatever of the four is not running, wait until all are ready, and print the links to sign in."""
-    apps = read_apps(read_settings())
     names = [*server_secret_names(), *(name for client_id in CLIENT_IDS for name in client_secret_names(client_id))]
     complete_env_file(ENV_FILE, names)
     settings = read_settings()
+    apps = read_apps(settings)
     warn_about_token(settings)
     if local or any(is_running(app) for app in apps):
         start_locally(apps, settings)
@@ -122,7 +118,7 @@ def start(*, local: bool) -> None:
     else:
         print("No Docker engine answers, so the system runs from a virtual environment in .venv.", flush=True)
         start_locally(apps, settings)
-    print_links(apps, settings)
+    print_links(apps)
 
 
 def stop() -> None:
@@ -174,7 +170,9 @@ def make_app(name: str, default_port: int, settings: Mapping[str, str], extra: M
     # The client apps and the launcher reach the apps by these names, whatever else is allowed.
     allowed = f"{settings.get('ALLOWED_HOSTS', 'localhost,[::1]')},127.0.0.1,{reachable(host)}"
     own = {"HOST": host, "PORT": str(port), "PUBLIC_URL": url, "ALLOWED_HOSTS": allowed}
-    return App(name, host, port, url, {**own, **extra})
+    secret = "OPERATOR_TOKEN" if name == "server" else f"{prefix}_CLINICIAN_TOKEN"
+    token = {secret: settings[secret]} if secret in settings else {}  # told, so that the app prints no link to its log
+    return App(name, host, port, f"{url}/sign-in#token={settings.get(secret, '')}", {**own, **token, **extra})
 
 
 def reachable(host: str) -> str:
@@ -196,11 +194,11 @@ def warn_about_token(settings: Mapping[str, str]) -> None:
         print("The system starts all the same; without a valid one, explanations come from its own text alone.")
 
 
-def print_links(apps: Iterable[App], settings: Mapping[str, str]) -> None:
+def print_links(apps: Iterable[App]) -> None:
     print("\nThe system runs. Each link signs you in; whoever has it can, too:\n")
     for app in apps:
         title = "Operators' dashboard" if app.name == "server" else f"Clinic desk, {app.environment['CLIENT_ID']}"
-        print(f"  {title:<22} {app.url}/sign-in#token={settings[app.sign_in_secret]}")
+        print(f"  {title:<22} {app.link}")
     print(f"\nTo stop it: {'stop_system.bat' if ON_WINDOWS else './stop_system.sh'}")
 
 

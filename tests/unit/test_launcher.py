@@ -74,8 +74,8 @@ def test_the_client_apps_are_told_where_the_server_is() -> None:
 
 def test_a_link_uses_the_public_address_where_there_is_one() -> None:
     server, client, *_ = launcher.read_apps({"SERVER_PUBLIC_URL": "https://hads.example/", "CLIENT_1_PORT": "7001"})
-    assert server.url == "https://hads.example"
-    assert client.url == "http://127.0.0.1:7001"
+    assert server.link.startswith("https://hads.example/sign-in#token=")
+    assert client.link.startswith("http://127.0.0.1:7001/sign-in#token=")
 
 
 def test_open_to_all_addresses_the_apps_still_reach_each_other_on_this_machine() -> None:
@@ -96,13 +96,16 @@ def test_two_apps_cannot_share_a_port() -> None:
         launcher.read_apps({"CLIENT_2_PORT": "5000"})
 
 
-def test_each_app_has_its_own_sign_in_secret() -> None:
-    assert [app.sign_in_secret for app in launcher.read_apps({})] == [
-        "OPERATOR_TOKEN",
-        "CLIENT_1_CLINICIAN_TOKEN",
-        "CLIENT_2_CLINICIAN_TOKEN",
-        "CLIENT_3_CLINICIAN_TOKEN",
-    ]
+def test_a_link_holds_the_token_of_its_own_app_and_its_process_is_told_no_other() -> None:
+    tokens = {
+        "OPERATOR_TOKEN": "operator",
+        "CLIENT_1_CLINICIAN_TOKEN": "one",
+        "CLIENT_2_CLINICIAN_TOKEN": "two",
+        "CLIENT_3_CLINICIAN_TOKEN": "three",
+    }
+    apps = launcher.read_apps(tokens)
+    assert [app.link.partition("#token=")[2] for app in apps] == list(tokens.values())
+    assert [{*tokens} & {*app.environment} for app in apps] == [{name} for name in tokens]
 
 
 def test_a_port_in_use_is_refused_with_the_setting_that_helps() -> None:
