@@ -11,8 +11,12 @@ from config.errors import InvalidMessageError
 from config.messages import Message, WireError
 from config.web.codec import OrjsonCodec
 
-NO_PROXY_NO_REDIRECT: Final = {"http_no_proxy": ["*"], "redirect_limit": 0}
-"""The token in the handshake goes to the given address and nowhere else; websocket-client sets TCP_NODELAY itself."""
+NO_PROXY_NO_REDIRECT: Final = {"http_proxy_host": "none", "http_no_proxy": ["*"], "redirect_limit": 0}
+"""The token in the handshake goes to the given address and nowhere else.
+
+websocket-client obeys ``http_no_proxy`` only beside a proxy host, and the environment's proxy without it. TCP_NODELAY it
+sets by itself.
+"""
 
 
 class LinkError(Exception):
