@@ -31,11 +31,17 @@ const socket = connect("/", {
   },
 });
 
-const submitter = new Submitter(socket, { onState: showSending, onQueued: showQueued, onRefused: (error) => form.showRefusal(error) });
+const submitter = new Submitter(socket, {
+  onState: showSending,
+  onDelayed: (sentence) => showNote(sentence),
+  onQueued: showQueued,
+  onRefused: (error) => form.showRefusal(error),
+});
 
 function showSending(sending) {
   const button = byId("analyze");
   button.disabled = sending;
+  showNote("");
   const text = socket.connected ? "Sending …" : "Waiting for the connection …";
   button.replaceChildren(...(sending ? [element("span", { className: "spinner", "aria-hidden": "true" }), text] : ["Analyze Patient Data"]));
 }
@@ -109,3 +115,10 @@ byId("clear").addEventListener("click", () => {
 });
 
 byId("patient-form").addEventListener("input", () => showNote(""));
+
+addEventListener("beforeunload", (event) => {
+  if (submitter.isPending) event.preventDefault();
+});
+
+// Until here a click would have been lost.
+for (const id of ["load-sample", "analyze", "clear"]) byId(id).disabled = false;

@@ -24,7 +24,8 @@ export class ResultPanel {
     waiting.hidden = entry.state === "answered";
     this.#view.hidden = entry.state !== "answered";
     if (entry.state === "answered") this.#view.show(entry.prediction, entry.explanation ?? entry.prediction.explanation, this.#fields);
-    else waiting.replaceChildren(...(entry.state === "queued" ? queued() : refused(entry.error)));
+    else waiting.replaceChildren(...(entry.state === "queued" ? queued() : refused(entry.error, this.#fields)));
+    waiting.dataset.state = entry.state;
   }
 
   /** Take news of a request; only that of the shown one changes the panel, and never moves the focus. */
@@ -72,8 +73,10 @@ function queued() {
   ];
 }
 
-function refused(error) {
-  const lines = Object.entries(error?.fields ?? {}).map(([name, said]) => element("li", { textContent: `${name.replaceAll("_", " ")}: ${said.join(", ")}` }));
+function refused(error, fields) {
+  const lines = Object.entries(error?.fields ?? {}).map(([name, said]) =>
+    element("li", { textContent: `${fields.get(name)?.label ?? name.replaceAll("_", " ")}: ${said.join(", ")}` }),
+  );
   return [
     icon("refused"),
     element("p", { className: "waiting-title", textContent: "Refused" }),

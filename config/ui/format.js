@@ -51,6 +51,11 @@ export function shortTime(iso, now = new Date()) {
   return time.toLocaleString(undefined, time.getFullYear() === now.getFullYear() ? date : { ...date, year: "numeric" });
 }
 
+/** Return hour and minute, for the axis of a drawing. */
+export function clockTime(iso) {
+  return new Date(iso).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+}
+
 export function fullTime(iso) {
   return new Date(iso).toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
 }

@@ -1,7 +1,7 @@
 /** The two drawings of the dashboard, in the colours of the page; every figure also stands as text. */
 
 import { byId, computedColour } from "/ui/dom.js";
-import { plural, score, shortTime, threshold } from "/ui/format.js";
+import { clockTime, plural, score, shortTime, threshold } from "/ui/format.js";
 
 const LEVELS = ["High", "Medium", "Low"];
 const TREND_LENGTH = 60;
@@ -58,7 +58,7 @@ export class TrendChart {
   draw() {
     this.#chart ??= this.#make();
     this.#chart.options = trendOptions(this.#predictions);
-    this.#chart.data.labels = this.#predictions.map(({ made_at: at }) => shortTime(at));
+    this.#chart.data.labels = this.#predictions.map(({ made_at: at }) => clockTime(at));
     this.#chart.data.datasets = [scores(this.#predictions)];
     this.#chart.update("none");
   }
@@ -142,6 +142,7 @@ function trendOptions(predictions) {
       tooltip: {
         displayColors: false,
         callbacks: {
+          title: ([{ dataIndex }]) => shortTime(predictions[dataIndex].made_at),
           label: ({ dataIndex }) => {
             const { client_id: client, risk_level: level, anomaly_score: value } = predictions[dataIndex];
             return `${client} · ${level} · ${score(value)}`;

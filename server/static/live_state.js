@@ -36,6 +36,8 @@ export class LiveState {
     banner.dataset.tone = tone;
     if (!sentence) return;
     const since = timeElement(this.#lostAt, shortTime(this.#lostAt), fullTime(this.#lostAt));
-    banner.replaceChildren(icon("warning"), element("p", {}, sentence, " Figures shown are those of ", since, "."));
+    const hasFigures = byId("server-facts").getAttribute("aria-busy") === "false";
+    const age = hasFigures ? [" The figures shown are those of ", since, "."] : [];
+    banner.replaceChildren(icon("warning"), element("p", {}, sentence, ...age));
   }
 }
