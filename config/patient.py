@@ -45,7 +45,7 @@ class FieldDescription:
 
     @property
     def choices(self) -> str:
-        return ", ".join(f"{code} ({word})" for code, word in self.codes.items())
+        return ", ".join(word if word == str(code) else f"{code} ({word})" for code, word in self.codes.items())
 
     @property
     def possible_text(self) -> str:

@@ -1,0 +1,170 @@
+"""The pages as people use them."""
+
+import os
+import signal
+from collections.abc import Sequence
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PATIENCE_MS, OpenPage
+from tests.system.conftest import Installation
+from tests.system.support import Visitor
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def load_sample(page: Page) -> None:
+    page.get_by_role("button", name="Load Sample Patient Data").click()
+    expect(page.locator("#field-age")).not_to_have_value("")
+
+
+def analyze_sample(page: Page, reference: str = "") -> None:
+    load_sample(page)
+    page.locator("#field-patient_reference").fill(reference)
+    page.get_by_role("button", name="Analyze Patient Data").click()
+
+
+@pytest.fixture
+def dashboard(links: Sequence[str], open_page: OpenPage) -> Page:
+    page = open_page(links[0])
+    expect(page.locator("#live-state")).to_contain_text("Live")
+    return page
+
+
+def test_a_patient_goes_from_each_desk_to_the_open_dashboard(
+    links: Sequence[str], open_page: OpenPage, dashboard: Page
+) -> None:
+    for number, link in enumerate(links[1:], start=1):
+        clinic = open_page(link)
+        analyze_sample(clinic, f"desk {number}")
+        expect(clinic.locator("#prediction")).to_contain_text("disease-free")
+        row = dashboard.locator("#prediction-rows tr", has_text=f"desk {number}")
+        expect(row).to_have_count(1)
+        expect(row).to_contain_text(f"Client-{number}")
+
+
+def test_the_link_leaves_no_token_in_the_address(links: Sequence[str], open_page: OpenPage) -> None:
+    page = open_page(links[1])
+    expect(page.get_by_role("button", name="Analyze Patient Data")).to_be_visible()
+    assert page.url == links[1].replace("sign-in", "").partition("#")[0]
+
+
+def test_a_wrong_token_is_answered_with_a_sentence(links: Sequence[str], open_page: OpenPage) -> None:
+    page = open_page(f"{links[1].partition('#')[0]}#token=wrong")
+    expect(page.get_by_role("alert")).to_contain_text("not valid")
+
+
+def test_a_page_without_sign_in_asks_for_it(links: Sequence[str], open_page: OpenPage) -> None:
+    page = open_page(links[2].replace("sign-in", "").partition("#")[0])
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_signing_out_ends_it(links: Sequence[str], open_page: OpenPage) -> None:
+    page = open_page(links[2])
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.goto(links[2].replace("sign-in", "").partition("#")[0])
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_an_impossible_value_is_refused_beside_its_field(links: Sequence[str], open_page: OpenPage) -> None:
+    page = open_page(links[1])
+    load_sample(page)
+    page.locator("#field-resting_bp").fill("900")
+    page.get_by_role("button", name="Analyze Patient Data").click()
+    expect(page.locator("#field-resting_bp-error")).to_contain_text("between 40 and 300")
+    expect(page.locator("#field-resting_bp")).to_be_focused()
+
+
+def test_a_reference_is_text_and_never_markup(links: Sequence[str], open_page: OpenPage, dashboard: Page) -> None:
+    markup = "<img src=x onerror=alert(1)>"
+    clinic = open_page(links[1])
+    analyze_sample(clinic, markup)
+    expect(dashboard.locator("#prediction-rows tr", has_text=markup)).to_have_count(1)
+    expect(clinic.locator("#history-list")).to_contain_text(markup)
+    for page in (clinic, dashboard):
+        assert page.locator("img[src=x]").count() == 0
+
+
+def test_the_keyboard_alone_is_enough(links: Sequence[str], open_page: OpenPage) -> None:
+    page = open_page(links[3])
+    load = page.get_by_role("button", name="Load Sample Patient Data")
+    expect(load).to_be_enabled()
+    load.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#field-age")).not_to_have_value("")
+    page.locator("#field-age").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#prediction")).to_contain_text("disease-free")
+
+
+def test_the_history_survives_a_reload_and_opens_a_result(links: Sequence[str], open_page: OpenPage) -> None:
+    page = open_page(links[1])
+    analyze_sample(page, "kept")
+    item = page.locator("#history-list li", has_text="kept")
+    expect(item).to_have_count(1)
+    expect(page.locator("#prediction")).to_contain_text("disease-free")
+    page.reload()
+    expect(item).to_have_count(1)
+    item.get_by_role("button").click()
+    expect(page.locator("#prediction")).to_contain_text("disease-free")
+
+
+def test_two_tabs_of_a_desk_see_the_same(links: Sequence[str], open_page: OpenPage) -> None:
+    first = open_page(links[1])
+    second = first.context.new_page()
+    second.goto(first.url)
+    expect(second.locator("#link-state")).to_contain_text("Connected")
+    analyze_sample(first, "both tabs")
+    expect(second.locator("#history-list li", has_text="both tabs")).to_have_count(1)
+
+
+def test_a_prediction_opens_on_the_dashboard_and_escape_closes_it(
+    links: Sequence[str], open_page: OpenPage, dashboard: Page
+) -> None:
+    analyze_sample(open_page(links[2]), "opened")
+    dashboard.locator("#prediction-rows tr", has_text="opened").get_by_role("button").click()
+    detail = dashboard.get_by_role("dialog")
+    expect(detail).to_contain_text("opened")
+    expect(detail).to_contain_text("Thallium scan")
+    dashboard.keyboard.press("Escape")
+    expect(detail).to_be_hidden()
+
+
+def test_filters_hold_for_what_is_loaded_and_what_arrives(
+    links: Sequence[str], open_page: OpenPage, dashboard: Page
+) -> None:
+    dashboard.locator("#filter-client").select_option("Client-2")
+    first, second = open_page(links[1]), open_page(links[2])
+    analyze_sample(first, "filtered out")
+    analyze_sample(second, "filtered in")
+    expect(dashboard.locator("#prediction-rows tr", has_text="filtered in")).to_have_count(1)
+    expect(dashboard.locator("#prediction-rows tr", has_text="filtered out")).to_have_count(0)
+
+
+def test_a_patient_waits_for_a_killed_server_and_nothing_is_lost_or_doubled(
+    installation: Installation, links: Sequence[str], open_page: OpenPage, dashboard: Page
+) -> None:
+    clinic = open_page(links[1])
+    expect(clinic.locator("#link-state")).to_contain_text("Connected")
+    os.kill(installation.pid("server"), signal.SIGKILL)
+    expect(clinic.locator("#link-state")).not_to_contain_text("Connected")
+    analyze_sample(clinic, "waits")
+    waiting = clinic.locator("#history-list li", has_text="waits")
+    expect(waiting).to_contain_text("Queued")
+    expect(dashboard.locator("#live-banner")).to_be_visible()
+    installation.start()
+    expect(waiting).not_to_contain_text("Queued", timeout=3 * PATIENCE_MS)
+    expect(dashboard.locator("#prediction-rows tr", has_text="waits")).to_have_count(1, timeout=3 * PATIENCE_MS)
+    stored = Visitor(links[0]).api("status")["totals"]["predictions"]
+    expect(dashboard.locator("#total-predictions")).to_have_text(str(stored))
+    assert dashboard.locator("#prediction-rows tr").count() == stored
+
+
+@pytest.mark.parametrize("width", [320, 400, 1400])
+@pytest.mark.parametrize("app", [0, 1])
+def test_no_page_scrolls_sideways(links: Sequence[str], open_page: OpenPage, app: int, width: int) -> None:
+    page = open_page(links[app], viewport={"width": width, "height": 900})
+    expect(page.get_by_role("button", name="Sign out")).to_be_attached()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
