@@ -162,7 +162,9 @@ def _named(error: Exception) -> tuple[DetectionSystemError, int]:
 
 
 def _of_http(error: HTTPException) -> DetectionSystemError:
-    kinds: Mapping[int, type[DetectionSystemError]] = {403: NotAllowedError, 404: NotFoundError}
     code = error.code or InternalError.status
+    if code == NotFoundError.status:
+        return NotFoundError()
+    kinds: Mapping[int, type[DetectionSystemError]] = {NotAllowedError.status: NotAllowedError}
     kind = kinds.get(code, InvalidMessageError if code < InternalError.status else InternalError)
     return kind(error.description)
