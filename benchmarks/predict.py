@@ -1,4 +1,4 @@
-"""How long score and explanation take, beside the usual way: ``python -m benchmarks.predict``."""
+"""How long a prediction takes, beside the usual way and over the wire: ``python -m benchmarks.predict``."""
 
 import os
 import platform
@@ -17,6 +17,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks import round_trip
 from config.csv_rows import read_patients
 from config.errors import ArtifactError
 from config.patient import PatientRecord
@@ -122,7 +123,7 @@ def as_table(comparisons: list[Comparison], detector: Detector) -> str:
 
 
 def main() -> int:
-    """Print the comparison; return 0, or 1 when there is no model to time."""
+    """Print the comparison and the round trips; return 0, or 1 when there is no model to time."""
     try:
         detector = load_detector(Path(ServerSettings().model_dir))
     except ArtifactError as error:
@@ -132,7 +133,8 @@ def main() -> int:
     comparisons = score_and_explain(detector, records)
     print(describe_machine(), end="\n\n")
     print(as_table(comparisons, detector))
-    print(f"\n  target for one patient: at least {TARGET_RATIO}x")
+    print(f"\n  target for one patient: at least {TARGET_RATIO}x\n")
+    print(round_trip.as_table(round_trip.measure_all()))
     return 0
 
 

@@ -25,6 +25,9 @@ from config.web.link import Link
 from config.web.serving import listen
 
 WARM_UP = 20
+ALONE_PREDICTIONS = 500
+RUN_SECONDS = 10
+RATES = (50.0, 100.0, 200.0)
 START_SECONDS = 60
 ANSWER_SECONDS = 30
 
@@ -66,6 +69,25 @@ class Sender:
     def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == Event.PREDICTION_RESULT:
             self._answers.put((arguments[0]["request_id"], time.perf_counter()))
+
+
+def measure_all() -> list[RoundTrips]:
+    """Measure one connection that waits for each answer, and 50 connections that send on schedule."""
+    return [measure(1, ALONE_PREDICTIONS, None), *(measure(50, round(rate * RUN_SECONDS), rate) for rate in RATES)]
+
+
+def as_table(measured: Sequence[RoundTrips]) -> str:
+    lines = [
+        "Round trip through a real server: from sending a patient to holding the answer that is on its disk",
+        "",
+        f"  {'connections':>11}{'predictions/s':>15}{'p50':>12}{'p99':>12}{'predictions':>13}",
+    ]
+    lines += [
+        f"  {each.connections:>11}{each.rate:>15.0f}{each.quantile(0.50):>9.1f} ms{each.quantile(0.99):>9.1f} ms"
+        f"{len(each.milliseconds):>13}"
+        for each in measured
+    ]
+    return "\n".join(lines)
 
 
 def measure(connections: int, predictions: int, rate: float | None) -> RoundTrips:
@@ -143,7 +165,9 @@ def _running_server(clients: int) -> Iterator[tuple[str, list[str]]]:
                 "LOG_LEVEL": "WARNING",
             }
         )
-        process = subprocess.Popen([sys.executable, "app.py"], cwd=PROJECT_ROOT / "server", env=environment)
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=PROJECT_ROOT / "server", env=environment, stdout=subprocess.DEVNULL
+        )
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_ready(process, url)
