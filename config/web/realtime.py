@@ -39,6 +39,7 @@ class RealTime:
             max_http_buffer_size=max_message_bytes,
             http_compression=False,
         )
+        self._socketio.server.namespaces = []  # those registered below and no other; "/" would be open by default
         self._socketio.on_error_default(reply_with_error)
         app.wsgi_app = with_security_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
 

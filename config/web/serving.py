@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from config.errors import ConfigurationError
 
@@ -73,7 +73,16 @@ def _run_eventlet(app: "WSGIApplication", listener: socket.socket) -> None:
     wsgi.server(listener, app, log=log, log_output=False, debug=False, max_size=MAX_CONNECTIONS)
 
 
+class _RequestHandler(WSGIRequestHandler):
+    """Ends the connection with a websocket: the original would read, and log, its last bytes as another request."""
+
+    def run_wsgi(self) -> None:
+        super().run_wsgi()
+        if "Upgrade" in self.headers:
+            self.close_connection = True
+
+
 def _run_threads(app: "WSGIApplication", listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
-    server = make_server(host, port, app, threaded=True, fd=listener.fileno())
+    server = make_server(host, port, app, threaded=True, request_handler=_RequestHandler, fd=listener.fileno())
     server.serve_forever()

@@ -1,0 +1,138 @@
+"""A real server on a real socket with a real model and database, in the concurrency this process runs on."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import eventlet.patcher
+import pytest
+from sqlalchemy import Engine
+
+from config.settings import ServerSettings
+from config.web.serving import listen, serve_forever
+from server.anomaly.detector import Detector
+from server.database import open_database
+from server.factory import Server, create_app
+from server.narrative.narrator import explanation_source
+from server.store import PredictionStore
+from tests.integration.server.speaking import Browser, ClientApp, Connection, Dashboard
+
+ASYNC_MODE = "eventlet" if eventlet.patcher.is_monkey_patched("socket") else "threading"
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that answers, and what tests need to know of it."""
+
+    server: Server
+    settings: ServerSettings
+    engine: Engine
+    url: str
+    database: Path
+
+    def token(self, client_id: str = "Client-1") -> str:
+        return self.settings.secrets.client_tokens[client_id]
+
+    @property
+    def operator_token(self) -> str:
+        return self.settings.secrets.operator_token
+
+
+StartServer = Callable[..., RunningServer]
+Join = Callable[..., ClientApp]
+Watch = Callable[..., Dashboard]
+
+
+@pytest.fixture
+def start_server(tmp_path: Path, detector: Detector) -> Iterator[StartServer]:
+    """Start a server; the next one finds the same database, as after a restart."""
+    running: list[RunningServer] = []
+
+    def start(*, answering: bool = True, **changes: object) -> RunningServer:
+        settings = _settings(tmp_path, changes)
+        database = tmp_path / "data" / "predictions.sqlite"
+        engine = open_database(f"sqlite:///{database}")
+        server = create_app(
+            settings,
+            detector=detector,
+            store=PredictionStore(engine),
+            explanations=explanation_source(settings),
+            clock=lambda: datetime.now(UTC),
+        )
+        if answering:
+            server.service.start()
+        listener = listen("127.0.0.1", 0)
+        threading.Thread(target=serve_forever, args=(server.app, listener, ASYNC_MODE), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        running.append(RunningServer(server, settings, engine, url, database))
+        return running[-1]
+
+    yield start
+    for one in running:
+        if one.server.service.is_running:
+            one.server.service.stop()
+        one.engine.dispose()
+
+
+def _settings(folder: Path, changes: dict[str, object]) -> ServerSettings:
+    usual: dict[str, object] = {
+        "socketio_async_mode": ASYNC_MODE,
+        "secrets_dir": folder / "secrets",
+        "client_ids": ("Client-1", "Client-2", "Client-3"),
+        "public_url": "",
+        "allowed_hosts": ("127.0.0.1", "localhost", "[::1]"),
+        "trusted_proxies": 0,
+        "max_message_bytes": 65536,
+        "llm_model": "a/model",
+        "llm_base_url": "",
+        "llm_api_key": None,
+        "huggingface_api_token": None,
+    }
+    return ServerSettings.model_validate(usual | changes)
+
+
+@pytest.fixture
+def running(start_server: StartServer) -> RunningServer:
+    return start_server()
+
+
+@pytest.fixture
+def connections() -> Iterator[list[Connection]]:
+    """Connections that are closed when the test ends."""
+    opened: list[Connection] = []
+    yield opened
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def join(running: RunningServer, connections: list[Connection]) -> Join:
+    """Connect as a client app."""
+
+    def connect(client_id: str = "Client-1", *, to: RunningServer = running, **changes: object) -> ClientApp:
+        client = ClientApp(to.url, to.token(client_id), **changes)
+        connections.append(client)
+        return client
+
+    return connect
+
+
+@pytest.fixture
+def signed_in(running: RunningServer) -> Browser:
+    browser = Browser(running.url)
+    assert browser.sign_in(running.operator_token).status == 204
+    return browser
+
+
+@pytest.fixture
+def watch(running: RunningServer, signed_in: Browser, connections: list[Connection]) -> Watch:
+    """Connect as an operator's dashboard."""
+
+    def connect() -> Dashboard:
+        dashboard = Dashboard(running.url, signed_in.cookie)
+        connections.append(dashboard)
+        return dashboard
+
+    return connect

@@ -1,0 +1,208 @@
+"""The change log as its readers see it: in commit order, without gaps or doubles, and each only what it may see."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from config.messages import CLIENTS_NAMESPACE, Changes
+from server.store import NewPrediction
+from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch
+from tests.integration.server.speaking import Browser
+from tests.unit.client.made import prediction, request
+
+
+def bearer(token: str) -> dict[str, str | None]:
+    return {"Authorization": f"Bearer {token}", "Cookie": None}
+
+
+def predict(join: Join, count: int, client_id: str = "Client-1", *, first: int = 1) -> None:
+    client = join(client_id)
+    for number in range(first, first + count):
+        client.client.emit("predict", request(number).to_wire(), namespace=CLIENTS_NAMESPACE)
+    for number in range(first, first + count):
+        client.answered(f"request-{number}")
+
+
+def pages(browser: Browser, query: str = "", **headers: str | None) -> list[Changes]:
+    """Read the log to its end as a reader does."""
+    read: list[Changes] = []
+    after = 0
+    while True:
+        read.append(Changes.model_validate(browser.get(f"/api/changes?after={after}{query}", **headers).json))
+        after = read[-1].next_after
+        if not read[-1].has_more:
+            return read
+
+
+def test_operators_hear_of_every_change_in_commit_order(join: Join, watch: Watch) -> None:
+    dashboard = watch()
+    clients = [join(f"Client-{number}") for number in (1, 2, 3)]
+    for number in range(1, 31):
+        clients[number % 3].client.emit("predict", request(number).to_wire(), namespace=CLIENTS_NAMESPACE)
+    runs: list[Changes] = []
+    while not runs or runs[-1].next_after < 30:
+        runs.append(dashboard.next_changes())
+    assert runs[0].after == 0
+    assert all(earlier.next_after == later.after for earlier, later in pairwise(runs))
+    assert [entry.sequence for run in runs for entry in run.entries] == list(range(1, 31))
+    assert {entry.prediction.request_id for run in runs for entry in run.entries if entry.prediction} == {
+        f"request-{number}" for number in range(1, 31)
+    }
+    assert runs[-1].totals is not None
+    assert runs[-1].totals.predictions == 30
+
+
+def test_an_answer_and_its_log_entry_are_the_same(join: Join, signed_in: Browser) -> None:
+    client = join()
+    client.predict(request(1).to_wire())
+    answer = client.next("prediction_result")
+    (entry,) = signed_in.get("/api/changes").json["entries"]
+    assert entry["prediction"] == answer
+    assert signed_in.get(f"/api/predictions/{answer['prediction_id']}").json["prediction"] == answer
+    assert signed_in.get("/api/predictions").json["predictions"][0]["prediction"] == answer
+
+
+def test_pages_fit_together(join: Join, signed_in: Browser) -> None:
+    predict(join, 23)
+    read = pages(signed_in, "&limit=5")
+    assert [len(page.entries) for page in read] == [5, 5, 5, 5, 3]
+    assert [page.has_more for page in read] == [True] * 4 + [False]
+    assert [entry.sequence for page in read for entry in page.entries] == list(range(1, 24))
+
+
+def test_a_dashboard_that_was_away_catches_up_without_gaps_or_doubles(
+    join: Join, watch: Watch, signed_in: Browser
+) -> None:
+    predict(join, 3)
+    dashboard = watch()
+    cursor = signed_in.get("/api/status").json["cursor"]
+    assert cursor == 3
+    predict(join, 4, "Client-2")
+    dashboard.close()
+    predict(join, 5, "Client-3")
+    again = watch()
+    seen = [entry.sequence for page in pages(signed_in) for entry in page.entries if entry.sequence > cursor]
+    predict(join, 2, first=50)
+    while seen[-1] < 14:
+        run = again.next_changes()
+        assert run.after == seen[-1]
+        seen += [entry.sequence for entry in run.entries]
+    assert seen == list(range(4, 15))
+
+
+def test_totals_are_right_after_a_restart(join: Join, signed_in: Browser, start_server: StartServer) -> None:
+    predict(join, 7)
+    predict(join, 3, "Client-2")
+    before = signed_in.get("/api/status").json["totals"]
+    server = start_server()
+    browser = Browser(server.url)
+    browser.sign_in(server.operator_token)
+    after = browser.get("/api/status").json
+    assert after["totals"] == before
+    assert before["by_client"] == {"Client-1": 7, "Client-2": 3}
+    assert sum(before["by_level"].values()) == before["predictions"] == 10
+    assert after["cursor"] == 10
+    assert [entry.sequence for page in pages(browser) for entry in page.entries] == list(range(1, 11))
+
+
+def test_a_client_reads_its_own_entries_with_its_token(join: Join, running: RunningServer) -> None:
+    predict(join, 4)
+    predict(join, 3, "Client-2")
+    predict(join, 2, first=10)
+    reader = Browser(running.url)
+    for client_id, numbers in (("Client-1", [1, 2, 3, 4, 8, 9]), ("Client-2", [5, 6, 7]), ("Client-3", [])):
+        read = pages(reader, "&limit=2", **bearer(running.token(client_id)))
+        entries = [entry for page in read for entry in page.entries]
+        assert [entry.sequence for entry in entries] == numbers
+        assert {entry.client_id for entry in entries} <= {client_id}
+        assert {page.totals for page in read} == {None}
+
+
+def test_a_clients_token_reads_nothing_else(join: Join, running: RunningServer) -> None:
+    predict(join, 1)
+    reader, headers = Browser(running.url), bearer(running.token())
+    for path in ("/api/status", "/api/predictions", "/api/predictions/x", "/api/model"):
+        assert reader.get(path, **headers).status == 401
+
+
+@pytest.mark.parametrize(
+    "authorization", ["Bearer wrong", "Bearer", "bearer  ", "Basic dXNlcjpwYXNz", "Bearer \xe9", "wrong"]
+)
+def test_a_wrong_token_reads_nothing(running: RunningServer, authorization: str) -> None:
+    answer = Browser(running.url).get("/api/changes", Authorization=authorization)
+    assert (answer.status, answer.error["code"]) == (401, "not_signed_in")
+
+
+def test_a_wrong_token_is_not_mended_by_a_cookie(signed_in: Browser) -> None:
+    assert signed_in.get("/api/changes", Authorization="Bearer wrong").status == 401
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("after=-1", "after"),
+        ("after=x", "after"),
+        ("after=1.5", "after"),
+        ("after=1e3", "after"),
+        ("after=%D9%A3", "after"),  # a digit of another script
+        ("after=99999999999999999999", "after"),
+        ("after=+1", "after"),
+        ("limit=0", "limit"),
+        ("limit=-5", "limit"),
+        ("limit=many", "limit"),
+    ],
+)
+def test_a_bad_number_is_refused_by_name(signed_in: Browser, query: str, name: str) -> None:
+    answer = signed_in.get(f"/api/changes?{query}")
+    assert (answer.status, answer.error["code"], list(answer.error["fields"])) == (422, "invalid_message", [name])
+
+
+def test_an_asked_for_page_is_never_too_large(join: Join, signed_in: Browser) -> None:
+    predict(join, 3)
+    for query in ("", "?limit=", "?limit=999999999999"):
+        assert len(signed_in.get(f"/api/changes{query}").json["entries"]) == 3
+    ahead = signed_in.get("/api/changes?after=100").json
+    assert (ahead["after"], ahead["next_after"], ahead["has_more"], ahead["entries"]) == (100, 100, False, [])
+
+
+def test_no_page_holds_more_than_500_entries(running: RunningServer, signed_in: Browser) -> None:
+    running.server.service.store.append(
+        [NewPrediction(prediction(request(number)), "digest") for number in range(1, 503)]
+    )
+    page = signed_in.get("/api/changes?limit=1000").json
+    assert (len(page["entries"]), page["has_more"], page["next_after"]) == (500, True, 500)
+
+
+def test_the_list_is_filtered_and_paged_from_the_newest(join: Join, signed_in: Browser) -> None:
+    predict(join, 5)
+    predict(join, 2, "Client-2")
+
+    def sequences(query: str) -> list[int]:
+        return [item["sequence"] for item in signed_in.get(f"/api/predictions?{query}").json["predictions"]]
+
+    assert sequences("client=Client-2") == [7, 6]
+    assert sequences("limit=3") == [7, 6, 5]
+    assert sequences("limit=3&before=5") == [4, 3, 2]
+    assert sequences("client=nobody") == []
+    by_level = {level: sequences(f"level={level}") for level in ("Low", "Medium", "High")}
+    assert sorted(number for numbers in by_level.values() for number in numbers) == list(range(1, 8))
+    assert signed_in.get("/api/predictions?level=Extreme").error["fields"].keys() == {"level"}
+    assert signed_in.get("/api/predictions?limit=7").json["next_before"] == 1
+    assert signed_in.get("/api/predictions?limit=8").json["next_before"] is None
+
+
+def test_status_tells_what_the_server_counted(join: Join, signed_in: Browser, running: RunningServer) -> None:
+    predict(join, 2)
+    status: dict[str, Any] = signed_in.get("/api/status").json
+    assert status["model"]["version"] == running.server.service.detector.model_version
+    assert status["model"]["metrics"] == running.server.service.detector.metrics
+    assert status["uptime_seconds"] >= 0
+    assert status["totals"]["predictions"] == 2
+    assert [client["connected"] for client in status["clients"]] == [True, False, False]
+    assert status["store"] == {"backend": "sqlite", "ok": True}
+    assert status["explanations"]["source"] == "template"
+    assert "HUGGINGFACE_API_TOKEN" in status["explanations"]["reason"]
+    model = signed_in.get("/api/model").json
+    assert model["model_version"] == status["model"]["version"]
+    assert "known_answers" not in model
