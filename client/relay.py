@@ -106,6 +106,7 @@ class Relay:
             try:
                 refusal = self._connect_and_serve()
             except LinkError as error:
+                log.debug("no connection: %r", error.__cause__)
                 refusal = error.refusal
             except StoreUnavailableError as error:
                 refusal = WireError.of(error)

@@ -1,8 +1,11 @@
 """Typed access to python-socketio's client, which has no types: one outgoing connection, and no Flask."""
 
+import socket
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import engineio
 import socketio
@@ -10,13 +13,6 @@ import socketio
 from config.errors import InvalidMessageError
 from config.messages import Message, WireError
 from config.web.codec import OrjsonCodec
-
-NO_PROXY_NO_REDIRECT: Final = {"http_proxy_host": "none", "http_no_proxy": ["*"], "redirect_limit": 0}
-"""The token in the handshake goes to the given address and nowhere else.
-
-websocket-client obeys ``http_no_proxy`` only beside a proxy host, and the environment's proxy without it. TCP_NODELAY it
-sets by itself.
-"""
 
 
 class LinkError(Exception):
@@ -71,12 +67,13 @@ class Link:
         self._answered = threading.Event()
         self._is_up = False
         self._refusal: WireError | None = None
+        self._socket_options: dict[str, Any] = {"redirect_limit": 0}
         self._client = _OrderedClient(
             reconnection=False,
             json=OrjsonCodec,
             handle_sigint=False,
             request_timeout=self.CONNECT_SECONDS,
-            websocket_extra_options=dict(NO_PROXY_NO_REDIRECT),
+            websocket_extra_options=self._socket_options,
         )
         self._client.on("connect", self._note_connected, namespace=namespace)
         self._client.on("connect_error", self._note_refusal, namespace=namespace)
@@ -97,10 +94,9 @@ class Link:
             When nobody answers or the server refuses.
         """
         try:
-            self._client.connect(
-                url, auth=auth.to_wire(), namespaces=[self._namespace], transports=["websocket"], wait=False
-            )
-        except (socketio.exceptions.ConnectionError, LookupError, TypeError, ValueError) as error:
+            self._connect(url, auth)
+        except (OSError, socketio.exceptions.ConnectionError, LookupError, TypeError, ValueError) as error:
+            self.close()
             raise LinkError(None) from error  # the last three: what answered does not speak Engine.IO
         # Only now: python-socketio ignores a disconnect that comes before its own connect() has returned.
         self._client.eio.may_deliver.set()
@@ -126,8 +122,17 @@ class Link:
         """Hang up and wait, at most ``CLOSE_SECONDS``, until nothing more is delivered."""
         self._client.disconnect()
         reader = self._client.eio.read_loop_task
-        if reader is not None and reader is not threading.current_thread():
+        if reader is not None:
             reader.join(self.CLOSE_SECONDS)
+        if connection := self._socket_options.get("socket"):
+            connection.close()
+
+    def _connect(self, url: str, auth: Message) -> None:
+        # With a socket of ours the library neither asks the environment for a proxy nor leaves one open on failure.
+        self._socket_options["socket"] = _open_socket(url, self.CONNECT_SECONDS)
+        self._client.connect(
+            url, auth=auth.to_wire(), namespaces=[self._namespace], transports=["websocket"], wait=False
+        )
 
     def _note_connected(self) -> None:
         self._is_up = True
@@ -146,3 +151,17 @@ class Link:
         self._answered.set()
         self._forget(reason)
         self._on_closed()
+
+
+def _open_socket(url: str, timeout: float) -> socket.socket:
+    """Connect to the host of a URL, with TLS if it says so, and without Nagle's delay of small messages."""
+    address = urlsplit(url)
+    encrypted = address.scheme == "https"
+    host, port = address.hostname or "", address.port or (443 if encrypted else 80)
+    connection = socket.create_connection((host, port), timeout)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return ssl.create_default_context().wrap_socket(connection, server_hostname=host) if encrypted else connection
+    except OSError:
+        connection.close()
+        raise

@@ -31,6 +31,9 @@ class Pages:
         assert isinstance(message, LinkStatus)
         return message
 
+    def wait_for_waiting(self, count: int) -> None:
+        self.wait_for(Event.LINK_STATUS, lambda news: isinstance(news, LinkStatus) and news.waiting == count)
+
     def wait_for(self, wanted: Event, fits: Callable[[Message], bool] = lambda _: True) -> Message:
         """Return the next piece of news that fits; what came before it is passed over."""
         while True:

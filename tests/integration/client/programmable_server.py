@@ -52,7 +52,7 @@ class ProgrammableServer:
         self.asked: list[dict[str, str]] = []
         with socket.create_server(("127.0.0.1", 0)) as reserved:
             self.port: int = reserved.getsockname()[1]
-        self._sockets: list[Any] = []
+        self._connections = _Connections()
         self._end: Callable[[], object] | None = None
 
     @property
@@ -62,24 +62,21 @@ class ProgrammableServer:
     def start(self) -> None:
         """Listen, on the same port as ever."""
         self._socketio = self._make_socketio()
+        self._connections = _Connections()
         application = socketio.WSGIApp(self._socketio, self._change_log_app)
-        self._end = _serve(self.port, self._remembering_sockets(application))
+        self._end = _serve(self.port, self._connections.of(application))
 
     def stop(self) -> None:
         """Stop listening and cut every connection, as when the process is killed."""
         if self._end:
             self._end()
             self._end = None
+        self._connections.accept_no_more()
         self.cut()
 
     def cut(self) -> None:
         """Cut every connection without a word."""
-        for connection in self._sockets:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # gone already
-        self._sockets.clear()
+        self._connections.cut()
 
     def send(self, event: str, message: Message | object, *, to: str | None = None) -> None:
         wire = message.to_wire() if isinstance(message, Message) else message
@@ -124,14 +121,6 @@ class ProgrammableServer:
         self.received.put(request)
         return self.answer(sid, request).to_wire()
 
-    def _remembering_sockets(self, application: Any) -> Any:
-        def remembering(environ: dict[str, Any], start_response: Any) -> Any:
-            green = environ.get("eventlet.input")
-            self._sockets.append(green.get_socket() if green else environ["werkzeug.socket"])
-            return application(environ, start_response)
-
-        return remembering
-
     def _change_log_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         asked = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
         self.asked.append(asked | {"path": environ["PATH_INFO"], "authorization": environ["HTTP_AUTHORIZATION"]})
@@ -146,6 +135,42 @@ class ProgrammableServer:
         )
         start_response(self.change_log_status, [("Content-Type", "application/json")])
         return [OrjsonCodec.dumps(run.to_wire()).encode()]
+
+
+class _Connections:
+    """The sockets of one life of the server, so that none outlives it."""
+
+    def __init__(self) -> None:
+        self._sockets: list[Any] = []
+        self._lock = threading.Lock()
+        self._accepts = True
+
+    def of(self, application: Any) -> Any:
+        """Return the WSGI application with its connections noted."""
+
+        def noting(environ: dict[str, Any], start_response: Any) -> Any:
+            green = environ.get("eventlet.input")
+            with self._lock:
+                self._sockets.append(green.get_socket() if green else environ["werkzeug.socket"])
+                accepts = self._accepts
+            if not accepts:
+                self.cut()
+            return application(environ, start_response)
+
+        return noting
+
+    def accept_no_more(self) -> None:
+        with self._lock:
+            self._accepts = False
+
+    def cut(self) -> None:
+        with self._lock:
+            sockets, self._sockets = self._sockets, []
+        for connection in sockets:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # gone already
 
 
 def _serve(port: int, application: Any) -> Callable[[], object]:

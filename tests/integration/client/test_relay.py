@@ -445,7 +445,7 @@ def test_pages_hear_how_many_requests_wait(
     assert pages.wait_for_link("down").waiting == 0
     enter(1, 2)
     relay.wake()
-    assert pages.wait_for_link("down").waiting == 2
+    pages.wait_for_waiting(2)
     server.start()
     pages.wait_for_update("request-2")
-    pages.wait_for(Event.LINK_STATUS, lambda status: getattr(status, "waiting", None) == 0)
+    pages.wait_for_waiting(0)
