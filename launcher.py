@@ -219,8 +219,7 @@ def start_in_docker(apps: Sequence[App]) -> None:
         if app.name not in running:
             require_free_port(app)
     print("Building the images; the first time this takes a few minutes.", flush=True)
-    no_network = "If that is about a name or a connection, this machine has no network: connect it and start again."
-    run(["docker", "compose", "build"], f"Docker could not build the images; what it said stands above. {no_network}")
+    run(["docker", "compose", "build"], no_network("The images could not be built"))
     run(["docker", "compose", "up", "-d"], "Docker could not start the containers; what it said stands above.")
     print("Waiting until all four are ready; on its first start the server trains its model.", flush=True)
     wait_until_ready(apps, container_failure, seconds=DOCKER_SECONDS, pause=2)
@@ -331,8 +330,8 @@ def install_browser_libraries(python: str) -> None:
 
 def no_network(what: str) -> str:
     return (
-        f"{what}; the reason stands above. If it is about a name, a connection or a time-out, this machine has no "
-        "network: connect it, or set HTTPS_PROXY if it needs a proxy, and start again."
+        f"{what}; the reason stands above. The usual one is that this machine has no network: connect it, or set "
+        "HTTPS_PROXY if it needs a proxy, and start again."
     )
 
 
