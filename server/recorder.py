@@ -45,6 +45,8 @@ class Recorder:
             self._publisher.changes(self._store.append(made))
 
     def finish_explanation(self, prediction: Prediction, explanation: Explanation, at: datetime) -> None:
-        """Store the final explanation of a prediction and publish it; raises as ``record`` does."""
+        """Store the final explanation of a prediction and publish it, once; raises as ``record`` does."""
         with self._in_order:
-            self._publisher.changes(self._store.finish_explanation(prediction, explanation, at))
+            finished = self._store.finish_explanation(prediction, explanation, at)
+            if finished is not None:
+                self._publisher.changes(finished)

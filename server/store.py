@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, Label, Row, and_, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Engine, Label, Row, Select, and_, delete, insert, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.errors import NotFoundError, StoreUnavailableError
@@ -82,10 +82,13 @@ class PredictionStore:
             totals = _totals(connection)
         return Changes(after=last - len(made), next_after=last, has_more=False, entries=entries, totals=totals)
 
-    def finish_explanation(self, prediction: Prediction, explanation: Explanation, at: datetime) -> Changes:
-        """Log the final explanation of a prediction."""
+    def finish_explanation(self, prediction: Prediction, explanation: Explanation, at: datetime) -> Changes | None:
+        """Log the final explanation of a prediction; ``None`` if it has one already, which stays."""
         with self._writing() as connection:
             sequence = self._take_sequences(connection, 1)
+            if connection.execute(_finished().where(changes.c.prediction_id == prediction.prediction_id)).first():
+                connection.rollback()
+                return None
             entry = Change(
                 sequence=sequence,
                 kind=ChangeKind.EXPLANATION_FINISHED,
@@ -154,10 +157,9 @@ class PredictionStore:
 
     def unfinished(self) -> list[Prediction]:
         """Return the predictions that still await a language model's explanation, oldest first."""
-        finished = select(changes.c.prediction_id).where(changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
         query = (
             select(predictions)
-            .where(predictions.c.awaits_explanation, predictions.c.prediction_id.not_in(finished))
+            .where(predictions.c.awaits_explanation, predictions.c.prediction_id.not_in(_finished()))
             .order_by(predictions.c.sequence)
         )
         with self._reading() as connection:
@@ -214,6 +216,10 @@ def _named_failure() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise StoreUnavailableError from error
+
+
+def _finished() -> Select[tuple[str]]:
+    return select(changes.c.prediction_id).where(changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
 
 
 def _latest_explanation() -> Label[str | None]:

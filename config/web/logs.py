@@ -16,7 +16,13 @@ def configure_logging(level: str) -> None:
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(_is_own_or_serious)
     severity = logging.getLevelNamesMapping()[level]
     logging.basicConfig(level=max(severity, logging.WARNING), handlers=[handler], force=True)
     for package in OWN_PACKAGES:
         logging.getLogger(package).setLevel(severity)
+
+
+def _is_own_or_serious(record: logging.LogRecord) -> bool:
+    """Hold back what a library logs that sets its own level, as werkzeug does."""
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in OWN_PACKAGES

@@ -43,8 +43,13 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
     except DetectionSystemError as error:
         print(error.message, file=sys.stderr)
         sys.exit(1)
-    _print_way_in(settings)
-    serve(running.app, listener, settings.socketio_async_mode, on_stop=running.stop)
+    serve(
+        running.app,
+        listener,
+        settings.socketio_async_mode,
+        on_start=lambda: _print_way_in(settings),
+        on_stop=running.stop,
+    )
 
 
 def _print_way_in(settings: ServerSettings | ClientSettings) -> None:

@@ -40,8 +40,15 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(app: "WSGIApplication", listener: socket.socket, async_mode: str, *, on_stop: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then call ``on_stop`` and return."""
+def serve(
+    app: "WSGIApplication",
+    listener: socket.socket,
+    async_mode: str,
+    *,
+    on_start: Callable[[], None],
+    on_stop: Callable[[], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT, then call ``on_stop`` and return; from ``on_start`` on both are heeded."""
     stopping, wake = socket.socketpair()
 
     def run() -> None:
@@ -54,6 +61,7 @@ def serve(app: "WSGIApplication", listener: socket.socket, async_mode: str, *, o
         # A byte through a socket wakes the main (green) thread; an exception raised here could land in any of them.
         signal.signal(number, lambda *_: wake.send(b"."))
     threading.Thread(target=run, name="http", daemon=True).start()
+    on_start()
     stopping.recv(1)
     log.info("stopping")
     on_stop()

@@ -51,11 +51,9 @@ def test_a_request_id_belongs_to_its_client(store: PredictionStore) -> None:
 
 
 def test_the_log_ascends_and_each_run_continues_the_last(store: PredictionStore) -> None:
-    runs = [
-        stored(store, made(1), made(2)),
-        store.finish_explanation(made(1), LLAMA_TEXT, NOON),
-        stored(store, made(3)),
-    ]
+    first, explained = stored(store, made(1), made(2)), store.finish_explanation(made(1), LLAMA_TEXT, NOON)
+    assert explained is not None
+    runs = [first, explained, stored(store, made(3))]
     assert [(run.after, run.next_after, run.has_more) for run in runs] == [(0, 2, False), (2, 3, False), (3, 4, False)]
     assert [entry.sequence for run in runs for entry in run.entries] == [1, 2, 3, 4]
     assert [change.sequence for change in store.changes(0, 10).entries] == [1, 2, 3, 4]
@@ -137,6 +135,16 @@ def test_the_first_explanation_stays_in_the_prediction(store: PredictionStore) -
     item = store.get(answer.prediction_id)
     assert item.prediction == answer
     assert item.explanation == LLAMA_TEXT
+
+
+def test_a_prediction_gets_one_final_explanation_and_no_other(store: PredictionStore) -> None:
+    stored(store, made(1))
+    assert store.finish_explanation(made(1), LLAMA_TEXT, NOON) is not None
+    late = Explanation(text="Too late.", source="template", reason="A reason.")
+    assert store.finish_explanation(made(1), late, NOON) is None
+    assert store.get("Client-1-1").explanation == LLAMA_TEXT
+    assert store.cursor() == 2
+    assert stored(store, made(2)).after == 2
 
 
 def test_only_predictions_without_a_final_explanation_are_unfinished(store: PredictionStore) -> None:

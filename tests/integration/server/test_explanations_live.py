@@ -1,0 +1,150 @@
+"""A language model's explanation on its way to client app and operators; a prediction never waits for it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.server.conftest import RunningServer, StartServer
+from tests.integration.server.speaking import Browser, ClientApp, Connection, Dashboard
+from tests.unit.client.made import request
+from tests.unit.server.llm_server import LanguageModel, Reply, answers, says
+
+SLOTS = "[[anomaly_score]] against a threshold of [[threshold]]"
+
+
+@pytest.fixture
+def model() -> Iterator[LanguageModel]:
+    with LanguageModel(_explains) as model:
+        yield model
+
+
+def _explains(reply: Reply) -> None:
+    """Write what the rules ask for, about whatever facts were given."""
+    lines = reply.body["messages"][-1]["content"].splitlines()
+    level = lines[0].removeprefix("Risk level: ")
+    factors = [line.rpartition(": ") for line in lines[2:] if "[[" in line]
+    said = [
+        f"The {label.replace(' [[', ' ([[')}) {direction} the score in this record." for label, _, direction in factors
+    ]
+    says(" ".join([f"The risk level is {level}, with an anomaly score of {SLOTS}.", *said]))(reply)
+
+
+@pytest.fixture
+def explained(start_server: StartServer, model: LanguageModel) -> RunningServer:
+    return start_server(llm_base_url=model.url, llm_timeout_seconds=20)
+
+
+@pytest.fixture
+def client(explained: RunningServer, connections: list[Connection]) -> ClientApp:
+    client = ClientApp(explained.url, explained.token())
+    connections.append(client)
+    return client
+
+
+@pytest.fixture
+def operator(explained: RunningServer) -> Browser:
+    browser = Browser(explained.url)
+    browser.sign_in(explained.operator_token)
+    return browser
+
+
+def test_the_models_explanation_arrives_sentence_by_sentence_and_is_kept(
+    client: ClientApp, explained: RunningServer, operator: Browser, connections: list[Connection]
+) -> None:
+    dashboard = Dashboard(explained.url, operator.cookie)
+    connections.append(dashboard)
+    client.predict(request(1).to_wire())
+    answer = client.answered("request-1")
+    assert answer.awaits_explanation
+    assert answer.explanation.source == "template"
+    name, data = client.next_of("explanation_sentence", "explanation_finished")
+    sentences = []
+    while name == "explanation_sentence":
+        assert data["prediction_id"] == answer.prediction_id
+        sentences.append(data["text"])
+        name, data = client.next_of("explanation_sentence", "explanation_finished")
+    assert data["prediction_id"] == answer.prediction_id
+    explanation = data["explanation"]
+    assert (explanation["source"], explanation["model"], explanation["reason"]) == ("llm", "a/model", None)
+    assert " ".join(sentences) == explanation["text"]
+    assert str(answer.risk_level) in explanation["text"]
+    assert "[[" not in explanation["text"]
+    made, finished = dashboard.next_changes(), dashboard.next_changes()
+    assert [made.entries[0].kind, finished.entries[0].kind] == ["prediction_made", "explanation_finished"]
+    assert finished.after == made.next_after
+    kept = operator.get(f"/api/predictions/{answer.prediction_id}").json
+    assert kept["explanation"] == explanation
+    assert kept["prediction"] == answer.to_wire()
+    assert [entry["kind"] for entry in operator.get("/api/changes").json["entries"]] == [
+        "prediction_made",
+        "explanation_finished",
+    ]
+    assert operator.get("/api/status").json["explanations"]["source"] == "llm"
+
+
+def test_no_value_and_no_reference_leaves_for_the_model(client: ClientApp, model: LanguageModel) -> None:
+    record = request(1).record.model_dump() | {"resting_bp": 173.25, "cholesterol": 487.5, "max_heart_rate": 99.125}
+    client.predict(request(1).to_wire() | {"record": record, "patient_reference": "REFERENCE-MARKER"})
+    answer = client.answered("request-1")
+    client.next("explanation_finished")
+    sent = str(model.received.get(timeout=10).body)
+    for secret in ("173", "487", "99.1", "REFERENCE", "request-1", "Client-1", f"{answer.anomaly_score:.3f}"):
+        assert secret not in sent
+
+
+def test_predictions_do_not_wait_for_a_model_that_stalls(
+    client: ClientApp, model: LanguageModel, operator: Browser
+) -> None:
+    def stalls(reply: Reply) -> None:
+        reply.stall()
+
+    model.script = stalls
+    for number in range(1, 31):
+        client.predict(request(number).to_wire())
+    for number in range(1, 31):
+        assert client.answered(f"request-{number}").awaits_explanation
+    assert operator.get("/readyz").status == 200
+    assert operator.get("/api/status").json["totals"]["predictions"] == 30
+
+
+def test_a_failing_model_leaves_the_first_text_with_the_reason(
+    client: ClientApp, model: LanguageModel, operator: Browser
+) -> None:
+    model.script = answers(401)
+    client.predict(request(1).to_wire())
+    answer = client.answered("request-1")
+    explanation = client.next("explanation_finished")["explanation"]
+    assert explanation["text"] == answer.explanation.text
+    assert explanation["source"] == "template"
+    assert "the token was refused" in explanation["reason"]
+    assert "the token was refused" in operator.get("/api/status").json["explanations"]["last_failure"]
+
+
+def test_a_withheld_text_is_never_the_final_one(client: ClientApp, model: LanguageModel) -> None:
+    model.script = says("The patient should see a doctor at once because of this. " * 5)
+    client.predict(request(1).to_wire())
+    client.answered("request-1")
+    explanation = client.next("explanation_finished")["explanation"]
+    assert "doctor" not in explanation["text"]
+    assert "withheld" in explanation["reason"]
+
+
+def test_what_was_unfinished_at_a_restart_is_ended_with_the_reason(
+    client: ClientApp, model: LanguageModel, explained: RunningServer, start_server: StartServer
+) -> None:
+    def stalls(reply: Reply) -> None:
+        reply.stall()
+
+    model.script = stalls
+    client.predict(request(1).to_wire())
+    answer = client.answered("request-1")
+    explained.server.service.stop()
+    restarted = start_server()
+    reader = Browser(restarted.url)
+    entries = reader.get("/api/changes", Authorization=f"Bearer {restarted.token()}").json["entries"]
+    assert [entry["kind"] for entry in entries] == ["prediction_made", "explanation_finished"]
+    assert entries[1]["explanation"]["text"] == answer.explanation.text
+    assert entries[1]["explanation"]["reason"] == (
+        "The language model was asked, but the server was restarted before it had finished."
+    )
+    assert restarted.server.service.store.unfinished() == []

@@ -1,0 +1,129 @@
+"""The server as a process of its own: how it starts, stops, comes back, and what it writes to its log."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+
+from config.messages import CLIENTS_NAMESPACE
+from tests.integration.server.conftest import ASYNC_MODE
+from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
+from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, RefusedError
+from tests.unit.client.made import request
+
+
+@pytest.fixture
+def processes() -> Iterator[list[Process]]:
+    started: list[Process] = []
+    yield started
+    end_all(started)
+
+
+@pytest.fixture
+def environment(tmp_path: Path, detector_dir: Path) -> dict[str, str]:
+    return environment_of(tmp_path, detector_dir, ASYNC_MODE)
+
+
+def test_a_stop_answers_or_at_least_stores_what_was_accepted(
+    processes: list[Process], environment: dict[str, str]
+) -> None:
+    process = run(processes, environment)
+    process.wait_until_started()
+    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+    accepted: Queue[str] = Queue()
+
+    def noting(request_id: str) -> Callable[[dict[str, Any]], None]:
+        return lambda receipt: accepted.put(request_id) if receipt["status"] == "accepted" else None
+
+    for number in range(1, 201):
+        message = request(number).to_wire()
+        client.client.emit("predict", message, namespace=CLIENTS_NAMESPACE, callback=noting(message["request_id"]))
+    first = accepted.get(timeout=WAIT_SECONDS)
+    assert process.end() == 0
+    client.close()
+    restarted = run(processes, environment)
+    restarted.wait_until_started()
+    reader = Browser(restarted.url)
+    page = reader.get("/api/changes?limit=500", Authorization=f"Bearer {TOKENS['CLIENT_1_TOKEN']}").json
+    stored = {entry["prediction"]["request_id"] for entry in page["entries"]}
+    taken = {first}
+    while not accepted.empty():
+        taken.add(accepted.get())
+    assert taken <= stored
+    assert restarted.end(signal.SIGINT) == 0
+    assert "Traceback" not in process.text + restarted.text
+
+
+def test_a_secret_that_was_made_is_printed_as_a_link_once(
+    processes: list[Process], environment: dict[str, str]
+) -> None:
+    process = run(processes, environment | {"OPERATOR_TOKEN": ""})
+    line = process.wait_until_started()
+    if "#token=" not in line:
+        pytest.skip("this machine's .env gives the operators' token")
+    token = line.rpartition("#token=")[2].strip()
+    assert Browser(process.url).sign_in(token).status == 204
+    assert process.end() == 0
+    assert process.text.count(token) == 1
+
+
+def test_nothing_of_a_patient_is_in_the_log_at_any_level(processes: list[Process], environment: dict[str, str]) -> None:
+    """Accepted, refused, repeated and impossible messages; the log is at DEBUG."""
+    process = run(processes, environment)
+    assert process.wait_until_started() == f"Open {process.url}\n"
+    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+    record = request(1).record.model_dump() | {"resting_bp": 173.28125, "cholesterol": 487.53125}
+    good = request(1).to_wire() | {"record": record, "patient_reference": "REFERENCE-MARKER"}
+    receipts = [
+        client.predict(good),
+        client.predict(good),
+        client.predict(good | {"record": record | {"resting_bp": 173173}}),
+        client.predict(good | {"patient_reference": "REFERENCE-MARKER" * 9}),
+        client.predict(good | {"record": record | {"FIELD-MARKER": "VALUE-MARKER"}}),
+        client.predict(["VALUE-MARKER"]),
+        client.predict(b"VALUE-MARKER"),
+        client.ask("EVENT-MARKER", good),
+    ]
+    answer = client.answered("request-1")
+    client.predict(good | {"record": record | {"cholesterol": 486.53125}})
+    refusal = client.refused("request-1")
+    with pytest.raises(RefusedError):
+        ClientApp(process.url, "TOKEN-MARKER")
+    browser = Browser(process.url)
+    browser.sign_in("TOKEN-MARKER")
+    browser.get("/nowhere/PATH-MARKER")
+    browser.get("/api/changes?after=QUERY-MARKER")
+    browser.sign_in(TOKENS["OPERATOR_TOKEN"])
+    browser.get("/api/predictions")
+    client.close()
+    assert process.end() == 0
+    for said in (process.text, json.dumps(receipts), json.dumps(refusal)):
+        assert "MARKER" not in said
+        for value in ("173.28", "487.53", "486.53", "173173", answer.explanation.text[:40]):
+            assert value not in said
+    assert not [token for token in TOKENS.values() if token in process.text]
+    assert "Client-1 connected" in process.text
+
+
+def test_a_client_app_that_was_connected_may_come_back_after_a_restart(
+    processes: list[Process], environment: dict[str, str]
+) -> None:
+    process = run(processes, environment)
+    process.wait_until_started()
+    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+    client.predict(request(1).to_wire())
+    first = client.next("prediction_result")
+    process.running.kill()
+    client.next("disconnect")
+    client.close()
+    process.wait()
+    restarted = run(processes, environment)
+    restarted.wait_until_started()
+    again = ClientApp(restarted.url, TOKENS["CLIENT_1_TOKEN"])
+    again.predict(request(1).to_wire())
+    assert again.next("prediction_result") == first
+    again.close()
