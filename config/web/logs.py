@@ -17,6 +17,7 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     handler.addFilter(_is_own_or_serious)
+    handler.setLevel(level)
     severity = logging.getLevelNamesMapping()[level]
     logging.basicConfig(level=max(severity, logging.WARNING), handlers=[handler], force=True)
     for package in OWN_PACKAGES:

@@ -1,0 +1,83 @@
+"""The wire: what is refused where, and that every message survives it."""
+
+import pytest
+
+from config import errors
+from config.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError
+from config.messages import Prediction, PredictRequest, Submission, WireError
+from config.web.codec import OrjsonCodec
+from tests.unit.client.made import prediction, request
+
+
+def kinds(base: type[DetectionSystemError] = DetectionSystemError) -> list[type[DetectionSystemError]]:
+    return [base, *(kind for child in base.__subclasses__() for kind in kinds(child))]
+
+
+def test_every_failure_has_its_own_code_and_a_sentence() -> None:
+    named = [kind for kind in kinds() if kind is not DetectionSystemError]
+    codes = [kind.code for kind in named]
+    assert len(set(codes)) == len(codes)
+    for kind in named:
+        assert kind.default_message.endswith((".", "train_model.py"))
+        assert 400 <= kind.status < 600
+        assert WireError.check(WireError.of(kind()).to_wire()).code == kind.code
+
+
+def test_only_what_may_succeed_later_is_retryable() -> None:
+    assert {kind.code for kind in kinds() if kind.retryable} == {
+        "overloaded",
+        "store_unavailable",
+        "shutting_down",
+        "server_unreachable",
+        "reply_timeout",
+    }
+
+
+def test_errors_of_the_record_alone_name_its_fields() -> None:
+    wire = request(1).to_wire()
+    with pytest.raises(InvalidRecordError) as raised:
+        PredictRequest.check(wire | {"record": wire["record"] | {"age": 0, "sex": 5}})
+    assert set(raised.value.fields) == {"age", "sex"}
+
+
+def test_errors_of_message_and_record_are_told_together() -> None:
+    wire = request(1).to_wire()
+    with pytest.raises(InvalidMessageError) as raised:
+        PredictRequest.check(wire | {"record": wire["record"] | {"age": 0}, "outbox_number": 0})
+    assert type(raised.value) is InvalidMessageError
+    assert set(raised.value.fields) == {"record.age", "outbox_number"}
+
+
+@pytest.mark.parametrize("received", [None, [], "x", 1, b"x"])
+def test_what_is_no_object_is_an_error_of_the_message(received: object) -> None:
+    with pytest.raises(InvalidMessageError) as raised:
+        Submission.check(received)
+    assert list(raised.value.fields) == ["message"]
+
+
+@pytest.mark.parametrize("reference", ["A", "Zoë Ω 7", "x" * 64, "  trimmed  "])
+def test_a_reference_is_printable_text(reference: str) -> None:
+    checked = PredictRequest.check(request(1).to_wire() | {"patient_reference": reference})
+    assert checked.patient_reference == reference.strip()
+
+
+@pytest.mark.parametrize("reference", ["", "   ", "x" * 65, "a\nb", "a\x00b", "a\u200bb", "a\u202eb", "\ue000", 7])
+def test_a_reference_of_another_kind_is_refused(reference: object) -> None:
+    with pytest.raises(InvalidMessageError):
+        PredictRequest.check(request(1).to_wire() | {"patient_reference": reference})
+
+
+def test_messages_survive_the_wire_to_the_last_digit() -> None:
+    answer = prediction(request(3)).model_copy(update={"raw_score": 0.1 + 0.2, "base_value": -1e-17})
+    there = OrjsonCodec.loads(OrjsonCodec.dumps(answer.to_wire()))
+    assert Prediction.check(there) == answer
+    assert Prediction.model_validate_json(answer.model_dump_json()).to_wire() == answer.to_wire()
+
+
+def test_a_message_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        request(1).waiting = 7  # type: ignore[misc]
+
+
+def test_every_name_in_the_taxonomy_is_an_error_class() -> None:
+    assert {kind.__name__ for kind in kinds()} <= set(vars(errors))
