@@ -48,9 +48,14 @@ class Watched:
             self.foreign_requests.append(url)
 
 
+def find_chromium() -> str | None:
+    """Return the path of a Chromium on this machine."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    executable = find_chromium()
     if executable is None:
         pytest.skip("Chromium is not installed, so the pages cannot be tried: apt-get install chromium")
     with sync_playwright() as playwright:

@@ -1,0 +1,171 @@
+"""The tables in the documents that are drawn from the code: ``python -m tests.documents`` writes them anew."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_settings import BaseSettings
+
+from config import messages
+from config.patient import FIELDS, FieldDescription
+from config.secret_store import PROJECT_ROOT
+from config.settings import ClientSettings, ServerSettings, TrainingSettings
+
+Row = tuple[str, ...]
+
+
+def table(header: Row, rows: list[Row]) -> str:
+    """Return a Markdown table."""
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def fields_table() -> str:
+    return table(
+        ("field", "CSV column", "what it is", "unit", "model range", "possible", "may be not measured"),
+        [_field_row(name, field) for name, field in FIELDS.items()],
+    )
+
+
+def _field_row(name: str, field: FieldDescription) -> Row:
+    what = f"{field.label}: {field.choices}" if field.codes else field.label
+    ranges = (_bounds(field.model_range), _bounds(field.possible_range))
+    return (f"`{name}`", field.csv_column, what, field.unit, *ranges, "no" if field.required else "yes")
+
+
+def _bounds(bounds: tuple[float, float] | None) -> str:
+    return f"{bounds[0]:g} to {bounds[1]:g}" if bounds else ""
+
+
+def settings_table() -> str:
+    """Describe every environment variable, who reads it, and its default."""
+    readers: dict[str, list[str]] = {}
+    described: dict[str, Row] = {}
+    for reader, settings in (("server", ServerSettings), ("client", ClientSettings), ("training", TrainingSettings)):
+        for name, variable, row in _settings_rows(settings):
+            key = variable if described.get(variable, row) == row else f"{variable} ({name})"
+            readers.setdefault(key, []).append(reader)
+            described[key] = row
+    rows = [(f"`{key.split(' ')[0]}`", ", ".join(readers[key]), *row) for key, row in described.items()]
+    return table(("variable", "read by", "default", "meaning"), rows)
+
+
+def _settings_rows(settings: type[BaseSettings]) -> list[tuple[str, str, Row]]:
+    prefix = settings.model_config.get("env_prefix", "")
+    return [
+        (name, f"{prefix}{name}".upper(), (_default(field.default), field.description or ""))
+        for name, field in settings.model_fields.items()
+    ]
+
+
+def _default(value: object) -> str:
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, Path):
+        return f"`{value.relative_to(PROJECT_ROOT)}`"
+    return f"`{','.join(value) if isinstance(value, tuple) else value}`"
+
+
+EVENTS: Mapping[str, tuple[str, str, tuple[type[messages.Message], ...]]] = {
+    "predict": ("`/clients`", "client app to server", (messages.PredictRequest, messages.Receipt)),
+    "prediction_result": ("`/clients`", "server to that client app", (messages.Prediction,)),
+    "prediction_refused": ("`/clients`", "server to that client app", (messages.PredictionRefused,)),
+    "explanation_sentence": (
+        "`/clients`, `/`",
+        "to that client app, and on to its pages",
+        (messages.ExplanationSentence,),
+    ),
+    "explanation_finished": (
+        "`/clients`, `/`",
+        "to that client app, and on to its pages",
+        (messages.ExplanationFinished,),
+    ),
+    "connection_replaced": ("`/clients`", "server to the older connection", (messages.WireError,)),
+    "changes": ("`/operators`", "server to the dashboards", (messages.Changes,)),
+    "client_status": ("`/operators`", "server to the dashboards", (messages.ClientStatus,)),
+    "submit": ("`/`", "page to client app", (messages.Submission, messages.Queued)),
+    "update": ("`/`", "client app to its pages", (messages.HistoryEntry,)),
+    "link_status": ("`/`", "client app to its pages", (messages.LinkStatus,)),
+}
+
+
+def events_table() -> str:
+    rows: list[Row] = [
+        (f"`{event}`", namespace, way, " → ".join(f"[{model.__name__}](#{model.__name__.lower()})" for model in models))
+        for event, (namespace, way, models) in EVENTS.items()
+    ]
+    return table(("event", "namespace", "from, to", "carries → acknowledged with"), rows)
+
+
+def messages_tables() -> str:
+    """Describe every message and its fields."""
+    models = [
+        value
+        for value in vars(messages).values()
+        if isinstance(value, type) and issubclass(value, messages.Message) and value is not messages.Message
+    ]
+    return "\n\n".join(_message_table(model) for model in models)
+
+
+def _message_table(model: type[BaseModel]) -> str:
+    rows: list[Row] = [(f"`{name}`", _type_text(field.annotation)) for name, field in model.model_fields.items()]
+    return f"#### {model.__name__}\n\n{(model.__doc__ or '').splitlines()[0]}\n\n{table(('field', 'type'), rows)}"
+
+
+PLAIN_TYPES = {
+    type(None): "null",
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    messages.RiskLevel: "Low, Medium or High",
+    messages.ChangeKind: " or ".join(messages.ChangeKind),
+}
+
+
+def _type_text(annotation: Any) -> str:
+    arguments = get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation)
+    if not arguments:
+        return PLAIN_TYPES.get(annotation) or str(annotation.__name__).replace("AwareDatetime", "time, ISO 8601")
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return " or ".join(f'"{value}"' for value in arguments)
+    inner = [_type_text(argument) for argument in arguments]
+    if origin is list:
+        return f"list of {inner[0]}"
+    return f"object of {inner[1]}" if _is_mapping(origin) else " or ".join(inner)
+
+
+def _is_mapping(origin: Any) -> bool:
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "fields": fields_table,
+    "settings": settings_table,
+    "events": events_table,
+    "messages": messages_tables,
+}
+DOCUMENTS = ("README.md", "DISTRIBUTED_SYSTEM.md", "data/README.md")
+
+
+def with_tables(text: str) -> str:
+    """Return a document with every table between its two markers drawn from the code."""
+    for name, draw in TABLES.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)", re.DOTALL)
+        if pattern.search(text):
+            drawn = draw().replace("\\", r"\\")
+            text = pattern.sub(rf"\1\n{drawn}\n\2", text)
+    return text
+
+
+def main() -> None:
+    for name in DOCUMENTS:
+        path = PROJECT_ROOT / name
+        path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""The documents say what the code says."""
+
+import re
+
+import pytest
+
+from config.messages import Event
+from config.secret_store import PROJECT_ROOT
+from tests.documents import DOCUMENTS, EVENTS, TABLES, with_tables
+
+TEXTS = {name: (PROJECT_ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_tables_of_a_document_are_those_of_the_code(name: str) -> None:
+    assert TEXTS[name] == with_tables(TEXTS[name]), "run: python -m tests.documents"
+
+
+def test_every_table_stands_in_a_document() -> None:
+    for table in TABLES:
+        assert any(f"<!-- {table} -->" in text for text in TEXTS.values())
+
+
+def test_every_event_is_documented() -> None:
+    assert set(EVENTS) == set(Event)
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "DISTRIBUTED_SYSTEM.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md"]
+)
+def test_every_link_to_a_file_leads_somewhere(name: str) -> None:
+    document = PROJECT_ROOT / name
+    targets = re.findall(r"\]\((?!http|#)([^)#]+)", document.read_text(encoding="utf-8"))
+    missing = [target for target in targets if not (document.parent / target).exists()]
+    assert missing == []
