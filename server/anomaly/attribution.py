@@ -5,19 +5,8 @@ import shap
 from sklearn.ensemble import IsolationForest
 
 from server.anomaly.dataset import FloatArray
+from server.anomaly.fitting import average_path_length
 from server.anomaly.preprocessing import MEMBERSHIP
-
-
-def average_path_length(n: int) -> float:
-    """Return the average path length of an unsuccessful search in a binary search tree of n points.
-
-    Liu, Ting and Zhou (2008), *Isolation Forest*, equation 1.
-    """
-    if n <= 1:
-        return 0.0
-    if n == 2:  # noqa: PLR2004
-        return 1.0
-    return float(2 * (np.log(n - 1) + np.euler_gamma) - 2 * (n - 1) / n)
 
 
 class ForestExplainer:

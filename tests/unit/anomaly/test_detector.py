@@ -10,9 +10,10 @@ from hypothesis import given, settings
 
 from config.messages import RiskLevel
 from config.patient import FIELDS, PatientRecord
-from server.anomaly.attribution import average_path_length, divide_among_fields
+from server.anomaly.attribution import divide_among_fields
 from server.anomaly.dataset import matrix_of
 from server.anomaly.detector import Detector
+from server.anomaly.fitting import average_path_length
 from server.anomaly.preprocessing import FACTORS, MEMBERSHIP
 from tests.unit.anomaly.patients import real_patients, records, typical_patient
 
