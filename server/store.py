@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, Label, Row, Select, and_, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Engine, Label, Row, Select, and_, bindparam, delete, insert, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.errors import NotFoundError, StoreUnavailableError
@@ -16,6 +16,22 @@ from server.schema import change_counter, changes, counts, predictions
 
 RequestKey = tuple[str, str]
 """Client id and request id."""
+
+# Built once: putting a statement together takes longer than running it.
+_FIND = select(predictions).where(
+    tuple_(predictions.c.client_id, predictions.c.request_id).in_(bindparam("keys", expanding=True))
+)
+_TAKE_SEQUENCES = (
+    update(change_counter).values(value=change_counter.c.value + bindparam("taken")).returning(change_counter.c.value)
+)
+_INSERT_PREDICTIONS = insert(predictions)
+_INSERT_CHANGES = insert(changes)
+_COUNT = (
+    update(counts)
+    .where(counts.c.client_id == bindparam("of_client"), counts.c.risk_level == bindparam("of_level"))
+    .values(predictions=counts.c.predictions + bindparam("number"))
+)
+_COUNTS = select(counts)
 
 _PROBE: Mapping[str, object] = {
     "prediction_id": "space-check",
@@ -64,10 +80,8 @@ class PredictionStore:
 
     def find(self, keys: Sequence[RequestKey]) -> dict[RequestKey, NewPrediction]:
         """Return what is stored for these requests, by key."""
-        columns = (predictions.c.client_id, predictions.c.request_id)
-        query = select(predictions).where(tuple_(*columns).in_(keys))
         with self._reading() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_FIND, {"keys": keys}).all()
         return {(row.client_id, row.request_id): NewPrediction(_prediction(row), row.request_digest) for row in rows}
 
     def append(self, made: Sequence[NewPrediction]) -> Changes:
@@ -75,9 +89,9 @@ class PredictionStore:
         with self._writing() as connection:
             last = self._take_sequences(connection, len(made))
             numbered = list(enumerate(made, start=last - len(made) + 1))
-            connection.execute(insert(predictions), [_prediction_row(sequence, new) for sequence, new in numbered])
+            connection.execute(_INSERT_PREDICTIONS, [_prediction_row(sequence, new) for sequence, new in numbered])
             entries = [_made(sequence, new.prediction) for sequence, new in numbered]
-            connection.execute(insert(changes), [_change_row(entry) for entry in entries])
+            connection.execute(_INSERT_CHANGES, [_change_row(entry) for entry in entries])
             self._count(connection, made)
             totals = _totals(connection)
         return Changes(after=last - len(made), next_after=last, has_more=False, entries=entries, totals=totals)
@@ -97,7 +111,7 @@ class PredictionStore:
                 at=at,
                 explanation=explanation,
             )
-            connection.execute(insert(changes), [_change_row(entry)])
+            connection.execute(_INSERT_CHANGES, [_change_row(entry)])
             totals = _totals(connection)
         return Changes(after=sequence - 1, next_after=sequence, has_more=False, entries=[entry], totals=totals)
 
@@ -196,17 +210,15 @@ class PredictionStore:
 
     @staticmethod
     def _take_sequences(connection: Connection, count: int) -> int:
-        query = update(change_counter).values(value=change_counter.c.value + count).returning(change_counter.c.value)
-        return int(connection.execute(query).scalar_one())
+        return int(connection.execute(_TAKE_SEQUENCES, {"taken": count}).scalar_one())
 
     @staticmethod
     def _count(connection: Connection, made: Sequence[NewPrediction]) -> None:
         for (client_id, level), number in Counter(
             (new.prediction.client_id, new.prediction.risk_level) for new in made
         ).items():
-            place = and_(counts.c.client_id == client_id, counts.c.risk_level == level)
-            added = update(counts).where(place).values(predictions=counts.c.predictions + number)
-            if not connection.execute(added).rowcount:
+            place = {"of_client": client_id, "of_level": level, "number": number}
+            if not connection.execute(_COUNT, place).rowcount:
                 connection.execute(insert(counts).values(client_id=client_id, risk_level=level, predictions=number))
 
 
@@ -237,7 +249,7 @@ def _latest_explanation() -> Label[str | None]:
 
 
 def _totals(connection: Connection) -> Totals:
-    rows = connection.execute(select(counts)).all()
+    rows = connection.execute(_COUNTS).all()
     by_level: Counter[str] = Counter(dict.fromkeys(RiskLevel, 0))
     by_client: Counter[str] = Counter()
     for row in rows:
