@@ -12,7 +12,7 @@ try:
 
     from config.errors import DetectionSystemError
     from config.secret_store import PROJECT_ROOT
-    from config.settings import ServerSettings, TrainingSettings
+    from config.settings import ServerSettings, TrainingSettings, settings_sentence
     from server.anomaly.artifact import load_detector, save
     from server.anomaly.dataset import FloatArray, load_dataset
     from server.anomaly.evaluation import as_table
@@ -35,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
         settings = TrainingSettings()
         directory = arguments.out or ServerSettings().model_dir
     except ValidationError as error:
-        parser.error("; ".join(f"MODEL_{item['loc'][0]}".upper() + f": {item['msg']}" for item in error.errors()))
+        parser.error(settings_sentence(error))
     try:
         train_and_save(arguments.data, directory, settings)
     except DetectionSystemError as error:

@@ -160,7 +160,7 @@ def _running_server(clients: int) -> Iterator[tuple[str, list[str]]]:
                 "CLIENT_IDS": ",".join(client_ids),
                 "DATA_DIR": folder,
                 "SECRETS_DIR": str(Path(folder) / "secrets"),
-                "DATABASE_URL": "",
+                "DATABASE_URL": f"sqlite:///{folder}/predictions.sqlite",  # an empty one would leave that of .env
                 "LLM_MODEL": "off",
                 "LOG_LEVEL": "WARNING",
             }

@@ -254,4 +254,5 @@ def _sentence(item: ErrorDetails) -> str:
     if item["input"] is None and item["type"].endswith("_type"):
         return "is required"
     said = item["msg"].removeprefix("Value error, ")
-    return _SENTENCES.get(item["type"], said[:1].lower() + said[1:])
+    is_name = said[1:2].isupper()
+    return _SENTENCES.get(item["type"], said if is_name else said[:1].lower() + said[1:])

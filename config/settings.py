@@ -9,18 +9,38 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.errors import ConfigurationError
+from config.patient import errors_by_field
 from config.secret_store import ENV_FILE, PROJECT_ROOT, client_secret_names, load_or_create, server_secret_names
 
 AsyncMode = Literal["eventlet", "threading"]
 
 CLIENT_ID = "[A-Za-z][A-Za-z0-9-]{0,31}"
 
-NameList = Annotated[tuple[str, ...], NoDecode]
+RESERVED_IDS = frozenset({"server", "operator"})
+"""Names that would give a client app the server's own secrets."""
+
+
+def _split_at_commas(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+NameList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)]
 """A list of names, separated by commas in the environment."""
+
+ProjectPath = Annotated[Path, AfterValidator(lambda path: PROJECT_ROOT / path)]
+"""A path that, if relative, counts from the project's folder, in whichever folder the process was started."""
 
 
 class _Settings(BaseSettings):
@@ -53,6 +73,7 @@ class TrainingSettings(_Settings):
 class _AppSettings(_Settings):
     """What both Flask apps need."""
 
+    port: int
     host: str = Field("127.0.0.1", description="Address the process listens on.")
     public_url: str = Field("", description="Address people reach it at; empty means http://127.0.0.1 and the port.")
     socketio_async_mode: AsyncMode = Field("eventlet", description="Concurrency: eventlet, or threading as way out.")
@@ -61,18 +82,17 @@ class _AppSettings(_Settings):
         description="Host names a request may be addressed to, separated by commas.",
     )
     trusted_proxies: int = Field(0, ge=0, le=5, description="Reverse proxies in front whose X-Forwarded headers count.")
-    data_dir: Path = Field(PROJECT_ROOT / ".local", description="Folder for databases, one subfolder a process.")
-    secrets_dir: Path = Field(
+    data_dir: ProjectPath = Field(PROJECT_ROOT / ".local", description="Folder for databases, one subfolder a process.")
+    secrets_dir: ProjectPath = Field(
         PROJECT_ROOT / ".local" / "secrets", description="Folder for secrets that neither environment nor .env gives."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log level shown.")
     session_hours: float = Field(12, gt=0, le=168, description="Hours until a sign-in ends.")
     max_message_bytes: int = Field(65536, ge=4096, le=1_048_576, description="Largest request or event, in bytes.")
 
-    @field_validator("allowed_hosts", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    @property
+    def url(self) -> str:
+        return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
 
 
 class ServerSettings(_AppSettings):
@@ -85,7 +105,7 @@ class ServerSettings(_AppSettings):
     database_url: str = Field(
         "", repr=False, description="SQLAlchemy URL of the store; empty means SQLite in DATA_DIR/server."
     )
-    model_dir: Path = Field(PROJECT_ROOT / "saved_models", description="Folder of the trained model.")
+    model_dir: ProjectPath = Field(PROJECT_ROOT / "saved_models", description="Folder of the trained model.")
     batch_size: int = Field(16, ge=1, le=64, description="Most patients scored and stored at once.")
     max_waiting: int = Field(1000, ge=1, le=100_000, description="Most patients waiting to be scored.")
     huggingface_api_token: SecretStr | None = Field(
@@ -102,16 +122,13 @@ class ServerSettings(_AppSettings):
     llm_concurrency: int = Field(4, ge=1, le=32, description="Language-model explanations under way at once.")
     llm_max_waiting: int = Field(100, ge=0, le=1000, description="Explanations that may wait for a language model.")
 
-    @field_validator("client_ids", mode="before")
-    @classmethod
-    def _split_ids(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
     @field_validator("client_ids")
     @classmethod
     def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or not all(re.fullmatch(CLIENT_ID, name) for name in value):
             raise ValueError("must be names of letters, digits and hyphens that begin with a letter")
+        if RESERVED_IDS & {name.lower() for name in value}:
+            raise ValueError(f"must not be one of: {', '.join(sorted(RESERVED_IDS))}")
         if len({name.lower() for name in value}) < len(value):
             raise ValueError("must differ in more than upper and lower case")
         return value
@@ -127,7 +144,7 @@ class ServerSettings(_AppSettings):
         """
         secret_key, operator_token = _load("server", server_secret_names(), self.secrets_dir)
         tokens = {
-            client_id: _load(client_id.lower(), client_secret_names(client_id), self.secrets_dir)[0]
+            client_id: _load(client_id.lower(), client_secret_names(client_id)[:1], self.secrets_dir)[0]
             for client_id in self.client_ids
         }
         if len({operator_token, *tokens.values()}) < 1 + len(tokens):
@@ -145,10 +162,6 @@ class ServerSettings(_AppSettings):
     def sign_in_token_name(self) -> str:
         return server_secret_names()[1]
 
-    @property
-    def url(self) -> str:
-        return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
-
 
 class ClientSettings(_AppSettings):
     """A client app's settings."""
@@ -158,7 +171,7 @@ class ClientSettings(_AppSettings):
         "Client-1", pattern=f"^{CLIENT_ID}$", description="Identity of this client app at the server."
     )
     server_url: str = Field("http://127.0.0.1:5000", description="Address of the server.")
-    sample_data: Path = Field(
+    sample_data: ProjectPath = Field(
         PROJECT_ROOT / "data" / "heart_disease.csv", description="CSV that sample patients are taken from."
     )
     in_flight: int = Field(32, ge=1, le=256, description="Most requests sent to the server and not yet answered.")
@@ -191,9 +204,15 @@ class ClientSettings(_AppSettings):
     def sign_in_token_name(self) -> str:
         return client_secret_names(self.client_id)[1]
 
-    @property
-    def url(self) -> str:
-        return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
+
+def settings_sentence(error: ValidationError) -> str:
+    """Say which settings cannot be used and why, by the names of their environment variables."""
+    prefix = TrainingSettings.model_config["env_prefix"] if error.title == TrainingSettings.__name__ else ""
+    said = [
+        f"{prefix}{name}".upper() + f" {', '.join(errors)}" if name else ", ".join(errors)
+        for name, errors in errors_by_field(error, whole="").items()
+    ]
+    return f"The settings cannot be used: {'; '.join(said)}. See .env.example."
 
 
 @dataclass(frozen=True)
@@ -215,5 +234,5 @@ class ClientSecrets:
 
 
 def _load(scope: str, names: list[str], secrets_dir: Path) -> list[str]:
-    given = dotenv_values(ENV_FILE) | os.environ
+    given = dotenv_values(ENV_FILE) | {name: value for name, value in os.environ.items() if value}
     return [load_or_create(name, given=given, folder=secrets_dir / scope) for name in names]

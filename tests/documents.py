@@ -1,6 +1,5 @@
 """The tables in the documents that are drawn from the code: ``python -m tests.documents`` writes them anew."""
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -154,11 +153,19 @@ DOCUMENTS = ("README.md", "DISTRIBUTED_SYSTEM.md", "data/README.md")
 def with_tables(text: str) -> str:
     """Return a document with every table between its two markers drawn from the code."""
     for name, draw in TABLES.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)", re.DOTALL)
-        if pattern.search(text):
-            drawn = draw().replace("\\", r"\\")
-            text = pattern.sub(rf"\1\n{drawn}\n\2", text)
+        start, end = markers(name)
+        if start in text:
+            before, _, rest = text.partition(start)
+            _, found, after = rest.partition(end)
+            if not found:
+                raise ValueError(f"the marker {end} is missing")
+            text = f"{before}{start}\n\n{draw()}\n\n{end}{after}"
     return text
+
+
+def markers(name: str) -> tuple[str, str]:
+    """Return the comments that a table stands between."""
+    return f"<!-- {name} -->", f"<!-- end of {name} -->"
 
 
 def main() -> None:

@@ -10,8 +10,7 @@ from flask import Flask
 from pydantic import ValidationError
 
 from config.errors import DetectionSystemError
-from config.patient import errors_by_field
-from config.settings import ClientSettings, ServerSettings
+from config.settings import ClientSettings, ServerSettings, settings_sentence
 from config.web.logs import configure_logging
 from config.web.serving import listen, serve
 
@@ -33,8 +32,7 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
     try:
         settings = read_settings()
     except ValidationError as error:
-        said = [f"{name.upper()} {', '.join(errors)}" for name, errors in errors_by_field(error, whole="they").items()]
-        print(f"The settings cannot be used: {'; '.join(said)}. See .env.example.", file=sys.stderr)
+        print(settings_sentence(error), file=sys.stderr)
         sys.exit(USAGE_ERROR)
     configure_logging(settings.log_level)
     try:

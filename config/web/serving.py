@@ -1,6 +1,7 @@
 """Running a Flask app on a listening socket until it is told to stop."""
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -33,8 +34,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
+        cause = os.strerror(error.errno or 0)
         raise ConfigurationError(
-            f"Port {port} on {host} cannot be used ({error.strerror}). Stop what uses it, or choose another port."
+            f"Port {port} on {host} cannot be used ({cause}). Stop what uses it, or choose another port."
         ) from error
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

@@ -6,7 +6,7 @@ import pytest
 
 from config.messages import Event
 from config.secret_store import PROJECT_ROOT
-from tests.documents import DOCUMENTS, EVENTS, TABLES, with_tables
+from tests.documents import DOCUMENTS, EVENTS, TABLES, markers, with_tables
 
 TEXTS = {name: (PROJECT_ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
 
@@ -16,9 +16,15 @@ def test_the_tables_of_a_document_are_those_of_the_code(name: str) -> None:
     assert TEXTS[name] == with_tables(TEXTS[name]), "run: python -m tests.documents"
 
 
-def test_every_table_stands_in_a_document() -> None:
-    for table in TABLES:
-        assert any(f"<!-- {table} -->" in text for text in TEXTS.values())
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_stands_in_a_document(name: str) -> None:
+    assert any(TABLES[name]() in text for text in TEXTS.values())
+
+
+def test_a_table_that_is_out_of_date_is_drawn_anew() -> None:
+    start, end = markers("fields")
+    redrawn = with_tables(f"before\n{start}\nsomething old\n{end}\nafter")
+    assert redrawn == f"before\n{start}\n\n{TABLES['fields']()}\n\n{end}\nafter"
 
 
 def test_every_event_is_documented() -> None:

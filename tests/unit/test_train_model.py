@@ -130,7 +130,17 @@ def test_a_setting_out_of_its_bounds_is_a_usage_error(
     with pytest.raises(SystemExit) as caught:
         train_model.main([])
     assert caught.value.code == 2
-    assert "MODEL_N_ESTIMATORS: Input should be greater than or equal to 50" in capsys.readouterr().err
+    assert "MODEL_N_ESTIMATORS input should be greater than or equal to 50" in capsys.readouterr().err
+
+
+def test_thresholds_that_do_not_ascend_are_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODEL_MEDIUM_THRESHOLD", "0.97")
+    with pytest.raises(SystemExit) as caught:
+        train_model.main([])
+    assert caught.value.code == 2
+    assert "MODEL_MEDIUM_THRESHOLD must be below MODEL_HIGH_THRESHOLD" in capsys.readouterr().err
 
 
 def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
