@@ -1,7 +1,7 @@
 /** `<clinical-explanation>`: the paragraph, who wrote it, and sentences that come in while they are checked. */
 
 import { announce, copyOf, element, fill, icon, slot } from "./dom.js";
-import { authorOf, isAwaited } from "./wording.js";
+import { authorOf, endOfWaiting, isAwaited } from "./wording.js";
 
 class ClinicalExplanation extends HTMLElement {
   /** Show the latest explanation of a prediction, and that another one is awaited if so. */
@@ -24,11 +24,13 @@ class ClinicalExplanation extends HTMLElement {
     slot(this, "checking").hidden = false;
   }
 
+  /** Take the explanation that ends the waiting; news of one that is still awaited leaves its sentences alone. */
   finish(prediction, explanation) {
+    const sentence = endOfWaiting(prediction, explanation);
+    if (!sentence) return;
     const wasAwaited = slot(this, "draft")?.hidden === false;
     this.show(prediction, explanation);
-    if (!wasAwaited) return;
-    announce(explanation.source === "llm" ? "The AI-written explanation is ready." : "The explanation stays as it was.");
+    if (wasAwaited) announce(sentence);
   }
 }
 

@@ -13,17 +13,22 @@ const STEPS = [
 
 export const count = (number) => WHOLE.format(number);
 
-/** Cut, not round, to three places, so that a score below a threshold never reads as one on it. */
-export function score(value) {
-  return (Math.floor(value * 1000 + 1e-9) / 1000).toFixed(3);
+/** Return the whole steps in a value: cut, not rounded, and exact where `value * steps` is not, as 0.57 * 1000 is. */
+function wholeSteps(value, steps) {
+  const nearest = Math.round(value * steps);
+  return nearest / steps > value ? nearest - 1 : nearest;
 }
+
+/** Cut to three places, so that a score below a threshold never reads as one on it. */
+export const score = (value) => (wholeSteps(value, 1000) / 1000).toFixed(3);
 
 export const threshold = (value) => String(Number(value.toFixed(3))).padEnd(4, "0");
 
-/** Return a share as a cut percentage; from 99 % with one decimal, and never a full 100. */
+/** Return a share in whole percents, cut like a score; never none and never all. The server's text says the same. */
 export function percent(share) {
-  const scaled = share >= 0.99 ? Math.floor(share * 1000 + 1e-9) / 10 : Math.floor(share * 100 + 1e-9);
-  return `${Math.min(scaled, 99.9)}${NARROW_SPACE}%`;
+  const whole = wholeSteps(share, 100);
+  if (whole < 1) return `less than 1${NARROW_SPACE}%`;
+  return whole < 99 ? `${whole}${NARROW_SPACE}%` : `at least 99${NARROW_SPACE}%`;
 }
 
 export const roundPercent = (share) => `${Math.round(share * 100)}${NARROW_SPACE}%`;

@@ -6,7 +6,6 @@ export const NOT_MEASURED = "not measured";
 
 /** Say what a score means: a comparison with disease-free patients, not a probability. */
 export function meaningOf(anomalyScore) {
-  if (anomalyScore < 0.01) return "Less unusual than almost all disease-free patients.";
   return `More unusual than ${percent(anomalyScore)} of disease-free patients.`;
 }
 
@@ -37,6 +36,12 @@ export function effectOf(contribution) {
 /** Tell whether a language model is still writing: asked, and neither its text nor a reason is there. */
 export function isAwaited(prediction, explanation) {
   return prediction.awaits_explanation && explanation.source === "template" && !explanation.reason;
+}
+
+/** Return the sentence that says how the waiting for a language model ended, or null while it goes on. */
+export function endOfWaiting(prediction, explanation) {
+  if (isAwaited(prediction, explanation)) return null;
+  return explanation.source === "llm" ? "The AI-written explanation is ready." : "The explanation stays as it was.";
 }
 
 export function authorOf(explanation) {

@@ -59,16 +59,19 @@ def top_factors(assessment: Assessment) -> list[str]:
 
 def score_in_words(score: float) -> str:
     """Return a score with three digits, cut rather than rounded, so that it never seems to reach a threshold."""
-    return str(_cut(score))
+    return str(_cut(score, "0.001"))
 
 
 def share_in_words(score: float) -> str:
-    """Return a score as a percentage with one digit, cut like the score itself."""
-    return f"{float(_cut(score) * 100):g} %"
+    """Return a score in whole percents, cut like the score itself; never none and never all, as on the pages."""
+    whole = int(_cut(score, "0.01") * 100)
+    if whole < 1:
+        return "less than 1 %"
+    return f"{whole} %" if whole < 99 else "at least 99 %"
 
 
-def _cut(score: float) -> Decimal:
-    return Decimal(repr(score)).quantize(Decimal("0.001"), ROUND_DOWN)
+def _cut(score: float, step: str) -> Decimal:
+    return Decimal(repr(score)).quantize(Decimal(step), ROUND_DOWN)
 
 
 def _factor(record: PatientRecord, contributions: Mapping[str, float], name: str) -> Factor:

@@ -1,29 +1,30 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { ago, duration, percent, score, signed, threshold } from "../../../config/ui/format.js";
 import { tokenIn } from "../../../config/ui/sign_in_token.js";
-import { authorOf, effectOf, inWords, isAwaited, linkInWords, meaningOf } from "../../../config/ui/wording.js";
+import { authorOf, effectOf, endOfWaiting, inWords, isAwaited, linkInWords, meaningOf } from "../../../config/ui/wording.js";
 
 const SPACE = "\u202f";
+const SHARES = JSON.parse(readFileSync(new URL("../shares_in_words.json", import.meta.url), "utf8"));
 
 test("a score is cut, not rounded, so that it never reads as the threshold it is below", () => {
   assert.equal(score(0.9499999), "0.949");
+  assert.equal(score(0.9499999999999), "0.949");
+  assert.equal(score(0.57), "0.570");
   assert.equal(score(0.95), "0.950");
   assert.equal(score(0.9999), "0.999");
   assert.equal(threshold(0.8), "0.80");
   assert.equal(threshold(0.975), "0.975");
 });
 
-test("a share of patients is cut as well and never becomes all of them", () => {
-  assert.equal(percent(0.979), `97${SPACE}%`);
-  assert.equal(percent(0.9949), `99.4${SPACE}%`);
-  assert.equal(percent(0.99999), `99.9${SPACE}%`);
-  assert.equal(percent(0.29), `29${SPACE}%`);
+test("a share of patients is said as the server's own text says it", () => {
+  for (const [share, said] of SHARES) assert.equal(percent(share), said.replace(" %", `${SPACE}%`));
 });
 
 test("the meaning of a score is a comparison with disease-free patients", () => {
   assert.equal(meaningOf(0.97), `More unusual than 97${SPACE}% of disease-free patients.`);
-  assert.equal(meaningOf(0.003), "Less unusual than almost all disease-free patients.");
+  assert.equal(meaningOf(0.003), `More unusual than less than 1${SPACE}% of disease-free patients.`);
 });
 
 test("a contribution says its direction in a word and in its sign", () => {
@@ -49,6 +50,13 @@ test("an explanation is awaited until a language model's text or the reason for 
   assert.ok(!isAwaited({ awaits_explanation: true }, { ...text, reason: "No answer." }));
   assert.ok(!isAwaited({ awaits_explanation: true }, { source: "llm", reason: null }));
   assert.equal(authorOf({ source: "llm", model: "Llama" }).text, "AI-written · Llama");
+});
+
+test("the waiting for a language model ends with its text or with the reason for none, not before", () => {
+  const prediction = { awaits_explanation: true };
+  assert.equal(endOfWaiting(prediction, { source: "template", reason: null }), null);
+  assert.match(endOfWaiting(prediction, { source: "template", reason: "No answer." }), /stays as it was/);
+  assert.match(endOfWaiting(prediction, { source: "llm", reason: null }), /is ready/);
 });
 
 test("every state of the link has a label, and every one but up a sentence", () => {
