@@ -3,6 +3,7 @@
 import { getJson, RequestError, toSignIn } from "/ui/http.js";
 import { connect } from "/ui/live_socket.js";
 import { ChangeReader } from "./change_reader.js";
+import { FeedState } from "./feed_state.js";
 
 const PAGE = 200;
 const RETRY_MS = 3_000;
@@ -12,10 +13,12 @@ export class ChangeFeed {
   #busy = false;
   #again = false;
   #handlers;
+  #state;
 
   /** Handlers: onState, onStatus(status, isFirst), onEntries(entries), onTotals(totals), onClient(status). */
   constructor(handlers) {
     this.#handlers = handlers;
+    this.#state = new FeedState(handlers.onState);
     connect("/operators", {
       probe: "/api/status",
       onState: (state) => this.#stateChanged(state),
@@ -28,7 +31,7 @@ export class ChangeFeed {
   }
 
   #stateChanged(state) {
-    this.#handlers.onState(state);
+    this.#state.socketIs(state);
     if (state === "up") this.#synchronise();
   }
 
@@ -45,6 +48,7 @@ export class ChangeFeed {
         await this.#readStatus();
         await this.#catchUp();
       } while (this.#again);
+      this.#state.requestsSucceeded();
     } catch (failure) {
       this.#failed(failure);
     } finally {
@@ -82,7 +86,7 @@ export class ChangeFeed {
   #failed(failure) {
     if (!(failure instanceof RequestError)) throw failure;
     if (failure.status === 401) return toSignIn();
-    this.#handlers.onState("failed", failure.message);
+    this.#state.requestFailed(failure.message);
     setTimeout(() => this.#synchronise(), RETRY_MS);
   }
 }
