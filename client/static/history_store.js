@@ -1,14 +1,11 @@
 /** The history of this client app as the page knows it: each request once, whatever order news comes in. */
 
-const FINAL = 2;
+import { isAwaited } from "/ui/wording.js";
 
-/** How far a request has come; news never takes an entry back. */
-function progress(entry) {
-  if (entry.state === "queued") return 0;
-  if (entry.state === "refused") return FINAL;
-  const { prediction, explanation } = entry;
-  const awaited = prediction.awaits_explanation && explanation?.source !== "llm" && !explanation?.reason;
-  return awaited ? 1 : FINAL;
+/** How far a request has come; news never takes an entry back. A refused one may be answered later. */
+function progress({ state, prediction, explanation }) {
+  if (state !== "answered") return state === "refused" ? 1 : 0;
+  return isAwaited(prediction, explanation ?? prediction.explanation) ? 2 : 3;
 }
 
 export class HistoryStore {

@@ -1,15 +1,13 @@
 /** The newest predictions of one view, each once, newest first, at most `limit`; no document needed. */
 
+import { isAwaited } from "/ui/wording.js";
+
 export class RecentPredictions {
   #items = new Map();
   #limit;
 
   constructor(limit) {
     this.#limit = limit;
-  }
-
-  get size() {
-    return this.#items.size;
   }
 
   get isFull() {
@@ -20,7 +18,7 @@ export class RecentPredictions {
   add(item) {
     const id = item.prediction.prediction_id;
     const known = this.#items.get(id);
-    this.#items.set(id, known && isFinal(known) ? known : item);
+    this.#items.set(id, known && !isAwaited(known.prediction, known.explanation) ? known : item);
     if (this.#items.size > this.#limit) this.#dropOldest();
   }
 
@@ -49,8 +47,6 @@ export class RecentPredictions {
     this.#items.delete(oldest.prediction.prediction_id);
   }
 }
-
-const isFinal = ({ explanation }) => explanation.source === "llm" || Boolean(explanation.reason);
 
 /** Tell whether a prediction belongs to a filter {client, level}; an empty value lets all pass. */
 export function matches({ client, level }, prediction) {

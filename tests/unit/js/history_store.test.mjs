@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HistoryStore } from "../../../client/static/history_store.js";
+import "./page_addresses.mjs";
+
+const { HistoryStore } = await import("../../../client/static/history_store.js");
 
 const TEXT = { text: "computed", source: "template", model: null, reason: null };
 const LLM = { text: "written", source: "llm", model: "m", reason: null };
@@ -36,6 +38,14 @@ test("a fallback with its reason counts as finished", () => {
   store.take(answered(1));
   store.explain({ prediction_id: "p1", explanation: { ...TEXT, reason: "No answer in time." } });
   assert.equal(store.take(answered(1)).explanation.reason, "No answer in time.");
+});
+
+test("an answer replaces a refusal, also while its explanation is awaited; a late refusal does not take it back", () => {
+  const store = new HistoryStore();
+  const refused = { ...queued(1), state: "refused" };
+  store.take(refused);
+  assert.equal(store.take(answered(1)).state, "answered");
+  assert.equal(store.take(refused).state, "answered");
 });
 
 test("an explanation of another page's prediction is nothing here", () => {

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { matches, pageAddress, RecentPredictions } from "../../../server/static/recent_predictions.js";
+import "./page_addresses.mjs";
+
+const { matches, pageAddress, RecentPredictions } = await import("../../../server/static/recent_predictions.js");
 
 const TEXT = { text: "computed", source: "template", model: null, reason: null };
 const LLM = { text: "written", source: "llm", model: "m", reason: null };
-const item = (sequence, explanation = TEXT) => ({ sequence, explanation, prediction: { prediction_id: `p${sequence}` } });
+const item = (sequence, explanation = TEXT) => ({ sequence, explanation, prediction: { prediction_id: `p${sequence}`, awaits_explanation: true } });
 const sequences = (recent) => recent.list().map(({ sequence }) => sequence);
 
 test("whatever order they come in, each prediction is listed once and the newest first", () => {

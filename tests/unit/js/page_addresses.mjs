@@ -1,0 +1,7 @@
+/** Lets a test load a module that imports from `/ui/`, as the pages' address of `config/ui/` is. */
+
+import { register } from "node:module";
+
+const UI = new URL("../../../config/ui/", import.meta.url);
+const hook = `export const resolve = (name, context, next) => next(name.replace(/^\\/ui\\//, ${JSON.stringify(UI.href)}), context);`;
+register(`data:text/javascript,${encodeURIComponent(hook)}`);
