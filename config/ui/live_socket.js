@@ -4,12 +4,13 @@ import { io } from "/vendor/socket.io-client/dist/socket.io.esm.min.js";
 import { getJson, toSignIn } from "./http.js";
 
 const RETRY_MS = 2_000;
+const NOT_SIGNED_IN = "not_signed_in";
 
 /**
  * Connect to a namespace.
  *
  * `onState` gets "up" after every (re)connection and "lost" when the connection ends; `probe` is an address that
- * answers 401 when the session is over, asked when the app refuses the connection.
+ * answers 401 when the session is over, asked when the app ends the connection.
  */
 export function connect(namespace, { probe, onState, on }) {
   const socket = io(namespace, {
@@ -21,19 +22,17 @@ export function connect(namespace, { probe, onState, on }) {
   });
   for (const [event, handle] of Object.entries(on)) socket.on(event, handle);
   socket.on("connect", () => onState("up"));
-  socket.on("disconnect", () => {
+  const lost = () => {
     onState("lost");
     if (!socket.active) retry(socket, probe);
-  });
-  socket.on("connect_error", () => {
-    onState("lost");
-    if (!socket.active) retry(socket, probe);
-  });
+  };
+  socket.on("disconnect", lost);
+  socket.on("connect_error", ({ data }) => (data?.code === NOT_SIGNED_IN ? toSignIn() : lost()));
   socket.connect();
   return socket;
 }
 
-/** After a refusal Socket.IO gives up: find out whether the session is over, or try again later. */
+/** When the app ends or refuses a connection Socket.IO gives up: find out whether the session is over, or try again later. */
 async function retry(socket, probe) {
   try {
     await getJson(probe);
