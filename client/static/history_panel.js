@@ -48,34 +48,37 @@ export class HistoryPanel {
 
   /** Load the newest page, first or after a lost connection. */
   async reload() {
-    await this.#guarded(async () => {
+    const load = async () => {
       const { entries, next_before: older } = await getJson(`/api/history?limit=${PAGE}`);
       const dropped = this.#store.takeNewest(entries, older !== null);
       if (!this.#loaded || dropped) this.#before = older;
       this.#loaded = true;
       entries.forEach(({ request_id: id }) => this.#onChange(this.#store.get(id)));
-    });
+    };
+    await this.#guarded(load, () => this.reload());
   }
 
   async #loadOlder() {
     const focusIndex = byId("history-list").children.length;
-    await this.#guarded(async () => {
+    const load = async () => {
       const { entries, next_before: older } = await getJson(`/api/history?limit=${PAGE}&before=${this.#before}`);
       entries.forEach((entry) => this.#store.take(entry));
       this.#before = older;
-    });
+    };
+    await this.#guarded(load, () => this.#loadOlder());
     this.#draw();
     byId("history-list").children[focusIndex]?.firstElementChild.focus();
   }
 
-  async #guarded(load) {
+  /** Run a loader; if it fails say so, and offer to try the same `again`. */
+  async #guarded(load, again) {
     try {
       await load();
       this.#note("");
     } catch (failure) {
       if (!(failure instanceof RequestError)) throw failure;
       if (failure.status === 401) return toSignIn();
-      this.#note(failure.message, () => (this.#loaded ? this.#loadOlder() : this.reload()));
+      this.#note(failure.message, again);
     }
     this.#drawSoon();
   }

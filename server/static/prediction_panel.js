@@ -99,15 +99,16 @@ export class PredictionPanel {
       this.#before = next;
       this.#loading = null;
     } catch (failure) {
-      this.#failed(failure);
+      this.#failed(failure, recent);
       return;
     }
     this.#drawSoon();
   }
 
-  #failed(failure) {
+  #failed(failure, recent) {
     if (!(failure instanceof RequestError)) throw failure;
     if (failure.status === 401) return toSignIn();
+    if (recent !== this.#recent) return;
     const again = element("button", { type: "button", className: "button button-small", textContent: "Try again" });
     again.addEventListener("click", () => this.load());
     this.#note(failure.message, again);
