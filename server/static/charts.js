@@ -4,7 +4,6 @@ import { byId, computedColour } from "/ui/dom.js";
 import { clockTime, plural, score, shortTime, threshold } from "/ui/format.js";
 
 const LEVELS = ["High", "Medium", "Low"];
-const TREND_LENGTH = 60;
 const THRESHOLD_TEXT_WIDTH = 88;
 const { Chart } = globalThis;
 
@@ -40,14 +39,14 @@ export class DistributionChart {
   }
 }
 
-/** The last scores in order, with both thresholds. */
+/** Scores in order, with both thresholds. */
 export class TrendChart {
   #chart = null;
   #predictions = [];
 
   /** `predictions` come newest first. */
   show(predictions) {
-    this.#predictions = predictions.slice(0, TREND_LENGTH).reverse();
+    this.#predictions = [...predictions].reverse();
     const latest = this.#predictions.at(-1);
     const said = latest ? `The latest is ${score(latest.anomaly_score)}, ${latest.risk_level}.` : "No predictions yet.";
     byId("trend-chart").setAttribute("aria-label", `Anomaly scores of the last ${plural(this.#predictions.length, "prediction")}. ${said}`);

@@ -133,6 +133,21 @@ def test_every_element_a_script_asks_for_by_id_is_on_its_page(template: str, app
         assert set(asked) <= known, script.name
 
 
+def test_every_drawing_of_the_sprite_is_used() -> None:
+    drawn = re.findall(r'id="icon-(\w+)"', (UI / "templates" / "icons.html").read_text(encoding="utf-8"))
+    texts = [script.read_text(encoding="utf-8") for app in ("client", "server") for script in _scripts(app)]
+    texts += [html_of(name) for name in PAGES]
+    unused = [name for name in drawn if not any(f'"{name}"' in text or f'"#icon-{name}"' in text for text in texts)]
+    assert drawn
+    assert unused == []
+
+
+@pytest.mark.parametrize("template", ["client_dashboard.html", "server_dashboard.html"])
+def test_what_disease_free_means_is_said_once(template: str) -> None:
+    text = html_of(template)
+    assert text.count("Disease-free means that angiography found no narrowing of 50&nbsp;% or more") == 1
+
+
 def test_every_field_has_one_labelled_control() -> None:
     parsed = page("client_dashboard.html")
     labelled = {label["for"] for label in parsed.with_tag("label") if "for" in label}
