@@ -1,5 +1,6 @@
 """Entry point of a client app: choose the concurrency, then import and run everything else."""
 
+import os
 import sys
 
 try:
@@ -20,8 +21,13 @@ from config.web.running import RunningApp, run_app
 def start(settings: ClientSettings) -> RunningApp:
     """Build the client app and begin to answer."""
     client = build(settings)
-    client.relay.start()
+    client.relay.start(on_failure=_end_process)
     return RunningApp(client.app, client.stop)
+
+
+def _end_process() -> None:
+    """End at once, to be started anew: what clinicians entered is on disk, and without its link it stays there."""
+    os._exit(1)
 
 
 if __name__ == "__main__":

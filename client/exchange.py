@@ -96,7 +96,7 @@ class Exchange:
                 self._send(sender, request)
 
     def hold(self) -> None:
-        """Send nothing for a while; the pauses grow until the server accepts something."""
+        """Send nothing for a while; the pauses grow until the server answers something."""
         now = time.monotonic()
         if now >= self._held_until:
             self._held_until = now + self._backoff.next_pause()
@@ -157,7 +157,6 @@ class Exchange:
         if receipt.status == "refused":
             self._refuse(request_id, receipt.error or WireError.of(InternalError()))
         elif flight := self._in_flight.get(request_id):
-            self._backoff.reset()
             self._wait_for(request_id, flight.outbox_number)
 
     def _take_refusal(self, received: object) -> None:
@@ -178,6 +177,7 @@ class Exchange:
             log.error("dropped a prediction that belongs to another client app")
             return
         entry = self._outbox.answer(prediction)
+        self._backoff.reset()
         self._in_flight.pop(prediction.request_id, None)
         if entry:
             self._publish(Event.UPDATE, entry)

@@ -10,7 +10,7 @@ from flask import Flask
 from client import routes
 from client.events import PagePublisher, PagesNamespace
 from client.outbox import Outbox
-from client.relay import Relay
+from client.relay import STOPPED_WORKING, Relay
 from client.samples import SampleDeck
 from config.errors import InternalError
 from config.settings import ClientSettings
@@ -76,4 +76,4 @@ def _check_ready(outbox: Outbox, relay: Relay) -> None:
     """Check that patients can be queued and will be sent; whether the server is there is not asked."""
     outbox.check_writable()
     if not relay.is_running:
-        raise InternalError("The link to the server has stopped working. Restart this client app.")
+        raise InternalError(STOPPED_WORKING)

@@ -14,7 +14,12 @@ from client.backoff import Backoff
 from client.change_log import ChangeLogReader
 from client.exchange import Exchange, Publish
 from client.outbox import Outbox
-from config.errors import DetectionSystemError, ServerUnreachableError, StoreUnavailableError
+from config.errors import (
+    DetectionSystemError,
+    ReplacedConnectionError,
+    ServerUnreachableError,
+    StoreUnavailableError,
+)
 from config.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION, Event, Handshake, LinkStatus, WireError
 from config.settings import ClientSettings
 from config.web.link import Link, LinkError
@@ -22,9 +27,13 @@ from config.web.link import Link, LinkError
 log = logging.getLogger(__name__)
 
 REFUSED_PAUSE_SECONDS: Final = 30.0
+REPLACED_PAUSE_SECONDS: Final = 600.0
+CATCH_UP_SECONDS: Final = 60.0
 SHORTEST_PAUSE_SECONDS: Final = 0.2
 IDLE_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 5.0
+
+STOPPED_WORKING: Final = "The link to the server has stopped working. Restart this client app."
 
 LinkState = Literal["up", "connecting", "down", "refused"]
 
@@ -52,6 +61,8 @@ class Relay:
         publish: Publish,
         clock: Callable[[], datetime],
         refused_pause: float = REFUSED_PAUSE_SECONDS,
+        replaced_pause: float = REPLACED_PAUSE_SECONDS,
+        catch_up_every: float = CATCH_UP_SECONDS,
     ) -> None:
         self._settings = settings
         self._token = token
@@ -59,6 +70,8 @@ class Relay:
         self._publish = publish
         self._clock = clock
         self._refused_pause = refused_pause
+        self._replaced_pause = replaced_pause
+        self._catch_up_every = catch_up_every
         self._change_log = ChangeLogReader(settings.server_url, token)
         self._reconnecting = Backoff(settings.reconnect_max_seconds)
         self._catching_up = Backoff(settings.reconnect_max_seconds)
@@ -68,6 +81,7 @@ class Relay:
         self._stopping = threading.Event()
         self._state = _State("connecting", None, clock())
         self._reported: LinkStatus | None = None
+        self._on_failure: Callable[[], object] = _nothing
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 
     @property
@@ -78,7 +92,9 @@ class Relay:
     def is_running(self) -> bool:
         return self._thread.is_alive()
 
-    def start(self) -> None:
+    def start(self, *, on_failure: Callable[[], object] | None = None) -> None:
+        """Begin to work; ``on_failure`` is called, on the relay's thread, when an unexpected exception ends it."""
+        self._on_failure = on_failure or _nothing
         self._thread.start()
 
     def stop(self) -> None:
@@ -101,6 +117,16 @@ class Relay:
         self._inbox.put(work)
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except Exception:
+            log.exception("the link to the server has stopped working")
+            try:
+                self._enter("down", STOPPED_WORKING)
+            finally:
+                self._on_failure()
+
+    def _work(self) -> None:
         while not self._stopping.is_set():
             self._has_work.clear()
             try:
@@ -159,7 +185,8 @@ class Relay:
         else:
             self._reconnecting.reset()
             self._catching_up.reset()
-            self._catch_up_at = float("inf")  # from here on everything comes over the link
+            # What comes over the link may get lost on the way or find no room on this disk.
+            self._catch_up_at = time.monotonic() + self._catch_up_every
 
     def _catch_up_by_a_page(self, exchange: Exchange) -> bool:
         """Take one run of missed entries; return whether there are more."""
@@ -181,7 +208,8 @@ class Relay:
         try:
             work()
         except StoreUnavailableError:
-            log.warning("an answer could not be kept; it is asked for again")
+            log.warning("what the server sent could not be kept; it is asked for again")
+            self._catch_up_at = time.monotonic()
 
     def _finish_inbox(self) -> None:
         while not self._inbox.empty():
@@ -189,7 +217,12 @@ class Relay:
 
     def _rest(self, refusal: WireError | None) -> None:
         """Pause before the next attempt; new work shortens the pause unless the server refused."""
-        if refusal and not refusal.retryable:
+        if refusal and refusal.code == ReplacedConnectionError.code:
+            # Coming back at once would throw the newer client app out, which would come back in turn.
+            self._has_work.clear()
+            self._enter("refused", refusal.message)
+            shortest, longest = SHORTEST_PAUSE_SECONDS, self._replaced_pause
+        elif refusal and not refusal.retryable:
             self._enter("refused", refusal.message)
             shortest = longest = self._refused_pause
         else:

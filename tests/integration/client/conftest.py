@@ -59,7 +59,9 @@ def make_relay(make_settings: MakeSettings, outbox: Outbox, pages: Pages) -> Ite
     """Make relays; they are stopped when the test ends."""
     relays: list[Relay] = []
 
-    def make(*, refused_pause: float = 60.0, **settings: object) -> Relay:
+    def make(
+        *, refused_pause: float = 60.0, replaced_pause: float = 60.0, catch_up_every: float = 60.0, **settings: object
+    ) -> Relay:
         relay = Relay(
             make_settings(**settings),
             token=TOKEN,
@@ -67,6 +69,8 @@ def make_relay(make_settings: MakeSettings, outbox: Outbox, pages: Pages) -> Ite
             publish=pages,
             clock=lambda: datetime.now(UTC),
             refused_pause=refused_pause,
+            replaced_pause=replaced_pause,
+            catch_up_every=catch_up_every,
         )
         relays.append(relay)
         return relay

@@ -50,6 +50,7 @@ class ProgrammableServer:
         self.change_log: list[Change] = []
         self.change_log_status = "200 OK"
         self.asked: list[dict[str, str]] = []
+        self._questions: queue.Queue[None] = queue.Queue()
         with socket.create_server(("127.0.0.1", 0)) as reserved:
             self.port: int = reserved.getsockname()[1]
         self._connections = _Connections()
@@ -100,6 +101,11 @@ class ProgrammableServer:
         """Wait for so many requests and return their outbox numbers in the order they came."""
         return [self.received.get(timeout=WAIT_SECONDS).outbox_number for _ in range(count)]
 
+    def wait_for_questions(self, count: int) -> None:
+        """Wait until the change log was asked so many times more."""
+        for _ in range(count):
+            self._questions.get(timeout=WAIT_SECONDS)
+
     def _make_socketio(self) -> Any:
         server = socketio.Server(async_mode=ASYNC_MODE, async_handlers=False, json=OrjsonCodec)
         server.on("connect", self._on_connect, namespace=CLIENTS_NAMESPACE)
@@ -133,6 +139,7 @@ class ProgrammableServer:
             has_more=len(later) > len(page),
             entries=page,
         )
+        self._questions.put(None)
         start_response(self.change_log_status, [("Content-Type", "application/json")])
         return [OrjsonCodec.dumps(run.to_wire()).encode()]
 
