@@ -12,6 +12,7 @@ from server.anomaly.detector import Assessment
 MOST_FACTORS = 5
 STATED_FACTORS = 3
 OLDEST_STATED_AGE = 89
+LARGEST_STATED_PERCENT = 99
 
 Direction = Literal["raises", "lowers"]
 
@@ -67,7 +68,7 @@ def share_in_words(score: float) -> str:
     whole = int(_cut(score, "0.01") * 100)
     if whole < 1:
         return "less than 1 %"
-    return f"{whole} %" if whole < 99 else "at least 99 %"
+    return f"{whole} %" if whole < LARGEST_STATED_PERCENT else f"at least {LARGEST_STATED_PERCENT} %"
 
 
 def _cut(score: float, step: str) -> Decimal:
