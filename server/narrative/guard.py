@@ -1,11 +1,13 @@
 """What a language model's text must satisfy before anyone sees it: true to the facts, and nothing beyond them.
 
 The model writes slots such as ``[[st_depression]]`` where a value belongs, and they are filled in here. So no patient
-value leaves the machine, and a digit outside a slot is always an invention. Where a rule is in doubt, the text is
-withheld: the deterministic one is always there.
+value leaves the machine, and a digit outside a slot is always an invention. Outside slots a text may consist of listed
+words only, those of the labels among its facts included. Where a rule is in doubt, the text is withheld: the
+deterministic one is always there.
 """
 
 import re
+from collections.abc import Iterator
 
 from config.patient import FIELDS
 from server.narrative.facts import Factor, Facts, score_in_words
@@ -40,6 +42,33 @@ _FOREIGN_LEVEL = re.compile(
     r"\brisk\b.*\b(moderate|intermediate|severe|critical|extreme|minimal|negligible|mild|elevated)\b",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"[^\W\d_]+")
+_VOCABULARY = """
+score scores anomaly threshold thresholds level levels risk result results record records patient patients model
+detector field fields factor factors value values finding findings reading measurement measurements direction degree
+extent effect influence contribution contributions part share range average reference others
+
+is are was were be been being has have had raise raises raised raising lower lowers lowered lowering increase increases
+increased increasing decrease decreases decreased decreasing reduce reduces reduced reducing push pushes pushed pushing
+pull pulls pulled pulling up down contribute contributes contributed contributing move moves moved moving exceed exceeds
+exceeded lie lies sit sits stand stands fall falls reach reaches place places placed put puts set sets show shows shown
+give gives given describe describes described compare compares compared come comes belong belongs correspond corresponds
+remain remains taken assumed measured missing
+
+most more less least much mainly mostly largely strongly slightly somewhat clearly only further also too even both each
+all any other another same such higher highest greater greatest larger largest smaller smallest lesser stronger
+strongest weaker weakest lowest main chief next first then typical typically usual unusual high medium low overall alone
+together additionally moreover furthermore likewise similarly meanwhile however conversely hand contrast addition
+comparison turn outside inside
+
+a an the this that these those it its itself they them their there here which who whose what of in on at by for from to
+with against above below over under between among as than into within toward towards relative and or but while whereas
+although though yet when where per
+"""
+_ALLOWED = frozenset(_VOCABULARY.split())
+"""Every word that may stand outside slots, beside those of the labels: nothing clinical can be said with them."""
+
+_ALLOWED_PHRASE = re.compile(r"\b(disease-free|as well|not (been )?measured)\b|['’]s\b", re.IGNORECASE)
 LEAST_WORDS, MOST_WORDS = 20, 140
 
 
@@ -58,8 +87,8 @@ def checked_sentence(sentence: str, facts: Facts) -> str:
     Raises
     ------
     GuardError
-        If it holds a number of its own, something that is not in the facts, a wrong direction or risk level, or
-        anything that is not description.
+        If it holds a number of its own, something that is not in the facts, a wrong direction or risk level,
+        anything that is not description, or any word that is not allowed.
     """
     named = _named_factors(sentence, facts)
     bare = SLOT.sub("", sentence)
@@ -68,6 +97,7 @@ def checked_sentence(sentence: str, facts: Facts) -> str:
     _check_words(bare)
     _check_directions(bare, sentence, named)
     _check_level(bare, facts)
+    _check_vocabulary(bare, facts)
     return SLOT.sub(lambda slot: _fill(slot.group(1), facts), sentence)
 
 
@@ -129,6 +159,17 @@ def _check_level(bare: str, facts: Facts) -> None:
     named = {word.lower() for word in _LEVEL.findall(bare)}
     if named - {facts.level.lower()} or _FOREIGN_LEVEL.search(bare):
         raise GuardError("it names another risk level")
+
+
+def _check_vocabulary(bare: str, facts: Facts) -> None:
+    labels = [*(factor.label for factor in facts.factors), *facts.not_measured, *facts.extrapolated]
+    allowed = _ALLOWED.union(*(_words(label) for label in labels))
+    if not allowed.issuperset(_words(_ALLOWED_PHRASE.sub("", bare))):
+        raise GuardError("it uses a word outside the allowed ones")
+
+
+def _words(text: str) -> Iterator[str]:
+    return (word.lower() for word in _WORD.findall(text))
 
 
 def _fill(name: str, facts: Facts) -> str:
