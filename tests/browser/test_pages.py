@@ -1,17 +1,22 @@
 """The pages as people use them."""
 
 import os
+import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from tests.browser.conftest import PATIENCE_MS, OpenPage
 from tests.system.conftest import Installation
 from tests.system.support import Visitor
 
 expect.set_options(timeout=PATIENCE_MS)
+
+STATE = "#live-state, #link-state"
+LEVEL = re.compile("Low|Medium|High")
+UP = re.compile("Live|Connected")
 
 
 def load_sample(page: Page) -> None:
@@ -23,6 +28,25 @@ def analyze_sample(page: Page, reference: str = "") -> None:
     load_sample(page)
     page.locator("#field-patient_reference").fill(reference)
     page.get_by_role("button", name="Analyze Patient Data").click()
+
+
+def cuttable(page: Page) -> Callable[[], None]:
+    """Let a page's next connections be cut: return what cuts the one that stands; the page makes a new one."""
+    sockets: list[WebSocketRoute] = []
+
+    def pass_on(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    def cut() -> None:
+        sockets[-1].close()
+
+    page.route_web_socket("**/socket.io/**", pass_on)
+    return cut
+
+
+def out_of_order(route: Route) -> None:
+    route.fulfill(status=503, json={"error": {"code": "internal", "message": "Out of order."}})
 
 
 @pytest.fixture
@@ -66,6 +90,22 @@ def test_signing_out_ends_it(links: Sequence[str], open_page: OpenPage) -> None:
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.goto(links[2].replace("sign-in", "").partition("#")[0])
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+@pytest.mark.parametrize("app", [0, 2])
+def test_signing_out_in_one_tab_ends_the_other_when_its_connection_ends(
+    links: Sequence[str], open_page: OpenPage, app: int
+) -> None:
+    first = open_page(links[app])
+    expect(first.locator(STATE)).to_contain_text(UP)
+    second = first.context.new_page()
+    cut = cuttable(second)
+    second.goto(first.url)
+    expect(second.locator(STATE)).to_contain_text(UP)
+    first.get_by_role("button", name="Sign out").click()
+    expect(first.get_by_role("heading", name="Sign in")).to_be_visible()
+    cut()
+    expect(second.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
 def test_an_impossible_value_is_refused_beside_its_field(links: Sequence[str], open_page: OpenPage) -> None:
@@ -113,6 +153,7 @@ def test_the_history_survives_a_reload_and_opens_a_result(links: Sequence[str], 
 
 def test_two_tabs_of_a_desk_see_the_same(links: Sequence[str], open_page: OpenPage) -> None:
     first = open_page(links[1])
+    expect(first.locator("#link-state")).to_contain_text("Connected")
     second = first.context.new_page()
     second.goto(first.url)
     expect(second.locator("#link-state")).to_contain_text("Connected")
@@ -138,9 +179,58 @@ def test_filters_hold_for_what_is_loaded_and_what_arrives(
     dashboard.locator("#filter-client").select_option("Client-2")
     first, second = open_page(links[1]), open_page(links[2])
     analyze_sample(first, "filtered out")
+    expect(first.locator("#history-list li", has_text="filtered out")).to_contain_text(LEVEL)
     analyze_sample(second, "filtered in")
     expect(dashboard.locator("#prediction-rows tr", has_text="filtered in")).to_have_count(1)
     expect(dashboard.locator("#prediction-rows tr", has_text="filtered out")).to_have_count(0)
+
+
+def test_the_failure_of_an_earlier_filter_does_not_touch_the_later_one(dashboard: Page) -> None:
+    earlier, later = "**/api/predictions?*client=Client-1*", "**/api/predictions?*client=Client-3*"
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    dashboard.route(earlier, hold)
+    with dashboard.expect_request(earlier):
+        dashboard.locator("#filter-client").select_option("Client-1")
+    with dashboard.expect_response(later):
+        dashboard.locator("#filter-client").select_option("Client-3")
+    with dashboard.expect_response(earlier):
+        out_of_order(held[0])
+    dashboard.evaluate("fetch('/livez').then((answer) => answer.text())")  # the page has read the earlier answer
+    expect(dashboard.locator("#predictions-note")).not_to_contain_text("Out of order.")
+
+
+def test_the_dashboard_is_live_again_when_the_request_that_failed_succeeds(dashboard: Page) -> None:
+    cut = cuttable(dashboard)
+    dashboard.reload()
+    expect(dashboard.locator("#live-state")).to_contain_text("Live")
+    dashboard.route("**/api/status", out_of_order)
+    cut()
+    expect(dashboard.locator("#live-state")).to_contain_text("No data")
+    expect(dashboard.locator("#live-banner")).to_contain_text("Out of order.")
+    dashboard.unroute("**/api/status")
+    expect(dashboard.locator("#live-state")).to_contain_text("Live")
+    expect(dashboard.locator("#live-banner")).to_be_hidden()
+
+
+def test_a_history_that_could_not_be_loaded_again_is_loaded_on_request(
+    links: Sequence[str], open_page: OpenPage
+) -> None:
+    page = open_page(links[1])
+    cut = cuttable(page)
+    page.reload()
+    analyze_sample(page, "before the failure")
+    expect(page.locator("#history-list")).to_contain_text("before the failure")
+    page.route("**/api/history?*", out_of_order)
+    cut()
+    note = page.locator("#history-note")
+    expect(note).to_contain_text("Out of order.")
+    page.unroute("**/api/history?*")
+    note.get_by_role("button", name="Try again").click()
+    expect(note).to_be_hidden()
 
 
 def test_a_patient_waits_for_a_killed_server_and_nothing_is_lost_or_doubled(
@@ -166,5 +256,11 @@ def test_a_patient_waits_for_a_killed_server_and_nothing_is_lost_or_doubled(
 @pytest.mark.parametrize("app", [0, 1])
 def test_no_page_scrolls_sideways(links: Sequence[str], open_page: OpenPage, app: int, width: int) -> None:
     page = open_page(links[app], viewport={"width": width, "height": 900})
-    expect(page.get_by_role("button", name="Sign out")).to_be_attached()
+    expect(page.locator(STATE)).to_contain_text(UP)
+    if app == 0:
+        analyze_sample(open_page(links[1]), "as long as a reference may be, " + "x" * 32)
+        expect(page.locator("#prediction-rows tr").first).to_be_visible()
+    else:
+        analyze_sample(page, "as long as a reference may be, " + "x" * 32)
+        expect(page.locator("#prediction")).to_contain_text("disease-free")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
