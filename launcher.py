@@ -8,28 +8,26 @@ if not (3, 11) <= sys.version_info < (3, 14):
 import argparse
 import contextlib
 import hashlib
-import http.client
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.addresses import becomes_free, in_url, is_ready
 from config.secret_store import (
     ENV_FILE,
     PROJECT_ROOT,
-    client_secret_names,
     complete_env_file,
     env_prefix,
-    parse_env_lines,
-    server_secret_names,
+    given_settings,
+    secret_names,
+    setting_names,
+    settings_fingerprint,
 )
 
 ON_WINDOWS = os.name == "nt"
@@ -51,13 +49,14 @@ class LaunchError(Exception):
 
 @dataclass(frozen=True)
 class App:
-    """One of the four processes: where it listens, where people reach it, and the settings it is told."""
+    """One of the four processes: where it listens, where people reach it, and the settings it is told and finds."""
 
     name: str
     host: str
     port: int
     link: str
     environment: Mapping[str, str]
+    fingerprint: str = ""
 
     @property
     def program(self) -> Path:
@@ -75,6 +74,10 @@ class App:
     def pid_file(self) -> Path:
         return LOCAL / "run" / f"{self.name}.pid"
 
+    @property
+    def fingerprint_file(self) -> Path:
+        return LOCAL / "run" / f"{self.name}.settings"
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; return the exit code."""
@@ -88,15 +91,22 @@ def main(arguments: Sequence[str]) -> int:
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "test":
         parser.error(f"unknown argument: {rest[0]}")
+    for name in [*setting_names(), *secret_names(CLIENT_IDS)]:
+        if os.environ.get(name) == "":
+            del os.environ[name]  # Docker Compose would let it overrule .env
+    work: dict[str, Callable[[], None]] = {
+        "start": lambda: start(local=options.local),
+        "stop": stop,
+        "test": lambda: test(rest),
+    }
     try:
-        if options.command == "start":
-            start(local=options.local)
-        elif options.command == "stop":
-            stop()
-        else:
-            test(rest)
+        work[options.command]()
     except LaunchError as error:
         print(f"\n{error}", file=sys.stderr)
+        return 1
+    except (OSError, UnicodeError) as error:
+        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else f"{ENV_FILE} is no UTF-8 text"
+        print(f"\nA file cannot be used ({reason}). Mend that, and try again.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted. What already runs keeps running: the stop script ends it.", file=sys.stderr)
@@ -106,8 +116,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def start(*, local: bool) -> None:
     """Bring up whatever of the four is not running, wait until all are ready, and print the links to sign in."""
-    names = [*server_secret_names(), *(name for client_id in CLIENT_IDS for name in client_secret_names(client_id))]
-    complete_env_file(ENV_FILE, names)
+    complete_env_file(ENV_FILE, secret_names(CLIENT_IDS))
     settings = read_settings()
     apps = read_apps(settings)
     warn_about_token(settings)
@@ -140,8 +149,7 @@ def test(arguments: Sequence[str]) -> None:
 
 def read_settings() -> dict[str, str]:
     """Return what ``.env`` says, overruled by the environment; an empty value counts as none."""
-    text = ENV_FILE.read_text(encoding="utf-8") if ENV_FILE.exists() else ""
-    return {name: value for name, value in (parse_env_lines(text) | os.environ).items() if value}
+    return given_settings(ENV_FILE, os.environ)
 
 
 def read_apps(settings: Mapping[str, str]) -> list[App]:
@@ -155,7 +163,7 @@ def read_apps(settings: Mapping[str, str]) -> list[App]:
     server = make_app("server", 5000, settings, {})
     apps = [server]
     for number, client_id in enumerate(CLIENT_IDS, start=1):
-        extra = {"CLIENT_ID": client_id, "SERVER_URL": f"http://{reachable(server.host)}:{server.port}"}
+        extra = {"CLIENT_ID": client_id, "SERVER_URL": f"http://{in_url(server.host)}:{server.port}"}
         apps.append(make_app(client_id.lower(), 5000 + number, settings, extra))
     if len({app.port for app in apps}) < len(apps):
         raise LaunchError(f"Each app needs a port of its own: {', '.join(app.port_setting for app in apps)} in .env.")
@@ -164,20 +172,24 @@ def read_apps(settings: Mapping[str, str]) -> list[App]:
 
 def make_app(name: str, default_port: int, settings: Mapping[str, str], extra: Mapping[str, str]) -> App:
     prefix = env_prefix(name)
-    host = settings.get("BIND_ADDRESS", "127.0.0.1")
+    host = settings.get("BIND_ADDRESS", "127.0.0.1").strip("[]")
     port = read_port(settings, f"{prefix}_PORT", default_port)
-    url = settings.get(f"{prefix}_PUBLIC_URL", f"http://{reachable(host)}:{port}").rstrip("/")
+    url = settings.get(f"{prefix}_PUBLIC_URL", f"http://{in_url(host)}:{port}").rstrip("/")
     # The client apps and the launcher reach the apps by these names, whatever else is allowed.
-    allowed = f"{settings.get('ALLOWED_HOSTS', 'localhost,[::1]')},127.0.0.1,{reachable(host)}"
+    allowed = f"{settings.get('ALLOWED_HOSTS', 'localhost,[::1]')},127.0.0.1,{in_url(host)}"
     own = {"HOST": host, "PORT": str(port), "PUBLIC_URL": url, "ALLOWED_HOSTS": allowed}
     secret = "OPERATOR_TOKEN" if name == "server" else f"{prefix}_CLINICIAN_TOKEN"
     token = {secret: settings[secret]} if secret in settings else {}  # told, so that the app prints no link to its log
-    return App(name, host, port, f"{url}/sign-in#token={settings.get(secret, '')}", {**own, **token, **extra})
-
-
-def reachable(host: str) -> str:
-    """Return the address at which this machine reaches what listens on ``host``."""
-    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
+    environment = {**own, **token, **extra}
+    link = f"{url}/sign-in#token={settings.get(secret, '')}"
+    return App(
+        name,
+        host,
+        port,
+        link,
+        environment,
+        settings_fingerprint({**settings, **environment}, [*secret_names(CLIENT_IDS), *environment]),
+    )
 
 
 def read_port(settings: Mapping[str, str], name: str, default: int) -> int:
@@ -226,10 +238,10 @@ def start_in_docker(apps: Sequence[App]) -> None:
 
 
 def container_failure(app: App) -> str | None:
-    """Say why a container will not become ready, or ``None`` while it still may."""
+    """Say why a container will not become ready, or ``None`` while it still may, or the engine is slow to tell."""
     container = output(["docker", "compose", "ps", "-aq", app.name]).strip()
     state = output(["docker", "inspect", "-f", "{{.State.Status}} {{.RestartCount}}", container]).split()
-    if state and state[0] in {"created", "running"} and int(state[1]) < RESTARTS_BORNE:
+    if not state or (state[0] in {"created", "running", "restarting"} and int(state[1]) < RESTARTS_BORNE):
         return None
     lines = output(["docker", "compose", "logs", "--no-log-prefix", "--tail", str(SHOWN_LOG_LINES), app.name])
     return f"The container {app.name} does not start. Its last log lines:\n\n{lines}"
@@ -238,6 +250,10 @@ def container_failure(app: App) -> str | None:
 def start_locally(apps: Sequence[App], settings: Mapping[str, str]) -> None:
     if has_docker() and compose_containers():
         raise LaunchError("The system runs in Docker already. Stop it first with ./stop_system.sh.")
+    changed = [app for app in apps if is_running(app) and not has_current_settings(app)]
+    if changed:
+        print(f"Settings have changed, so these start anew: {', '.join(app.name for app in changed)}.", flush=True)
+        end_processes(changed)
     missing = [app for app in apps if not is_running(app)]
     for app in missing:
         require_free_port(app)
@@ -251,8 +267,11 @@ def start_locally(apps: Sequence[App], settings: Mapping[str, str]) -> None:
 
 def require_free_port(app: App) -> None:
     """Raise ``LaunchError`` when another program has the port."""
-    if is_free(app.host, app.port):
-        return
+    try:
+        if becomes_free(app.host, app.port):
+            return
+    except OSError as error:
+        raise LaunchError(f"BIND_ADDRESS={app.host} in .env cannot be used here: {error.strerror}.") from error
     airplay = ""
     if sys.platform == "darwin" and app.port == 5000:  # noqa: PLR2004 - AirPlay's port
         airplay = " On a Mac it is AirPlay Receiver's (System Settings, General, AirDrop & Handoff)."
@@ -260,19 +279,6 @@ def require_free_port(app: App) -> None:
         f"Port {app.port}, which {app.name} needs, is in use by another program.{airplay} "
         f"End that program, or write another port into .env, say {app.port_setting}={app.port + 1000}, and start again."
     )
-
-
-def is_free(host: str, port: int) -> bool:
-    # Asked by a connection first: on a Mac a port bound on all addresses can be bound again on one of them.
-    with socket.socket() as client:
-        client.settimeout(1)
-        if client.connect_ex((reachable(host), port)) == 0:
-            return False
-    try:
-        socket.create_server((host, port)).close()
-    except OSError:
-        return False
-    return True
 
 
 def prepare_environment(lock: Path) -> str:
@@ -300,9 +306,8 @@ def is_usable(python: str) -> bool:
 
 def install_python_packages(python: str, lock: Path) -> None:
     stamp = VENV / "installed.json"
-    done = json.loads(stamp.read_text(encoding="ascii")) if stamp.exists() else {}
     locks = {str(path.relative_to(PROJECT_ROOT)): fingerprint(path) for path in {lock, SERVER_LOCK}}
-    if locks.items() <= done.items():
+    if locks.items() <= read_stamp(stamp).items():
         return
     print("Installing the Python packages: about 200 MB the first time, which takes a minute or more.", flush=True)
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
@@ -310,6 +315,15 @@ def install_python_packages(python: str, lock: Path) -> None:
     run([*pip, "--require-hashes", "-r", str(lock)], failure)
     run([*pip, "--no-deps", "-e", str(PROJECT_ROOT)], failure)
     stamp.write_text(json.dumps(locks), encoding="ascii")  # the complete lock holds the server's
+
+
+def read_stamp(stamp: Path) -> dict[str, str]:
+    """Return the locks that are installed, none where the file is missing or damaged."""
+    try:
+        done = json.loads(stamp.read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return done if isinstance(done, dict) else {}
 
 
 def install_browser_libraries(python: str) -> None:
@@ -350,6 +364,7 @@ def launch(app: App, python: str) -> "subprocess.Popen[bytes]":
     """Start one app in a session of its own, so that it outlives this program and its terminal."""
     for folder in (LOCAL, app.log.parent, app.pid_file.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
+    app.pid_file.write_text("", encoding="ascii")  # while nothing runs yet that a locked file would leave without one
     if app.log.exists():
         app.log.replace(app.log.with_suffix(".log.1"))
     with os.fdopen(os.open(app.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
@@ -365,6 +380,7 @@ def launch(app: App, python: str) -> "subprocess.Popen[bytes]":
             | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
     app.pid_file.write_text(f"{process.pid}\n", encoding="ascii")
+    app.fingerprint_file.write_text(app.fingerprint, encoding="ascii")
     while process.poll() is None and not is_running(app):
         time.sleep(0.01)  # a process that was made just now has no command line for a moment
     return process
@@ -396,22 +412,11 @@ def wait_until_ready(
 
 
 def not_ready(apps: Sequence[App]) -> list[App]:
-    waiting = [app for app in apps if not is_ready(app)]
+    waiting = [app for app in apps if not is_ready(app.host, app.port)]
     for app in apps:
         if app not in waiting:
             print(f"  {app.name} is ready", flush=True)
     return waiting
-
-
-def is_ready(app: App) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    address = f"http://{reachable(app.host)}:{app.port}/readyz"
-    request = urllib.request.Request(address, headers={"Host": f"127.0.0.1:{app.port}"})
-    try:
-        with opener.open(request, timeout=3) as response:
-            return bool(response.status == http.client.OK)
-    except (OSError, http.client.HTTPException):
-        return False
 
 
 def process_failure(app: App) -> str | None:
@@ -426,8 +431,13 @@ def is_running(app: App) -> bool:
     return app.pid_file.exists() and str(app.program) in command_line(read_pid(app))
 
 
+def has_current_settings(app: App) -> bool:
+    file = app.fingerprint_file
+    return file.exists() and file.read_text(encoding="ascii", errors="replace") == app.fingerprint
+
+
 def read_pid(app: App) -> int:
-    text = app.pid_file.read_text(encoding="ascii").strip()
+    text = app.pid_file.read_text(encoding="ascii", errors="replace").strip()
     return int(text) if text.isdecimal() else 0
 
 

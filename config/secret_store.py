@@ -1,6 +1,9 @@
 """Where secrets come from: the environment, the ``.env`` file, or a file made at first start. Standard library only."""
 
+import hashlib
+import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -10,6 +13,9 @@ from config.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 ENV_FILE = PROJECT_ROOT / ".env"
+ENV_EXAMPLE = PROJECT_ROOT / ".env.example"
+FOLDER_SETTINGS = ("DATA_DIR", "SECRETS_DIR", "MODEL_DIR", "SAMPLE_DATA")
+"""Heeded by the apps, though no settings for ``.env.example``, which Docker uses too."""
 
 
 def server_secret_names() -> list[str]:
@@ -21,6 +27,11 @@ def client_secret_names(client_id: str) -> list[str]:
     """Name the secrets of one client app: its token at the server, its clinicians' token, its cookie key."""
     prefix = env_prefix(client_id)
     return [f"{prefix}_TOKEN", f"{prefix}_CLINICIAN_TOKEN", f"{prefix}_SECRET_KEY"]
+
+
+def secret_names(client_ids: Iterable[str]) -> list[str]:
+    """Name all secrets of the server and of these client apps."""
+    return [*server_secret_names(), *(name for client_id in client_ids for name in client_secret_names(client_id))]
 
 
 def env_prefix(client_id: str) -> str:
@@ -90,6 +101,25 @@ def complete_env_file(path: Path, names: Iterable[str]) -> list[str]:
     if path.exists():
         path.chmod(0o600)
     return missing
+
+
+def given_settings(path: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what a ``.env`` says, overruled by the environment; an empty value counts as none."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    given = parse_env_lines(text) | {name: value for name, value in environment.items() if value}
+    return {name: value for name, value in given.items() if value}
+
+
+def setting_names() -> list[str]:
+    """Return the names of all settings an app may find in the environment or in ``.env``, but for the secrets."""
+    text = ENV_EXAMPLE.read_text(encoding="utf-8") if ENV_EXAMPLE.exists() else ""
+    return [*re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text, re.MULTILINE), *FOLDER_SETTINGS]
+
+
+def settings_fingerprint(settings: Mapping[str, str], more_names: Iterable[str]) -> str:
+    """Return the SHA-256 of the values of every setting, and of those of ``more_names``."""
+    names = {*setting_names(), *more_names} & settings.keys()
+    return hashlib.sha256(json.dumps({name: settings[name] for name in sorted(names)}).encode()).hexdigest()
 
 
 def parse_env_lines(text: str) -> dict[str, str]:

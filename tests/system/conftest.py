@@ -16,7 +16,15 @@ import launcher
 from config.secret_store import PROJECT_ROOT
 from tests.system.support import free_ports
 
-COPIED = ("launcher.py", "train_model.py", "pyproject.toml", "requirements.txt", "package.json", "package-lock.json")
+COPIED = (
+    ".env.example",
+    "launcher.py",
+    "train_model.py",
+    "pyproject.toml",
+    "requirements.txt",
+    "package.json",
+    "package-lock.json",
+)
 COPIED_FOLDERS = ("client", "config", "data", "node_modules", "server")
 APPS = ("server", "client-1", "client-2", "client-3")
 

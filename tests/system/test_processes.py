@@ -59,6 +59,19 @@ def test_a_second_start_starts_nothing_and_prints_the_same_links(
     assert [installation.pid(name) for name in APPS] == before
 
 
+def test_a_start_after_settings_changed_starts_anew_with_them(installation: Installation, links: Sequence[str]) -> None:
+    file = installation.folder / ".env"
+    before, text = [installation.pid(name) for name in APPS], file.read_text()
+    file.write_text(text.replace("OPERATOR_TOKEN=chosen-by-hand\n", ""))
+    server_link, *client_links = installation.start()
+    assert client_links == list(links[1:])
+    assert server_link != links[0]
+    Visitor(server_link)
+    assert not {*before} & {installation.pid(name) for name in APPS}
+    file.write_text(text)
+    assert installation.start() == links
+
+
 def test_logs_are_for_the_owner_alone_and_hold_no_token(installation: Installation, links: Sequence[str]) -> None:
     tokens = [link.partition("#token=")[2] for link in links]
     for name in APPS:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -34,8 +35,16 @@ def app() -> Iterator[App]:
     for folder in (launcher.LOCAL, app.log.parent, app.pid_file.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
     yield app
-    for file in (app.pid_file, app.log, app.log.with_suffix(".log.1")):
+    for file in (app.pid_file, app.fingerprint_file, app.log, app.log.with_suffix(".log.1")):
         file.unlink(missing_ok=True)
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 def run_as(app: App, code: str) -> "subprocess.Popen[str]":
@@ -106,6 +115,48 @@ def test_a_link_holds_the_token_of_its_own_app_and_its_process_is_told_no_other(
     apps = launcher.read_apps(tokens)
     assert [app.link.partition("#token=")[2] for app in apps] == list(tokens.values())
     assert [{*tokens} & {*app.environment} for app in apps] == [{name} for name in tokens]
+
+
+@pytest.mark.parametrize("bind_address", ["::", "[::]", "::1"])
+def test_an_ipv6_address_stands_in_brackets_in_every_address(bind_address: str) -> None:
+    server, client, *_ = launcher.read_apps({"BIND_ADDRESS": bind_address})
+    assert server.environment["HOST"] == bind_address.strip("[]")
+    assert server.link.startswith("http://[::1]:5000/sign-in#token=")
+    assert client.environment["SERVER_URL"] == "http://[::1]:5000"
+    assert client.environment["ALLOWED_HOSTS"].endswith(",127.0.0.1,[::1]")
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::", "::1"])
+def test_a_port_in_use_on_ipv6_is_noticed(host: str) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(LaunchError, match=f"Port {port}"):
+            launcher.require_free_port(App("client-test", host, port, "", {}))
+    launcher.require_free_port(App("client-test", host, port, "", {}))
+
+
+def test_an_address_this_machine_does_not_have_is_refused_by_name() -> None:
+    with pytest.raises(LaunchError, match=r"BIND_ADDRESS=192\.0\.2\.1 in \.env cannot be used here"):
+        launcher.require_free_port(App("client-test", "192.0.2.1", free_port(), "", {}))
+
+
+@pytest.mark.parametrize("name", ["HUGGINGFACE_API_TOKEN", "OPERATOR_TOKEN", "LOG_LEVEL", "SERVER_PORT"])
+def test_a_changed_setting_changes_what_the_server_is_known_by(name: str) -> None:
+    one, other = (launcher.read_apps({name: value})[0].fingerprint for value in ("5100", "5200"))
+    assert one != other
+
+
+def test_what_is_no_setting_leaves_the_apps_alone() -> None:
+    assert launcher.read_apps({"SHLVL": "1"}) == launcher.read_apps({"SHLVL": "2"})
+
+
+def test_a_started_app_is_known_by_the_settings_it_was_started_with(app: App) -> None:
+    assert not launcher.has_current_settings(app)
+    started = replace(app, environment={"PORT": "no port"}, fingerprint="one")
+    launcher.launch(started, sys.executable).wait(timeout=30)
+    assert launcher.has_current_settings(started)
+    assert not launcher.has_current_settings(replace(started, fingerprint="other"))
 
 
 def test_a_port_in_use_is_refused_with_the_setting_that_helps() -> None:
@@ -265,3 +316,15 @@ def test_shell_and_batch_script_call_the_same_command(name: str, command: str) -
         script = PROJECT_ROOT / f"{name}{suffix}"
         assert f"{command} " in script.read_text(encoding="ascii")
     assert (PROJECT_ROOT / f"{name}.sh").stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("suffix", [".sh", ".bat"])
+def test_the_start_script_names_the_way_without_python(suffix: str) -> None:
+    assert "docker compose up --build" in (PROJECT_ROOT / f"start_system{suffix}").read_text(encoding="ascii")
+
+
+@pytest.mark.parametrize(("suffix", "line_end"), [(".sh", b"\n"), (".bat", b"\r\n")])
+def test_every_script_has_the_line_ends_its_system_needs(suffix: str, line_end: bytes) -> None:
+    for script in PROJECT_ROOT.glob(f"*{suffix}"):
+        lines = script.read_bytes().splitlines(keepends=True)
+        assert {line[len(line.rstrip(b"\r\n")) :] for line in lines} == {line_end}
