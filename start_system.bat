@@ -8,4 +8,5 @@ for %%P in ("py -3.13" "py -3.12" "py -3.11" "python") do (
   )
 )
 echo Python 3.11, 3.12 or 3.13 is needed and was not found: https://www.python.org/downloads/
+echo With Docker it goes without: docker compose up --build, and the links to sign in stand in what it prints.
 exit /b 1

@@ -76,6 +76,16 @@ def test_there_are_exactly_four_containers_and_all_are_healthy(containers: Conta
     assert sorted(lines) == sorted(f"{name} healthy" for name in APPS)
 
 
+@pytest.mark.parametrize(("bind_address", "host"), [("", "127.0.0.1"), ("192.168.1.5", "192.168.1.5")])
+def test_the_link_in_the_log_leads_to_where_the_port_is_opened(bind_address: str, host: str) -> None:
+    command = ["docker", "compose", "-p", PROJECT_NAME, "--env-file", os.devnull, "config", "--format", "json"]
+    environment = os.environ | {"BIND_ADDRESS": bind_address}
+    done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=True)
+    services = json.loads(done.stdout)["services"]
+    urls = [services[name]["environment"]["PUBLIC_URL"] for name in APPS]
+    assert urls == [f"http://{host}:{port}" for port in (5000, 5001, 5002, 5003)]
+
+
 @pytest.mark.parametrize("name", APPS)
 def test_a_container_has_no_rights_it_does_not_need(containers: Containers, name: str) -> None:
     found = containers.inspect(name)
