@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from flask import current_app
-
 from client.outbox import Outbox
 from client.relay import Relay
 from config.messages import BROWSER_NAMESPACE, Event, Message, Queued, Submission
 from config.web.realtime import Namespace, RealTime, Wire, current_sid, only_message
-from config.web.sign_in import require_sign_in
+from config.web.signed_in_room import SignedInRoom
 
 CLINICIANS_ROOM = "clinicians"
 
@@ -18,10 +16,10 @@ class PagePublisher:
     """Tells every page whose clinician is signed in; a connection still being checked is not in the room."""
 
     def __init__(self, real_time: RealTime) -> None:
-        self._real_time = real_time
+        self.clinicians = SignedInRoom(real_time, BROWSER_NAMESPACE, CLINICIANS_ROOM)
 
     def __call__(self, event: Event, message: Message) -> None:
-        self._real_time.emit(event, message.to_wire(), namespace=BROWSER_NAMESPACE, to=CLINICIANS_ROOM)
+        self.clinicians.emit(event, message.to_wire())
 
 
 class PagesNamespace(Namespace):
@@ -37,12 +35,12 @@ class PagesNamespace(Namespace):
         self._clock = clock
 
     def on_connect(self, _auth: object = None) -> None:
-        require_sign_in(current_app.config)
-        sid, status = current_sid(), self._relay.status()
-        self.real_time.enter_room(sid, CLINICIANS_ROOM, namespace=self.name)
-        self.real_time.emit(Event.LINK_STATUS, status.to_wire(), namespace=self.name, to=sid)
+        self._publish.clinicians.enter()
+        status = self._relay.status().to_wire()
+        self.real_time.emit(Event.LINK_STATUS, status, namespace=self.name, to=current_sid())
 
     def on_submit(self, *arguments: object) -> Wire:
+        self._publish.clinicians.require_signed_in()
         submission = Submission.check(only_message(arguments))
         entry = self._outbox.put(submission, self._clock())
         self._relay.wake()
@@ -50,4 +48,5 @@ class PagesNamespace(Namespace):
         return Queued(status="queued", outbox_number=entry.outbox_number).to_wire()
 
     def on_disconnect(self, _reason: object = None) -> None:
-        """Nothing is kept for a page: it asks for the history when it comes back."""
+        """Keep nothing for a page: it asks for the history when it comes back."""
+        self._publish.clinicians.leave()

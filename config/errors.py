@@ -130,15 +130,6 @@ class ServerUnreachableError(DetectionSystemError):
     default_message = "The server cannot be reached at the moment."
 
 
-class ReplyTimeoutError(DetectionSystemError):
-    """The other side did not answer within the bounded wait."""
-
-    code = "reply_timeout"
-    status = 504
-    retryable = True
-    default_message = "The server did not answer in time."
-
-
 class ArtifactError(DetectionSystemError):
     """A model artifact is missing, altered, or does not reproduce its known answers."""
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from config.errors import NotSignedInError
 from config.messages import ClientStatus
-from config.web.sign_in import tokens_equal
+from config.web.tokens import tokens_equal
 
 
 @dataclass

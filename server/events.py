@@ -4,8 +4,6 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
-from flask import current_app
-
 from config.errors import ReplacedConnectionError, UnsupportedProtocolError
 from config.messages import (
     CLIENTS_NAMESPACE,
@@ -24,7 +22,7 @@ from config.messages import (
     WireError,
 )
 from config.web.realtime import Namespace, RealTime, Wire, current_sid, only_message
-from config.web.sign_in import require_sign_in
+from config.web.signed_in_room import SignedInRoom
 from server.clients import ConnectedClients, client_of_token
 from server.predictions import PredictionService
 
@@ -39,12 +37,13 @@ class SocketPublisher:
     def __init__(self, real_time: RealTime, clients: ConnectedClients) -> None:
         self._real_time = real_time
         self._clients = clients
+        self.operators = SignedInRoom(real_time, OPERATORS_NAMESPACE, OPERATORS_ROOM)
 
     def changes(self, changes: Changes) -> None:
         wire = changes.to_wire()
         for entry, entry_wire in zip(changes.entries, wire["entries"], strict=True):
             self._tell_client(entry, entry_wire)
-        self._real_time.emit(Event.CHANGES, wire, namespace=OPERATORS_NAMESPACE, to=OPERATORS_ROOM)
+        self.operators.emit(Event.CHANGES, wire)
         answered = Counter(entry.client_id for entry in changes.entries if entry.prediction is not None)
         for client_id, requests in answered.items():
             self._note_answered(client_id, requests)
@@ -63,8 +62,7 @@ class SocketPublisher:
 
     def client_status(self, client_id: str) -> None:
         """Tell operators how a client app is doing now."""
-        status = self._clients.status(client_id).to_wire()
-        self._real_time.emit(Event.CLIENT_STATUS, status, namespace=OPERATORS_NAMESPACE, to=OPERATORS_ROOM)
+        self.operators.emit(Event.CLIENT_STATUS, self._clients.status(client_id).to_wire())
 
     def _note_answered(self, client_id: str, requests: int) -> None:
         if self._clients.answered(client_id, requests):
@@ -144,12 +142,13 @@ def _require_known_protocol(auth: object) -> None:
 class OperatorsNamespace(Namespace):
     """Where dashboards listen; they have nothing to say here."""
 
-    def __init__(self) -> None:
+    def __init__(self, operators: SignedInRoom) -> None:
         super().__init__(OPERATORS_NAMESPACE)
+        self._operators = operators
 
     def on_connect(self, _auth: object = None) -> None:
-        require_sign_in(current_app.config)
-        self.real_time.enter_room(current_sid(), OPERATORS_ROOM, namespace=self.name)
+        self._operators.enter()
 
     def on_disconnect(self, _reason: object = None) -> None:
-        """Nothing is kept for a dashboard: it asks for what it missed."""
+        """Keep nothing for a dashboard: it asks for what it missed."""
+        self._operators.leave()

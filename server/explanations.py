@@ -3,8 +3,11 @@
 import logging
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
+from typing import Final
 
 from config.errors import StoreUnavailableError
 from config.messages import Explanation, ExplanationSentence, Prediction
@@ -23,7 +26,10 @@ class ExplanationWorkers:
     """Asks the language model for one explanation a prediction, several at once, and always ends with an answer.
 
     Every prediction handed over gets exactly one final explanation: the model's, or the deterministic one and a reason.
+    While the store is unavailable a worker waits ``STORE_PAUSES`` (seconds), then leaves the rest to the next start.
     """
+
+    STORE_PAUSES: Final[Sequence[float]] = (1.0, 4.0, 15.0)
 
     def __init__(
         self,
@@ -34,6 +40,7 @@ class ExplanationWorkers:
         clock: Clock,
         concurrency: int,
         max_waiting: int,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self.source = source
         self.last_failure: str | None = None
@@ -41,6 +48,7 @@ class ExplanationWorkers:
         self._publisher = publisher
         self._clock = clock
         self._concurrency = concurrency
+        self._pause = pause
         self._jobs: queue.Queue[Job] = queue.Queue(max_waiting + concurrency)
 
     @property
@@ -64,14 +72,23 @@ class ExplanationWorkers:
 
     def fall_back(self, prediction: Prediction, reason: str) -> None:
         """End with the deterministic text and say why."""
-        explanation = prediction.explanation.model_copy(
-            update={"model": self.source.writer.model if self.source.writer else None, "reason": _sentence(reason)}
-        )
-        self._finish(prediction, explanation)
+        self._finish(prediction, self._deterministic(prediction, reason), pauses=())
 
     def _run(self, writer: Writer) -> None:
         while True:
-            self._explain(writer, *self._jobs.get())
+            prediction, facts = self._jobs.get()
+            explain = partial(self._explain, writer, prediction, facts)
+            if not self._succeeds(prediction, explain):
+                self._succeeds(prediction, partial(self._give_up, prediction))
+
+    def _succeeds(self, prediction: Prediction, job: Callable[[], None]) -> bool:
+        """Do a job; whatever fails in it is logged, and never ends the worker."""
+        try:
+            job()
+        except Exception:
+            log.exception("the explanation of prediction %s failed", prediction.prediction_id)
+            return False
+        return True
 
     def _explain(self, writer: Writer, prediction: Prediction, facts: Facts) -> None:
         def release(text: str) -> None:
@@ -80,23 +97,33 @@ class ExplanationWorkers:
 
         try:
             explanation = writer.write(facts, release=release)
+            self.last_failure = None
         except NarrativeError as error:
             self.last_failure = _sentence(str(error))
             log.warning("prediction %s keeps the deterministic explanation: %s", prediction.prediction_id, error)
-            self.fall_back(prediction, str(error))
-        except Exception:
-            log.exception("the explanation of prediction %s failed", prediction.prediction_id)
-            self.fall_back(prediction, "it failed unexpectedly")
-        else:
-            self.last_failure = None
-            self._finish(prediction, explanation)
+            explanation = self._deterministic(prediction, str(error))
+        self._finish(prediction, explanation, pauses=self.STORE_PAUSES)
 
-    def _finish(self, prediction: Prediction, explanation: Explanation) -> None:
-        try:
-            self._recorder.finish_explanation(prediction, explanation, self._clock())
-        except StoreUnavailableError:
-            # Nothing is lost: the prediction still awaits its explanation, and the next start ends it.
-            log.exception("the explanation of prediction %s could not be stored", prediction.prediction_id)
+    def _give_up(self, prediction: Prediction) -> None:
+        explanation = self._deterministic(prediction, "it failed unexpectedly")
+        self._finish(prediction, explanation, pauses=self.STORE_PAUSES)
+
+    def _deterministic(self, prediction: Prediction, reason: str) -> Explanation:
+        model = self.source.writer.model if self.source.writer else None
+        return prediction.explanation.model_copy(update={"model": model, "reason": _sentence(reason)})
+
+    def _finish(self, prediction: Prediction, explanation: Explanation, *, pauses: Sequence[float]) -> None:
+        """Store and publish an explanation, trying again after each pause while the store is unavailable."""
+        for pause in (*pauses, None):
+            try:
+                return self._recorder.finish_explanation(prediction, explanation, self._clock())
+            except StoreUnavailableError as error:
+                log.warning("the explanation of prediction %s is not stored: %s", prediction.prediction_id, error)
+            if pause is not None:
+                self._pause(pause)
+        # Nothing is lost: the prediction still awaits its explanation, and the next start ends it.
+        log.error("the explanation of prediction %s is left to the next start", prediction.prediction_id)
+        return None
 
 
 def _sentence(reason: str) -> str:

@@ -51,6 +51,7 @@ def create_app(
         secret_key=secrets.secret_key,
         sign_in_token=secrets.operator_token,
         check_ready=lambda: _check_ready(store, service),
+        clock=lambda: clock().timestamp(),
     )
     real_time = RealTime(app, async_mode=settings.socketio_async_mode, max_message_bytes=settings.max_message_bytes)
     clients = ConnectedClients(settings.client_ids, clock=clock)
@@ -75,7 +76,7 @@ def create_app(
         max_waiting=settings.max_waiting,
     )
     real_time.register(ClientsNamespace(service, clients, publisher, secrets.client_tokens))
-    real_time.register(OperatorsNamespace())
+    real_time.register(OperatorsNamespace(publisher.operators))
     app.register_blueprint(routes.blueprint(service, clients, secrets.client_tokens, clock))
     trust_proxies(app, settings.trusted_proxies)
     return Server(app, real_time, service)

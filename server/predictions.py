@@ -136,20 +136,38 @@ class PredictionService:
         return more
 
     def _answer(self, batch: Sequence[Job]) -> None:
-        """Answer a batch; whatever fails is an answer too, and never ends the batcher."""
+        """Answer a batch; whatever fails is an answer too, and never ends the batcher.
+
+        Each job of a batch that failed is tried once more alone: one that was stored before is a repeat then.
+        """
         unanswered = list(batch)
+        if self._succeeds(self._answer_together, unanswered):
+            return
+        for job in unanswered:
+            if not self._succeeds(self._answer_together, [job]):
+                self._succeeds(self._give_up, [job])
+
+    @staticmethod
+    def _succeeds(answer: Callable[[list[Job]], None], jobs: list[Job]) -> bool:
         try:
-            unanswered = self._without_repeats(batch)
+            answer(jobs)
+        except Exception:
+            log.exception("a batch of %d could not be answered", len(jobs))
+            return False
+        return True
+
+    def _answer_together(self, unanswered: list[Job]) -> None:
+        """Answer jobs; those that the store could answer leave the list."""
+        try:
+            unanswered[:] = self._without_repeats(unanswered)
             self._answer_new(unanswered)
         except DetectionSystemError as error:
             self._refuse(unanswered, error)
-        except Exception:
-            log.exception("a batch of %d could not be answered", len(batch))
-            if len(unanswered) == 1:
-                self._refuse(unanswered, InternalError())
-            else:
-                for job in unanswered:
-                    self._answer([job])
+
+    def _give_up(self, jobs: list[Job]) -> None:
+        """Refuse what could not be answered, unless it was stored: then its answer stands in the change log."""
+        stored = self.store.find([job.key for job in jobs])
+        self._refuse([job for job in jobs if job.key not in stored], InternalError())
 
     def _without_repeats(self, batch: Sequence[Job]) -> list[Job]:
         """Answer what was answered before, refuse ids used for something else, and return the rest."""
@@ -174,7 +192,10 @@ class PredictionService:
             self._predict(job, assessment, started - job.received, scoring)
             for job, assessment in zip(jobs, assessments, strict=True)
         ]
-        self._recorder.record([NewPrediction(made, job.digest) for job, (made, _) in zip(jobs, explained, strict=True)])
+        new = [NewPrediction(made, job.digest) for job, (made, _) in zip(jobs, explained, strict=True)]
+        self._recorder.record(new, then=lambda: self._request_explanations(explained))
+
+    def _request_explanations(self, explained: Sequence[tuple[Prediction, Facts]]) -> None:
         if self.explanations.enabled:
             for made, facts in explained:
                 self.explanations.request(made, facts)

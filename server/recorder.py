@@ -1,7 +1,8 @@
 """Commit first, then publish: the one place where anything reaches the change log and the people who follow it."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Protocol
 
@@ -33,16 +34,18 @@ class Recorder:
         self._publisher = publisher
         self._in_order = threading.Lock()
 
-    def record(self, made: Sequence[NewPrediction]) -> None:
-        """Store predictions in one transaction and answer them.
+    def record(self, made: Sequence[NewPrediction], *, then: Callable[[], None]) -> None:
+        """Store predictions in one transaction and answer them; once stored, ``then`` follows even if that fails.
 
         Raises
         ------
         StoreUnavailableError
             If nothing was stored; nothing was published then.
         """
-        with self._in_order:
-            self._publisher.changes(self._store.append(made))
+        with ExitStack() as afterwards, self._in_order:
+            changes = self._store.append(made)
+            afterwards.callback(then)
+            self._publisher.changes(changes)
 
     def finish_explanation(self, prediction: Prediction, explanation: Explanation, at: datetime) -> None:
         """Store the final explanation of a prediction and publish it, once; raises as ``record`` does."""

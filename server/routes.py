@@ -10,10 +10,11 @@ from flask.typing import ResponseReturnValue
 from config.errors import InvalidMessageError, StoreUnavailableError
 from config.messages import PROTOCOL_VERSION, RiskLevel
 from config.patient import FIELDS
-from config.web.sign_in import bearer_token, is_signed_in, require_sign_in
+from config.web.sign_in import is_signed_in, require_sign_in
+from config.web.tokens import bearer_token
 from server.clients import ConnectedClients, client_of_token
 from server.predictions import PredictionService
-from server.store import ExplainedPrediction
+from server.store import ExplainedPrediction, PredictionStore
 
 MOST_ENTRIES = 500
 MOST_DIGITS = 15
@@ -72,24 +73,25 @@ def blueprint(
 
 def _status(service: PredictionService, clients: ConnectedClients) -> dict[str, Any]:
     source = service.explanations.source.to_wire()
-    cursor = service.store.cursor()  # before the totals: what comes in between is then told twice rather than never
-    return {
+    return _store_status(service.store) | {
         "protocol": PROTOCOL_VERSION,
         "model": {"version": service.detector.model_version, "metrics": dict(service.detector.metrics)},
-        "totals": service.store.totals().to_wire(),
         "clients": [status.to_wire() for status in clients.all()],
-        "store": {"backend": service.store.backend, "ok": _is_writable(service)},
         "explanations": source | {"last_failure": service.explanations.last_failure},
-        "cursor": cursor,
     }
 
 
-def _is_writable(service: PredictionService) -> bool:
+def _store_status(store: PredictionStore) -> dict[str, Any]:
+    """Tell how the store is, and what it counted: nothing, if it cannot be read."""
+    counted: dict[str, Any] = {"cursor": None, "totals": None}
+    reason = None
     try:
-        service.store.check()
-    except StoreUnavailableError:
-        return False
-    return True
+        cursor = store.cursor()  # before the totals: what comes in between is then told twice rather than never
+        counted = {"cursor": cursor, "totals": store.totals().to_wire()}
+        store.check()
+    except StoreUnavailableError as error:
+        reason = error.message
+    return counted | {"store": {"backend": store.backend, "ok": reason is None, "reason": reason}}
 
 
 def _client_id(tokens: Mapping[str, str]) -> str | None:

@@ -1,5 +1,7 @@
 """The durable record of predictions and the change log that every reader follows."""
 
+import logging
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,12 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine, Label, Row, Select, and_, bindparam, delete, insert, select, tuple_, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from config.errors import NotFoundError, StoreUnavailableError
 from config.messages import Change, ChangeKind, Changes, Explanation, Prediction, RiskLevel, Totals
 from server.database import WRITE
 from server.schema import change_counter, changes, counts, predictions
+
+log = logging.getLogger(__name__)
 
 RequestKey = tuple[str, str]
 """Client id and request id."""
@@ -73,6 +77,7 @@ class PredictionStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._last_cause: str | None = None
 
     @property
     def backend(self) -> str:
@@ -200,13 +205,26 @@ class PredictionStore:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with _named_failure(), self._engine.connect() as connection:
+        with self._named_failure(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with _named_failure(), self._engine.execution_options(**WRITE).begin() as connection:
+        with self._named_failure(), self._engine.execution_options(**WRITE).begin() as connection:
             yield connection
+        self._last_cause = None
+
+    @contextmanager
+    def _named_failure(self) -> Iterator[None]:
+        """Name a failure and its cause; the same cause is logged once, until something was written again."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            cause = _cause(error)
+            if cause != self._last_cause:
+                log.error("the record of predictions cannot be used: %s", cause)  # noqa: TRY400
+            self._last_cause = cause
+            raise StoreUnavailableError(f"{StoreUnavailableError.default_message} The cause: {cause}.") from error
 
     @staticmethod
     def _take_sequences(connection: Connection, count: int) -> int:
@@ -222,12 +240,10 @@ class PredictionStore:
                 connection.execute(insert(counts).values(client_id=client_id, risk_level=level, predictions=number))
 
 
-@contextmanager
-def _named_failure() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise StoreUnavailableError from error
+def _cause(error: SQLAlchemyError) -> str:
+    """Return SQLite's own words, which hold no value; of another database the kind of failure alone."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return str(original) if isinstance(original, sqlite3.Error) else type(original).__name__
 
 
 def _finished() -> Select[tuple[str]]:

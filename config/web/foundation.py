@@ -1,5 +1,6 @@
 """The Flask app both processes start from: templates, shared files, headers, errors, sign-in and health."""
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -36,6 +37,8 @@ from config.messages import WireError
 from config.secret_store import PROJECT_ROOT
 from config.settings import ClientSettings, ServerSettings
 from config.web.origin import UNTRUSTED_HOST, require_same_origin
+from config.web.readiness import RememberedCheck
+from config.web.sessions import Sessions
 from config.web.sign_in import sign_in_blueprint
 
 UI_FOLDER = PROJECT_ROOT / "config" / "ui"
@@ -64,13 +67,14 @@ def make_app(
     secret_key: str,
     sign_in_token: str,
     check_ready: Callable[[], None],
+    clock: Callable[[], float] = time.time,
 ) -> Flask:
     """Make the Flask app of one process.
 
     ``audience`` names its cookie and is checked in it; ``check_ready`` raises the named error that keeps the process
-    from doing its job.
+    from doing its job. ``clock`` gives seconds since 1970.
     """
-    app = Flask(import_name)
+    app, lifetime = Flask(import_name), timedelta(hours=settings.session_hours)
     app.json = OrjsonProvider(app)
     app.config.update(
         SECRET_KEY=secret_key,
@@ -79,7 +83,7 @@ def make_app(
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.url.startswith("https://"),
         SESSION_REFRESH_EACH_REQUEST=False,
-        PERMANENT_SESSION_LIFETIME=timedelta(hours=settings.session_hours),
+        PERMANENT_SESSION_LIFETIME=lifetime,
         MAX_CONTENT_LENGTH=settings.max_message_bytes,
         TRUSTED_HOSTS=list(settings.allowed_hosts),
         WTF_CSRF_TIME_LIMIT=None,
@@ -92,8 +96,9 @@ def make_app(
     app.before_request(lambda: require_same_origin(request))
     app.after_request(_forbid_storing)
     app.register_error_handler(Exception, _reply_with_error)
-    app.register_blueprint(_shared_blueprint(check_ready))
-    app.register_blueprint(sign_in_blueprint(audience=audience, title=title, token=sign_in_token))
+    app.register_blueprint(_shared_blueprint(RememberedCheck(check_ready, clock=time.monotonic)))
+    sessions = Sessions(seconds=lifetime.total_seconds(), clock=clock)
+    app.register_blueprint(sign_in_blueprint(audience=audience, title=title, token=sign_in_token, sessions=sessions))
     return app
 
 

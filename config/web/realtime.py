@@ -16,6 +16,7 @@ from config.messages import WireError
 from config.web.codec import OrjsonCodec
 from config.web.headers import with_security_headers
 from config.web.origin import UNTRUSTED_HOST, is_same_origin
+from config.web.sessions import Sessions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -29,6 +30,7 @@ class RealTime:
     """The Socket.IO side of one Flask app."""
 
     def __init__(self, app: Flask, *, async_mode: str, max_message_bytes: int) -> None:
+        self.sessions: Sessions = app.config["SIGN_IN_SESSIONS"]
         self._socketio = SocketIO(
             app,
             async_mode=async_mode,

@@ -9,9 +9,11 @@ from flask import Blueprint, render_template, request, session
 from flask.typing import ResponseReturnValue
 
 from config.errors import InvalidMessageError, NotSignedInError
+from config.web.sessions import Session, Sessions
+from config.web.tokens import tokens_equal
 
 
-def sign_in_blueprint(*, audience: str, title: str, token: str) -> Blueprint:
+def sign_in_blueprint(*, audience: str, title: str, token: str, sessions: Sessions) -> Blueprint:
     """Make the routes ``/sign-in`` and ``/sign-out``; a session is good while ``token`` is the valid one."""
     blueprint = Blueprint("sign_in", __name__)
     proof = _proof(token, audience)
@@ -29,17 +31,19 @@ def sign_in_blueprint(*, audience: str, title: str, token: str) -> Blueprint:
             raise NotSignedInError("This link or token is not valid. Use the one printed when the system started.")
         session.clear()
         session.permanent = True
-        session["proof"] = proof
+        begun = sessions.begin()
+        session.update(proof=proof, id=begun.id, ends_at=begun.ends_at)
         return "", 204
 
     @blueprint.post("/sign-out")
     def sign_out() -> ResponseReturnValue:
+        sessions.end(current_session())
         session.clear()
         return "", 204
 
     @blueprint.record_once
-    def keep_proof(state: Any) -> None:
-        state.app.config["SIGN_IN_PROOF"] = proof
+    def keep(state: Any) -> None:
+        state.app.config.update(SIGN_IN_PROOF=proof, SIGN_IN_SESSIONS=sessions)
 
     return blueprint
 
@@ -50,25 +54,20 @@ def require_sign_in(config: Mapping[str, Any]) -> None:
     Raises
     ------
     NotSignedInError
-        If there is none, or it was made with a token that is no longer the valid one.
+        If there is none, it has ended, or it was made with a token that is no longer the valid one.
     """
     if not is_signed_in(config):
         raise NotSignedInError
 
 
 def is_signed_in(config: Mapping[str, Any]) -> bool:
-    return tokens_equal(str(session.get("proof", "")), config["SIGN_IN_PROOF"])
+    sessions: Sessions = config["SIGN_IN_SESSIONS"]
+    return tokens_equal(str(session.get("proof", "")), config["SIGN_IN_PROOF"]) and sessions.is_open(current_session())
 
 
-def tokens_equal(given: str, expected: str) -> bool:
-    """Compare in constant time, whatever the lengths and characters."""
-    return hmac.compare_digest(hashlib.sha256(given.encode()).digest(), hashlib.sha256(expected.encode()).digest())
-
-
-def bearer_token(authorization: str | None) -> str | None:
-    """Return the token of an ``Authorization: Bearer`` header."""
-    scheme, _, token = (authorization or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+def current_session() -> Session:
+    """Return the session of the current request; without a sign-in it is one that has ended."""
+    return Session(str(session.get("id", "")), float(session.get("ends_at", 0)))
 
 
 def _proof(token: str, audience: str) -> str:

@@ -36,12 +36,12 @@ class Desk:
     def clinician(self) -> FlaskClient:
         """Return a browser whose clinician followed the printed link."""
         browser = self.visitor()
-        page = browser.get("/sign-in").get_data(as_text=True)
-        csrf_token = page.partition('name="csrf-token" content="')[2].partition('"')[0]
-        headers = {"Origin": ORIGIN, "X-CSRFToken": csrf_token}
-        answer = browser.post("/sign-in", json={"token": self.settings.sign_in_token}, headers=headers)
-        assert answer.status_code == 204
+        assert _post(browser, "/sign-in", {"token": self.settings.sign_in_token}) == 204
         return browser
+
+    def sign_out(self, browser: FlaskClient) -> int:
+        """Sign out; return the HTTP status."""
+        return _post(browser, "/sign-out", {})
 
     def open_page(self, browser: FlaskClient) -> "Page":
         return Page(
@@ -49,6 +49,12 @@ class Desk:
                 self.client.app, namespace=BROWSER_NAMESPACE, flask_test_client=browser, headers={"Origin": ORIGIN}
             )
         )
+
+
+def _post(browser: FlaskClient, path: str, body: dict[str, str]) -> int:
+    page = browser.get("/sign-in").get_data(as_text=True)
+    csrf_token = page.partition('name="csrf-token" content="')[2].partition('"')[0]
+    return browser.post(path, json=body, headers={"Origin": ORIGIN, "X-CSRFToken": csrf_token}).status_code
 
 
 class Page:

@@ -1,5 +1,7 @@
 """A whole client app: what its page may read, what becomes of a submitted patient, with and without the server."""
 
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -146,3 +148,24 @@ def test_a_patient_submitted_while_the_server_is_away_is_answered_when_it_comes(
         told = [(news["request_id"], news["state"]) for news in page.news("update")]
         assert told[:3] == [("request-1", "queued"), ("request-2", "queued"), ("request-1", "answered")]
         assert "up" in [news["state"] for news in page.news("link_status")]
+
+
+def test_signing_out_ends_every_open_page_of_that_sign_in(desk: Desk, outbox: Outbox) -> None:
+    browser = desk.clinician()
+    here, there, elsewhere = desk.open_page(browser), desk.open_page(browser), desk.open_page(desk.clinician())
+    assert desk.sign_out(browser) == 204
+    assert (here.is_connected, there.is_connected, elsewhere.is_connected) == (False, False, True)
+    elsewhere.submit(wire(1))
+    assert elsewhere.news("update")
+
+
+def test_nothing_is_taken_from_a_page_after_the_end_of_its_session(desk: Desk, outbox: Outbox) -> None:
+    browser = desk.clinician()
+    with browser.session_transaction() as session:
+        ends_at = session["ends_at"] = time.time() + 1.5
+    page = desk.open_page(browser)
+    assert page.is_connected
+    threading.Event().wait(max(0.0, ends_at - time.time()) + 0.01)  # the end of the session, on the clock
+    assert page.submit(wire(1))["error"]["code"] == "not_signed_in"
+    assert not page.is_connected
+    assert outbox.history(before=None, limit=10) == []

@@ -40,9 +40,14 @@ class RunningServer:
         return self.settings.secrets.operator_token
 
 
+Clock = Callable[[], datetime]
 StartServer = Callable[..., RunningServer]
 Join = Callable[..., ClientApp]
 Watch = Callable[..., Dashboard]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 @pytest.fixture
@@ -50,7 +55,7 @@ def start_server(tmp_path: Path, detector: Detector) -> Iterator[StartServer]:
     """Start a server; the next one finds the same database, as after a restart."""
     running: list[RunningServer] = []
 
-    def start(*, answering: bool = True, **changes: object) -> RunningServer:
+    def start(*, answering: bool = True, clock: Clock = now, **changes: object) -> RunningServer:
         settings = _settings(tmp_path, changes)
         database = tmp_path / "data" / "predictions.sqlite"
         engine = open_database(f"sqlite:///{database}")
@@ -59,7 +64,7 @@ def start_server(tmp_path: Path, detector: Detector) -> Iterator[StartServer]:
             detector=detector,
             store=PredictionStore(engine),
             explanations=explanation_source(settings),
-            clock=lambda: datetime.now(UTC),
+            clock=clock,
         )
         if answering:
             server.service.start()

@@ -94,6 +94,10 @@ class Connection:
     def everything_heard(self) -> list[tuple[str, Any]]:
         """Return what came and was not taken, all of it that the server sent before it answered a last question."""
         self.ask("no_such_event")
+        return self.unread()
+
+    def unread(self) -> list[tuple[str, Any]]:
+        """Return what came so far and was not taken."""
         while not self._events.empty():
             self._heard.append(self._events.get())
         return self._heard

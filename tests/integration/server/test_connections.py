@@ -3,6 +3,8 @@
 import contextlib
 import hmac
 import json
+import time
+from datetime import datetime, timedelta
 from queue import Queue
 from typing import Any
 
@@ -11,8 +13,7 @@ import websocket
 from flask.sessions import SecureCookieSessionInterface
 
 from config.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, WireError
-from server.clients import ConnectedClients
-from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch
+from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch, now
 from tests.integration.server.speaking import (
     WAIT_SECONDS,
     Browser,
@@ -140,25 +141,75 @@ def test_a_message_over_the_limit_ends_its_connection_and_no_other(running: Runn
     client.answered("request-1")
 
 
-def test_an_exception_in_connect_refuses_the_connection(
-    running: RunningServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("something nobody thought of")
+class Clock:
+    """A clock that can be put forward, and that breaks if it is told to."""
 
-    monkeypatch.setattr(ConnectedClients, "connected", fail)
-    error = refusal_of(running.url, CLIENTS_NAMESPACE, auth=handshake(running.token()))
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+        self.failure: Exception | None = None
+
+    def __call__(self) -> datetime:
+        if self.failure is not None:
+            raise self.failure
+        return now() + self.ahead
+
+
+def test_an_exception_in_connect_refuses_the_connection(
+    start_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    server = start_server(clock=clock)
+    clock.failure = RuntimeError("something nobody thought of")
+    error = refusal_of(server.url, CLIENTS_NAMESPACE, auth=handshake(server.token()))
     assert error.code == "internal_error"
     assert "something nobody thought of" not in error.message
     assert "something nobody thought of" in caplog.text
 
 
-def test_a_type_error_in_connect_refuses_it_too(running: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise TypeError("a slip")
+def test_a_type_error_in_connect_refuses_it_too(start_server: StartServer) -> None:
+    clock = Clock()
+    server = start_server(clock=clock)
+    clock.failure = TypeError("a slip")
+    refusal_of(server.url, CLIENTS_NAMESPACE, auth=handshake(server.token()))
 
-    monkeypatch.setattr(ConnectedClients, "connected", fail)
-    refusal_of(running.url, CLIENTS_NAMESPACE, auth=handshake(running.token()))
+
+def test_signing_out_ends_every_dashboard_of_that_sign_in_and_no_other(
+    running: RunningServer, watch: Watch, signed_in: Browser, join: Join, connections: list[Connection]
+) -> None:
+    another = Browser(running.url)
+    assert another.sign_in(running.operator_token).status == 204
+    one, two, stays = watch(), watch(), Dashboard(running.url, another.cookie)
+    connections.append(stays)
+    cookie = signed_in.cookie
+    assert signed_in.post("/sign-out", {}).status == 204
+    one.next("disconnect")
+    two.next("disconnect")
+    client = join()
+    client.predict(request(1).to_wire())
+    stays.next_changes()
+    assert "changes" not in [name for dashboard in (one, two) for name, _ in dashboard.unread()]
+    assert refusal_of(running.url, OPERATORS_NAMESPACE, headers={"Cookie": cookie}).code == "not_signed_in"
+
+
+def test_a_dashboard_hears_nothing_after_the_end_of_its_session(start_server: StartServer) -> None:
+    clock = Clock()
+    server = start_server(clock=clock, session_hours=1)
+    early, late = Browser(server.url), Browser(server.url)
+    early.sign_in(server.operator_token)
+    expired = Dashboard(server.url, early.cookie)
+    clock.ahead = timedelta(minutes=59)
+    late.sign_in(server.operator_token)
+    stays = Dashboard(server.url, late.cookie)
+    clock.ahead = timedelta(minutes=61)
+    client = ClientApp(server.url, server.token())
+    client.predict(request(1).to_wire())
+    stays.next_changes()
+    expired.next("disconnect")
+    assert expired.unread() == []
+    assert early.get("/api/status").status == 401
+    assert late.get("/api/status").status == 200
+    for connection in (expired, stays, client):
+        connection.close()
 
 
 def test_a_dashboard_without_a_sign_in_is_refused(running: RunningServer) -> None:
@@ -209,7 +260,10 @@ def test_a_cookie_of_another_app_opens_no_dashboard(start_server: StartServer, r
         audience: hmac.new(running.operator_token.encode(), audience.encode(), "sha256").hexdigest()
         for audience in ("server", "client_client-1", "")
     }
-    cookies = {audience: f"hads_server={sessions.dumps({'proof': proof})}" for audience, proof in proofs.items()}
+    session = {"id": "of-somebody", "ends_at": time.time() + 60}
+    cookies = {
+        audience: f"hads_server={sessions.dumps({'proof': proof} | session)}" for audience, proof in proofs.items()
+    }
     Dashboard(running.url, cookies.pop("server")).close()  # so the forgery is right in everything else
     for cookie in cookies.values():
         assert refusal_of(running.url, OPERATORS_NAMESPACE, headers={"Cookie": cookie}).code == "not_signed_in"

@@ -269,3 +269,15 @@ def test_a_server_that_answers_nobody_is_not_ready(start_server: StartServer) ->
     server = start_server(answering=False)
     answer = Browser(server.url).get("/readyz")
     assert (answer.status, answer.error["code"]) == (500, "internal_error")
+
+
+def test_a_store_that_cannot_be_read_is_told_and_not_counted(signed_in: Browser, running: RunningServer) -> None:
+    assert signed_in.get("/api/status").json["store"] == {"backend": "sqlite", "ok": True, "reason": None}
+    running.engine.dispose()
+    running.database.write_bytes(b"something else, and no database at all" * 100)
+    answer = signed_in.get("/api/status")
+    assert answer.status == 200
+    assert (answer.json["totals"], answer.json["cursor"]) == (None, None)
+    assert answer.json["store"]["ok"] is False
+    assert "file is not a database" in answer.json["store"]["reason"]
+    assert answer.json["clients"]

@@ -29,7 +29,6 @@ def test_only_what_may_succeed_later_is_retryable() -> None:
         "store_unavailable",
         "shutting_down",
         "server_unreachable",
-        "reply_timeout",
     }
 
 

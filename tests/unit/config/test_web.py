@@ -10,7 +10,7 @@ from config.errors import ConfigurationError
 from config.web.logs import configure_logging
 from config.web.origin import is_same_origin
 from config.web.serving import listen
-from config.web.sign_in import bearer_token, tokens_equal
+from config.web.tokens import bearer_token, tokens_equal
 
 
 def test_a_port_in_use_is_a_sentence_that_says_what_to_do() -> None:

@@ -42,3 +42,27 @@ class Kept:
 
     def is_empty(self) -> bool:
         return self._published.empty()
+
+
+class BreaksOnChanges(Kept):
+    """Fails to publish changes as often as it is told to, in a way nobody thought of."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self._failures = failures
+
+    def changes(self, changes: Changes) -> None:
+        if self._failures:
+            self._failures -= 1
+            raise RuntimeError("something nobody thought of")
+        super().changes(changes)
+
+
+class Mute(Kept):
+    """Fails to publish any answer."""
+
+    def changes(self, changes: Changes) -> None:
+        raise RuntimeError("something nobody thought of")
+
+    def repeat(self, prediction: Prediction) -> None:
+        raise RuntimeError("something nobody thought of")

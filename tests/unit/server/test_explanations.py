@@ -1,11 +1,15 @@
 """The background work of a language model: one final explanation for every prediction, whatever happens."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import Queue
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from config.messages import Changes, Explanation, ExplanationSentence, Prediction
 from config.settings import ServerSettings
@@ -19,7 +23,7 @@ from server.store import NewPrediction, PredictionStore
 from tests.unit.client.made import prediction, request
 from tests.unit.server.llm_server import LanguageModel, Reply, answers, says
 from tests.unit.server.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
-from tests.unit.server.published import Kept
+from tests.unit.server.published import BreaksOnChanges, Kept
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -27,8 +31,13 @@ MakeWorkers = Callable[..., ExplanationWorkers]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[PredictionStore]:
-    store = PredictionStore(open_database(f"sqlite:///{tmp_path / 'predictions.sqlite'}"))
+def engine(tmp_path: Path) -> Engine:
+    return open_database(f"sqlite:///{tmp_path / 'predictions.sqlite'}")
+
+
+@pytest.fixture
+def store(engine: Engine) -> Iterator[PredictionStore]:
+    store = PredictionStore(engine)
     store.append([NewPrediction(prediction(request(number)), "digest") for number in range(1, 8)])
     yield store
     store.close()
@@ -47,7 +56,14 @@ def published() -> Kept:
 
 @pytest.fixture
 def make_workers(store: PredictionStore, published: Kept, model: LanguageModel) -> MakeWorkers:
-    def make(*, writer: Writer | None = None, concurrency: int = 1, max_waiting: int = 10) -> ExplanationWorkers:
+    def make(
+        *,
+        writer: Writer | None = None,
+        concurrency: int = 1,
+        max_waiting: int = 10,
+        published: Kept = published,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> ExplanationWorkers:
         settings = ServerSettings.model_validate(
             {"llm_base_url": model.url, "llm_model": "a/model", "llm_timeout_seconds": 5, "llm_api_key": None}
         )
@@ -58,6 +74,7 @@ def make_workers(store: PredictionStore, published: Kept, model: LanguageModel) 
             clock=lambda: NOW,
             concurrency=concurrency,
             max_waiting=max_waiting,
+            pause=pause,
         )
 
     return make
@@ -132,6 +149,15 @@ class Broken:
         raise RuntimeError("something nobody thought of")
 
 
+class Lengthy:
+    """A writer whose text needs more room than a database has left that may not grow."""
+
+    model = "a/model"
+
+    def write(self, facts: Facts, *, release: Callable[[str], None]) -> Explanation:
+        return Explanation(text="long " * 10_000, source="llm", model=self.model)
+
+
 def test_an_unexpected_failure_ends_with_an_answer_and_the_next_one_is_tried(
     make_workers: MakeWorkers, published: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -166,3 +192,62 @@ def test_an_explanation_that_cannot_be_stored_is_left_for_the_next_start(
     workers.fall_back(unknown, "of a reason")
     assert published.is_empty()
     assert len(store.unfinished()) == 7
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3])
+def test_a_worker_outlives_a_publisher_that_fails(
+    make_workers: MakeWorkers, store: PredictionStore, failures: int
+) -> None:
+    published = BreaksOnChanges(failures)
+    workers = make_workers(published=published)
+    workers.start()
+    for number in range(1, failures + 2):
+        workers.request(answer(number), facts())
+    assert finished(published).source == "llm"
+    assert store.get(answer(1).prediction_id).explanation.source == "llm"  # stored once, though not published
+
+
+class Outage:
+    """A database that cannot grow, until it has been waited for often enough."""
+
+    def __init__(self, engine: Engine, *, until: int) -> None:
+        self.pauses = Queue[float]()
+        self._left = until
+        event.listen(engine, "checkout", self._limit_size)
+
+    def pause(self, seconds: float) -> None:
+        self._left -= 1
+        self.pauses.put(seconds)
+
+    def _limit_size(self, connection: Any, *_: object) -> None:
+        pages = 2**30 if self._left <= 0 else 1  # SQLite takes 1 for the size the file has now
+        connection.execute(f"PRAGMA max_page_count = {pages}").close()
+
+
+def test_an_explanation_is_stored_when_the_store_is_back(
+    make_workers: MakeWorkers, published: Kept, store: PredictionStore, engine: Engine
+) -> None:
+    outage = Outage(engine, until=2)
+    workers = make_workers(pause=outage.pause, writer=Lengthy())
+    workers.start()
+    workers.request(answer(1), facts())
+    assert finished(published).source == "llm"
+    assert [outage.pauses.get(timeout=20) for _ in range(2)] == [1.0, 4.0]
+
+
+def test_a_store_that_stays_away_is_left_to_the_next_start(
+    make_workers: MakeWorkers,
+    published: Kept,
+    store: PredictionStore,
+    engine: Engine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outage = Outage(engine, until=4)
+    workers = make_workers(pause=outage.pause, writer=Lengthy())
+    workers.start()
+    workers.request(answer(1), facts())
+    assert [outage.pauses.get(timeout=20) for _ in range(3)] == list(ExplanationWorkers.STORE_PAUSES)
+    workers.request(answer(2), facts())
+    assert finished(published).source == "llm"  # the worker is at the next one, and the store is back
+    assert "is left to the next start" in caplog.text
+    assert answer(1).prediction_id in {left.prediction_id for left in store.unfinished()}

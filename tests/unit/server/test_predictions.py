@@ -6,24 +6,29 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import Queue
 
 import pytest
 from sqlalchemy import Engine, event
 
 from config.errors import OverloadedError, ShuttingDownError
-from config.messages import Changes, Prediction
+from config.messages import Changes, Explanation, Prediction
 from config.patient import FIELDS, PatientRecord
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
 from server.database import open_database
 from server.explanations import ExplanationWorkers
+from server.narrative.facts import Facts
+from server.narrative.llama import NarrativeError
 from server.narrative.narrator import ExplanationSource
 from server.predictions import PredictionService
 from server.recorder import Recorder
 from server.store import PredictionStore
 from tests.unit.client.made import record, request
-from tests.unit.server.published import WAIT_SECONDS, Kept
+from tests.unit.server.published import WAIT_SECONDS, BreaksOnChanges, Kept, Mute
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
+
+NO_MODEL = ExplanationSource(None, "None is set.")
 
 MakeService = Callable[..., PredictionService]
 
@@ -42,16 +47,23 @@ def published() -> Kept:
 def make_service(detector: Detector, engine: Engine, published: Kept) -> Iterator[MakeService]:
     services: list[PredictionService] = []
 
-    def make(*, scoring: Detector = detector, batch_size: int = 16, max_waiting: int = 100) -> PredictionService:
+    def make(
+        *,
+        scoring: Detector = detector,
+        batch_size: int = 16,
+        max_waiting: int = 100,
+        published: Kept = published,
+        source: ExplanationSource = NO_MODEL,
+    ) -> PredictionService:
         store = PredictionStore(engine)
         recorder = Recorder(store, published)
         workers = ExplanationWorkers(
-            ExplanationSource(None, "None is set."),
+            source,
             recorder,
             published,
             clock=lambda: NOW,
             concurrency=1,
-            max_waiting=1,
+            max_waiting=10,
         )
         services.append(
             PredictionService(
@@ -281,3 +293,52 @@ def test_what_cannot_be_stored_is_refused_as_retryable_and_not_published(
     limit["pages"] = 2**30
     service.submit(request(1), "Client-1")
     assert published.next_changes().after == 0
+
+
+class Silent:
+    """A language model that says when it is asked, and then fails."""
+
+    model = "a/model"
+
+    def __init__(self) -> None:
+        self.asked: Queue[Facts] = Queue()
+
+    def write(self, facts: Facts, *, release: Callable[[str], None]) -> Explanation:
+        self.asked.put(facts)
+        raise NarrativeError("of a reason")
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+def test_what_was_stored_but_not_published_is_answered_as_a_repeat_and_explained(
+    make_service: MakeService, requests: int
+) -> None:
+    published, writer = BreaksOnChanges(failures=1), Silent()
+    service = make_service(published=published, source=ExplanationSource(writer, "It is set."))
+    for number in range(1, requests + 1):
+        service.submit(request(number), "Client-1")
+    service.start()
+    told = [published.next() for _ in range(2 * requests)]
+    answered = [answer.request_id for answer in told if isinstance(answer, Prediction)]
+    assert answered == [f"request-{number}" for number in range(1, requests + 1)]
+    explained = [change for change in told if isinstance(change, Changes)]
+    assert len(explained) == writer.asked.qsize() == requests
+    assert service.store.unfinished() == []
+
+
+def test_an_answer_that_cannot_be_published_at_all_is_not_refused_and_ends_nothing(make_service: MakeService) -> None:
+    published = Mute()
+    service = make_service(published=published)
+    service.submit(request(1), "Client-1")
+    service.start()
+    service.submit(request(2), "Client-1")
+    service.stop()
+    assert published.is_empty()
+
+
+def test_the_batcher_outlives_a_publisher_that_fails(make_service: MakeService) -> None:
+    service = make_service(published=Mute(), batch_size=1)
+    for number in (1, 2):
+        service.submit(request(number), "Client-1")
+    service.start()
+    service.stop()
+    assert [item.prediction.request_id for item in service.store.recent(10)] == ["request-2", "request-1"]

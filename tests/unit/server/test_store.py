@@ -177,7 +177,9 @@ def test_the_check_leaves_nothing_that_a_reader_sees(store: PredictionStore) -> 
     assert store.totals().predictions == 1
 
 
-def test_a_database_that_cannot_grow_is_noticed_and_recovers(store: PredictionStore, engine: Engine) -> None:
+def test_a_database_that_cannot_grow_is_noticed_told_once_and_recovers(
+    store: PredictionStore, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
     limit = Counter(pages=2**30)
 
     @event.listens_for(engine, "checkout")
@@ -186,19 +188,21 @@ def test_a_database_that_cannot_grow_is_noticed_and_recovers(store: PredictionSt
 
     stored(store, made(1))
     limit["pages"] = 1  # SQLite takes it for the size the file has now
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(StoreUnavailableError, match="database or disk is full"):
         store.check()
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(StoreUnavailableError, match="database or disk is full"):
         stored(store, *(made(number) for number in range(2, 12)))
     assert store.cursor() == 1
+    assert caplog.messages == ["the record of predictions cannot be used: database or disk is full"]
     limit["pages"] = 2**30
     store.check()
     assert stored(store, made(2)).after == 1
 
 
-def test_no_value_of_a_patient_is_in_a_store_failure(store: PredictionStore) -> None:
+def test_no_value_of_a_patient_is_in_a_store_failure(store: PredictionStore, caplog: pytest.LogCaptureFixture) -> None:
     answer = made(1).model_copy(update={"patient_reference": "REFERENCE-MARKER"})
     stored(store, answer)
     with pytest.raises(StoreUnavailableError) as raised:
         stored(store, answer)
     assert "REFERENCE-MARKER" not in repr(raised.value.__cause__) + str(raised.value.__cause__) + str(raised.value)
+    assert "REFERENCE-MARKER" not in caplog.text

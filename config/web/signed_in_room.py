@@ -1,0 +1,48 @@
+"""The room of the pages that are signed in: who is in it hears, until the sign-in ends."""
+
+from functools import partial
+
+from flask import current_app
+
+from config.web.realtime import RealTime, Wire, current_sid
+from config.web.sign_in import current_session, require_sign_in
+
+
+class SignedInRoom:
+    """One namespace's pages; whoever signed out, or is past the deadline, is put out before anything is sent."""
+
+    def __init__(self, real_time: RealTime, namespace: str, room: str) -> None:
+        self._real_time = real_time
+        self._namespace = namespace
+        self._room = room
+
+    def enter(self) -> None:
+        """Let the connection that is being made in.
+
+        Raises
+        ------
+        NotSignedInError
+            If nobody is signed in there.
+        """
+        require_sign_in(current_app.config)
+        sid = current_sid()
+        close = partial(self._real_time.disconnect, sid, namespace=self._namespace)
+        self._real_time.sessions.attach(sid, current_session(), close)
+        self._real_time.enter_room(sid, self._room, namespace=self._namespace)
+
+    def require_signed_in(self) -> None:
+        """Check that the connection whose event is being handled is still signed in.
+
+        Raises
+        ------
+        NotSignedInError
+            If it is not; it is closed then.
+        """
+        self._real_time.sessions.require_open(current_sid())
+
+    def leave(self) -> None:
+        self._real_time.sessions.detach(current_sid())
+
+    def emit(self, event: str, message: Wire) -> None:
+        self._real_time.sessions.close_ended()
+        self._real_time.emit(event, message, namespace=self._namespace, to=self._room)
