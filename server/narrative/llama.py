@@ -1,12 +1,16 @@
 """The explanation of a Llama model, through Hugging Face or an OpenAI-compatible endpoint: bounded, and under guard."""
 
+import math
 import os
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import cast
+from contextvars import ContextVar
+from typing import Any
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read at import; otherwise the first call asks the hub
 
+import httpcore2
 import httpx2
 from huggingface_hub import ChatCompletionStreamOutput, InferenceClient, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
@@ -26,38 +30,81 @@ class NarrativeError(Exception):
     """The language model gave no usable text; the message is a clause that says why, for people."""
 
 
-class _Bounded(httpx2.SyncByteStream):
-    """An answer that has to be complete in time: a server may keep each single read short and yet never end."""
+_deadline = ContextVar("_deadline", default=math.inf)
+"""When the text that is being written has to be there, in seconds of ``time.monotonic``."""
 
-    def __init__(self, body: httpx2.SyncByteStream, seconds: float) -> None:
-        self._body = body
-        self._deadline = time.monotonic() + seconds
 
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self._body:
-            if time.monotonic() > self._deadline:
-                raise httpx2.ReadTimeout("the whole answer took too long")
-            yield piece
+def _time_left(_: float | None = None) -> float | None:
+    """Return the seconds until the deadline, whatever one step would be allowed by itself.
+
+    Raises
+    ------
+    httpcore2.ReadTimeout
+        When there are none.
+    """
+    left = _deadline.get() - time.monotonic()
+    if left <= 0:
+        raise httpcore2.ReadTimeout("the whole answer took too long")
+    return left if math.isfinite(left) else None
+
+
+class _BoundedStream(httpcore2.NetworkStream):
+    """A connection on which every step ends by the deadline: a server may keep each one short and yet never end."""
+
+    def __init__(self, stream: httpcore2.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _time_left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _time_left(timeout))
 
     def close(self) -> None:
-        self._body.close()
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.NetworkStream:
+        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, _time_left(timeout)))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _BoundedBackend(httpcore2.SyncBackend):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        left = _time_left(timeout)
+        return _BoundedStream(super().connect_tcp(host, port, left, local_address, socket_options))
 
 
 class _BoundedTransport(httpx2.HTTPTransport):
-    """Bounds the whole of an answer by the time that its request allows for one read, and follows no redirect."""
+    """Bounds everything by the deadline, from connecting to the last byte, and follows no redirect."""
+
+    def __init__(self) -> None:
+        super().__init__(trust_env=False)
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=httpx2.create_ssl_context(trust_env=False), network_backend=_BoundedBackend()
+        )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         response = super().handle_request(request)
         if response.is_redirect:
             response.close()
             raise httpx2.TooManyRedirects("no redirect is followed", request=request)
-        response.stream = _Bounded(cast(httpx2.SyncByteStream, response.stream), request.extensions["timeout"]["read"])
         return response
 
 
 def _http_client() -> httpx2.Client:
     """Make the client that all calls share; nothing of the environment tells it to ask another host."""
-    return httpx2.Client(transport=_BoundedTransport(trust_env=False), trust_env=False, follow_redirects=False)
+    return httpx2.Client(transport=_BoundedTransport(), trust_env=False, follow_redirects=False)
 
 
 class LlamaWriter:
@@ -75,11 +122,14 @@ class LlamaWriter:
     def write(self, facts: Facts, *, release: Callable[[str], None]) -> Explanation:
         """Write one explanation, handing each sentence to ``release`` once it has passed the guard.
 
+        All of it, whatever the library asks on the way, ends by one deadline counted from here.
+
         Raises
         ------
         NarrativeError
             When the model cannot be reached in time, or its text breaks a rule; what was released is void then.
         """
+        _deadline.set(time.monotonic() + self._timeout)
         try:
             text = self._checked(facts, release)
         except GuardError as error:

@@ -1,6 +1,7 @@
 """The writer against a real HTTP server on loopback: what passes, what is withheld, and every way it can fail."""
 
 import socket
+import time
 from collections.abc import Iterator
 from queue import Queue
 
@@ -194,10 +195,31 @@ def _drips_words(reply: Reply) -> None:
         reply.say(" and")
 
 
-@pytest.mark.parametrize("script", [_stalls_before, _stalls_in_the_middle, _drips_comments, _drips_words])
+def _drips_headers(reply: Reply) -> None:
+    """Every read is short, and the headers never end."""
+    reply.raw("HTTP/1.0 200 OK\r\nX-Long: ")
+    while not reply.stall(0.1):
+        reply.raw("x")
+
+
+@pytest.mark.parametrize(
+    "script", [_stalls_before, _stalls_in_the_middle, _drips_headers, _drips_comments, _drips_words]
+)
 def test_an_answer_that_does_not_come_in_time_is_given_up(model: LanguageModel, script: Script) -> None:
     model.script = script
     assert failure_of(model.url) == "it did not answer in time"
+
+
+def test_headers_and_body_share_one_deadline(model: LanguageModel) -> None:
+    def script(reply: Reply) -> None:
+        reply.stall(1.5)
+        reply.begin()
+        reply.stall()
+
+    model.script = script
+    begun = time.monotonic()
+    assert failure_of(model.url, llm_timeout_seconds=2) == "it did not answer in time"
+    assert time.monotonic() - begun < 3  # with the whole time for each it would be 3.5 seconds
 
 
 def _cut(reply: Reply) -> None:
