@@ -3,7 +3,8 @@
 import shutil
 import sqlite3
 import stat
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def opened(path: Path, migrations: Path = MIGRATIONS) -> Engine:
     return open_database(f"sqlite:///{path}", migrations=migrations)
 
 
+@contextmanager
+def opened_here(path: Path, migrations: Path = MIGRATIONS) -> Iterator[Engine]:
+    """Open the database and let go of its file afterwards."""
+    engine = opened(path, migrations)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def later_migrations(folder: Path, more: str = "") -> Path:
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "versions" / "0002_later.py").write_text(NEXT_REVISION.format(more=more))
@@ -66,8 +77,8 @@ def test_every_connection_is_as_durable_as_the_first(path: Path) -> None:
 
 
 def test_a_writing_transaction_locks_from_its_beginning(path: Path) -> None:
-    engine = opened(path)
     with (
+        opened_here(path) as engine,
         engine.execution_options(**WRITE).begin(),
         closing(sqlite3.connect(path, timeout=0)) as other,
         pytest.raises(sqlite3.OperationalError, match="locked"),
@@ -76,13 +87,14 @@ def test_a_writing_transaction_locks_from_its_beginning(path: Path) -> None:
 
 
 def test_the_files_are_for_their_owner_alone(path: Path) -> None:
-    PredictionStore(opened(path)).check()
-    assert mode(path.parent) == "0o700"
-    assert {mode(file) for file in path.parent.iterdir()} == {"0o600"}
+    with opened_here(path) as engine:
+        PredictionStore(engine).check()
+        assert mode(path.parent) == "0o700"
+        assert {mode(file) for file in path.parent.iterdir()} == {"0o600"}
 
 
 def test_migrating_an_empty_database_gives_the_schema_of_the_program(path: Path) -> None:
-    with opened(path).connect() as connection:
+    with opened_here(path) as engine, engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
 
@@ -97,8 +109,8 @@ def test_opening_again_changes_nothing_and_copies_nothing(path: Path) -> None:
 
 def test_an_older_database_is_copied_before_its_migration(path: Path, tmp_path: Path) -> None:
     opened(path).dispose()
-    engine = opened(path, later_migrations(tmp_path / "migrations"))
-    assert "note" in {column["name"] for column in inspect(engine).get_columns("counts")}
+    with opened_here(path, later_migrations(tmp_path / "migrations")) as engine:
+        assert "note" in {column["name"] for column in inspect(engine).get_columns("counts")}
     (copy,) = path.parent.glob("predictions-before-migration-0001-*.sqlite")
     assert mode(copy) == "0o600"
     with closing(sqlite3.connect(copy)) as old:
@@ -114,7 +126,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(path: Path, tmp_pa
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
         assert "note" not in {row[1] for row in connection.execute("PRAGMA table_info(counts)")}
-    opened(path)
+    opened(path).dispose()
 
 
 def test_a_database_of_a_newer_program_is_refused_untouched(path: Path, tmp_path: Path) -> None:
@@ -127,8 +139,8 @@ def test_a_database_of_a_newer_program_is_refused_untouched(path: Path, tmp_path
 
 def test_folders_with_a_percent_sign_in_their_name_work(tmp_path: Path) -> None:
     folder = tmp_path / "50% of it"
-    engine = opened(folder / "predictions.sqlite", later_migrations(tmp_path / "mi%grations"))
-    assert inspect(engine).has_table("predictions")
+    with opened_here(folder / "predictions.sqlite", later_migrations(tmp_path / "mi%grations")) as engine:
+        assert inspect(engine).has_table("predictions")
 
 
 @pytest.mark.parametrize(
