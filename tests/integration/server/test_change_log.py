@@ -200,7 +200,7 @@ def test_status_tells_what_the_server_counted(join: Join, signed_in: Browser, ru
     assert status["uptime_seconds"] >= 0
     assert status["totals"]["predictions"] == 2
     assert [client["connected"] for client in status["clients"]] == [True, False, False]
-    assert status["store"] == {"backend": "sqlite", "ok": True}
+    assert status["store"] == {"backend": "sqlite", "ok": True, "reason": None}
     assert status["explanations"]["source"] == "template"
     assert "HUGGINGFACE_API_TOKEN" in status["explanations"]["reason"]
     model = signed_in.get("/api/model").json
