@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,15 @@ def open_database(url: str | URL, *, migrations: Path = MIGRATIONS) -> Engine:
     StoreUnavailableError
         If the database cannot be reached, read or written.
     """
-    engine = _engine(url)
-    try:
-        _migrate(engine, migrations)
-    except DBAPIError as error:
-        said = str(error.orig).partition("\n")[0]
-        raise StoreUnavailableError(f"The database {_name(engine.url)} cannot be used: {said}.") from error
+    with ExitStack() as on_failure:
+        engine = _engine(url)
+        on_failure.callback(engine.dispose)
+        try:
+            _migrate(engine, migrations)
+        except DBAPIError as error:
+            said = str(error.orig).partition("\n")[0]
+            raise StoreUnavailableError(f"The database {_name(engine.url)} cannot be used: {said}.") from error
+        on_failure.pop_all()
     return engine
 
 
