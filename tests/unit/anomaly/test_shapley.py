@@ -50,7 +50,7 @@ def shapley_values(worth: FloatArray) -> FloatArray:
 def worth(detector: Detector) -> FloatArray:
     """Log2 of the score each coalition would give to each of 50 patients."""
     model = detector.model
-    factors = model.preprocessor.transform(real_patients().frame(np.arange(50))).astype(np.float32)
+    factors = model.preprocessor.transform(real_patients().frame(np.arange(50))).astype(np.float32).astype(np.float64)
     trees = [tree.tree_ for tree in model.forest.estimators_]
     mean_length: FloatArray = np.mean([path_lengths(tree, factors) for tree in trees], axis=0)
     return -mean_length / average_path_length(model.forest.max_samples_)
