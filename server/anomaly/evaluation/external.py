@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,17 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from config.csv_rows import Survey, survey_patients
 from config.messages import Thresholds
 from config.patient import FIELDS
-from server.anomaly.dataset import BoolArray, FloatArray, matrix_of
+from server.anomaly.dataset import BoolArray, FloatArray, IndexArray, matrix_of
 from server.anomaly.detector import Detector
-from server.anomaly.evaluation.intervals import Estimate, GroupRates, by_bootstrap
+from server.anomaly.evaluation.intervals import RESAMPLES, Estimate, GroupRates, by_bootstrap
 from server.anomaly.evaluation.metrics import confusion, levels_of, sensitivity_at, share, subgroups
 
 SPECIFICITY = 0.9
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _EVERYBODY = "everybody"
+
+_Interval = Callable[[Callable[[IndexArray], float], BoolArray], Estimate]
+"""What gives a figure of some rows, drawn within groups, its interval."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class ExternalValidation:
     confusion: Mapping[str, Mapping[str, int]]
 
 
-def validate(path: Path, detector: Detector, *, seed: int) -> ExternalValidation:
+def validate(path: Path, detector: Detector, *, seed: int, resamples: int = RESAMPLES) -> ExternalValidation:
     """Score the patients of a CSV as it comes, and compare with their labels where it has them.
 
     Raises
@@ -63,7 +67,8 @@ def validate(path: Path, detector: Detector, *, seed: int) -> ExternalValidation
     scores = _scores(detector, survey)
     labelled = np.array([patient.has_disease is not None for patient in survey.patients], dtype=np.bool_)
     has_disease = np.array([bool(patient.has_disease) for patient in survey.patients], dtype=np.bool_)[labelled]
-    judged = _Judged(scores[labelled], has_disease, detector.thresholds, seed)
+    interval = partial(by_bootstrap, seed=seed, resamples=resamples)
+    judged = _Judged(scores[labelled], has_disease, detector.thresholds, interval)
     return ExternalValidation(
         model_version=detector.model_version,
         patients=len(records),
@@ -73,7 +78,7 @@ def validate(path: Path, detector: Detector, *, seed: int) -> ExternalValidation
         disease_free=int((~has_disease).sum()),
         with_disease=int(has_disease.sum()),
         score_quantiles=dict(zip(QUANTILES, np.quantile(scores[:, 1], QUANTILES).tolist(), strict=True)),
-        alarms=_alarms(scores[:, 1], detector.thresholds, seed),
+        alarms=_alarms(scores[:, 1], detector.thresholds, interval),
         separation=judged.separation(),
         groups=judged.groups(matrix_of(records)[labelled]),
         confusion=judged.confusion(),
@@ -92,23 +97,23 @@ def _gaps(survey: Survey) -> dict[str, Gaps]:
     return {FIELDS[name].csv_column: Gaps(n, survey.zeros.get(name, 0)) for name, n in counted.items() if n}
 
 
-def _alarms(anomaly_scores: FloatArray, thresholds: Thresholds, seed: int) -> dict[str, Estimate]:
+def _alarms(anomaly_scores: FloatArray, thresholds: Thresholds, interval: _Interval) -> dict[str, Estimate]:
     levels = {"medium_or_higher": thresholds.medium, "high": thresholds.high}
-    return {name: _share_with_interval(anomaly_scores >= threshold, seed) for name, threshold in levels.items()}
+    return {name: _share_of(anomaly_scores >= threshold, interval) for name, threshold in levels.items()}
 
 
-def _share_with_interval(is_so: BoolArray, seed: int) -> Estimate:
-    return by_bootstrap(lambda rows: share(is_so[rows]), np.ones(is_so.size, dtype=np.bool_), seed=seed)
+def _share_of(is_so: BoolArray, interval: _Interval) -> Estimate:
+    return interval(lambda rows: share(is_so[rows]), np.ones(is_so.size, dtype=np.bool_))
 
 
 class _Judged:
     """Labelled patients with their raw and anomaly scores, shape (n, 2), and what follows from the labels."""
 
-    def __init__(self, scores: FloatArray, has_disease: BoolArray, thresholds: Thresholds, seed: int) -> None:
+    def __init__(self, scores: FloatArray, has_disease: BoolArray, thresholds: Thresholds, interval: _Interval) -> None:
         self._raw, self._anomaly = scores[:, 0], scores[:, 1]
         self._has_disease = has_disease
         self._thresholds = thresholds
-        self._seed = seed
+        self._interval = interval
 
     def separation(self) -> dict[str, Estimate]:
         figures: dict[str, Callable[[BoolArray, FloatArray], float]] = {
@@ -132,9 +137,7 @@ class _Judged:
         return confusion(self._has_disease, levels_of(self._anomaly, self._thresholds))
 
     def _bootstrapped(self, figure: Callable[[BoolArray, FloatArray], float]) -> Estimate:
-        return by_bootstrap(
-            lambda rows: float(figure(self._has_disease[rows], self._raw[rows])), self._has_disease, seed=self._seed
-        )
+        return self._interval(lambda rows: float(figure(self._has_disease[rows], self._raw[rows])), self._has_disease)
 
     def _group(self, name: str, members: BoolArray) -> GroupRates:
         return GroupRates(
@@ -148,4 +151,4 @@ class _Judged:
     def _rates(self, members: BoolArray, threshold: float) -> dict[str, Estimate]:
         labels = {"false_alarm_rate": ~self._has_disease, "sensitivity": self._has_disease}
         is_alarm = self._anomaly >= threshold
-        return {name: _share_with_interval(is_alarm[members & who], self._seed) for name, who in labels.items()}
+        return {name: _share_of(is_alarm[members & who], self._interval) for name, who in labels.items()}

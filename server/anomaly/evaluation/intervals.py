@@ -51,15 +51,19 @@ def over_folds(by_fold: Sequence[float], folds: int, *, lowest: float = 0, highe
     return Estimate(mean, max(mean - margin, lowest), min(mean + margin, highest))
 
 
-def by_bootstrap(figure: Callable[[IndexArray], float], groups: BoolArray, *, seed: int) -> Estimate:
-    """Return a figure over all rows, and the percentile interval of 2,000 resamples within the groups.
+def by_bootstrap(
+    figure: Callable[[IndexArray], float], groups: BoolArray, *, seed: int, resamples: int = RESAMPLES
+) -> Estimate:
+    """Return a figure over all rows, and the percentile interval of resamples within the groups.
 
     ``figure`` is given row numbers, with repetitions; drawing within the groups, shape (n,), keeps their sizes. A
-    resample that has no such figure (NaN) is left out.
+    resample that has no such figure (NaN) is left out; of no rows there is none.
     """
+    if not groups.size:
+        return Estimate(math.nan)
     random = np.random.default_rng(seed)
     members = [rows for rows in (np.flatnonzero(groups), np.flatnonzero(~groups)) if rows.size]
-    drawn = (np.concatenate([random.choice(rows, rows.size) for rows in members]) for _ in range(RESAMPLES))
+    drawn = (np.concatenate([random.choice(rows, rows.size) for rows in members]) for _ in range(resamples))
     figures = np.array([figure(rows) for rows in drawn])
     figures = figures[~np.isnan(figures)]
     if figures.size == 0:

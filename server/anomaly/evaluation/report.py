@@ -65,10 +65,14 @@ def confusion_lines(confusion: Mapping[str, Mapping[str, float]]) -> list[str]:
     levels = [level.value for level in RiskLevel]
     lines = [f"{'patients by level':<18}" + "".join(f"{level:>16}" for level in levels)]
     for label, counts in confusion.items():
-        everybody = sum(counts.values()) or math.nan
-        cells = "".join(f"{counts[level]:>8.4g}{f'({counts[level] / everybody:.0%})':>8}" for level in levels)
+        cells = "".join(f"{counts[level]:>8.4g}{_share_text(counts[level], counts):>8}" for level in levels)
         lines.append(f"{label:<18}{cells}")
     return lines
+
+
+def _share_text(count: float, counts: Mapping[str, float]) -> str:
+    everybody = sum(counts.values())
+    return f"({count / everybody:.0%})" if everybody else ""
 
 
 def with_interval(estimate: Estimate, style: str = ".3f") -> str:
@@ -108,14 +112,14 @@ def _file_lines(validation: ExternalValidation) -> list[str]:
         f"{validation.patients} patients: {validation.disease_free} disease-free, {validation.with_disease} with "
         f"disease, {unlabelled} without label.",
         f"{validation.extrapolated} of them have a value outside the range the model was made for.",
-        f"{len(validation.left_out)} rows were left out{':' if validation.left_out else '.'}",
+        f"Rows left out: {len(validation.left_out)}.",
         *(f"  {said}" for said in validation.left_out[:_SHOWN]),
     ]
     if len(validation.left_out) > _SHOWN:
         lines.append(f"  and {len(validation.left_out) - _SHOWN} more.")
     for column, gaps in validation.gaps.items():
-        zeros = f", of these {gaps.given_as_zero} given as 0" if gaps.given_as_zero else ""
-        lines.append(f"{column} was not measured in {gaps.not_measured} patients{zeros}.")
+        zeros = f", {gaps.given_as_zero} of these given as 0" if gaps.given_as_zero else ""
+        lines.append(f"{column} was not measured in {gaps.not_measured} of {validation.patients} patients{zeros}.")
     return lines
 
 
