@@ -1,6 +1,7 @@
 """Reading and checking the rows of a patient CSV with the standard library alone."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,11 @@ from config.errors import InvalidDataError, InvalidRecordError
 from config.patient import FIELDS, LABEL_COLUMN, LABELS, PatientRecord
 
 NOT_MEASURED_CELLS = frozenset({"", "?"})
+
+ZERO_IS_NOT_MEASURED = frozenset({"resting_bp", "cholesterol"})
+"""Fields for which some clinics write 0 where nothing was measured."""
+
+_Row = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -29,16 +35,74 @@ def read_patients(path: Path, *, needs_label: bool) -> list[LabelledPatient]:
         With a sentence that names row and column: an unreadable file, a missing column, an unknown code, a value out of
         its possible range, or no row at all.
     """
+    return [_patient(row, line, needs_label) for row, line in _rows(path, needs_label)]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a CSV from elsewhere holds.
+
+    ``left_out`` says of every row that cannot be used why, by row and column; ``zeros`` counts by wire name the values
+    of the other rows that were 0 and taken as not measured.
+    """
+
+    patients: Sequence[LabelledPatient]
+    left_out: Sequence[str]
+    zeros: Mapping[str, int]
+
+
+def survey_patients(path: Path) -> Survey:
+    """Read a CSV with the columns of UCI Heart Disease as it comes: rows that cannot be used are left out.
+
+    The label is optional, as a column and in every row. A blood pressure or cholesterol of 0 is not measured.
+
+    Raises
+    ------
+    InvalidDataError
+        When the file cannot be read, lacks a column, or holds no row that can be used.
+    """
+    patients: list[LabelledPatient] = []
+    left_out: list[str] = []
+    zeros: Counter[str] = Counter()
+    for row, line in _rows(path, needs_label=False):
+        try:
+            cleared, zero_fields = _without_zeros(row)
+            patients.append(_patient(cleared, line, needs_label=False))
+        except InvalidDataError as error:
+            left_out.append(error.message)
+        else:
+            zeros.update(zero_fields)
+    if not patients:
+        raise InvalidDataError(f"{path} holds no patient that can be used. {left_out[0]}")
+    return Survey(patients, left_out, zeros)
+
+
+def _without_zeros(row: _Row) -> tuple[_Row, list[str]]:
+    zero_fields = [name for name in sorted(ZERO_IS_NOT_MEASURED) if _is_zero(row[FIELDS[name].csv_column])]
+    return row | {FIELDS[name].csv_column: "" for name in zero_fields}, zero_fields
+
+
+def _is_zero(cell: str | None) -> bool:
+    try:
+        return cell is not None and float(cell) == 0
+    except ValueError:
+        return False
+
+
+def _rows(path: Path, needs_label: bool) -> Iterator[tuple[_Row, int]]:
+    """Read the rows after the header and the line each ends on."""
+    line = None
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
             _check_header(path, reader.fieldnames or [], needs_label)
-            patients = list(_patients(reader, needs_label))
+            for row in reader:
+                line = reader.line_num
+                yield row, line
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidDataError(f"{path} cannot be read as a CSV file: {error}") from error
-    if not patients:
+    if line is None:
         raise InvalidDataError(f"{path} holds no patients.")
-    return patients
 
 
 def _check_header(path: Path, header: Sequence[str], needs_label: bool) -> None:
@@ -51,12 +115,10 @@ def _check_header(path: Path, header: Sequence[str], needs_label: bool) -> None:
         raise InvalidDataError(f"{path} has the column {', '.join(doubled)} more than once.")
 
 
-def _patients(reader: "csv.DictReader[str]", needs_label: bool) -> Iterator[LabelledPatient]:
-    for row in reader:
-        line = reader.line_num
-        if None in row or None in row.values():
-            raise InvalidDataError(f"Row {line} has another number of cells than the header.")
-        yield LabelledPatient(line, record_of_row(row, line), _label(row, line, needs_label))
+def _patient(row: _Row, line: int, needs_label: bool) -> LabelledPatient:
+    if None in row or None in row.values():
+        raise InvalidDataError(f"Row {line} has another number of cells than the header.")
+    return LabelledPatient(line, record_of_row(row, line), _label(row, line, needs_label))
 
 
 def record_of_row(row: Mapping[str, str], line: int) -> PatientRecord:

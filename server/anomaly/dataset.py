@@ -39,7 +39,12 @@ class Dataset:
 
     def frame(self, rows: IndexArray) -> pd.DataFrame:
         """Return some patients under the wire names of their fields."""
-        return pd.DataFrame(self.values[rows], columns=COLUMNS)
+        return frame_of(self.values[rows])
+
+
+def frame_of(values: FloatArray) -> pd.DataFrame:
+    """Return a matrix of shape (n, 13) under the wire names of the fields."""
+    return pd.DataFrame(values, columns=COLUMNS)
 
 
 def matrix_of(records: Iterable[PatientRecord]) -> FloatArray:

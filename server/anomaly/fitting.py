@@ -54,16 +54,24 @@ def fit_and_score(disease_free: pd.DataFrame, others: pd.DataFrame, settings: Tr
     generators and inspecting estimators, and training needs 65 of these. A test holds the two to the same scores.
     """
     preprocessor = OneSidedRiskFactors()
-    fitted_on = preprocessor.fit_transform(disease_free).astype(np.float32)
-    scored = preprocessor.transform(others).astype(np.float32)
-    first = RandomState(settings.random_state)
-    targets = first.uniform(size=len(fitted_on))
-    first.seed(settings.random_state)
-    seeds = first.randint(_MAX_SEED, size=settings.n_estimators)
-    grow = partial(_grow, fitted_on, targets, settings.max_samples, sampling=RandomState(), splitting=RandomState())
-    trees = (grow(seed=seed) for seed in seeds)
-    mean_length = sum(_path_lengths(tree, scored) for tree in trees) / settings.n_estimators
-    raw_scores: FloatArray = 2.0 ** (-mean_length / average_path_length(settings.max_samples))
+    fitted_on = preprocessor.fit_transform(disease_free)
+    scored = preprocessor.transform(others)
+    return grow_and_score(
+        fitted_on, scored, trees=settings.n_estimators, samples=settings.max_samples, seed=settings.random_state
+    )
+
+
+def grow_and_score(fitted_on: FloatArray, scored: FloatArray, *, trees: int, samples: int, seed: int) -> FloatArray:
+    """Grow a forest on the rows of one matrix, and return the raw scores (0 to 1) it gives to those of another."""
+    rows, other_rows = fitted_on.astype(np.float32), scored.astype(np.float32)
+    samples = min(samples, len(rows))
+    first = RandomState(seed)
+    targets = first.uniform(size=len(rows))
+    first.seed(seed)
+    seeds = first.randint(_MAX_SEED, size=trees)
+    grow = partial(_grow, rows, targets, samples, sampling=RandomState(), splitting=RandomState())
+    mean_length = sum(_path_lengths(grow(seed=tree_seed), other_rows) for tree_seed in seeds) / trees
+    raw_scores: FloatArray = 2.0 ** (-mean_length / average_path_length(samples))
     return raw_scores
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -20,6 +20,8 @@ from server.anomaly.detector import AnomalyModel
 from server.anomaly.evaluation import HeldOutFold, evaluate
 from server.anomaly.fitting import fit_and_score, fit_parts
 from server.anomaly.preprocessing import refuse_unmeasured
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ Progress = Callable[[Iterable[FloatArray], int], Iterable[FloatArray]]
 """What watches the fits: it passes on every result, and is told how many will come."""
 
 
-def unwatched(results: Iterable[FloatArray], _total: int) -> Iterable[FloatArray]:
+def unwatched(results: Iterable[_Result], _total: int) -> Iterable[_Result]:
     """Pass the results on and show nothing."""
     return results
 

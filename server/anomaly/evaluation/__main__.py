@@ -1,0 +1,94 @@
+"""Evaluate the recipe, or validate a model elsewhere: ``python -m server.anomaly.evaluation [--data FILE]``."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+from tqdm import tqdm
+
+from config.errors import DetectionSystemError
+from config.messages import Thresholds
+from config.secret_store import PROJECT_ROOT
+from config.settings import ServerSettings, TrainingSettings
+from server.anomaly.artifact import load_detector
+from server.anomaly.dataset import load_dataset
+from server.anomaly.evaluation.cross_validation import cross_validate
+from server.anomaly.evaluation.external import validate
+from server.anomaly.evaluation.figures import Summary
+from server.anomaly.evaluation.folds import FoldResult
+from server.anomaly.evaluation.report import evaluation_text, validation_text
+
+SHIPPED_DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
+
+_REPEATS = 10
+_SECONDS_BETWEEN_LINES = 10
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Evaluate and print; return the exit code: 0 when there are figures, 1 or 2 when there are none."""
+    parser = _parser()
+    arguments = parser.parse_args(words)
+    if arguments.model and not arguments.data:
+        parser.error("--model needs --data, the CSV to validate it on")
+    if arguments.repeats < 1:
+        parser.error("--repeats must be 1 or more")
+    try:
+        settings = _training_settings(arguments.folds)
+        server = ServerSettings()
+    except ValidationError as error:
+        parser.error("; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors()))
+    try:
+        if arguments.data:
+            _validate(arguments.data, arguments.model or server.model_dir, settings)
+        else:
+            _evaluate(settings, server.data_dir / "evaluation", arguments.repeats)
+    except DetectionSystemError as error:
+        return _fail(error.message, 1)
+    except KeyboardInterrupt:
+        return _fail("The evaluation was stopped; the folds that are done are kept, and the next call goes on.", 130)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m server.anomaly.evaluation",
+        description="Cross-validate the detector on the shipped data, or validate a trained model on another CSV.",
+    )
+    parser.add_argument("--data", type=Path, help="CSV of another clinic: validate a trained model on it")
+    parser.add_argument("--model", type=Path, help="folder of that model (default: MODEL_DIR, else saved_models)")
+    parser.add_argument("--folds", type=int, help="folds of the cross-validation (default: MODEL_EVALUATION_FOLDS)")
+    parser.add_argument("--repeats", type=int, default=_REPEATS, help=f"repeats of it (default: {_REPEATS})")
+    return parser
+
+
+def _training_settings(folds: int | None) -> TrainingSettings:
+    return TrainingSettings() if folds is None else TrainingSettings(evaluation_folds=folds)
+
+
+def _evaluate(settings: TrainingSettings, directory: Path, repeats: int) -> None:
+    dataset = load_dataset(SHIPPED_DATA)
+    thresholds = Thresholds(medium=settings.medium_threshold, high=settings.high_threshold)
+    results = cross_validate(dataset, settings, directory, repeats=repeats, progress=_progress)
+    print(evaluation_text(Summary(dataset, results, thresholds, settings.evaluation_folds).evaluation(), thresholds))
+
+
+def _validate(data: Path, model: Path, settings: TrainingSettings) -> None:
+    detector = load_detector(model)
+    validation = validate(data, detector, seed=settings.random_state)
+    print(validation_text(validation, detector.thresholds, data=data.name))
+
+
+def _progress(results: Iterable[FoldResult], total: int) -> Iterable[FoldResult]:
+    pause = 0.1 if sys.stderr.isatty() else _SECONDS_BETWEEN_LINES
+    return tqdm(results, total=total, desc="Evaluating", unit="fold", mininterval=pause)
+
+
+def _fail(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
