@@ -56,9 +56,10 @@ export class ChangeFeed {
     }
   }
 
-  /** A log that is shorter than what was read is another log: start over. */
+  /** A log that is shorter than what was read is another log: start over. One that cannot be read is asked for again. */
   async #readStatus() {
     const status = await getJson("/api/status");
+    if (status.cursor === null) throw new RequestError(status.store.reason);
     const isFirst = this.#reader === null || status.cursor < this.#reader.cursor;
     await this.#handlers.onStatus(status, isFirst);
     if (isFirst) this.#reader = new ChangeReader(status.cursor);

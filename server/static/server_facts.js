@@ -21,7 +21,7 @@ export class ServerFacts {
       levelFact("Medium or higher", model.metrics.medium_or_higher),
       levelFact("High", model.metrics.high),
       uptimeFact(startedAt),
-      fact("Store", store.backend, store.ok ? "writable" : "not writable"),
+      fact("Store", store.backend, store.ok ? "writable" : store.reason),
       explanationFact(explanations),
     );
     facts.setAttribute("aria-busy", "false");
