@@ -1,79 +1,37 @@
-"""What a language model's text must satisfy before anyone sees it: true to the facts, and nothing beyond them.
+"""What an explanation must satisfy before anyone sees it: true to the facts, and nothing beyond them.
 
-The model writes slots such as ``[[st_depression]]`` where a value belongs, and they are filled in here. So no patient
-value leaves the machine, and a digit outside a slot is always an invention. Outside slots a text may consist of listed
-words only, those of the labels among its facts included. Where a rule is in doubt, the text is withheld: the
-deterministic one is always there.
+What is judged is the text as it would be shown, slots such as ``[[st_depression]]`` filled. Every word has to be a
+listed one, so that nothing can be said that is not understood here; what is understood has to be true. Where a sentence
+can be read in several ways, all of them have to be true. A text is withheld in doubt: the deterministic one is always
+there.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Final
 
-from config.patient import FIELDS
-from server.narrative.facts import Factor, Facts, score_in_words
+from server.narrative.facts import STATED_FACTORS, Facts, score_in_words, share_in_words
+from server.narrative.lexicon import Kind, Token
+from server.narrative.reading import Clause, Sentence
+from server.narrative.rules import Rule
+from server.narrative.values import FIELD_OF_LABEL, is_fact, not_measured, threshold_named
 
+LEAST_WORDS: Final = 25
+MOST_WORDS: Final = 120
+HALF: Final = 0.5
 SLOT = re.compile(r"\[\[([a-z_]+)\]\]")
-SCORE_SLOTS = frozenset({"anomaly_score", "threshold"})
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-_PLAIN_TEXT = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ \n\t.,;:!?()'\"’‘“”/–—-]*")
-_LABELS = {name: re.compile(rf"\b{re.escape(field.label)}\b", re.IGNORECASE) for name, field in FIELDS.items()}
-_NUMBER_WORD = re.compile(
-    r"\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(thir|four|fif|six|seven|eigh|nine)teen|"
-    r"(twen|thir|for|fif|six|seven|eigh|nine)ty|hundreds?|thousands?|millions?|dozens?|percent|per cent|half|halves|"
-    r"thirds?|quarters?|tenths?|double[sd]?|twice|thrice|triple[sd]?|twofold|tenfold)\b",
-    re.IGNORECASE,
-)
-_NOT_DESCRIPTION = re.compile(
-    r"\bhttps?:|\bwww\.|"
-    r"\b(diagnos\w*|treat\w*|therap\w*|dos(e|es|age)|prescri\w*|medicat\w*|aspirin|statin\w*|surg\w*|recommend\w*|"
-    r"advis\w*|advice|should|must|ought|consult\w*|refer\w*|urgent\w*|emergenc\w*|certain\w*|definite\w*|guarantee\w*|"
-    r"proves?|proven|confirm\w*|reassur\w*|safe|healthy|no need|worry|don['’]t|do not|smok\w*|diabet\w*|obes\w*|"
-    r"family history|infarction|heart attack|stroke|death|die|dying|ignore|instruction\w*|assistant|language model|"
-    r"coronary|isch[ae]+mi\w*|stenos\w*|blockages?|probabilit\w*|likel\w*|diseased|disease(?![- ]free))\b",
-    re.IGNORECASE,
-)
-_RAISES = re.compile(r"\b(rais\w*|increas\w*|push\w* (it |the score )?up|higher|elevat\w*)\b", re.IGNORECASE)
-_LOWERS = re.compile(r"\b(lower\w*|decreas\w*|reduc\w*|pull\w* (it |the score )?down)\b", re.IGNORECASE)
-_NOT_MEASURED = re.compile(r"\bnot (been )?measured\b", re.IGNORECASE)
-_NEGATION = re.compile(r"\b(not|never|neither|nor|without|hardly)\b|n['’]t\b|\b(fails?|failed) to\b", re.IGNORECASE)
-_LEVEL = re.compile(r"\b(low|medium|high)\b", re.IGNORECASE)
-_FOREIGN_LEVEL = re.compile(
-    r"\b(moderate|intermediate|severe|critical|extreme|minimal|negligible|mild|elevated)\b.*\brisk\b|"
-    r"\brisk\b.*\b(moderate|intermediate|severe|critical|extreme|minimal|negligible|mild|elevated)\b",
-    re.IGNORECASE,
-)
-_WORD = re.compile(r"[^\W\d_]+")
-_VOCABULARY = """
-score scores anomaly threshold thresholds level levels risk result results record records patient patients model
-detector field fields factor factors value values finding findings reading measurement measurements direction degree
-extent effect influence contribution contributions part share range average reference others
 
-is are was were be been being has have had raise raises raised raising lower lowers lowered lowering increase increases
-increased increasing decrease decreases decreased decreasing reduce reduces reduced reducing push pushes pushed pushing
-pull pulls pulled pulling up down contribute contributes contributed contributing move moves moved moving exceed exceeds
-exceeded lie lies sit sits stand stands fall falls reach reaches place places placed put puts set sets show shows shown
-give gives given describe describes described compare compares compared come comes belong belongs correspond corresponds
-remain remains taken assumed measured missing
-
-most more less least much mainly mostly largely strongly slightly somewhat clearly only further also too even both each
-all any other another same such higher highest greater greatest larger largest smaller smallest lesser stronger
-strongest weaker weakest lowest main chief next first then typical typically usual unusual high medium low overall alone
-together additionally moreover furthermore likewise similarly meanwhile however conversely hand contrast addition
-comparison turn outside inside
-
-a an the this that these those it its itself they them their there here which who whose what of in on at by for from to
-with against above below over under between among as than into within toward towards relative and or but while whereas
-although though yet when where per
-"""
-_ALLOWED = frozenset(_VOCABULARY.split())
-"""Every word that may stand outside slots, beside those of the labels: nothing clinical can be said with them."""
-
-_ALLOWED_PHRASE = re.compile(r"\b(disease-free|as well|not (been )?measured)\b|['’]s\b", re.IGNORECASE)
-LEAST_WORDS, MOST_WORDS = 20, 140
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^a-z\s])")
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9 \n.,;:()'’%/–—-]*")
 
 
 class GuardError(Exception):
-    """A text breaks a rule; the message says which, without quoting the text."""
+    """A text breaks rules; the message names the first of them without quoting the text."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules = tuple(sorted(rules, key=list(Rule).index))
+        super().__init__(self.rules[0].value)
 
 
 def sentences_of(text: str) -> list[str]:
@@ -87,94 +45,195 @@ def checked_sentence(sentence: str, facts: Facts) -> str:
     Raises
     ------
     GuardError
-        If it holds a number of its own, something that is not in the facts, a wrong direction or risk level,
-        anything that is not description, or any word that is not allowed.
+        With every rule that it breaks.
     """
-    named = _named_factors(sentence, facts)
-    bare = SLOT.sub("", sentence)
-    for label in _LABELS.values():
-        bare = label.sub("", bare)  # a label may hold a digit, as that of the blood sugar does
-    _check_words(bare)
-    _check_directions(bare, sentence, named)
-    _check_level(bare, facts)
-    _check_vocabulary(bare, facts)
-    return SLOT.sub(lambda slot: _fill(slot.group(1), facts), sentence)
+    text = _filled(sentence, facts)
+    if broken := broken_by_sentence(text, facts):
+        raise GuardError(broken)
+    return text
 
 
 def check_whole(text: str, facts: Facts) -> None:
-    """Check the raw text as a whole: its length, and that the factors that count most are all in it.
+    """Check a text as a whole, its slots filled or not.
 
     Raises
     ------
     GuardError
-        If it is too short, too long, or leaves out one of the first two factors or the risk level.
+        With every rule that it or any of its sentences breaks: it needs ``LEAST_WORDS`` to ``MOST_WORDS`` words, the
+        risk level, and each of the first three factors with its direction.
     """
-    words = len(text.split())
-    if not LEAST_WORDS <= words <= MOST_WORDS:
-        raise GuardError("it is too short or too long")
-    slots = set(SLOT.findall(text))
-    if any(factor.name not in slots for factor in facts.factors[:2]):
-        raise GuardError("it leaves out a factor that counts most")
-    if not re.search(rf"\b{facts.level}\b", text, re.IGNORECASE):
-        raise GuardError("it does not name the risk level")
+    text = _filled(text, facts)
+    broken = {rule for sentence in sentences_of(text) for rule in broken_by_sentence(sentence, facts)}
+    if not LEAST_WORDS <= len(text.split()) <= MOST_WORDS:
+        broken.add(Rule.LENGTH)
+    if not _is_complete(text, facts):
+        broken.add(Rule.COMPLETENESS)
+    if broken:
+        raise GuardError(broken)
 
 
-def _check_words(bare: str) -> None:
-    if _NUMBER_WORD.search(bare) or any(character.isnumeric() for character in bare):
-        raise GuardError("it states a number of its own")
-    if _NOT_DESCRIPTION.search(bare) or not _PLAIN_TEXT.fullmatch(bare):
-        raise GuardError("it goes beyond describing the result")
+def broken_by_sentence(text: str, facts: Facts) -> set[Rule]:
+    """Return the rules that one sentence breaks, its slots filled."""
+    if not _PLAIN_TEXT.fullmatch(text):
+        return {Rule.CHARACTERS}
+    sentence = Sentence(text)
+    checks = {
+        Rule.WORDS: _has_only_known_words(sentence),
+        Rule.NUMBERS: _states_only_facts(sentence, facts),
+        Rule.FACTORS: _names_only_facts(sentence, facts),
+        Rule.DIRECTIONS: _says_what_factors_do(sentence, facts),
+        Rule.LEVEL: _names_the_level(sentence, facts),
+        Rule.COMPARISONS: _compares_truly(sentence, facts),
+        Rule.RANKS: _ranks_truly(sentence, facts),
+    }
+    return {rule for rule, is_kept in checks.items() if not is_kept}
 
 
-def _named_factors(sentence: str, facts: Facts) -> list[Factor]:
-    """Return the factors a sentence is about, by slot or by label; an unmeasured field may be named as such."""
-    slots = set(SLOT.findall(sentence)) - SCORE_SLOTS
-    labels = {name for name, label in _LABELS.items() if label.search(sentence)}
-    known = {factor.name: factor for factor in facts.factors}
-    if _NOT_MEASURED.search(sentence):
-        labels -= {name for name in labels - known.keys() if FIELDS[name].label in facts.not_measured}
-    if (slots | labels) - known.keys():
-        raise GuardError("it names a factor that is not among the facts")
-    return [known[name] for name in slots | labels]
+def _filled(text: str, facts: Facts) -> str:
+    values = {factor.name: factor.value for factor in facts.factors}
+    values |= {"anomaly_score": score_in_words(facts.anomaly_score), "threshold": f"{threshold_named(facts, ''):g}"}
+    if not set(SLOT.findall(text)) <= values.keys():
+        raise GuardError([Rule.SLOTS])
+    return SLOT.sub(lambda slot: values[slot.group(1)], text)
 
 
-def _check_directions(bare: str, sentence: str, named: list[Factor]) -> None:
-    directions = {factor.direction for factor in named}
-    raises, lowers = bool(_RAISES.search(bare)), bool(_LOWERS.search(bare))
-    if len(directions) > 1:
-        raise GuardError("it mixes factors of both directions in one sentence")
-    if not directions:
-        if (raises or lowers) and not SCORE_SLOTS & set(SLOT.findall(sentence)):
-            raise GuardError("it gives a direction without naming a factor")
-        return
-    if not (raises or lowers) and _NOT_MEASURED.search(bare):
-        return
-    if (raises, lowers) != ("raises" in directions, "lowers" in directions):
-        raise GuardError("it gives a factor the wrong direction")
-    if _NEGATION.search(_NOT_MEASURED.sub("", bare)):
-        raise GuardError("it negates what a factor does")
+def _is_complete(text: str, facts: Facts) -> bool:
+    sentences = [Sentence(sentence) for sentence in sentences_of(text)]
+    said = {
+        (name, clause.predicate)
+        for sentence in sentences
+        for clauses in sentence.readings[:1]
+        for clause in clauses
+        for name in clause.names
+    }
+    names_level = any(token.kind is Kind.LEVEL for sentence in sentences for token in sentence.tokens)
+    return names_level and said >= {(factor.name, factor.direction) for factor in facts.factors[:STATED_FACTORS]}
 
 
-def _check_level(bare: str, facts: Facts) -> None:
-    named = {word.lower() for word in _LEVEL.findall(bare)}
-    if named - {facts.level.lower()} or _FOREIGN_LEVEL.search(bare):
-        raise GuardError("it names another risk level")
+def _has_only_known_words(sentence: Sentence) -> bool:
+    """Tell whether every word is listed, and those that need company have it: *typical*, *disease-free*, units."""
+    if sentence.has(Kind.UNKNOWN):
+        return False
+    if sentence.has(Kind.TYPICAL) and not sentence.has(Kind.ABSENT):
+        return False
+    if sentence.has(Kind.POPULATION) and not sentence.has(Kind.SHARE, Kind.TYPICAL):
+        return False
+    return not _moves_the_risk(sentence)
 
 
-def _check_vocabulary(bare: str, facts: Facts) -> None:
-    labels = [*(factor.label for factor in facts.factors), *facts.not_measured, *facts.extrapolated]
-    allowed = _ALLOWED.union(*(_words(label) for label in labels))
-    if not allowed.issuperset(_words(_ALLOWED_PHRASE.sub("", bare))):
-        raise GuardError("it uses a word outside the allowed ones")
+def _moves_the_risk(sentence: Sentence) -> bool:
+    """Tell whether a factor is said to raise or lower the risk: it moves the score, and no cause is known."""
+    words = [token for token in sentence.tokens if token.text not in {"the", "a", "this", "his", "her", "their"}]
+    moves = {Kind.RAISES, Kind.LOWERS}
+    return any(token.kind in moves and after.kind is Kind.RISK for token, after in pairwise(words))
 
 
-def _words(text: str) -> Iterator[str]:
-    return (word.lower() for word in _WORD.findall(text))
+def _states_only_facts(sentence: Sentence, facts: Facts) -> bool:
+    units = sum(token.kind is Kind.UNIT for token in sentence.tokens)
+    if units != sum(bool(statement.unit) for statement in sentence.statements):
+        return False
+    return all(is_fact(statement, facts) for statement in sentence.statements) and _says_what_is_absent(sentence, facts)
 
 
-def _fill(name: str, facts: Facts) -> str:
-    if name == "anomaly_score":
-        return score_in_words(facts.anomaly_score)
-    if name == "threshold":
-        return f"{facts.thresholds.high if facts.level == 'High' else facts.thresholds.medium:g}"
-    return next(factor.value for factor in facts.factors if factor.name == name)
+def _says_what_is_absent(sentence: Sentence, facts: Facts) -> bool:
+    """Tell whether a factor that is absent or was not measured is said to be, so that none seems to be there."""
+    silent = {factor.name for factor in facts.factors if factor.imputed or factor.value == "no"}
+    said = {statement.name for statement in sentence.statements}
+    said |= {
+        name
+        for reading in sentence.readings
+        for clause in reading
+        if clause.predicate == "not measured"
+        for name in clause.names
+    }
+    return not (silent & {mention.name for mention in sentence.mentions}) - said
+
+
+def _names_only_facts(sentence: Sentence, facts: Facts) -> bool:
+    known = {factor.name for factor in facts.factors}
+    extrapolated = {FIELD_OF_LABEL[label] for label in facts.extrapolated}
+    allowed = {"not measured": not_measured(facts), "extrapolated": extrapolated}
+    return all(
+        set(clause.names) <= allowed.get(str(clause.predicate), known)
+        for clauses in sentence.readings
+        for clause in clauses
+    )
+
+
+def _says_what_factors_do(sentence: Sentence, facts: Facts) -> bool:
+    """Tell whether the sentence can be read, and in all its readings factors do what they do, and nothing else does."""
+    directions = {factor.name: factor.direction for factor in facts.factors}
+    return bool(sentence.readings) and all(
+        clause.names and all(directions.get(name) == clause.predicate for name in clause.names)
+        for clauses in sentence.readings
+        for clause in clauses
+        if clause.predicate in {"raises", "lowers"}
+    )
+
+
+def _names_the_level(sentence: Sentence, facts: Facts) -> bool:
+    levels = {token.detail for token in sentence.tokens if token.kind is Kind.LEVEL}
+    thresholds = {token.detail for token in sentence.tokens if token.kind is Kind.THRESHOLD}
+    return levels <= {facts.level.lower()} and "low" not in thresholds
+
+
+def _compares_truly(sentence: Sentence, facts: Facts) -> bool:
+    """Tell whether every comparison has an object right after it, and holds for the score or its share."""
+    relation: Token | None = None
+    for token in sentence.tokens:
+        if token.kind in {Kind.RELATION, Kind.UNUSUAL}:
+            if relation is not None:
+                return False
+            relation = token
+        elif token.kind is Kind.THRESHOLD:
+            if not _holds(relation, threshold_named(facts, token.detail), facts):
+                return False
+            relation = None
+        elif token.kind is Kind.SHARE:
+            if relation is None or relation.detail == "<" or not _is_share(token, facts):
+                return False
+            relation = None
+    return relation is None
+
+
+def _holds(relation: Token | None, threshold: float, facts: Facts) -> bool:
+    score = facts.anomaly_score
+    return relation is None or {
+        ">": score > threshold,
+        ">=": score >= threshold,
+        "<": score < threshold,
+        "<=": score <= threshold,
+    }.get(relation.detail, False)
+
+
+def _is_share(token: Token, facts: Facts) -> bool:
+    if token.detail == "most":
+        return facts.anomaly_score > HALF
+    return token.detail == share_in_words(facts.anomaly_score)
+
+
+def _ranks_truly(sentence: Sentence, facts: Facts) -> bool:
+    order = [factor.name for factor in facts.factors]
+    named = [order.index(mention.name) for mention in sentence.mentions if mention.name in order]
+    if sentence.has(Kind.SEQUENCE) and named != sorted(named):
+        return False
+    return all(_clause_ranks_truly(clause, facts) for clauses in sentence.readings for clause in clauses)
+
+
+def _clause_ranks_truly(clause: Clause, facts: Facts) -> bool:
+    kinds = {token.kind for token in clause.tokens}
+    names = list(dict.fromkeys(clause.names))
+    if not names:
+        return True
+    if Kind.LESSER in kinds and facts.factors[0].name in names:
+        return False
+    if Kind.FIRST_OF_ALL in kinds:
+        return _lead(names, [factor.name for factor in facts.factors])
+    if Kind.FIRST in kinds:
+        return _lead(names, [f.name for f in facts.factors if clause.predicate in {None, f.direction}])
+    return True
+
+
+def _lead(names: list[str], order: list[str]) -> bool:
+    """Tell whether the names are the first of an order, beginning with its first."""
+    return names[0] == order[0] and set(names) == set(order[: len(names)]) if order else False

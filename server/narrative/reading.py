@@ -1,0 +1,213 @@
+"""What one sentence claims: which fields it names, with which values, and what it says that they do."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise, product
+from typing import Literal
+
+from server.narrative.lexicon import DISTINCTIVE_VALUES, Kind, Token, tokens_of
+
+Predicate = Literal["raises", "lowers", "not measured", "extrapolated"]
+
+SCORE = "anomaly score"
+THRESHOLD = "threshold"
+MOST_READINGS = 64
+
+_PREDICATES: dict[Kind, Predicate] = {
+    Kind.RAISES: "raises",
+    Kind.CONTRIBUTES: "raises",
+    Kind.LOWERS: "lowers",
+    Kind.ABSENT: "not measured",
+    Kind.OUTSIDE: "extrapolated",
+}
+_PARTICLES: dict[str, Predicate] = {"up": "raises", "down": "lowers"}
+_ANCHORS = {Kind.FIELD, Kind.SCORE, Kind.THRESHOLD}
+_VALUES = {Kind.VALUE, Kind.NUMBER, Kind.ABSENT}
+_BOUNDARIES = {Kind.AND, Kind.CONTRAST}
+
+_LINKS = "of is was are were at being with showing shows showed a an the that which as to be has have been ( :"
+_REPORTS = "value reading recorded measured found classed reported noted"
+_BEFORE_A_VALUE = frozenset([*_LINKS.split(), *_REPORTS.split()])
+_BETWEEN_VALUE_AND_FIELD = "of for in on as the a an his her their this patient's"
+_AFTER_A_VALUE = frozenset(_BETWEEN_VALUE_AND_FIELD.split())
+_RELATIVES = frozenset(["which", "that"])
+_LIST_WORDS = "the a an by of with from to in on for ( )"
+_WITHIN_A_LIST = frozenset(_LIST_WORDS.split())
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A field that is named, or told by a value of its own such as *male*; ``at`` is its place among the tokens."""
+
+    name: str
+    at: int
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A value and what it is the value of: a field, the anomaly score or a threshold, whose token is ``owner``.
+
+    ``name`` is empty where the sentence does not tell.
+    """
+
+    name: str
+    value: Token
+    unit: str
+    owner: Token
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A part of a sentence that says one thing, or nothing, of the fields it names."""
+
+    predicate: Predicate | None
+    names: tuple[str, ...]
+    tokens: tuple[Token, ...]
+
+
+class Sentence:
+    """One sentence, read."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = tokens_of(text)
+
+    def has(self, *kinds: Kind) -> bool:
+        return any(token.kind in kinds for token in self.tokens)
+
+    @cached_property
+    def statements(self) -> list[Statement]:
+        return [self._statement(at) for at in range(len(self.tokens)) if self._is_value(at)]
+
+    @cached_property
+    def mentions(self) -> list[Mention]:
+        named = [Mention(token.detail, at) for at, token in enumerate(self.tokens) if token.kind is Kind.FIELD]
+        told = [
+            Mention(self._statement(at).name, at)
+            for at in range(len(self.tokens))
+            if self._is_value(at) and self._statement(at).owner is self.tokens[at] and self._statement(at).name
+        ]
+        return sorted([*named, *told], key=lambda mention: mention.at)
+
+    @cached_property
+    def readings(self) -> list[tuple[Clause, ...]]:
+        """Every way to divide the sentence into clauses; none where it says several things and cannot be divided."""
+        predicates = list(self._predicates())
+        changes = [(first, second) for first, second in pairwise(predicates) if first[1] != second[1]]
+        choices = [self._cuts(first[0], second[0]) for first, second in changes]
+        if math.prod(len(cuts) for cuts in choices) > MOST_READINGS:
+            return []
+        said: list[Predicate | None] = [predicates[0][1] if predicates else None, *(second[1] for _, second in changes)]
+        readings = [self._clauses(cuts, said) for cuts in product(*choices)]
+        return readings if not changes else [clauses for clauses in readings if all(part.names for part in clauses)]
+
+    def _clauses(self, cuts: Sequence[int], said: Sequence[Predicate | None]) -> tuple[Clause, ...]:
+        bounds = pairwise([0, *cuts, len(self.tokens)])
+        return tuple(
+            Clause(
+                predicate,
+                tuple(mention.name for mention in self.mentions if start <= mention.at < end),
+                tuple(self.tokens[start:end]),
+            )
+            for (start, end), predicate in zip(bounds, said, strict=True)
+        )
+
+    def _predicates(self) -> Iterator[tuple[int, Predicate]]:
+        for at, token in enumerate(self.tokens):
+            if self._is_particle(at):
+                yield at, _PARTICLES[token.text]
+            elif token.kind in _PREDICATES and not self._is_value(at) and not self._is_completed(at):
+                yield at, _PREDICATES[token.kind]
+
+    def _is_completed(self, at: int) -> bool:
+        """Tell whether *contributes* or *drives* is completed by a direction, as in *contributes to lowering*."""
+        if self.tokens[at].kind is not Kind.CONTRIBUTES:
+            return False
+        for later in range(at + 1, len(self.tokens)):
+            kind = self.tokens[later].kind
+            if kind in {Kind.RAISES, Kind.LOWERS} or self._is_particle(later):
+                return True
+            if kind in _BOUNDARIES or kind in {Kind.FIELD, Kind.VALUE, Kind.CONTRIBUTES}:
+                return False
+        return False
+
+    def _cuts(self, first: int, second: int) -> list[int]:
+        """Find where a clause may end between two predicates: at a contrast, else outside lists, else within them.
+
+        A relative clause, *which raises it*, stays with what it is about, unless nothing else ends there.
+        """
+        between = [at for at in range(first + 1, second) if self.tokens[at].kind in _BOUNDARIES]
+        contrasts = [at for at in between if self.tokens[at].kind is Kind.CONTRAST]
+        outside_lists = [at for at in between if not self._is_within_list(at)]
+        before_no_relative = [at for at in outside_lists if self.tokens[at + 1].text not in _RELATIVES]
+        return contrasts or before_no_relative or outside_lists or between
+
+    def _is_within_list(self, at: int) -> bool:
+        return self._is_next_to_mention(at, -1) and self._is_next_to_mention(at, 1)
+
+    def _is_next_to_mention(self, at: int, step: int) -> bool:
+        places = {mention.at for mention in self.mentions}
+        at += step
+        while 0 <= at < len(self.tokens) and at not in places:
+            token = self.tokens[at]
+            if not (
+                token.kind is Kind.AND or token.text in _WITHIN_A_LIST or self._is_value(at) or token.kind is Kind.UNIT
+            ):
+                return False
+            at += step
+        return at in places
+
+    def _is_value(self, at: int) -> bool:
+        kind = self.tokens[at].kind
+        if kind is Kind.ABSENT:
+            return self._is_absence_of_one(at)
+        return kind in _VALUES and not self._is_particle(at)
+
+    def _is_absence_of_one(self, at: int) -> bool:
+        """Tell whether *not measured* is said of one field: in brackets, in a relative clause, or before its name."""
+        before = [token.text for token in self.tokens[max(0, at - 2) : at]]
+        is_attached = before[-1:] == ["("] or bool(_RELATIVES & set(before[:1]))
+        follows = at + 1 < len(self.tokens) and self.tokens[at + 1].kind is Kind.FIELD
+        return is_attached or (follows and not self.tokens[at].text.startswith("not"))
+
+    def _is_particle(self, at: int) -> bool:
+        """Tell whether *up* or *down* belongs to a verb, as in *pushes it up*, and not to the slope it follows."""
+        if self.tokens[at].text not in _PARTICLES:
+            return False
+        slope = self._walk(at, -1, _BEFORE_A_VALUE)
+        return slope is None or self.tokens[slope].detail != "st_slope"
+
+    def _statement(self, at: int) -> Statement:
+        token = self.tokens[at]
+        following = self.tokens[at + 1] if at + 1 < len(self.tokens) else token
+        unit = following.detail if following.kind is Kind.UNIT else ""
+        if following.text == "-year-old":
+            return Statement("age", token, unit, token)
+        owner = self._owner(at)
+        if owner is None:
+            return Statement(DISTINCTIVE_VALUES.get(token.detail, ""), token, unit, token)
+        names = {Kind.SCORE: SCORE, Kind.THRESHOLD: THRESHOLD}
+        return Statement(names.get(self.tokens[owner].kind, self.tokens[owner].detail), token, unit, self.tokens[owner])
+
+    def _owner(self, at: int) -> int | None:
+        """Find what a value belongs to: what it stands next to, or for a number also what was named last before it."""
+        for step, through in ((1, frozenset[str]()), (-1, _BEFORE_A_VALUE), (1, _AFTER_A_VALUE)):
+            if (owner := self._walk(at, step, through)) is not None:
+                return owner
+        if self.tokens[at].kind is Kind.VALUE:
+            return None
+        named = [place for place, token in enumerate(self.tokens) if token.kind in _ANCHORS]
+        return max((place for place in named if place < at), default=min(named, default=None))
+
+    def _walk(self, at: int, step: int, through: frozenset[str]) -> int | None:
+        """Walk over words that join a value to its owner, and over the value's unit; return the owner's place."""
+        at += step
+        while 0 <= at < len(self.tokens):
+            token = self.tokens[at]
+            if token.kind in _ANCHORS:
+                return at
+            if token.text not in through and not (token.kind is Kind.UNIT and step > 0):
+                return None
+            at += step
+        return None
