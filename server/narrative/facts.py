@@ -12,6 +12,9 @@ from server.anomaly.detector import Assessment
 MOST_FACTORS = 5
 STATED_FACTORS = 3
 OLDEST_STATED_AGE = 89
+OLDER = "90 or older"
+"""What is said of an age above ``OLDEST_STATED_AGE``: so old a person could be known by it."""
+
 LARGEST_STATED_PERCENT = 99
 
 Direction = Literal["raises", "lowers"]
@@ -79,6 +82,6 @@ def _factor(record: PatientRecord, contributions: Mapping[str, float], name: str
     value = getattr(record, name)
     words = FIELDS[name].in_words(value)
     if name == "age" and value > OLDEST_STATED_AGE:
-        words = "90 years or older"
+        words = OLDER
     direction: Direction = "raises" if contributions[name] > 0 else "lowers"
     return Factor(name, FIELDS[name].label, words, direction, imputed=value is None)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
+from config.messages import RiskLevel
 from server.narrative.facts import STATED_FACTORS, Facts, score_in_words, share_in_words
 from server.narrative.lexicon import Kind, Token
 from server.narrative.reading import Clause, Sentence
@@ -178,31 +179,34 @@ def _names_the_level(sentence: Sentence, facts: Facts) -> bool:
 
 
 def _compares_truly(sentence: Sentence, facts: Facts) -> bool:
-    """Tell whether every comparison has an object right after it, and holds for the score or its share."""
-    relation: Token | None = None
+    """Tell whether every comparison has an object after it, and holds for the score or its share."""
+    waiting: Token | None = None
     for token in sentence.tokens:
         if token.kind in {Kind.RELATION, Kind.UNUSUAL}:
-            if relation is not None:
+            if waiting:
                 return False
-            relation = token
-        elif token.kind is Kind.THRESHOLD:
-            if not _holds(relation, threshold_named(facts, token.detail), facts):
+            waiting = token
+        elif token.kind in {Kind.THRESHOLD, Kind.SHARE}:
+            if not _holds(waiting, token, facts):
                 return False
-            relation = None
-        elif token.kind is Kind.SHARE:
-            if relation is None or relation.detail == "<" or not _is_share(token, facts):
-                return False
-            relation = None
-    return relation is None
+            is_half = waiting and waiting.detail == "between" and token.detail == "medium"
+            waiting = waiting if is_half else None
+    return waiting is None
 
 
-def _holds(relation: Token | None, threshold: float, facts: Facts) -> bool:
-    score = facts.anomaly_score
-    return relation is None or {
+def _holds(relation: Token | None, compared: Token, facts: Facts) -> bool:
+    """Tell whether a comparison is true; a threshold may stand without one, and *between* takes both of them."""
+    if compared.kind is Kind.SHARE:
+        return relation is not None and relation.detail in {"", ">", ">="} and _is_share(compared, facts)
+    if relation is None:
+        return True
+    score, threshold = facts.anomaly_score, threshold_named(facts, compared.detail)
+    return {
         ">": score > threshold,
         ">=": score >= threshold,
         "<": score < threshold,
         "<=": score <= threshold,
+        "between": bool(compared.detail) and facts.level is RiskLevel.MEDIUM,
     }.get(relation.detail, False)
 
 

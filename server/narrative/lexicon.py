@@ -11,6 +11,7 @@ from enum import StrEnum
 from functools import cache
 
 from config.patient import FIELDS
+from server.narrative.facts import OLDER
 
 
 class Kind(StrEnum):
@@ -294,7 +295,7 @@ def _token(match: re.Match[str]) -> Token:
 def _detail(kind: Kind, text: str) -> str:
     readers: Mapping[Kind, Callable[[str], str]] = {
         Kind.FIELD: _FIELD_OF_NAME.__getitem__,
-        Kind.VALUE: lambda word: _VALUE_OF_WORD.get(word, "90 or older"),
+        Kind.VALUE: lambda word: _VALUE_OF_WORD.get(word, OLDER),
         Kind.NUMBER: _digits,
         Kind.UNIT: _unit,
         Kind.SHARE: _share,

@@ -13,8 +13,8 @@ def describe(facts: Facts) -> Explanation:
         _meaning(facts),
         _factors("The score is raised most by", facts, "raises"),
         _factors("It is lowered most by", facts, "lowers"),
-        _listed("Not measured, and taken as typical of disease-free patients:", facts.not_measured),
-        _listed("Outside the range the model was made for, so less certain:", facts.extrapolated),
+        _listed("Not measured, taken as typical:", facts.not_measured),
+        _listed("Outside the model's range, less certain:", facts.extrapolated),
     ]
     return Explanation(text=" ".join(sentence for sentence in sentences if sentence), source="template")
 

@@ -2,7 +2,7 @@
 
 from config.messages import RiskLevel
 from config.patient import FIELDS
-from server.narrative.facts import OLDEST_STATED_AGE, Factor, Facts, score_in_words
+from server.narrative.facts import OLDER, Factor, Facts, score_in_words
 from server.narrative.lexicon import Kind, Token
 from server.narrative.reading import SCORE, THRESHOLD, Statement
 
@@ -42,7 +42,7 @@ def _is_value_of(statement: Statement, factor: Factor) -> bool:
     if statement.value.kind is Kind.VALUE:
         is_none = (statement.value.detail, factor.name, factor.value) == ("no", "major_vessels", "0")
         return is_none or statement.value.detail == factor.value
-    is_exact = factor.value != f"{OLDEST_STATED_AGE + 1} or older"
+    is_exact = factor.value != OLDER
     has_unit = statement.unit in {"", FIELDS[factor.name].unit}
     return is_exact and has_unit and _equals(statement.value, factor.value.partition(" ")[0])
 

@@ -9,20 +9,11 @@ from hypothesis import strategies as st
 
 from config.messages import RiskLevel
 from server.narrative.guard import GuardError, check_whole, checked_sentence, sentences_of
-from server.narrative.prompt import prompt_of
 from server.narrative.rules import Rule
-from tests.unit.server.narratives import GOOD_SENTENCES, GOOD_TEXT, GOOD_TEXT_FILLED, factor, facts
+from tests.unit.server.narratives import GOOD_SENTENCES, GOOD_TEXT, GOOD_TEXT_FILLED, facts
 
 FACTS = facts(not_measured=("Slope of the ST segment",))
 RAISES = "The ST depression ([[st_depression]]) raises the score"
-
-
-def test_the_worked_example_that_the_model_is_given_passes() -> None:
-    example = prompt_of(FACTS)[2]["content"]
-    factors = (factor("resting_ecg", 2, "raises"), factor("cholesterol", 180, "lowers"))
-    of_example = facts(RiskLevel.MEDIUM, 0.9, factors=factors, not_measured=("Slope of the ST segment",))
-    check_whole(example, of_example)
-    assert "[[" not in "".join(checked_sentence(sentence, of_example) for sentence in sentences_of(example))
 
 
 def test_a_good_text_passes_with_its_slots_filled() -> None:
