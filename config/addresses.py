@@ -1,7 +1,8 @@
-"""Addresses to listen on: how they are reached, what listens there, what is ready there. Standard library only."""
+"""Addresses: how one is reached, what listens and is ready there, whether it is private. Standard library only."""
 
 import errno
 import http.client
+import ipaddress
 import socket
 import time
 import urllib.request
@@ -15,6 +16,19 @@ def reachable(host: str) -> str:
 def in_url(host: str) -> str:
     """Return the reachable address as it stands in a URL, IPv6 in brackets."""
     return f"[{reachable(host)}]" if ":" in host else reachable(host)
+
+
+def is_private(address: str) -> bool:
+    """Tell whether what is sent to an IP address stays on this machine or in a private network.
+
+    Raises
+    ------
+    ValueError
+        If it is a name and not an address.
+    """
+    parsed = ipaddress.ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_private
 
 
 def is_free(host: str, port: int) -> bool:

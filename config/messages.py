@@ -157,6 +157,16 @@ class Thresholds(Message):
     high: float
 
 
+class ExplanationMeasures(Message):
+    """How far a text agrees with the facts it explains, each a share from 0 to 1; ``None`` where it says nothing."""
+
+    rank_agreement: float | None = None
+    sign_agreement: float | None = None
+    value_agreement: float | None = None
+    completeness: float | None = None
+    conciseness: float | None = None
+
+
 class Explanation(Message):
     """A clinical paragraph, and who wrote it."""
 
@@ -165,6 +175,12 @@ class Explanation(Message):
     model: str | None = None
     reason: str | None = None
     """Why this is the deterministic text although a language model was asked; ``None`` otherwise."""
+    prompt_version: str | None = None
+    first_sentence_ms: float | None = None
+    """Milliseconds from the request to the language model's first sentence that passed, if any did."""
+    total_ms: float | None = None
+    """Milliseconds from the request to the final explanation."""
+    measures: ExplanationMeasures | None = None
 
 
 class Contribution(Message):
@@ -222,6 +238,8 @@ class ExplanationSentence(Message):
     prediction_id: Identifier
     text: str
     source: Literal["llm"] = "llm"
+    attempt: Annotated[int, Field(ge=1)] = 1
+    """A sentence of a later attempt makes those of an earlier one void."""
 
 
 class ExplanationFinished(Message):

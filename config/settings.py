@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from config.addresses import is_private
 from config.errors import ConfigurationError
 from config.patient import errors_by_field
 from config.secret_store import ENV_FILE, PROJECT_ROOT, client_secret_names, load_or_create, server_secret_names
@@ -118,7 +119,12 @@ class ServerSettings(_AppSettings):
         "", description="OpenAI-compatible endpoint to use instead of Hugging Face; empty for none."
     )
     llm_api_key: SecretStr | None = Field(None, description="Key for LLM_BASE_URL; empty if it wants none.")
-    llm_timeout_seconds: float = Field(20, ge=1, le=120, description="Seconds a language-model explanation may take.")
+    llm_timeout_seconds: float | None = Field(
+        None,
+        ge=1,
+        le=600,
+        description="Seconds a language-model explanation may take; empty means 5, or 60 with LLM_BASE_URL.",
+    )
     llm_concurrency: int = Field(4, ge=1, le=32, description="Language-model explanations under way at once.")
     llm_max_waiting: int = Field(100, ge=0, le=1000, description="Explanations that may wait for a language model.")
 
@@ -152,6 +158,23 @@ class ServerSettings(_AppSettings):
                 "Two of OPERATOR_TOKEN and the CLIENT_n_TOKEN are the same. Give each its own value."
             )
         return ServerSecrets(secret_key, operator_token, tokens)
+
+    @field_validator("llm_base_url")
+    @classmethod
+    def _is_https_or_private(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.port == 0:
+            raise ValueError("must be http:// or https:// with a host and, if need be, a port and a path")
+        if parts.scheme == "http" and not _may_be_private(parts.hostname):
+            raise ValueError("must be https:// unless it is on this machine or in a private network")
+        return value
+
+    @property
+    def llm_seconds(self) -> float:
+        """Seconds a language-model explanation may take: an endpoint of one's own may be a slow machine."""
+        return self.llm_timeout_seconds or (60 if self.llm_base_url else 5)
 
     @property
     def sign_in_token(self) -> str:
@@ -203,6 +226,14 @@ class ClientSettings(_AppSettings):
     @property
     def sign_in_token_name(self) -> str:
         return client_secret_names(self.client_id)[1]
+
+
+def _may_be_private(host: str) -> bool:
+    """Tell whether a host is private as far as its name shows; a name's addresses are checked when it is called."""
+    try:
+        return is_private(host)
+    except ValueError:
+        return True
 
 
 def settings_sentence(error: ValidationError) -> str:

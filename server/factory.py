@@ -62,6 +62,7 @@ def create_app(
         recorder,
         publisher,
         clock=clock,
+        seconds=settings.llm_seconds,
         concurrency=settings.llm_concurrency,
         max_waiting=settings.llm_max_waiting,
     )

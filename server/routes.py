@@ -72,12 +72,11 @@ def blueprint(
 
 
 def _status(service: PredictionService, clients: ConnectedClients) -> dict[str, Any]:
-    source = service.explanations.source.to_wire()
     return _store_status(service.store) | {
         "protocol": PROTOCOL_VERSION,
         "model": {"version": service.detector.model_version, "metrics": dict(service.detector.metrics)},
         "clients": [status.to_wire() for status in clients.all()],
-        "explanations": source | {"last_failure": service.explanations.last_failure},
+        "explanations": service.explanations.to_wire(),
     }
 
 

@@ -1,209 +1,163 @@
-"""The explanation of a Llama model, through Hugging Face or an OpenAI-compatible endpoint: bounded, and under guard."""
+"""The explanation of a Llama model: asked within a deadline, checked sentence by sentence, kept for the same facts."""
 
-import math
-import os
-import ssl
+import hashlib
+import random
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Final
 
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read at import; otherwise the first call asks the hub
-
-import httpcore2
-import httpx2
-from huggingface_hub import ChatCompletionStreamOutput, InferenceClient, set_client_factory
-from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
-
-from config.messages import Explanation
-from config.settings import ServerSettings
+from server.narrative.breaker import CircuitBreaker
+from server.narrative.endpoint import Endpoint, EndpointError, Messages
 from server.narrative.facts import Facts
 from server.narrative.guard import GuardError, check_whole, checked_sentence, sentences_of
-from server.narrative.prompt import prompt_of
+from server.narrative.prompt import PROMPT_VERSION, prompt_of
+from server.narrative.rules import Rule
 
-MAX_TOKENS = 200
-MAX_CHARACTERS = 2000
-TEMPERATURE = 0.2
+MAX_CHARACTERS: Final = 2000
+LEAST_SECONDS: Final = 2.0
+"""What must be left of the time for a second attempt."""
+
+PAUSE_SECONDS: Final = (0.1, 0.4)
+"""Between two attempts, drawn at random, so that nobody keeps step."""
+
+MOST_KEPT: Final = 500
+
+_JITTER = random.SystemRandom()
+
+Release = Callable[[str, int], None]
+"""Takes a sentence that has passed, and the number of the attempt it is of: a later one makes the earlier ones void."""
 
 
 class NarrativeError(Exception):
     """The language model gave no usable text; the message is a clause that says why, for people."""
 
 
-_deadline = ContextVar("_deadline", default=math.inf)
-"""When the text that is being written has to be there, in seconds of ``time.monotonic``."""
-
-
-def _time_left(_: float | None = None) -> float | None:
-    """Return the seconds until the deadline, whatever one step would be allowed by itself.
-
-    Raises
-    ------
-    httpcore2.ReadTimeout
-        When there are none.
-    """
-    left = _deadline.get() - time.monotonic()
-    if left <= 0:
-        raise httpcore2.ReadTimeout("the whole answer took too long")
-    return left if math.isfinite(left) else None
-
-
-class _BoundedStream(httpcore2.NetworkStream):
-    """A connection on which every step ends by the deadline: a server may keep each one short and yet never end."""
-
-    def __init__(self, stream: httpcore2.NetworkStream) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _time_left(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _time_left(timeout))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore2.NetworkStream:
-        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, _time_left(timeout)))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-class _BoundedBackend(httpcore2.SyncBackend):
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.NetworkStream:
-        left = _time_left(timeout)
-        return _BoundedStream(super().connect_tcp(host, port, left, local_address, socket_options))
-
-
-class _BoundedTransport(httpx2.HTTPTransport):
-    """Bounds everything by the deadline, from connecting to the last byte, and follows no redirect."""
-
-    def __init__(self) -> None:
-        super().__init__(trust_env=False)
-        self._pool = httpcore2.ConnectionPool(
-            ssl_context=httpx2.create_ssl_context(trust_env=False), network_backend=_BoundedBackend()
-        )
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = super().handle_request(request)
-        if response.is_redirect:
-            response.close()
-            raise httpx2.TooManyRedirects("no redirect is followed", request=request)
-        return response
-
-
-def _http_client() -> httpx2.Client:
-    """Make the client that all calls share; nothing of the environment tells it to ask another host."""
-    return httpx2.Client(transport=_BoundedTransport(), trust_env=False, follow_redirects=False)
-
-
 class LlamaWriter:
-    """Writes explanations with a language model; holds no state between two of them."""
+    """Writes explanations with a language model."""
 
-    def __init__(self, settings: ServerSettings) -> None:
-        self.model = settings.llm_model
-        self._timeout = settings.llm_timeout_seconds
-        self._base_url = settings.llm_base_url
-        key = settings.llm_api_key if self._base_url else settings.huggingface_api_token
-        # With a base URL and no key the library would send whatever HF_TOKEN the environment holds.
-        self._key = key.get_secret_value() if key else "none"
-        set_client_factory(_http_client)
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] = time.sleep,
+        jitter: Callable[[float, float], float] = _JITTER.uniform,
+    ) -> None:
+        self.model = endpoint.model
+        self.prompt_version = PROMPT_VERSION
+        self.breaker = CircuitBreaker(clock)
+        self._endpoint = endpoint
+        self._clock = clock
+        self._pause = pause
+        self._jitter = jitter
+        self._kept = _Kept(MOST_KEPT)
 
-    def write(self, facts: Facts, *, release: Callable[[str], None]) -> Explanation:
+    def write(self, facts: Facts, *, deadline: float, release: Release) -> str:
         """Write one explanation, handing each sentence to ``release`` once it has passed the guard.
 
-        All of it, whatever the library asks on the way, ends by one deadline counted from here.
+        All of it ends by ``deadline``, in seconds of the clock.
 
         Raises
         ------
         NarrativeError
-            When the model cannot be reached in time, or its text breaks a rule; what was released is void then.
+            When there is no text by then that keeps every rule; what was released is void then.
         """
-        _deadline.set(time.monotonic() + self._timeout)
+        key = self._key(facts)
+        text = self._kept.get(key)
+        if text is None:
+            try:
+                text = self._attempt_twice(facts, deadline, release)
+            except EndpointError as error:
+                raise NarrativeError(str(error)) from None
+            except GuardError as error:
+                raise NarrativeError(f"its text was withheld because {error}") from None
+            self._kept.put(key, text)
+        return text
+
+    def to_wire(self) -> dict[str, object]:
+        """Describe the model and how its endpoint is doing."""
+        return {"model": self.model, "prompt_version": self.prompt_version, "circuit": self.breaker.to_wire()}
+
+    def _key(self, facts: Facts) -> bytes:
+        return hashlib.sha256(repr((facts, self.model, self.prompt_version)).encode()).digest()
+
+    def _attempt_twice(self, facts: Facts, deadline: float, release: Release) -> str:
+        first = _Draft(facts, 1, release)
+        messages: Messages = prompt_of(facts)
         try:
-            text = self._checked(facts, release)
+            return self._attempt(messages, first, deadline)
+        except EndpointError as error:
+            pause = max(error.retry_after, self._jitter(*PAUSE_SECONDS))
+            if not error.passing or not self._has_time(deadline, after=pause):
+                raise
+            self._pause(pause)
         except GuardError as error:
-            raise NarrativeError(f"its text was withheld because {error}") from None
-        except (InferenceTimeoutError, httpx2.TimeoutException):
-            raise NarrativeError("it did not answer in time") from None
-        except HfHubHTTPError as error:
-            raise NarrativeError(_refusal(error.response.status_code)) from None
-        except (httpx2.HTTPError, OSError, ValueError) as error:
-            # ValueError: an answer that is no JSON, or a provider that the library does not know.
-            raise NarrativeError(f"it could not be reached ({type(error).__name__})") from None
-        return Explanation(text=text, source="llm", model=self.model)
+            if first.sentences or not self._has_time(deadline):
+                raise
+            messages = prompt_of(facts, broken=error.rules)
+        return self._attempt(messages, _Draft(facts, 2, release), deadline)
 
-    def _checked(self, facts: Facts, release: Callable[[str], None]) -> str:
-        raw = ""
-        released: list[str] = []
-        for piece in self._stream(facts):
-            raw += piece
-            if len(raw) > MAX_CHARACTERS:
-                raise GuardError("it is too short or too long")
-            *finished, _ = sentences_of(raw) or [""]
-            for sentence in finished[len(released) :]:
-                released.append(checked_sentence(sentence, facts))
-                release(released[-1])
-        for sentence in sentences_of(raw)[len(released) :]:
-            released.append(checked_sentence(sentence, facts))
-            release(released[-1])
-        check_whole(raw, facts)
-        return " ".join(released)
+    def _has_time(self, deadline: float, after: float = 0) -> bool:
+        return self._clock() + after + LEAST_SECONDS <= deadline
 
-    def _stream(self, facts: Facts) -> Iterator[str]:
-        """Yield the pieces of the answer."""
-        with self._client() as client:
-            stream = client.chat_completion(
-                prompt_of(facts),
-                model=self.model if self._base_url else self.model.partition(":")[0],
-                stream=True,
-                max_tokens=MAX_TOKENS,
-                temperature=TEMPERATURE,
-            )
-            finish = None
-            for piece, ending in _pieces(stream):
-                finish = ending or finish
-                yield piece
-        if finish != "stop":
-            raise NarrativeError("its answer was cut off")
-
-    def _client(self) -> InferenceClient:
-        if self._base_url:
-            return InferenceClient(base_url=self._base_url, api_key=self._key, timeout=self._timeout)
-        name, _, provider = self.model.partition(":")
-        return InferenceClient(
-            model=name,
-            provider=provider or "auto",  # type: ignore[arg-type]  # the library checks the name
-            token=self._key,
-            timeout=self._timeout,
-        )
+    def _attempt(self, messages: Messages, draft: "_Draft", deadline: float) -> str:
+        with closing(self.breaker.watch(self._endpoint.stream(messages, deadline=deadline))) as pieces:
+            return draft.take_all(pieces)
 
 
-def _pieces(stream: Iterable[ChatCompletionStreamOutput]) -> Iterator[tuple[str, str | None]]:
-    """Yield each piece of text, and why the text ended once it has; the library checks nothing of what it received."""
-    try:
-        for chunk in stream:
-            for choice in chunk.choices[:1]:
-                yield "" + (choice.delta.content or ""), choice.finish_reason
-    except (AttributeError, KeyError, TypeError):
-        raise NarrativeError("its answer was not understood") from None
+class _Draft:
+    """The text of one attempt while it comes in."""
+
+    def __init__(self, facts: Facts, attempt: int, release: Release) -> None:
+        self.sentences: list[str] = []
+        self._facts = facts
+        self._attempt = attempt
+        self._release = release
+        self._raw = ""
+
+    def take_all(self, pieces: Iterator[str]) -> str:
+        """Release each sentence once it is finished and has passed; return the text once all of it has.
+
+        Raises
+        ------
+        GuardError
+            When it breaks a rule.
+        """
+        for piece in pieces:
+            self._raw += piece
+            if len(self._raw) > MAX_CHARACTERS:
+                raise GuardError([Rule.LENGTH])
+            self._check(sentences_of(self._raw)[:-1])  # the last one may go on
+        self._check(sentences_of(self._raw))
+        check_whole(self._raw, self._facts)
+        return " ".join(self.sentences)
+
+    def _check(self, finished: list[str]) -> None:
+        for sentence in finished[len(self.sentences) :]:
+            self.sentences.append(checked_sentence(sentence, self._facts))
+            self._release(self.sentences[-1], self._attempt)
 
 
-def _refusal(status: int) -> str:
-    return {
-        401: "the token was refused; check HUGGINGFACE_API_TOKEN in .env",
-        402: "the Hugging Face account has no credit left",
-        403: "the token may not use this model; ask for access to it on its Hugging Face page",
-        404: "the model was not found; check LLM_MODEL in .env",
-        429: "it is asked too often at the moment",
-    }.get(status, f"it answered with HTTP status {status}")
+class _Kept:
+    """The texts that were asked for last, by key."""
+
+    def __init__(self, most: int) -> None:
+        self._texts: OrderedDict[bytes, str] = OrderedDict()
+        self._most = most
+        self._lock = threading.Lock()
+
+    def get(self, key: bytes) -> str | None:
+        with self._lock:
+            if key in self._texts:
+                self._texts.move_to_end(key)
+            return self._texts.get(key)
+
+    def put(self, key: bytes, text: str) -> None:
+        with self._lock:
+            self._texts[key] = text
+            self._texts.move_to_end(key)
+            if len(self._texts) > self._most:
+                self._texts.popitem(last=False)

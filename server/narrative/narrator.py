@@ -1,21 +1,24 @@
 """Who explains: the deterministic text at once, and a language model afterwards if one is configured."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from config.messages import Explanation
 from config.settings import ServerSettings
+from server.narrative.endpoint import Endpoint
 from server.narrative.facts import Facts
-from server.narrative.llama import LlamaWriter
+from server.narrative.llama import LlamaWriter, Release
 
 
 class Writer(Protocol):
-    """A language model that explains; raises ``NarrativeError`` when it cannot."""
+    """A language model that explains by a deadline; raises ``NarrativeError`` when it cannot."""
 
     model: str
+    prompt_version: str
 
-    def write(self, facts: Facts, *, release: Callable[[str], None]) -> Explanation: ...
+    def write(self, facts: Facts, *, deadline: float, release: Release) -> str: ...
+
+    def to_wire(self) -> dict[str, object]:
+        """Describe how it is doing, for operators."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,9 @@ class ExplanationSource:
     writer: Writer | None
     reason: str
 
-    def to_wire(self) -> dict[str, str | None]:
-        model = self.writer.model if self.writer else None
-        return {"source": "llm" if model else "template", "model": model, "reason": self.reason}
+    def to_wire(self) -> dict[str, object]:
+        described: dict[str, object] = self.writer.to_wire() if self.writer else {"model": None}
+        return described | {"source": "llm" if self.writer else "template", "reason": self.reason}
 
 
 def explanation_source(settings: ServerSettings) -> ExplanationSource:
@@ -35,9 +38,9 @@ def explanation_source(settings: ServerSettings) -> ExplanationSource:
     if settings.llm_model.lower() == "off":
         return ExplanationSource(None, "LLM_MODEL is off, so explanations are the deterministic text.")
     if settings.llm_base_url:
-        return ExplanationSource(LlamaWriter(settings), "LLM_BASE_URL is set.")
+        return ExplanationSource(LlamaWriter(Endpoint.of(settings)), "LLM_BASE_URL is set.")
     if settings.huggingface_api_token:
-        return ExplanationSource(LlamaWriter(settings), "HUGGINGFACE_API_TOKEN is set.")
+        return ExplanationSource(LlamaWriter(Endpoint.of(settings)), "HUGGINGFACE_API_TOKEN is set.")
     return ExplanationSource(
         None, "HUGGINGFACE_API_TOKEN is not set in .env, so explanations are the deterministic text."
     )

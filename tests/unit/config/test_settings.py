@@ -52,6 +52,15 @@ def test_the_environment_wins_over_the_file(env_file: Path, monkeypatch: pytest.
         ({"client_ids": "1"}, "client_ids"),
         ({"client_ids": " , "}, "client_ids"),
         ({"llm_timeout_seconds": 0}, "llm_timeout_seconds"),
+        ({"llm_base_url": "garbage"}, "llm_base_url"),
+        ({"llm_base_url": "ftp://127.0.0.1"}, "llm_base_url"),
+        ({"llm_base_url": "http://"}, "llm_base_url"),
+        ({"llm_base_url": "http://127.0.0.1:99999"}, "llm_base_url"),
+        ({"llm_base_url": "http://127.0.0.1:0"}, "llm_base_url"),
+        ({"llm_base_url": "http://key@127.0.0.1/v1"}, "llm_base_url"),
+        ({"llm_base_url": "http://8.8.8.8/v1"}, "llm_base_url"),
+        ({"llm_base_url": "http://[2606:4700::1111]/v1"}, "llm_base_url"),
+        ({"llm_base_url": "http://[::ffff:8.8.8.8]/v1"}, "llm_base_url"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(values: dict[str, object], field: str) -> None:
@@ -129,3 +138,35 @@ def test_two_identities_with_one_token_are_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("OPERATOR_TOKEN", "another")
     with pytest.raises(ConfigurationError, match="are the same"):
         _ = server(secrets_dir=tmp_path).secrets
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "https://llama.example/v1",
+        "https://8.8.8.8/v1",
+        "http://127.0.0.1:8080",
+        "http://localhost:11434/v1",
+        "http://llama:8080/v1",
+        "http://192.168.1.20:8000/v1",
+        "http://[::1]:8080/v1",
+        "http://[fd00::1]/v1",
+    ],
+)
+def test_a_language_model_may_be_private_or_behind_https(url: str) -> None:
+    assert server(llm_base_url=url).llm_base_url == url
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        ({}, 5),
+        ({"llm_base_url": "http://127.0.0.1:8080"}, 60),
+        ({"llm_base_url": "http://127.0.0.1:8080", "llm_timeout_seconds": 7}, 7),
+        ({"llm_timeout_seconds": 30}, 30),
+    ],
+)
+def test_an_endpoint_of_ones_own_has_more_time(values: dict[str, object], seconds: float) -> None:
+    usual: dict[str, object] = {"llm_base_url": "", "llm_timeout_seconds": None}
+    assert server(**(usual | values)).llm_seconds == seconds

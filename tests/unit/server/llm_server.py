@@ -79,6 +79,11 @@ def _pieces(text: str) -> Iterator[str]:
         yield " " + word
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+
 class LanguageModel:
     """Serves OpenAI-compatible chat completions on a port of its own; ``script`` is what it does next."""
 
@@ -86,8 +91,7 @@ class LanguageModel:
         self.script = script
         self.received: Queue[Reply] = Queue()
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property

@@ -15,9 +15,11 @@ from config.messages import Changes, Explanation, ExplanationSentence, Predictio
 from config.settings import ServerSettings
 from server.database import open_database
 from server.explanations import ExplanationWorkers
+from server.narrative.endpoint import Endpoint
 from server.narrative.facts import Facts
-from server.narrative.llama import LlamaWriter
+from server.narrative.llama import LlamaWriter, Release
 from server.narrative.narrator import ExplanationSource, Writer
+from server.narrative.prompt import PROMPT_VERSION
 from server.recorder import Recorder
 from server.store import NewPrediction, PredictionStore
 from tests.unit.client.made import prediction, request
@@ -61,17 +63,19 @@ def make_workers(store: PredictionStore, published: Kept, model: LanguageModel) 
         writer: Writer | None = None,
         concurrency: int = 1,
         max_waiting: int = 10,
+        seconds: float = 20,
         published: Kept = published,
         pause: Callable[[float], object] = time.sleep,
     ) -> ExplanationWorkers:
         settings = ServerSettings.model_validate(
-            {"llm_base_url": model.url, "llm_model": "a/model", "llm_timeout_seconds": 5, "llm_api_key": None}
+            {"llm_base_url": model.url, "llm_model": "a/model", "llm_api_key": None}
         )
         return ExplanationWorkers(
-            ExplanationSource(writer or LlamaWriter(settings), "LLM_BASE_URL is set."),
+            ExplanationSource(writer or LlamaWriter(Endpoint.of(settings)), "LLM_BASE_URL is set."),
             Recorder(store, published),
             published,
             clock=lambda: NOW,
+            seconds=seconds,
             concurrency=concurrency,
             max_waiting=max_waiting,
             pause=pause,
@@ -100,11 +104,17 @@ def test_sentences_come_one_by_one_and_then_the_whole(make_workers: MakeWorkers,
     workers.request(answer(1), facts())
     sentences = []
     while isinstance(told := published.next(), ExplanationSentence):
-        sentences.append(told.text)
+        sentences.append(told)
     assert isinstance(told, Changes)
-    assert told.entries[0].explanation == Explanation(text=GOOD_TEXT_FILLED, source="llm", model="a/model")
-    assert " ".join(sentences) == GOOD_TEXT_FILLED
-    assert workers.last_failure is None
+    explanation = told.entries[0].explanation
+    assert explanation is not None
+    assert (explanation.text, explanation.source, explanation.model) == (GOOD_TEXT_FILLED, "llm", "a/model")
+    assert explanation.prompt_version == PROMPT_VERSION
+    assert explanation.first_sentence_ms is not None
+    assert explanation.total_ms is not None
+    assert 0 < explanation.first_sentence_ms <= explanation.total_ms
+    assert " ".join(sentence.text for sentence in sentences) == GOOD_TEXT_FILLED
+    assert {sentence.attempt for sentence in sentences} == {1}
 
 
 def test_a_failure_keeps_the_first_text_and_says_why(
@@ -118,34 +128,104 @@ def test_a_failure_keeps_the_first_text_and_says_why(
     assert explanation.text == answer(1).explanation.text
     assert explanation.source == "template"
     assert explanation.reason == "The language model was asked, but it is asked too often at the moment."
-    assert workers.last_failure == explanation.reason
+    assert explanation.first_sentence_ms is None
     assert store.get(answer(1).prediction_id).explanation == explanation
 
 
-def test_more_than_may_wait_end_at_once_with_the_reason(
-    make_workers: MakeWorkers, published: Kept, store: PredictionStore
+def test_what_became_of_the_explanations_is_counted(
+    make_workers: MakeWorkers, published: Kept, model: LanguageModel
 ) -> None:
-    workers = make_workers(max_waiting=1)  # not started: two fit, one at work and one waiting
-    for number in (1, 2, 3):
-        workers.request(answer(number), facts())
-    assert finished(published).reason == (
-        "The language model was asked, but too many explanations were waiting for the language model."
-    )
-    assert [left.request_id for left in store.unfinished()] == [
-        "request-1",
-        "request-2",
-        *(f"request-{number}" for number in range(4, 8)),
-    ]
+    workers = make_workers()
     workers.start()
+    workers.request(answer(1), facts())
+    written = finished(published)
+    model.script = answers(401)
+    workers.request(answer(2), facts(score=0.96))
+    refused = finished(published)
+    told = workers.to_wire()
+    assert told["last_failure"] == refused.reason
+    assert told["finished"] == {
+        "by_source": {"llm": 1, "template": 1},
+        "by_reason": {refused.reason: 1},
+        "means": {source.source: means_of(source) for source in (written, refused)},
+    }
+    assert told["circuit"]["state"] == "open"  # type: ignore[index]
+
+
+def means_of(explanation: Explanation) -> dict[str, float]:
+    measures = explanation.measures.model_dump() if explanation.measures else {}
+    times = {"first_sentence_ms": explanation.first_sentence_ms, "total_ms": explanation.total_ms}
+    return {name: round(value, 4) for name, value in (times | measures).items() if value is not None}
+
+
+def test_more_than_may_wait_end_at_once_with_the_reason(
+    make_workers: MakeWorkers, published: Kept, model: LanguageModel
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def script(reply: Reply) -> None:
+        begun.set()
+        go_on.wait(20)
+        says(GOOD_TEXT)(reply)
+
+    model.script = script
+    workers = make_workers(max_waiting=0)
+    workers.start()
+    workers.request(answer(1), facts(score=0.991))
+    assert begun.wait(20)
+    for number in (2, 3):  # one may wait for each that is under way
+        workers.request(answer(number), facts(score=0.99 + number / 1000))
+    assert finished(published).reason == "The language model was asked, but too many explanations were waiting for it."
+    go_on.set()
     assert [finished(published).source for _ in range(2)] == ["llm", "llm"]
+
+
+def test_nobody_waits_for_a_turn_for_longer_than_half_of_the_time(
+    make_workers: MakeWorkers, published: Kept, model: LanguageModel
+) -> None:
+    model.script = stalls
+    workers = make_workers(seconds=2)
+    workers.start()
+    for number in (1, 2):
+        workers.request(answer(number), facts(score=0.99 + number / 1000))
+    turned_away, stalled = finished(published), finished(published)
+    assert turned_away.reason == "The language model was asked, but too many explanations were waiting for it."
+    assert stalled.reason == "The language model was asked, but it did not answer in time."
+    assert turned_away.total_ms is not None
+    assert 1000 <= turned_away.total_ms < 1500
+
+
+def test_150_at_once_all_end_in_time_with_a_reason(
+    make_workers: MakeWorkers, published: Kept, model: LanguageModel, store: PredictionStore
+) -> None:
+    store.append([NewPrediction(prediction(request(number)), "digest") for number in range(8, 151)])
+    model.script = stalls
+    workers = make_workers(seconds=5, concurrency=4, max_waiting=100)
+    workers.start()
+    begun = time.monotonic()
+    for number in range(1, 151):
+        workers.request(answer(number), facts(score=0.99 + number / 100_000))
+    assert time.monotonic() - begun < 0.5  # who hands over waits for nothing
+    ended = [finished(published) for _ in range(150)]
+    assert time.monotonic() - begun < 5.5
+    assert all(explanation.reason for explanation in ended)
+    assert store.unfinished() == []
+
+
+def stalls(reply: Reply) -> None:
+    reply.stall()
 
 
 class Broken:
     """A writer that fails in a way nobody thought of."""
 
     model = "a/model"
+    prompt_version = "0"
 
-    def write(self, facts: Facts, *, release: Callable[[str], None]) -> Explanation:
+    def to_wire(self) -> dict[str, object]:
+        return {}
+
+    def write(self, facts: Facts, *, deadline: float, release: Release) -> str:
         raise RuntimeError("something nobody thought of")
 
 
@@ -153,9 +233,13 @@ class Lengthy:
     """A writer whose text needs more room than a database has left that may not grow."""
 
     model = "a/model"
+    prompt_version = "0"
 
-    def write(self, facts: Facts, *, release: Callable[[str], None]) -> Explanation:
-        return Explanation(text="long " * 10_000, source="llm", model=self.model)
+    def to_wire(self) -> dict[str, object]:
+        return {}
+
+    def write(self, facts: Facts, *, deadline: float, release: Release) -> str:
+        return "long " * 10_000
 
 
 def test_an_unexpected_failure_ends_with_an_answer_and_the_next_one_is_tried(

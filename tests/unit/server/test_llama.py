@@ -1,4 +1,4 @@
-"""The writer against a real HTTP server on loopback: what passes, what is withheld, and every way it can fail."""
+"""The writer against a real HTTP server on loopback: what passes, what is withheld, what is tried again and kept."""
 
 import socket
 import time
@@ -7,14 +7,19 @@ from queue import Queue
 
 import pytest
 
-from config.messages import Explanation
-from config.settings import ServerSettings
-from server.narrative.llama import LlamaWriter, NarrativeError
+from config.messages import RiskLevel
+from server.narrative.breaker import LONGEST_PAUSE_SECONDS
+from server.narrative.endpoint import ROUTER_URL, Endpoint
+from server.narrative.llama import LlamaWriter, NarrativeError, Release
 from server.narrative.narrator import explanation_source
+from tests.unit.server.faults import REFUSALS, cuts, stalls
 from tests.unit.server.llm_server import LanguageModel, Reply, Script, answers, says
 from tests.unit.server.narratives import GOOD_SENTENCES, GOOD_TEXT, GOOD_TEXT_FILLED, facts
+from tests.unit.server.writing import endpoint_at, settings_for
 
 NO_PATIENT_VALUES = ("3.5", "171", "reversible defect", "left ventricular", "0.987", "0.95", "0.8")
+BAD_TEXT = GOOD_TEXT.replace("lowers", "raises")
+BAD_FROM_THE_START = f"The patient should rest. {GOOD_TEXT}"
 
 
 @pytest.fixture
@@ -23,34 +28,36 @@ def model() -> Iterator[LanguageModel]:
         yield model
 
 
-def settings_for(url: str, **changes: object) -> ServerSettings:
-    usual: dict[str, object] = {
-        "llm_base_url": url,
-        "llm_model": "a/model",
-        "llm_timeout_seconds": 1,
-        "llm_api_key": None,
-        "huggingface_api_token": None,
-    }
-    return ServerSettings.model_validate(usual | changes)
+def no_release(text: str, attempt: int) -> None:
+    """Take a sentence and do nothing with it."""
 
 
-def write(url: str, **changes: object) -> tuple[Explanation, list[str]]:
-    released: list[str] = []
-    explanation = LlamaWriter(settings_for(url, **changes)).write(facts(), release=released.append)
-    return explanation, released
+def write(writer: LlamaWriter, seconds: float = 10, release: Release = no_release) -> str:
+    return writer.write(facts(), deadline=time.monotonic() + seconds, release=release)
 
 
-def failure_of(url: str, **changes: object) -> str:
+def failure_of(writer: LlamaWriter, seconds: float = 10) -> str:
     with pytest.raises(NarrativeError) as raised:
-        write(url, **changes)
+        write(writer, seconds)
     return str(raised.value)
 
 
+def in_turn(*scripts: Script) -> Script:
+    """Do each of these at one request, in turn."""
+    left = iter(scripts)
+
+    def script(reply: Reply) -> None:
+        next(left)(reply)
+
+    return script
+
+
 def test_a_good_answer_is_the_models_explanation(model: LanguageModel) -> None:
-    explanation, released = write(model.url)
-    assert explanation == Explanation(text=GOOD_TEXT_FILLED, source="llm", model="a/model")
-    assert " ".join(released) == GOOD_TEXT_FILLED
-    assert len(released) == len(GOOD_SENTENCES)
+    released: list[tuple[str, int]] = []
+    text = write(LlamaWriter(endpoint_at(model.url)), release=lambda *told: released.append(told))
+    assert text == GOOD_TEXT_FILLED
+    assert " ".join(sentence for sentence, _ in released) == GOOD_TEXT_FILLED
+    assert [attempt for _, attempt in released] == [1] * len(GOOD_SENTENCES)
 
 
 def test_a_sentence_is_released_before_the_next_one_is_finished(model: LanguageModel) -> None:
@@ -66,26 +73,27 @@ def test_a_sentence_is_released_before_the_next_one_is_finished(model: LanguageM
         reply.say(" " + GOOD_TEXT.partition(". The ST ")[2])
         reply.end()
 
-    def release(sentence: str) -> None:
+    def release(sentence: str, _: int) -> None:
         released.append(sentence)
         first_released.put(len(released))
 
     model.script = script
-    LlamaWriter(settings_for(model.url, llm_timeout_seconds=20)).write(facts(), release=release)
+    write(LlamaWriter(endpoint_at(model.url)), release=release)
     assert held_at == [1]
     assert len(released) == len(GOOD_SENTENCES)
 
 
 def test_the_model_is_told_no_value_of_the_patient(model: LanguageModel) -> None:
-    write(model.url)
+    write(LlamaWriter(endpoint_at(model.url)))
     request = model.received.get(timeout=10)
     said = request.body["messages"][-1]["content"]
     assert not [value for value in NO_PATIENT_VALUES if value in said]
-    assert "ST depression [[st_depression]]: raises" in said
-    assert "Maximum heart rate [[max_heart_rate]]: lowers" in said
+    assert "ST depression" in said
+    assert "[[st_depression]]" in said
     assert request.path == "/v1/chat/completions"
     assert request.body["model"] == "a/model"
     assert request.body["stream"] is True
+    assert (request.body["max_tokens"], request.body["temperature"]) == (160, 0.2)
 
 
 def test_a_token_for_hugging_face_is_never_sent_to_another_endpoint(
@@ -93,66 +101,26 @@ def test_a_token_for_hugging_face_is_never_sent_to_another_endpoint(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_environment")
     monkeypatch.setenv("HUGGINGFACE_API_TOKEN", "hf_of_the_settings")
-    write(model.url, huggingface_api_token="hf_of_the_settings")
+    write(LlamaWriter(endpoint_at(model.url, huggingface_api_token="hf_of_the_settings")))
     request = model.received.get(timeout=10)
     assert "hf_of" not in str(request.headers) + str(request.body)
 
 
 def test_the_key_of_the_endpoint_is_sent_to_it(model: LanguageModel) -> None:
-    write(model.url, llm_api_key="the-key")
+    write(LlamaWriter(endpoint_at(model.url, llm_api_key="the-key")))
     assert model.received.get(timeout=10).headers["authorization"] == "Bearer the-key"
+
+
+def test_without_a_base_url_the_router_alone_is_asked_with_its_token_and_the_provider() -> None:
+    endpoint = endpoint_at("", huggingface_api_token="hf_x", llm_api_key="other", llm_model="a/model:nscale")
+    assert endpoint == Endpoint(ROUTER_URL, "hf_x", "a/model:nscale")
 
 
 def test_proxies_of_the_environment_are_not_used(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
-        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{nobody.getsockname()[1]}")
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{nobody.getsockname()[1]}")
-        assert write(model.url)[0].source == "llm"
-
-
-@pytest.mark.parametrize(
-    ("text", "because"),
-    [
-        (GOOD_TEXT.replace("it.", "it by 12 points."), "withheld because it states a number of its own"),
-        (GOOD_TEXT + " The patient should rest.", "withheld because it goes beyond describing"),
-        (GOOD_TEXT.replace("lowers", "raises"), "withheld because it gives a factor the wrong direction"),
-        (GOOD_TEXT.replace("High", "Low"), "withheld because it names another risk level"),
-        ("The risk level is High.", "withheld because it is too short"),
-        (GOOD_TEXT + " The arteries are full.", "withheld because it uses a word outside the allowed ones"),
-        ("", "withheld because it is too short"),
-        (GOOD_TEXT + " The score is unusual." * 200, "withheld because it is too short or too long"),
-    ],
-)
-def test_a_text_that_breaks_a_rule_is_withheld_with_the_reason(model: LanguageModel, text: str, because: str) -> None:
-    model.script = says(text)
-    assert because in failure_of(model.url)
-
-
-def test_no_sentence_after_a_bad_one_is_released(model: LanguageModel) -> None:
-    released: list[str] = []
-    model.script = says(f"{GOOD_SENTENCES[0]} The value is 7. {GOOD_SENTENCES[2]}")
-    with pytest.raises(NarrativeError):
-        LlamaWriter(settings_for(model.url)).write(facts(), release=released.append)
-    assert len(released) == 1
-
-
-@pytest.mark.parametrize(
-    ("status", "because"),
-    [
-        (401, "the token was refused"),
-        (402, "no credit"),
-        (403, "may not use this model"),
-        (404, "was not found"),
-        (422, "HTTP status 422"),
-        (429, "asked too often"),
-        (500, "HTTP status 500"),
-        (503, "HTTP status 503"),
-        (302, "could not be reached (TooManyRedirects)"),
-    ],
-)
-def test_a_refusal_is_told_in_plain_words(model: LanguageModel, status: int, because: str) -> None:
-    model.script = answers(status)
-    assert because in failure_of(model.url)
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        assert write(LlamaWriter(endpoint_at(model.url))) == GOOD_TEXT_FILLED
 
 
 def test_a_redirect_is_not_followed(model: LanguageModel) -> None:
@@ -162,120 +130,171 @@ def test_a_redirect_is_not_followed(model: LanguageModel) -> None:
         reply.begin(307, "text/plain", Location=model.url + "/elsewhere")
 
     model.script = script
-    assert failure_of(model.url) == "it could not be reached (TooManyRedirects)"
+    assert failure_of(LlamaWriter(endpoint_at(model.url))) == "it answered with a redirect, and none is followed"
     assert model.received.qsize() == 1
 
 
-def test_nobody_listening_is_told() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    assert failure_of(f"http://127.0.0.1:{port}/v1") == "it could not be reached (ConnectError)"
-
-
-def _stalls_before(reply: Reply) -> None:
-    reply.stall()
-
-
-def _stalls_in_the_middle(reply: Reply) -> None:
-    reply.begin()
-    reply.say(GOOD_SENTENCES[0])
-    reply.stall()
-
-
-def _drips_comments(reply: Reply) -> None:
-    """Every read is short, and no piece of the answer ever comes."""
-    reply.begin()
-    while not reply.stall(0.1):
-        reply.raw(": still there\n\n")
-
-
-def _drips_words(reply: Reply) -> None:
-    reply.begin()
-    while not reply.stall(0.1):
-        reply.say(" and")
-
-
-def _drips_headers(reply: Reply) -> None:
-    """Every read is short, and the headers never end."""
-    reply.raw("HTTP/1.0 200 OK\r\nX-Long: ")
-    while not reply.stall(0.1):
-        reply.raw("x")
-
-
 @pytest.mark.parametrize(
-    "script", [_stalls_before, _stalls_in_the_middle, _drips_headers, _drips_comments, _drips_words]
-)
-def test_an_answer_that_does_not_come_in_time_is_given_up(model: LanguageModel, script: Script) -> None:
-    model.script = script
-    assert failure_of(model.url) == "it did not answer in time"
-
-
-def test_headers_and_body_share_one_deadline(model: LanguageModel) -> None:
-    def script(reply: Reply) -> None:
-        reply.stall(1.5)
-        reply.begin()
-        reply.stall()
-
-    model.script = script
-    begun = time.monotonic()
-    assert failure_of(model.url, llm_timeout_seconds=2) == "it did not answer in time"
-    assert time.monotonic() - begun < 3  # with the whole time for each it would be 3.5 seconds
-
-
-def _cut(reply: Reply) -> None:
-    reply.begin()
-    reply.say(GOOD_TEXT)
-
-
-def _too_long_for_the_model(reply: Reply) -> None:
-    reply.begin()
-    reply.say(GOOD_TEXT)
-    reply.end("length")
-
-
-def _done_without_finish(reply: Reply) -> None:
-    reply.begin()
-    reply.say(GOOD_TEXT)
-    reply.raw("data: [DONE]\n\n")
-
-
-@pytest.mark.parametrize("script", [_cut, _too_long_for_the_model, _done_without_finish])
-def test_an_answer_that_was_cut_off_is_not_used(model: LanguageModel, script: Script) -> None:
-    model.script = script
-    assert failure_of(model.url) == "its answer was cut off"
-
-
-@pytest.mark.parametrize(
-    "garbage",
+    "text",
     [
-        "data: {broken\n\n",
-        "data: 7\n\n",
-        "data: null\n\n",
-        "data: []\n\n",
-        'data: {"choices": null}\n\n',
-        'data: {"choices": [null]}\n\n',
-        'data: {"choices": [{}]}\n\n',
-        'data: {"choices": [{"delta": null}]}\n\n',
-        'data: {"choices": [{"delta": {"content": 7}}]}\n\n',
-        'data: {"other": 1}\n\n',
-        'data: {"error": "out of memory"}\n\n',
-        'data: {"error": {"message": "out of memory"}}\n\n',
-        "<html>Welcome</html>",
-        "\x00\xff\n\n",
+        GOOD_TEXT.replace("it.", "it by 12 points."),
+        GOOD_TEXT + " The patient should rest.",
+        BAD_TEXT,
+        GOOD_TEXT.replace("High", "Low"),
+        "The risk level is High.",
+        "",
+        GOOD_TEXT + " The score is unusual." * 200,
     ],
 )
-def test_garbage_is_a_failure_with_a_name(model: LanguageModel, garbage: str) -> None:
+def test_a_text_that_breaks_a_rule_is_withheld_with_the_reason(model: LanguageModel, text: str) -> None:
+    model.script = says(text)
+    assert failure_of(LlamaWriter(endpoint_at(model.url))).startswith("its text was withheld because it ")
+
+
+def test_no_sentence_after_a_bad_one_is_released_and_nothing_is_tried_again(model: LanguageModel) -> None:
+    released: list[tuple[str, int]] = []
+    model.script = says(f"{GOOD_SENTENCES[0]} The value is 7. {GOOD_SENTENCES[2]}")
+    with pytest.raises(NarrativeError):
+        write(LlamaWriter(endpoint_at(model.url)), release=lambda *told: released.append(told))
+    assert len(released) == 1
+    assert model.received.qsize() == 1
+
+
+def test_a_draft_of_which_nothing_was_shown_is_written_again_told_of_the_broken_rules(model: LanguageModel) -> None:
+    model.script = in_turn(says(BAD_FROM_THE_START), says(GOOD_TEXT))
+    released: list[tuple[str, int]] = []
+    text = write(LlamaWriter(endpoint_at(model.url)), release=lambda *told: released.append(told))
+    assert text == GOOD_TEXT_FILLED
+    assert {attempt for _, attempt in released} == {2}
+    first, second = (model.received.get(timeout=10).body["messages"] for _ in range(2))
+    assert second[:-1] == first[:-1]
+    assert second[-1]["content"].startswith(first[-1]["content"])
+    assert "Only describe the result" in second[-1]["content"].removeprefix(first[-1]["content"])
+    assert "should rest" not in str(second)
+
+
+def test_a_second_bad_draft_is_the_last(model: LanguageModel) -> None:
+    model.script = says(BAD_FROM_THE_START)
+    assert failure_of(LlamaWriter(endpoint_at(model.url))).startswith("its text was withheld because")
+    assert model.received.qsize() == 2
+
+
+def test_a_draft_is_not_written_again_with_less_than_two_seconds_left(model: LanguageModel) -> None:
+    model.script = says(BAD_FROM_THE_START)
+    failure_of(LlamaWriter(endpoint_at(model.url)), seconds=1.9)
+    assert model.received.qsize() == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+def test_a_passing_refusal_is_tried_once_more_after_a_pause(model: LanguageModel, status: int) -> None:
+    pauses: list[float] = []
+    model.script = in_turn(answers(status), says(GOOD_TEXT))
+    writer = LlamaWriter(endpoint_at(model.url), pause=pauses.append, jitter=lambda least, most: most)
+    assert write(writer) == GOOD_TEXT_FILLED
+    assert pauses == [0.4]
+
+
+def test_a_second_refusal_is_the_last(model: LanguageModel) -> None:
+    model.script = answers(503)
+    assert failure_of(LlamaWriter(endpoint_at(model.url), pause=lambda _: None)) == REFUSALS[503]
+    assert model.received.qsize() == 2
+
+
+def retry_after(value: str) -> Script:
+    def script(reply: Reply) -> None:
+        reply.begin(429, "application/json", **{"Retry-After": value})
+
+    return script
+
+
+def test_the_pause_that_is_asked_for_is_kept_if_it_fits(model: LanguageModel) -> None:
+    pauses: list[float] = []
+    model.script = in_turn(retry_after("3"), says(GOOD_TEXT))
+    assert write(LlamaWriter(endpoint_at(model.url), pause=pauses.append)) == GOOD_TEXT_FILLED
+    assert pauses == [3]
+
+
+@pytest.mark.parametrize("value", ["9", "3600", "Fri, 31 Dec 2100 23:59:59 GMT", "9" * 5000])
+def test_a_pause_that_does_not_fit_ends_it_at_once(model: LanguageModel, value: str) -> None:
+    model.script = retry_after(value)
+    pauses: list[float] = []
+    assert failure_of(LlamaWriter(endpoint_at(model.url), pause=pauses.append)) == REFUSALS[429]
+    assert not pauses
+    assert model.received.qsize() == 1
+
+
+@pytest.mark.parametrize("value", ["soon", "-3", "Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 31 Dec 1999 23:59:59 -0000"])
+def test_a_pause_that_is_none_is_not_kept(model: LanguageModel, value: str) -> None:
+    pauses: list[float] = []
+    model.script = in_turn(retry_after(value), says(GOOD_TEXT))
+    assert write(LlamaWriter(endpoint_at(model.url), pause=pauses.append)) == GOOD_TEXT_FILLED
+    assert 0.1 <= pauses[0] <= 0.4
+
+
+def test_sentences_after_a_broken_connection_are_of_another_attempt(model: LanguageModel) -> None:
+    released: list[tuple[str, int]] = []
+    model.script = in_turn(cuts, says(GOOD_TEXT))
+    write(LlamaWriter(endpoint_at(model.url)), release=lambda *told: released.append(told))
+    attempts = [attempt for _, attempt in released]
+    assert attempts == sorted(attempts)
+    assert attempts.count(2) == len(GOOD_SENTENCES)
+    assert 1 in attempts
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
+def test_a_lasting_refusal_leaves_the_endpoint_alone_and_says_what_to_do(model: LanguageModel, status: int) -> None:
+    now = [0.0]
+    model.script = answers(status)
+    writer = LlamaWriter(endpoint_at(model.url), clock=lambda: now[0])
+    reason = REFUSALS[status]
+    release = no_release
+    with pytest.raises(NarrativeError, match=reason):
+        writer.write(facts(), deadline=time.monotonic() + 10, release=release)
+    assert writer.to_wire()["circuit"] == {"state": "open", "seconds_left": 300, "reason": reason}
+    with pytest.raises(NarrativeError, match=f"^it is left alone for a while, because {reason}$"):
+        writer.write(facts(), deadline=time.monotonic() + 10, release=release)
+    assert model.received.qsize() == 1
+    now[0] = LONGEST_PAUSE_SECONDS
+    model.script = says(GOOD_TEXT)
+    assert writer.write(facts(), deadline=time.monotonic() + 10, release=release) == GOOD_TEXT_FILLED
+    assert writer.to_wire()["circuit"] == {"state": "closed", "seconds_left": 0, "reason": None}
+
+
+def test_a_withheld_text_is_no_failure_of_the_endpoint(model: LanguageModel) -> None:
+    model.script = says(BAD_TEXT)
+    writer = LlamaWriter(endpoint_at(model.url))
+    for _ in range(6):
+        assert "withheld" in failure_of(writer)
+
+
+def test_who_has_too_little_time_is_not_a_failure_of_a_text(model: LanguageModel) -> None:
+    model.script = stalls
+    assert failure_of(LlamaWriter(endpoint_at(model.url)), seconds=0) == "it did not answer in time"
+
+
+def test_the_same_facts_are_asked_for_once(model: LanguageModel) -> None:
+    writer = LlamaWriter(endpoint_at(model.url))
+    assert write(writer) == write(writer) == GOOD_TEXT_FILLED
+    assert model.received.qsize() == 1
+    writer.write(facts(score=0.99), deadline=time.monotonic() + 10, release=no_release)
+    assert model.received.qsize() == 2
+
+
+def test_a_text_is_kept_for_its_own_facts_only(model: LanguageModel) -> None:
+    writer = LlamaWriter(endpoint_at(model.url))
+    write(writer)
+    with pytest.raises(NarrativeError):  # the text that the model still gives names another level
+        writer.write(facts(RiskLevel.LOW, 0.1), deadline=time.monotonic() + 10, release=no_release)
+
+
+def test_an_answer_with_its_end_but_without_done_is_whole(model: LanguageModel) -> None:
     def script(reply: Reply) -> None:
         reply.begin()
-        reply.raw(garbage)
+        reply.say(GOOD_TEXT)
+        reply.data({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
 
     model.script = script
-    assert failure_of(model.url).startswith(("it could not be", "its answer was"))
-
-
-def test_an_address_that_is_none_is_told() -> None:
-    for url in ("garbage", "ftp://127.0.0.1", "http://", "http://127.0.0.1:99999"):
-        assert failure_of(url).startswith("it could not be reached")
+    assert write(LlamaWriter(endpoint_at(model.url))) == GOOD_TEXT_FILLED
 
 
 def test_a_report_of_usage_without_a_choice_is_no_failure(model: LanguageModel) -> None:
@@ -287,7 +306,7 @@ def test_a_report_of_usage_without_a_choice_is_no_failure(model: LanguageModel) 
         reply.raw("data: [DONE]\n\n")
 
     model.script = script
-    assert write(model.url)[0].text == GOOD_TEXT_FILLED
+    assert write(LlamaWriter(endpoint_at(model.url))) == GOOD_TEXT_FILLED
 
 
 @pytest.mark.parametrize(

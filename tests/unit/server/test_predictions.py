@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import Engine, event
 
 from config.errors import OverloadedError, ShuttingDownError
-from config.messages import Changes, Explanation, Prediction
+from config.messages import Changes, Prediction
 from config.patient import FIELDS, PatientRecord
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
 from server.database import open_database
 from server.explanations import ExplanationWorkers
 from server.narrative.facts import Facts
-from server.narrative.llama import NarrativeError
+from server.narrative.llama import NarrativeError, Release
 from server.narrative.narrator import ExplanationSource
 from server.predictions import PredictionService
 from server.recorder import Recorder
@@ -62,6 +62,7 @@ def make_service(detector: Detector, engine: Engine, published: Kept) -> Iterato
             recorder,
             published,
             clock=lambda: NOW,
+            seconds=20,
             concurrency=1,
             max_waiting=10,
         )
@@ -299,11 +300,15 @@ class Silent:
     """A language model that says when it is asked, and then fails."""
 
     model = "a/model"
+    prompt_version = "0"
 
     def __init__(self) -> None:
         self.asked: Queue[Facts] = Queue()
 
-    def write(self, facts: Facts, *, release: Callable[[str], None]) -> Explanation:
+    def to_wire(self) -> dict[str, object]:
+        return {}
+
+    def write(self, facts: Facts, *, deadline: float, release: Release) -> str:
         self.asked.put(facts)
         raise NarrativeError("of a reason")
 

@@ -1,0 +1,140 @@
+"""The circuit breaker: when it opens, for how long, and how one call finds out that it may close."""
+
+from collections.abc import Generator
+from contextlib import closing
+
+import pytest
+
+from server.narrative.breaker import CircuitBreaker, CircuitOpenError
+from server.narrative.endpoint import EndpointError
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(clock)
+
+
+def answering(*pieces: str) -> Generator[str]:
+    yield from pieces
+
+
+def failing(error: EndpointError) -> Generator[str]:
+    yield "a piece"
+    raise error
+
+
+def fail(breaker: CircuitBreaker, *, lasting: bool = False) -> None:
+    with pytest.raises(EndpointError, match="of a reason"):
+        list(breaker.watch(failing(EndpointError("of a reason", lasting=lasting))))
+
+
+def is_open(breaker: CircuitBreaker) -> bool:
+    """Tell whether a call is refused, without letting one through."""
+    return breaker.to_wire()["state"] == "open"
+
+
+def seconds_left(breaker: CircuitBreaker) -> object:
+    return breaker.to_wire()["seconds_left"]
+
+
+def test_the_fifth_failure_in_a_row_opens_it_for_30_seconds(breaker: CircuitBreaker, clock: Clock) -> None:
+    for _ in range(4):
+        fail(breaker)
+    assert not is_open(breaker)
+    fail(breaker)
+    assert seconds_left(breaker) == 30
+    with pytest.raises(CircuitOpenError, match=r"^it is left alone for a while, because of a reason$"):
+        list(breaker.watch(answering("never asked for")))
+    clock.now += 29.9
+    assert is_open(breaker)
+
+
+def test_a_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> None:
+    for _ in range(4):
+        fail(breaker)
+    assert list(breaker.watch(answering("a", "b"))) == ["a", "b"]
+    for _ in range(4):
+        fail(breaker)
+    assert not is_open(breaker)
+
+
+def test_a_probe_that_fails_doubles_the_pause_up_to_5_minutes(breaker: CircuitBreaker, clock: Clock) -> None:
+    for _ in range(5):
+        fail(breaker)
+    pauses = []
+    for _ in range(5):
+        clock.now += 301
+        fail(breaker)
+        pauses.append(seconds_left(breaker))
+    assert pauses == [60, 120, 240, 300, 300]
+
+
+def test_a_probe_that_succeeds_closes_it_and_forgets_the_pause(breaker: CircuitBreaker, clock: Clock) -> None:
+    for _ in range(5):
+        fail(breaker)
+    clock.now += 30
+    assert list(breaker.watch(answering("a"))) == ["a"]
+    assert breaker.to_wire() == {"state": "closed", "seconds_left": 0, "reason": None}
+    for _ in range(5):
+        fail(breaker)
+    assert seconds_left(breaker) == 30
+
+
+def test_one_call_probes_and_the_others_wait_for_how_it_ends(breaker: CircuitBreaker, clock: Clock) -> None:
+    for _ in range(5):
+        fail(breaker)
+    clock.now += 30
+    probe = breaker.watch(answering("a", "b"))
+    assert next(probe) == "a"
+    assert breaker.to_wire()["state"] == "probing"
+    with pytest.raises(CircuitOpenError):
+        list(breaker.watch(answering("never asked for")))
+    assert list(probe) == ["b"]
+    assert list(breaker.watch(answering("c"))) == ["c"]
+
+
+def test_a_listener_that_leaves_ends_the_call_and_has_no_complaint(breaker: CircuitBreaker, clock: Clock) -> None:
+    for _ in range(5):
+        fail(breaker)
+    clock.now += 30
+    call = answering("a", "b")
+    with closing(breaker.watch(call)) as pieces:
+        assert next(pieces) == "a"
+    assert list(call) == []
+    assert breaker.to_wire()["state"] == "closed"
+
+
+def test_a_lasting_error_opens_it_at_once_for_5_minutes(breaker: CircuitBreaker, clock: Clock) -> None:
+    fail(breaker, lasting=True)
+    assert breaker.to_wire() == {"state": "open", "seconds_left": 300, "reason": "of a reason"}
+    clock.now += 300
+    fail(breaker, lasting=True)
+    assert seconds_left(breaker) == 300
+
+
+def test_calls_that_were_under_way_when_it_opened_do_not_lengthen_the_pause(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    under_way = [breaker.watch(failing(EndpointError("of a reason"))) for _ in range(7)]
+    for call in under_way:
+        next(call)
+    for call in under_way:
+        with pytest.raises(EndpointError):
+            next(call)
+        clock.now += 1
+    assert seconds_left(breaker) == 27

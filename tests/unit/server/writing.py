@@ -1,0 +1,19 @@
+"""A language model's writer for tests, at an endpoint of the test."""
+
+from config.settings import ServerSettings
+from server.narrative.endpoint import Endpoint
+
+
+def settings_for(url: str, **changes: object) -> ServerSettings:
+    usual: dict[str, object] = {
+        "llm_base_url": url,
+        "llm_model": "a/model",
+        "llm_timeout_seconds": None,
+        "llm_api_key": None,
+        "huggingface_api_token": None,
+    }
+    return ServerSettings.model_validate(usual | changes)
+
+
+def endpoint_at(url: str, **changes: object) -> Endpoint:
+    return Endpoint.of(settings_for(url, **changes))
