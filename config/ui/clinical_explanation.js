@@ -1,27 +1,37 @@
-/** `<clinical-explanation>`: the paragraph, who wrote it, and sentences that come in while they are checked. */
+/** `<clinical-explanation>`: the computed paragraph, the AI-written one, and its sentences while they are checked. */
 
 import { announce, copyOf, element, fill, icon, slot } from "./dom.js";
-import { authorOf, endOfWaiting, isAwaited } from "./wording.js";
+import { authorOf, endOfWaiting, isAwaited, withdrawalOf } from "./wording.js";
 
 class ClinicalExplanation extends HTMLElement {
-  /** Show the latest explanation of a prediction, and that another one is awaited if so. */
+  #attempt = 1;
+  #shown = 0;
+
+  /** Show the computed explanation of a prediction and the AI-written one, or that one is awaited if so. */
   show(prediction, explanation) {
     const content = copyOf("explanation-template");
-    const author = authorOf(explanation);
-    fill(content, "text", explanation.text);
-    slot(content, "author").append(icon(author.icon), author.text);
-    slot(content, "author").dataset.tone = explanation.source === "llm" ? "accent" : "";
+    fill(content, "text", prediction.explanation.text);
+    showAuthor(content, "author", prediction.explanation);
+    const isWritten = explanation.source === "llm";
+    slot(content, "written").hidden = !isWritten;
+    if (isWritten) {
+      fill(content, "written-text", explanation.text);
+      showAuthor(content, "written-author", explanation);
+    }
     fill(content, "reason", explanation.reason);
     slot(content, "draft").hidden = !isAwaited(prediction, explanation);
+    this.#attempt = 1;
+    this.#shown = 0;
     this.replaceChildren(content);
   }
 
-  /** Add a sentence of a text that is still being written. */
-  addSentence(text) {
+  /** Add a sentence of a text that is still being written; the first of a later attempt withdraws the earlier ones. */
+  addSentence({ text, attempt }) {
     const draft = slot(this, "draft");
-    if (!draft || draft.hidden) return;
-    slot(this, "sentences").append(element("span", { textContent: `${text} ` }));
-    slot(this, "checking").hidden = false;
+    if (!draft || draft.hidden || attempt < this.#attempt) return;
+    if (attempt > this.#attempt) this.#beginAnew(attempt);
+    this.#shown += 1;
+    slot(this, "sentences").append(element("li", {}, `${text} `, element("span", { className: "tag", "data-tone": "warn", textContent: "being checked" })));
   }
 
   /** Take the explanation that ends the waiting; news of one that is still awaited leaves its sentences alone. */
@@ -29,9 +39,24 @@ class ClinicalExplanation extends HTMLElement {
     const sentence = endOfWaiting(prediction, explanation);
     if (!sentence) return;
     const wasAwaited = slot(this, "draft")?.hidden === false;
+    const withdrawal = withdrawalOf(explanation, this.#shown);
     this.show(prediction, explanation);
-    if (wasAwaited) announce(sentence);
+    fill(this, "withdrawn-text", withdrawal);
+    slot(this, "withdrawn").hidden = !withdrawal;
+    if (wasAwaited) announce(withdrawal ?? sentence);
   }
+
+  #beginAnew(attempt) {
+    slot(this, "again").hidden = this.#shown === 0;
+    slot(this, "sentences").replaceChildren();
+    this.#attempt = attempt;
+    this.#shown = 0;
+  }
+}
+
+function showAuthor(content, name, explanation) {
+  const author = authorOf(explanation);
+  slot(content, name).append(icon(author.icon), author.text);
 }
 
 customElements.define("clinical-explanation", ClinicalExplanation);

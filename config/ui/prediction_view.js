@@ -28,8 +28,8 @@ class PredictionView extends HTMLElement {
     this.replaceChildren(content);
   }
 
-  addSentence({ prediction_id: id, text }) {
-    if (id === this.predictionId) slot(this, "explanation").addSentence(text);
+  addSentence(sentence) {
+    if (sentence.prediction_id === this.predictionId) slot(this, "explanation").addSentence(sentence);
   }
 
   finishExplanation({ prediction_id: id, explanation }) {

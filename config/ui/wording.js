@@ -44,6 +44,12 @@ export function endOfWaiting(prediction, explanation) {
   return explanation.source === "llm" ? "The AI-written explanation is ready." : "The explanation stays as it was.";
 }
 
+/** Say that the sentences of a language model that were shown are void, or return null where none were. */
+export function withdrawalOf(explanation, shown) {
+  if (explanation.source === "llm" || !shown) return null;
+  return `${plural(shown, "AI-written sentence")} that stood here ${shown === 1 ? "was" : "were"} withdrawn. The computed explanation stays as it was.`;
+}
+
 export function authorOf(explanation) {
   if (explanation.source === "llm") return { icon: "spark", text: `AI-written${explanation.model ? ` · ${explanation.model}` : ""}` };
   return { icon: "text", text: "Written from the computed facts" };

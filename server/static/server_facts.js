@@ -54,8 +54,15 @@ function uptimeFact(startedAt) {
   return made;
 }
 
-function explanationFact({ source, model, reason, last_failure: failure }) {
-  const made = fact("Explanations", source === "llm" ? `AI-written · ${model}` : "Computed text", failure ? `Last failure: ${failure}` : reason);
+function explanationFact(explanations) {
+  const { source, model } = explanations;
+  const made = fact("Explanations", source === "llm" ? `AI-written · ${model}` : "Computed text", stateOf(explanations));
   made.className = "strip-wide";
   return made;
+}
+
+/** Say why the language model is left alone, else what failed last, else why it is asked or not. */
+function stateOf({ circuit, last_failure: failure, reason }) {
+  if (circuit && circuit.state !== "closed") return `Not asked for ${duration(circuit.seconds_left)}: ${circuit.reason}.`;
+  return failure ? `Last failure: ${failure}` : reason;
 }

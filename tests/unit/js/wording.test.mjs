@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { ago, duration, percent, score, signed, threshold } from "../../../config/ui/format.js";
 import { tokenIn } from "../../../config/ui/sign_in_token.js";
-import { authorOf, effectOf, endOfWaiting, inWords, isAwaited, linkInWords, meaningOf } from "../../../config/ui/wording.js";
+import { authorOf, effectOf, endOfWaiting, inWords, isAwaited, linkInWords, meaningOf, withdrawalOf } from "../../../config/ui/wording.js";
 
 const SPACE = "\u202f";
 const SHARES = JSON.parse(readFileSync(new URL("../shares_in_words.json", import.meta.url), "utf8"));
@@ -57,6 +57,14 @@ test("the waiting for a language model ends with its text or with the reason for
   assert.equal(endOfWaiting(prediction, { source: "template", reason: null }), null);
   assert.match(endOfWaiting(prediction, { source: "template", reason: "No answer." }), /stays as it was/);
   assert.match(endOfWaiting(prediction, { source: "llm", reason: null }), /is ready/);
+});
+
+test("sentences that were shown and do not stand are withdrawn in words", () => {
+  const computed = { source: "template", reason: "No answer." };
+  assert.equal(withdrawalOf(computed, 0), null);
+  assert.match(withdrawalOf(computed, 1), /^1 AI-written sentence that stood here was withdrawn/);
+  assert.match(withdrawalOf(computed, 2), /^2 AI-written sentences that stood here were withdrawn/);
+  assert.equal(withdrawalOf({ source: "llm", reason: null }, 3), null);
 });
 
 test("every state of the link has a label, and every one but up a sentence", () => {
