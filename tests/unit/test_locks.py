@@ -17,6 +17,7 @@ ASKED_FOR = {
     "server/requirements.txt": SERVER,
     "requirements.txt": [*SERVER, *EXTRAS["test"]],
     "config/npm-requirements.txt": PROJECT["dependency-groups"]["npm"],
+    "tests/llama/requirements.txt": PROJECT["dependency-groups"]["llama"],
 }
 
 

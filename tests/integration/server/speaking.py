@@ -80,13 +80,15 @@ class Connection:
         """Wait for an event; what came before it stays for others to take."""
         return self.next_of(event, wanted=wanted)[1]
 
-    def next_of(self, *events: str, wanted: Callable[[Any], bool] = lambda _: True) -> tuple[str, Any]:
+    def next_of(
+        self, *events: str, wanted: Callable[[Any], bool] = lambda _: True, seconds: float = WAIT_SECONDS
+    ) -> tuple[str, Any]:
         """Wait for one of several events, and return its name as well."""
         for place, (name, data) in enumerate(self._heard):
             if name in events and wanted(data):
                 return self._heard.pop(place)
         while True:
-            name, data = self._events.get(timeout=WAIT_SECONDS)
+            name, data = self._events.get(timeout=seconds)
             if name in events and wanted(data):
                 return name, data
             self._heard.append((name, data))

@@ -116,8 +116,15 @@ def test_a_failing_model_leaves_the_first_text_with_the_reason(
     explanation = client.next("explanation_finished")["explanation"]
     assert explanation["text"] == answer.explanation.text
     assert explanation["source"] == "template"
-    assert "the token was refused" in explanation["reason"]
-    assert "the token was refused" in operator.get("/api/status").json["explanations"]["last_failure"]
+    assert "the key was refused; check LLM_API_KEY in .env" in explanation["reason"]
+    told = operator.get("/api/status").json["explanations"]
+    assert told["last_failure"] == explanation["reason"]
+    assert told["circuit"] == {
+        "state": "open",
+        "seconds_left": 300,
+        "reason": "the key was refused; check LLM_API_KEY in .env",
+    }
+    assert told["finished"]["by_reason"] == {explanation["reason"]: 1}
 
 
 def test_a_withheld_text_is_never_the_final_one(client: ClientApp, model: LanguageModel) -> None:

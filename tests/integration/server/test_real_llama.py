@@ -1,0 +1,119 @@
+"""A real Llama model behind the real system: it writes badly, and whatever reaches a page is still true."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from config.csv_rows import read_patients
+from config.messages import Explanation, ExplanationFinished, ExplanationSentence, Prediction
+from config.patient import FIELDS
+from tests.integration.server.conftest import StartServer
+from tests.integration.server.speaking import Browser, ClientApp, Connection
+from tests.llama.running import llama_server
+from tests.llama.server import MODEL
+from tests.unit.anomaly.patients import DATA
+from tests.unit.client.made import request
+
+PATIENTS = 3
+PATIENTS_IN_FULL = 40
+SECONDS = 100
+
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
+_DIRECTION = re.compile(r"\b(raise|lower)", re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def llama() -> Iterator[str]:
+    with llama_server() as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    "patients",
+    [PATIENTS, pytest.param(PATIENTS_IN_FULL, marks=[pytest.mark.full, pytest.mark.timeout(1800)])],
+)
+def test_whatever_a_real_model_writes_what_is_shown_is_true(
+    start_server: StartServer, llama: str, connections: list[Connection], patients: int
+) -> None:
+    running = start_server(llm_base_url=llama, llm_model=MODEL, llm_timeout_seconds=SECONDS, llm_concurrency=1)
+    client = ClientApp(running.url, running.token())
+    connections.append(client)
+    for number in range(1, patients + 1):
+        client.predict(request(number).to_wire() | {"record": real_record(number)})
+        prediction = client.answered(f"request-{number}")
+        sentences, explanation = explained(client)
+        assert [wrong for sentence in sentences for wrong in untruths(sentence, prediction)] == []
+        assert untruths(explanation.text, prediction) == []
+        assert explanation.source == "llm" or "withheld" in (explanation.reason or "")
+        assert explanation.total_ms is not None
+        assert explanation.measures is not None
+    operator = Browser(running.url)
+    operator.sign_in(running.operator_token)
+    counted = operator.get("/api/status").json["explanations"]
+    assert sum(counted["finished"]["by_source"].values()) == patients
+    assert counted["circuit"]["state"] == "closed"  # the model answered each time
+
+
+def real_record(number: int) -> dict[str, object]:
+    return read_patients(DATA, needs_label=False)[number].record.model_dump(mode="json")
+
+
+def explained(client: ClientApp) -> tuple[Sequence[str], Explanation]:
+    """Return the sentences that were shown, and the final explanation."""
+    sentences = []
+    name, data = client.next_of("explanation_sentence", "explanation_finished", seconds=SECONDS + 1)
+    while name == "explanation_sentence":
+        sentences.append(ExplanationSentence.check(data).text)
+        name, data = client.next_of("explanation_sentence", "explanation_finished", seconds=SECONDS + 1)
+    return sentences, ExplanationFinished.check(data).explanation
+
+
+def untruths(text: str, prediction: Prediction) -> list[str]:
+    """Return what a text says wrongly, found in another way than the guard's."""
+    return [*wrong_numbers(text, prediction), *wrong_directions(text, prediction), *wrong_levels(text, prediction)]
+
+
+def wrong_numbers(text: str, prediction: Prediction) -> list[str]:
+    """Return the numbers that are neither the score, a threshold nor a value that was entered."""
+    without_labels = text
+    for field in FIELDS.values():
+        without_labels = re.sub(re.escape(field.label), "", without_labels, flags=re.IGNORECASE)
+    record = prediction.record.model_dump()
+    entered = " ".join(FIELDS[name].in_words(value) for name, value in record.items())
+    score = prediction.anomaly_score
+    known = [float(found) for found in _NUMBER.findall(entered)]
+    known += [prediction.thresholds.medium, prediction.thresholds.high, int(score * 1000) / 1000, int(score * 100), 99]
+    return [found for found in _NUMBER.findall(without_labels) if float(found) not in known]
+
+
+def wrong_directions(text: str, prediction: Prediction) -> list[str]:
+    """Return the fields that a sentence with one direction names and whose contribution goes the other way."""
+    by_label = {FIELDS[item.field].label.lower(): item.contribution for item in prediction.contributions}
+    wrong = []
+    for sentence in re.split(r"(?<=[.!?])\s+", text):
+        said = {word.lower() for word in _DIRECTION.findall(sentence)}
+        if len(said) == 1:
+            sign = 1 if said == {"raise"} else -1
+            wrong += [label for label, size in by_label.items() if label in sentence.lower() and size * sign < 0]
+    return wrong
+
+
+def wrong_levels(text: str, prediction: Prediction) -> list[str]:
+    others = {"Low", "Medium", "High"} - {prediction.risk_level.value}
+    return [level for level in others if re.search(rf"\b{level} risk|risk level (is )?{level}\b", text, re.IGNORECASE)]
+
+
+def test_the_oracle_of_these_tests_finds_untruths(start_server: StartServer, connections: list[Connection]) -> None:
+    running = start_server()
+    client = ClientApp(running.url, running.token())
+    connections.append(client)
+    client.predict(request(1).to_wire() | {"record": real_record(1)})
+    prediction = client.answered("request-1")
+    assert untruths(prediction.explanation.text, prediction) == []
+    assert untruths("The score is 0.123.", prediction) == ["0.123"]
+    largest = max(prediction.contributions, key=lambda item: abs(item.contribution))
+    verb = "lowers" if largest.contribution > 0 else "raises"
+    assert untruths(f"The {FIELDS[largest.field].label} {verb} the score.", prediction) != []
+    other = "Low" if prediction.risk_level != "Low" else "High"
+    assert untruths(f"The risk level is {other}.", prediction) == [other]
