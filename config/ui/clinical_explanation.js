@@ -34,16 +34,16 @@ class ClinicalExplanation extends HTMLElement {
     slot(this, "sentences").append(element("li", {}, `${text} `, element("span", { className: "tag", "data-tone": "warn", textContent: "being checked" })));
   }
 
-  /** Take the explanation that ends the waiting; news of one that is still awaited leaves its sentences alone. */
+  /** Take the explanation that ends the waiting, once; until then its sentences are left alone. */
   finish(prediction, explanation) {
     const sentence = endOfWaiting(prediction, explanation);
-    if (!sentence) return;
-    const wasAwaited = slot(this, "draft")?.hidden === false;
+    const isWaiting = slot(this, "draft")?.hidden === false;
+    if (!sentence || !isWaiting) return;
     const withdrawal = withdrawalOf(explanation, this.#shown);
     this.show(prediction, explanation);
     fill(this, "withdrawn-text", withdrawal);
     slot(this, "withdrawn").hidden = !withdrawal;
-    if (wasAwaited) announce(withdrawal ?? sentence);
+    announce(withdrawal ?? sentence);
   }
 
   #beginAnew(attempt) {

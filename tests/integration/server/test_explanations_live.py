@@ -8,25 +8,13 @@ from tests.integration.server.conftest import RunningServer, StartServer
 from tests.integration.server.speaking import Browser, ClientApp, Connection, Dashboard
 from tests.unit.client.made import request
 from tests.unit.server.llm_server import LanguageModel, Reply, answers, says
-
-SLOTS = "[[anomaly_score]] against a threshold of [[threshold]]"
+from tests.unit.server.truthful import explains
 
 
 @pytest.fixture
 def model() -> Iterator[LanguageModel]:
-    with LanguageModel(_explains) as model:
+    with LanguageModel(explains) as model:
         yield model
-
-
-def _explains(reply: Reply) -> None:
-    """Write what the rules ask for, about whatever facts were given."""
-    lines = reply.body["messages"][-1]["content"].splitlines()
-    level = lines[0].removeprefix("Risk level: ")
-    factors = [line.rpartition(": ") for line in lines[2:] if "[[" in line]
-    said = [
-        f"The {label.replace(' [[', ' ([[')}) {direction} the score in this record." for label, _, direction in factors
-    ]
-    says(" ".join([f"The risk level is {level}, with an anomaly score of {SLOTS}.", *said]))(reply)
 
 
 @pytest.fixture

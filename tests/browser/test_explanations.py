@@ -1,0 +1,155 @@
+"""A clinician's page while a language model writes: sentences come, are cut, are replaced, are withdrawn, or stand."""
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import OpenPage
+from tests.browser.test_pages import analyze_sample
+from tests.system.conftest import Installation
+from tests.unit.server.llm_server import LanguageModel, Reply
+from tests.unit.server.truthful import explains, true_sentences
+
+WAIT_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[LanguageModel]:
+    with LanguageModel(explains) as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def links(installation: Installation, model: LanguageModel) -> Sequence[str]:
+    """Start a system whose language model is the one of the test."""
+    with (installation.folder / ".env").open("a", encoding="utf-8") as file:
+        file.write(f"LLM_BASE_URL={model.url}\nLLM_MODEL=a/model\n")
+    return installation.start()
+
+
+class Paused:
+    """A model that says one sentence, and goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.attempts = 0
+
+    def begin(self, reply: Reply) -> list[str]:
+        """Say the first sentence, wait, and return the others."""
+        self.attempts += 1
+        first, *others = true_sentences(reply)
+        reply.begin()
+        reply.say(f"{first} The")
+        assert self.go_on.wait(WAIT_SECONDS)
+        return others
+
+    def finish(self, reply: Reply) -> None:
+        reply.say(" ".join(self.begin(reply)).removeprefix("The"))
+        reply.end()
+
+    def lie(self, reply: Reply) -> None:
+        self.begin(reply)
+        reply.say(" patient should rest. All is well.")
+        reply.end()
+
+    def break_off_once(self, reply: Reply) -> None:
+        """Be cut in the first attempt, and wait once more in the second."""
+        if self.attempts:
+            self.finish(reply)
+        else:
+            self.begin(reply)
+            self.go_on.clear()
+
+
+@pytest.fixture
+def paused() -> Iterator[Paused]:
+    paused = Paused()
+    yield paused
+    paused.go_on.set()
+
+
+@pytest.fixture
+def page(links: Sequence[str], open_page: OpenPage) -> Page:
+    return open_page(links[1])
+
+
+def sentences(page: Page) -> Locator:
+    return page.locator("clinical-explanation .draft-sentences li")
+
+
+def computed_text(page: Page) -> str:
+    return page.locator('clinical-explanation [data-slot="text"]').inner_text()
+
+
+def test_sentences_are_marked_as_being_checked_until_the_whole_text_has_passed(
+    page: Page, model: LanguageModel, paused: Paused
+) -> None:
+    model.script = paused.finish
+    analyze_sample(page)
+    expect(sentences(page)).to_have_count(1)
+    expect(sentences(page)).to_contain_text("The risk level is")
+    expect(sentences(page)).to_contain_text("being checked")
+    computed = computed_text(page)
+    assert computed.startswith("Risk level")
+    paused.go_on.set()
+    explanation = page.locator("clinical-explanation")
+    expect(explanation).to_contain_text("AI-written · a/model", use_inner_text=True)
+    expect(explanation).to_contain_text("verified against the facts", use_inner_text=True)
+    expect(explanation).not_to_contain_text("being checked", use_inner_text=True)
+    assert computed_text(page) == computed
+
+
+def test_a_text_that_turns_out_wrong_is_withdrawn_visibly_and_with_the_reason(
+    page: Page, model: LanguageModel, paused: Paused
+) -> None:
+    model.script = paused.lie
+    analyze_sample(page)
+    expect(sentences(page)).to_have_count(1)
+    computed = computed_text(page)
+    paused.go_on.set()
+    explanation = page.locator("clinical-explanation")
+    expect(explanation).to_contain_text("1 AI-written sentence that stood here was withdrawn.", use_inner_text=True)
+    expect(explanation).to_contain_text("its text was withheld because", use_inner_text=True)
+    expect(explanation).not_to_contain_text("verified against the facts", use_inner_text=True)
+    expect(explanation).not_to_contain_text("should rest", use_inner_text=True)
+    expect(sentences(page).filter(visible=True)).to_have_count(0)
+    assert computed_text(page) == computed
+    page.reload()
+    page.locator("#history-list button").first.click()
+    expect(explanation).to_contain_text("its text was withheld because", use_inner_text=True)
+
+
+def test_a_stream_that_is_cut_is_replaced_by_a_second_one_and_the_page_says_so(
+    page: Page, model: LanguageModel, paused: Paused
+) -> None:
+    model.script = paused.break_off_once
+    analyze_sample(page)
+    expect(sentences(page)).to_have_count(1)
+    explanation = page.locator("clinical-explanation")
+    expect(explanation).not_to_contain_text("A first draft was withdrawn", use_inner_text=True)
+    paused.go_on.set()
+    expect(explanation).to_contain_text(
+        "A first draft was withdrawn because the connection to the model broke.", use_inner_text=True
+    )
+    expect(sentences(page)).to_have_count(1)
+    paused.go_on.set()
+    expect(explanation).to_contain_text("verified against the facts", use_inner_text=True)
+    assert paused.attempts == 2
+
+
+def test_a_model_that_refuses_leaves_the_computed_text_and_operators_read_what_to_do(
+    links: Sequence[str], open_page: OpenPage, page: Page, model: LanguageModel
+) -> None:
+    def refuses(reply: Reply) -> None:
+        reply.begin(401, "application/json")
+
+    model.script = refuses
+    analyze_sample(page)
+    explanation = page.locator("clinical-explanation")
+    expect(explanation).to_contain_text("the key was refused; check LLM_API_KEY in .env", use_inner_text=True)
+    expect(explanation).not_to_contain_text("withdrawn", use_inner_text=True)
+    dashboard = open_page(links[0])
+    expect(dashboard.locator("#server-facts")).to_contain_text("Not asked for")
+    expect(dashboard.locator("#server-facts")).to_contain_text("check LLM_API_KEY in .env")
