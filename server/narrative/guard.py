@@ -7,7 +7,7 @@ there.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Final
 
@@ -16,6 +16,7 @@ from server.narrative.facts import STATED_FACTORS, Facts, score_in_words, share_
 from server.narrative.lexicon import Kind, Token
 from server.narrative.reading import Clause, Sentence
 from server.narrative.rules import Rule
+from server.narrative.subjects import is_about_the_score
 from server.narrative.values import FIELD_OF_LABEL, is_fact, not_measured, threshold_named
 
 LEAST_WORDS: Final = 25
@@ -79,7 +80,7 @@ def broken_by_sentence(text: str, facts: Facts) -> set[Rule]:
         return {Rule.CHARACTERS}
     sentence = Sentence(text)
     checks = {
-        Rule.WORDS: _has_only_known_words(sentence),
+        Rule.WORDS: _has_only_known_words(sentence, facts),
         Rule.NUMBERS: _states_only_facts(sentence, facts),
         Rule.FACTORS: _names_only_facts(sentence, facts),
         Rule.DIRECTIONS: _says_what_factors_do(sentence, facts),
@@ -111,22 +112,15 @@ def _is_complete(text: str, facts: Facts) -> bool:
     return names_level and said >= {(factor.name, factor.direction) for factor in facts.factors[:STATED_FACTORS]}
 
 
-def _has_only_known_words(sentence: Sentence) -> bool:
-    """Tell whether every word is listed, and those that need company have it: *typical*, *disease-free*, units."""
+def _has_only_known_words(sentence: Sentence, facts: Facts) -> bool:
+    """Tell whether every word is listed, stands in the company it needs, and is said of the score."""
     if sentence.has(Kind.UNKNOWN):
         return False
     if sentence.has(Kind.TYPICAL) and not sentence.has(Kind.ABSENT):
         return False
     if sentence.has(Kind.POPULATION) and not sentence.has(Kind.SHARE, Kind.TYPICAL):
         return False
-    return not _moves_the_risk(sentence)
-
-
-def _moves_the_risk(sentence: Sentence) -> bool:
-    """Tell whether a factor is said to raise or lower the risk: it moves the score, and no cause is known."""
-    words = [token for token in sentence.tokens if token.text not in {"the", "a", "this", "his", "her", "their"}]
-    moves = {Kind.RAISES, Kind.LOWERS}
-    return any(token.kind in moves and after.kind is Kind.RISK for token, after in pairwise(words))
+    return is_about_the_score(sentence, facts)
 
 
 def _states_only_facts(sentence: Sentence, facts: Facts) -> bool:
@@ -164,12 +158,38 @@ def _names_only_facts(sentence: Sentence, facts: Facts) -> bool:
 def _says_what_factors_do(sentence: Sentence, facts: Facts) -> bool:
     """Tell whether the sentence can be read, and in all its readings factors do what they do, and nothing else does."""
     directions = {factor.name: factor.direction for factor in facts.factors}
-    return bool(sentence.readings) and all(
-        clause.names and all(directions.get(name) == clause.predicate for name in clause.names)
+    if not sentence.readings or not _level_agrees(sentence, directions):
+        return False
+    return all(
+        clause.names and all(directions.get(name) == said for name in clause.names)
         for clauses in sentence.readings
         for clause in clauses
-        if clause.predicate in {"raises", "lowers"}
+        if (said := _direction_said(clause))
     )
+
+
+def _level_agrees(sentence: Sentence, directions: Mapping[str, str]) -> bool:
+    """Tell whether no factor is said to give a level that it works against: *the age puts the patient at High*."""
+    direction: str | None = None
+    for token, after in pairwise([*sentence.tokens, Token(Kind.WORD, "")]):
+        if token.kind is Kind.FIELD:
+            direction = directions.get(token.detail)
+        elif token.kind in {Kind.AND, Kind.CONTRAST} and after.text not in {"which", "that"}:
+            direction = None
+        elif token.kind is Kind.LEVEL and direction and direction != _direction_to(token):
+            return False
+    return True
+
+
+def _direction_to(level: Token) -> str:
+    return "lowers" if level.detail == "low" else "raises"
+
+
+def _direction_said(clause: Clause) -> str | None:
+    """Return the direction that a clause gives its factors; *its value indicates High* gives one without a verb."""
+    if clause.predicate is None and clause.names:
+        return next((_direction_to(token) for token in clause.tokens if token.kind is Kind.LEVEL), None)
+    return clause.predicate if clause.predicate in {"raises", "lowers"} else None
 
 
 def _names_the_level(sentence: Sentence, facts: Facts) -> bool:

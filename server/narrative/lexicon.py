@@ -12,6 +12,7 @@ from functools import cache
 
 from config.patient import FIELDS
 from server.narrative.facts import OLDER
+from server.narrative.vocabulary import WORDS
 
 
 class Kind(StrEnum):
@@ -29,6 +30,7 @@ class Kind(StrEnum):
     RAISES = "raises"
     LOWERS = "lowers"
     CONTRIBUTES = "contributes"
+    OPPOSES = "opposes"
     ABSENT = "absent"
     OUTSIDE = "outside"
     TYPICAL = "typical"
@@ -118,6 +120,8 @@ _OTHER_VALUES: Mapping[str, str] = {
     "present": "yes",
     "absent": "no",
     "absence of": "no",
+    "man": "male",
+    "woman": "female",
 }
 
 DISTINCTIVE_VALUES: Mapping[str, str] = {
@@ -172,16 +176,30 @@ _NUMBER = rf"(?:{_DIGITS}|{_any(_NUMBER_WORDS)})"
 _THRESHOLD = r"(?:thresholds?|cut-?offs?)"
 _LEVELS = r"(?:low|medium|high)"
 
+_POPULATION = (
+    r"disease[- ]free(?: reference| training)?"
+    r"(?: patients| individuals| people| adults| persons| group| population| records)?"
+)
 _PHRASES: tuple[tuple[Kind, str], ...] = (
     (Kind.FIELD, _any(_FIELD_OF_NAME)),
     (Kind.SHARE, r"most(?= (?:of (?:the )?)?disease-free)"),
     (Kind.VALUE, r"90 (?:years )?or (?:older|over|above)"),
-    (Kind.WORD, r"on the (?:one|other) hand|as well|i\.e\."),
+    (
+        Kind.WORD,
+        r"on the (?:one|other) hand|as well|all of (?:which|them|these)|c[ao]mes? back|"
+        r"on account of|one (?:after|by) (?:one|another)|one of|notable for|"
+        r"(?:please )?note that|i\.e\.",
+    ),
+    (Kind.UNKNOWN, r"(?:is|are|was|were|has|have|had) to(?: be)?"),
     (Kind.UNIT, "|".join(_UNITS.values())),
     (Kind.ABSENT, r"not (?:been )?(?:measured|available|recorded|obtained)|unmeasured|unavailable|missing"),
     (Kind.OUTSIDE, r"outside (?:the|its) (?:model's )?range(?: (?:that )?the model was made for)?|less certain"),
     (Kind.VALUE, _any(_VALUE_OF_WORD)),
-    (Kind.TYPICAL, r"typical"),
+    (
+        Kind.TYPICAL,
+        rf"(?:taken|assumed|set|considered|regarded)(?: as| to be| to)? typical(?: (?:of|for) {_POPULATION})?|"
+        rf"typical values?(?: (?:of|for) {_POPULATION})?",
+    ),
     (Kind.THRESHOLD, rf"{_LEVELS}(?:[- ]risk)? {_THRESHOLD}"),
     (Kind.THRESHOLD, rf"{_THRESHOLD} (?:for|of) (?:a |the )?{_LEVELS}(?: risk)?(?: level)?"),
     (Kind.THRESHOLD, _THRESHOLD),
@@ -189,33 +207,47 @@ _PHRASES: tuple[tuple[Kind, str], ...] = (
     (Kind.SCORE, r"anomaly scores?|scores?|scored|scoring"),
     (Kind.RISK, r"risk"),
     (Kind.UNUSUAL, r"more (?:unusual|anomalous|atypical)"),
-    (Kind.POPULATION, r"disease[- ]free"),
+    (Kind.POPULATION, _POPULATION),
     (Kind.WORD, r"how (?:unusual|anomalous|atypical)"),
     (Kind.FIRST_OF_ALL, r"most (?:influential|important|relevant)|above all|matters? most"),
     (
         Kind.RELATION,
-        r"at or above|at or below|between|above|over|exceed(?:s|ed|ing)?|(?:higher|greater) than|surpass(?:es|ed|ing)?|"
+        r"at or above|at or below|at(?= (?:a |the |its )?(?:(?:low|medium|high)[- ])?(?:risk )?(?:threshold|cut))|"
+        r"between|above|over|exceed(?:s|ed|ing)?|(?:higher|greater) than|surpass(?:es|ed|ing)?|"
         r"reach(?:es|ed|ing)?|meets?|met|below|under|beneath|(?:lower|less) than",
     ),
     (
         Kind.RAISES,
         r"rais(?:e|es|ed|ing)|increas(?:e|es|ed|ing)|elevat(?:es|ing)|lift(?:s|ed|ing)?|boost(?:s|ed|ing)?|"
-        r"add(?:s|ed|ing)? to|upwards?|higher|up|positive(?:ly)?|rises?|rising",
+        r"add(?:s|ed|ing)? to|upwards?|higher|up|elevated by|inflat(?:es|ed|ing)|heighten(?:s|ed|ing)?|"
+        r"augment(?:s|ed|ing)?|amplif(?:y|ies|ied)|positive(?:ly)?|rises?|rising|elevation",
     ),
     (
         Kind.LOWERS,
         r"lower(?:s|ed|ing)?|reduc(?:e|es|ed|ing|tion)|decreas(?:e|es|ed|ing)|diminish(?:es|ed|ing)?|downwards?|down|"
+        r"drop(?:s|ped)?|lessen(?:s|ed|ing)?|dampen(?:s|ed|ing)?|"
         r"negative(?:ly)?",
     ),
-    (Kind.CONTRIBUTES, r"contribut(?:e|es|ed|ing)|driv(?:e|es|en|ing)"),
+    (
+        Kind.CONTRIBUTES,
+        r"contribut(?:e|es|ed|ing)|driv(?:e|es|en|ing|ers?)|support(?:s|ed|ing)?|explain(?:s|ed|ing)?|"
+        r"account(?:s|ed|ing)? for",
+    ),
+    (
+        Kind.OPPOSES,
+        r"offsets?|offsetting|counter(?:s|ed|ing)?|counteract(?:s|ed|ing)?|counterbalance[sd]?|compensated?",
+    ),
     (Kind.LESSER, r"to a (?:lesser|smaller) (?:extent|degree)|less strongly|lesser|smaller"),
-    (Kind.SEQUENCE, r"followed by|first|next|then"),
+    (
+        Kind.SEQUENCE,
+        r"followed by|first(?:ly)?|second(?:ly)?|third(?:ly)?(?! of)|next|then|finally|lastly|subsequently",
+    ),
     (
         Kind.FIRST,
-        r"most(?:ly)?|main(?:ly)?|chief(?:ly)?|largest|strongest|biggest|greatest|primar(?:y|ily)|principal(?:ly)?|"
-        r"dominant|leading|foremost|especially|particularly",
+        r"most(?:ly)?|main(?:ly)?|largely|chief(?:ly)?|largest|strongest|biggest|greatest|primar(?:y|ily)|principal(?:ly)?|"
+        r"dominant|leading(?! to)|foremost|especially|particularly|key|top|important|major(?! vessel)",
     ),
-    (Kind.CONTRAST, r"while|whilst|whereas|but|although|though|yet|however|(?:in|by) contrast|conversely"),
+    (Kind.CONTRAST, r"while|whilst|whereas|but|although|though|yet|however|(?:in|by) contrast|conversely|despite"),
     (Kind.AND, "and"),
 )
 
@@ -231,6 +263,7 @@ _SYMBOLS: tuple[tuple[Kind, str], ...] = (
 _RELATIONS: Mapping[str, str] = {
     "at or above": ">=",
     "at or below": "<=",
+    "at": "=",
     "between": "between",
     "below": "<",
     "under": "<",
@@ -239,34 +272,6 @@ _RELATIONS: Mapping[str, str] = {
     "less than": "<",
 }
 """The sense of a comparison; those of reaching are ``>=``, and every other one is ``>``."""
-
-_VOCABULARY = """
-patient patients patient's person case record records record's data reading readings measurement measurements value
-values result results result's finding findings factor factors field fields model model's detector detector's forest
-isolation anomaly system assessment analysis explanation calculation prediction level levels category group class rating
-contribution contributions contributor contributors driver drivers influence influences effect effects role
-direction weight part profile population reference others extent way total
-
-is are was were be been being has have had having give gives gave given assign assigns assigned assigning place
-places placed placing put puts fall falls fell lie lies lay sit sits stand stands stood rank ranks ranked rate rates
-rated grade grades graded class classes classed classify classifies classified classifying categorised categorized
-correspond corresponds corresponding belong belongs show shows showed shown showing indicate indicates indicated
-describe describes described report reports reported see sees seen find finds found compare compares compared
-calculated computed obtained estimated observed noted recorded measured take takes took taken taking assumed
-replaced set push pushes pushed pushing pull pulls pulled pulling bring brings brought bringing move moves moved moving
-shift shifts shifted shifting go goes went going keep keeps kept hold holds held make makes made making come comes came
-coming act acts acting work works working remain remains remaining follow follows use uses used using based
-according resulting shape shapes shaped explain explains explained affect affects affected influenced account
-accounts accounted mean means weigh weighs reflect reflects reflected stem stems determine determines determined
-
-a an the this that these those it its it's his her he she they their them there here we our who whose whom which
-what of in on at by for from to with within into onto as than against toward towards among via upon relative
-also too again both each either same other another only just together alone so thus hence therefore accordingly
-additionally moreover furthermore likewise similarly meanwhile comparison addition turn instead where when
-overall notably further partly partially
-"""
-_WORDS = frozenset(_VOCABULARY.split())
-"""Words that join and report, and say nothing of their own."""
 
 
 @cache
@@ -287,7 +292,7 @@ def tokens_of(sentence: str) -> list[Token]:
 def _token(match: re.Match[str]) -> Token:
     group, text = str(match.lastgroup), match.group()
     if group in {"word", "end", "unknown"}:
-        return Token(Kind.WORD if group == "end" or text in _WORDS else Kind.UNKNOWN, text)
+        return Token(Kind.WORD if group == "end" or text in WORDS else Kind.UNKNOWN, text)
     kind = (_PHRASES if group[0] == "p" else _SYMBOLS)[int(group[1:])][0]
     return Token(kind, text, _detail(kind, text))
 

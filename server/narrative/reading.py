@@ -28,7 +28,10 @@ _VALUES = {Kind.VALUE, Kind.NUMBER, Kind.ABSENT}
 _BOUNDARIES = {Kind.AND, Kind.CONTRAST}
 
 _LINKS = "of is was are were at being with showing shows showed a an the that which as to be has have been ( :"
-_REPORTS = "value reading recorded measured found classed reported noted"
+_REPORTS = """
+value level reading result finding recorded measured measuring found classed classified reported noted described showing
+indicating indicates demonstrated demonstrates revealed reveals
+"""
 _BEFORE_A_VALUE = frozenset([*_LINKS.split(), *_REPORTS.split()])
 _BETWEEN_VALUE_AND_FIELD = "of for in on as the a an his her their this patient's"
 _AFTER_A_VALUE = frozenset(_BETWEEN_VALUE_AND_FIELD.split())
@@ -117,8 +120,15 @@ class Sentence:
         for at, token in enumerate(self.tokens):
             if self._is_particle(at):
                 yield at, _PARTICLES[token.text]
+            elif token.kind is Kind.OPPOSES:
+                yield at, self._opposite(at)
             elif token.kind in _PREDICATES and not self._is_value(at) and not self._is_completed(at):
                 yield at, _PREDICATES[token.kind]
+
+    def _opposite(self, at: int) -> Predicate:
+        """Return what *offset by* says: the opposite of the direction given last before it, *lowers* without one."""
+        given = [_PREDICATES.get(token.kind) for token in self.tokens[:at] if token.kind in {Kind.RAISES, Kind.LOWERS}]
+        return "raises" if given[-1:] == ["lowers"] else "lowers"
 
     def _is_completed(self, at: int) -> bool:
         """Tell whether *contributes* or *drives* is completed by a direction, as in *contributes to lowering*."""
@@ -167,7 +177,7 @@ class Sentence:
     def _is_absence_of_one(self, at: int) -> bool:
         """Tell whether *not measured* is said of one field: in brackets, in a relative clause, or before its name."""
         before = [token.text for token in self.tokens[max(0, at - 2) : at]]
-        is_attached = before[-1:] == ["("] or bool(_RELATIVES & set(before[:1]))
+        is_attached = before[-1:] == ["("] or bool(_RELATIVES & set(before[:1])) or self._follows_field_and_comma(at)
         follows = at + 1 < len(self.tokens) and self.tokens[at + 1].kind is Kind.FIELD
         return is_attached or (follows and not self.tokens[at].text.startswith("not"))
 
@@ -175,16 +185,16 @@ class Sentence:
         """Tell whether *up* or *down* belongs to a verb, as in *pushes it up*, and not to the slope it follows."""
         if self.tokens[at].text not in _PARTICLES:
             return False
-        slope = self._walk(at, -1, _BEFORE_A_VALUE)
+        slope = at - 2 if self._follows_field_and_comma(at) else self._walk(at, -1, _BEFORE_A_VALUE)
         return slope is None or self.tokens[slope].detail != "st_slope"
 
     def _statement(self, at: int) -> Statement:
         token = self.tokens[at]
         following = self.tokens[at + 1] if at + 1 < len(self.tokens) else token
         unit = following.detail if following.kind is Kind.UNIT else ""
-        if following.text == "-year-old":
-            return Statement("age", token, unit, token)
         owner = self._owner(at)
+        if unit == "years" and (owner is None or self.tokens[owner].detail != "age"):
+            return Statement("age", token, unit, token)
         if owner is None:
             return Statement(DISTINCTIVE_VALUES.get(token.detail, ""), token, unit, token)
         names = {Kind.SCORE: SCORE, Kind.THRESHOLD: THRESHOLD}
@@ -195,10 +205,15 @@ class Sentence:
         for step, through in ((1, frozenset[str]()), (-1, _BEFORE_A_VALUE), (1, _AFTER_A_VALUE)):
             if (owner := self._walk(at, step, through)) is not None:
                 return owner
-        if self.tokens[at].kind is Kind.VALUE:
+        if self._follows_field_and_comma(at):
+            return at - 2
+        if self.tokens[at].kind is Kind.VALUE or self.tokens[at - 1].text == "by":
             return None
         named = [place for place, token in enumerate(self.tokens) if token.kind in _ANCHORS]
         return max((place for place in named if place < at), default=min(named, default=None))
+
+    def _follows_field_and_comma(self, at: int) -> bool:
+        return at > 1 and self.tokens[at - 1].text == "," and self.tokens[at - 2].kind is Kind.FIELD
 
     def _walk(self, at: int, step: int, through: frozenset[str]) -> int | None:
         """Walk over words that join a value to its owner, and over the value's unit; return the owner's place."""

@@ -1,112 +1,109 @@
-"""True paraphrases written before the guard's words and drawn by lot to be left aside: nothing is tuned on them."""
-
-from collections.abc import Callable
+"""True paraphrases that the guard's words were chosen without: nothing is tuned on them."""
 
 from server.narrative.facts import Facts
 from tests.unit.server.narrative.wording import (
+    Phrasing,
     capital,
     chosen,
-    deciding_threshold,
-    dictated,
+    in_brackets,
     joined,
-    listed,
-    others,
+    label,
     place,
     score,
+    share,
     the,
     verb,
-    with_of,
 )
 
 
-def radiology_report(facts: Facts) -> str:
-    up, down = chosen(facts, "raises"), chosen(facts, "lowers")
-    text = f"Risk level: {facts.level}. Anomaly score: {score(facts)}, {place(facts)}."
-    text += f" Findings raising the score: {joined(up, with_of)}." if up else ""
-    text += f" Findings lowering the score: {joined(down, with_of)}." if down else ""
-    return text + (f" Not measured: {listed(others(facts))}." if others(facts) else "")
-
-
-def letter_to_a_colleague(facts: Facts) -> str:
-    up, down = chosen(facts, "raises"), chosen(facts, "lowers")
-    text = f"The detector gave this patient an anomaly score of {score(facts)}, which is {place(facts)}, "
-    text += f"and therefore a risk level of {facts.level}."
-    text += f" {capital(joined(up, dictated))} {verb(up, 'pushes', 'push')} the score up." if up else ""
-    text += f" {capital(joined(down, dictated))} {verb(down, 'pulls', 'pull')} it down." if down else ""
-    return text
-
-
-def nominal_style(facts: Facts) -> str:
-    up, down = chosen(facts, "raises"), chosen(facts, "lowers")
-    text = (
-        f"Risk is rated {facts.level} with an anomaly score of {score(facts)} (threshold {deciding_threshold(facts)})."
-    )
-    if up:
-        text += f" {verb(up, 'An upward contribution comes', 'Upward contributions come')} from {joined(up, dictated)}."
-    if down:
-        text += f" {verb(down, 'A downward contribution comes', 'Downward contributions come')} "
-        text += f"from {joined(down, dictated)}."
-    return text
-
-
-def by_rank(facts: Facts) -> str:
+def instructed_model(facts: Facts) -> str:
     first, second, third = facts.factors[:3]
-    text = f"With an anomaly score of {score(facts)}, {place(facts)}, the patient is at {facts.level} risk. "
-    text += f"The most influential factor is {the(first)}, which {first.direction} the score. "
-    text += f"It is followed by {the(second)}, which {second.direction} the score, "
-    return text + f"and by {the(third)}, which {third.direction} it."
-
-
-def factors_first(facts: Facts) -> str:
-    up, down = chosen(facts, "raises"), chosen(facts, "lowers")
-    text = f"{capital(joined(up, the))} {verb(up, 'increases', 'increase')} the anomaly score. " if up else ""
-    text += f"{capital(joined(down, the))} {verb(down, 'reduces', 'reduce')} the anomaly score. " if down else ""
-    return text + f"Together they give a score of {score(facts)}, {place(facts)}, and hence a {facts.level} risk level."
-
-
-def ward_round(facts: Facts) -> str:
-    up, down = chosen(facts, "raises"), chosen(facts, "lowers")
-    text = (
-        f"On this model the patient scores {score(facts)}, {place(facts)}; the risk level is therefore {facts.level}."
+    text = f"The risk level is {facts.level}, as the anomaly score of {score(facts)} is {place(facts)}. "
+    text += f"The largest contribution comes from {the(first)}, which {first.direction} the score. "
+    text += (
+        f"{capital(the(second))} also {second.direction} the score. "
+        if second.direction == first.direction
+        else (f"On the other hand, {the(second)} {second.direction} the score. ")
     )
-    text += f" On the one hand, {joined(up, dictated)} {verb(up, 'adds', 'add')} to the score." if up else ""
-    start = " On the other hand, " if up else " Here, "
-    text += f"{start}{joined(down, dictated)} {verb(down, 'takes', 'take')} the score down." if down else ""
-    return text
+    return text + f"Finally, {the(third)} {third.direction} the score."
 
 
-def main_drivers(facts: Facts) -> str:
+def instructed_model_in_one_breath(facts: Facts) -> str:
     up, down = chosen(facts, "raises"), chosen(facts, "lowers")
-    text = f"At {score(facts)}, the anomaly score sits {place(facts)} and the patient is graded {facts.level}."
-    text += f" The main {verb(up, 'driver', 'drivers')} of a higher score: {joined(up, with_of)}." if up else ""
+    text = f"This record has been classified as {facts.level} risk with an anomaly score of {score(facts)}, which is "
+    text += f"{place(facts)}."
+    if up and down:
+        return (
+            f"{text} {capital(joined(up, the))} {verb(up, 'raises', 'raise')} the score, but {joined(down, the)} "
+            + (f"{verb(down, 'lowers', 'lower')} it.")
+        )
+    return f"{text} The main factors, {joined(up or down, the)}, {'raise' if up else 'lower'} it."
+
+
+def colon_and_list(facts: Facts) -> str:
+    up, down = chosen(facts, "raises"), chosen(facts, "lowers")
+    text = f"The patient's risk level is {facts.level} and the anomaly score is {score(facts)}, {place(facts)}."
+    text += f" The score is raised by the following: {joined(up, in_brackets)}." if up else ""
+    return text + (f" The score is lowered by the following: {joined(down, in_brackets)}." if down else "")
+
+
+def observations_first(facts: Facts) -> str:
+    text = ""
+    for factor in facts.factors[:3]:
+        text += f"The patient's {in_brackets(factor)} {factor.direction} the score. "
     return (
         text
-        + (f" This is offset in part by {joined(down, with_of)}." if up and down else "")
-        + (f" The score is held down by {joined(down, with_of)}." if down and not up else "")
+        + f"Taken together, these result in an anomaly score of {score(facts)}, {place(facts)}: {facts.level} risk."
     )
 
 
-def cardiology_consult(facts: Facts) -> str:
+def hedge_free_prose(facts: Facts) -> str:
     up, down = chosen(facts, "raises"), chosen(facts, "lowers")
-    text = (
-        f"Automated assessment: {facts.level} risk, anomaly score {score(facts)} (cut-off {deciding_threshold(facts)})."
+    text = f"At an anomaly score of {score(facts)}, which sits {place(facts)}, the patient is considered to be at "
+    text += f"{facts.level} risk."
+    text += (
+        f" Among the factors considered, {joined(up, the)} {verb(up, 'has', 'have')} a raising effect." if up else ""
     )
     text += (
-        f" Notable for {joined(up, dictated)}, {verb(up, 'which raises', 'all of which raise')} the score."
-        if up
+        f" Among the factors considered, {joined(down, the)} {verb(down, 'has', 'have')} a lowering effect."
+        if down
         else ""
     )
-    text += f" By comparison, {joined(down, dictated)} {verb(down, 'lowers', 'lower')} the score." if down else ""
     return text
 
 
-PHRASINGS: tuple[Callable[[Facts], str], ...] = (
-    radiology_report,
-    letter_to_a_colleague,
-    nominal_style,
-    by_rank,
-    factors_first,
-    ward_round,
-    main_drivers,
-    cardiology_consult,
+def american_resident(facts: Facts) -> str:
+    up, down = chosen(facts, "raises"), chosen(facts, "lowers")
+    text = f"Patient scored {score(facts)} on the anomaly detector ({facts.level} risk, {place(facts)})."
+    text += f" Drivers pushing the score higher include {joined(up, in_brackets)}." if up else ""
+    return text + (f" Drivers pushing the score lower include {joined(down, in_brackets)}." if down else "")
+
+
+def small_local_model(facts: Facts) -> str:
+    text = f"The patient has an anomaly score of {score(facts)} and the risk level is {facts.level}. "
+    text += f"The anomaly score is {place(facts)}. "
+    first, second, third = facts.factors[:3]
+    text += (
+        f"{capital(label(first))} ({first.value}) {first.direction} the score most, {label(second)} ({second.value}) "
+    )
+    return text + f"{second.direction} the score, and {label(third)} ({third.value}) {third.direction} the score."
+
+
+def comparison_led(facts: Facts) -> str:
+    up, down = chosen(facts, "raises"), chosen(facts, "lowers")
+    text = f"Compared with the disease-free reference group, this record is more unusual than {share(facts)}, "
+    text += f"corresponding to an anomaly score of {score(facts)} and {facts.level} risk."
+    text += f" {capital(joined(up, the))} {verb(up, 'moves', 'move')} the score upward." if up else ""
+    return text + (f" {capital(joined(down, the))} {verb(down, 'moves', 'move')} the score downward." if down else "")
+
+
+PHRASINGS: tuple[Phrasing, ...] = (
+    instructed_model,
+    instructed_model_in_one_breath,
+    colon_and_list,
+    observations_first,
+    hedge_free_prose,
+    american_resident,
+    small_local_model,
+    comparison_led,
 )

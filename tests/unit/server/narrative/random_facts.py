@@ -1,10 +1,10 @@
-"""Facts of any possible result, made from a seed: every field, value, level and direction, plausible or not."""
+"""Records, and facts of any possible result, made from a seed: every field, value, level and direction."""
 
 from random import Random
 
 from config.messages import RiskLevel, Thresholds
-from config.patient import FIELDS
-from server.narrative.facts import OLDEST_STATED_AGE, Direction, Factor, Facts
+from config.patient import FIELDS, PatientRecord
+from server.narrative.facts import OLDER, OLDEST_STATED_AGE, Direction, Factor, Facts
 
 DIRECTIONS: tuple[Direction, Direction] = ("raises", "lowers")
 REQUIRED = ("age", "sex")
@@ -45,7 +45,7 @@ def _factor(random: Random, name: str) -> Factor:
     value = _value(random, name)
     words = field.in_words(value)
     if name == "age" and value is not None and value > OLDEST_STATED_AGE:
-        words = "90 or older"
+        words = OLDER
     return Factor(name, field.label, words, random.choice(DIRECTIONS), imputed=value is None)
 
 
@@ -57,3 +57,19 @@ def _value(random: Random, name: str) -> float | None:
         return random.choice(sorted(field.codes))
     lowest, highest = field.model_range or (0, 0)
     return round(random.uniform(lowest, min(highest, 100) if name == "age" else highest), 1 if field.step < 1 else 0)
+
+
+def random_record(random: Random) -> PatientRecord:
+    """Make a possible record, complete or with gaps, within the model's ranges and outside them."""
+    gaps = random.choice([0.0, 0.1, 0.5, 0.9])
+    return PatientRecord.check({name: _entered(random, name, gaps) for name in FIELDS})
+
+
+def _entered(random: Random, name: str, gaps: float) -> float | None:
+    field = FIELDS[name]
+    if not field.required and random.random() < gaps:
+        return None
+    if field.codes:
+        return random.choice(sorted(field.codes))
+    lowest, highest = random.choice([field.model_range, field.possible_range]) or (0, 0)
+    return random.randint(1, 120) if name == "age" else round(random.uniform(lowest, highest), random.randint(0, 3))

@@ -7,6 +7,7 @@ from server.narrative.facts import Direction, Factor, Facts, score_in_words, sha
 from server.narrative.template import label_in_sentence
 
 Item = Callable[[Factor], str]
+Phrasing = Callable[[Facts], str]
 
 
 def chosen(facts: Facts, direction: Direction) -> list[Factor]:

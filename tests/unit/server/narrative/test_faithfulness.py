@@ -1,0 +1,135 @@
+"""True paraphrases pass, untrue texts do not, and the deterministic text keeps every rule, for facts of all kinds."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import cycle, islice
+from random import Random
+
+import pytest
+
+from config.messages import RiskLevel
+from config.patient import FIELDS
+from server.anomaly.detector import Detector
+from server.narrative.facts import OLDER, Direction, Factor, Facts, facts_of
+from server.narrative.guard import GuardError, check_whole
+from server.narrative.template import describe
+from tests.unit.server.narrative import held_out_phrasings, phrasings
+from tests.unit.server.narrative.mutations import MUTATIONS, Mutation
+from tests.unit.server.narrative.random_facts import random_facts, random_record
+from tests.unit.server.narrative.wording import Phrasing
+from tests.unit.server.narratives import factor, facts
+
+SEED = 20261122
+ALL_PHRASINGS = (*phrasings.PHRASINGS, *held_out_phrasings.PHRASINGS)
+MOST_WITHHELD = 0.02
+LEAST_CAUGHT = 0.99
+
+
+def is_withheld(text: str, facts: Facts) -> bool:
+    try:
+        check_whole(text, facts)
+    except GuardError:
+        return True
+    return False
+
+
+def withheld(of: Sequence[Phrasing], each: int) -> Counter[str]:
+    """Count by phrasing how many of its true texts are withheld, of ``each`` with facts of their own."""
+    random = Random(SEED)
+    return Counter(
+        {
+            phrasing.__name__: sum(is_withheld(phrasing(facts), facts) for facts in _many(random, each))
+            for phrasing in of
+        }
+    )
+
+
+def caught(mutation: Mutation, number: int) -> float:
+    """Return the share of a mutation's texts that is withheld; each is made of a text that passes as it is."""
+    random = Random(SEED)
+    drafts = islice(_drafts(mutation, random), number)
+    return sum(is_withheld(text, facts) for facts, text in drafts) / number
+
+
+def _many(random: Random, number: int) -> Iterator[Facts]:
+    return (random_facts(random) for _ in range(number))
+
+
+def _drafts(mutation: Mutation, random: Random) -> Iterator[tuple[Facts, str]]:
+    for phrasing in cycle(ALL_PHRASINGS):
+        facts = random_facts(random)
+        text = phrasing(facts)
+        draft = mutation(random, facts, text)
+        if draft is not None and not is_withheld(text, facts):
+            yield facts, draft
+
+
+def _counts(reduced: int, full: int) -> list[object]:
+    return [reduced, pytest.param(full, marks=[pytest.mark.full, pytest.mark.timeout(900)])]
+
+
+@pytest.mark.parametrize("each", _counts(8, 100))
+@pytest.mark.parametrize("of", [phrasings.PHRASINGS, held_out_phrasings.PHRASINGS], ids=["known", "held out"])
+def test_true_paraphrases_pass(of: Sequence[Phrasing], each: int) -> None:
+    counts = withheld(of, each)
+    assert len(of) >= 8
+    assert counts.total() <= MOST_WITHHELD * each * len(of), counts
+
+
+@pytest.mark.parametrize("number", _counts(15, 300))
+@pytest.mark.parametrize("kind", MUTATIONS)
+def test_a_text_with_one_mistake_is_withheld(kind: str, number: int) -> None:
+    assert caught(MUTATIONS[kind], number) >= LEAST_CAUGHT
+
+
+@pytest.mark.parametrize("number", _counts(150, 10_000))
+def test_the_deterministic_text_keeps_every_rule(detector: Detector, number: int) -> None:
+    random = Random(SEED)
+    for start in range(0, number, 50):
+        records = [random_record(random) for _ in range(start, start + 50)]
+        for record, assessment in zip(records, detector.assess(records), strict=True):
+            known = facts_of(record, assessment, detector.thresholds)
+            check_whole(describe(known).text, known)
+
+
+def test_the_longest_deterministic_text_keeps_to_the_length() -> None:
+    outside = {"resting_bp": 40.0, "cholesterol": 50.0}
+    by_length = sorted((_longest(name, outside) for name in FIELDS), key=lambda f: -len(f"{f.label} {f.value}".split()))
+    known = facts(
+        RiskLevel.MEDIUM,
+        0.9,
+        factors=tuple(replace(f, direction="lowers") if at > 2 else f for at, f in enumerate(by_length[:5])),
+        not_measured=tuple(f.label for n, f in FIELDS.items() if not f.required and n not in outside),
+        extrapolated=tuple(FIELDS[name].label for name in outside),
+    )
+    text = describe(known).text
+    assert len(text.split()) > 115
+    check_whole(text, known)
+
+
+def _longest(name: str, outside: dict[str, float]) -> Factor:
+    if FIELDS[name].required:
+        return Factor(name, FIELDS[name].label, OLDER if name == "age" else "female", "raises", imputed=False)
+    return factor(name, outside.get(name), "raises")
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        (factor("age", 85, "lowers"), "raises"),
+        (factor("cholesterol", 500, "lowers"), "raises"),
+        (factor("thallium_scan", 7, "lowers"), "raises"),
+        (factor("exercise_angina", 1, "lowers"), "raises"),
+        (factor("exercise_angina", 0, "raises"), "lowers"),
+        (factor("max_heart_rate", 202, "raises"), "lowers"),
+        (factor("resting_ecg", 0, "raises"), "lowers"),
+    ],
+)
+def test_what_the_model_does_counts_and_not_what_one_would_expect(first: Factor, expected: Direction) -> None:
+    known = facts(factors=(first, factor("st_depression", 1.5, "raises"), factor("sex", 0, "lowers")))
+    for phrasing in ALL_PHRASINGS:
+        text = phrasing(known)
+        assert not is_withheld(text, known), text
+        as_expected = phrasing(replace(known, factors=(replace(first, direction=expected), *known.factors[1:])))
+        assert is_withheld(as_expected, known), as_expected
