@@ -1,15 +1,15 @@
 """A real Llama model behind the real system: it writes badly, and whatever reaches a page is still true."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 import pytest
 
 from config.csv_rows import read_patients
-from config.messages import Explanation, ExplanationFinished, ExplanationSentence, Prediction
+from config.messages import Explanation, ExplanationFinished, ExplanationSentence
 from config.patient import FIELDS
 from tests.integration.server.conftest import StartServer
 from tests.integration.server.speaking import Browser, ClientApp, Connection
+from tests.llama.oracle import untruths
 from tests.llama.running import llama_server
 from tests.llama.server import MODEL
 from tests.unit.anomaly.patients import DATA
@@ -18,9 +18,6 @@ from tests.unit.client.made import request
 PATIENTS = 3
 PATIENTS_IN_FULL = 40
 SECONDS = 100
-
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
-_DIRECTION = re.compile(r"\b(raise|lower)", re.IGNORECASE)
 
 
 @pytest.fixture(scope="module")
@@ -67,41 +64,6 @@ def explained(client: ClientApp) -> tuple[Sequence[str], Explanation]:
         sentences.append(ExplanationSentence.check(data).text)
         name, data = client.next_of("explanation_sentence", "explanation_finished", seconds=SECONDS + 1)
     return sentences, ExplanationFinished.check(data).explanation
-
-
-def untruths(text: str, prediction: Prediction) -> list[str]:
-    """Return what a text says wrongly, found in another way than the guard's."""
-    return [*wrong_numbers(text, prediction), *wrong_directions(text, prediction), *wrong_levels(text, prediction)]
-
-
-def wrong_numbers(text: str, prediction: Prediction) -> list[str]:
-    """Return the numbers that are neither the score, a threshold nor a value that was entered."""
-    without_labels = text
-    for field in FIELDS.values():
-        without_labels = re.sub(re.escape(field.label), "", without_labels, flags=re.IGNORECASE)
-    record = prediction.record.model_dump()
-    entered = " ".join(FIELDS[name].in_words(value) for name, value in record.items())
-    score = prediction.anomaly_score
-    known = [float(found) for found in _NUMBER.findall(entered)]
-    known += [prediction.thresholds.medium, prediction.thresholds.high, int(score * 1000) / 1000, int(score * 100), 99]
-    return [found for found in _NUMBER.findall(without_labels) if float(found) not in known]
-
-
-def wrong_directions(text: str, prediction: Prediction) -> list[str]:
-    """Return the fields that a sentence with one direction names and whose contribution goes the other way."""
-    by_label = {FIELDS[item.field].label.lower(): item.contribution for item in prediction.contributions}
-    wrong = []
-    for sentence in re.split(r"(?<=[.!?])\s+", text):
-        said = {word.lower() for word in _DIRECTION.findall(sentence)}
-        if len(said) == 1:
-            sign = 1 if said == {"raise"} else -1
-            wrong += [label for label, size in by_label.items() if label in sentence.lower() and size * sign < 0]
-    return wrong
-
-
-def wrong_levels(text: str, prediction: Prediction) -> list[str]:
-    others = {"Low", "Medium", "High"} - {prediction.risk_level.value}
-    return [level for level in others if re.search(rf"\b{level} risk|risk level (is )?{level}\b", text, re.IGNORECASE)]
 
 
 def test_the_oracle_of_these_tests_finds_untruths(start_server: StartServer, connections: list[Connection]) -> None:
