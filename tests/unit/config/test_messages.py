@@ -4,7 +4,7 @@ import pytest
 
 from config import errors
 from config.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError
-from config.messages import Prediction, PredictRequest, Submission, WireError
+from config.messages import Explanation, ExplanationSentence, Prediction, PredictRequest, Submission, WireError
 from config.web.codec import OrjsonCodec
 from tests.unit.client.made import prediction, request
 
@@ -80,3 +80,16 @@ def test_a_message_cannot_be_changed() -> None:
 
 def test_every_name_in_the_taxonomy_is_an_error_class() -> None:
     assert {kind.__name__ for kind in kinds()} <= set(vars(errors))
+
+
+def test_what_was_stored_before_explanations_were_measured_still_loads() -> None:
+    wire = prediction(request(1)).to_wire()
+    wire["explanation"] = {"text": "A text.", "source": "template", "model": None, "reason": None}
+    loaded = Prediction.check(wire).explanation
+    assert loaded == Explanation(text="A text.", source="template")
+    assert (loaded.measures, loaded.total_ms, loaded.prompt_version) == (None, None, None)
+
+
+def test_a_sentence_of_an_earlier_server_is_of_the_first_attempt() -> None:
+    wire = {"prediction_id": "p", "text": "A sentence.", "source": "llm"}
+    assert ExplanationSentence.check(wire).attempt == 1
