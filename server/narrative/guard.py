@@ -21,6 +21,9 @@ from server.narrative.values import FIELD_OF_LABEL, is_fact, not_measured, thres
 
 LEAST_WORDS: Final = 25
 MOST_WORDS: Final = 120
+MOST_TOKENS: Final = 300
+"""Of one sentence, so that reading it takes a few milliseconds whatever it is."""
+
 HALF: Final = 0.5
 SLOT = re.compile(r"\[\[([a-z_]+)\]\]")
 
@@ -79,6 +82,8 @@ def broken_by_sentence(text: str, facts: Facts) -> set[Rule]:
     if not _PLAIN_TEXT.fullmatch(text):
         return {Rule.CHARACTERS}
     sentence = Sentence(text)
+    if len(sentence.tokens) > MOST_TOKENS:
+        return {Rule.LENGTH}
     checks = {
         Rule.WORDS: _has_only_known_words(sentence, facts),
         Rule.NUMBERS: _states_only_facts(sentence, facts),

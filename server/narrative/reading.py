@@ -1,6 +1,7 @@
 """What one sentence claims: which fields it names, with which values, and what it says that they do."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,17 +82,25 @@ class Sentence:
 
     @cached_property
     def statements(self) -> list[Statement]:
-        return [self._statement(at) for at in range(len(self.tokens)) if self._is_value(at)]
+        return list(self._statements.values())
 
     @cached_property
     def mentions(self) -> list[Mention]:
         named = [Mention(token.detail, at) for at, token in enumerate(self.tokens) if token.kind is Kind.FIELD]
         told = [
-            Mention(self._statement(at).name, at)
-            for at in range(len(self.tokens))
-            if self._is_value(at) and self._statement(at).owner is self.tokens[at] and self._statement(at).name
+            Mention(statement.name, at)
+            for at, statement in self._statements.items()
+            if statement.name and statement.owner is self.tokens[at]
         ]
         return sorted([*named, *told], key=lambda mention: mention.at)
+
+    @cached_property
+    def _statements(self) -> dict[int, Statement]:
+        return {at: self._statement(at) for at in range(len(self.tokens)) if self._is_value(at)}
+
+    @cached_property
+    def _anchors(self) -> list[int]:
+        return [at for at, token in enumerate(self.tokens) if token.kind in _ANCHORS]
 
     @cached_property
     def readings(self) -> list[tuple[Clause, ...]]:
@@ -209,8 +218,8 @@ class Sentence:
             return at - 2
         if self.tokens[at].kind is Kind.VALUE or self.tokens[at - 1].text == "by":
             return None
-        named = [place for place, token in enumerate(self.tokens) if token.kind in _ANCHORS]
-        return max((place for place in named if place < at), default=min(named, default=None))
+        before = bisect_left(self._anchors, at)
+        return self._anchors[max(0, before - 1)] if self._anchors else None
 
     def _follows_field_and_comma(self, at: int) -> bool:
         return at > 1 and self.tokens[at - 1].text == "," and self.tokens[at - 2].kind is Kind.FIELD
