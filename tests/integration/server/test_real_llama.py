@@ -15,7 +15,7 @@ from tests.llama.server import MODEL
 from tests.unit.anomaly.patients import DATA
 from tests.unit.client.made import request
 
-PATIENTS = 3
+PATIENTS = 2
 PATIENTS_IN_FULL = 40
 SECONDS = 100
 
