@@ -16,6 +16,9 @@ _BEFORE_AN_ORDER: Final = frozenset(["", "so", "therefore", "thus", "hence"])
 _RATINGS: Final = frozenset(["level", "levels", "category", "rating", "group", "class"])
 _MOVES: Final = frozenset([Kind.RAISES, Kind.LOWERS])
 _OF_A_FACTOR: Final = frozenset([Kind.FIELD, Kind.VALUE, Kind.UNIT, Kind.NUMBER, Kind.BRACKET])
+_WITHIN_A_LINK: Final = _OF_A_FACTOR | {Kind.WORD, Kind.ABSENT, Kind.FIRST, Kind.LESSER}
+_JOINING_WORDS: Final = "of with together along alongside plus as well as both by from to in on at for like besides"
+_JOINING: Final = frozenset([*_JOINING_WORDS.split(), *_DETERMINERS, "as well", "on account of", "its", "each"])
 _START: Final = Token(Kind.WORD, "")
 
 
@@ -27,6 +30,7 @@ def is_about_the_score(sentence: Sentence, facts: Facts) -> bool:
         or _moves_something_else(tokens)
         or _rates_a_factor(tokens)
         or _compares_something_else(tokens)
+        or _relates_factors(sentence)
         or (sentence.has(Kind.RISK) and not sentence.has(Kind.LEVEL, Kind.THRESHOLD))
         or not _only_the_unmeasured_is_typical(sentence, facts)
     )
@@ -77,6 +81,20 @@ def _compares_something_else(tokens: Sequence[Token]) -> bool:
             if last.kind is Kind.FIELD or (last.kind is Kind.RISK and is_with_patients):
                 return True
     return False
+
+
+def _relates_factors(sentence: Sentence) -> bool:
+    """Tell whether a verb links two factors, as in *the ST depression results from the age*: that is no fact."""
+    links = (
+        sentence.tokens[first.at + 1 : second.at]
+        for first, second in pairwise(sentence.mentions)
+        if first.name != second.name
+    )
+    return any(
+        all(token.kind in _WITHIN_A_LINK for token in link)
+        and any(token.kind is Kind.WORD and token.text not in _JOINING for token in link)
+        for link in links
+    )
 
 
 def _only_the_unmeasured_is_typical(sentence: Sentence, facts: Facts) -> bool:

@@ -69,7 +69,7 @@ def _counts(reduced: int, full: int) -> list[object]:
     return [reduced, pytest.param(full, marks=[pytest.mark.full, pytest.mark.timeout(900)])]
 
 
-@pytest.mark.parametrize("each", _counts(8, 100))
+@pytest.mark.parametrize("each", _counts(8, 250))
 @pytest.mark.parametrize("of", [phrasings.PHRASINGS, held_out_phrasings.PHRASINGS], ids=["known", "held out"])
 def test_true_paraphrases_pass(of: Sequence[Phrasing], each: int) -> None:
     counts = withheld(of, each)
