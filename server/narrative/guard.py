@@ -28,6 +28,8 @@ HALF: Final = 0.5
 SLOT = re.compile(r"\[\[([a-z_]+)\]\]")
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^a-z\s])")
+_VERBS: Final = frozenset(["is", "are", "was", "were", "shows", "showed", "has", "had", "comes", "come", "matter"])
+_REFERENCES: Final = frozenset(["too", "also", "likewise", "similarly", "equally", "same", "again", "instead", "turn"])
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9 \n.,;:()'’%/–—-]*")
 
 
@@ -163,7 +165,7 @@ def _names_only_facts(sentence: Sentence, facts: Facts) -> bool:
 def _says_what_factors_do(sentence: Sentence, facts: Facts) -> bool:
     """Tell whether the sentence can be read, and in all its readings factors do what they do, and nothing else does."""
     directions = {factor.name: factor.direction for factor in facts.factors}
-    if not sentence.readings or not _level_agrees(sentence, directions):
+    if not sentence.readings or not _level_agrees(sentence, directions) or _refers_back(sentence):
         return False
     return all(
         clause.names and all(directions.get(name) == said for name in clause.names)
@@ -184,6 +186,15 @@ def _level_agrees(sentence: Sentence, directions: Mapping[str, str]) -> bool:
         elif token.kind is Kind.LEVEL and direction and direction != _direction_to(token):
             return False
     return True
+
+
+def _refers_back(sentence: Sentence) -> bool:
+    """Tell whether a factor is named with no direction of its own, yet with that of another sentence: *the age too*."""
+    is_silent = any(clause.predicate is None and clause.names for clauses in sentence.readings for clause in clauses)
+    words = [token.text for token in sentence.tokens]
+    begins_anew = not {token.kind for token in sentence.tokens[:1]} & {Kind.AND, Kind.CONTRAST, Kind.BRACKET}
+    stands_alone = begins_anew and bool(_VERBS & set(words)) and not _REFERENCES & set(words)
+    return is_silent and (not stands_alone or sentence.has(Kind.CONTRAST))
 
 
 def _direction_to(level: Token) -> str:

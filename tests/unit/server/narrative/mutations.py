@@ -53,10 +53,6 @@ def _put(text: str, place: re.Match[str], new: str) -> str:
     return text[: place.start()] + new + text[place.end() :]
 
 
-def _appended(text: str, sentence: str) -> str:
-    return f"{text} {sentence}"
-
-
 def _inserted(random: Random, text: str, sentence: str) -> str:
     """Put a sentence at the beginning, at the end or between two."""
     sentences = re.split(r"(?<=\.) (?=[A-Z0-9])", text)

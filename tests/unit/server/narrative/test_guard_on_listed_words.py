@@ -277,3 +277,23 @@ def test_what_is_said_of_other_factors_is_withheld_too(sentence: str) -> None:
 )
 def test_what_is_true_of_other_factors_passes_too(sentence: str) -> None:
     assert checked_sentence(sentence, OTHER_FACTS) == sentence
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The age (80 years) likewise.",
+        "The age (80 years) too.",
+        "The age (80 years).",
+        "And the age (80 years).",
+        "(And the age.)",
+        "But the age (80 years) is another matter.",
+        "The age (80 years), in contrast.",
+        "On the age the effect is the same.",
+        "Similarly, the age is 80 years.",
+        "The ST depression (3.5 mm), instead.",
+    ],
+)
+def test_a_factor_that_takes_its_direction_from_another_sentence_is_withheld(sentence: str) -> None:
+    with pytest.raises(GuardError):
+        checked_sentence(sentence, FACTS)
