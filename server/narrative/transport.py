@@ -4,6 +4,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -72,10 +73,26 @@ class _BoundedStream(httpcore2.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
         left = limits_of_call.get().time_left()
-        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, left))
+        context: Any = _Handshake(ssl_context)
+        return _BoundedStream(self._stream.start_tls(context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+class _Handshake:
+    """A TLS context whose sockets are closed when their handshake fails, where eventlet's are left open."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+
+    def wrap_socket(self, connection: socket.socket, server_hostname: str | None) -> ssl.SSLSocket:
+        secured = self._context.wrap_socket(connection, server_hostname=server_hostname, do_handshake_on_connect=False)
+        with ExitStack() as closing:
+            closing.callback(secured.close)
+            secured.do_handshake()
+            closing.pop_all()
+        return secured
 
 
 class _BoundedBackend(httpcore2.SyncBackend):
