@@ -24,7 +24,8 @@ parts share change changes shift shifts pull push net force forces side sides wa
 points basis ground grounds source sources origin reason reasons association relation relationship link connection
 comparison respect regard light line view hand turn addition conclusion sample reference others them total sum whole
 remainder subject's stratum strata allocation assignment placement standing movement look glance numbers reader user
-team colleague dear heading headline caption page screen story explanations cases pieces piece bearing swing
+team colleague dear heading headline caption page screen story explanations cases pieces piece bearing swing evidence
+chart strength
 """
 
 _VERBS = """
@@ -59,7 +60,7 @@ reflect reflects reflected reflecting depend depends relate relates related conc
 matter matters attributed attributable linked associated connected tied combined combine combines regarded regards
 viewed leaves left look looks looked looking let read allocate allocates allocated swing swings swung steer steers
 steered tilt tilts tilted lean leans leaned head heads headed jump jumps jumped bear bears bore run runs ran refers
-pertain pertains owe owes owed sum sums summed add adds
+pertain pertains owe owes owed sum sums summed add adds arrive arrives arrived presents
 """
 
 _FUNCTION_WORDS = """
@@ -75,7 +76,7 @@ where how currently particular general short brief one's out plus versus per whe
 _ADJECTIVES = """
 automated automatic statistical computational individual current given available resulting corresponding associated
 relevant entire full complete several various different separate single additional remaining consistent relative
-related comparable underlying contributing respective clinical descending ascending joint new named listed
+related comparable underlying contributing respective clinical descending ascending joint new named listed responsible
 """
 
 WORDS: Final = frozenset(word for words in (_NOUNS, _VERBS, _FUNCTION_WORDS, _ADJECTIVES) for word in words.split())
