@@ -28,7 +28,10 @@ def llama() -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "patients",
-    [PATIENTS, pytest.param(PATIENTS_IN_FULL, marks=[pytest.mark.full, pytest.mark.timeout(1800)])],
+    [
+        pytest.param(PATIENTS, marks=pytest.mark.timeout(300)),
+        pytest.param(PATIENTS_IN_FULL, marks=[pytest.mark.full, pytest.mark.timeout(3600)]),
+    ],
 )
 def test_whatever_a_real_model_writes_what_is_shown_is_true(
     start_server: StartServer, llama: str, connections: list[Connection], patients: int
