@@ -106,6 +106,9 @@ class ServerSettings(_AppSettings):
         "", repr=False, description="SQLAlchemy URL of the store; empty means SQLite in DATA_DIR/server."
     )
     model_dir: ProjectPath = Field(PROJECT_ROOT / "saved_models", description="Folder of the trained model.")
+    model_watch_seconds: float = Field(
+        2, ge=0.05, le=3600, description="Seconds between two looks for a newly activated model."
+    )
     batch_size: int = Field(16, ge=1, le=64, description="Most patients scored and stored at once.")
     max_waiting: int = Field(1000, ge=1, le=100_000, description="Most patients waiting to be scored.")
     huggingface_api_token: SecretStr | None = Field(

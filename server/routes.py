@@ -66,7 +66,7 @@ def blueprint(
     @routes.get("/api/model")
     def model() -> ResponseReturnValue:
         require_sign_in(current_app.config)
-        return dict(service.detector.manifest)
+        return dict(service.model.detector.manifest)
 
     return routes
 
@@ -75,7 +75,7 @@ def _status(service: PredictionService, clients: ConnectedClients) -> dict[str, 
     source = service.explanations.source.to_wire()
     return _store_status(service.store) | {
         "protocol": PROTOCOL_VERSION,
-        "model": {"version": service.detector.model_version, "metrics": dict(service.detector.metrics)},
+        "model": service.model.status.to_wire(),
         "clients": [status.to_wire() for status in clients.all()],
         "explanations": source | {"last_failure": service.explanations.last_failure},
     }

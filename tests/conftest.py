@@ -9,6 +9,7 @@ from server.anomaly.artifact import load_detector, save
 from server.anomaly.detector import Detector
 from server.anomaly.training import train
 from tests.unit.anomaly.patients import real_patients, small_training
+from tests.versions import save_another_version
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,11 @@ def detector_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def detector(detector_dir: Path) -> Detector:
     return load_detector(detector_dir)
+
+
+@pytest.fixture(scope="session")
+def other_detector_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with another version of the model; copy it before changing anything."""
+    directory = tmp_path_factory.mktemp("other_version")
+    save_another_version(directory)
+    return directory

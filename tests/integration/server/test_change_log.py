@@ -195,8 +195,9 @@ def test_the_list_is_filtered_and_paged_from_the_newest(join: Join, signed_in: B
 def test_status_tells_what_the_server_counted(join: Join, signed_in: Browser, running: RunningServer) -> None:
     predict(join, 2)
     status: dict[str, Any] = signed_in.get("/api/status").json
-    assert status["model"]["version"] == running.server.service.detector.model_version
-    assert status["model"]["metrics"] == running.server.service.detector.metrics
+    assert status["model"] == running.server.service.model.status.to_wire()
+    assert status["model"]["refused"] is None
+    assert status["model"]["metrics"]["patients"] == 303
     assert status["uptime_seconds"] >= 0
     assert status["totals"]["predictions"] == 2
     assert [client["connected"] for client in status["clients"]] == [True, False, False]

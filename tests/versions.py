@@ -1,0 +1,55 @@
+"""A second model version beside the usual one, and a folder that goes from one to the other as an activation does."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from server.anomaly.artifact import FOREST_FILE, MANIFEST_FILE, save
+from server.anomaly.dataset import Dataset
+from server.anomaly.training import train
+from tests.unit.anomaly.patients import real_patients, small_training
+
+PATIENTS = 240
+
+
+def save_another_version(directory: Path) -> None:
+    """Train a version that differs in all that a prediction shows: forest, typical values and thresholds."""
+    whole = real_patients()
+    fewer = Dataset(whole.name, whole.sha256, whole.values[:PATIENTS], whole.has_disease[:PATIENTS])
+    changes = {"random_state": 7, "medium_threshold": 0.7, "high_threshold": 0.9}
+    settings = small_training().model_copy(update=changes)
+    save(train(fewer, settings), fewer, settings, directory, trained_at=datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC))
+
+
+def activate(version: Path, folder: Path) -> None:
+    """Put a version's files into the folder, each at one stroke and the manifest last."""
+    replace_files(version, folder)
+    replace_file(version / MANIFEST_FILE, folder)
+
+
+def replace_files(version: Path, folder: Path) -> None:
+    """Put a version's files into the folder, but for the manifest."""
+    for path in sorted(version.iterdir()):
+        if path.is_file() and path.name != MANIFEST_FILE:
+            replace_file(path, folder)
+
+
+def replace_file(path: Path, folder: Path) -> None:
+    on_its_way = folder / f".{path.name}.new"
+    shutil.copyfile(path, on_its_way)
+    on_its_way.replace(folder / path.name)
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def swap_the_forest(version: Path, folder: Path) -> None:
+    """Put the forest of another version beside what belongs to this one."""
+    replace_file(version / FOREST_FILE, folder)
