@@ -138,6 +138,10 @@ class ArtifactError(DetectionSystemError):
     default_message = "There is no usable model. Run: python train_model.py"
 
 
+class NoModelError(ArtifactError):
+    """There is no trained model, or only one that an earlier version of this program wrote."""
+
+
 class InvalidDataError(DetectionSystemError):
     """A CSV file of patients cannot be used; the message names row and column."""
 

@@ -5,21 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from server.anomaly.artifact import load_detector, save
+from server.anomaly.artifact import load_detector
 from server.anomaly.detector import Detector
-from server.anomaly.training import train
 from tests.unit.anomaly.patients import real_patients, small_training
-from tests.versions import save_another_version
+from tests.versions import save_another_version, save_version
 
 
 @pytest.fixture(scope="session")
 def detector_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model of 50 trees; copy it before changing anything."""
     directory = tmp_path_factory.mktemp("saved_models")
-    dataset = real_patients()
-    settings = small_training()
-    save(train(dataset, settings), dataset, settings, directory, trained_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
-    return directory
+    made_at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    return save_version(real_patients(), small_training(), directory, made_at=made_at)
 
 
 @pytest.fixture(scope="session")

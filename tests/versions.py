@@ -4,9 +4,11 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from server.anomaly.artifact import FOREST_FILE, MANIFEST_FILE, save
+from config.settings import TrainingSettings
+from server.anomaly import versions
+from server.anomaly.artifact import FOREST_FILE, MANIFEST_FILE
 from server.anomaly.dataset import Dataset
-from server.anomaly.training import train
+from server.anomaly.new_version import trained_version
 from tests.unit.anomaly.patients import real_patients, small_training
 
 PATIENTS = 240
@@ -18,7 +20,14 @@ def save_another_version(directory: Path) -> None:
     fewer = Dataset(whole.name, whole.sha256, whole.values[:PATIENTS], whole.has_disease[:PATIENTS])
     changes = {"random_state": 7, "medium_threshold": 0.7, "high_threshold": 0.9}
     settings = small_training().model_copy(update=changes)
-    save(train(fewer, settings), fewer, settings, directory, trained_at=datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC))
+    save_version(fewer, settings, directory, made_at=datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC))
+
+
+def save_version(dataset: Dataset, settings: TrainingSettings, directory: Path, *, made_at: datetime) -> Path:
+    """Train a version, store it in a folder of versions and make it the active one there."""
+    new = trained_version(dataset, settings, directory / ".evaluation", made_at=made_at)
+    versions.activate(directory, versions.store_version(directory, new.files))
+    return directory
 
 
 def activate(version: Path, folder: Path) -> None:

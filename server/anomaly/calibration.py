@@ -1,16 +1,23 @@
 """From a raw isolation score to the share of disease-free patients who are less anomalous, and to a risk level."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import product
 from typing import Self
 
 import numpy as np
 
 from config.messages import RiskLevel, Thresholds
-from server.anomaly.dataset import FloatArray
+from config.patient import FIELDS
+from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
+
+SPLIT_AGE = 55
+"""Years from which calibration by age counts a patient as older."""
 
 _TAIL_SHARE = 0.1
+_AGE = COLUMNS.index("age")
+_BITS = 1 << np.arange(len(COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,69 @@ class Calibration:
         step = 1 / (scores.size + 1)
         ranks = np.searchsorted(scores, knots, side="right").astype(np.float64)
         return knots, ranks * step, step
+
+
+@cache
+def every_pattern() -> BoolArray:
+    """Return every missingness pattern there can be, shape (2048, 13): true where a field was not measured."""
+    possible = [(False,) if field.required else (False, True) for field in FIELDS.values()]
+    return np.array(sorted(product(*possible), key=lambda pattern: pattern @ _BITS), dtype=np.bool_)
+
+
+class CalibrationByPattern:
+    """A calibration for each missingness pattern: patients are compared with others who had the same fields blanked.
+
+    Compared with fully measured patients, one with gaps looks healthier than they, and alarms become rare. This is the
+    missing-data augmentation of Zaffran, Dieuleveut, Josse and Romano (2023), *Conformal Prediction with Missing
+    Values*, section 4. With two age bands it is Mondrian as well (Vovk, Gammerman and Shafer 2005, section 4.5).
+
+    Parameters
+    ----------
+    patterns
+        Shape (p, 13), true where a field was not measured.
+    scores
+        For each age band, younger first, or for all ages together, the raw scores of the calibration patients with
+        the fields of each pattern blanked, shape (p, n).
+    """
+
+    def __init__(self, patterns: BoolArray, scores: Sequence[FloatArray]) -> None:
+        self.scores = tuple(np.sort(band, axis=1) for band in scores)
+        self._codes = patterns @ _BITS
+        self._calibrations: dict[tuple[int, int], Calibration] = {}
+
+    @classmethod
+    def fit(cls, patterns: BoolArray, scores: FloatArray, ages: FloatArray, *, by_age: bool) -> Self:
+        """Take the out-of-fold raw scores, shape (p, n), of calibration patients of these ages, shape (n,)."""
+        is_older = ages >= SPLIT_AGE
+        return cls(patterns, [scores[:, ~is_older], scores[:, is_older]] if by_age else [scores])
+
+    @property
+    def patients(self) -> tuple[int, ...]:
+        """How many calibration patients each age band has."""
+        return tuple(band.shape[1] for band in self.scores)
+
+    def score(self, values: FloatArray, raw_scores: FloatArray) -> FloatArray:
+        """Return the anomaly scores (0 to 1), shape (n,), of patients of shape (n, 13) and their raw scores.
+
+        Raises
+        ------
+        ValueError
+            When a patient has a missingness pattern that this was not fitted for.
+        """
+        bands = (values[:, _AGE] >= SPLIT_AGE) * (len(self.scores) - 1)
+        keys = np.stack([bands, np.isnan(values) @ _BITS], axis=1)
+        anomaly_scores = np.empty_like(raw_scores)
+        for key in {(band, code) for band, code in keys.tolist()}:
+            members = (keys == key).all(axis=1)
+            anomaly_scores[members] = self._calibration(*key).score(raw_scores[members])
+        return anomaly_scores
+
+    def _calibration(self, band: int, code: int) -> Calibration:
+        """Return the calibration of a band and a pattern; there are as many at most as patterns and bands."""
+        if (band, code) not in self._calibrations:
+            (row,) = np.flatnonzero(self._codes == code)
+            self._calibrations[band, code] = Calibration.fit(self.scores[band][row])
+        return self._calibrations[band, code]
 
 
 def risk_level(anomaly_score: float, thresholds: Thresholds) -> RiskLevel:

@@ -1,50 +1,192 @@
-"""The model card: what a model is for, what it was made of and how well it did, for people to read."""
+"""The model card: what a model is for, what it was made of, how well it did and where it is weak.
 
-from collections.abc import Mapping
-from typing import Any
-
-from config.messages import Thresholds
-from server.anomaly.evaluation import as_table
-
-_TEXT = """\
-# Model {model_version}
-
-Isolation Forest ({n_estimators} trees of {max_samples} patients each) over eight one-sided risk factors made of 13
-fields, fitted on patients without disease only. Trained {trained_at} with Python {python}, scikit-learn {scikit-learn},
-numpy {numpy} and shap {shap}; seed {random_state}.
-
-## Intended use
-
-Demonstration and teaching. Not for the care of patients, and not a medical device.
-
-The anomaly score is the share (0 to 1) of disease-free patients who are less anomalous. It is not a probability of
-disease. The label used to evaluate it is angiographic narrowing of a major coronary vessel by at least 50 %, not a
-heart attack.
-
-## Data
-
-{name}: {patients} patients, {disease_free} of them disease-free. sha256 `{sha256}`.
-
-## Evaluation
-
-```
-{table}
-```
-
-These figures come from the same clinic as the training patients. How well the model does elsewhere is not known.
-
-## Limits
-
-- A value that was not measured is taken as typical of disease-free patients, which can hide a risk.
-- A value outside the range the model was made for is scored all the same, and marked as extrapolated.
-- The score tells how unusual a patient is among the disease-free of this data; it knows nothing of other diseases.
+Its sections are those of Mitchell et al. (2019), *Model Cards for Model Reporting*, section 4.
 """
 
+from pydantic import AwareDatetime
 
-def model_card(manifest: Mapping[str, Any]) -> str:
-    """Return the card, in Markdown, of what is shown of a manifest."""
-    table = as_table(manifest["metrics"], Thresholds.model_validate(manifest["thresholds"]))
-    parts = manifest["versions"] | manifest["parameters"] | manifest["data"]
-    return _TEXT.format_map(
-        parts | {"model_version": manifest["model_version"], "trained_at": manifest["trained_at"], "table": table}
+from config.messages import Thresholds
+from server.anomaly.evaluation.values import Estimate, Evaluation, Rates, Value
+from server.anomaly.manifest import DataDescription, Manifest, Parameters
+
+CARD_FORMAT = 1
+
+_WORSE_BY = 0.05
+_NAME = "Heart-attack anomaly detector"
+_LICENCE = "Training data: CC BY 4.0 (UCI Heart Disease, doi 10.24432/C52P4X)."
+_ALGORITHM = (
+    "Isolation forest on eight one-sided risk factors made of 13 fields, fitted on patients without disease only; "
+    "TreeSHAP contributions; scores calibrated on patients who had the same fields not measured."
+)
+_REFERENCES = [
+    "Liu, Ting, Zhou (2008), Isolation Forest. IEEE ICDM.",
+    "Lundberg et al. (2020), From local explanations to global understanding with explainable AI for trees. "
+    "Nature Machine Intelligence 2.",
+    "Zaffran, Dieuleveut, Josse, Romano (2023), Conformal Prediction with Missing Values. ICML.",
+    "Mitchell et al. (2019), Model Cards for Model Reporting. FAT*.",
+    "Nadeau, Bengio (2003), Inference for the Generalization Error. Machine Learning 52.",
+    "Janosi, Steinbrunn, Pfisterer, Detrano (1989), Heart Disease. UCI Machine Learning Repository.",
+]
+_PRIMARY_USES = [
+    "Support in sorting patients who were referred for a work-up of coronary artery disease (triage).",
+    "Teaching and demonstration of anomaly detection with exact explanations.",
+]
+_OUT_OF_SCOPE = [
+    "Time-critical care, such as acute chest pain or a suspected infarction.",
+    "Diagnosis: the score says how unusual a patient is among patients without disease, not what the patient has.",
+    "A probability of disease or of a heart attack: the anomaly score is neither.",
+    "Screening of people who were not referred, children, and clinics in which it was not validated.",
+    "Any use as a medical device: it has no approval as one.",
+]
+_LABEL = (
+    "Angiographic disease: at least 50 % narrowing of a major coronary vessel. It is not a heart attack, and the label "
+    "is used for evaluation only."
+)
+_DEFINITION = (
+    "The anomaly score is the share (0 to 1) of disease-free calibration patients who, with the same fields not "
+    "measured, are less anomalous."
+)
+_CAVEATS = [
+    "All figures come from patients of the same clinic as the training patients; elsewhere, validate it first "
+    "(python -m server.anomaly.evaluation --data FILE) and recalibrate it on local disease-free patients.",
+    "The patients of the training data were examined from 1981 to 1984 and had all been referred for angiography.",
+    "A value that was not measured is taken as typical of disease-free patients, which can hide a risk.",
+    "A value outside the range the model was made for is scored all the same, and marked as extrapolated.",
+    "Findings below the disease-free median count as typical: an unusually low value is never an anomaly.",
+]
+_NOT_EVALUATED = (
+    "The figures were measured with the calibration of the version this one was recalibrated from: how well patients "
+    "are told apart carries over as far as the patients are alike; false alarms and sensitivities do not."
+)
+
+
+class ModelDetails(Value):
+    """Which model this is, and what it was made with."""
+
+    name: str
+    version: str
+    made_at: AwareDatetime
+    recalibrated_from: str | None
+    signed: bool
+    algorithm: str
+    parameters: Parameters
+    software: dict[str, str]
+    licence: str
+    references: list[str]
+
+
+class IntendedUse(Value):
+    """What the model is for, for whom, and what it is not for."""
+
+    primary_uses: list[str]
+    primary_users: list[str]
+    out_of_scope: list[str]
+
+
+class Factors(Value):
+    """What goes in, and the groups of patients that are looked at on their own."""
+
+    fields: list[str]
+    risk_factors: list[str]
+    subgroups: list[str]
+
+
+class Metrics(Value):
+    """What is measured, and from which scores patients are Medium and High."""
+
+    anomaly_score: str
+    thresholds: Thresholds
+    false_alarm_rate_by_design: dict[str, float]
+
+
+class Datasets(Value):
+    """The patients that the model was trained, calibrated and evaluated on, and what their label means."""
+
+    training: DataDescription
+    calibration: DataDescription
+    label: str
+
+
+class ModelCard(Value):
+    """A model card as it is written to ``model_card.json`` and shown at ``/model``."""
+
+    format: int
+    model_details: ModelDetails
+    intended_use: IntendedUse
+    factors: Factors
+    metrics: Metrics
+    data: Datasets
+    quantitative_analyses: Evaluation
+    weak_spots: list[str]
+    caveats_and_recommendations: list[str]
+
+
+def model_card(manifest: Manifest) -> ModelCard:
+    """Return the card that follows from a manifest."""
+    thresholds = manifest.thresholds
+    return ModelCard(
+        format=CARD_FORMAT,
+        model_details=_details(manifest),
+        intended_use=IntendedUse(
+            primary_uses=_PRIMARY_USES,
+            primary_users=["Clinicians who know the patient", "Teachers and students"],
+            out_of_scope=_OUT_OF_SCOPE,
+        ),
+        factors=Factors(
+            fields=manifest.columns,
+            risk_factors=manifest.factors,
+            subgroups=[group.name for group in manifest.evaluation.groups],
+        ),
+        metrics=Metrics(
+            anomaly_score=_DEFINITION,
+            thresholds=thresholds,
+            false_alarm_rate_by_design={"medium_or_higher": 1 - thresholds.medium, "high": 1 - thresholds.high},
+        ),
+        data=Datasets(training=manifest.data, calibration=manifest.calibration_data, label=_LABEL),
+        quantitative_analyses=manifest.evaluation,
+        weak_spots=_weak_spots(manifest.evaluation, thresholds),
+        caveats_and_recommendations=[*([_NOT_EVALUATED] if manifest.recalibrated_from else []), *_CAVEATS],
     )
+
+
+def _details(manifest: Manifest) -> ModelDetails:
+    return ModelDetails(
+        name=_NAME,
+        version=manifest.model_version,
+        made_at=manifest.made_at,
+        recalibrated_from=manifest.recalibrated_from,
+        signed=manifest.signature is not None,
+        algorithm=_ALGORITHM,
+        parameters=manifest.parameters,
+        software=manifest.versions,
+        licence=_LICENCE,
+        references=_REFERENCES,
+    )
+
+
+def _weak_spots(evaluation: Evaluation, thresholds: Thresholds) -> list[str]:
+    """Say which groups have more false alarms than designed, or a lower sensitivity than all patients together."""
+    said: list[str] = []
+    for group in evaluation.groups:
+        for level, threshold, rates in (
+            ("Medium or higher", thresholds.medium, group.medium_or_higher),
+            ("High", thresholds.high, group.high),
+        ):
+            said += _group_weak_spots(group.name, level, 1 - threshold, rates, evaluation)
+    return said
+
+
+def _group_weak_spots(group: str, level: str, by_design: float, rates: Rates, evaluation: Evaluation) -> list[str]:
+    overall = evaluation.value(f"sensitivity_{level.lower().replace(' ', '_')}")
+    false_alarms, sensitivity = rates.false_alarm_rate, rates.sensitivity
+    said: list[str] = []
+    if false_alarms.value is not None and false_alarms.value > by_design + _WORSE_BY:
+        said.append(f"{group}: {_percent(false_alarms)} false alarms at {level}, {by_design:.0%} by design.")
+    if None not in (sensitivity.value, overall) and sensitivity.value < overall - _WORSE_BY:  # type: ignore[operator]
+        said.append(f"{group}: sensitivity {_percent(sensitivity)} at {level}, {overall:.1%} over all patients.")
+    return said
+
+
+def _percent(estimate: Estimate) -> str:
+    interval = "" if estimate.low is None else f" ({estimate.low:.1%} to {estimate.high:.1%})"
+    return f"{estimate.value:.1%}{interval}"

@@ -13,8 +13,9 @@ from config.messages import Thresholds
 from config.patient import FIELDS
 from server.anomaly.dataset import BoolArray, FloatArray, IndexArray, matrix_of
 from server.anomaly.detector import Detector
-from server.anomaly.evaluation.intervals import RESAMPLES, Estimate, GroupRates, by_bootstrap
+from server.anomaly.evaluation.intervals import RESAMPLES, by_bootstrap
 from server.anomaly.evaluation.metrics import confusion, levels_of, sensitivity_at, share, subgroups
+from server.anomaly.evaluation.values import Estimate, GroupRates, Rates
 
 SPECIFICITY = 0.9
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -148,7 +149,9 @@ class _Judged:
             high=self._rates(members, self._thresholds.high),
         )
 
-    def _rates(self, members: BoolArray, threshold: float) -> dict[str, Estimate]:
-        labels = {"false_alarm_rate": ~self._has_disease, "sensitivity": self._has_disease}
+    def _rates(self, members: BoolArray, threshold: float) -> Rates:
         is_alarm = self._anomaly >= threshold
-        return {name: _share_of(is_alarm[members & who], self._interval) for name, who in labels.items()}
+        return Rates(
+            false_alarm_rate=_share_of(is_alarm[members & ~self._has_disease], self._interval),
+            sensitivity=_share_of(is_alarm[members & self._has_disease], self._interval),
+        )

@@ -1,0 +1,141 @@
+"""The versions of the model in a folder: each whole in one of its own, and the active one's files on top as well."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import NoReturn
+
+from pydantic import SecretStr
+
+from config.errors import ArtifactError
+from server.anomaly.artifact import CARD_FILE, MANIFEST_FILE, load_detector, read_manifest
+from server.anomaly.detector import Detector
+from server.anomaly.manifest import Manifest
+
+VERSIONS_FOLDER = "versions"
+
+VERSION_NAME = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}"
+
+
+@dataclass(frozen=True)
+class StoredVersion:
+    """A version in the folder: its manifest, or the sentence that says why it cannot be used."""
+
+    name: str
+    is_active: bool
+    manifest: Manifest | None
+    refused: str | None = None
+
+
+def store_version(directory: Path, files: Mapping[str, bytes]) -> str:
+    """Write the files of a new version, whole or not at all, and return its name; another stays active.
+
+    Raises
+    ------
+    ArtifactError
+        When the folder cannot be written.
+    """
+    version = Manifest.model_validate_json(files[MANIFEST_FILE]).model_version
+    folder = directory / VERSIONS_FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(mkdtemp(prefix=".unfinished-", dir=folder))
+        try:
+            for name, content in files.items():
+                _write_through(unfinished / name, content)
+            unfinished.chmod(0o755)
+            unfinished.replace(folder / version)
+        finally:
+            rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        _refuse(f"The model cannot be written to {folder}: {error.strerror}.")
+    return version
+
+
+def activate(directory: Path, version: str, *, key: SecretStr | None = None) -> Detector:
+    """Make a stored version the active one, after loading and verifying it, and return it.
+
+    Its files replace those on top one by one, the manifest last: whoever reads while this goes on sees files that the
+    manifest does not vouch for, and refuses them.
+
+    Raises
+    ------
+    ArtifactError
+        When there is no such version, it cannot be used, or the folder cannot be written; the active one stays then.
+    """
+    detector = load_detector(_folder_of(directory, version), key=key)
+    if detector.model_version != version:
+        _refuse(f"The folder of version {version} holds version {detector.model_version}, so it is not activated.")
+    names = [*detector.manifest.files, CARD_FILE, MANIFEST_FILE]
+    try:
+        _replace_all(directory, {name: (_folder_of(directory, version) / name).read_bytes() for name in names})
+    except OSError as error:
+        _refuse(f"Version {version} cannot be copied to {directory}: {error.strerror}.")
+    return detector
+
+
+def stored_versions(directory: Path, *, key: SecretStr | None = None) -> list[StoredVersion]:
+    """Return the versions in a folder, oldest first, with their manifests as far as these can be believed."""
+    folder = directory / VERSIONS_FOLDER
+    names = (
+        sorted(path.name for path in folder.iterdir() if re.fullmatch(VERSION_NAME, path.name))
+        if folder.is_dir()
+        else []
+    )
+    active = active_version(directory)
+    return [_stored(folder / name, name == active, key) for name in names]
+
+
+def active_version(directory: Path) -> str | None:
+    """Return the name of the active version; ``None`` when there is none that can be read."""
+    try:
+        return read_manifest(directory).model_version
+    except ArtifactError:
+        return None
+
+
+def manifest_of(directory: Path, version: str, *, key: SecretStr | None = None) -> Manifest:
+    """Return the manifest of a stored version; raises ArtifactError when there is none or it cannot be believed."""
+    return read_manifest(_folder_of(directory, version), key=key)
+
+
+def _stored(folder: Path, is_active: bool, key: SecretStr | None) -> StoredVersion:
+    try:
+        return StoredVersion(folder.name, is_active, read_manifest(folder, key=key))
+    except ArtifactError as error:
+        return StoredVersion(folder.name, is_active, None, error.message)
+
+
+def _folder_of(directory: Path, version: str) -> Path:
+    folder = directory / VERSIONS_FOLDER / version
+    if not re.fullmatch(VERSION_NAME, version) or not folder.is_dir():
+        _refuse(f"There is no version {version} in {directory}. To see those there are: python train_model.py --list")
+    return folder
+
+
+def _replace_all(directory: Path, contents: Mapping[str, bytes]) -> None:
+    """Put every file on disk beside its place first, then move them there in order."""
+    temporary = {name: directory / f".{name}.{os.getpid()}" for name in contents}
+    try:
+        for name, content in contents.items():
+            _write_through(temporary[name], content)
+        for name in contents:
+            temporary[name].replace(directory / name)
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise ArtifactError(sentence) from None
