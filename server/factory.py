@@ -107,7 +107,7 @@ def current_model(settings: ServerSettings, clock: Callable[[], datetime]) -> Cu
     """Load the model of these settings' folder, which is watched from the start of the service on."""
     return CurrentModel(
         settings.model_dir,
-        load=partial(run_aside, settings.socketio_async_mode, load_detector),
+        load=partial(run_aside, settings.socketio_async_mode, partial(load_detector, key=settings.model_signing_key)),
         clock=clock,
         seconds=settings.model_watch_seconds,
     )

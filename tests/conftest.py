@@ -8,7 +8,7 @@ import pytest
 from server.anomaly.artifact import load_detector
 from server.anomaly.detector import Detector
 from tests.unit.anomaly.patients import real_patients, small_training
-from tests.versions import save_another_version, save_version
+from tests.versions import folder_with_versions, save_another_version, save_version
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +30,9 @@ def other_detector_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("other_version")
     save_another_version(directory)
     return directory
+
+
+@pytest.fixture
+def model_folder(detector_dir: Path, other_detector_dir: Path, tmp_path: Path) -> Path:
+    """A folder of the test's own that holds both versions, the usual one active."""
+    return folder_with_versions([detector_dir, other_detector_dir], tmp_path / "saved_models")

@@ -1,12 +1,13 @@
-"""A second model version beside the usual one, and a folder that goes from one to the other as an activation does."""
+"""A second model version beside the usual one, and what can happen to the files of a model."""
 
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from config.settings import TrainingSettings
 from server.anomaly import versions
-from server.anomaly.artifact import FOREST_FILE, MANIFEST_FILE
+from server.anomaly.artifact import MANIFEST_FILE
 from server.anomaly.dataset import Dataset
 from server.anomaly.new_version import trained_version
 from tests.unit.anomaly.patients import real_patients, small_training
@@ -30,10 +31,18 @@ def save_version(dataset: Dataset, settings: TrainingSettings, directory: Path, 
     return directory
 
 
-def activate(version: Path, folder: Path) -> None:
-    """Put a version's files into the folder, each at one stroke and the manifest last."""
-    replace_files(version, folder)
-    replace_file(version / MANIFEST_FILE, folder)
+def folder_with_versions(directories: Sequence[Path], folder: Path) -> Path:
+    """Make a folder with the versions of several, the first one's being active."""
+    for directory in reversed(directories):
+        shutil.copytree(directory, folder, dirs_exist_ok=True)
+    return folder
+
+
+def activate(source: Path, folder: Path) -> None:
+    """Make the version that is active in one folder the active one in another, which holds it too."""
+    version = versions.active_version(source)
+    assert version is not None
+    versions.activate(folder, version)
 
 
 def replace_files(version: Path, folder: Path) -> None:
@@ -59,6 +68,6 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
-def swap_the_forest(version: Path, folder: Path) -> None:
-    """Put the forest of another version beside what belongs to this one."""
-    replace_file(version / FOREST_FILE, folder)
+def swap(name: str, version: Path, folder: Path) -> None:
+    """Put one file of another version beside what belongs to this one."""
+    replace_file(version / name, folder)

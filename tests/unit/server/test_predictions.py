@@ -291,15 +291,13 @@ class ChangesTheModel(AnomalyModel):
 
 
 def test_a_batch_is_of_one_version_though_another_takes_over_while_it_is_scored(
-    make_service: MakeService, published: Kept, detector: Detector, other_detector_dir: Path, tmp_path: Path
+    make_service: MakeService, published: Kept, detector: Detector, other_detector_dir: Path, model_folder: Path
 ) -> None:
-    folder = tmp_path / "saved_models"
-    folder.mkdir()
     changing = ChangesTheModel(detector.model)
     other = load_detector(other_detector_dir)
     versions = [dataclasses.replace(detector, model=changing), other]
-    model = CurrentModel(folder, load=lambda _: versions.pop(0), clock=lambda: NOW, seconds=3600)
-    activate(other_detector_dir, folder)
+    model = CurrentModel(model_folder, load=lambda _: versions.pop(0), clock=lambda: NOW, seconds=3600)
+    activate(other_detector_dir, model_folder)
     changing.take_over = model.look
     service = make_service(model=model)
     for number in range(1, 9):
