@@ -22,14 +22,7 @@ try:
     from server.anomaly.detector import Detector
     from server.anomaly.evaluation.report import summary_text, with_interval
     from server.anomaly.new_version import recalibrated_version, trained_version
-    from server.anomaly.versions import (
-        StoredVersion,
-        activate,
-        active_version,
-        manifest_of,
-        store_version,
-        stored_versions,
-    )
+    from server.anomaly.versions import StoredVersion, activate, active_manifest, store_version, stored_versions
 except ModuleNotFoundError as error:
     sys.exit(
         f"The package {error.name} is not installed. Run: pip install -r requirements.txt && pip install -e . --no-deps"
@@ -55,6 +48,9 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(words)
     if arguments.repeats is not None and arguments.repeats < 1:
         parser.error("--repeats must be 1 or more")
+    trains = not arguments.list and arguments.activate is None and arguments.recalibrate is None
+    if not trains and (arguments.data or arguments.repeats):
+        parser.error("--data and --repeats are for training; --list, --activate and --recalibrate do not train")
     try:
         server = ServerSettings()
         place = Place(arguments.out or server.model_dir, server.data_dir / "evaluation", TrainingSettings())
@@ -71,7 +67,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Train the detector on a CSV of patients and make it the active one.")
-    parser.add_argument("--data", type=Path, default=SHIPPED_DATA, help="labelled CSV to train on (default: shipped)")
+    parser.add_argument("--data", type=Path, help="labelled CSV to train on (default: shipped)")
     parser.add_argument("--out", type=Path, help="folder of the models (default: MODEL_DIR, else saved_models)")
     parser.add_argument("--repeats", type=int, help="repeats of the evaluation (default: those kept, at least 1)")
     instead = parser.add_mutually_exclusive_group()
@@ -87,11 +83,11 @@ def _parser() -> argparse.ArgumentParser:
 def _chosen(arguments: argparse.Namespace) -> Callable[[Place], None]:
     if arguments.list:
         return show_versions
-    if arguments.activate:
+    if arguments.activate is not None:
         return partial(activate_version, version=arguments.activate)
-    if arguments.recalibrate:
+    if arguments.recalibrate is not None:
         return partial(recalibrate_active, data=arguments.recalibrate)
-    training = partial(train_and_activate, data=arguments.data, repeats=arguments.repeats)
+    training = partial(train_and_activate, data=arguments.data or SHIPPED_DATA, repeats=arguments.repeats)
     return partial(train_if_needed, training=training) if arguments.if_needed else training
 
 
@@ -107,11 +103,10 @@ def train_and_activate(place: Place, data: Path, repeats: int | None) -> None:
         watch_evaluation=partial(_progress, title="Evaluating", unit="fold"),
     )
     print(summary_text(new.evaluation, new.model.thresholds))
-    earlier = active_version(place.models)
+    earlier = active_manifest(place.models)
     detector = _store_and_activate(place, new.files)
     if earlier:
-        before = manifest_of(place.models, earlier)
-        _report_changes(earlier, changes_between(before, detector.manifest))
+        _report_changes(earlier.model_version, changes_between(earlier, detector.manifest))
 
 
 def recalibrate_active(place: Place, data: Path) -> None:

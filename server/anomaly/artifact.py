@@ -10,11 +10,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 from zipfile import BadZipFile
 
 import joblib
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AwareDatetime, SecretStr, ValidationError
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import InconsistentVersionWarning
@@ -128,8 +129,7 @@ def load_detector(directory: Path, *, key: SecretStr | None = None) -> Detector:
     ArtifactError
         With a sentence that says what is wrong and what to run. Nothing is unpickled before the hashes were right.
     """
-    manifest = read_manifest(directory, key=key)
-    contents = {name: _verified_content(directory / name, sha256) for name, sha256 in manifest.files.items()}
+    manifest, contents = read_files(directory, key=key)
     model = AnomalyModel(
         preprocessor=_unpickled(contents, PREPROCESSOR_FILE, OneSidedRiskFactors),
         forest=_unpickled(contents, FOREST_FILE, IsolationForest),
@@ -138,6 +138,12 @@ def load_detector(directory: Path, *, key: SecretStr | None = None) -> Detector:
     )
     _check_known_answers(model, manifest.known_answers)
     return Detector(model, manifest)
+
+
+def read_files(directory: Path, *, key: SecretStr | None = None) -> tuple[Manifest, dict[str, bytes]]:
+    """Read a manifest and the files it vouches for, and check both; raises as ``load_detector`` does."""
+    manifest = read_manifest(directory, key=key)
+    return manifest, {name: _verified_content(directory / name, sha256) for name, sha256 in manifest.files.items()}
 
 
 def read_manifest(directory: Path, *, key: SecretStr | None = None) -> Manifest:
@@ -172,7 +178,7 @@ def _parsed(path: Path) -> Manifest:
 def _refuse_other_format(path: Path, content: bytes) -> None:
     try:
         manifest = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         _refuse(f"{path} is damaged")
     written = manifest.get("format", 1) if isinstance(manifest, dict) else None
     if isinstance(written, int) and written < FORMAT:
@@ -269,9 +275,15 @@ def _calibration(content: bytes, manifest: Manifest) -> CalibrationByPattern:
     except _UNREADABLE:
         bands = []
     expected = 2 if manifest.parameters.calibration_by_age else 1
-    if len(bands) != expected or any(band.shape[:1] != every_pattern().shape[:1] for band in bands):
+    if len(bands) != expected or not all(_calibrates(band) for band in bands):
         _refuse(f"{CALIBRATION_FILE} cannot be read here")
     return CalibrationByPattern(every_pattern(), bands)
+
+
+def _calibrates(scores: NDArray[Any]) -> bool:
+    """Tell whether an array holds the raw scores of patients, shape (p, n), for every missingness pattern."""
+    fits = scores.ndim == 2 and len(scores) == len(every_pattern()) and scores.dtype == np.float64  # noqa: PLR2004
+    return fits and bool(scores.size and (scores > 0).all())
 
 
 def _check_known_answers(model: AnomalyModel, known_answers: Sequence[KnownAnswer]) -> None:

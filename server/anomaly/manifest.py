@@ -92,7 +92,7 @@ class Manifest(Value):
         return hmac.new(key.get_secret_value().encode(), content, hashlib.sha256).hexdigest()
 
     def is_signed_with(self, key: SecretStr) -> bool:
-        return hmac.compare_digest(self.signature or "", self.expected_signature(key))
+        return hmac.compare_digest((self.signature or "").encode(), self.expected_signature(key).encode())
 
     def sealed(self, key: SecretStr | None) -> "Manifest":
         """Return it with its version and, if there is a key, its signature."""

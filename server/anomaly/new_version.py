@@ -1,4 +1,4 @@
-"""A new version of the model: trained and evaluated on a clinic's patients, or recalibrated on those of another site."""
+"""A new version of the model: trained and evaluated on a clinic's patients, or recalibrated on another site's."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ from typing import NoReturn
 from pydantic import SecretStr
 
 from config.errors import ArtifactError
-from server.anomaly.artifact import CARD_FILE, MANIFEST_FILE, load_detector, read_manifest
+from server.anomaly.artifact import CARD_FILE, MANIFEST_FILE, load_detector, read_files, read_manifest
 from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest
 
@@ -34,6 +34,8 @@ class StoredVersion:
 def store_version(directory: Path, files: Mapping[str, bytes]) -> str:
     """Write the files of a new version, whole or not at all, and return its name; another stays active.
 
+    A version that is stored already is written anew.
+
     Raises
     ------
     ArtifactError
@@ -45,10 +47,10 @@ def store_version(directory: Path, files: Mapping[str, bytes]) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = Path(mkdtemp(prefix=".unfinished-", dir=folder))
         try:
-            for name, content in files.items():
-                _write_through(unfinished / name, content)
-            unfinished.chmod(0o755)
-            unfinished.replace(folder / version)
+            _write_folder(unfinished / version, files)
+            if (folder / version).exists():
+                (folder / version).replace(unfinished / "earlier")
+            (unfinished / version).replace(folder / version)
         finally:
             rmtree(unfinished, ignore_errors=True)
     except OSError as error:
@@ -68,8 +70,7 @@ def activate(directory: Path, version: str, *, key: SecretStr | None = None) -> 
         When there is no such version, it cannot be used, or the folder cannot be written; the active one stays then.
     """
     detector = load_detector(_folder_of(directory, version), key=key)
-    if detector.model_version != version:
-        _refuse(f"The folder of version {version} holds version {detector.model_version}, so it is not activated.")
+    _refuse_other_version(version, detector.manifest)
     names = [*detector.manifest.files, CARD_FILE, MANIFEST_FILE]
     try:
         _replace_all(directory, {name: (_folder_of(directory, version) / name).read_bytes() for name in names})
@@ -86,28 +87,41 @@ def stored_versions(directory: Path, *, key: SecretStr | None = None) -> list[St
         if folder.is_dir()
         else []
     )
-    active = active_version(directory)
-    return [_stored(folder / name, name == active, key) for name in names]
+    active = active_manifest(directory)
+    return [_stored(directory, name, active is not None and name == active.model_version, key) for name in names]
 
 
-def active_version(directory: Path) -> str | None:
-    """Return the name of the active version; ``None`` when there is none that can be read."""
+def active_manifest(directory: Path) -> Manifest | None:
+    """Return the manifest of the active version; ``None`` when there is none that can be read."""
     try:
-        return read_manifest(directory).model_version
+        return read_manifest(directory)
     except ArtifactError:
         return None
 
 
-def manifest_of(directory: Path, version: str, *, key: SecretStr | None = None) -> Manifest:
-    """Return the manifest of a stored version; raises ArtifactError when there is none or it cannot be believed."""
-    return read_manifest(_folder_of(directory, version), key=key)
+def _manifest_of(directory: Path, version: str, key: SecretStr | None) -> Manifest:
+    """Return the manifest of a stored version.
+
+    Raises
+    ------
+    ArtifactError
+        When there is none, or it or the files it vouches for cannot be believed.
+    """
+    manifest, _ = read_files(_folder_of(directory, version), key=key)
+    _refuse_other_version(version, manifest)
+    return manifest
 
 
-def _stored(folder: Path, is_active: bool, key: SecretStr | None) -> StoredVersion:
+def _refuse_other_version(version: str, manifest: Manifest) -> None:
+    if manifest.model_version != version:
+        _refuse(f"The folder of version {version} holds version {manifest.model_version}, so it is not used.")
+
+
+def _stored(directory: Path, version: str, is_active: bool, key: SecretStr | None) -> StoredVersion:
     try:
-        return StoredVersion(folder.name, is_active, read_manifest(folder, key=key))
+        return StoredVersion(version, is_active, _manifest_of(directory, version, key))
     except ArtifactError as error:
-        return StoredVersion(folder.name, is_active, None, error.message)
+        return StoredVersion(version, is_active, None, error.message)
 
 
 def _folder_of(directory: Path, version: str) -> Path:
@@ -128,6 +142,12 @@ def _replace_all(directory: Path, contents: Mapping[str, bytes]) -> None:
     finally:
         for path in temporary.values():
             path.unlink(missing_ok=True)
+
+
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.mkdir()
+    for name, content in files.items():
+        _write_through(folder / name, content)
 
 
 def _write_through(path: Path, content: bytes) -> None:

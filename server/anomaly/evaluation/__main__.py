@@ -88,7 +88,7 @@ def _compare(settings: TrainingSettings, directory: Path, repeats: int) -> None:
 
 
 def _validate(data: Path, model: Path, settings: TrainingSettings) -> None:
-    detector = load_detector(model)
+    detector = load_detector(model, key=settings.signing_key)
     validation = validate(data, detector, seed=settings.random_state)
     print(validation_text(validation, detector.thresholds, data=data.name))
 

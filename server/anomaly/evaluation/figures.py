@@ -110,7 +110,7 @@ class Summary:
         again = [(result, result.second_seed) for result in self._results if result.second_seed is not None]
         changes = [float(np.mean(self._levels(first.anomaly) != self._levels(other.anomaly))) for first, other in again]
         lowering, usual_lowering = (
-            self._over([scores.steps_lowering / scores.steps_worse for scores in forests])
+            self._over([s.steps_lowering / s.steps_worse if s.steps_worse else math.nan for s in forests])
             for forests in ([result.ours for result in self._results], [result.usual for result in self._results])
         )
         return {

@@ -60,7 +60,8 @@ class KeptResults(Generic[_Result]):
         if self._directory.exists():
             return
         self._directory.mkdir(parents=True, exist_ok=True)
-        kept = sorted(self._directory.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        folders = (path for path in self._directory.parent.iterdir() if path.is_dir())
+        kept = sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)
         for outdated in kept[MOST_KEPT:]:
             shutil.rmtree(outdated)
 
