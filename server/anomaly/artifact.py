@@ -21,14 +21,15 @@ from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import InconsistentVersionWarning
 
 from config.errors import ArtifactError, NoModelError
+from config.evaluation import Evaluation
+from config.model_card import Parameters
 from config.patient import FIELDS, PatientRecord
 from config.settings import TrainingSettings
 from server.anomaly.calibration import CalibrationByPattern, every_pattern
 from server.anomaly.dataset import COLUMNS, Dataset
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
 from server.anomaly.drift import Reference
-from server.anomaly.evaluation.values import Evaluation
-from server.anomaly.manifest import FORMAT, KNOWN_PATIENTS, DataDescription, KnownAnswer, Manifest, Parameters
+from server.anomaly.manifest import FORMAT, KNOWN_PATIENTS, KnownAnswer, Manifest, description_of
 from server.anomaly.model_card import model_card
 from server.anomaly.preprocessing import FACTORS, OneSidedRiskFactors
 
@@ -72,7 +73,7 @@ def make_files(
 ) -> dict[str, bytes]:
     """Return the files of a newly trained model by name, the manifest that vouches for the others last."""
     contents = _model_files(model)
-    described = DataDescription.of(data)
+    described = description_of(data)
     manifest = Manifest(
         made_at=made_at,
         recalibrated_from=None,
@@ -106,7 +107,7 @@ def make_recalibrated_files(
         "made_at": made_at,
         "recalibrated_from": original.model_version,
         "versions": _versions(),
-        "calibration_data": DataDescription.of(data),
+        "calibration_data": description_of(data),
         "parameters": original.parameters.model_copy(update={"calibration_by_age": settings.calibration_by_age}),
         "thresholds": model.thresholds,
         "reference": reference,

@@ -7,45 +7,17 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field, SecretStr
 
+from config.evaluation import Evaluation, Value
 from config.messages import Thresholds
+from config.model_card import DataDescription, Parameters
 from config.patient import PatientRecord
 from server.anomaly.dataset import Dataset
 from server.anomaly.drift import Reference
-from server.anomaly.evaluation.values import Evaluation, Value
 
 FORMAT = 2
 """Version of the files' layout; a model of another one is trained anew."""
 
 KNOWN_PATIENTS = 12
-
-
-class DataDescription(Value):
-    """A CSV of patients."""
-
-    name: str
-    sha256: str
-    patients: int
-    disease_free: int
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> "DataDescription":
-        return cls(
-            name=dataset.name,
-            sha256=dataset.sha256,
-            patients=dataset.has_disease.size,
-            disease_free=dataset.disease_free.size,
-        )
-
-
-class Parameters(Value):
-    """The settings that a model follows from."""
-
-    n_estimators: int
-    max_samples: int
-    random_state: int
-    calibration_folds: int
-    evaluation_folds: int
-    calibration_by_age: bool
 
 
 class KnownAnswer(Value):
@@ -102,3 +74,13 @@ class Manifest(Value):
     def _content(self) -> bytes:
         content = self.model_dump(mode="json", exclude={"model_version", "signature"})
         return json.dumps(content, sort_keys=True).encode()
+
+
+def description_of(dataset: Dataset) -> DataDescription:
+    """Describe the file that patients came from."""
+    return DataDescription(
+        name=dataset.name,
+        sha256=dataset.sha256,
+        patients=dataset.has_disease.size,
+        disease_free=dataset.disease_free.size,
+    )

@@ -3,13 +3,10 @@
 Its sections are those of Mitchell et al. (2019), *Model Cards for Model Reporting*, section 4.
 """
 
-from pydantic import AwareDatetime
-
+from config.evaluation import Estimate, Evaluation, Rates
 from config.messages import Thresholds
-from server.anomaly.evaluation.values import Estimate, Evaluation, Rates, Value
-from server.anomaly.manifest import DataDescription, Manifest, Parameters
-
-CARD_FORMAT = 1
+from config.model_card import CARD_FORMAT, Datasets, Factors, IntendedUse, Metrics, ModelCard, ModelDetails
+from server.anomaly.manifest import Manifest
 
 _WORSE_BY = 0.05
 _NAME = "Heart-attack anomaly detector"
@@ -58,67 +55,6 @@ _NOT_EVALUATED = (
     "The figures were measured with the calibration of the version this one was recalibrated from: how well patients "
     "are told apart carries over as far as the patients are alike; false alarms and sensitivities do not."
 )
-
-
-class ModelDetails(Value):
-    """Which model this is, and what it was made with."""
-
-    name: str
-    version: str
-    made_at: AwareDatetime
-    recalibrated_from: str | None
-    signed: bool
-    algorithm: str
-    parameters: Parameters
-    software: dict[str, str]
-    licence: str
-    references: list[str]
-
-
-class IntendedUse(Value):
-    """What the model is for, for whom, and what it is not for."""
-
-    primary_uses: list[str]
-    primary_users: list[str]
-    out_of_scope: list[str]
-
-
-class Factors(Value):
-    """What goes in, and the groups of patients that are looked at on their own."""
-
-    fields: list[str]
-    risk_factors: list[str]
-    subgroups: list[str]
-
-
-class Metrics(Value):
-    """What is measured, and from which scores patients are Medium and High."""
-
-    anomaly_score: str
-    thresholds: Thresholds
-    false_alarm_rate_by_design: dict[str, float]
-
-
-class Datasets(Value):
-    """The patients that the model was trained, calibrated and evaluated on, and what their label means."""
-
-    training: DataDescription
-    calibration: DataDescription
-    label: str
-
-
-class ModelCard(Value):
-    """A model card as it is written to ``model_card.json`` and shown at ``/model``."""
-
-    format: int
-    model_details: ModelDetails
-    intended_use: IntendedUse
-    factors: Factors
-    metrics: Metrics
-    data: Datasets
-    quantitative_analyses: Evaluation
-    weak_spots: list[str]
-    caveats_and_recommendations: list[str]
 
 
 def model_card(manifest: Manifest) -> ModelCard:

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from config.evaluation import Evaluation
 from config.settings import TrainingSettings
 from server.anomaly.artifact import make_files, make_recalibrated_files
 from server.anomaly.dataset import Dataset, FloatArray
@@ -14,7 +15,6 @@ from server.anomaly.drift import reference_of
 from server.anomaly.evaluation.cross_validation import cross_validate, kept_repeats
 from server.anomaly.evaluation.figures import Summary, held_out_scores
 from server.anomaly.evaluation.folds import FoldResult
-from server.anomaly.evaluation.values import Evaluation
 from server.anomaly.training import recalibrate, train, unwatched
 
 _Result = TypeVar("_Result")

@@ -12,13 +12,12 @@ from typing import NoReturn
 from pydantic import SecretStr
 
 from config.errors import ArtifactError
+from config.model_card import VERSION_NAME
 from server.anomaly.artifact import CARD_FILE, MANIFEST_FILE, load_detector, read_files, read_manifest
 from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest
 
 VERSIONS_FOLDER = "versions"
-
-VERSION_NAME = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}"
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from config.csv_rows import Survey, survey_patients
+from config.evaluation import Estimate, GroupRates, Rates
 from config.messages import Thresholds
 from config.patient import FIELDS
 from server.anomaly.dataset import BoolArray, FloatArray, IndexArray, matrix_of
 from server.anomaly.detector import Detector
 from server.anomaly.evaluation.intervals import RESAMPLES, by_bootstrap
 from server.anomaly.evaluation.metrics import confusion, levels_of, sensitivity_at, share, subgroups
-from server.anomaly.evaluation.values import Estimate, GroupRates, Rates
 
 SPECIFICITY = 0.9
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

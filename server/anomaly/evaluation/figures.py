@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from config.evaluation import Confusion, Estimate, Evaluation, Figure, GroupRates, Rates
 from config.messages import Thresholds
 from server.anomaly.dataset import BoolArray, Dataset, FloatArray
 from server.anomaly.evaluation.folds import FoldResult
 from server.anomaly.evaluation.intervals import over_folds
 from server.anomaly.evaluation.metrics import LevelArray, confusion, levels_of, rates, sensitivity_at, subgroups
-from server.anomaly.evaluation.values import Confusion, Estimate, Evaluation, Figure, GroupRates, Rates
 
 SPECIFICITY = 0.9
 USUAL_MEDIUM, USUAL_HIGH = 0.5, 0.6

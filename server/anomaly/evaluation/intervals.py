@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.stats import t
 
+from config.evaluation import Estimate
 from server.anomaly.dataset import BoolArray, IndexArray
-from server.anomaly.evaluation.values import Estimate
 
 RESAMPLES = 2000
 _CONFIDENCE = 0.95

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import shorten
 
+from config.evaluation import Estimate
 from server.anomaly.evaluation.intervals import over_folds
 from server.anomaly.evaluation.peers import PEERS, Encoding, Peer, PeerFold
 from server.anomaly.evaluation.report import with_interval
-from server.anomaly.evaluation.values import Estimate
 
 _GIVEN = {Encoding.ORDINARY: "ordinary encodings", Encoding.FACTORS: "our eight factors"}
 _LONGEST = 112

@@ -20,12 +20,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from config.errors import ConfigurationError
+from config.evaluation import Value
 from config.settings import TrainingSettings
 from server.anomaly.dataset import Dataset, FloatArray, IndexArray, frame_of
 from server.anomaly.evaluation.folds import reseeded
 from server.anomaly.evaluation.keeping import KeptResults
 from server.anomaly.evaluation.references import ordinary_encoding
-from server.anomaly.evaluation.values import Value
 from server.anomaly.fitting import fit_and_score
 from server.anomaly.preprocessing import OneSidedRiskFactors, refuse_unmeasured
 from server.anomaly.splits import Fit, evaluation_folds, refuse_too_few

@@ -2,76 +2,77 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
+from config.evaluation import (
+    INTERVALS,
+    SHOWN,
+    USUAL_FOREST,
+    Estimate,
+    Evaluation,
+    Figure,
+    GroupRates,
+    Rates,
+    interval_text,
+    number_text,
+)
 from config.messages import RiskLevel, Thresholds
 from server.anomaly.evaluation.external import ExternalValidation
-from server.anomaly.evaluation.values import Estimate, Evaluation, Figure, GroupRates, Rates
 
-_SHOWN = 50
+_MOST_ROWS = 50
+_WIDTH = 116
 
 
 @dataclass(frozen=True)
 class Target:
-    """The value a figure must reach, or must not exceed."""
+    """The value a figure must reach, or must not exceed, and its format."""
 
     limit: float
     at_least: bool
+    style: str
 
-    def is_met(self, value: float) -> bool:
-        return value >= self.limit if self.at_least else value <= self.limit
+    def __str__(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {number_text(self.limit, self.style)}"
 
-
-@dataclass(frozen=True)
-class Line:
-    """How a figure is shown: its title, its target on the shipped data, and the formats of both."""
-
-    title: str
-    target: Target
-    style: str = ".3f"
-    target_style: str = "g"
+    def is_met(self, value: float | None) -> bool:
+        return value is not None and (value >= self.limit if self.at_least else value <= self.limit)
 
 
-def at_least(limit: float) -> Target:
-    return Target(limit, at_least=True)
+def at_least(limit: float, style: str = "g") -> Target:
+    return Target(limit, at_least=True, style=style)
 
 
-def at_most(limit: float) -> Target:
-    return Target(limit, at_least=False)
+def at_most(limit: float, style: str = "g") -> Target:
+    return Target(limit, at_least=False, style=style)
 
 
-_BLANKED = "slope, vessels, thallium not measured: "
-
-LINES: Mapping[str, Line] = {
-    "auroc": Line("AUROC", at_least(0.905)),
-    "sensitivity_at_90_specificity": Line("sensitivity at 90% specificity", at_least(0.74)),
-    "auprc": Line("AUPRC", at_least(0.90)),
-    "auroc_less_logistic_regression": Line("AUROC less logistic regression's with labels", at_least(-0.01), "+.3f"),
-    "false_alarm_rate_medium_or_higher": Line("false alarms at Medium or higher", at_most(0.23)),
-    "false_alarm_rate_high": Line("false alarms at High", at_most(0.07)),
-    "sensitivity_medium_or_higher": Line("sensitivity at Medium or higher", at_least(0.79)),
-    "sensitivity_high": Line("sensitivity at High", at_least(0.62)),
-    "blanked_auroc": Line(f"{_BLANKED}AUROC", at_least(0.85)),
-    "blanked_false_alarm_rate_high": Line(f"{_BLANKED}false alarms at High", at_most(0.07)),
-    "blanked_sensitivity_high": Line(f"{_BLANKED}sensitivity at High", at_least(0.46)),
-    "two_seeds_spearman": Line("two seeds: Spearman correlation", at_least(0.995), ".4f"),
-    "two_seeds_level_changes": Line("two seeds: patients whose level changes", at_most(0.05), ".1%", ".0%"),
-    "worse_finding_lowers": Line("one finding made worse lowers the score", at_most(0.005), ".2%", ".1%"),
-    "additivity_gap": Line("contributions against log2 score", at_most(1e-9), ".0e"),
-    "top_three_against_random": Line("top three typical: fall against three at random", at_least(3), ".2f"),
-    "top_three_against_best": Line("top three typical: fall against the best three", at_least(0.95)),
+TARGETS: Mapping[str, Target] = {
+    "auroc": at_least(0.905),
+    "sensitivity_at_90_specificity": at_least(0.74),
+    "auprc": at_least(0.90),
+    "auroc_less_logistic_regression": at_least(-0.01),
+    "false_alarm_rate_medium_or_higher": at_most(0.23),
+    "false_alarm_rate_high": at_most(0.07),
+    "sensitivity_medium_or_higher": at_least(0.79),
+    "sensitivity_high": at_least(0.62),
+    "blanked_auroc": at_least(0.85),
+    "blanked_false_alarm_rate_high": at_most(0.07),
+    "blanked_sensitivity_high": at_least(0.46),
+    "two_seeds_spearman": at_least(0.995),
+    "two_seeds_level_changes": at_most(0.05, ".0%"),
+    "worse_finding_lowers": at_most(0.005, ".1%"),
+    "additivity_gap": at_most(1e-9),
+    "top_three_against_random": at_least(3),
+    "top_three_against_best": at_least(0.95),
 }
-"""The figures that have a target, in the order they are shown."""
+"""What the figures shown must come to on the shipped data."""
 
 
 def evaluation_text(evaluation: Evaluation, thresholds: Thresholds) -> str:
     """Return the table of figures with their targets, the subgroups, and the confusion by level."""
     return "\n".join(
         [
-            f"{evaluation.repeats} x {evaluation.folds}-fold stratified cross-validation of {evaluation.disease_free} "
-            f"disease-free patients and {evaluation.with_disease} with disease;",
-            "forest and calibration are fitted on the training folds' disease-free patients only.",
-            "95 % intervals by Nadeau and Bengio (2003). The usual forest: 300 trees of up to 256 patients each on",
-            "the 13 standardised fields, Medium from a raw score of 0.5, High from 0.6.",
+            *wrap(f"{evaluation.design} {INTERVALS} {USUAL_FOREST}", _WIDTH),
             "",
             *figure_lines(evaluation),
             "",
@@ -103,29 +104,25 @@ def summary_text(evaluation: Evaluation, thresholds: Thresholds) -> str:
 
 def figure_lines(evaluation: Evaluation) -> list[str]:
     """Return the table of figures, and how many of their targets are met."""
-    shown = {line: evaluation.figures[name] for name, line in LINES.items() if name in evaluation.figures}
+    shown = {name: evaluation.figures[name] for name in SHOWN if name in evaluation.figures}
     return [
         f"{'figure':<60}{'target':>9}{'measured':>10}  {'95 % interval':<20}{'met':<5}{'usual forest':>12}",
-        *(_figure_line(line, figure) for line, figure in shown.items()),
+        *(_figure_line(name, figure) for name, figure in shown.items()),
         "",
         _verdict(shown),
     ]
 
 
-def _figure_line(line: Line, figure: Figure) -> str:
-    target = f"{'>=' if line.target.at_least else '<='} {_number(line.target.limit, line.target_style)}"
-    usual = "" if figure.usual is None else _number(figure.usual.value, line.style)
-    met = "yes" if _is_met(line, figure) else "NO"
-    measured = f"{_number(figure.ours.value, line.style):>10}  {interval_text(figure.ours, line.style):<20}"
-    return f"{line.title:<60}{target:>9}{measured}{met:<5}{usual:>12}".rstrip()
+def _figure_line(name: str, figure: Figure) -> str:
+    style, target = SHOWN[name].style, TARGETS[name]
+    usual = "" if figure.usual is None else number_text(figure.usual.value, style)
+    met = "yes" if target.is_met(figure.ours.value) else "NO"
+    measured = f"{number_text(figure.ours.value, style):>10}  {interval_text(figure.ours, style):<20}"
+    return f"{SHOWN[name].title:<60}{target!s:>9}{measured}{met:<5}{usual:>12}".rstrip()
 
 
-def _is_met(line: Line, figure: Figure) -> bool:
-    return figure.ours.value is not None and line.target.is_met(figure.ours.value)
-
-
-def _verdict(shown: Mapping[Line, Figure]) -> str:
-    missed = sum(not _is_met(line, figure) for line, figure in shown.items())
+def _verdict(shown: Mapping[str, Figure]) -> str:
+    missed = sum(not TARGETS[name].is_met(figure.ours.value) for name, figure in shown.items())
     return f"{missed} of {len(shown)} targets missed." if missed else f"All {len(shown)} targets are met."
 
 
@@ -162,17 +159,7 @@ def _share_text(count: float, counts: Mapping[str, float]) -> str:
 
 def with_interval(estimate: Estimate, style: str = ".3f") -> str:
     """Return a figure and, in brackets, its interval; a dash where there is none."""
-    return f"{_number(estimate.value, style)} {interval_text(estimate, style)}".strip()
-
-
-def interval_text(estimate: Estimate, style: str) -> str:
-    if estimate.low is None:
-        return ""
-    return f"({_number(estimate.low, style)} to {_number(estimate.high, style)})"
-
-
-def _number(value: float | None, style: str) -> str:
-    return "-" if value is None else format(value, style)
+    return f"{number_text(estimate.value, style)} {interval_text(estimate, style)}".strip()
 
 
 def validation_text(validation: ExternalValidation, thresholds: Thresholds, *, data: str) -> str:
@@ -198,10 +185,10 @@ def _file_lines(validation: ExternalValidation) -> list[str]:
         f"disease, {unlabelled} without label.",
         f"{validation.extrapolated} of them have a value outside the range the model was made for.",
         f"Rows left out: {len(validation.left_out)}.",
-        *(f"  {said}" for said in validation.left_out[:_SHOWN]),
+        *(f"  {said}" for said in validation.left_out[:_MOST_ROWS]),
     ]
-    if len(validation.left_out) > _SHOWN:
-        lines.append(f"  and {len(validation.left_out) - _SHOWN} more.")
+    if len(validation.left_out) > _MOST_ROWS:
+        lines.append(f"  and {len(validation.left_out) - _MOST_ROWS} more.")
     for column, gaps in validation.gaps.items():
         zeros = f", {gaps.given_as_zero} of these given as 0" if gaps.given_as_zero else ""
         lines.append(f"{column} was not measured in {gaps.not_measured} of {validation.patients} patients{zeros}.")
