@@ -200,8 +200,8 @@ class PredictionService:
         self._recorder.record(new, then=lambda: self._request_explanations(explained))
 
     def _request_explanations(self, explained: Sequence[tuple[Prediction, Facts]]) -> None:
-        if self.explanations.enabled:
-            for made, facts in explained:
+        for made, facts in explained:
+            if made.awaits_explanation:
                 self.explanations.request(made, facts)
 
     def _predict(
@@ -232,7 +232,7 @@ class PredictionService:
             imputed=request.record.imputed(),
             extrapolated=request.record.extrapolated(),
             explanation=explanation,
-            awaits_explanation=self.explanations.enabled,
+            awaits_explanation=self.explanations.enabled and bool(facts.factors),
             model_version=detector.model_version,
             timings_ms=_milliseconds(waiting=waiting, scoring=scoring, explaining=explaining),
         )
@@ -245,6 +245,7 @@ class PredictionService:
 
 
 def _contributions(record: PatientRecord, detector: Detector, assessment: Assessment) -> list[Contribution]:
+    """Return the contributions of all fields, or none where they could not be worked out."""
     return [
         Contribution(
             field=name,
@@ -255,6 +256,7 @@ def _contributions(record: PatientRecord, detector: Detector, assessment: Assess
             extrapolated=description.is_extrapolated(value),
         )
         for name, description in FIELDS.items()
+        if name in assessment.contributions
     ]
 
 

@@ -46,6 +46,7 @@ function showVerdict(content, prediction) {
 }
 
 function sumInWords({ base_value: base, contributions, raw_score: raw }) {
+  if (contributions.length === 0) return "";
   const sum = contributions.reduce((total, item) => total + item.contribution, 0);
   return (
     `In log2 score units. Base value ${decimal(base)} and the sum of the contributions ${decimal(sum)} ` +

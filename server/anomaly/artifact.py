@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-import math
+import logging
 import pickle
 import platform
 import warnings
@@ -32,6 +32,8 @@ from server.anomaly.drift import Reference
 from server.anomaly.manifest import FORMAT, KNOWN_PATIENTS, KnownAnswer, Manifest, description_of
 from server.anomaly.model_card import model_card
 from server.anomaly.preprocessing import FACTORS, OneSidedRiskFactors
+
+log = logging.getLogger(__name__)
 
 FOREST_FILE = "isolation_forest.pkl"
 PREPROCESSOR_FILE = "preprocessor.pkl"
@@ -288,19 +290,28 @@ def _calibrates(scores: NDArray[Any]) -> bool:
 
 
 def _check_known_answers(model: AnomalyModel, known_answers: Sequence[KnownAnswer]) -> None:
-    answers = model.assess([known.record for known in known_answers])
-    if not all(_agrees(known, said) for known, said in zip(known_answers, answers, strict=True)):
+    """Refuse a model that scores otherwise than it did; one that only explains otherwise stops explaining."""
+    answers = list(zip(known_answers, model.assess([known.record for known in known_answers]), strict=True))
+    if not all(_scores_agree(known, said) for known, said in answers):
         _refuse("The model does not reproduce its known answers with the packages installed here")
+    if model.explains and not all(_contributions_agree(known, said) for known, said in answers):
+        log.error("the model does not reproduce its known contributions, so none are shown")
+        model.stop_explaining()
 
 
-def _agrees(known: KnownAnswer, said: Assessment) -> bool:
+def _scores_agree(known: KnownAnswer, said: Assessment) -> bool:
     pairs = [
         (known.raw_score, said.raw_score),
         (known.anomaly_score, said.anomaly_score),
         (known.base_value, said.base_value),
-        *((known.contributions.get(name, math.nan), value) for name, value in said.contributions.items()),
     ]
     return all(abs(expected - actual) <= TOLERANCE for expected, actual in pairs)
+
+
+def _contributions_agree(known: KnownAnswer, said: Assessment) -> bool:
+    return known.contributions.keys() == said.contributions.keys() and all(
+        abs(known.contributions[name] - value) <= TOLERANCE for name, value in said.contributions.items()
+    )
 
 
 def _refuse(what: str) -> NoReturn:

@@ -146,8 +146,13 @@ def _grow(
 
 
 def _path_lengths(tree: Tree, values: Factors) -> FloatArray:
-    """Return the path length of each row, shape (n,): its leaf's depth, and what the leaf's patients would add."""
-    leaves = tree.apply(values)
+    """Return the path length of each row, shape (n,)."""
+    lengths: FloatArray = node_lengths(tree)[tree.apply(values)]
+    return lengths
+
+
+def node_lengths(tree: Tree) -> FloatArray:
+    """Return the path length that ends in each node, shape (nodes,): its depth, and what its patients would add."""
     unsplit = np.array([average_path_length(n) for n in tree.n_node_samples])
-    lengths: FloatArray = tree.compute_node_depths()[leaves] - 1 + unsplit[leaves]
+    lengths: FloatArray = tree.compute_node_depths() - 1 + unsplit
     return lengths

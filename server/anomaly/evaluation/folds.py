@@ -15,6 +15,7 @@ from server.anomaly.dataset import COLUMNS, Dataset, FloatArray, IndexArray, fra
 from server.anomaly.evaluation.references import supervised_scores, usual_forest_scores
 from server.anomaly.fitting import fit_and_score, fit_parts
 from server.anomaly.preprocessing import OneSidedRiskFactors
+from server.anomaly.scoring import ForestScorer
 from server.anomaly.splits import Fit, calibration_folds
 from server.anomaly.training import calibrated, pattern_scores
 
@@ -238,9 +239,9 @@ def _any_values(field: FieldDescription, patients: int, random: np.random.Genera
 
 def _largest_gap(preprocessor: OneSidedRiskFactors, forest: IsolationForest, values: FloatArray) -> float:
     """Return the largest gap between log2 of scikit-learn's score and our base value with all contributions."""
-    explainer = ForestExplainer(forest)
     complete = preprocessor.impute(values)
     factors = preprocessor.factors(complete)
-    by_field = divide_among_fields(explainer.contributions(factors), preprocessor.field_effects(complete))
-    gaps = explainer.base_value + by_field.sum(axis=1) - np.log2(-forest.score_samples(factors))
+    by_factor = ForestExplainer(forest).contributions(factors)
+    by_field = divide_among_fields(by_factor, preprocessor.field_effects(complete))
+    gaps = ForestScorer(forest).base_value + by_field.sum(axis=1) - np.log2(-forest.score_samples(factors))
     return float(np.abs(gaps).max())

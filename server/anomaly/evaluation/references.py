@@ -12,7 +12,8 @@ from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
 from server.anomaly.fitting import grow_and_score
 
 _USUAL_TREES, _USUAL_SAMPLES = 300, 256
-_UNORDERED = [COLUMNS.index(name) for name in ("chest_pain_type", "resting_ecg", "st_slope", "thallium_scan")]
+_CODED = ("chest_pain_type", "resting_ecg", "st_slope", "major_vessels", "thallium_scan")
+_UNORDERED = [COLUMNS.index(name) for name in _CODED]
 _ORDERED = [i for i in range(len(COLUMNS)) if i not in _UNORDERED]
 
 
@@ -24,9 +25,9 @@ def usual_forest_scores(disease_free: FloatArray, others: FloatArray, *, seed: i
 
 
 def ordinary_encoding() -> ColumnTransformer:
-    """Return what turns patients of shape (n, 13) into 22 columns, gaps filled with the median or most frequent code.
+    """Return what turns patients of shape (n, 13) into 25 columns, gaps filled with the median or most frequent code.
 
-    Quantities, counts and yes-or-no fields are standardised, the other codes one-hot encoded.
+    Quantities and yes-or-no fields are standardised, the other codes one-hot encoded.
     """
     codes = [sorted(FIELDS[COLUMNS[i]].codes) for i in _UNORDERED]
     return make_column_transformer(

@@ -117,12 +117,12 @@ def test_all_ten_detectors_and_two_classifiers_meet_both_encodings() -> None:
 def test_ordinary_encodings_standardise_numbers_and_give_every_code_its_column() -> None:
     values = real_patients().values
     encoded = ordinary_encoding().fit_transform(values)
-    assert encoded.shape == (303, 22)
-    numbers, codes = encoded[:, :9], encoded[:, 9:]
+    assert encoded.shape == (303, 25)
+    numbers, codes = encoded[:, :8], encoded[:, 8:]
     assert numbers.mean(axis=0) == pytest.approx(0, abs=1e-12)
     assert numbers.std(axis=0) == pytest.approx(1)
     assert set(codes.ravel()) == {0, 1}
-    assert (codes.sum(axis=1) == 4).all()
+    assert (codes.sum(axis=1) == 5).all()
 
 
 def test_classifiers_learn_from_all_who_are_not_held_out() -> None:
