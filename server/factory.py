@@ -18,6 +18,7 @@ from server.anomaly.artifact import load_detector
 from server.clients import ConnectedClients
 from server.current_model import CurrentModel
 from server.database import open_database
+from server.drift_windows import RollingWindows
 from server.events import ClientsNamespace, OperatorsNamespace, SocketPublisher
 from server.explanations import ExplanationWorkers
 from server.narrative.narrator import ExplanationSource, explanation_source
@@ -77,9 +78,16 @@ def create_app(
         batch_size=settings.batch_size,
         max_waiting=settings.max_waiting,
     )
+    windows = RollingWindows(
+        store,
+        settings.client_ids,
+        patients=settings.drift_window_patients,
+        days=settings.drift_window_days,
+        clock=clock,
+    )
     real_time.register(ClientsNamespace(service, clients, publisher, secrets.client_tokens))
     real_time.register(OperatorsNamespace(publisher.operators))
-    app.register_blueprint(routes.blueprint(service, clients, secrets.client_tokens, clock))
+    app.register_blueprint(routes.blueprint(service, clients, windows, secrets.client_tokens, clock))
     trust_proxies(app, settings.trusted_proxies)
     return Server(app, real_time, service)
 

@@ -13,6 +13,8 @@ from config.patient import FIELDS
 from config.web.sign_in import is_signed_in, require_sign_in
 from config.web.tokens import bearer_token
 from server.clients import ConnectedClients, client_of_token
+from server.drift import drift_report
+from server.drift_windows import RollingWindows
 from server.predictions import PredictionService
 from server.store import ExplainedPrediction, PredictionStore
 
@@ -21,7 +23,11 @@ MOST_DIGITS = 15
 
 
 def blueprint(
-    service: PredictionService, clients: ConnectedClients, tokens: Mapping[str, str], clock: Callable[[], datetime]
+    service: PredictionService,
+    clients: ConnectedClients,
+    windows: RollingWindows,
+    tokens: Mapping[str, str],
+    clock: Callable[[], datetime],
 ) -> Blueprint:
     """Make the routes of one server."""
     routes = Blueprint("server", __name__)
@@ -68,7 +74,16 @@ def blueprint(
         require_sign_in(current_app.config)
         return dict(service.model.detector.manifest)
 
+    _add_drift(routes, service, windows)
     return routes
+
+
+def _add_drift(routes: Blueprint, service: PredictionService, windows: RollingWindows) -> None:
+    @routes.get("/api/drift")
+    def drift() -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        detector = service.model.detector
+        return drift_report(windows, detector.reference, detector.model_version).to_wire()
 
 
 def _status(service: PredictionService, clients: ConnectedClients) -> dict[str, Any]:

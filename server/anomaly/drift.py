@@ -5,7 +5,7 @@ that of none of the disease-free patients, the patients with disease, and both t
 large, by convention, and more than chance.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, cached_property
@@ -208,6 +208,11 @@ class Status(StrEnum):
         return cls("large" if size >= large else "moderate" if size >= moderate else "stable")
 
 
+def worst(statuses: Iterable[Status]) -> Status:
+    """Return the largest status, stable if there is none."""
+    return max(statuses, key=lambda status: status.rank, default=Status.STABLE)
+
+
 @dataclass(frozen=True)
 class ShareDrift:
     """A share of the window's patients (0 to 1), and that of each population of the reference by name."""
@@ -221,15 +226,13 @@ class ShareDrift:
 class DistributionDrift:
     """How measured values are distributed, against each population of the reference.
 
-    ``psi`` are population stability indices, less what sampling alone adds on average. ``changed`` is the bin that adds
-    most to that of ``nearest``, the most similar population: it holds ``count`` of the window's patients, a ``share``
-    of them, and a share of ``reference`` of that population.
+    ``psi`` are population stability indices, less what sampling alone adds on average. ``grown`` is the bin whose share
+    grew most: it holds ``count`` of the window's patients, a ``share`` of them, and was ``reference`` in training.
     """
 
     psi: Mapping[str, float]
     status: Status
-    nearest: str
-    changed: int
+    grown: int
     count: int
     share: float
     reference: float
@@ -241,6 +244,10 @@ class FieldDrift:
 
     missing: ShareDrift
     distribution: DistributionDrift | None
+
+    @property
+    def status(self) -> Status:
+        return worst([self.missing.status, *([self.distribution.status] if self.distribution else [])])
 
 
 @dataclass(frozen=True)
@@ -254,6 +261,10 @@ class ScoreDrift:
     distribution: DistributionDrift
     medium_or_higher: ShareDrift
     high: ShareDrift
+
+    @property
+    def status(self) -> Status:
+        return worst([self.distribution.status, self.medium_or_higher.status, self.high.status])
 
 
 def field_drifts(values: FloatArray, reference: Reference) -> dict[str, FieldDrift]:
@@ -345,22 +356,21 @@ def _normal_limit() -> float:
 class _Comparison:
     psi: float
     status: Status
-    changed: int
 
 
 def _distribution_drift(seen: FloatArray, references: Mapping[str, FloatArray]) -> DistributionDrift:
     """Compare counts by bin with those of each population: the most similar one decides."""
     comparisons = {name: _compare(seen, known) for name, known in references.items()}
-    nearest = min(comparisons, key=lambda name: (comparisons[name].status.rank, comparisons[name].psi))
-    changed = comparisons[nearest].changed
+    training = references["all_patients" if "all_patients" in references else "disease_free"]
+    shares, before = seen / seen.sum(), training / training.sum()
+    grown = int((shares - before).argmax())
     return DistributionDrift(
         psi={name: comparison.psi for name, comparison in comparisons.items()},
-        status=comparisons[nearest].status,
-        nearest=nearest,
-        changed=changed,
-        count=int(seen[changed]),
-        share=float(seen[changed] / seen.sum()),
-        reference=float(references[nearest][changed] / references[nearest].sum()),
+        status=min((comparison.status for comparison in comparisons.values()), key=lambda status: status.rank),
+        grown=grown,
+        count=int(seen[grown]),
+        share=float(shares[grown]),
+        reference=float(before[grown]),
     )
 
 
@@ -380,7 +390,7 @@ def _compare(seen: FloatArray, known: FloatArray) -> _Comparison:
     psi = max(0.0, float(parts.sum()) - scale * freedom)
     beyond_chance = float(parts.sum()) > scale * _chi_squared_limit(freedom)
     status = Status.of(psi, MODERATE_PSI, LARGE_PSI) if beyond_chance else Status.STABLE
-    return _Comparison(psi, status, int(np.flatnonzero(used)[parts.argmax()]))
+    return _Comparison(psi, status)
 
 
 @cache

@@ -160,7 +160,7 @@ def test_values_in_another_unit_are_told_in_every_window() -> None:
         window[:, CHOLESTEROL] /= 2
         drift = field_drifts(window, known)["cholesterol"].distribution
         assert drift is not None
-        assert (drift.status, drift.changed) == (Status.LARGE, 0)
+        assert (drift.status, drift.grown) == (Status.LARGE, 0)
         assert drift.share > drift.reference
 
 
