@@ -1,5 +1,8 @@
 """Versions of the model that come and go under a running server while client apps send: nothing lost, nothing mixed."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from config.messages import Event, Prediction
+from config.secret_store import PROJECT_ROOT
 from server.anomaly.artifact import CALIBRATION_FILE, FOREST_FILE, MANIFEST_FILE, PREPROCESSOR_FILE, load_detector
 from server.anomaly.detector import Detector
 from tests.integration.server.conftest import ASYNC_MODE
@@ -205,6 +209,17 @@ def test_files_that_cannot_be_believed_are_refused_while_the_version_in_use_goes
     assert process.text.count("goes on scoring") == len(DAMAGES)
     assert process.end() == 0
     assert "Traceback" not in process.text
+
+
+def test_a_version_activated_from_the_command_line_is_taken(
+    dashboard: Dashboard, model_folder: Path, other_detector_dir: Path
+) -> None:
+    version = load_detector(other_detector_dir).model_version
+    command = [sys.executable, "train_model.py", "--activate", version]
+    environment = os.environ | {"MODEL_DIR": str(model_folder), "MODEL_SIGNING_KEY": ""}
+    done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert dashboard.next("model_status")["version"] == version
 
 
 def test_a_server_that_is_stopped_while_it_takes_a_version_stops_cleanly(
