@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from config.evaluation import Evaluation
-
 from config.settings import TrainingSettings
 from server.anomaly.artifact import make_files, make_recalibrated_files
 from server.anomaly.dataset import Dataset, FloatArray

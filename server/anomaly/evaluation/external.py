@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from config.evaluation import Estimate, GroupRates, Rates
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from config.csv_rows import Survey, survey_patients
+from config.evaluation import Estimate, GroupRates, Rates
 from config.messages import Thresholds
 from config.patient import FIELDS
 from server.anomaly.dataset import BoolArray, FloatArray, IndexArray, matrix_of

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from config.evaluation import Estimate
 from scipy.stats import t
 
+from config.evaluation import Estimate
 from server.anomaly.dataset import BoolArray, IndexArray
 
 RESAMPLES = 2000

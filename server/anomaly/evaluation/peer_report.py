@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from textwrap import shorten
 
 from config.evaluation import Estimate
-
 from server.anomaly.evaluation.intervals import over_folds
 from server.anomaly.evaluation.peers import PEERS, Encoding, Peer, PeerFold
 from server.anomaly.evaluation.report import with_interval

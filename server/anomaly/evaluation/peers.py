@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from config.evaluation import Value
 from joblib import Parallel, delayed
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from config.errors import ConfigurationError
+from config.evaluation import Value
 from config.settings import TrainingSettings
 from server.anomaly.dataset import Dataset, FloatArray, IndexArray, frame_of
 from server.anomaly.evaluation.folds import reseeded
