@@ -40,9 +40,9 @@ def folder_with_versions(directories: Sequence[Path], folder: Path) -> Path:
 
 def activate(source: Path, folder: Path) -> None:
     """Make the version that is active in one folder the active one in another, which holds it too."""
-    version = versions.active_version(source)
-    assert version is not None
-    versions.activate(folder, version)
+    active = versions.active_manifest(source)
+    assert active is not None
+    versions.activate(folder, active.model_version)
 
 
 def replace_files(version: Path, folder: Path) -> None:
