@@ -66,9 +66,17 @@ class Evaluation(Value):
     confusion: Confusion
     additivity_patients: int = Field(description="Random patients whose contributions were added up.")
 
+    def values(self) -> dict[str, float | None]:
+        """Return the figures by name."""
+        return {name: figure.ours.value for name, figure in self.figures.items()}
+
     def value(self, name: str) -> float | None:
         """Return a figure; ``None`` where there is none."""
-        return self.figures[name].ours.value if name in self.figures else None
+        return self.estimate(name).value
+
+    def estimate(self, name: str) -> Estimate:
+        """Return a figure with its interval; both are ``None`` where there is none."""
+        return self.figures[name].ours if name in self.figures else Estimate(value=None)
 
     @property
     def design(self) -> str:
@@ -107,7 +115,9 @@ SHOWN: Mapping[str, Shown] = {
     "sensitivity_medium_or_higher": Shown("sensitivity at Medium or higher"),
     "sensitivity_high": Shown("sensitivity at High"),
     "blanked_auroc": Shown(f"{_BLANKED}AUROC"),
+    "blanked_false_alarm_rate_medium_or_higher": Shown(f"{_BLANKED}false alarms at Medium or higher"),
     "blanked_false_alarm_rate_high": Shown(f"{_BLANKED}false alarms at High"),
+    "blanked_sensitivity_medium_or_higher": Shown(f"{_BLANKED}sensitivity at Medium or higher"),
     "blanked_sensitivity_high": Shown(f"{_BLANKED}sensitivity at High"),
     "two_seeds_spearman": Shown("two seeds: Spearman correlation", ".4f"),
     "two_seeds_level_changes": Shown("two seeds: patients whose level changes", ".1%"),

@@ -288,12 +288,14 @@ class ModelStatus(Message):
     """Which model version scores, since when, and its figures.
 
     ``refused`` says why the files in the model's folder are not taken; ``None`` when they are those of this version.
+    ``explains`` is false when contributions cannot be had, or were found to be wrong.
     """
 
     version: str
     since: Timestamp
     metrics: Mapping[str, Any]
     refused: str | None
+    explains: bool
 
 
 class LinkStatus(Message):

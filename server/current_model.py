@@ -69,6 +69,7 @@ class CurrentModel:
             since=state.since,
             metrics=state.detector.metrics,
             refused=state.refused,
+            explains=state.detector.model.explains,
         )
 
     def start(self, announce: Callable[[ModelStatus], None]) -> None:

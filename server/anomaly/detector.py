@@ -167,10 +167,14 @@ class Detector:
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """The held-out figures that matter most, plain JSON; ``None`` where there is none."""
+        """The held-out figures that matter most, plain JSON; ``None`` where there is none.
+
+        A recalibrated model has no rates by level: those of the evaluation belong to the earlier calibration.
+        """
         evaluation = self.manifest.evaluation
+        known = {} if self.manifest.recalibrated_from else evaluation.values()
         rates = {
-            level: {rate: evaluation.value(f"{rate}_{level}") for rate in ("false_alarm_rate", "sensitivity")}
+            level: {rate: known.get(f"{rate}_{level}") for rate in ("false_alarm_rate", "sensitivity")}
             for level in ("medium_or_higher", "high")
         }
         disease_free, with_disease = evaluation.disease_free, evaluation.with_disease

@@ -24,7 +24,7 @@ export class ServerFacts {
       fact("Store", store.backend, store.ok ? "writable" : store.reason),
       explanationFact(explanations),
     );
-    showRefusal(model);
+    showTrouble(model);
     facts.setAttribute("aria-busy", "false");
     this.#tick();
   }
@@ -51,12 +51,14 @@ function modelFact({ version, since, metrics }) {
   return made;
 }
 
-/** Say why what is in the model's folder is not taken, if it is not. */
-function showRefusal({ version, refused }) {
+/** Say what is wrong with the model, if something is: a newer one is not taken, or this one cannot explain. */
+function showTrouble({ version, refused, explains }) {
   const banner = byId("model-banner");
-  banner.hidden = !refused;
-  const sentence = `A newer model was refused, and version ${version} goes on scoring: ${refused}`;
-  banner.replaceChildren(...(refused ? [icon("warning"), element("p", { textContent: sentence })] : []));
+  const sentences = [];
+  if (refused) sentences.push(`A newer model was refused, and version ${version} goes on scoring: ${refused}`);
+  if (!explains) sentences.push("Explanation unavailable: the contributions cannot be trusted, so none are shown. Scores and levels are not affected; the server's log says more.");
+  banner.hidden = sentences.length === 0;
+  banner.replaceChildren(...(banner.hidden ? [] : [icon("warning"), ...sentences.map((sentence) => element("p", { textContent: sentence }))]));
 }
 
 /** Return a figure as text; a model may have been made without one. */

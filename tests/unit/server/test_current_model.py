@@ -72,7 +72,7 @@ def test_a_folder_without_a_model_is_refused_at_once(tmp_path: Path) -> None:
 def test_the_model_that_is_there_scores_and_is_loaded_once(model: CurrentModel, loading: Loading) -> None:
     detector = model.detector
     assert model.status == ModelStatus(
-        version=detector.model_version, since=NOON, metrics=detector.metrics, refused=None
+        version=detector.model_version, since=NOON, metrics=detector.metrics, refused=None, explains=True
     )
     assert [model.look() for _ in range(5)] == [False] * 5
     assert model.detector is detector
@@ -87,7 +87,7 @@ def test_a_newly_activated_version_scores_from_the_next_look_on(
     activate(other_detector_dir, model_folder)
     assert model.look()
     assert model.status == ModelStatus(
-        version=other.model_version, since=NOON + timedelta(hours=1), metrics=other.metrics, refused=None
+        version=other.model_version, since=NOON + timedelta(hours=1), metrics=other.metrics, refused=None, explains=True
     )
     assert (model.detector.thresholds, model.detector.typical) == (other.thresholds, other.typical)
     assert f"model version {other.model_version} scores from now on, in place of {before}" in caplog.text
