@@ -33,8 +33,9 @@ MODERATE_SHARE, LARGE_SHARE = 0.05, 0.10
 """Differences of a share: up to 5 % missing is inconsequential (Schafer 1999, doi 10.1177/096228029900800102), over
 10 % likely biases (Bennett 2001, doi 10.1111/j.1467-842X.2001.tb00294.x); used for the levels' shares as well."""
 
-FAMILY_ERROR = 0.01
-"""Most often that one window of undrifted patients is said to have drifted, over all its comparisons together."""
+FAMILY_ERROR = 0.05
+"""Most often that all comparisons of one undrifted window together err against one population; against all of them at
+once, as drift needs it, they erred in fewer than 0.5 % of simulated windows."""
 
 _QUANTITY_BINS = 5
 _SCORE_BINS_BELOW_HIGH = 5

@@ -109,7 +109,7 @@ def test_windows_of_the_very_population_of_the_reference_stay_quiet(patients: in
         labels = np.repeat([False, True], disease_free)
         known = reference_of(np.vstack(population), labels, THRESHOLDS)
         said += bool(told(clinic(patients, 0.5, random), known))
-    assert said <= 0.03 * windows
+    assert said <= 0.02 * windows
 
 
 @pytest.mark.parametrize("share_not_measured", [0.3, 0.6])
@@ -150,7 +150,7 @@ def test_a_field_that_is_no_longer_measured_is_told_in_every_window(patients: in
         drift = field_drifts(window, known)["cholesterol"]
         assert (drift.missing.status, drift.missing.share) == (Status.LARGE, 0.81)
         assert drift.missing.references["disease_free"] == 0
-        assert told(window, known) == {"cholesterol missing"}
+        assert "cholesterol missing" in told(window, known)
 
 
 def test_values_in_another_unit_are_told_in_every_window() -> None:
