@@ -3,6 +3,8 @@
 Its sections are those of Mitchell et al. (2019), *Model Cards for Model Reporting*, section 4.
 """
 
+from typing import Any
+
 from pydantic import AwareDatetime
 
 from config.evaluation import Evaluation, Value
@@ -65,12 +67,19 @@ class Factors(Value):
     subgroups: list[str]
 
 
+class FalseAlarmsByDesign(Value):
+    """The shares (0 to 1) of disease-free patients that the thresholds let through."""
+
+    medium_or_higher: float
+    high: float
+
+
 class Metrics(Value):
     """What is measured, and from which scores patients are Medium and High."""
 
     anomaly_score: str
     thresholds: Thresholds
-    false_alarm_rate_by_design: dict[str, float]
+    false_alarm_rate_by_design: FalseAlarmsByDesign
 
 
 class Datasets(Value):
@@ -93,3 +102,10 @@ class ModelCard(Value):
     quantitative_analyses: Evaluation
     weak_spots: list[str]
     caveats_and_recommendations: list[str]
+
+    @property
+    def version(self) -> str:
+        return self.model_details.version
+
+    def to_wire(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")

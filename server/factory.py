@@ -13,7 +13,7 @@ from config.settings import ServerSettings
 from config.web.concurrency import run_aside
 from config.web.foundation import make_app, trust_proxies
 from config.web.realtime import RealTime
-from server import routes
+from server import model_routes, routes
 from server.anomaly.artifact import load_detector
 from server.clients import ConnectedClients
 from server.current_model import CurrentModel
@@ -21,6 +21,7 @@ from server.database import open_database
 from server.drift_windows import RollingWindows
 from server.events import ClientsNamespace, OperatorsNamespace, SocketPublisher
 from server.explanations import ExplanationWorkers
+from server.model_cards import ModelCards
 from server.narrative.narrator import ExplanationSource, explanation_source
 from server.predictions import PredictionService
 from server.recorder import Recorder
@@ -88,6 +89,8 @@ def create_app(
     real_time.register(ClientsNamespace(service, clients, publisher, secrets.client_tokens))
     real_time.register(OperatorsNamespace(publisher.operators))
     app.register_blueprint(routes.blueprint(service, clients, windows, secrets.client_tokens, clock))
+    cards = ModelCards(model, settings.model_dir, key=settings.model_signing_key)
+    app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
     trust_proxies(app, settings.trusted_proxies)
     return Server(app, real_time, service)
 

@@ -11,11 +11,11 @@ from config.errors import InvalidMessageError, StoreUnavailableError
 from config.messages import PROTOCOL_VERSION, RiskLevel
 from config.patient import FIELDS
 from config.web.sign_in import is_signed_in, require_sign_in
-from config.web.tokens import bearer_token
-from server.clients import ConnectedClients, client_of_token
+from server.clients import ConnectedClients
 from server.drift import drift_report
 from server.drift_windows import RollingWindows
 from server.predictions import PredictionService
+from server.readers import client_id_of_reader
 from server.store import ExplainedPrediction, PredictionStore
 
 MOST_ENTRIES = 500
@@ -49,7 +49,7 @@ def blueprint(
 
     @routes.get("/api/changes")
     def changes() -> ResponseReturnValue:
-        client_id = _client_id(tokens)
+        client_id = client_id_of_reader(tokens)
         page = service.store.changes(_number("after", 0), _limit(200), client_id=client_id)
         return page.to_wire()
 
@@ -68,11 +68,6 @@ def blueprint(
     def one(prediction_id: str) -> ResponseReturnValue:
         require_sign_in(current_app.config)
         return _wire(service.store.get(prediction_id))
-
-    @routes.get("/api/model")
-    def model() -> ResponseReturnValue:
-        require_sign_in(current_app.config)
-        return dict(service.model.detector.manifest)
 
     _add_drift(routes, service, windows)
     return routes
@@ -107,15 +102,6 @@ def _store_status(store: PredictionStore) -> dict[str, Any]:
     except StoreUnavailableError as error:
         reason = error.message
     return counted | {"store": {"backend": store.backend, "ok": reason is None, "reason": reason}}
-
-
-def _client_id(tokens: Mapping[str, str]) -> str | None:
-    """Return whose log entries may be read: one client's for its token, everybody's (``None``) for an operator."""
-    token = bearer_token(request.headers.get("Authorization"))
-    if token is not None:
-        return client_of_token(token, tokens)
-    require_sign_in(current_app.config)
-    return None
 
 
 def _limit(default: int) -> int:

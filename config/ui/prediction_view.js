@@ -25,6 +25,7 @@ class PredictionView extends HTMLElement {
     showCaveats(content, prediction, fields);
     slot(content, "record").append(...recordFacts(prediction.record, fields));
     slot(content, "technical").append(...technicalFacts(prediction));
+    slot(content, "model-card").href = `/model/${encodeURIComponent(prediction.model_version)}`;
     this.replaceChildren(content);
   }
 

@@ -5,7 +5,16 @@ Its sections are those of Mitchell et al. (2019), *Model Cards for Model Reporti
 
 from config.evaluation import Estimate, Evaluation, Rates
 from config.messages import Thresholds
-from config.model_card import CARD_FORMAT, Datasets, Factors, IntendedUse, Metrics, ModelCard, ModelDetails
+from config.model_card import (
+    CARD_FORMAT,
+    Datasets,
+    Factors,
+    FalseAlarmsByDesign,
+    IntendedUse,
+    Metrics,
+    ModelCard,
+    ModelDetails,
+)
 from server.anomaly.manifest import Manifest
 
 _WORSE_BY = 0.05
@@ -76,13 +85,20 @@ def model_card(manifest: Manifest) -> ModelCard:
         metrics=Metrics(
             anomaly_score=_DEFINITION,
             thresholds=thresholds,
-            false_alarm_rate_by_design={"medium_or_higher": 1 - thresholds.medium, "high": 1 - thresholds.high},
+            false_alarm_rate_by_design=FalseAlarmsByDesign(
+                medium_or_higher=_rest(thresholds.medium), high=_rest(thresholds.high)
+            ),
         ),
         data=Datasets(training=manifest.data, calibration=manifest.calibration_data, label=_LABEL),
         quantitative_analyses=manifest.evaluation,
         weak_spots=_weak_spots(manifest.evaluation, thresholds),
         caveats_and_recommendations=[*([_NOT_EVALUATED] if manifest.recalibrated_from else []), *_CAVEATS],
     )
+
+
+def _rest(share: float) -> float:
+    """Return what is left to 1, as people write it: 0.05 where floating point says 0.050000000000000044."""
+    return round(1 - share, 12)
 
 
 def _details(manifest: Manifest) -> ModelDetails:

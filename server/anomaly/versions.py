@@ -80,14 +80,19 @@ def activate(directory: Path, version: str, *, key: SecretStr | None = None) -> 
 
 def stored_versions(directory: Path, *, key: SecretStr | None = None) -> list[StoredVersion]:
     """Return the versions in a folder, oldest first, with their manifests as far as these can be believed."""
-    folder = directory / VERSIONS_FOLDER
-    names = (
-        sorted(path.name for path in folder.iterdir() if re.fullmatch(VERSION_NAME, path.name))
-        if folder.is_dir()
-        else []
-    )
     active = active_manifest(directory)
-    return [_stored(directory, name, active is not None and name == active.model_version, key) for name in names]
+    return [
+        _stored(directory, name, active is not None and name == active.model_version, key)
+        for name in version_names(directory)
+    ]
+
+
+def version_names(directory: Path) -> list[str]:
+    """Return the names of the versions in a folder, oldest first; whether they can be used is not looked at."""
+    folder = directory / VERSIONS_FOLDER
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if re.fullmatch(VERSION_NAME, path.name))
 
 
 def active_manifest(directory: Path) -> Manifest | None:
@@ -98,7 +103,7 @@ def active_manifest(directory: Path) -> Manifest | None:
         return None
 
 
-def _manifest_of(directory: Path, version: str, key: SecretStr | None) -> Manifest:
+def manifest_of(directory: Path, version: str, *, key: SecretStr | None = None) -> Manifest:
     """Return the manifest of a stored version.
 
     Raises
@@ -118,7 +123,7 @@ def _refuse_other_version(version: str, manifest: Manifest) -> None:
 
 def _stored(directory: Path, version: str, is_active: bool, key: SecretStr | None) -> StoredVersion:
     try:
-        return StoredVersion(version, is_active, _manifest_of(directory, version, key))
+        return StoredVersion(version, is_active, manifest_of(directory, version, key=key))
     except ArtifactError as error:
         return StoredVersion(version, is_active, None, error.message)
 

@@ -46,7 +46,8 @@ function fact(term, value, note) {
 }
 
 function modelFact({ version, since, metrics }) {
-  const made = fact("Model", version, `Trained on ${count(metrics.disease_free)} disease-free patients`);
+  const card = element("a", { href: "/model", textContent: version, title: "Open the model card" });
+  const made = fact("Model", card, `Trained on ${count(metrics.disease_free)} disease-free patients`);
   made.title = `In use since ${fullTime(since)}`;
   return made;
 }
