@@ -73,9 +73,9 @@ def test_a_label_is_not_needed_for_samples(tmp_path: Path, lines: list[str]) -> 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "lacks the columns Age, Sex"),
+        (b"", "is empty"),
         (b"Age,Sex\n1,1\n", "lacks the columns Chest pain type"),
-        (b"\xff\xfe\x00", "cannot be read as a CSV file"),
+        (b"\xff\xfe\x00", "is not encoded in UTF-8: save it as CSV UTF-8"),
     ],
 )
 def test_a_file_that_is_no_patient_csv_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
