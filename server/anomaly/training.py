@@ -47,7 +47,7 @@ def train(dataset: Dataset, settings: TrainingSettings, *, progress: Progress = 
     """
     refuse_too_few(dataset, settings)
     rows = dataset.disease_free
-    drawn = _drawn(rows, settings)
+    drawn = drawn_to_calibrate(rows, settings)
     fits = [Fit(fit.fitted_on, np.intersect1d(fit.scored, drawn)) for fit in calibration_folds(rows, settings)]
     for fit in fits:
         refuse_unmeasured(dataset.values[fit.fitted_on])
@@ -77,7 +77,7 @@ def recalibrate(model: AnomalyModel, dataset: Dataset, settings: TrainingSetting
             f"{dataset.name} holds {rows.size} disease-free patients, and recalibration needs at least "
             f"{FEWEST_TO_RECALIBRATE}: of fewer, none or one would be High by chance, whatever the threshold."
         )
-    local = dataset.values[_drawn(rows, settings)]
+    local = dataset.values[drawn_to_calibrate(rows, settings)]
     parts = np.array_split(local, ceil(len(local) / _AT_ONCE))
     scores = [score_with_patterns(model.preprocessor, model.forest, part, every_pattern()) for part in parts]
     by_age = settings.calibration_by_age
@@ -87,7 +87,7 @@ def recalibrate(model: AnomalyModel, dataset: Dataset, settings: TrainingSetting
     return AnomalyModel(model.preprocessor, model.forest, calibration, model.thresholds)
 
 
-def _drawn(rows: IndexArray, settings: TrainingSettings) -> IndexArray:
+def drawn_to_calibrate(rows: IndexArray, settings: TrainingSettings) -> IndexArray:
     """Return the rows of the calibration patients, ascending: all, or as many as calibrate well enough."""
     if rows.size <= MOST_CALIBRATION_PATIENTS:
         return rows

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from server.anomaly.dataset import COLUMNS, Dataset
@@ -11,6 +10,9 @@ from server.anomaly.detector import Detector
 from server.anomaly.new_version import NewVersion, recalibrated_version
 from tests.unit.anomaly.patients import real_patients, small_training
 from tests.unit.anomaly.tampering import own_copy
+
+SICKER = {"age": 10, "resting_bp": 20, "st_depression": 1}
+"""By how much the patients of the sicker site exceed the real ones."""
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def sicker_site() -> Dataset:
     """Every second real patient, all of them older, with a higher blood pressure and more ST depression."""
     whole = real_patients()
     values = whole.values[::2].copy()
-    for field, more in (("age", 8), ("resting_bp", 15), ("st_depression", 0.5)):
+    for field, more in SICKER.items():
         values[:, COLUMNS.index(field)] += more
     return Dataset("sicker.csv", "0" * 64, values, whole.has_disease[::2])
 
@@ -41,6 +43,6 @@ def sicker_newcomers() -> Dataset:
     """The other half of the real patients, changed as those of the sicker site: no calibration has seen them."""
     whole = real_patients()
     values = whole.values[1::2].copy()
-    for field, more in (("age", 8), ("resting_bp", 15), ("st_depression", 0.5)):
+    for field, more in SICKER.items():
         values[:, COLUMNS.index(field)] += more
-    return Dataset("newcomers.csv", "1" * 64, np.ascontiguousarray(values), whole.has_disease[1::2])
+    return Dataset("newcomers.csv", "1" * 64, values, whole.has_disease[1::2])
