@@ -130,7 +130,7 @@ class ProgrammableServer:
         return self.answer(sid, request).to_wire()
 
     def _http_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        asked = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
+        asked = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         self.asked.append(asked | {"path": environ["PATH_INFO"], "authorization": environ["HTTP_AUTHORIZATION"]})
         if environ["PATH_INFO"] in self.pages:
             status, body = self.pages[environ["PATH_INFO"]]
