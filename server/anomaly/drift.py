@@ -62,7 +62,7 @@ class FieldCounts(_ReferencePart):
 class Population(_ReferencePart):
     """Some patients as counts; ``scores`` are those of their anomaly scores by bin, ``None`` where not known."""
 
-    patients: Annotated[int, Field(ge=1)]
+    patients: Count
     fields: dict[str, FieldCounts]
     scores: list[Annotated[float, Field(ge=0)]] | None
 
@@ -94,7 +94,8 @@ class Reference(_ReferencePart):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if list(self.edges) != COLUMNS or not all(map(self._fits, (self.disease_free, self.with_disease))):
+        fits = all(map(self._fits, (self.disease_free, self.with_disease)))
+        if list(self.edges) != COLUMNS or not fits or not self.disease_free.patients:
             raise ValueError("the counts do not fit the fields and their bins")
         return self
 
@@ -106,9 +107,9 @@ class Reference(_ReferencePart):
 
     @cached_property
     def populations(self) -> dict[str, Population]:
-        """The disease-free patients, the whole training file, and those with disease in it, by name."""
-        everybody = self.disease_free + self.with_disease
-        return {"disease_free": self.disease_free, "all_patients": everybody, "with_disease": self.with_disease}
+        """The disease-free patients, the whole training file, and those with disease if it has any, by name."""
+        populations = {"disease_free": self.disease_free, "all_patients": self.disease_free + self.with_disease}
+        return populations | ({"with_disease": self.with_disease} if self.with_disease.patients else {})
 
     def recalibrated(self, disease_free: FloatArray) -> "Reference":
         """Return the reference with other disease-free patients, shape (n, 13), in the bins that it has.
@@ -126,7 +127,7 @@ class Reference(_ReferencePart):
 def reference_of(
     values: FloatArray, has_disease: BoolArray, thresholds: Thresholds, *, anomaly_scores: FloatArray | None = None
 ) -> Reference:
-    """Describe the patients of a training file; there must be some with and some without disease.
+    """Describe the patients of a training file; there must be some without disease.
 
     Parameters
     ----------
@@ -143,7 +144,9 @@ def reference_of(
     disease_free, with_disease = values[~has_disease], values[has_disease]
     edges = {name: _edges(name, disease_free[:, column]) for column, name in enumerate(COLUMNS)}
     score_edges = [*np.linspace(0, thresholds.medium, _SCORE_BINS_BELOW_HIGH)[1:].tolist(), thresholds.high]
-    scores = None if anomaly_scores is None else _score_counts(anomaly_scores[has_disease], score_edges)
+    scores = None
+    if anomaly_scores is not None and has_disease.any():
+        scores = _score_counts(anomaly_scores[has_disease], score_edges)
     return Reference(
         edges=edges,
         score_edges=score_edges,

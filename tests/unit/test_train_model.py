@@ -9,14 +9,18 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
 import train_model
 from config.secret_store import PROJECT_ROOT
 from server.anomaly.artifact import load_detector
+from server.anomaly.dataset import COLUMNS
+from server.anomaly.drift import Status, field_drifts, score_drift
 from server.anomaly.evaluation.report import with_interval
 from server.anomaly.versions import stored_versions
+from tests.unit.anomaly.patients import real_patients
 from tests.unit.anomaly.tampering import change_manifest
 from tests.versions import flip_a_byte, truncate
 
@@ -130,6 +134,23 @@ def test_training_where_the_versions_folder_is_gone_still_says_what_changed(
     assert train_model.main(["--data", str(csv_file(*FEW)), "--out", str(models)]) == 0
     assert f"What changed since {earlier}:" in capsys.readouterr().out
     assert names_in(models) == [active_in(models)]
+
+
+@pytest.mark.usefixtures("small")
+def test_patients_without_disease_alone_are_enough_and_get_no_auroc(
+    csv_file: WriteCsv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    assert train_model.main(["--data", str(csv_file(*FEW[:66])), "--out", str(models)]) == 0
+    said = capsys.readouterr().out
+    assert "66 disease-free patients, 0 with disease" in said
+    assert "false alarms" in said
+    assert not {"AUROC", "sensitivity", "nan"} & set(re.findall(r"[A-Za-z]+", said))
+    detector = load_detector(models)
+    assert detector.metrics["auroc"] is None
+    assert set(detector.reference.populations) == {"disease_free", "all_patients"}
+    assert score_drift(np.linspace(0.01, 0.99, 200), detector.reference).status is Status.STABLE
+    assert set(field_drifts(np.repeat(real_patients().values[:50], 4, axis=0), detector.reference)) == set(COLUMNS)
 
 
 @pytest.mark.usefixtures("small")
