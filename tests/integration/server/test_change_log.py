@@ -119,11 +119,12 @@ def test_a_client_reads_its_own_entries_with_its_token(join: Join, running: Runn
         assert {page.totals for page in read} == {None}
 
 
-def test_a_clients_token_reads_nothing_else(join: Join, running: RunningServer) -> None:
+def test_a_clients_token_reads_nothing_else_but_the_model_card(join: Join, running: RunningServer) -> None:
     predict(join, 1)
     reader, headers = Browser(running.url), bearer(running.token())
-    for path in ("/api/status", "/api/predictions", "/api/predictions/x", "/api/model"):
+    for path in ("/api/status", "/api/predictions", "/api/predictions/x", "/api/drift", "/model"):
         assert reader.get(path, **headers).status == 401
+    assert reader.get("/api/model", **headers).status == 200
 
 
 @pytest.mark.parametrize(
@@ -205,5 +206,5 @@ def test_status_tells_what_the_server_counted(join: Join, signed_in: Browser, ru
     assert status["explanations"]["source"] == "template"
     assert "HUGGINGFACE_API_TOKEN" in status["explanations"]["reason"]
     model = signed_in.get("/api/model").json
-    assert model["model_version"] == status["model"]["version"]
+    assert model["model_details"]["version"] == status["model"]["version"]
     assert "known_answers" not in model
