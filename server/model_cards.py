@@ -43,8 +43,9 @@ class ModelCards:
             return model_card(manifest_of(self._folder, version, key=self._key))
         except ArtifactError as error:
             raise NotFoundError(
-                f"Model version {version} is stored here, but its files are damaged, were changed, or are not signed "
-                "with this server's key, so nothing of it is shown. To see which: python train_model.py --list"
+                f"Model version {version} is stored here, but its files are damaged, were changed, come from another "
+                "version of this program, or are not signed with this server's key, so nothing of it is shown. To see "
+                "which: python train_model.py --list"
             ) from error
 
     def versions(self) -> list[str]:
