@@ -27,7 +27,7 @@ class LabelledPatient:
 
 
 def read_patients(path: Path, *, needs_label: bool) -> list[LabelledPatient]:
-    """Read and check a CSV with the columns of UCI Heart Disease.
+    """Read and check a CSV with the columns of UCI Heart Disease; a blood pressure or cholesterol of 0 is not measured.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def read_patients(path: Path, *, needs_label: bool) -> list[LabelledPatient]:
         With a sentence that names row and column: an unreadable file, a missing column, an unknown code, a value out of
         its possible range, or no row at all.
     """
-    return [_patient(row, line, needs_label) for row, line in _rows(path, needs_label)]
+    return [_patient(_without_zeros(row)[0], line, needs_label) for row, line in _rows(path, needs_label)]
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,8 @@ _CAVEATS = [
     "Findings below the disease-free median count as typical: an unusually low value is never an anomaly.",
 ]
 _NOT_EVALUATED = (
-    "The figures were measured with the calibration of the version this one was recalibrated from: how well patients "
-    "are told apart carries over as far as the patients are alike; false alarms and sensitivities do not."
+    "The figures were measured on the training clinic's patients, before any recalibration: how well patients are told "
+    "apart carries over as far as the patients are alike; false alarms and sensitivities at the levels do not."
 )
 
 

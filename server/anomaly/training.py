@@ -24,6 +24,7 @@ MOST_CALIBRATION_PATIENTS = 1000
 """Of more disease-free patients so many are drawn: the share at High is then within 0.7 % (one standard error)."""
 
 _AT_ONCE = 100
+_FEWEST_IN_A_BAND = 10
 
 _Result = TypeVar("_Result")
 _AGE = COLUMNS.index("age")
@@ -112,7 +113,7 @@ def calibrated(
 
 def _refuse_small_bands(calibration: CalibrationByPattern, dataset: Dataset, thresholds: Thresholds) -> None:
     """Raise InvalidDataError when one of two age bands has so few patients that not one of them could be at High."""
-    fewest = round(1 / (1 - thresholds.high)) - 1
+    fewest = max(round(1 / (1 - thresholds.high)) - 1, _FEWEST_IN_A_BAND)
     if len(calibration.patients) > 1 and min(calibration.patients) < fewest:
         younger, older = calibration.patients
         raise InvalidDataError(

@@ -126,7 +126,7 @@ def test_a_recalibrated_model_s_card_says_that_its_figures_are_of_the_earlier_ca
     assert card.model_details.recalibrated_from == detector.model_version
     assert card.model_details.version != detector.model_version
     assert (card.data.training.name, card.data.calibration.name) == ("heart_disease.csv", "sicker.csv")
-    warning = "The figures were measured with the calibration of the version this one was recalibrated from"
+    warning = "The figures were measured on the training clinic's patients, before any recalibration"
     assert card.caveats_and_recommendations[0].startswith(warning)
     trained = model_card(detector.manifest)
     assert not any(warning in said for said in trained.caveats_and_recommendations)
