@@ -17,45 +17,20 @@ from config.model_card import (
 )
 from server.anomaly.manifest import Manifest
 
+SHIPPED_DATA_SHA256 = "37d71b70a3a1f5577c0c57b1928f7bdf34152c1d1edf5692a0b4bdfc28bda8f3"
+"""The hash of ``data/heart_disease.csv``, of which more is known than of a clinic's own file."""
+
 _WORSE_BY = 0.05
 _NAME = "Heart-attack anomaly detector"
-_LICENCE = "Training data: CC BY 4.0 (UCI Heart Disease, doi 10.24432/C52P4X)."
-_ALGORITHM = (
-    "Isolation forest on eight one-sided risk factors made of 13 fields, fitted on patients without disease only; "
-    "TreeSHAP contributions; scores calibrated on patients who had the same fields not measured."
-)
-_REFERENCES = [
-    "Liu, Ting, Zhou (2008), Isolation Forest. IEEE ICDM.",
-    "Lundberg et al. (2020), From local explanations to global understanding with explainable AI for trees. "
-    "Nature Machine Intelligence 2.",
-    "Zaffran, Dieuleveut, Josse, Romano (2023), Conformal Prediction with Missing Values. ICML.",
-    "Mitchell et al. (2019), Model Cards for Model Reporting. FAT*.",
-    "Nadeau, Bengio (2003), Inference for the Generalization Error. Machine Learning 52.",
-    "Janosi, Steinbrunn, Pfisterer, Detrano (1989), Heart Disease. UCI Machine Learning Repository.",
-]
-_PRIMARY_USES = [
-    "Support in sorting patients who were referred for a work-up of coronary artery disease (triage).",
-    "Teaching and demonstration of anomaly detection with exact explanations.",
-]
-_OUT_OF_SCOPE = [
-    "Time-critical care, such as acute chest pain or a suspected infarction.",
-    "Diagnosis: the score says how unusual a patient is among patients without disease, not what the patient has.",
-    "A probability of disease or of a heart attack: the anomaly score is neither.",
-    "Screening of people who were not referred, children, and clinics in which it was not validated.",
-    "Any use as a medical device: it has no approval as one.",
-]
-_LABEL = (
-    "Angiographic disease: at least 50 % narrowing of a major coronary vessel. It is not a heart attack, and the label "
-    "is used for evaluation only."
-)
-_DEFINITION = (
+_SHIPPED_LICENCE = "Training data: CC BY 4.0 (UCI Heart Disease, doi 10.24432/C52P4X)."
+_SHIPPED_REFERENCE = "Janosi, Steinbrunn, Pfisterer, Detrano (1989), Heart Disease. UCI Machine Learning Repository."
+_SHIPPED_DEFINITION = (
     "The anomaly score is the share (0 to 1) of disease-free calibration patients who, with the same fields not "
     "measured, are less anomalous."
 )
 _CAVEATS = [
     "All figures come from patients of the same clinic as the training patients; elsewhere, validate it first "
     "(python -m server.anomaly.evaluation --data FILE) and recalibrate it on local disease-free patients.",
-    "The patients of the training data were examined from 1981 to 1984 and had all been referred for angiography.",
     "A value that was not measured is taken as typical of disease-free patients, which can hide a risk.",
     "A value outside the range the model was made for is scored all the same, and marked as extrapolated.",
     "Findings below the disease-free median count as typical: an unusually low value is never an anomaly.",
@@ -89,16 +64,40 @@ def model_card(manifest: Manifest) -> ModelCard:
                 medium_or_higher=_rest(thresholds.medium), high=_rest(thresholds.high)
             ),
         ),
-        data=Datasets(training=manifest.data, calibration=manifest.calibration_data, label=_LABEL),
+        data=Datasets(training=manifest.data, calibration=manifest.calibration_data, label=_label(manifest)),
         quantitative_analyses=manifest.evaluation,
         weak_spots=_weak_spots(manifest.evaluation, thresholds),
-        caveats_and_recommendations=[*([_NOT_EVALUATED] if manifest.recalibrated_from else []), *_CAVEATS],
+        caveats_and_recommendations=_caveats(manifest),
     )
 
 
 def _rest(share: float) -> float:
     """Return what is left to 1, as people write it: 0.05 where floating point says 0.050000000000000044."""
     return round(1 - share, 12)
+
+
+def _is_shipped(manifest: Manifest) -> bool:
+    return manifest.data.sha256 == SHIPPED_DATA_SHA256
+
+
+def _licence(manifest: Manifest) -> str:
+    if _is_shipped(manifest):
+        return _SHIPPED_LICENCE
+    return f"Training data: {manifest.data.name}, whose licence is for those to say who trained on it."
+
+
+def _label(manifest: Manifest) -> str:
+    if _is_shipped(manifest):
+        return _SHIPPED_LABEL
+    return (
+        f"Presence or Absence in {manifest.data.name}: what they mean there is for those to say who trained on it. "
+        "Patients with disease are used for evaluation only."
+    )
+
+
+def _caveats(manifest: Manifest) -> list[str]:
+    before = [_NOT_EVALUATED] if manifest.recalibrated_from else []
+    return [*before, *([_SHIPPED_CAVEAT] if _is_shipped(manifest) else []), *_CAVEATS]
 
 
 def _details(manifest: Manifest) -> ModelDetails:
@@ -111,8 +110,8 @@ def _details(manifest: Manifest) -> ModelDetails:
         algorithm=_ALGORITHM,
         parameters=manifest.parameters,
         software=manifest.versions,
-        licence=_LICENCE,
-        references=_REFERENCES,
+        licence=_licence(manifest),
+        references=[*_REFERENCES, *([_SHIPPED_REFERENCE] if _is_shipped(manifest) else [])],
     )
 
 

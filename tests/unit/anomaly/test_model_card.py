@@ -1,5 +1,6 @@
 """The model card: it is what the manifest says, and the weak spots are just those there are."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,10 @@ from config.model_card import ModelCard
 from server.anomaly.artifact import CARD_FILE, MANIFEST_FILE
 from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest
-from server.anomaly.model_card import model_card
+from server.anomaly.model_card import SHIPPED_DATA_SHA256, model_card
 from server.anomaly.new_version import NewVersion
 from server.anomaly.versions import VERSIONS_FOLDER
-from tests.unit.anomaly.patients import real_patients
+from tests.unit.anomaly.patients import DATA, real_patients
 from tests.unit.anomaly.tampering import manifest_in
 
 
@@ -131,3 +132,14 @@ def test_a_recalibrated_model_s_card_says_that_its_figures_are_of_the_earlier_ca
     trained = model_card(detector.manifest)
     assert not any(warning in said for said in trained.caveats_and_recommendations)
     assert trained.model_details.recalibrated_from is None
+
+
+def test_what_is_known_of_the_shipped_data_alone_stands_on_no_other_card(detector: Detector) -> None:
+    assert hashlib.sha256(DATA.read_bytes()).hexdigest() == SHIPPED_DATA_SHA256
+    own = model_card(detector.manifest).model_dump_json()
+    other_data = detector.manifest.data.model_copy(update={"name": "clinic.csv", "sha256": "0" * 64})
+    other = model_card(detector.manifest.model_copy(update={"data": other_data})).model_dump_json()
+    for known in ("CC BY 4.0", "1981", "Janosi", "narrowing"):
+        assert known in own
+        assert known not in other
+    assert "clinic.csv" in other
