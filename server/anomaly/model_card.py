@@ -24,7 +24,37 @@ _WORSE_BY = 0.05
 _NAME = "Heart-attack anomaly detector"
 _SHIPPED_LICENCE = "Training data: CC BY 4.0 (UCI Heart Disease, doi 10.24432/C52P4X)."
 _SHIPPED_REFERENCE = "Janosi, Steinbrunn, Pfisterer, Detrano (1989), Heart Disease. UCI Machine Learning Repository."
-_SHIPPED_DEFINITION = (
+_SHIPPED_LABEL = (
+    "Angiographic disease: at least 50 % narrowing of a major coronary vessel. It is not a heart attack. Patients with "
+    "disease are used for evaluation only."
+)
+_SHIPPED_CAVEAT = (
+    "The patients of the training data were examined from 1981 to 1984 and had all been referred for angiography."
+)
+_ALGORITHM = (
+    "Isolation forest on eight one-sided risk factors made of 13 fields, fitted on patients without disease only; "
+    "TreeSHAP contributions; scores calibrated on patients who had the same fields not measured."
+)
+_REFERENCES = [
+    "Liu, Ting, Zhou (2008), Isolation Forest. IEEE ICDM.",
+    "Lundberg et al. (2020), From local explanations to global understanding with explainable AI for trees. "
+    "Nature Machine Intelligence 2.",
+    "Zaffran, Dieuleveut, Josse, Romano (2023), Conformal Prediction with Missing Values. ICML.",
+    "Mitchell et al. (2019), Model Cards for Model Reporting. FAT*.",
+    "Nadeau, Bengio (2003), Inference for the Generalization Error. Machine Learning 52.",
+]
+_PRIMARY_USES = [
+    "Support in sorting patients who were referred for a work-up of coronary artery disease (triage).",
+    "Teaching and demonstration of anomaly detection with exact explanations.",
+]
+_OUT_OF_SCOPE = [
+    "Time-critical care, such as acute chest pain or a suspected infarction.",
+    "Diagnosis: the score says how unusual a patient is among patients without disease, not what the patient has.",
+    "A probability of disease or of a heart attack: the anomaly score is neither.",
+    "Screening of people who were not referred, children, and clinics in which it was not validated.",
+    "Any use as a medical device: it has no approval as one.",
+]
+_DEFINITION = (
     "The anomaly score is the share (0 to 1) of disease-free calibration patients who, with the same fields not "
     "measured, are less anomalous."
 )
