@@ -286,7 +286,7 @@ def _calibration(content: bytes, manifest: Manifest) -> CalibrationByPattern:
 def _calibrates(scores: NDArray[Any]) -> bool:
     """Tell whether an array holds the raw scores of patients, shape (p, n), for every missingness pattern."""
     fits = scores.ndim == 2 and len(scores) == len(every_pattern()) and scores.dtype == np.float64  # noqa: PLR2004
-    return fits and bool(scores.size and (scores > 0).all())
+    return fits and bool(scores.size and (np.isnan(scores) | (scores > 0)).all() and (scores > 0).any(axis=1).all())
 
 
 def _check_known_answers(model: AnomalyModel, known_answers: Sequence[KnownAnswer]) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import product
 from typing import Self
 
 import numpy as np
+from scipy.stats import beta
 
 from config.messages import RiskLevel, Thresholds
 from config.patient import FIELDS
@@ -15,7 +16,11 @@ from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
 SPLIT_AGE = 55
 """Years from which calibration by age counts a patient as older."""
 
+LEAST_COMPARABLE = 19
+"""Calibration patients with every field of a pattern, below which the others stay in: so many can put 5 % at High."""
+
 _TAIL_SHARE = 0.1
+_MOST_IN_MEMORY = 256
 _AGE = COLUMNS.index("age")
 _BITS = 1 << np.arange(len(COLUMNS))
 
@@ -79,9 +84,10 @@ def every_pattern() -> BoolArray:
 class CalibrationByPattern:
     """A calibration for each missingness pattern: patients are compared with others who had the same fields blanked.
 
-    Compared with fully measured patients, one with gaps looks healthier than they, and alarms become rare. This is the
-    missing-data augmentation of Zaffran, Dieuleveut, Josse and Romano (2023), *Conformal Prediction with Missing
-    Values*, section 4. With two age bands it is Mondrian as well (Vovk, Gammerman and Shafer 2005, section 4.5).
+    Compared with fully measured patients, one with gaps looks healthier than they, and alarms become rare. This is
+    CP-MDA-Exact of Zaffran, Dieuleveut, Josse and Romano (2023), *Conformal Prediction with Missing Values*, section 4:
+    a calibration patient who lacks a field that the pattern has is left out, as long as ``LEAST_COMPARABLE`` others
+    remain. With two age bands it is Mondrian as well (Vovk, Gammerman and Shafer 2005, section 4.5).
 
     Parameters
     ----------
@@ -89,19 +95,21 @@ class CalibrationByPattern:
         Shape (p, 13), true where a field was not measured.
     scores
         For each age band, younger first, or for all ages together, the raw scores of the calibration patients with
-        the fields of each pattern blanked, shape (p, n).
+        the fields of each pattern blanked, shape (p, n); NaN for those who are left out.
     """
 
     def __init__(self, patterns: BoolArray, scores: Sequence[FloatArray]) -> None:
         self.scores = tuple(np.sort(band, axis=1) for band in scores)
         self._codes = patterns @ _BITS
-        self._calibrations: dict[tuple[int, int], Calibration] = {}
+        self._calibration = lru_cache(_MOST_IN_MEMORY)(self._made)
 
     @classmethod
-    def fit(cls, patterns: BoolArray, scores: FloatArray, ages: FloatArray, *, by_age: bool) -> Self:
-        """Take the out-of-fold raw scores, shape (p, n), of calibration patients of these ages, shape (n,)."""
-        is_older = ages >= SPLIT_AGE
-        return cls(patterns, [scores[:, ~is_older], scores[:, is_older]] if by_age else [scores])
+    def fit(cls, patterns: BoolArray, scores: FloatArray, values: FloatArray, *, by_age: bool) -> Self:
+        """Take the out-of-fold raw scores, shape (p, n), of calibration patients of shape (n, 13)."""
+        has_every_field = np.logical_not((np.isnan(values) & ~patterns[:, np.newaxis, :]).any(axis=2))
+        is_older = values[:, _AGE] >= SPLIT_AGE
+        bands = [~is_older, is_older] if by_age else [np.ones(len(values), dtype=np.bool_)]
+        return cls(patterns, [_comparable(scores[:, band], has_every_field[:, band]) for band in bands])
 
     @property
     def patients(self) -> tuple[int, ...]:
@@ -124,12 +132,27 @@ class CalibrationByPattern:
             anomaly_scores[members] = self._calibration(*key).score(raw_scores[members])
         return anomaly_scores
 
-    def _calibration(self, band: int, code: int) -> Calibration:
-        """Return the calibration of a band and a pattern; there are as many at most as patterns and bands."""
-        if (band, code) not in self._calibrations:
-            (row,) = np.flatnonzero(self._codes == code)
-            self._calibrations[band, code] = Calibration.fit(self.scores[band][row])
-        return self._calibrations[band, code]
+    def _made(self, band: int, code: int) -> Calibration:
+        (row,) = np.flatnonzero(self._codes == code)
+        scores = self.scores[band][row]
+        return Calibration.fit(scores[~np.isnan(scores)])
+
+
+def _comparable(scores: FloatArray, has_every_field: BoolArray) -> FloatArray:
+    """Leave out, as NaN, who lacks a field that a pattern has; nobody where too few would remain."""
+    enough = has_every_field.sum(axis=1, keepdims=True) >= LEAST_COMPARABLE
+    return np.where(has_every_field | ~enough, scores, np.nan)
+
+
+def alarm_interval(patients: int, threshold: float) -> tuple[float, float]:
+    """Return between which shares (0 to 1), at 95 %, the disease-free at or above a threshold of the score truly lie.
+
+    Calibrated on few patients, the share by design holds on average over calibration sets alone: for one set it follows
+    a beta distribution (Vovk 2012, *Conditional validity of inductive conformal predictors*, section 2).
+    """
+    alarms = beta((patients + 1) * (1 - threshold), (patients + 1) * threshold)
+    low, high = alarms.ppf([0.025, 0.975])
+    return float(low), float(high)
 
 
 def risk_level(anomaly_score: float, thresholds: Thresholds) -> RiskLevel:

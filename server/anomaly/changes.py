@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from config.messages import Thresholds
-from server.anomaly.dataset import BoolArray, Dataset, FloatArray
+from config.patient import FIELDS
+from server.anomaly.calibration import LEAST_COMPARABLE, alarm_interval
+from server.anomaly.dataset import COLUMNS, Dataset, FloatArray
 from server.anomaly.detector import AnomalyModel
 from server.anomaly.manifest import Manifest
 
@@ -47,27 +48,42 @@ def _figure_changes(earlier: Manifest, later: Manifest) -> Iterator[str]:
 
 
 def recalibration_effect(earlier: AnomalyModel, later: AnomalyModel, dataset: Dataset) -> list[str]:
-    """Say how many of a site's patients are at each level before and after recalibration on its disease-free patients.
+    """Say how many of a site's patients were at each level before recalibration on its disease-free patients, and now.
 
-    What these are at afterwards follows from the design; patients with disease were not used, so theirs is measured.
+    Patients with disease were not used, so theirs is measured. What the disease-free are at now follows from the design
+    and says nothing on those who calibrated; how far others may be from it depends on the number of patients.
     """
     before, after = (model.anomaly_scores(dataset.values) for model in (earlier, later))
-    return [
-        f"{label} at {level}: {_share(before, group, threshold)} before, {_share(after, group, threshold)} now{design}"
-        for label, group, by_design in (
-            ("disease-free patients", ~dataset.has_disease, True),
-            ("patients with disease", dataset.has_disease, False),
+    return [*_alarms(before, after, dataset, later), *_seldom_measured(dataset)]
+
+
+def _alarms(before: FloatArray, after: FloatArray, dataset: Dataset, model: AnomalyModel) -> Iterator[str]:
+    thresholds, diseased = model.thresholds, dataset.has_disease
+    for level, threshold in (("Medium or higher", thresholds.medium), ("High", thresholds.high)):
+        low, high = alarm_interval(min(model.calibration.patients), threshold)
+        yield (
+            f"disease-free patients at {level}: {_share(before[~diseased], threshold)} before, now "
+            f"{1 - threshold:.0%} by design; with so many patients it may truly be {low:.0%} to {high:.0%}"
         )
-        if group.any()
-        for level, threshold in _levels(later.thresholds)
-        for design in [f" ({1 - threshold:.0%} by design)" if by_design else ""]
-    ]
+        if diseased.any():
+            share_before, share_now = (_share(scores[diseased], threshold) for scores in (before, after))
+            yield f"patients with disease at {level}: {share_before} before, {share_now} now"
 
 
-def _levels(thresholds: Thresholds) -> tuple[tuple[str, float], ...]:
-    return ("Medium or higher", thresholds.medium), ("High", thresholds.high)
+def _seldom_measured(dataset: Dataset) -> Iterator[str]:
+    measured = (~np.isnan(dataset.values[dataset.disease_free])).sum(axis=0)
+    for name, number in zip(COLUMNS, measured.tolist(), strict=True):
+        if number < LEAST_COMPARABLE:
+            yield seldom_measured(FIELDS[name].label, number, dataset.disease_free.size)
 
 
-def _share(scores: FloatArray, group: BoolArray, threshold: float) -> str:
-    alarms = int((scores[group] >= threshold).sum())
-    return f"{alarms} of {int(group.sum())} ({np.mean(scores[group] >= threshold):.0%})"
+def seldom_measured(label: str, measured: int, patients: int) -> str:
+    """Say that a field was measured in too few calibration patients to compare others with these alone."""
+    return (
+        f"{label}: measured in {measured} of {patients} disease-free calibration patients, which is too few; a patient "
+        "in whom it is measured is compared with all of them, and flagged more often than by design"
+    )
+
+
+def _share(scores: FloatArray, threshold: float) -> str:
+    return f"{int((scores >= threshold).sum())} of {scores.size} ({np.mean(scores >= threshold):.0%})"

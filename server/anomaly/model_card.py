@@ -3,6 +3,8 @@
 Its sections are those of Mitchell et al. (2019), *Model Cards for Model Reporting*, section 4.
 """
 
+from collections.abc import Iterator
+
 from config.evaluation import Estimate, Evaluation, Rates
 from config.messages import Thresholds
 from config.model_card import (
@@ -15,13 +17,18 @@ from config.model_card import (
     ModelCard,
     ModelDetails,
 )
+from config.patient import FIELDS
+from server.anomaly.calibration import LEAST_COMPARABLE, SPLIT_AGE, alarm_interval
+from server.anomaly.changes import seldom_measured
 from server.anomaly.manifest import Manifest
+from server.anomaly.training import MOST_CALIBRATION_PATIENTS
 
 SHIPPED_DATA_SHA256 = "37d71b70a3a1f5577c0c57b1928f7bdf34152c1d1edf5692a0b4bdfc28bda8f3"
 """The hash of ``data/heart_disease.csv``, of which more is known than of a clinic's own file."""
 
 _WORSE_BY = 0.05
 _NAME = "Heart-attack anomaly detector"
+_LICENCE = "Model and program: no licence has been chosen yet, so all rights are reserved."
 _SHIPPED_LICENCE = "Training data: CC BY 4.0 (UCI Heart Disease, doi 10.24432/C52P4X)."
 _SHIPPED_REFERENCE = "Janosi, Steinbrunn, Pfisterer, Detrano (1989), Heart Disease. UCI Machine Learning Repository."
 _SHIPPED_LABEL = (
@@ -55,8 +62,8 @@ _OUT_OF_SCOPE = [
     "Any use as a medical device: it has no approval as one.",
 ]
 _DEFINITION = (
-    "The anomaly score is the share (0 to 1) of disease-free calibration patients who, with the same fields not "
-    "measured, are less anomalous."
+    "The anomaly score is the share (0 to 1) of disease-free calibration patients{of_age} who, with the same fields "
+    "not measured, are less anomalous."
 )
 _CAVEATS = [
     "All figures come from patients of the same clinic as the training patients; elsewhere, validate it first "
@@ -67,7 +74,8 @@ _CAVEATS = [
 ]
 _NOT_EVALUATED = (
     "The figures were measured on the training clinic's patients, before any recalibration: how well patients are told "
-    "apart carries over as far as the patients are alike; false alarms and sensitivities at the levels do not."
+    "apart carries over as far as the patients are alike; false alarms, sensitivities and patients by level do not. "
+    "Which groups are weak spots now is not known."
 )
 
 
@@ -88,7 +96,7 @@ def model_card(manifest: Manifest) -> ModelCard:
             subgroups=[group.name for group in manifest.evaluation.groups],
         ),
         metrics=Metrics(
-            anomaly_score=_DEFINITION,
+            anomaly_score=_DEFINITION.format(of_age=_of_age(manifest)),
             thresholds=thresholds,
             false_alarm_rate_by_design=FalseAlarmsByDesign(
                 medium_or_higher=_rest(thresholds.medium), high=_rest(thresholds.high)
@@ -96,7 +104,7 @@ def model_card(manifest: Manifest) -> ModelCard:
         ),
         data=Datasets(training=manifest.data, calibration=manifest.calibration_data, label=_label(manifest)),
         quantitative_analyses=manifest.evaluation,
-        weak_spots=_weak_spots(manifest.evaluation, thresholds),
+        weak_spots=[] if manifest.recalibrated_from else _weak_spots(manifest.evaluation, thresholds),
         caveats_and_recommendations=_caveats(manifest),
     )
 
@@ -112,8 +120,8 @@ def _is_shipped(manifest: Manifest) -> bool:
 
 def _licence(manifest: Manifest) -> str:
     if _is_shipped(manifest):
-        return _SHIPPED_LICENCE
-    return f"Training data: {manifest.data.name}, whose licence is for those to say who trained on it."
+        return f"{_SHIPPED_LICENCE} {_LICENCE}"
+    return f"{_LICENCE} Training data: {manifest.data.name}, whose licence is for those to say who trained on it."
 
 
 def _label(manifest: Manifest) -> str:
@@ -125,9 +133,38 @@ def _label(manifest: Manifest) -> str:
     )
 
 
+def _of_age(manifest: Manifest) -> str:
+    return f" of the same age group (under {SPLIT_AGE}, or older)" if manifest.parameters.calibration_by_age else ""
+
+
 def _caveats(manifest: Manifest) -> list[str]:
-    before = [_NOT_EVALUATED] if manifest.recalibrated_from else []
-    return [*before, *([_SHIPPED_CAVEAT] if _is_shipped(manifest) else []), *_CAVEATS]
+    return [
+        *([_NOT_EVALUATED] if manifest.recalibrated_from else []),
+        _looseness(manifest),
+        *_seldom_measured(manifest),
+        *([_SHIPPED_CAVEAT] if _is_shipped(manifest) else []),
+        *_CAVEATS,
+    ]
+
+
+def _looseness(manifest: Manifest) -> str:
+    """Say how far the false alarms may be from the design for no other reason than few calibration patients."""
+    patients, threshold = manifest.calibration_data.disease_free, manifest.thresholds.high
+    low, high = alarm_interval(min(patients, MOST_CALIBRATION_PATIENTS), threshold)
+    return (
+        f"Calibrated on {patients} disease-free patients, it may truly find {low:.0%} to {high:.0%} of the "
+        f"disease-free High, and not just the {1 - threshold:.0%} by design."
+    )
+
+
+def _seldom_measured(manifest: Manifest) -> list[str]:
+    seen = manifest.reference.disease_free
+    measured = {name: seen.patients - field.missing for name, field in seen.fields.items()}
+    return [
+        f"{seldom_measured(FIELDS[name].label, number, seen.patients)}."
+        for name, number in measured.items()
+        if number < LEAST_COMPARABLE
+    ]
 
 
 def _details(manifest: Manifest) -> ModelDetails:
@@ -157,15 +194,19 @@ def _weak_spots(evaluation: Evaluation, thresholds: Thresholds) -> list[str]:
     return said
 
 
-def _group_weak_spots(group: str, level: str, by_design: float, rates: Rates, evaluation: Evaluation) -> list[str]:
+def _group_weak_spots(group: str, level: str, by_design: float, rates: Rates, evaluation: Evaluation) -> Iterator[str]:
     overall = evaluation.value(f"sensitivity_{level.lower().replace(' ', '_')}")
     false_alarms, sensitivity = rates.false_alarm_rate, rates.sensitivity
-    said: list[str] = []
     if false_alarms.value is not None and false_alarms.value > by_design + _WORSE_BY:
-        said.append(f"{group}: {_percent(false_alarms)} false alarms at {level}, {by_design:.0%} by design.")
-    if None not in (sensitivity.value, overall) and sensitivity.value < overall - _WORSE_BY:  # type: ignore[operator]
-        said.append(f"{group}: sensitivity {_percent(sensitivity)} at {level}, {overall:.1%} over all patients.")
-    return said
+        chance = _chance(false_alarms.low is not None and false_alarms.low <= by_design)
+        yield f"{group}: {_percent(false_alarms)} false alarms at {level}, {by_design:.0%} by design{chance}."
+    if overall is not None and sensitivity.value is not None and sensitivity.value < overall - _WORSE_BY:
+        chance = _chance(sensitivity.high is not None and sensitivity.high >= overall)
+        yield f"{group}: sensitivity {_percent(sensitivity)} at {level}, {overall:.1%} over all patients{chance}."
+
+
+def _chance(is_possible: bool) -> str:
+    return "; it may be chance" if is_possible else ""
 
 
 def _percent(estimate: Estimate) -> str:

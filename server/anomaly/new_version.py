@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from config.errors import InvalidDataError
 from config.evaluation import Evaluation
 from config.settings import TrainingSettings
 from server.anomaly.artifact import make_files, make_recalibrated_files
@@ -69,8 +70,12 @@ def recalibrated_version(
     Raises
     ------
     InvalidDataError
-        When there are too few disease-free patients.
+        When there are too few disease-free patients, or they are those that the forest was fitted on.
     """
+    if dataset.sha256 == earlier.manifest.data.sha256:
+        raise InvalidDataError(
+            f"{dataset.name} is the file that the forest was fitted on. Recalibrate on patients it has not seen."
+        )
     model = recalibrate(earlier.model, dataset, settings)
     reference = earlier.manifest.reference.recalibrated(dataset.values[dataset.disease_free])
     files = make_recalibrated_files(

@@ -10,8 +10,8 @@ from joblib import Parallel, delayed
 from config.errors import InvalidDataError
 from config.messages import Thresholds
 from config.settings import TrainingSettings
-from server.anomaly.calibration import SPLIT_AGE, CalibrationByPattern, every_pattern
-from server.anomaly.dataset import COLUMNS, BoolArray, Dataset, FloatArray, IndexArray
+from server.anomaly.calibration import SPLIT_AGE, CalibrationByPattern, alarm_interval, every_pattern
+from server.anomaly.dataset import BoolArray, Dataset, FloatArray, IndexArray
 from server.anomaly.detector import AnomalyModel
 from server.anomaly.fitting import fit_and_score_patterns, fit_parts, score_with_patterns
 from server.anomaly.preprocessing import refuse_unmeasured
@@ -27,7 +27,6 @@ _AT_ONCE = 100
 _FEWEST_IN_A_BAND = 10
 
 _Result = TypeVar("_Result")
-_AGE = COLUMNS.index("age")
 
 Progress = Callable[[Iterable[FloatArray], int], Iterable[FloatArray]]
 """What watches the fits: it passes on every result, and is told how many will come."""
@@ -76,16 +75,23 @@ def recalibrate(model: AnomalyModel, dataset: Dataset, settings: TrainingSetting
     if rows.size < FEWEST_TO_RECALIBRATE:
         raise InvalidDataError(
             f"{dataset.name} holds {rows.size} disease-free patients, and recalibration needs at least "
-            f"{FEWEST_TO_RECALIBRATE}: of fewer, none or one would be High by chance, whatever the threshold."
+            f"{FEWEST_TO_RECALIBRATE}: {_too_loose(rows.size, model.thresholds)}."
         )
     local = dataset.values[drawn_to_calibrate(rows, settings)]
     parts = np.array_split(local, ceil(len(local) / _AT_ONCE))
     scores = [score_with_patterns(model.preprocessor, model.forest, part, every_pattern()) for part in parts]
     by_age = settings.calibration_by_age
     together = np.concatenate(scores, axis=1)
-    calibration = CalibrationByPattern.fit(every_pattern(), together, local[:, _AGE], by_age=by_age)
+    calibration = CalibrationByPattern.fit(every_pattern(), together, local, by_age=by_age)
     _refuse_small_bands(calibration, dataset, model.thresholds)
     return AnomalyModel(model.preprocessor, model.forest, calibration, model.thresholds)
+
+
+def _too_loose(patients: int, thresholds: Thresholds) -> str:
+    if not patients:
+        return "there is nobody to compare with"
+    low, high = alarm_interval(patients, thresholds.high)
+    return f"with so few the share of the disease-free at High could be anything from {low:.0%} to {high:.0%}"
 
 
 def drawn_to_calibrate(rows: IndexArray, settings: TrainingSettings) -> IndexArray:
@@ -106,9 +112,8 @@ def calibrated(
 ) -> CalibrationByPattern:
     """Put the out-of-fold raw scores of all folds together."""
     held_out: IndexArray = np.concatenate([fit.scored for fit in fits])
-    ages = dataset.values[held_out, _AGE]
     together = np.concatenate(list(scores), axis=1)
-    return CalibrationByPattern.fit(patterns, together, ages, by_age=settings.calibration_by_age)
+    return CalibrationByPattern.fit(patterns, together, dataset.values[held_out], by_age=settings.calibration_by_age)
 
 
 def _refuse_small_bands(calibration: CalibrationByPattern, dataset: Dataset, thresholds: Thresholds) -> None:

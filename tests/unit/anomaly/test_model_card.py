@@ -103,6 +103,38 @@ def test_a_weak_spot_is_said_with_its_interval(manifest: Manifest) -> None:
     assert said == "old: 40.0% (30.0% to 50.0%) false alarms at Medium or higher, 20% by design."
 
 
+def test_a_weak_spot_whose_interval_holds_the_design_may_be_chance(manifest: Manifest) -> None:
+    unsure = Rates(
+        false_alarm_rate=Estimate(value=0.4, low=0.1, high=0.7), sensitivity=Estimate(value=0.6, low=0.3, high=0.9)
+    )
+    evaluation = with_groups(manifest.evaluation, group("few", unsure, rates(0.05, 0.6)))
+    assert model_card(manifest.model_copy(update={"evaluation": evaluation})).weak_spots == [
+        "few: 40.0% (10.0% to 70.0%) false alarms at Medium or higher, 20% by design; it may be chance.",
+        "few: sensitivity 60.0% (30.0% to 90.0%) at Medium or higher, 80.0% over all patients; it may be chance.",
+    ]
+
+
+def test_a_recalibrated_model_claims_no_weak_spots_of_the_earlier_calibration(recalibrated: NewVersion) -> None:
+    manifest = Manifest.model_validate_json(recalibrated.files[MANIFEST_FILE])
+    assert model_card(manifest.model_copy(update={"recalibrated_from": None})).weak_spots
+    assert model_card(manifest).weak_spots == []
+
+
+def test_a_field_seldom_measured_in_the_calibration_patients_is_a_caveat(manifest: Manifest) -> None:
+    seen = manifest.reference.disease_free
+    fields = seen.fields | {"thallium_scan": seen.fields["thallium_scan"].model_copy(update={"missing": 150})}
+    population = seen.model_copy(update={"fields": fields})
+    changed = manifest.reference.model_copy(update={"disease_free": population})
+    said = model_card(manifest.model_copy(update={"reference": changed})).caveats_and_recommendations
+    assert any(sentence.startswith("Thallium scan: measured in 14 of 164 disease-free") for sentence in said)
+    assert not any(sentence.startswith("Cholesterol: measured") for sentence in said)
+
+
+def test_the_card_says_how_far_the_false_alarms_may_be_from_the_design(manifest: Manifest) -> None:
+    said = " ".join(model_card(manifest).caveats_and_recommendations)
+    assert "Calibrated on 164 disease-free patients, it may truly find 2% to 9% of the disease-free High" in said
+
+
 def test_without_patients_with_disease_no_sensitivity_is_a_weak_spot(manifest: Manifest) -> None:
     alone = Evaluation(
         folds=2,

@@ -15,6 +15,7 @@ from config.settings import TrainingSettings
 from server.anomaly.calibration import Calibration, CalibrationByPattern, every_pattern
 from server.anomaly.dataset import COLUMNS, FloatArray, frame_of
 from server.anomaly.detector import Detector
+from server.anomaly.fitting import fit_and_score, fit_and_score_patterns
 from server.anomaly.preprocessing import OneSidedRiskFactors
 from server.anomaly.splits import calibration_folds, evaluation_folds
 from server.anomaly.training import calibrated, pattern_scores
@@ -36,7 +37,8 @@ def blanked(values: FloatArray, names: Sequence[str]) -> FloatArray:
 
 
 def out_of_fold_scores(names: Sequence[str], settings: TrainingSettings) -> FloatArray:
-    """The raw scores of all disease-free patients, so blanked, by forests of scikit-learn that did not see them."""
+    """The raw scores of the disease-free patients who lack no other field, so blanked, by forests of scikit-learn that
+    did not see them."""
     patients = real_patients().values[real_patients().disease_free]
     scores = np.empty(len(patients))
     splitter = KFold(settings.calibration_folds, shuffle=True, random_state=settings.random_state)
@@ -47,7 +49,7 @@ def out_of_fold_scores(names: Sequence[str], settings: TrainingSettings) -> Floa
         ).fit(preprocessor.fit_transform(frame_of(patients[others])))
         factors = preprocessor.transform(frame_of(blanked(patients[held_out], names)))
         scores[held_out] = -forest.score_samples(factors)
-    return scores
+    return scores[~np.isnan(np.delete(patients, columns(names), axis=1)).any(axis=1)]
 
 
 def less_anomalous(scores: FloatArray, raw_score: float) -> float:
@@ -64,7 +66,7 @@ def less_anomalous(scores: FloatArray, raw_score: float) -> float:
 @pytest.mark.parametrize(
     "gaps", [(), THREE_TESTS, ("cholesterol",), ("chest_pain_type", "max_heart_rate", "exercise_angina")]
 )
-def test_a_patient_with_gaps_is_compared_with_all_disease_free_ones_so_blanked(
+def test_a_patient_with_gaps_is_compared_with_the_disease_free_so_blanked(
     detector: Detector, gaps: tuple[str, ...]
 ) -> None:
     findings: dict[str, float | None] = {"age": 63, "sex": 1, "resting_bp": 150.0, "st_depression": 1.6}
@@ -122,6 +124,10 @@ def row(age: float, *gaps: str) -> FloatArray:
     return blanked(values, gaps)
 
 
+def of_ages(*ages: float) -> FloatArray:
+    return np.concatenate([row(age) for age in ages])
+
+
 WITHOUT_SCAN = np.array([name == "thallium_scan" for name in COLUMNS])
 PATTERNS = np.array([np.zeros(13, dtype=bool), WITHOUT_SCAN])
 
@@ -130,7 +136,7 @@ PATTERNS = np.array([np.zeros(13, dtype=bool), WITHOUT_SCAN])
 def by_hand() -> CalibrationByPattern:
     """Four patients of 40, 54, 55 and 70 years: all measured, and with the scan blanked, where two scores are tied."""
     scores = np.array([[0.4, 0.5, 0.6, 0.7], [0.3, 0.4, 0.4, 0.6]])
-    return CalibrationByPattern.fit(PATTERNS, scores, np.array([40.0, 54, 55, 70]), by_age=False)
+    return CalibrationByPattern.fit(PATTERNS, scores, of_ages(40, 54, 55, 70), by_age=False)
 
 
 def test_the_scores_of_two_patterns_are_those_worked_out_by_hand(by_hand: CalibrationByPattern) -> None:
@@ -142,12 +148,43 @@ def test_the_scores_of_two_patterns_are_those_worked_out_by_hand(by_hand: Calibr
 
 def test_by_age_each_band_has_the_patients_of_its_own_the_older_from_55_on() -> None:
     scores = np.array([[0.4, 0.5, 0.6, 0.7], [0.3, 0.4, 0.4, 0.6]])
-    calibration = CalibrationByPattern.fit(PATTERNS, scores, np.array([54.0, 70, 40, 55]), by_age=True)
+    calibration = CalibrationByPattern.fit(PATTERNS, scores, of_ages(54, 70, 40, 55), by_age=True)
     assert calibration.patients == (2, 2)
     values = np.concatenate([row(54), row(55), row(54, "thallium_scan"), row(55, "thallium_scan")])
     # measured, younger: 0.4 and 0.6, older: 0.5 and 0.7; blanked, younger: 0.3 and 0.4, older: 0.4 and 0.6
     expected = [1.5 / 3, 1 / 3, 2 / 3, 1 / 3]
     assert calibration.score(values, np.array([0.5, 0.5, 0.4, 0.4])) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("complete", "compared"), [(19, 19), (18, 48)])
+def test_who_lacks_a_field_is_left_out_where_it_was_measured_as_long_as_enough_remain(
+    complete: int, compared: int
+) -> None:
+    """Thirty calibration patients without scan have low scores; the others, fully measured, high ones."""
+    values = np.concatenate([row(60)] * complete + [row(60, "thallium_scan")] * 30)
+    scores = np.concatenate([np.linspace(0.6, 0.8, complete), np.linspace(0.3, 0.5, 30)])
+    calibration = CalibrationByPattern.fit(PATTERNS, np.stack([scores, scores]), values, by_age=False)
+    measured, lacking = calibration.score(np.concatenate([row(50), row(50, "thallium_scan")]), np.array([0.55, 0.55]))
+    assert measured == pytest.approx(Calibration.fit(np.sort(scores)[-compared:]).score(np.array([0.55]))[0])
+    assert lacking == pytest.approx(Calibration.fit(scores).score(np.array([0.55]))[0])
+
+
+def test_gaps_in_the_calibration_patients_do_not_raise_the_alarms_of_the_fully_measured() -> None:
+    """Slope, vessels and thallium not measured in half of the calibration patients, over twenty random halves."""
+    patients = real_patients().values[real_patients().disease_free]
+    patients = patients[~np.isnan(patients).any(axis=1)]
+    alarms = []
+    for seed in range(20):
+        order = np.random.default_rng(seed).permutation(len(patients))
+        fitted, calibrating, newcomers = np.array_split(patients[order], 3)
+        calibrating[: len(calibrating) // 2] = blanked(calibrating[: len(calibrating) // 2], THREE_TESTS)
+        settings = small_training()
+        patterns = np.array([[False] * 13, [name in THREE_TESTS for name in COLUMNS]])
+        scores = fit_and_score_patterns(frame_of(fitted), calibrating, patterns, settings)
+        calibration = CalibrationByPattern.fit(patterns, scores, calibrating, by_age=False)
+        raw_scores = fit_and_score(frame_of(fitted), frame_of(newcomers), settings)
+        alarms.append((calibration.score(newcomers, raw_scores) >= 0.8).mean())
+    assert np.mean(alarms) == pytest.approx(0.2, abs=0.04)
 
 
 def test_a_pattern_it_was_not_fitted_for_is_an_error_and_never_another_s_score(by_hand: CalibrationByPattern) -> None:
@@ -182,8 +219,10 @@ def test_within_a_pattern_the_more_anomalous_never_score_lower(
 def test_each_pattern_has_a_calibration_of_all_disease_free_patients(detector: Detector) -> None:
     (scores,) = detector.model.calibration.scores
     assert scores.shape == (2048, 164)
-    assert (np.diff(scores, axis=1) >= 0).all()
-    whole = Calibration.fit(scores[0])
+    assert (np.diff(np.nan_to_num(scores, nan=1), axis=1) >= 0).all()
+    complete = ~np.isnan(real_patients().values[real_patients().disease_free]).any(axis=1)
+    assert np.isfinite(scores[0]).sum() == complete.sum() < 164 == np.isfinite(scores[-1]).sum()
+    whole = Calibration.fit(scores[0][np.isfinite(scores[0])])
     patient = dict(zip(FIELDS, real_patients().values[0].tolist(), strict=True))
     (said,) = detector.assess([typical_patient(patient)])
     assert said.anomaly_score == float(whole.score(np.array([said.raw_score]))[0])
