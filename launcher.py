@@ -143,7 +143,7 @@ def stop() -> None:
 def test(arguments: Sequence[str]) -> None:
     """Install what the tests need, then run every check in turn (``tests/__main__.py``)."""
     python = prepare_environment(COMPLETE_LOCK)
-    train_if_needed(python, read_settings())
+    train_if_needed(python)
     run([python, "-m", "tests", *arguments], "Not every check passed.")
 
 
@@ -259,7 +259,7 @@ def start_locally(apps: Sequence[App], settings: Mapping[str, str]) -> None:
         require_free_port(app)
     if missing:
         python = prepare_environment(SERVER_LOCK)
-        train_if_needed(python, settings)
+        train_if_needed(python)
     for app in missing:
         launch(app, python)
     wait_until_ready(apps, process_failure, seconds=LOCAL_SECONDS, pause=0.2)
@@ -354,10 +354,8 @@ def fingerprint(lock: Path) -> str:
     return hashlib.sha256(lock.read_bytes() + (PROJECT_ROOT / "pyproject.toml").read_bytes()).hexdigest()
 
 
-def train_if_needed(python: str, settings: Mapping[str, str]) -> None:
-    if not (PROJECT_ROOT / settings.get("MODEL_DIR", "saved_models") / "manifest.json").exists():
-        print("Training the model; this takes under a minute.", flush=True)
-        run([python, "train_model.py"], "Training failed; the reason stands above.")
+def train_if_needed(python: str) -> None:
+    run([python, "train_model.py", "--if-needed"], "There is no usable model; the reason stands above.")
 
 
 def launch(app: App, python: str) -> "subprocess.Popen[bytes]":

@@ -1,71 +1,184 @@
-"""Train the detector: ``python train_model.py [--data FILE] [--out DIR]``."""
+"""Train, recalibrate and activate the detector: ``python train_model.py --help``."""
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 try:
     from pydantic import ValidationError
     from tqdm import tqdm
 
-    from config.errors import DetectionSystemError
+    from config.errors import DetectionSystemError, NoModelError
     from config.secret_store import PROJECT_ROOT
     from config.settings import ServerSettings, TrainingSettings, settings_sentence
-    from server.anomaly.artifact import load_detector, save
-    from server.anomaly.dataset import FloatArray, load_dataset
-    from server.anomaly.evaluation import as_table
-    from server.anomaly.training import train
+    from server.anomaly.artifact import load_detector
+    from server.anomaly.changes import changes_between, recalibration_effect
+    from server.anomaly.dataset import load_dataset
+    from server.anomaly.detector import Detector
+    from server.anomaly.evaluation.report import summary_text, with_interval
+    from server.anomaly.new_version import recalibrated_version, trained_version
+    from server.anomaly.versions import StoredVersion, activate, active_manifest, store_version, stored_versions
 except ModuleNotFoundError as error:
     sys.exit(
         f"The package {error.name} is not installed. Run: pip install -r requirements.txt && pip install -e . --no-deps"
     )
 
-_PLAIN_STEP = 11
+SHIPPED_DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where models and kept evaluations are, and how models are made."""
+
+    models: Path
+    evaluations: Path
+    settings: TrainingSettings
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Train, save and report; return the exit code: 0 when there is a new model, 1 or 2 when there is not."""
-    parser = argparse.ArgumentParser(description="Train the detector on a CSV of patients and save it.")
-    parser.add_argument("--data", type=Path, default=PROJECT_ROOT / "data" / "heart_disease.csv", help="labelled CSV")
-    parser.add_argument("--out", type=Path, help="folder for the model (default: MODEL_DIR, else saved_models)")
+    """Do what was asked for; return the exit code: 0 when it was done, 1 or 2 when it was not."""
+    parser = _parser()
     arguments = parser.parse_args(words)
+    if arguments.repeats is not None and arguments.repeats < 1:
+        parser.error("--repeats must be 1 or more")
+    trains = not arguments.list and arguments.activate is None and arguments.recalibrate is None
+    if not trains and (arguments.data or arguments.repeats):
+        parser.error("--data and --repeats are for training; --list, --activate and --recalibrate do not train")
     try:
-        settings = TrainingSettings()
-        directory = arguments.out or ServerSettings().model_dir
+        server = ServerSettings()
+        place = Place(arguments.out or server.model_dir, server.data_dir / "evaluation", TrainingSettings())
     except ValidationError as error:
         parser.error(settings_sentence(error))
     try:
-        train_and_save(arguments.data, directory, settings)
+        _chosen(arguments)(place)
     except DetectionSystemError as error:
         return _fail(error.message, 1)
     except KeyboardInterrupt:
-        return _fail("Training was stopped; an earlier model is still as it was.", 130)
+        return _fail("Stopped; the active model is still as it was.", 130)
     return 0
 
 
-def train_and_save(data: Path, directory: Path, settings: TrainingSettings) -> None:
-    """Train on a CSV, print the held-out evaluation, save the model and make sure that it loads."""
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Train the detector on a CSV of patients and make it the active one.")
+    parser.add_argument("--data", type=Path, help="labelled CSV to train on (default: shipped)")
+    parser.add_argument("--out", type=Path, help="folder of the models (default: MODEL_DIR, else saved_models)")
+    parser.add_argument("--repeats", type=int, help="repeats of the evaluation (default: those kept, at least 1)")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--if-needed", action="store_true", help="train only if there is no model yet")
+    instead.add_argument(
+        "--recalibrate", type=Path, metavar="FILE", help="keep the forest, calibrate on a labelled CSV of another site"
+    )
+    instead.add_argument("--list", action="store_true", help="show the versions there are")
+    instead.add_argument("--activate", metavar="VERSION", help="make a version the active one; a server takes it")
+    return parser
+
+
+def _chosen(arguments: argparse.Namespace) -> Callable[[Place], None]:
+    if arguments.list:
+        return show_versions
+    if arguments.activate is not None:
+        return partial(activate_version, version=arguments.activate)
+    if arguments.recalibrate is not None:
+        return partial(recalibrate_active, data=arguments.recalibrate)
+    training = partial(train_and_activate, data=arguments.data or SHIPPED_DATA, repeats=arguments.repeats)
+    return partial(train_if_needed, training=training) if arguments.if_needed else training
+
+
+def train_and_activate(place: Place, data: Path, repeats: int | None) -> None:
+    """Train on a CSV, evaluate on held-out patients, make the model the active one, and say what changed."""
+    new = trained_version(
+        load_dataset(data),
+        place.settings,
+        place.evaluations,
+        made_at=datetime.now(UTC),
+        repeats=repeats,
+        watch_calibration=partial(_progress, title="Calibrating", unit="forest"),
+        watch_evaluation=partial(_progress, title="Evaluating", unit="fold"),
+    )
+    print(summary_text(new.evaluation, new.model.thresholds))
+    earlier = active_manifest(place.models)
+    detector = _store_and_activate(place, new.files)
+    if earlier:
+        _report_changes(earlier.model_version, changes_between(earlier, detector.manifest))
+
+
+def recalibrate_active(place: Place, data: Path) -> None:
+    """Calibrate the active model on another site's disease-free patients, and make the result the active one."""
     dataset = load_dataset(data)
-    trained = train(dataset, settings, progress=_progress)
-    print(as_table(trained.metrics, trained.model.thresholds))
-    save(trained, dataset, settings, directory, trained_at=datetime.now(UTC))
-    detector = load_detector(directory)
-    print(f"\nModel {detector.model_version} is in {directory} and reproduces its known answers.")
+    active = load_detector(place.models, key=place.settings.signing_key)
+    new = recalibrated_version(active, dataset, place.settings, made_at=datetime.now(UTC))
+    _store_and_activate(place, new.files)
+    _report_changes(active.model_version, recalibration_effect(active.model, new.model, dataset))
 
 
-def _progress(results: Iterable[FloatArray], total: int) -> Iterable[FloatArray]:
+def train_if_needed(place: Place, training: Callable[[Place], None]) -> None:
+    """Train if there is no model, or only one of an earlier version of this program; refuse one that is damaged."""
+    try:
+        detector = load_detector(place.models, key=place.settings.signing_key)
+    except NoModelError:
+        print("Training the model; this takes about a minute.", flush=True)
+        training(place)
+    else:
+        print(f"Model {detector.model_version} is ready.")
+
+
+def activate_version(place: Place, version: str) -> None:
+    """Make a stored version the active one."""
+    detector = activate(place.models, version, key=place.settings.signing_key)
+    print(f"Model {detector.model_version} is active. A running server takes it within seconds.")
+
+
+def show_versions(place: Place) -> None:
+    """List the versions, oldest first."""
+    stored = stored_versions(place.models, key=place.settings.signing_key)
+    if not stored:
+        raise NoModelError(f"There is no trained model in {place.models}. Run: python train_model.py")
+    for version in stored:
+        print(f"{'*' if version.is_active else ' '} {version.name}  {_described(version)}")
+    print("* active. To go back to another: python train_model.py --activate VERSION")
+
+
+def _described(version: StoredVersion) -> str:
+    if version.manifest is None:
+        return f"cannot be used: {version.refused}"
+    manifest = version.manifest
+    origin = f"trained on {manifest.data.name}"
+    if manifest.recalibrated_from:
+        origin = f"{manifest.recalibrated_from} recalibrated on {manifest.calibration_data.name}"
+    auroc = manifest.evaluation.figures.get("auroc")
+    held_out = f", AUROC {with_interval(auroc.ours)}" if auroc else ""
+    return f"{origin}, {manifest.calibration_data.disease_free} disease-free patients{held_out}"
+
+
+def _store_and_activate(place: Place, files: Mapping[str, bytes]) -> Detector:
+    version = store_version(place.models, files)
+    detector = activate(place.models, version, key=place.settings.signing_key)
+    print(f"\nModel {version} is active in {place.models} and reproduces its known answers.")
+    return detector
+
+
+def _report_changes(earlier: str, changes: Sequence[str]) -> None:
+    print(f"What changed since {earlier}:", *(changes or ["nothing but the time"]), sep="\n  ")
+    print(f"To go back: python train_model.py --activate {earlier}")
+
+
+def _progress(results: Iterable[_Result], total: int, *, title: str, unit: str) -> Iterable[_Result]:
     if sys.stderr.isatty():
-        return tqdm(results, total=total, desc="Fitting forests", unit="forest")
-    return _plain_progress(results, total)
+        return tqdm(results, total=total, desc=title, unit=unit)
+    return _plain_progress(results, total, title, unit)
 
 
-def _plain_progress(results: Iterable[FloatArray], total: int) -> Iterator[FloatArray]:
+def _plain_progress(results: Iterable[_Result], total: int, title: str, unit: str) -> Iterator[_Result]:
     for done, result in enumerate(results, start=1):
         yield result
-        if done % _PLAIN_STEP == 0 or done == total:
-            print(f"{done} of {total} forests fitted", file=sys.stderr, flush=True)
+        print(f"{title}: {done} of {total} {unit}s", file=sys.stderr, flush=True)
 
 
 def _fail(message: str, code: int) -> int:

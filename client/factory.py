@@ -4,14 +4,17 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from flask import Flask
 
 from client import routes
 from client.events import PagePublisher, PagesNamespace
+from client.model_cards import ModelCards
 from client.outbox import Outbox
 from client.relay import STOPPED_WORKING, Relay
 from client.samples import SampleDeck
+from client.server_api import ServerApi
 from config.errors import InternalError
 from config.settings import ClientSettings
 from config.web.foundation import make_app, trust_proxies
@@ -51,7 +54,8 @@ def create_app(
     publish = PagePublisher(real_time)
     relay = Relay(settings, token=secrets.token, outbox=outbox, publish=publish, clock=clock)
     real_time.register(PagesNamespace(outbox, relay, publish, clock))
-    app.register_blueprint(routes.blueprint(settings.client_id, outbox, relay, samples))
+    cards = ModelCards(ServerApi(settings.server_url, secrets.token), _folder(settings) / "model_cards")
+    app.register_blueprint(routes.blueprint(settings.client_id, outbox, relay, samples, cards))
     trust_proxies(app, settings.trusted_proxies)
     return Client(app, real_time, relay, outbox)
 
@@ -67,9 +71,13 @@ def build(settings: ClientSettings) -> Client:
     return create_app(
         settings,
         samples=SampleDeck.of_file(settings.sample_data, random.SystemRandom()),
-        outbox=Outbox(settings.data_dir / settings.client_id.lower() / "client.sqlite"),
+        outbox=Outbox(_folder(settings) / "client.sqlite"),
         clock=lambda: datetime.now(UTC),
     )
+
+
+def _folder(settings: ClientSettings) -> Path:
+    return settings.data_dir / settings.client_id.lower()
 
 
 def _check_ready(outbox: Outbox, relay: Relay) -> None:

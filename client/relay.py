@@ -14,6 +14,7 @@ from client.backoff import Backoff
 from client.change_log import ChangeLogReader
 from client.exchange import Exchange, Publish
 from client.outbox import Outbox
+from client.server_api import ServerApi
 from config.errors import (
     DetectionSystemError,
     ReplacedConnectionError,
@@ -72,7 +73,7 @@ class Relay:
         self._refused_pause = refused_pause
         self._replaced_pause = replaced_pause
         self._catch_up_every = catch_up_every
-        self._change_log = ChangeLogReader(settings.server_url, token)
+        self._change_log = ChangeLogReader(ServerApi(settings.server_url, token))
         self._reconnecting = Backoff(settings.reconnect_max_seconds)
         self._catching_up = Backoff(settings.reconnect_max_seconds)
         self._catch_up_at = 0.0

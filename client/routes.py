@@ -3,12 +3,14 @@
 from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from client.model_cards import FoundCard, ModelCards
 from client.outbox import Outbox
 from client.relay import Relay
 from client.samples import SampleDeck
 from config.errors import InvalidMessageError
 from config.messages import PROTOCOL_VERSION
 from config.patient import FIELDS
+from config.web.model_card_page import model_card_page
 from config.web.sign_in import is_signed_in, require_sign_in
 
 USUAL_ENTRIES = 50
@@ -16,7 +18,7 @@ MOST_ENTRIES = 200
 _LARGEST = 2**53
 
 
-def blueprint(client_id: str, outbox: Outbox, relay: Relay, samples: SampleDeck) -> Blueprint:
+def blueprint(client_id: str, outbox: Outbox, relay: Relay, samples: SampleDeck, cards: ModelCards) -> Blueprint:
     """Make the routes of one client app."""
     routes = Blueprint("client", __name__)
 
@@ -47,7 +49,21 @@ def blueprint(client_id: str, outbox: Outbox, relay: Relay, samples: SampleDeck)
         require_sign_in(current_app.config)
         return relay.status().to_wire() | {"client_id": client_id, "protocol": PROTOCOL_VERSION}
 
+    @routes.get("/model")
+    def active_model() -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        return _card_page(cards.active(), client_id)
+
+    @routes.get("/model/<version>")
+    def model(version: str) -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        return _card_page(cards.of(version), client_id)
+
     return routes
+
+
+def _card_page(found: FoundCard, client_id: str) -> str:
+    return model_card_page(found.card, active=found.active, place=client_id, note=found.note)
 
 
 def _number(name: str, lowest: int, highest: int) -> int | None:

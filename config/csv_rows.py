@@ -27,7 +27,7 @@ class LabelledPatient:
 
 
 def read_patients(path: Path, *, needs_label: bool) -> list[LabelledPatient]:
-    """Read and check a CSV with the columns of UCI Heart Disease.
+    """Read and check a CSV with the columns of UCI Heart Disease; a blood pressure or cholesterol of 0 is not measured.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def read_patients(path: Path, *, needs_label: bool) -> list[LabelledPatient]:
         With a sentence that names row and column: an unreadable file, a missing column, an unknown code, a value out of
         its possible range, or no row at all.
     """
-    return [_patient(row, line, needs_label) for row, line in _rows(path, needs_label)]
+    return [_patient(_without_zeros(row)[0], line, needs_label) for row, line in _rows(path, needs_label)]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,9 @@ def _rows(path: Path, needs_label: bool) -> Iterator[tuple[_Row, int]]:
             for row in reader:
                 line = reader.line_num
                 yield row, line
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise InvalidDataError(f"{path} is not encoded in UTF-8: save it as CSV UTF-8.") from None
+    except (OSError, csv.Error) as error:
         raise InvalidDataError(f"{path} cannot be read as a CSV file: {error}") from error
     if line is None:
         raise InvalidDataError(f"{path} holds no patients.")
@@ -108,8 +110,11 @@ def _rows(path: Path, needs_label: bool) -> Iterator[tuple[_Row, int]]:
 def _check_header(path: Path, header: Sequence[str], needs_label: bool) -> None:
     wanted = [description.csv_column for description in FIELDS.values()]
     missing = [column for column in [*wanted, *([LABEL_COLUMN] if needs_label else [])] if column not in header]
+    if not header:
+        raise InvalidDataError(f"{path} is empty.")
     if missing:
-        raise InvalidDataError(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}.")
+        hint = " Its cells must be separated by commas." if len(header) == 1 else ""
+        raise InvalidDataError(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}.{hint}")
     doubled = sorted({column for column in header if header.count(column) > 1})
     if doubled:
         raise InvalidDataError(f"{path} has the column {', '.join(doubled)} more than once.")
@@ -146,7 +151,8 @@ def _number(cell: str, line: int, column: str) -> float | int | None:
     try:
         number = float(text)
     except ValueError:
-        raise InvalidDataError(f"Row {line}: column {column} must be a number.") from None
+        hint = ", with a decimal point and no other marks" if "," in text else ""
+        raise InvalidDataError(f"Row {line}: column {column} must be a number{hint}.") from None
     return int(number) if number.is_integer() else number
 
 

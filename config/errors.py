@@ -138,6 +138,21 @@ class ArtifactError(DetectionSystemError):
     default_message = "There is no usable model. Run: python train_model.py"
 
 
+class NoModelError(ArtifactError):
+    """There is no trained model, or only one that an earlier version of this program wrote."""
+
+
+class InvalidModelCardError(DetectionSystemError):
+    """What came as a model card does not fit its schema."""
+
+    code = "invalid_model_card"
+    status = 502
+    default_message = (
+        "The server sent something that is no model card of a form this client app knows. Update the older one of the "
+        "two to the other's version."
+    )
+
+
 class InvalidDataError(DetectionSystemError):
     """A CSV file of patients cannot be used; the message names row and column."""
 

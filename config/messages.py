@@ -28,6 +28,7 @@ class Event(StrEnum):
     CONNECTION_REPLACED = "connection_replaced"
     CHANGES = "changes"
     CLIENT_STATUS = "client_status"
+    MODEL_STATUS = "model_status"
     SUBMIT = "submit"
     UPDATE = "update"
     LINK_STATUS = "link_status"
@@ -299,6 +300,20 @@ class ClientStatus(Message):
     last_seen: Timestamp | None
     waiting: int
     """Requests in its outbox when it last spoke, less those answered since."""
+
+
+class ModelStatus(Message):
+    """Which model version scores, since when, and its figures.
+
+    ``refused`` says why the files in the model's folder are not taken; ``None`` when they are those of this version.
+    ``explains`` is false when contributions cannot be had, or were found to be wrong.
+    """
+
+    version: str
+    since: Timestamp
+    metrics: Mapping[str, Any]
+    refused: str | None
+    explains: bool
 
 
 class LinkStatus(Message):

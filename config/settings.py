@@ -44,9 +44,19 @@ ProjectPath = Annotated[Path, AfterValidator(lambda path: PROJECT_ROOT / path)]
 """A path that, if relative, counts from the project's folder, in whichever folder the process was started."""
 
 
+SIGNING_KEY = Field(
+    None, min_length=32, description="Key that models are signed with; if set, the server takes no other model."
+)
+
+
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_file=ENV_FILE, env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
 
@@ -60,9 +70,14 @@ class TrainingSettings(_Settings):
     random_state: int = Field(0, ge=0, le=2**32 - 1, description="Seed of every random choice in training.")
     calibration_folds: int = Field(10, ge=2, le=20, description="Folds that give the out-of-fold calibration scores.")
     evaluation_folds: int = Field(5, ge=2, le=10, description="Folds of the held-out evaluation.")
+    calibration_by_age: bool = Field(
+        False,
+        description="Calibrate patients under 55 and from 55 on apart: fewer false alarms in the old, lower AUROC.",
+    )
     medium_threshold: float = Field(0.80, gt=0, lt=1, description="Anomaly score from which a patient is Medium.")
     high_threshold: float = Field(0.95, gt=0, lt=1, description="Anomaly score from which a patient is High.")
     workers: int = Field(2, ge=1, le=64, description="Worker processes of training and evaluation.")
+    signing_key: SecretStr | None = SIGNING_KEY
 
     @model_validator(mode="after")
     def _thresholds_ascend(self) -> Self:
@@ -107,8 +122,16 @@ class ServerSettings(_AppSettings):
         "", repr=False, description="SQLAlchemy URL of the store; empty means SQLite in DATA_DIR/server."
     )
     model_dir: ProjectPath = Field(PROJECT_ROOT / "saved_models", description="Folder of the trained model.")
+    model_signing_key: SecretStr | None = SIGNING_KEY
+    model_watch_seconds: float = Field(
+        2, ge=0.05, le=3600, description="Seconds between two looks for a newly activated model."
+    )
     batch_size: int = Field(16, ge=1, le=64, description="Most patients scored and stored at once.")
     max_waiting: int = Field(1000, ge=1, le=100_000, description="Most patients waiting to be scored.")
+    drift_window_patients: int = Field(
+        200, ge=100, le=1000, description="Newest patients of each client app that are compared with training."
+    )
+    drift_window_days: int = Field(90, ge=1, le=3650, description="Days after which a patient is no longer compared.")
     huggingface_api_token: SecretStr | None = Field(
         None, description="Hugging Face token; with it a Llama model writes explanations as well."
     )

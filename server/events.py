@@ -15,6 +15,7 @@ from config.messages import (
     ExplanationFinished,
     ExplanationSentence,
     Handshake,
+    ModelStatus,
     Prediction,
     PredictionRefused,
     PredictRequest,
@@ -59,6 +60,9 @@ class SocketPublisher:
 
     def sentence(self, client_id: str, sentence: ExplanationSentence) -> None:
         self._to_client(client_id, Event.EXPLANATION_SENTENCE, sentence.to_wire())
+
+    def model_status(self, status: ModelStatus) -> None:
+        self.operators.emit(Event.MODEL_STATUS, status.to_wire())
 
     def client_status(self, client_id: str) -> None:
         """Tell operators how a client app is doing now."""

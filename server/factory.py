@@ -3,21 +3,25 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from flask import Flask
 from sqlalchemy import URL
 
 from config.errors import InternalError
 from config.settings import ServerSettings
+from config.web.concurrency import run_aside
 from config.web.foundation import make_app, trust_proxies
 from config.web.realtime import RealTime
-from server import routes
+from server import model_routes, routes
 from server.anomaly.artifact import load_detector
-from server.anomaly.detector import Detector
 from server.clients import ConnectedClients
+from server.current_model import CurrentModel
 from server.database import open_database
+from server.drift_windows import RollingWindows
 from server.events import ClientsNamespace, OperatorsNamespace, SocketPublisher
 from server.explanations import ExplanationWorkers
+from server.model_cards import ModelCards
 from server.narrative.narrator import ExplanationSource, explanation_source
 from server.predictions import PredictionService
 from server.recorder import Recorder
@@ -36,7 +40,7 @@ class Server:
 def create_app(
     settings: ServerSettings,
     *,
-    detector: Detector,
+    model: CurrentModel,
     store: PredictionStore,
     explanations: ExplanationSource,
     clock: Callable[[], datetime],
@@ -67,7 +71,7 @@ def create_app(
         max_waiting=settings.llm_max_waiting,
     )
     service = PredictionService(
-        detector,
+        model,
         store,
         recorder,
         publisher,
@@ -76,9 +80,18 @@ def create_app(
         batch_size=settings.batch_size,
         max_waiting=settings.max_waiting,
     )
+    windows = RollingWindows(
+        store,
+        settings.client_ids,
+        patients=settings.drift_window_patients,
+        days=settings.drift_window_days,
+        clock=clock,
+    )
     real_time.register(ClientsNamespace(service, clients, publisher, secrets.client_tokens))
     real_time.register(OperatorsNamespace(publisher.operators))
-    app.register_blueprint(routes.blueprint(service, clients, secrets.client_tokens, clock))
+    app.register_blueprint(routes.blueprint(service, clients, windows, secrets.client_tokens, clock))
+    cards = ModelCards(model, settings.model_dir, key=settings.model_signing_key)
+    app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
     trust_proxies(app, settings.trusted_proxies)
     return Server(app, real_time, service)
 
@@ -92,12 +105,23 @@ def build(settings: ServerSettings) -> Server:
         If there is no usable model or no usable database; the sentence says what to do.
     """
     own_file = URL.create("sqlite", database=str(settings.data_dir / "server" / "predictions.sqlite"))
+    clock = partial(datetime.now, UTC)
     return create_app(
         settings,
-        detector=load_detector(settings.model_dir),
+        model=current_model(settings, clock),
         store=PredictionStore(open_database(settings.database_url or own_file)),
         explanations=explanation_source(settings),
-        clock=lambda: datetime.now(UTC),
+        clock=clock,
+    )
+
+
+def current_model(settings: ServerSettings, clock: Callable[[], datetime]) -> CurrentModel:
+    """Load the model of these settings' folder, which is watched from the start of the service on."""
+    return CurrentModel(
+        settings.model_dir,
+        load=partial(run_aside, settings.socketio_async_mode, partial(load_detector, key=settings.model_signing_key)),
+        clock=clock,
+        seconds=settings.model_watch_seconds,
     )
 
 

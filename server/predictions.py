@@ -17,6 +17,7 @@ from config.errors import DetectionSystemError, InternalError, OverloadedError, 
 from config.messages import Contribution, Prediction, PredictionRefused, PredictRequest, RiskLevel, WireError
 from config.patient import FIELDS, PatientRecord
 from server.anomaly.detector import Assessment, Detector
+from server.current_model import CurrentModel
 from server.explanations import ExplanationWorkers
 from server.narrative.facts import Facts, facts_of
 from server.narrative.template import describe
@@ -56,7 +57,7 @@ class PredictionService:
 
     def __init__(
         self,
-        detector: Detector,
+        model: CurrentModel,
         store: PredictionStore,
         recorder: Recorder,
         publisher: Publisher,
@@ -66,7 +67,7 @@ class PredictionService:
         batch_size: int,
         max_waiting: int,
     ) -> None:
-        self.detector = detector
+        self.model = model
         self.store = store
         self.explanations = explanations
         self._recorder = recorder
@@ -83,6 +84,7 @@ class PredictionService:
         for prediction in self.store.unfinished():
             self.explanations.fall_back(prediction, "the server was restarted before it had finished")
         self.explanations.start()
+        self.model.start(self._publisher.model_status)
         self._batcher.start()
 
     def stop(self) -> None:
@@ -93,6 +95,7 @@ class PredictionService:
         with suppress(queue.Full):  # the batcher hangs, and nothing more can be done for what waits
             self._jobs.put(None, timeout=STOP_SECONDS)
         self._batcher.join(max(0.0, deadline - time.monotonic()))
+        self.model.stop(max(0.0, deadline - time.monotonic()))
         self.store.close()
 
     @property
@@ -185,23 +188,26 @@ class PredictionService:
     def _answer_new(self, jobs: Sequence[Job]) -> None:
         if not jobs:
             return
+        detector = self.model.detector  # once, so that a batch is of one version
         started = time.perf_counter()
-        assessments = self.detector.assess([job.request.record for job in jobs])
+        assessments = detector.assess([job.request.record for job in jobs])
         scoring = time.perf_counter() - started
         explained = [
-            self._predict(job, assessment, started - job.received, scoring)
+            self._predict(job, detector, assessment, started - job.received, scoring)
             for job, assessment in zip(jobs, assessments, strict=True)
         ]
         new = [NewPrediction(made, job.digest) for job, (made, _) in zip(jobs, explained, strict=True)]
         self._recorder.record(new, then=lambda: self._request_explanations(explained))
 
     def _request_explanations(self, explained: Sequence[tuple[Prediction, Facts]]) -> None:
-        if self.explanations.enabled:
-            for made, facts in explained:
+        for made, facts in explained:
+            if made.awaits_explanation:
                 self.explanations.request(made, facts)
 
-    def _predict(self, job: Job, assessment: Assessment, waiting: float, scoring: float) -> tuple[Prediction, Facts]:
-        request, thresholds = job.request, self.detector.thresholds
+    def _predict(
+        self, job: Job, detector: Detector, assessment: Assessment, waiting: float, scoring: float
+    ) -> tuple[Prediction, Facts]:
+        request, thresholds = job.request, detector.thresholds
         started = time.perf_counter()
         facts = facts_of(request.record, assessment, thresholds)
         explanation = describe(facts)
@@ -221,34 +227,37 @@ class PredictionService:
             is_anomaly=assessment.risk_level == RiskLevel.HIGH,
             thresholds=thresholds,
             base_value=assessment.base_value,
-            contributions=self._contributions(request.record, assessment),
+            contributions=_contributions(request.record, detector, assessment),
             top_factors=[factor.name for factor in facts.factors],
             imputed=request.record.imputed(),
             extrapolated=request.record.extrapolated(),
             explanation=explanation,
-            awaits_explanation=self.explanations.enabled,
-            model_version=self.detector.model_version,
+            awaits_explanation=self.explanations.enabled and bool(facts.factors),
+            model_version=detector.model_version,
             timings_ms=_milliseconds(waiting=waiting, scoring=scoring, explaining=explaining),
         )
         return made, facts
-
-    def _contributions(self, record: PatientRecord, assessment: Assessment) -> list[Contribution]:
-        return [
-            Contribution(
-                field=name,
-                value=(value := getattr(record, name)),
-                typical=self.detector.typical[name],
-                contribution=assessment.contributions[name],
-                imputed=value is None,
-                extrapolated=description.is_extrapolated(value),
-            )
-            for name, description in FIELDS.items()
-        ]
 
     def _refuse(self, jobs: Sequence[Job], error: DetectionSystemError) -> None:
         for job in jobs:
             refusal = PredictionRefused(request_id=job.request.request_id, error=WireError.of(error))
             self._publisher.refused(job.client_id, refusal)
+
+
+def _contributions(record: PatientRecord, detector: Detector, assessment: Assessment) -> list[Contribution]:
+    """Return the contributions of all fields, or none where they could not be worked out."""
+    return [
+        Contribution(
+            field=name,
+            value=(value := getattr(record, name)),
+            typical=detector.typical[name],
+            contribution=assessment.contributions[name],
+            imputed=value is None,
+            extrapolated=description.is_extrapolated(value),
+        )
+        for name, description in FIELDS.items()
+        if name in assessment.contributions
+    ]
 
 
 def _milliseconds(**seconds: float) -> dict[str, float]:

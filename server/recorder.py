@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import Protocol
 
-from config.messages import Changes, Explanation, ExplanationSentence, Prediction, PredictionRefused
+from config.messages import Changes, Explanation, ExplanationSentence, ModelStatus, Prediction, PredictionRefused
 from server.store import NewPrediction, PredictionStore
 
 
@@ -21,6 +21,9 @@ class Publisher(Protocol):
 
     def refused(self, client_id: str, refusal: PredictionRefused) -> None:
         """Tell a client app that an accepted request was not answered."""
+
+    def model_status(self, status: ModelStatus) -> None:
+        """Tell operators which model scores now, or why another one does not."""
 
     def sentence(self, client_id: str, sentence: ExplanationSentence) -> None:
         """Send a checked sentence of an explanation in progress to its client app."""

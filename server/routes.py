@@ -11,9 +11,11 @@ from config.errors import InvalidMessageError, StoreUnavailableError
 from config.messages import PROTOCOL_VERSION, RiskLevel
 from config.patient import FIELDS
 from config.web.sign_in import is_signed_in, require_sign_in
-from config.web.tokens import bearer_token
-from server.clients import ConnectedClients, client_of_token
+from server.clients import ConnectedClients
+from server.drift import drift_report
+from server.drift_windows import RollingWindows
 from server.predictions import PredictionService
+from server.readers import client_id_of_reader
 from server.store import ExplainedPrediction, PredictionStore
 
 MOST_ENTRIES = 500
@@ -21,7 +23,11 @@ MOST_DIGITS = 15
 
 
 def blueprint(
-    service: PredictionService, clients: ConnectedClients, tokens: Mapping[str, str], clock: Callable[[], datetime]
+    service: PredictionService,
+    clients: ConnectedClients,
+    windows: RollingWindows,
+    tokens: Mapping[str, str],
+    clock: Callable[[], datetime],
 ) -> Blueprint:
     """Make the routes of one server."""
     routes = Blueprint("server", __name__)
@@ -43,7 +49,7 @@ def blueprint(
 
     @routes.get("/api/changes")
     def changes() -> ResponseReturnValue:
-        client_id = _client_id(tokens)
+        client_id = client_id_of_reader(tokens)
         page = service.store.changes(_number("after", 0), _limit(200), client_id=client_id)
         return page.to_wire()
 
@@ -63,18 +69,22 @@ def blueprint(
         require_sign_in(current_app.config)
         return _wire(service.store.get(prediction_id))
 
-    @routes.get("/api/model")
-    def model() -> ResponseReturnValue:
-        require_sign_in(current_app.config)
-        return dict(service.detector.manifest)
-
+    _add_drift(routes, service, windows)
     return routes
+
+
+def _add_drift(routes: Blueprint, service: PredictionService, windows: RollingWindows) -> None:
+    @routes.get("/api/drift")
+    def drift() -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        detector = service.model.detector
+        return drift_report(windows, detector.reference, detector.model_version).to_wire()
 
 
 def _status(service: PredictionService, clients: ConnectedClients) -> dict[str, Any]:
     return _store_status(service.store) | {
         "protocol": PROTOCOL_VERSION,
-        "model": {"version": service.detector.model_version, "metrics": dict(service.detector.metrics)},
+        "model": service.model.status.to_wire(),
         "clients": [status.to_wire() for status in clients.all()],
         "explanations": service.explanations.to_wire(),
     }
@@ -91,15 +101,6 @@ def _store_status(store: PredictionStore) -> dict[str, Any]:
     except StoreUnavailableError as error:
         reason = error.message
     return counted | {"store": {"backend": store.backend, "ok": reason is None, "reason": reason}}
-
-
-def _client_id(tokens: Mapping[str, str]) -> str | None:
-    """Return whose log entries may be read: one client's for its token, everybody's (``None``) for an operator."""
-    token = bearer_token(request.headers.get("Authorization"))
-    if token is not None:
-        return client_of_token(token, tokens)
-    require_sign_in(current_app.config)
-    return None
 
 
 def _limit(default: int) -> int:

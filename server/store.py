@@ -146,10 +146,17 @@ class PredictionStore:
         return Changes(after=after, next_after=next_after, has_more=len(rows) > limit, entries=entries, totals=totals)
 
     def recent(
-        self, limit: int, *, before: int | None = None, client_id: str | None = None, level: RiskLevel | None = None
+        self,
+        limit: int,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        client_id: str | None = None,
+        level: RiskLevel | None = None,
     ) -> list[ExplainedPrediction]:
-        """Return predictions, newest first, with their latest explanations."""
-        query = select(predictions, _latest_explanation()).order_by(predictions.c.sequence.desc()).limit(limit)
+        """Return predictions after and before some sequences, newest first, with their latest explanations."""
+        query = select(predictions, _latest_explanation()).where(predictions.c.sequence > after)
+        query = query.order_by(predictions.c.sequence.desc()).limit(limit)
         if before is not None:
             query = query.where(predictions.c.sequence < before)
         if client_id is not None:

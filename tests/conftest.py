@@ -5,22 +5,34 @@ from pathlib import Path
 
 import pytest
 
-from server.anomaly.artifact import load_detector, save
+from server.anomaly.artifact import load_detector
 from server.anomaly.detector import Detector
-from server.anomaly.training import train
 from tests.unit.anomaly.patients import real_patients, small_training
+from tests.versions import folder_with_versions, save_another_version, save_version
 
 
 @pytest.fixture(scope="session")
 def detector_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model of 50 trees; copy it before changing anything."""
     directory = tmp_path_factory.mktemp("saved_models")
-    dataset = real_patients()
-    settings = small_training()
-    save(train(dataset, settings), dataset, settings, directory, trained_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
-    return directory
+    made_at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    return save_version(real_patients(), small_training(), directory, made_at=made_at)
 
 
 @pytest.fixture(scope="session")
 def detector(detector_dir: Path) -> Detector:
     return load_detector(detector_dir)
+
+
+@pytest.fixture(scope="session")
+def other_detector_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with another version of the model; copy it before changing anything."""
+    directory = tmp_path_factory.mktemp("other_version")
+    save_another_version(directory)
+    return directory
+
+
+@pytest.fixture
+def model_folder(detector_dir: Path, other_detector_dir: Path, tmp_path: Path) -> Path:
+    """A folder of the test's own that holds both versions, the usual one active."""
+    return folder_with_versions([detector_dir, other_detector_dir], tmp_path / "saved_models")

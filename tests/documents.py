@@ -83,6 +83,7 @@ EVENTS: Mapping[str, tuple[str, str, tuple[type[messages.Message], ...]]] = {
     ),
     "connection_replaced": ("`/clients`", "server to the older connection", (messages.WireError,)),
     "changes": ("`/operators`", "server to the dashboards", (messages.Changes,)),
+    "model_status": ("`/operators`", "server to the dashboards", (messages.ModelStatus,)),
     "client_status": ("`/operators`", "server to the dashboards", (messages.ClientStatus,)),
     "submit": ("`/`", "page to client app", (messages.Submission, messages.Queued)),
     "update": ("`/`", "client app to its pages", (messages.HistoryEntry,)),
@@ -119,6 +120,7 @@ PLAIN_TYPES = {
     int: "whole number",
     float: "number",
     bool: "true or false",
+    Any: "anything",
     messages.RiskLevel: "Low, Medium or High",
     messages.ChangeKind: " or ".join(messages.ChangeKind),
 }

@@ -6,6 +6,11 @@ import { effectOf, inWords, NOT_MEASURED } from "./wording.js";
 class ContributionChart extends HTMLElement {
   /** Draw the contributions of a prediction; `fields` are the descriptions by wire name. */
   show(contributions, fields) {
+    if (contributions.length === 0) {
+      const said = "Explanation unavailable: what moved the score could not be worked out. Score and level are not affected.";
+      this.replaceChildren(element("p", { className: "bars-unavailable" }, icon("warning"), said));
+      return;
+    }
     const ordered = [...contributions].sort((one, other) => Math.abs(other.contribution) - Math.abs(one.contribution));
     const largest = Math.abs(ordered[0]?.contribution ?? 0) || 1;
     this.replaceChildren(

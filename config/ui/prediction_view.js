@@ -25,6 +25,7 @@ class PredictionView extends HTMLElement {
     showCaveats(content, prediction, fields);
     slot(content, "record").append(...recordFacts(prediction.record, fields));
     slot(content, "technical").append(...technicalFacts(prediction));
+    slot(content, "model-card").href = `/model/${encodeURIComponent(prediction.model_version)}`;
     this.replaceChildren(content);
   }
 
@@ -46,6 +47,7 @@ function showVerdict(content, prediction) {
 }
 
 function sumInWords({ base_value: base, contributions, raw_score: raw }) {
+  if (contributions.length === 0) return "";
   const sum = contributions.reduce((total, item) => total + item.contribution, 0);
   return (
     `In log2 score units. Base value ${decimal(base)} and the sum of the contributions ${decimal(sum)} ` +

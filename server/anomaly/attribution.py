@@ -10,21 +10,17 @@ from server.anomaly.preprocessing import MEMBERSHIP
 
 
 class ForestExplainer:
-    """Exact contributions of the factors to log2 of an isolation forest's score.
-
-    ``base_value`` is log2 of the score at the mean path length of the samples the trees were grown on.
-    """
+    """Exact contributions of the factors to log2 of an isolation forest's score."""
 
     def __init__(self, forest: IsolationForest) -> None:
         self._explained_trees = shap.TreeExplainer(forest)
         # TreeSHAP explains the mean path length, and a short path is an anomaly: the sign is turned here, once.
         self._per_path_step = -1 / average_path_length(forest.max_samples_)
-        self.base_value = float(np.ravel(self._explained_trees.expected_value)[0]) * self._per_path_step
 
     def contributions(self, factors: FloatArray) -> FloatArray:
         """Return the signed contribution of each factor, shape (n, 8) as given, in log2 score units.
 
-        Positive pulls toward anomalous, and ``log2(score) == base_value + contributions.sum(axis=1)``, the score being
+        Positive pulls toward anomalous, and ``log2(score) == base + contributions.sum(axis=1)``, the score being
         2 ** (-mean path length / c) of Liu et al. (2008, equation 2), the opposite of scikit-learn's ``score_samples``.
         """
         path_lengths: FloatArray = self._explained_trees.shap_values(factors, check_additivity=False)

@@ -1,16 +1,28 @@
 """From a raw isolation score to the share of disease-free patients who are less anomalous, and to a risk level."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
+from itertools import product
 from typing import Self
 
 import numpy as np
+from scipy.stats import beta
 
 from config.messages import RiskLevel, Thresholds
-from server.anomaly.dataset import FloatArray
+from config.patient import FIELDS
+from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
+
+SPLIT_AGE = 55
+"""Years from which calibration by age counts a patient as older."""
+
+LEAST_COMPARABLE = 19
+"""Calibration patients with every field of a pattern, below which the others stay in: so many can put 5 % at High."""
 
 _TAIL_SHARE = 0.1
+_MOST_IN_MEMORY = 256
+_AGE = COLUMNS.index("age")
+_BITS = 1 << np.arange(len(COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,87 @@ class Calibration:
         step = 1 / (scores.size + 1)
         ranks = np.searchsorted(scores, knots, side="right").astype(np.float64)
         return knots, ranks * step, step
+
+
+@cache
+def every_pattern() -> BoolArray:
+    """Return every missingness pattern there can be, shape (2048, 13): true where a field was not measured."""
+    possible = [(False,) if field.required else (False, True) for field in FIELDS.values()]
+    return np.array(sorted(product(*possible), key=lambda pattern: pattern @ _BITS), dtype=np.bool_)
+
+
+class CalibrationByPattern:
+    """A calibration for each missingness pattern: patients are compared with others who had the same fields blanked.
+
+    Compared with fully measured patients, one with gaps looks healthier than they, and alarms become rare. This is
+    CP-MDA-Exact of Zaffran, Dieuleveut, Josse and Romano (2023), *Conformal Prediction with Missing Values*, section 4:
+    a calibration patient who lacks a field that the pattern has is left out, as long as ``LEAST_COMPARABLE`` others
+    remain. With two age bands it is Mondrian as well (Vovk, Gammerman and Shafer 2005, section 4.5).
+
+    Parameters
+    ----------
+    patterns
+        Shape (p, 13), true where a field was not measured.
+    scores
+        For each age band, younger first, or for all ages together, the raw scores of the calibration patients with
+        the fields of each pattern blanked, shape (p, n); NaN for those who are left out.
+    """
+
+    def __init__(self, patterns: BoolArray, scores: Sequence[FloatArray]) -> None:
+        self.scores = tuple(np.sort(band, axis=1) for band in scores)
+        self._codes = patterns @ _BITS
+        self._calibration = lru_cache(_MOST_IN_MEMORY)(self._made)
+
+    @classmethod
+    def fit(cls, patterns: BoolArray, scores: FloatArray, values: FloatArray, *, by_age: bool) -> Self:
+        """Take the out-of-fold raw scores, shape (p, n), of calibration patients of shape (n, 13)."""
+        has_every_field = np.logical_not((np.isnan(values) & ~patterns[:, np.newaxis, :]).any(axis=2))
+        is_older = values[:, _AGE] >= SPLIT_AGE
+        bands = [~is_older, is_older] if by_age else [np.ones(len(values), dtype=np.bool_)]
+        return cls(patterns, [_comparable(scores[:, band], has_every_field[:, band]) for band in bands])
+
+    @property
+    def patients(self) -> tuple[int, ...]:
+        """How many calibration patients each age band has."""
+        return tuple(band.shape[1] for band in self.scores)
+
+    def score(self, values: FloatArray, raw_scores: FloatArray) -> FloatArray:
+        """Return the anomaly scores (0 to 1), shape (n,), of patients of shape (n, 13) and their raw scores.
+
+        Raises
+        ------
+        ValueError
+            When a patient has a missingness pattern that this was not fitted for.
+        """
+        bands = (values[:, _AGE] >= SPLIT_AGE) * (len(self.scores) - 1)
+        keys = np.stack([bands, np.isnan(values) @ _BITS], axis=1)
+        anomaly_scores = np.empty_like(raw_scores)
+        for key in {(band, code) for band, code in keys.tolist()}:
+            members = (keys == key).all(axis=1)
+            anomaly_scores[members] = self._calibration(*key).score(raw_scores[members])
+        return anomaly_scores
+
+    def _made(self, band: int, code: int) -> Calibration:
+        (row,) = np.flatnonzero(self._codes == code)
+        scores = self.scores[band][row]
+        return Calibration.fit(scores[~np.isnan(scores)])
+
+
+def _comparable(scores: FloatArray, has_every_field: BoolArray) -> FloatArray:
+    """Leave out, as NaN, who lacks a field that a pattern has; nobody where too few would remain."""
+    enough = has_every_field.sum(axis=1, keepdims=True) >= LEAST_COMPARABLE
+    return np.where(has_every_field | ~enough, scores, np.nan)
+
+
+def alarm_interval(patients: int, threshold: float) -> tuple[float, float]:
+    """Return between which shares (0 to 1), at 95 %, the disease-free at or above a threshold of the score truly lie.
+
+    Calibrated on few patients, the share by design holds on average over calibration sets alone: for one set it follows
+    a beta distribution (Vovk 2012, *Conditional validity of inductive conformal predictors*, section 2).
+    """
+    alarms = beta((patients + 1) * (1 - threshold), (patients + 1) * threshold)
+    low, high = alarms.ppf([0.025, 0.975])
+    return float(low), float(high)
 
 
 def risk_level(anomaly_score: float, thresholds: Thresholds) -> RiskLevel:

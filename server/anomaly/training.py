@@ -1,44 +1,32 @@
-"""Fitting the detector on disease-free patients, and the forests that calibrate and evaluate it."""
+"""Fitting the detector on disease-free patients, and calibrating it on them or on those of another site."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
 from math import ceil
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.model_selection import KFold, StratifiedKFold
 
 from config.errors import InvalidDataError
 from config.messages import Thresholds
-from config.patient import LABEL_COLUMN
 from config.settings import TrainingSettings
-from server.anomaly.calibration import Calibration
-from server.anomaly.dataset import Dataset, FloatArray, IndexArray
+from server.anomaly.calibration import SPLIT_AGE, CalibrationByPattern, alarm_interval, every_pattern
+from server.anomaly.dataset import BoolArray, Dataset, FloatArray, IndexArray
 from server.anomaly.detector import AnomalyModel
-from server.anomaly.evaluation import HeldOutFold, evaluate
-from server.anomaly.fitting import fit_and_score, fit_parts
+from server.anomaly.fitting import fit_and_score_patterns, fit_parts, score_with_patterns
 from server.anomaly.preprocessing import refuse_unmeasured
+from server.anomaly.splits import Fit, calibration_folds, refuse_too_few
+
+FEWEST_TO_RECALIBRATE = 25
+"""Disease-free patients of a site below which its false-alarm rates cannot be set from them."""
+
+MOST_CALIBRATION_PATIENTS = 1000
+"""Of more disease-free patients so many are drawn: the share at High is then within 0.7 % (one standard error)."""
+
+_AT_ONCE = 100
+_FEWEST_IN_A_BAND = 10
 
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A fitted model with the figures of its held-out evaluation."""
-
-    model: AnomalyModel
-    metrics: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A forest to fit on the patients of some rows, and the rows it then scores."""
-
-    fitted_on: IndexArray
-    scored: IndexArray
-
 
 Progress = Callable[[Iterable[FloatArray], int], Iterable[FloatArray]]
 """What watches the fits: it passes on every result, and is told how many will come."""
@@ -49,8 +37,8 @@ def unwatched(results: Iterable[_Result], _total: int) -> Iterable[_Result]:
     return results
 
 
-def train(dataset: Dataset, settings: TrainingSettings, *, progress: Progress = unwatched) -> TrainedModel:
-    """Fit, calibrate and evaluate the detector; the same data and settings give the same model.
+def train(dataset: Dataset, settings: TrainingSettings, *, progress: Progress = unwatched) -> AnomalyModel:
+    """Fit and calibrate the detector on disease-free patients; the same data and settings give the same model.
 
     Raises
     ------
@@ -58,72 +46,82 @@ def train(dataset: Dataset, settings: TrainingSettings, *, progress: Progress = 
         When there are too few patients to fit the folds, or a field was measured in too few of them.
     """
     refuse_too_few(dataset, settings)
-    folds = evaluation_folds(dataset, settings)
-    fits = calibration_fits(dataset.disease_free, settings)
-    for held_out in folds:
-        fits += [held_out, *calibration_fits(held_out.fitted_on, settings)]
+    rows = dataset.disease_free
+    drawn = drawn_to_calibrate(rows, settings)
+    fits = [Fit(fit.fitted_on, np.intersect1d(fit.scored, drawn)) for fit in calibration_folds(rows, settings)]
     for fit in fits:
         refuse_unmeasured(dataset.values[fit.fitted_on])
-    started = _start(dataset, fits, settings)
-    preprocessor, forest = fit_parts(dataset.frame(dataset.disease_free), settings)
-    scores = iter(list(progress(started, len(fits))))
+    calls = (delayed(pattern_scores)(dataset, fit, every_pattern(), settings) for fit in fits)
+    started: Iterator[FloatArray] = Parallel(n_jobs=settings.workers, return_as="generator")(calls)
+    preprocessor, forest = fit_parts(dataset.frame(rows), settings)
+    scores = list(progress(started, len(fits)))
+    calibration = calibrated(dataset, fits, scores, every_pattern(), settings)
     thresholds = Thresholds(medium=settings.medium_threshold, high=settings.high_threshold)
-    calibration = _next_calibration(scores, settings)
-    judged = [_judged(dataset, held_out, scores, settings) for held_out in folds]
-    return TrainedModel(AnomalyModel(preprocessor, forest, calibration, thresholds), evaluate(judged, thresholds))
+    _refuse_small_bands(calibration, dataset, thresholds)
+    return AnomalyModel(preprocessor, forest, calibration, thresholds)
 
 
-def refuse_too_few(dataset: Dataset, settings: TrainingSettings) -> None:
-    """Raise InvalidDataError when the folds would leave too few disease-free patients to grow a tree on."""
-    disease_free = dataset.disease_free.size
-    diseased = dataset.has_disease.size - disease_free
-    if not disease_free:
+def recalibrate(model: AnomalyModel, dataset: Dataset, settings: TrainingSettings) -> AnomalyModel:
+    """Keep preprocessor, forest and thresholds, and calibrate on the disease-free patients of another site.
+
+    The forest has seen none of them, so no folds are needed.
+
+    Raises
+    ------
+    InvalidDataError
+        When there are too few disease-free patients.
+    """
+    rows = dataset.disease_free
+    if rows.size < FEWEST_TO_RECALIBRATE:
         raise InvalidDataError(
-            f"{dataset.name} holds no disease-free patients (column {LABEL_COLUMN}: Absence), "
-            "and the detector learns from them alone."
+            f"{dataset.name} holds {rows.size} disease-free patients, and recalibration needs at least "
+            f"{FEWEST_TO_RECALIBRATE}: {_too_loose(rows.size, model.thresholds)}."
         )
-    if min(disease_free, diseased) < settings.evaluation_folds:
+    local = dataset.values[drawn_to_calibrate(rows, settings)]
+    parts = np.array_split(local, ceil(len(local) / _AT_ONCE))
+    scores = [score_with_patterns(model.preprocessor, model.forest, part, every_pattern()) for part in parts]
+    by_age = settings.calibration_by_age
+    together = np.concatenate(scores, axis=1)
+    calibration = CalibrationByPattern.fit(every_pattern(), together, local, by_age=by_age)
+    _refuse_small_bands(calibration, dataset, model.thresholds)
+    return AnomalyModel(model.preprocessor, model.forest, calibration, model.thresholds)
+
+
+def _too_loose(patients: int, thresholds: Thresholds) -> str:
+    if not patients:
+        return "there is nobody to compare with"
+    low, high = alarm_interval(patients, thresholds.high)
+    return f"with so few the share of the disease-free at High could be anything from {low:.0%} to {high:.0%}"
+
+
+def drawn_to_calibrate(rows: IndexArray, settings: TrainingSettings) -> IndexArray:
+    """Return the rows of the calibration patients, ascending: all, or as many as calibrate well enough."""
+    if rows.size <= MOST_CALIBRATION_PATIENTS:
+        return rows
+    drawn = np.random.default_rng(settings.random_state).choice(rows, MOST_CALIBRATION_PATIENTS, replace=False)
+    return np.sort(drawn)
+
+
+def pattern_scores(dataset: Dataset, fit: Fit, patterns: BoolArray, settings: TrainingSettings) -> FloatArray:
+    """Fit a forest and return the raw scores of the held-out rows, blanked by each pattern, shape (p, n)."""
+    return fit_and_score_patterns(dataset.frame(fit.fitted_on), dataset.values[fit.scored], patterns, settings)
+
+
+def calibrated(
+    dataset: Dataset, fits: Iterable[Fit], scores: Iterable[FloatArray], patterns: BoolArray, settings: TrainingSettings
+) -> CalibrationByPattern:
+    """Put the out-of-fold raw scores of all folds together."""
+    held_out: IndexArray = np.concatenate([fit.scored for fit in fits])
+    together = np.concatenate(list(scores), axis=1)
+    return CalibrationByPattern.fit(patterns, together, dataset.values[held_out], by_age=settings.calibration_by_age)
+
+
+def _refuse_small_bands(calibration: CalibrationByPattern, dataset: Dataset, thresholds: Thresholds) -> None:
+    """Raise InvalidDataError when one of two age bands has so few patients that not one of them could be at High."""
+    fewest = max(round(1 / (1 - thresholds.high)) - 1, _FEWEST_IN_A_BAND)
+    if len(calibration.patients) > 1 and min(calibration.patients) < fewest:
+        younger, older = calibration.patients
         raise InvalidDataError(
-            f"{dataset.name} holds {disease_free} disease-free patients and {diseased} with disease; "
-            f"the held-out evaluation needs at least {settings.evaluation_folds} of each."
+            f"{dataset.name} holds {younger} disease-free patients under {SPLIT_AGE} and {older} from {SPLIT_AGE} on; "
+            f"calibration by age needs at least {fewest} of each. Add patients or unset MODEL_CALIBRATION_BY_AGE."
         )
-    fewest = _without_a_fold(_without_a_fold(disease_free, settings.evaluation_folds), settings.calibration_folds)
-    if fewest < settings.max_samples:
-        raise InvalidDataError(
-            f"{dataset.name} holds {disease_free} disease-free patients; the folds leave {max(fewest, 0)} of them, "
-            f"and each tree is grown on {settings.max_samples}. Add patients or lower MODEL_MAX_SAMPLES."
-        )
-
-
-def _without_a_fold(patients: int, folds: int) -> int:
-    return patients - ceil(patients / folds) if patients >= folds else 0
-
-
-def evaluation_folds(dataset: Dataset, settings: TrainingSettings) -> list[Fit]:
-    """Hold out every patient once, fitting on the disease-free of the other folds."""
-    splitter = StratifiedKFold(settings.evaluation_folds, shuffle=True, random_state=settings.random_state)
-    splits = splitter.split(dataset.values, dataset.has_disease)
-    return [Fit(others[~dataset.has_disease[others]], held_out) for others, held_out in splits]
-
-
-def calibration_fits(rows: IndexArray, settings: TrainingSettings) -> list[Fit]:
-    """Hold out every one of some disease-free patients once, fitting on the others."""
-    splitter = KFold(settings.calibration_folds, shuffle=True, random_state=settings.random_state)
-    return [Fit(rows[others], rows[held_out]) for others, held_out in splitter.split(rows)]
-
-
-def _start(dataset: Dataset, fits: Iterable[Fit], settings: TrainingSettings) -> Iterator[FloatArray]:
-    """Start fitting in worker processes; the raw scores of every fit come in order."""
-    calls = (delayed(fit_and_score)(dataset.frame(fit.fitted_on), dataset.frame(fit.scored), settings) for fit in fits)
-    scores: Iterator[FloatArray] = Parallel(n_jobs=settings.workers, return_as="generator")(calls)
-    return scores
-
-
-def _next_calibration(scores: Iterator[FloatArray], settings: TrainingSettings) -> Calibration:
-    return Calibration.fit(np.concatenate(list(islice(scores, settings.calibration_folds))))
-
-
-def _judged(dataset: Dataset, held_out: Fit, scores: Iterator[FloatArray], settings: TrainingSettings) -> HeldOutFold:
-    raw_scores = next(scores)
-    calibration = _next_calibration(scores, settings)
-    return HeldOutFold(dataset.has_disease[held_out.scored], raw_scores, calibration.score(raw_scores))

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from config.messages import Explanation, RiskLevel
 from server.narrative.facts import STATED_FACTORS, Factor, Facts, score_in_words, share_in_words
 
+UNAVAILABLE = "Explanation unavailable: what moved the score could not be worked out, so nothing is shown of it."
+
 
 def describe(facts: Facts) -> Explanation:
     """Write the paragraph of one prediction."""
@@ -13,6 +15,7 @@ def describe(facts: Facts) -> Explanation:
         _meaning(facts),
         _factors("The score is raised most by", facts, "raises"),
         _factors("It is lowered most by", facts, "lowers"),
+        "" if facts.factors else UNAVAILABLE,
         _listed("Not measured, taken as typical:", facts.not_measured),
         _listed("Outside the model's range, less certain:", facts.extrapolated),
     ]

@@ -24,6 +24,7 @@ export class ChangeFeed {
       onState: (state) => this.#stateChanged(state),
       on: {
         changes: (message) => this.#take(message),
+        model_status: () => this.#synchronise(),
         client_status: (status) => handlers.onClient(status),
       },
     });

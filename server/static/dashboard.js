@@ -9,6 +9,7 @@ import { ChangeFeed } from "./change_feed.js";
 import { DistributionChart, TrendChart } from "./charts.js";
 import { ClientList } from "./client_list.js";
 import { DetailSheet } from "./detail_sheet.js";
+import { DriftPanel } from "./drift_panel.js";
 import { LiveState } from "./live_state.js";
 import { PredictionPanel } from "./prediction_panel.js";
 import { pageAddress, RecentPredictions } from "./recent_predictions.js";
@@ -22,6 +23,7 @@ const clients = new ClientList();
 const distribution = new DistributionChart();
 const trend = new TrendChart();
 const live = new LiveState();
+const drift = new DriftPanel();
 const panel = new PredictionPanel(fields, { onOpen: (item) => sheet.open(item), onDraw: () => sheet.refresh() });
 const sheet = new DetailSheet(fields, {
   neighbour: (id, step) => panel.neighbour(id, step),
@@ -43,14 +45,17 @@ async function showStatus(status, isFirst) {
   recentOfAll = new RecentPredictions(TREND_LENGTH);
   predictions.forEach((item) => recentOfAll.add(item));
   drawTrendSoon();
-  await panel.load();
+  await Promise.all([panel.load(), drift.load()]);
 }
 
 function takeEntries(entries) {
   const made = entries.filter(({ prediction }) => prediction).map(({ sequence, prediction }) => ({ sequence, prediction, explanation: prediction.explanation }));
   panel.add(made);
   made.forEach((item) => recentOfAll.add(item));
-  if (made.length) drawTrendSoon();
+  if (made.length) {
+    drawTrendSoon();
+    drift.refreshSoon();
+  }
   for (const { prediction_id, explanation } of entries.filter((entry) => entry.explanation)) {
     panel.explain(prediction_id, explanation);
     sheet.finishExplanation({ prediction_id, explanation });

@@ -79,6 +79,7 @@ function makeRow(prediction, fields, isFresh) {
 }
 
 function topFactors({ top_factors: names, contributions }, fields) {
+  if (contributions.length === 0) return ["Explanation unavailable"];
   return names.slice(0, TOP_FACTORS).map((name) => {
     const raises = contributions.find(({ field }) => field === name).contribution > 0;
     return element(

@@ -1,6 +1,6 @@
 /** The strip that says what runs: model and its held-out figures, uptime, store, who explains. */
 
-import { byId, element } from "/ui/dom.js";
+import { byId, element, icon } from "/ui/dom.js";
 import { count, duration, fullTime, roundPercent } from "/ui/format.js";
 
 const UPTIME_REFRESH_MS = 15_000;
@@ -16,14 +16,15 @@ export class ServerFacts {
     this.#uptime = { seconds, readAt: performance.now() };
     const facts = byId("server-facts");
     facts.replaceChildren(
-      fact("Model", model.version, `Trained on ${count(model.metrics.disease_free)} disease-free patients`),
-      fact("AUROC", model.metrics.auroc.toFixed(3), `held out, ${count(model.metrics.patients)} patients`),
+      modelFact(model),
+      fact("AUROC", measured(model.metrics.auroc, (auroc) => auroc.toFixed(3)), `held out, ${count(model.metrics.patients)} patients`),
       levelFact("Medium or higher", model.metrics.medium_or_higher),
       levelFact("High", model.metrics.high),
       uptimeFact(startedAt),
       fact("Store", store.backend, store.ok ? "writable" : store.reason),
       explanationFact(explanations),
     );
+    showTrouble(model);
     facts.setAttribute("aria-busy", "false");
     this.#tick();
   }
@@ -44,8 +45,28 @@ function fact(term, value, note) {
   );
 }
 
+function modelFact({ version, since, metrics }) {
+  const card = element("a", { href: "/model", textContent: version, title: "Open the model card" });
+  const made = fact("Model", card, `Trained on ${count(metrics.disease_free)} disease-free patients`);
+  made.title = `In use since ${fullTime(since)}`;
+  return made;
+}
+
+/** Say what is wrong with the model, if something is: a newer one is not taken, or this one cannot explain. */
+function showTrouble({ version, refused, explains }) {
+  const banner = byId("model-banner");
+  const sentences = [];
+  if (refused) sentences.push(`A newer model was refused, and version ${version} goes on scoring: ${refused}`);
+  if (!explains) sentences.push("Explanation unavailable: the contributions cannot be trusted, so none are shown. Scores and levels are not affected; the server's log says more.");
+  banner.hidden = sentences.length === 0;
+  banner.replaceChildren(...(banner.hidden ? [] : [icon("warning"), ...sentences.map((sentence) => element("p", { textContent: sentence }))]));
+}
+
+/** Return a figure as text; a model may have been made without one. */
+const measured = (figure, asText) => (figure === null ? "unknown" : asText(figure));
+
 function levelFact(term, { sensitivity, false_alarm_rate: falseAlarms }) {
-  return fact(term, `${roundPercent(sensitivity)} sensitivity`, `${roundPercent(falseAlarms)} false alarms`);
+  return fact(term, `${measured(sensitivity, roundPercent)} sensitivity`, `${measured(falseAlarms, roundPercent)} false alarms`);
 }
 
 function uptimeFact(startedAt) {

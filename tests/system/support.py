@@ -75,10 +75,10 @@ class Clinician(Visitor):
         self._socket.disconnect()
         self._socket.wait()
 
-    def submit(self) -> str:
-        """Submit a real patient and return the request's id, once the client app has it on disk."""
+    def submit(self, **changes: object) -> str:
+        """Submit a real patient, changed if need be; return the request's id once the client app has it on disk."""
         request_id = str(uuid.uuid4())
-        message = {"request_id": request_id, "record": self.api("sample")["record"]}
+        message = {"request_id": request_id, "record": self.api("sample")["record"] | changes}
         receipt = self._socket.call(Event.SUBMIT, message, timeout=20)
         assert receipt["status"] == "queued", receipt
         return request_id

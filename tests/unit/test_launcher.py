@@ -1,6 +1,7 @@
 """The launcher: what it reads, what it refuses with a sentence, and whom it ends."""
 
 import ast
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import launcher
 from config.secret_store import PROJECT_ROOT
 from launcher import App, LaunchError
+from tests.versions import truncate
 
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - given to the launcher, not bound
 
@@ -264,6 +266,19 @@ def test_a_command_that_fails_ends_in_the_given_sentence() -> None:
         launcher.run([sys.executable, "-c", "raise SystemExit(3)"], "Do this instead.")
     with pytest.raises(LaunchError, match=r"no-such-program could not be run: .*Do this instead"):
         launcher.run(["no-such-program"], "Do this instead.")
+
+
+def test_a_start_takes_the_model_there_is_and_ends_in_a_sentence_where_it_is_damaged(
+    detector_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    models = Path(shutil.copytree(detector_dir, tmp_path / "models"))
+    monkeypatch.setenv("MODEL_DIR", str(models))
+    launcher.train_if_needed(sys.executable)
+    assert " is ready.\n" in capfd.readouterr().out
+    truncate(models / "isolation_forest.pkl")
+    with pytest.raises(LaunchError, match="There is no usable model; the reason stands above"):
+        launcher.train_if_needed(sys.executable)
+    assert "isolation_forest.pkl is not the file that was written" in capfd.readouterr().err
 
 
 def test_an_error_of_the_launcher_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:

@@ -1,24 +1,38 @@
-"""The training command: what it prints, what it refuses, and how it ends."""
+"""The training command: what it trains, recalibrates, lists and activates, prints and refuses, and how it ends."""
 
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pydantic import SecretStr
 
 import train_model
 from config.secret_store import PROJECT_ROOT
 from server.anomaly.artifact import load_detector
+from server.anomaly.dataset import COLUMNS
+from server.anomaly.drift import Status, field_drifts, score_drift
+from server.anomaly.evaluation.report import with_interval
+from server.anomaly.versions import stored_versions
+from tests.unit.anomaly.patients import real_patients
+from tests.unit.anomaly.tampering import change_manifest
+from tests.versions import flip_a_byte, truncate
 
 HEADER, *ROWS = (PROJECT_ROOT / "data" / "heart_disease.csv").read_text().splitlines()
 
+FEW = [row for row in ROWS if row.endswith("Absence")][:66] + [row for row in ROWS if row.endswith("Presence")][:20]
+
 SMALL = {
     "MODEL_N_ESTIMATORS": "50",
-    "MODEL_CALIBRATION_FOLDS": "4",
+    "MODEL_CALIBRATION_FOLDS": "2",
     "MODEL_EVALUATION_FOLDS": "2",
-    "MODEL_WORKERS": "2",
+    "MODEL_WORKERS": "1",
 }
 
 WriteCsv = Callable[..., Path]
@@ -57,13 +71,276 @@ def refusal(capsys: pytest.CaptureFixture[str], data: Path, out: Path) -> str:
     return said.err.strip()
 
 
-def test_a_model_is_trained_reported_and_saved(tmp_path: Path) -> None:
-    done = run("--out", tmp_path / "model", environment=SMALL)
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Settings of a training that takes a second or two, and a folder of the test's own for what is kept."""
+    for name, value in (SMALL | {"DATA_DIR": str(tmp_path / "data")}).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def models(detector_dir: Path, tmp_path: Path) -> Path:
+    """A folder with one active version."""
+    return Path(shutil.copytree(detector_dir, tmp_path / "models"))
+
+
+def active_in(models: Path) -> str:
+    return load_detector(models).model_version
+
+
+def names_in(models: Path) -> list[str]:
+    return [version.name for version in stored_versions(models)]
+
+
+def test_a_model_is_trained_reported_and_made_the_active_one(csv_file: WriteCsv, tmp_path: Path) -> None:
+    environment = SMALL | {"DATA_DIR": str(tmp_path / "data"), "MODEL_WORKERS": "2"}
+    done = run("--data", csv_file(*FEW), "--out", tmp_path / "models", environment=environment)
     assert done.returncode == 0, done.stderr
-    assert "AUROC" in done.stdout
-    assert "303 (164 disease-free, 139 with disease)" in done.stdout
-    assert "14 of 14 forests fitted" in done.stderr
-    assert load_detector(tmp_path / "model").model_version in done.stdout
+    version = active_in(tmp_path / "models")
+    assert "66 disease-free patients, 20 with disease" in done.stdout
+    assert "AUROC 0." in done.stdout
+    assert f"Model {version} is active in {tmp_path / 'models'} and reproduces its known answers.\n" in done.stdout
+    assert "What changed" not in done.stdout
+    assert done.stderr.splitlines() == [
+        *(f"Calibrating: {number} of 2 forests" for number in (1, 2)),
+        *(f"Evaluating: {number} of 2 folds" for number in (1, 2)),
+    ]
+    assert names_in(tmp_path / "models") == [version]
+
+
+@pytest.mark.usefixtures("small")
+def test_training_again_says_what_changed_and_how_to_go_back(
+    csv_file: WriteCsv, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier = active_in(models)
+    assert train_model.main(["--data", str(csv_file(*FEW)), "--out", str(models)]) == 0
+    said = capsys.readouterr().out
+    assert active_in(models) != earlier
+    assert names_in(models) == [earlier, active_in(models)]
+    assert f"What changed since {earlier}:\n" in said
+    assert "  trained on clinic.csv (66 disease-free patients), before on heart_disease.csv (164)\n" in said
+    assert "  calibration_folds 2, before 4\n" in said
+    assert said.endswith(f"To go back: python train_model.py --activate {earlier}\n")
+    assert train_model.main(["--activate", earlier, "--out", str(models)]) == 0
+    assert active_in(models) == earlier
+
+
+@pytest.mark.usefixtures("small")
+def test_training_where_the_versions_folder_is_gone_still_says_what_changed(
+    csv_file: WriteCsv, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier = active_in(models)
+    shutil.rmtree(models / "versions")
+    assert train_model.main(["--data", str(csv_file(*FEW)), "--out", str(models)]) == 0
+    assert f"What changed since {earlier}:" in capsys.readouterr().out
+    assert names_in(models) == [active_in(models)]
+
+
+@pytest.mark.usefixtures("small")
+def test_patients_without_disease_alone_are_enough_and_get_no_auroc(
+    csv_file: WriteCsv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    assert train_model.main(["--data", str(csv_file(*FEW[:66])), "--out", str(models)]) == 0
+    said = capsys.readouterr().out
+    assert "66 disease-free patients, 0 with disease" in said
+    assert "false alarms" in said
+    assert not {"AUROC", "sensitivity", "nan"} & set(re.findall(r"[A-Za-z]+", said))
+    detector = load_detector(models)
+    assert detector.metrics["auroc"] is None
+    assert set(detector.reference.populations) == {"disease_free", "all_patients"}
+    assert score_drift(np.linspace(0.01, 0.99, 200), detector.reference).status is Status.STABLE
+    assert set(field_drifts(np.repeat(real_patients().values[:50], 4, axis=0), detector.reference)) == set(COLUMNS)
+
+
+@pytest.mark.usefixtures("small")
+def test_so_many_repeats_are_evaluated_as_were_asked_for_and_kept(
+    csv_file: WriteCsv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", str(csv_file(*FEW)), "--out", str(tmp_path / "models")]
+    assert train_model.main([*words, "--repeats", "2"]) == 0
+    first = capsys.readouterr()
+    assert first.out.startswith("Held-out evaluation, 2 x 2-fold: ")
+    assert "Evaluating: 4 of 4 folds" in first.err
+    assert load_detector(tmp_path / "models").manifest.evaluation.additivity_patients == 10_000
+    assert train_model.main(words) == 0
+    second = capsys.readouterr()
+    assert second.out.startswith("Held-out evaluation, 2 x 2-fold: ")
+    assert "Evaluating" not in second.err
+    assert "What changed" in second.out
+    assert "  nothing but the time\n" in second.out
+
+
+@pytest.mark.usefixtures("small")
+def test_recalibration_keeps_the_forest_and_says_how_the_levels_change(
+    csv_file: WriteCsv, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier = load_detector(models)
+    assert train_model.main(["--recalibrate", str(csv_file(*FEW[36:])), "--out", str(models)]) == 0
+    said = capsys.readouterr().out
+    later = load_detector(models)
+    assert later.manifest.recalibrated_from == earlier.model_version
+    known = [answer.raw_score for answer in earlier.manifest.known_answers]
+    assert [answer.raw_score for answer in later.manifest.known_answers] == known
+    assert later.model.calibration.patients == (30,)
+    share = r"\d+ of {} \(\d+%\)"
+    by_design = "now 5% by design; with so many patients it may truly be 0% to 15%"
+    assert re.search(f"\n  disease-free patients at High: {share.format(30)} before, {by_design}\n", said)
+    ill = share.format(20)
+    assert re.search(f"\n  patients with disease at Medium or higher: {ill} before, {ill} now\n", said)
+    assert said.endswith(f"To go back: python train_model.py --activate {earlier.model_version}\n")
+    assert train_model.main(["--list", "--out", str(models)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"  {earlier.model_version}  trained on heart_disease.csv, 164 disease-free patients, AUROC "
+        + with_interval(earlier.manifest.evaluation.figures["auroc"].ours),
+        f"* {later.model_version}  {earlier.model_version} recalibrated on clinic.csv, 30 disease-free patients, AUROC "
+        + with_interval(earlier.manifest.evaluation.figures["auroc"].ours),
+        "* active. To go back to another: python train_model.py --activate VERSION",
+    ]
+
+
+@pytest.mark.parametrize("disease_free", [0, 24])
+def test_a_recalibration_on_too_few_patients_is_refused_and_the_model_stays(
+    csv_file: WriteCsv, models: Path, capsys: pytest.CaptureFixture[str], disease_free: int
+) -> None:
+    before = active_in(models)
+    data = csv_file(*FEW[66 - disease_free :])
+    assert train_model.main(["--recalibrate", str(data), "--out", str(models)]) == 1
+    said = capsys.readouterr()
+    assert f"holds {disease_free} disease-free patients, and recalibration needs at least 25" in said.err
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert names_in(models) == [before]
+
+
+def test_a_recalibration_without_a_model_says_what_to_run(
+    csv_file: WriteCsv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_model.main(["--recalibrate", str(csv_file(*FEW)), "--out", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.endswith("Run: python train_model.py\n")
+
+
+def test_a_damaged_version_is_listed_with_the_reason(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    version = active_in(models)
+    truncate(models / "versions" / version / "calibration.npz")
+    assert train_model.main(["--list", "--out", str(models)]) == 0
+    listed, _ = capsys.readouterr().out.splitlines()
+    assert listed.startswith(f"* {version}  cannot be used: ")
+    assert "calibration.npz is not the file that was written" in listed
+    assert train_model.main(["--activate", version, "--out", str(models)]) == 1
+    assert "calibration.npz is not the file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--list"], "There is no trained model in"),
+        (["--activate", "20260102T030405Z-000000000000"], "There is no version"),
+        (["--activate", ""], "There is no version"),
+        (["--activate", "../elsewhere"], "There is no version"),
+    ],
+)
+def test_where_there_is_no_model_or_no_such_version_the_answer_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert train_model.main([*words, "--out", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith(said)
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("layout", ["no model", "an earlier layout"])
+def test_if_needed_trains_where_there_is_no_model_of_this_layout(
+    csv_file: WriteCsv, models: Path, capsys: pytest.CaptureFixture[str], layout: str
+) -> None:
+    if layout == "no model":
+        shutil.rmtree(models)
+    else:
+        change_manifest(models, lambda manifest: manifest.pop("format"), seal=False)
+    words = ["--if-needed", "--data", str(csv_file(*FEW)), "--out", str(models)]
+    assert train_model.main(words) == 0
+    assert capsys.readouterr().out.startswith("Training the model; this takes about a minute.\n")
+    version = active_in(models)
+    assert train_model.main(words) == 0
+    assert capsys.readouterr() == (f"Model {version} is ready.\n", "")
+    assert active_in(models) == version
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, truncate])
+def test_if_needed_refuses_a_damaged_model_and_trains_no_other(
+    models: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
+) -> None:
+    before = names_in(models)
+    damage(models / "isolation_forest.pkl")
+    assert train_model.main(["--if-needed", "--out", str(models)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "isolation_forest.pkl is not the file that was written when the model was made" in said.err
+    assert names_in(models) == before
+
+
+@pytest.mark.usefixtures("small")
+def test_with_a_key_new_models_are_signed_and_unsigned_ones_refused(
+    monkeypatch: pytest.MonkeyPatch, csv_file: WriteCsv, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODEL_SIGNING_KEY", "k" * 32)
+    data = str(csv_file(*FEW))
+    for words in (["--if-needed"], ["--recalibrate", data]):
+        assert train_model.main([*words, "--out", str(models)]) == 1
+        assert "is not signed with MODEL_SIGNING_KEY" in capsys.readouterr().err
+    assert train_model.main(["--data", data, "--out", str(models)]) == 0
+    assert load_detector(models, key=SecretStr("k" * 32)).manifest.signature is not None
+    assert train_model.main(["--recalibrate", data, "--out", str(models)]) == 0
+    assert load_detector(models, key=SecretStr("k" * 32)).manifest.recalibrated_from is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--list", "--if-needed"], "not allowed with"),
+        (["--list", "--activate", "x"], "not allowed with"),
+        (["--recalibrate", "x.csv", "--activate", "x"], "not allowed with"),
+        (["--recalibrate", "x.csv", "--if-needed"], "not allowed with"),
+        (["--recalibrate", "x.csv", "--data", "y.csv"], "--data and --repeats are for training"),
+        (["--activate", "x", "--data", "y.csv"], "--data and --repeats are for training"),
+        (["--list", "--repeats", "2"], "--data and --repeats are for training"),
+        (["--repeats", "0"], "--repeats must be 1 or more"),
+        (["--repeats", "many"], "invalid int value"),
+        (["--activate"], "expected one argument"),
+    ],
+)
+def test_options_that_do_not_go_together_are_usage_errors(
+    capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        train_model.main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_training_that_is_stopped_leaves_the_active_model(models: Path, tmp_path: Path, workers: str) -> None:
+    """As Ctrl-C does it: the signal reaches the command and its worker processes alike."""
+    before = names_in(models)
+    slow = {"MODEL_CALIBRATION_FOLDS": "20", "MODEL_WORKERS": workers, "DATA_DIR": str(tmp_path / "data")}
+    training = subprocess.Popen(
+        [sys.executable, str(PROJECT_ROOT / "train_model.py"), "--out", str(models)],
+        env=os.environ | SMALL | slow,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert training.stderr is not None
+    assert training.stderr.readline() == "Calibrating: 1 of 20 forests\n"
+    os.killpg(training.pid, signal.SIGINT)
+    said, errors = training.communicate(timeout=60)
+    assert training.returncode == 130, errors
+    assert said == ""
+    assert errors.endswith("Stopped; the active model is still as it was.\n")
+    assert "Traceback" not in errors
+    assert names_in(models) == before == [active_in(models)]
 
 
 def test_a_bad_row_ends_the_command_with_one_sentence_that_names_row_and_column(
@@ -107,8 +384,10 @@ def test_patients_who_all_have_disease_are_refused(
 def test_too_few_disease_free_patients_are_refused(
     csv_file: WriteCsv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = refusal(capsys, csv_file(*ROWS[:30]), tmp_path / "model")
-    assert "each tree is grown on 16" in said
+    said = refusal(capsys, csv_file(*FEW[27:]), tmp_path / "model")
+    assert "clinic.csv holds 39 disease-free patients; a detector of one's own needs at least 40." in said
+    said = refusal(capsys, csv_file(*FEW[26:42]), tmp_path / "model")
+    assert said.endswith("keep the forest of another clinic: train_model.py --recalibrate.")
 
 
 def test_a_field_that_was_never_measured_is_named_without_a_traceback(csv_file: WriteCsv, tmp_path: Path) -> None:

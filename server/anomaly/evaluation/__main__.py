@@ -1,9 +1,10 @@
-"""Evaluate the recipe, or validate a model elsewhere: ``python -m server.anomaly.evaluation [--data FILE]``."""
+"""Evaluate or compare the recipe, validate a model: ``python -m server.anomaly.evaluation [--peers | --data CSV]``."""
 
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 from tqdm import tqdm
@@ -17,11 +18,13 @@ from server.anomaly.dataset import load_dataset
 from server.anomaly.evaluation.cross_validation import cross_validate
 from server.anomaly.evaluation.external import validate
 from server.anomaly.evaluation.figures import Summary
-from server.anomaly.evaluation.folds import FoldResult
+from server.anomaly.evaluation.peer_report import peers_text
+from server.anomaly.evaluation.peers import compare_with_peers, pyod_version
 from server.anomaly.evaluation.report import evaluation_text, validation_text
 
 SHIPPED_DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
 
+_Result = TypeVar("_Result")
 _REPEATS = 10
 _SECONDS_BETWEEN_LINES = 10
 
@@ -42,6 +45,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if arguments.data:
             _validate(arguments.data, arguments.model or server.model_dir, settings)
+        elif arguments.peers:
+            _compare(settings, server.data_dir / "evaluation", arguments.repeats)
         else:
             _evaluate(settings, server.data_dir / "evaluation", arguments.repeats)
     except DetectionSystemError as error:
@@ -54,9 +59,12 @@ def main(words: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m server.anomaly.evaluation",
-        description="Cross-validate the detector on the shipped data, or validate a trained model on another CSV.",
+        description="Cross-validate the detector on the shipped data, beside others with --peers, "
+        "or validate a trained model on another CSV.",
     )
-    parser.add_argument("--data", type=Path, help="CSV of another clinic: validate a trained model on it")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--data", type=Path, help="CSV of another clinic: validate a trained model on it")
+    instead.add_argument("--peers", action="store_true", help="compare with other detectors (needs the extra peers)")
     parser.add_argument("--model", type=Path, help="folder of that model (default: MODEL_DIR, else saved_models)")
     parser.add_argument("--folds", type=int, help="folds of the cross-validation (default: MODEL_EVALUATION_FOLDS)")
     parser.add_argument("--repeats", type=int, default=_REPEATS, help=f"repeats of it (default: {_REPEATS})")
@@ -70,17 +78,22 @@ def _training_settings(folds: int | None) -> TrainingSettings:
 def _evaluate(settings: TrainingSettings, directory: Path, repeats: int) -> None:
     dataset = load_dataset(SHIPPED_DATA)
     thresholds = Thresholds(medium=settings.medium_threshold, high=settings.high_threshold)
-    results = cross_validate(dataset, settings, directory, repeats=repeats, progress=_progress)
+    results = cross_validate(dataset, settings, directory, repeats=repeats, in_depth=True, progress=_progress)
     print(evaluation_text(Summary(dataset, results, thresholds, settings.evaluation_folds).evaluation(), thresholds))
 
 
+def _compare(settings: TrainingSettings, directory: Path, repeats: int) -> None:
+    results = compare_with_peers(load_dataset(SHIPPED_DATA), settings, directory, repeats=repeats, progress=_progress)
+    print(peers_text(results, settings.evaluation_folds, pyod=pyod_version()))
+
+
 def _validate(data: Path, model: Path, settings: TrainingSettings) -> None:
-    detector = load_detector(model)
+    detector = load_detector(model, key=settings.signing_key)
     validation = validate(data, detector, seed=settings.random_state)
     print(validation_text(validation, detector.thresholds, data=data.name))
 
 
-def _progress(results: Iterable[FoldResult], total: int) -> Iterable[FoldResult]:
+def _progress(results: Iterable[_Result], total: int) -> Iterable[_Result]:
     pause = 0.1 if sys.stderr.isatty() else _SECONDS_BETWEEN_LINES
     return tqdm(results, total=total, desc="Evaluating", unit="fold", mininterval=pause)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from math import ceil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from server.anomaly.dataset import Dataset
 from server.anomaly.evaluation.folds import RANDOM_PATIENTS, FoldResult, evaluate_fold, reseeded
 from server.anomaly.evaluation.keeping import KeptResults
 from server.anomaly.preprocessing import refuse_unmeasured
-from server.anomaly.training import Fit, evaluation_folds, refuse_too_few
+from server.anomaly.splits import Fit, evaluation_folds, refuse_too_few
 
 Progress = Callable[[Iterable[FoldResult], int], Iterable[FoldResult]]
 """What watches the folds: it passes on every result, and is told how many will come."""
@@ -20,19 +21,34 @@ Progress = Callable[[Iterable[FoldResult], int], Iterable[FoldResult]]
 
 @dataclass(frozen=True)
 class _Fold:
-    name: str
+    repeat: int
+    number: int
     fit: Fit
     settings: TrainingSettings
     in_depth: bool
 
+    @property
+    def name(self) -> str:
+        return self.name_in_depth if self.in_depth else f"{self.repeat}-{self.number}"
+
+    @property
+    def name_in_depth(self) -> str:
+        return f"{self.repeat}-{self.number}-in-depth"
+
 
 def cross_validate(
-    dataset: Dataset, settings: TrainingSettings, directory: Path, *, repeats: int, progress: Progress
+    dataset: Dataset,
+    settings: TrainingSettings,
+    directory: Path,
+    *,
+    repeats: int,
+    in_depth: bool,
+    progress: Progress,
 ) -> list[FoldResult]:
     """Return the results of ``settings.evaluation_folds`` folds for each repeat, in order.
 
-    The first repeat looks deeper: a second seed, and the explanation. What ``directory`` keeps of earlier runs with the
-    same data, settings and code is not worked out again.
+    ``in_depth`` has the first repeat look deeper: a second seed, and the explanation. What ``directory`` keeps of
+    earlier runs with the same data, settings and code is not worked out again.
 
     Raises
     ------
@@ -40,11 +56,11 @@ def cross_validate(
         When there are too few patients to fit the folds, or a field was measured in too few of them.
     """
     refuse_too_few(dataset, settings)
-    folds = [fold for repeat in range(repeats) for fold in _folds(dataset, reseeded(settings, repeat), repeat)]
+    folds = [fold for repeat in range(repeats) for fold in _folds(dataset, settings, repeat, in_depth=in_depth)]
     for fold in folds:
         refuse_unmeasured(dataset.values[fold.fit.fitted_on])
-    kept = KeptResults(directory, _made_of(dataset, settings))
-    results = {fold.name: kept.read(fold.name) for fold in folds}
+    kept = _kept(dataset, settings, directory)
+    results = {fold.name: _read(kept, fold) for fold in folds}
     missing = [fold for fold in folds if results[fold.name] is None]
     if missing:
         computed = progress(_compute(dataset, missing, settings.workers), len(missing))
@@ -54,14 +70,30 @@ def cross_validate(
     return [result for result in results.values() if result is not None]
 
 
-def _folds(dataset: Dataset, settings: TrainingSettings, repeat: int) -> list[_Fold]:
-    fits = evaluation_folds(dataset, settings)
-    return [_Fold(f"{repeat}-{number}", fit, settings, in_depth=repeat == 0) for number, fit in enumerate(fits)]
+def kept_repeats(dataset: Dataset, settings: TrainingSettings, directory: Path) -> int:
+    """Count the repeats that a cross-validation in depth has kept whole, from the first on."""
+    kept = _kept(dataset, settings, directory)
+    for repeat in count():
+        folds = _folds(dataset, settings, repeat, in_depth=True)
+        if any(_read(kept, fold) is None for fold in folds):
+            break
+    return repeat
 
 
-def _made_of(dataset: Dataset, settings: TrainingSettings) -> dict[str, object]:
-    forests = {"n_estimators", "max_samples", "random_state", "calibration_folds", "evaluation_folds"}
-    return {"data": dataset.sha256} | settings.model_dump(include=forests)
+def _folds(dataset: Dataset, settings: TrainingSettings, repeat: int, *, in_depth: bool) -> list[_Fold]:
+    seeded = reseeded(settings, repeat)
+    deep = in_depth and repeat == 0
+    return [_Fold(repeat, number, fit, seeded, deep) for number, fit in enumerate(evaluation_folds(dataset, seeded))]
+
+
+def _read(kept: KeptResults[FoldResult], fold: _Fold) -> FoldResult | None:
+    return kept.read(fold.name_in_depth) or kept.read(fold.name)
+
+
+def _kept(dataset: Dataset, settings: TrainingSettings, directory: Path) -> KeptResults[FoldResult]:
+    deciding = {"n_estimators", "max_samples", "random_state", "calibration_folds", "evaluation_folds"}
+    made_of = settings.model_dump(include=deciding | {"calibration_by_age"})
+    return KeptResults(directory, {"data": dataset.sha256} | made_of, FoldResult)
 
 
 def _compute(dataset: Dataset, folds: Iterable[_Fold], workers: int) -> Iterator[FoldResult]:

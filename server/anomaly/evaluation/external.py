@@ -9,11 +9,12 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from config.csv_rows import Survey, survey_patients
+from config.evaluation import Estimate, GroupRates, Rates
 from config.messages import Thresholds
 from config.patient import FIELDS
 from server.anomaly.dataset import BoolArray, FloatArray, IndexArray, matrix_of
 from server.anomaly.detector import Detector
-from server.anomaly.evaluation.intervals import RESAMPLES, Estimate, GroupRates, by_bootstrap
+from server.anomaly.evaluation.intervals import RESAMPLES, by_bootstrap
 from server.anomaly.evaluation.metrics import confusion, levels_of, sensitivity_at, share, subgroups
 
 SPECIFICITY = 0.9
@@ -148,7 +149,9 @@ class _Judged:
             high=self._rates(members, self._thresholds.high),
         )
 
-    def _rates(self, members: BoolArray, threshold: float) -> dict[str, Estimate]:
-        labels = {"false_alarm_rate": ~self._has_disease, "sensitivity": self._has_disease}
+    def _rates(self, members: BoolArray, threshold: float) -> Rates:
         is_alarm = self._anomaly >= threshold
-        return {name: _share_of(is_alarm[members & who], self._interval) for name, who in labels.items()}
+        return Rates(
+            false_alarm_rate=_share_of(is_alarm[members & ~self._has_disease], self._interval),
+            sensitivity=_share_of(is_alarm[members & self._has_disease], self._interval),
+        )

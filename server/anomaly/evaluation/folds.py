@@ -10,12 +10,14 @@ from sklearn.ensemble import IsolationForest
 from config.patient import FIELDS, FieldDescription
 from config.settings import TrainingSettings
 from server.anomaly.attribution import ForestExplainer, divide_among_fields
-from server.anomaly.calibration import Calibration
+from server.anomaly.calibration import CalibrationByPattern
 from server.anomaly.dataset import COLUMNS, Dataset, FloatArray, IndexArray, frame_of
 from server.anomaly.evaluation.references import supervised_scores, usual_forest_scores
 from server.anomaly.fitting import fit_and_score, fit_parts
 from server.anomaly.preprocessing import OneSidedRiskFactors
-from server.anomaly.training import Fit, calibration_fits
+from server.anomaly.scoring import ForestScorer
+from server.anomaly.splits import Fit, calibration_folds
+from server.anomaly.training import calibrated, pattern_scores
 
 RANDOM_PATIENTS = 10_000
 
@@ -62,13 +64,17 @@ class Explained(_Kept):
 
 
 class FoldResult(_Kept):
-    """One fold: the rows held out, what is said of them, and in the first repeat what costs more to find out."""
+    """One fold: the rows held out, what is said of them, and in the first repeat what costs more to find out.
+
+    ``anomaly`` and ``blanked_anomaly`` are the calibrated scores; ``supervised`` needs patients of both labels.
+    """
 
     held_out: list[int]
     ours: Scores
     anomaly: list[float]
+    blanked_anomaly: list[float]
     usual: Scores
-    supervised: list[float]
+    supervised: list[float] | None
     second_seed: SecondSeed | None
     explained: Explained | None
 
@@ -84,13 +90,16 @@ def evaluate_fold(
     variants = _Variants(held_out)
     raw = fit_and_score(frame_of(disease_free), frame_of(variants.values), settings)
     usual = usual_forest_scores(disease_free, variants.values, seed=settings.random_state)
-    others = np.setdiff1d(np.arange(len(dataset.values)), fit.scored)
+    calibrated_values = variants.values[: 2 * len(held_out)]
+    calibration = _calibration(dataset, fit, calibrated_values, settings)
+    anomaly, blanked = np.split(calibration.score(calibrated_values, raw[: len(calibrated_values)]), 2)
     return FoldResult(
         held_out=fit.scored.tolist(),
         ours=variants.read(raw),
-        anomaly=_calibration(dataset, fit, settings).score(raw[: len(held_out)]).tolist(),
+        anomaly=anomaly.tolist(),
+        blanked_anomaly=blanked.tolist(),
         usual=variants.read(usual),
-        supervised=supervised_scores(dataset.values[others], dataset.has_disease[others], held_out).tolist(),
+        supervised=_supervised(dataset, fit),
         second_seed=_second_seed(dataset, fit, settings) if in_depth else None,
         explained=_explained(disease_free, held_out, settings, random_patients) if in_depth else None,
     )
@@ -151,19 +160,31 @@ class _Variants:
         )
 
 
-def _calibration(dataset: Dataset, fit: Fit, settings: TrainingSettings) -> Calibration:
-    fits = calibration_fits(fit.fitted_on, settings)
-    scores = [fit_and_score(dataset.frame(one.fitted_on), dataset.frame(one.scored), settings) for one in fits]
-    return Calibration.fit(np.concatenate(scores))
+def _supervised(dataset: Dataset, fit: Fit) -> list[float] | None:
+    others = np.setdiff1d(np.arange(len(dataset.values)), fit.scored)
+    has_disease = dataset.has_disease[others]
+    if has_disease.all() or not has_disease.any():
+        return None
+    scores: list[float] = supervised_scores(dataset.values[others], has_disease, dataset.values[fit.scored]).tolist()
+    return scores
+
+
+def _calibration(dataset: Dataset, fit: Fit, values: FloatArray, settings: TrainingSettings) -> CalibrationByPattern:
+    """Calibrate on a fold's training patients, for the missingness patterns of some patients of shape (n, 13)."""
+    patterns = np.unique(np.isnan(values), axis=0)
+    fits = calibration_folds(fit.fitted_on, settings)
+    scores = [pattern_scores(dataset, one, patterns, settings) for one in fits]
+    return calibrated(dataset, fits, scores, patterns, settings)
 
 
 def _second_seed(dataset: Dataset, fit: Fit, settings: TrainingSettings) -> SecondSeed:
     other = reseeded(settings, _SEEDS // 2)
     raw = fit_and_score(dataset.frame(fit.fitted_on), dataset.frame(fit.scored), other)
     usual = usual_forest_scores(dataset.values[fit.fitted_on], dataset.values[fit.scored], seed=other.random_state)
+    held_out = dataset.values[fit.scored]
     return SecondSeed(
         raw=raw.tolist(),
-        anomaly=_calibration(dataset, fit, other).score(raw).tolist(),
+        anomaly=_calibration(dataset, fit, held_out, other).score(held_out, raw).tolist(),
         usual_raw=usual.tolist(),
     )
 
@@ -218,9 +239,9 @@ def _any_values(field: FieldDescription, patients: int, random: np.random.Genera
 
 def _largest_gap(preprocessor: OneSidedRiskFactors, forest: IsolationForest, values: FloatArray) -> float:
     """Return the largest gap between log2 of scikit-learn's score and our base value with all contributions."""
-    explainer = ForestExplainer(forest)
     complete = preprocessor.impute(values)
     factors = preprocessor.factors(complete)
-    by_field = divide_among_fields(explainer.contributions(factors), preprocessor.field_effects(complete))
-    gaps = explainer.base_value + by_field.sum(axis=1) - np.log2(-forest.score_samples(factors))
+    by_factor = ForestExplainer(forest).contributions(factors)
+    by_field = divide_among_fields(by_factor, preprocessor.field_effects(complete))
+    gaps = ForestScorer(forest).base_value + by_field.sum(axis=1) - np.log2(-forest.score_samples(factors))
     return float(np.abs(gaps).max())

@@ -1,7 +1,7 @@
 """What the detector is measured against: the usual isolation forest, and a classifier that is shown the labels."""
 
 import numpy as np
-from sklearn.compose import make_column_transformer
+from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -12,7 +12,8 @@ from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
 from server.anomaly.fitting import grow_and_score
 
 _USUAL_TREES, _USUAL_SAMPLES = 300, 256
-_UNORDERED = [COLUMNS.index(name) for name in ("chest_pain_type", "resting_ecg", "st_slope", "thallium_scan")]
+_CODED = ("chest_pain_type", "resting_ecg", "st_slope", "major_vessels", "thallium_scan")
+_UNORDERED = [COLUMNS.index(name) for name in _CODED]
 _ORDERED = [i for i in range(len(COLUMNS)) if i not in _UNORDERED]
 
 
@@ -23,15 +24,20 @@ def usual_forest_scores(disease_free: FloatArray, others: FloatArray, *, seed: i
     return grow_and_score(fitted_on, prepare.transform(others), trees=_USUAL_TREES, samples=_USUAL_SAMPLES, seed=seed)
 
 
-def supervised_scores(patients: FloatArray, has_disease: BoolArray, others: FloatArray) -> FloatArray:
-    """Return the probabilities of disease of others, shape (n, 13), by logistic regression on labelled patients.
+def ordinary_encoding() -> ColumnTransformer:
+    """Return what turns patients of shape (n, 13) into 25 columns, gaps filled with the median or most frequent code.
 
-    Quantities, counts and yes-or-no fields are standardised, the other codes one-hot encoded.
+    Quantities and yes-or-no fields are standardised, the other codes one-hot encoded.
     """
     codes = [sorted(FIELDS[COLUMNS[i]].codes) for i in _UNORDERED]
-    encode = make_column_transformer(
+    return make_column_transformer(
         (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), _ORDERED),
         (make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(categories=codes)), _UNORDERED),
+        sparse_threshold=0,
     )
-    classifier = make_pipeline(encode, LogisticRegression(max_iter=1000)).fit(patients, has_disease)
+
+
+def supervised_scores(patients: FloatArray, has_disease: BoolArray, others: FloatArray) -> FloatArray:
+    """Return the probabilities of disease of others, shape (n, 13), by logistic regression on labelled patients."""
+    classifier = make_pipeline(ordinary_encoding(), LogisticRegression(max_iter=1000)).fit(patients, has_disease)
     return np.asarray(classifier.predict_proba(others)[:, 1], dtype=np.float64)

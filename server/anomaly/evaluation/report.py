@@ -1,47 +1,129 @@
-"""An evaluation laid out for people to read."""
+"""An evaluation laid out for people to read, each figure beside its target."""
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
 
+from config.evaluation import (
+    INTERVALS,
+    SHOWN,
+    USUAL_FOREST,
+    Estimate,
+    Evaluation,
+    Figure,
+    GroupRates,
+    Rates,
+    interval_text,
+    number_text,
+)
 from config.messages import RiskLevel, Thresholds
 from server.anomaly.evaluation.external import ExternalValidation
-from server.anomaly.evaluation.figures import Evaluation, Figure
-from server.anomaly.evaluation.intervals import Estimate, GroupRates
 
-_SHOWN = 50
+_MOST_ROWS = 50
+_WIDTH = 116
+
+
+@dataclass(frozen=True)
+class Target:
+    """The value a figure must reach, or must not exceed, and its format."""
+
+    limit: float
+    at_least: bool
+    style: str
+
+    def __str__(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {number_text(self.limit, self.style)}"
+
+    def is_met(self, value: float | None) -> bool:
+        return value is not None and (value >= self.limit if self.at_least else value <= self.limit)
+
+
+def at_least(limit: float, style: str = "g") -> Target:
+    return Target(limit, at_least=True, style=style)
+
+
+def at_most(limit: float, style: str = "g") -> Target:
+    return Target(limit, at_least=False, style=style)
+
+
+TARGETS: Mapping[str, Target] = {
+    "auroc": at_least(0.905),
+    "sensitivity_at_90_specificity": at_least(0.74),
+    "auprc": at_least(0.90),
+    "auroc_less_logistic_regression": at_least(-0.01),
+    "false_alarm_rate_medium_or_higher": at_most(0.23),
+    "false_alarm_rate_high": at_most(0.07),
+    "sensitivity_medium_or_higher": at_least(0.79),
+    "sensitivity_high": at_least(0.62),
+    "blanked_auroc": at_least(0.85),
+    "blanked_false_alarm_rate_high": at_most(0.07),
+    "blanked_sensitivity_high": at_least(0.46),
+    "two_seeds_spearman": at_least(0.995),
+    "two_seeds_level_changes": at_most(0.05, ".0%"),
+    "worse_finding_lowers": at_most(0.005, ".1%"),
+    "additivity_gap": at_most(1e-9),
+    "top_three_against_random": at_least(3),
+    "top_three_against_best": at_least(0.95),
+}
+"""What figures must come to on the shipped data, in the order they are shown."""
 
 
 def evaluation_text(evaluation: Evaluation, thresholds: Thresholds) -> str:
     """Return the table of figures with their targets, the subgroups, and the confusion by level."""
     return "\n".join(
         [
-            f"{evaluation.repeats} x {evaluation.folds}-fold stratified cross-validation; forest and calibration are",
-            "fitted on the training folds' disease-free patients only. 95 % intervals by Nadeau and Bengio (2003).",
-            "The usual forest: 300 trees of up to 256 patients each on the 13 standardised fields.",
+            *wrap(f"{evaluation.design} {INTERVALS} {USUAL_FOREST}", _WIDTH),
             "",
-            f"{'figure':<50}{'target':>9}{'measured':>10}  {'95 % interval':<20}{'met':<5}{'usual forest':>12}",
-            *map(_figure_line, evaluation.figures),
-            "",
-            _verdict(evaluation.figures),
+            *figure_lines(evaluation),
             "",
             *group_lines(evaluation.groups, thresholds),
             "",
-            *confusion_lines(evaluation.confusion),
+            *confusion_lines(evaluation.confusion.model_dump()),
         ]
     )
 
 
-def _figure_line(figure: Figure) -> str:
-    target = f"{'>=' if figure.target.at_least else '<='} {_number(figure.target.limit, figure.target_style)}"
-    usual = "" if figure.usual is None else _number(figure.usual.value, figure.style)
-    met = "yes" if figure.is_met else "NO"
-    measured = f"{_number(figure.ours.value, figure.style):>10}  {interval_text(figure.ours, figure.style):<20}"
-    return f"{figure.name:<50}{target:>9}{measured}{met:<5}{usual:>12}".rstrip()
+def summary_text(evaluation: Evaluation, thresholds: Thresholds) -> str:
+    """Return what matters most: who was held out, how well they are told apart, and the alarms by level."""
+    figures = evaluation.figures
+    lines = [
+        f"Held-out evaluation, {evaluation.repeats} x {evaluation.folds}-fold: {evaluation.disease_free} disease-free "
+        f"patients, {evaluation.with_disease} with disease; 95 % intervals in brackets",
+    ]
+    if "auroc" in figures:
+        lines.append(f"AUROC {with_interval(figures['auroc'].ours)}")
+    for level, threshold in (("Medium or higher", thresholds.medium), ("High", thresholds.high)):
+        name = level.lower().replace(" ", "_")
+        said = [f"{level}, from a score of {threshold:g}: false alarms "]
+        said.append(f"{with_interval(figures[f'false_alarm_rate_{name}'].ours, '.1%')}, {1 - threshold:.0%} by design")
+        if f"sensitivity_{name}" in figures:
+            said.append(f"; sensitivity {with_interval(figures[f'sensitivity_{name}'].ours, '.1%')}")
+        lines.append("".join(said))
+    return "\n".join(lines)
 
 
-def _verdict(figures: Sequence[Figure]) -> str:
-    missed = sum(not figure.is_met for figure in figures)
-    return f"{missed} of {len(figures)} targets missed." if missed else f"All {len(figures)} targets are met."
+def figure_lines(evaluation: Evaluation) -> list[str]:
+    """Return the table of figures, and how many of their targets are met."""
+    shown = {name: evaluation.figures[name] for name in TARGETS if name in evaluation.figures}
+    return [
+        f"{'figure':<60}{'target':>9}{'measured':>10}  {'95 % interval':<20}{'met':<5}{'usual forest':>12}",
+        *(_figure_line(name, figure) for name, figure in shown.items()),
+        "",
+        _verdict(shown),
+    ]
+
+
+def _figure_line(name: str, figure: Figure) -> str:
+    style, target = SHOWN[name].style, TARGETS[name]
+    usual = "" if figure.usual is None else number_text(figure.usual.value, style)
+    met = "yes" if target.is_met(figure.ours.value) else "NO"
+    measured = f"{number_text(figure.ours.value, style):>10}  {interval_text(figure.ours, style):<20}"
+    return f"{SHOWN[name].title:<60}{target!s:>9}{measured}{met:<5}{usual:>12}".rstrip()
+
+
+def _verdict(shown: Mapping[str, Figure]) -> str:
+    missed = sum(not TARGETS[name].is_met(figure.ours.value) for name, figure in shown.items())
+    return f"{missed} of {len(shown)} targets missed." if missed else f"All {len(shown)} targets are met."
 
 
 def group_lines(groups: Sequence[GroupRates], thresholds: Thresholds) -> list[str]:
@@ -55,16 +137,16 @@ def group_lines(groups: Sequence[GroupRates], thresholds: Thresholds) -> list[st
     return lines
 
 
-def _level_text(level: str, rates: Mapping[str, Estimate]) -> str:
-    said = [with_interval(rates[name]) for name in ("false_alarm_rate", "sensitivity")]
-    return f"{level:<23}{said[0]:<24}{said[1]}"
+def _level_text(level: str, rates: Rates) -> str:
+    return f"{level:<23}{with_interval(rates.false_alarm_rate):<24}{with_interval(rates.sensitivity)}"
 
 
 def confusion_lines(confusion: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return how many patients without and with disease are at each level."""
     levels = [level.value for level in RiskLevel]
     lines = [f"{'patients by level':<18}" + "".join(f"{level:>16}" for level in levels)]
-    for label, counts in confusion.items():
+    for name, counts in confusion.items():
+        label = name.replace("_", " ")
         cells = "".join(f"{counts[level]:>8.4g}{_share_text(counts[level], counts):>8}" for level in levels)
         lines.append(f"{label:<18}{cells}")
     return lines
@@ -77,17 +159,7 @@ def _share_text(count: float, counts: Mapping[str, float]) -> str:
 
 def with_interval(estimate: Estimate, style: str = ".3f") -> str:
     """Return a figure and, in brackets, its interval; a dash where there is none."""
-    return f"{_number(estimate.value, style)} {interval_text(estimate, style)}".strip()
-
-
-def interval_text(estimate: Estimate, style: str) -> str:
-    if math.isnan(estimate.low):
-        return ""
-    return f"({_number(estimate.low, style)} to {_number(estimate.high, style)})"
-
-
-def _number(value: float, style: str) -> str:
-    return "-" if math.isnan(value) else format(value, style)
+    return f"{number_text(estimate.value, style)} {interval_text(estimate, style)}".strip()
 
 
 def validation_text(validation: ExternalValidation, thresholds: Thresholds, *, data: str) -> str:
@@ -113,10 +185,10 @@ def _file_lines(validation: ExternalValidation) -> list[str]:
         f"disease, {unlabelled} without label.",
         f"{validation.extrapolated} of them have a value outside the range the model was made for.",
         f"Rows left out: {len(validation.left_out)}.",
-        *(f"  {said}" for said in validation.left_out[:_SHOWN]),
+        *(f"  {said}" for said in validation.left_out[:_MOST_ROWS]),
     ]
-    if len(validation.left_out) > _SHOWN:
-        lines.append(f"  and {len(validation.left_out) - _SHOWN} more.")
+    if len(validation.left_out) > _MOST_ROWS:
+        lines.append(f"  and {len(validation.left_out) - _MOST_ROWS} more.")
     for column, gaps in validation.gaps.items():
         zeros = f", {gaps.given_as_zero} of these given as 0" if gaps.given_as_zero else ""
         lines.append(f"{column} was not measured in {gaps.not_measured} of {validation.patients} patients{zeros}.")

@@ -49,6 +49,8 @@ class ProgrammableServer:
         self.answers: dict[str, Prediction] = {}
         self.change_log: list[Change] = []
         self.change_log_status = "200 OK"
+        self.pages: dict[str, tuple[str, bytes]] = {}
+        """Status and body of the answers at other addresses than the change log's."""
         self.asked: list[dict[str, str]] = []
         self._questions: queue.Queue[None] = queue.Queue()
         with socket.create_server(("127.0.0.1", 0)) as reserved:
@@ -64,7 +66,7 @@ class ProgrammableServer:
         """Listen, on the same port as ever."""
         self._socketio = self._make_socketio()
         self._connections = _Connections()
-        application = socketio.WSGIApp(self._socketio, self._change_log_app)
+        application = socketio.WSGIApp(self._socketio, self._http_app)
         self._end = _serve(self.port, self._connections.of(application))
 
     def stop(self) -> None:
@@ -127,9 +129,13 @@ class ProgrammableServer:
         self.received.put(request)
         return self.answer(sid, request).to_wire()
 
-    def _change_log_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        asked = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
+    def _http_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        asked = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         self.asked.append(asked | {"path": environ["PATH_INFO"], "authorization": environ["HTTP_AUTHORIZATION"]})
+        if environ["PATH_INFO"] in self.pages:
+            status, body = self.pages[environ["PATH_INFO"]]
+            start_response(status, [("Content-Type", "application/json")])
+            return [body]
         after = int(asked["after"])
         later = [entry for entry in self.change_log if entry.sequence > after]
         page = later[:PAGE_ENTRIES]

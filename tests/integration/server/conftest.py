@@ -12,9 +12,8 @@ from sqlalchemy import Engine
 
 from config.settings import ServerSettings
 from config.web.serving import listen, serve_forever
-from server.anomaly.detector import Detector
 from server.database import open_database
-from server.factory import Server, create_app
+from server.factory import Server, create_app, current_model
 from server.narrative.narrator import explanation_source
 from server.store import PredictionStore
 from tests.integration.server.speaking import Browser, ClientApp, Connection, Dashboard
@@ -51,17 +50,17 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def start_server(tmp_path: Path, detector: Detector) -> Iterator[StartServer]:
+def start_server(tmp_path: Path, detector_dir: Path) -> Iterator[StartServer]:
     """Start a server; the next one finds the same database, as after a restart."""
     running: list[RunningServer] = []
 
     def start(*, answering: bool = True, clock: Clock = now, **changes: object) -> RunningServer:
-        settings = _settings(tmp_path, changes)
+        settings = _settings(tmp_path, {"model_dir": detector_dir} | changes)
         database = tmp_path / "data" / "predictions.sqlite"
         engine = open_database(f"sqlite:///{database}")
         server = create_app(
             settings,
-            detector=detector,
+            model=current_model(settings, clock),
             store=PredictionStore(engine),
             explanations=explanation_source(settings),
             clock=clock,

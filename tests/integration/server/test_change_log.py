@@ -119,11 +119,12 @@ def test_a_client_reads_its_own_entries_with_its_token(join: Join, running: Runn
         assert {page.totals for page in read} == {None}
 
 
-def test_a_clients_token_reads_nothing_else(join: Join, running: RunningServer) -> None:
+def test_a_clients_token_reads_nothing_else_but_the_model_card(join: Join, running: RunningServer) -> None:
     predict(join, 1)
     reader, headers = Browser(running.url), bearer(running.token())
-    for path in ("/api/status", "/api/predictions", "/api/predictions/x", "/api/model"):
+    for path in ("/api/status", "/api/predictions", "/api/predictions/x", "/api/drift", "/model"):
         assert reader.get(path, **headers).status == 401
+    assert reader.get("/api/model", **headers).status == 200
 
 
 @pytest.mark.parametrize(
@@ -195,8 +196,9 @@ def test_the_list_is_filtered_and_paged_from_the_newest(join: Join, signed_in: B
 def test_status_tells_what_the_server_counted(join: Join, signed_in: Browser, running: RunningServer) -> None:
     predict(join, 2)
     status: dict[str, Any] = signed_in.get("/api/status").json
-    assert status["model"]["version"] == running.server.service.detector.model_version
-    assert status["model"]["metrics"] == running.server.service.detector.metrics
+    assert status["model"] == running.server.service.model.status.to_wire()
+    assert status["model"]["refused"] is None
+    assert status["model"]["metrics"]["patients"] == 303
     assert status["uptime_seconds"] >= 0
     assert status["totals"]["predictions"] == 2
     assert [client["connected"] for client in status["clients"]] == [True, False, False]
@@ -204,5 +206,5 @@ def test_status_tells_what_the_server_counted(join: Join, signed_in: Browser, ru
     assert status["explanations"]["source"] == "template"
     assert "HUGGINGFACE_API_TOKEN" in status["explanations"]["reason"]
     model = signed_in.get("/api/model").json
-    assert model["model_version"] == status["model"]["version"]
+    assert model["model_details"]["version"] == status["model"]["version"]
     assert "known_answers" not in model

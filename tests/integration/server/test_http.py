@@ -10,7 +10,7 @@ from config.web.headers import HEADERS
 from tests.integration.server.conftest import RunningServer, StartServer
 from tests.integration.server.speaking import Answer, Browser
 
-API = ("/api/status", "/api/changes", "/api/predictions", "/api/predictions/some-id", "/api/model")
+API = ("/api/status", "/api/changes", "/api/predictions", "/api/predictions/some-id", "/api/model", "/api/drift")
 PAGE = "text/html,application/xhtml+xml,*/*;q=0.8"
 
 

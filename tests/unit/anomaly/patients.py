@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from config.patient import FIELDS, PatientRecord
@@ -18,6 +19,13 @@ def real_patients() -> Dataset:
     return load_dataset(DATA)
 
 
+def some_patients(*, disease_free: int, diseased: int) -> Dataset:
+    """The first real patients with either label."""
+    whole = real_patients()
+    rows = np.concatenate([whole.disease_free[:disease_free], np.flatnonzero(whole.has_disease)[:diseased]])
+    return Dataset("clinic.csv", whole.sha256, whole.values[rows], whole.has_disease[rows])
+
+
 def small_training() -> TrainingSettings:
     """Settings of a training that takes about a second, whatever the environment says."""
     return TrainingSettings(
@@ -29,6 +37,8 @@ def small_training() -> TrainingSettings:
         medium_threshold=0.8,
         high_threshold=0.95,
         workers=1,
+        calibration_by_age=False,
+        signing_key=None,
     )
 
 

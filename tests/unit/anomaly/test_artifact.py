@@ -1,55 +1,32 @@
 """The files of a model: whatever is missing, altered or foreign is refused with what to run, and never unpickled."""
 
-import hashlib
 import io
 import json
 import pickle
-import shutil
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import pytest
 
-from config.errors import ArtifactError
+from config.errors import ArtifactError, NoModelError
 from server.anomaly.artifact import (
-    CARD_FILE,
+    CALIBRATION_FILE,
     FOREST_FILE,
     MANIFEST_FILE,
     PREPROCESSOR_FILE,
-    Manifest,
     load_detector,
     made_up_patients,
-    save,
 )
 from server.anomaly.detector import Detector
-from server.anomaly.training import TrainedModel
-from tests.unit.anomaly.patients import real_patients, small_training
+from server.anomaly.manifest import Manifest
+from tests.unit.anomaly.patients import real_patients
+from tests.unit.anomaly.tampering import Trap, change_manifest, manifest_in, replace_and_vouch
+from tests.versions import flip_a_byte, swap, truncate
 
-Change = Callable[[dict[str, Any]], None]
-
-
-@pytest.fixture
-def copied(detector_dir: Path, tmp_path: Path) -> Path:
-    """A model of the test's own."""
-    return Path(shutil.copytree(detector_dir, tmp_path / "saved_models"))
-
-
-def change_manifest(directory: Path, change: Change, *, seal: bool = True) -> None:
-    """Alter the manifest and, if so asked, make it vouch for the alteration."""
-    path = directory / MANIFEST_FILE
-    content = json.loads(path.read_bytes())
-    change(content)
-    if seal:
-        content["model_version"] = Manifest.model_validate_json(json.dumps(content)).expected_version()
-    path.write_text(json.dumps(content))
-
-
-def replace_and_vouch(directory: Path, name: str, content: bytes) -> None:
-    (directory / name).write_bytes(content)
-    change_manifest(directory, lambda manifest: manifest["files"].update({name: hashlib.sha256(content).hexdigest()}))
+MODEL_FILES = [FOREST_FILE, PREPROCESSOR_FILE, CALIBRATION_FILE]
+NEEDED = sorted(set(Manifest.model_fields) - {"format", "model_version", "signature"})
 
 
 def refusal_of(directory: Path) -> str:
@@ -64,16 +41,12 @@ def test_a_loaded_model_says_what_is_known_about_it(detector: Detector) -> None:
     assert (detector.thresholds.medium, detector.thresholds.high) == (0.8, 0.95)
     assert detector.typical["age"] == 52
     assert detector.metrics["patients"] == 303
-    assert detector.manifest["data"]["sha256"] == real_patients().sha256
-    assert set(detector.manifest["versions"]) == {"python", "scikit-learn", "numpy", "shap"}
-
-
-def test_what_is_shown_of_a_manifest_holds_no_patients_scores(detector: Detector) -> None:
-    assert not {"calibration_scores", "known_answers"} & set(detector.manifest)
+    assert detector.manifest.data.sha256 == real_patients().sha256
+    assert set(detector.manifest.versions) == {"python", "scikit-learn", "numpy", "shap"}
 
 
 def test_a_dozen_known_answers_are_kept_some_with_values_not_measured(detector_dir: Path) -> None:
-    manifest = Manifest.model_validate_json((detector_dir / MANIFEST_FILE).read_bytes())
+    manifest = manifest_in(detector_dir)
     gaps = [len(known.record.imputed()) for known in manifest.known_answers]
     assert len(gaps) == 12
     assert sum(gap > 0 for gap in gaps) >= 3
@@ -85,49 +58,88 @@ def test_made_up_patients_come_from_the_seed_alone(detector: Detector) -> None:
     assert made_up_patients(detector.typical, 1) != made_up_patients(detector.typical, 2)
 
 
-def test_the_model_card_says_which_model_how_well_it_did_and_what_it_is_not(detector_dir: Path) -> None:
-    manifest = Manifest.model_validate_json((detector_dir / MANIFEST_FILE).read_bytes())
-    card = (detector_dir / CARD_FILE).read_text()
-    auroc = f"{manifest.metrics['auroc']:.3f}"
-    for fact in (manifest.model_version, manifest.data.sha256, auroc, "50 trees of 16", "Not for the care of patients"):
-        assert fact in card
-
-
 def test_where_nothing_was_trained_the_refusal_says_so(tmp_path: Path) -> None:
     assert "There is no trained model" in refusal_of(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", [FOREST_FILE, PREPROCESSOR_FILE])
+@pytest.mark.parametrize("name", MODEL_FILES)
 def test_a_missing_file_is_refused(copied: Path, name: str) -> None:
     (copied / name).unlink()
     assert f"{name} is missing" in refusal_of(copied)
 
 
-@pytest.mark.parametrize("name", [FOREST_FILE, PREPROCESSOR_FILE])
+@pytest.mark.parametrize("name", MODEL_FILES)
 def test_a_file_with_one_byte_changed_is_refused(copied: Path, name: str) -> None:
-    content = bytearray((copied / name).read_bytes())
-    content[len(content) // 2] ^= 1
-    (copied / name).write_bytes(content)
+    flip_a_byte(copied / name)
     assert f"{name} is not the file that was written" in refusal_of(copied)
 
 
-class Trap:
-    """Leaves a mark when it is unpickled."""
-
-    def __init__(self, mark: Path) -> None:
-        self._mark = mark
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self._mark,)
+@pytest.mark.parametrize("name", MODEL_FILES)
+def test_a_truncated_file_is_refused(copied: Path, name: str) -> None:
+    truncate(copied / name)
+    assert f"{name} is not the file that was written" in refusal_of(copied)
 
 
-def test_nothing_is_unpickled_before_its_hash_was_right(copied: Path, tmp_path: Path) -> None:
+def test_the_forest_of_another_version_is_refused(copied: Path, other_detector_dir: Path) -> None:
+    swap(FOREST_FILE, other_detector_dir, copied)
+    assert f"{FOREST_FILE} is not the file that was written" in refusal_of(copied)
+
+
+def test_files_that_changed_places_are_refused(copied: Path) -> None:
+    (copied / FOREST_FILE).rename(copied / "aside")
+    (copied / PREPROCESSOR_FILE).rename(copied / FOREST_FILE)
+    (copied / "aside").rename(copied / PREPROCESSOR_FILE)
+    assert "is not the file that was written" in refusal_of(copied)
+
+
+@pytest.mark.parametrize("name", MODEL_FILES)
+def test_nothing_is_unpickled_before_its_hash_was_right(copied: Path, tmp_path: Path, name: str) -> None:
     trap = pickle.dumps(Trap(tmp_path / "mark"))
-    (copied / FOREST_FILE).write_bytes(trap)
+    (copied / name).write_bytes(trap)
     refusal_of(copied)
     assert not (tmp_path / "mark").exists()
     pickle.loads(trap)  # noqa: S301 the trap itself works
     assert (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("last", MODEL_FILES)
+def test_one_wrong_hash_keeps_every_other_file_from_being_unpickled(copied: Path, tmp_path: Path, last: str) -> None:
+    """Two files are traps that the manifest vouches for, and the third is the one that was altered."""
+    for name in {*MODEL_FILES} - {last}:
+        replace_and_vouch(copied, name, pickle.dumps(Trap(tmp_path / "mark")))
+    flip_a_byte(copied / last)
+    refusal_of(copied)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_calibration_is_never_unpickled_whatever_vouches_for_it(copied: Path, tmp_path: Path) -> None:
+    content = io.BytesIO()
+    np.savez(content, np.array([Trap(tmp_path / "mark")], dtype=object))
+    for trap in (pickle.dumps(Trap(tmp_path / "mark")), content.getvalue()):
+        replace_and_vouch(copied, CALIBRATION_FILE, trap)
+        assert f"{CALIBRATION_FILE} cannot be read here" in refusal_of(copied)
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    "bands",
+    [
+        [],
+        [np.full((2048, 9), 0.4)] * 2,
+        [np.full((2047, 9), 0.4)],
+        [np.full(2048, 0.4)],
+        [np.empty((2048, 0))],
+        [np.zeros((2048, 9))],
+        [np.full((2048, 9), np.nan)],
+        [np.full((2048, 9), "0.4")],
+    ],
+    ids=["none", "two bands", "a pattern less", "one number a pattern", "no patients", "zeros", "nan", "words"],
+)
+def test_a_vouched_calibration_of_another_shape_is_refused(copied: Path, bands: list[Any]) -> None:
+    content = io.BytesIO()
+    np.savez(content, *bands)
+    replace_and_vouch(copied, CALIBRATION_FILE, content.getvalue())
+    assert f"{CALIBRATION_FILE} cannot be read here" in refusal_of(copied)
 
 
 def test_a_vouched_file_that_cannot_be_unpickled_is_refused(copied: Path) -> None:
@@ -151,13 +163,16 @@ def test_a_model_of_another_scikit_learn_counts_if_it_reproduces_its_answers(cop
     assert load_detector(copied).assess(patients) == detector.assess(patients)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"\xff\xfe", b"[" * 100_000])
 def test_an_unreadable_manifest_is_refused(copied: Path, content: bytes) -> None:
     (copied / MANIFEST_FILE).write_bytes(content)
-    assert "is damaged" in refusal_of(copied)
+    assert refusal_of(copied).startswith(f"{copied / MANIFEST_FILE} ")
+    with pytest.raises(ArtifactError) as caught:
+        load_detector(copied)
+    assert not isinstance(caught.value, NoModelError)
 
 
-@pytest.mark.parametrize("part", sorted(Manifest.model_fields))
+@pytest.mark.parametrize("part", NEEDED)
 def test_an_incomplete_manifest_is_refused(copied: Path, part: str) -> None:
     change_manifest(copied, lambda manifest: manifest.pop(part), seal=False)
     assert "is damaged" in refusal_of(copied)
@@ -171,7 +186,7 @@ def test_a_model_of_other_columns_is_refused(copied: Path, part: str) -> None:
 
 def test_a_threshold_changed_by_hand_is_refused(copied: Path) -> None:
     change_manifest(copied, lambda manifest: manifest["thresholds"].update(high=0.5), seal=False)
-    assert "was changed after the model was trained" in refusal_of(copied)
+    assert "was changed after the model was made" in refusal_of(copied)
 
 
 def test_a_manifest_that_names_other_files_is_refused(copied: Path) -> None:
@@ -188,12 +203,19 @@ def test_a_known_answer_off_by_a_little_is_refused(copied: Path, part: str) -> N
     assert "does not reproduce its known answers" in refusal_of(copied)
 
 
-def test_a_contribution_off_by_a_little_is_refused(copied: Path) -> None:
+def test_a_contribution_off_by_a_little_takes_the_explanations_away_and_no_score(
+    copied: Path, detector: Detector
+) -> None:
     def nudge(manifest: dict[str, Any]) -> None:
         manifest["known_answers"][11]["contributions"]["thallium_scan"] -= 2e-9
 
     change_manifest(copied, nudge)
-    assert "does not reproduce its known answers" in refusal_of(copied)
+    patients = made_up_patients(detector.typical, 1)
+    loaded, usual = load_detector(copied).assess(patients), detector.assess(patients)
+    assert [said.raw_score for said in loaded] == [said.raw_score for said in usual]
+    assert [said.anomaly_score for said in loaded] == [said.anomaly_score for said in usual]
+    assert all(len(said.contributions) == 13 for said in usual)
+    assert all(said.contributions == {} for said in loaded)
 
 
 def test_a_manifest_without_known_answers_is_refused(copied: Path) -> None:
@@ -201,37 +223,37 @@ def test_a_manifest_without_known_answers_is_refused(copied: Path) -> None:
     assert "is damaged" in refusal_of(copied)
 
 
-def save_again(detector: Detector, directory: Path, *, days: int) -> Manifest:
-    trained_at = datetime(2026, 1, 2, tzinfo=UTC) + timedelta(days=days)
-    trained = TrainedModel(detector.model, dict(detector.metrics))
-    return save(trained, real_patients(), small_training(), directory, trained_at=trained_at)
+@pytest.mark.parametrize("version", ["", "20260102T030405Z-000000000000", "../elsewhere"])
+def test_another_version_name_than_its_content_s_is_refused(copied: Path, version: str) -> None:
+    change_manifest(copied, lambda manifest: manifest.update(model_version=version), seal=False)
+    assert "was changed after the model was made" in refusal_of(copied)
 
 
-def test_versions_sort_by_the_time_of_training(detector: Detector, tmp_path: Path) -> None:
-    versions = [save_again(detector, tmp_path, days=days).model_version for days in (0, 30, 365)]
-    assert versions == sorted(versions)
-    assert load_detector(tmp_path).model_version == versions[-1]
+def test_evaluation_figures_changed_by_hand_are_refused(copied: Path) -> None:
+    def flatter(manifest: dict[str, Any]) -> None:
+        manifest["evaluation"]["figures"]["auroc"]["ours"]["value"] = 0.999
+
+    change_manifest(copied, flatter, seal=False)
+    assert "was changed after the model was made" in refusal_of(copied)
 
 
-def test_a_save_leaves_nothing_beside_the_models_files(detector: Detector, tmp_path: Path) -> None:
-    save_again(detector, tmp_path, days=1)
-    assert {path.name for path in tmp_path.iterdir()} == {FOREST_FILE, PREPROCESSOR_FILE, CARD_FILE, MANIFEST_FILE}
+def earlier_layout(manifest: dict[str, Any]) -> None:
+    """Make it what versions of this program wrote that had no calibration by pattern, and no number of their layout."""
+    del manifest["format"]
+    manifest["trained_at"] = manifest.pop("made_at")
+    manifest["calibration_scores"] = [0.4, 0.5]
+    manifest["files"].pop(CALIBRATION_FILE)
 
 
-def test_a_save_that_fails_half_way_leaves_a_model_that_is_refused(copied: Path) -> None:
-    detector = load_detector(copied)
-    detector.model.forest.set_params(random_state=7)
-    (copied / MANIFEST_FILE).rename(copied / "earlier.json")
-    (copied / MANIFEST_FILE).mkdir()
-    with pytest.raises(ArtifactError, match="cannot be written"):
-        save_again(detector, copied, days=1)
-    assert not list(copied.glob(".*"))
-    (copied / MANIFEST_FILE).rmdir()
-    (copied / "earlier.json").rename(copied / MANIFEST_FILE)
-    assert "is not the file that was written" in refusal_of(copied)
+def test_a_model_of_an_earlier_version_of_this_program_counts_as_none(copied: Path) -> None:
+    change_manifest(copied, earlier_layout, seal=False)
+    with pytest.raises(NoModelError, match=r"was written by an earlier version\. Run: python train_model\.py"):
+        load_detector(copied)
 
 
-def test_a_folder_that_cannot_be_written_is_named(detector: Detector, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ArtifactError, match=r"cannot be written to .*file"):
-        save_again(detector, tmp_path / "file", days=1)
+@pytest.mark.parametrize("written", [3, "2", None, 2.5])
+def test_a_model_of_an_unknown_layout_is_refused_and_not_taken_for_none(copied: Path, written: object) -> None:
+    change_manifest(copied, lambda manifest: manifest.update(format=written), seal=False)
+    with pytest.raises(ArtifactError, match="was written by another version of this program") as caught:
+        load_detector(copied)
+    assert not isinstance(caught.value, NoModelError)

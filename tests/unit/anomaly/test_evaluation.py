@@ -2,32 +2,37 @@
 
 import math
 import os
+import shutil
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
 from sklearn.ensemble import IsolationForest
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from config.evaluation import SHOWN, Evaluation
 from config.messages import Thresholds
 from config.patient import FIELDS
 from config.settings import TrainingSettings
-from server.anomaly.dataset import COLUMNS
+from server.anomaly.dataset import COLUMNS, frame_of
+from server.anomaly.detector import Detector
 from server.anomaly.evaluation.__main__ import main
-from server.anomaly.evaluation.cross_validation import cross_validate
-from server.anomaly.evaluation.figures import Evaluation, Summary, spearman
+from server.anomaly.evaluation.cross_validation import cross_validate, kept_repeats
+from server.anomaly.evaluation.figures import Summary
 from server.anomaly.evaluation.folds import FoldResult, evaluate_fold, random_values, reseeded, worsened
-from server.anomaly.evaluation.intervals import by_bootstrap, over_folds
-from server.anomaly.evaluation.keeping import KeptResults, code_hash
-from server.anomaly.evaluation.metrics import confusion, levels_of, sensitivity_at, share, subgroups
+from server.anomaly.evaluation.keeping import MOST_KEPT, KeptResults, code_hash
 from server.anomaly.evaluation.references import supervised_scores, usual_forest_scores
-from server.anomaly.evaluation.report import evaluation_text
-from server.anomaly.training import calibration_fits, evaluation_folds, train, unwatched
-from tests.unit.anomaly.patients import real_patients, small_training
+from server.anomaly.evaluation.report import TARGETS, evaluation_text, summary_text
+from server.anomaly.fitting import fit_parts
+from server.anomaly.new_version import trained_version
+from server.anomaly.splits import calibration_folds, evaluation_folds
+from server.anomaly.training import unwatched
+from tests.unit.anomaly.estimates import known, ours
+from tests.unit.anomaly.patients import real_patients, small_training, some_patients
 
 THRESHOLDS = Thresholds(medium=0.8, high=0.95)
 
@@ -40,86 +45,12 @@ def kept_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(kept_in: Path) -> list[FoldResult]:
     """Two repeats of two folds."""
-    return cross_validate(real_patients(), small_training(), kept_in, repeats=2, progress=unwatched)
+    return cross_validate(real_patients(), small_training(), kept_in, repeats=2, in_depth=True, progress=unwatched)
 
 
 @pytest.fixture(scope="module")
 def evaluation(results: list[FoldResult]) -> Evaluation:
     return Summary(real_patients(), results, THRESHOLDS, folds=2).evaluation()
-
-
-def figure(evaluation: Evaluation, name: str) -> float:
-    (found,) = (figure.ours.value for figure in evaluation.figures if figure.name == name)
-    return found
-
-
-def test_the_corrected_interval_is_the_paper_s_formula() -> None:
-    figures = [0.90, 0.92, 0.88, 0.94, 0.91, 0.93]
-    found = over_folds(figures, folds=3)
-    plain = ttest_1samp(figures, 0).confidence_interval(0.95)
-    widened = math.sqrt((1 / 6 + 1 / 2) / (1 / 6))
-    assert found.value == pytest.approx(np.mean(figures))
-    assert found.high - found.value == pytest.approx((plain.high - found.value) * widened)
-    assert found.value - found.low == pytest.approx((found.value - plain.low) * widened)
-
-
-def test_an_interval_leaves_out_folds_without_figure_and_ends_where_figures_do() -> None:
-    assert over_folds([math.nan, 0.5, math.nan], folds=5).value == 0.5
-    assert math.isnan(over_folds([math.nan], folds=5).value)
-    found = over_folds([0.0, 1.0, 1.0], folds=5)
-    assert (found.low, found.high) == (0, 1)
-
-
-def test_the_bootstrap_interval_is_that_of_the_binomial_and_comes_from_the_seed() -> None:
-    is_so = np.arange(400) < 100
-    groups = np.ones(400, dtype=np.bool_)
-    found = by_bootstrap(lambda rows: share(is_so[rows]), groups, seed=1)
-    margin = 1.96 * math.sqrt(0.25 * 0.75 / 400)
-    assert found.value == 0.25
-    assert (found.low, found.high) == pytest.approx((0.25 - margin, 0.25 + margin), abs=0.006)
-    assert found == by_bootstrap(lambda rows: share(is_so[rows]), groups, seed=1)
-    assert found != by_bootstrap(lambda rows: share(is_so[rows]), groups, seed=2)
-
-
-def test_the_bootstrap_keeps_the_size_of_each_group() -> None:
-    groups = np.arange(50) < 7
-    found = by_bootstrap(lambda rows: float(groups[rows].sum()), groups, seed=0)
-    assert (found.value, found.low, found.high) == (7, 7, 7)
-
-
-def test_sensitivity_at_a_specificity_allows_just_so_many_false_alarms() -> None:
-    labels = np.arange(20) >= 10
-    scores = np.concatenate([np.arange(10), [9.5, 8.5, 8.5, 7.5, 1, 1, 1, 1, 1, 1]])
-    assert sensitivity_at(1.0, labels, scores) == 0.1
-    assert sensitivity_at(0.9, labels, scores) == 0.3
-    assert sensitivity_at(0.8, labels, scores) == 0.4
-
-
-def test_spearman_is_of_the_ranks_with_ties_shared() -> None:
-    assert spearman([1, 2, 3, 400], [0.1, 0.2, 0.3, 0.31]) == pytest.approx(1)
-    assert spearman([1, 2, 2, 3], [3, 2, 2, 1]) == pytest.approx(-1)
-
-
-def test_subgroups_divide_all_patients_by_sex_and_by_age() -> None:
-    values = np.zeros((4, 13))
-    values[:, COLUMNS.index("age")] = [49, 50, 59, 60]
-    values[:, COLUMNS.index("sex")] = [0, 1, 1, 1]
-    found = {name: np.flatnonzero(members).tolist() for name, members in subgroups(values).items()}
-    assert found == {
-        "female": [0],
-        "male": [1, 2, 3],
-        "age under 50": [0],
-        "age 50 to 59": [1, 2],
-        "age 60 and over": [3],
-    }
-
-
-def test_patients_are_counted_by_label_and_level() -> None:
-    levels = levels_of(np.array([0.1, 0.8, 0.95, 0.99]), THRESHOLDS)
-    assert confusion(np.array([False, False, True, True]), levels) == {
-        "disease-free": {"Low": 1, "Medium": 1, "High": 0},
-        "with disease": {"Low": 0, "Medium": 0, "High": 2},
-    }
 
 
 def test_every_measured_finding_that_can_is_made_worse_alone() -> None:
@@ -176,12 +107,29 @@ def test_each_repeat_holds_out_every_patient_once(results: list[FoldResult]) -> 
     assert [result.second_seed is not None for result in results] == [True, True, False, False]
 
 
-def test_the_first_repeat_agrees_with_the_evaluation_of_a_training(results: list[FoldResult]) -> None:
-    metrics = train(real_patients(), small_training()).metrics
+def test_the_first_repeat_agrees_with_the_evaluation_of_a_training(
+    results: list[FoldResult], detector: Detector
+) -> None:
     first = Summary(real_patients(), results[:2], THRESHOLDS, folds=2).evaluation()
-    assert figure(first, "AUROC") == pytest.approx(metrics["auroc"], abs=1e-12)
-    assert figure(first, "false alarms at High") == pytest.approx(metrics["high"]["false_alarm_rate"], abs=1e-3)
-    assert first.confusion["with disease"]["High"] == pytest.approx(metrics["high"]["sensitivity"] * 139)
+    recorded = detector.manifest.evaluation
+    for name in ("auroc", "false_alarm_rate_high", "sensitivity_high", "blanked_auroc"):
+        assert ours(first, name) == ours(recorded, name)
+    assert (first.groups, first.confusion) == (recorded.groups, recorded.confusion)
+    assert detector.metrics["auroc"] == ours(first, "auroc")
+    assert detector.metrics["high"]["sensitivity"] == ours(first, "sensitivity_high")
+    assert first.confusion.with_disease["High"] / 139 == pytest.approx(ours(first, "sensitivity_high"), abs=1e-3)
+
+
+def test_a_fold_s_scores_are_those_of_scikit_learns_forest(results: list[FoldResult]) -> None:
+    dataset = real_patients()
+    fold = evaluation_folds(dataset, small_training())[0]
+    preprocessor, forest = fit_parts(dataset.frame(fold.fitted_on), small_training())
+    held_out = dataset.values[results[0].held_out]
+    blanked = held_out.copy()
+    blanked[:, [COLUMNS.index(name) for name in ("st_slope", "major_vessels", "thallium_scan")]] = np.nan
+    for values, found in ((held_out, results[0].ours.raw), (blanked, results[0].ours.blanked)):
+        expected = -forest.score_samples(preprocessor.transform(frame_of(values)))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
 def test_nobody_with_disease_takes_part_in_fit_and_calibration() -> None:
@@ -199,7 +147,9 @@ def test_nobody_with_disease_takes_part_in_fit_and_calibration() -> None:
     assert before.anomaly == after.anomaly
     assert before.usual == after.usual
     assert before.supervised != after.supervised
-    assert not dataset.has_disease[np.concatenate([f.scored for f in calibration_fits(fold.fitted_on, settings)])].any()
+    assert not dataset.has_disease[
+        np.concatenate([f.scored for f in calibration_folds(fold.fitted_on, settings)])
+    ].any()
 
 
 def test_the_explanation_is_put_to_the_proof(results: list[FoldResult], evaluation: Evaluation) -> None:
@@ -209,15 +159,16 @@ def test_the_explanation_is_put_to_the_proof(results: list[FoldResult], evaluati
         assert result.explained.largest_gap < 1e-9
         falls = zip(result.explained.top_fall, result.explained.random_fall, result.explained.best_fall, strict=True)
         assert all(best >= max(top, random) for top, random, best in falls)
-    assert figure(evaluation, "contributions against log2 score, 10,000 patients") < 1e-9
-    assert figure(evaluation, "top three typical: fall against three at random") > 2
-    assert 0.8 < figure(evaluation, "top three typical: fall against the best three") <= 1
+    assert ours(evaluation, "additivity_gap") < 1e-9
+    assert evaluation.additivity_patients == 10_000
+    assert ours(evaluation, "top_three_against_random") > 2
+    assert 0.8 < ours(evaluation, "top_three_against_best") <= 1
 
 
 def test_a_steadier_forest_agrees_more_with_another_seed(evaluation: Evaluation) -> None:
-    assert 0.9 < figure(evaluation, "two seeds: Spearman correlation") < 1
-    assert 0 < figure(evaluation, "two seeds: patients whose level changes") < 0.5
-    assert 0 < figure(evaluation, "one finding made worse lowers the score") < 0.05
+    assert 0.9 < ours(evaluation, "two_seeds_spearman") < 1
+    assert 0 < ours(evaluation, "two_seeds_level_changes") < 0.5
+    assert 0 < ours(evaluation, "worse_finding_lowers") < 0.05
 
 
 def test_groups_add_up_and_levels_are_nested(evaluation: Evaluation) -> None:
@@ -226,18 +177,21 @@ def test_groups_add_up_and_levels_are_nested(evaluation: Evaluation) -> None:
         assert sum(group.disease_free for group in members) == 164
         assert sum(group.with_disease for group in members) == 139
     for group in evaluation.groups:
-        for rate, estimate in group.high.items():
-            assert estimate.value <= group.medium_or_higher[rate].value
+        assert known(group.high.false_alarm_rate.value) <= known(group.medium_or_higher.false_alarm_rate.value)
+        assert known(group.high.sensitivity.value) <= known(group.medium_or_higher.sensitivity.value)
 
 
 def test_the_report_names_every_figure_its_target_and_whether_it_is_met(evaluation: Evaluation) -> None:
-    text = evaluation_text(evaluation, THRESHOLDS)
-    for figure in evaluation.figures:
-        (line,) = (line for line in text.splitlines() if line.startswith(f"{figure.name:<50}"))
-        assert (" yes" if figure.is_met else " NO") in line
-    missed = sum(not figure.is_met for figure in evaluation.figures)
-    assert f"{missed} of {len(evaluation.figures)} targets missed." in text
-    assert max(map(len, text.splitlines())) <= 120
+    lines = evaluation_text(evaluation, THRESHOLDS).splitlines()
+    missed = 0
+    for name, target in TARGETS.items():
+        (said,) = (text for text in lines if text.startswith(f"{SHOWN[name].title:<60}"))
+        is_met = target.is_met(ours(evaluation, name))
+        assert (" yes" if is_met else " NO") in said
+        assert f" {'>=' if target.at_least else '<='} " in said
+        missed += not is_met
+    assert f"{missed} of {len(TARGETS)} targets missed." in lines
+    assert max(map(len, lines)) <= 120
 
 
 def test_kept_folds_are_not_worked_out_again_and_missing_or_damaged_ones_are(
@@ -250,11 +204,11 @@ def test_kept_folds_are_not_worked_out_again_and_missing_or_damaged_ones_are(
         return computed
 
     def again() -> list[FoldResult]:
-        return cross_validate(real_patients(), small_training(), kept_in, repeats=2, progress=watch)
+        return cross_validate(real_patients(), small_training(), kept_in, repeats=2, in_depth=True, progress=watch)
 
     assert again() == results
     assert counted == []
-    (damaged,) = kept_in.rglob("0-1.json")
+    (damaged,) = kept_in.rglob("0-1-in-depth.json")
     damaged.write_text(damaged.read_text()[:-9])
     (missing,) = kept_in.rglob("1-0.json")
     missing.unlink()
@@ -263,10 +217,10 @@ def test_kept_folds_are_not_worked_out_again_and_missing_or_damaged_ones_are(
 
 
 def test_other_data_settings_or_code_are_kept_apart(tmp_path: Path, results: list[FoldResult]) -> None:
-    KeptResults(tmp_path, {"data": "a", "n_estimators": 50}).write("0-0", results[0])
-    assert KeptResults(tmp_path, {"data": "a", "n_estimators": 50}).read("0-0") == results[0]
-    assert KeptResults(tmp_path, {"data": "b", "n_estimators": 50}).read("0-0") is None
-    assert KeptResults(tmp_path, {"data": "a", "n_estimators": 51}).read("0-0") is None
+    KeptResults(tmp_path, {"data": "a", "n_estimators": 50}, FoldResult).write("0-0", results[0])
+    assert KeptResults(tmp_path, {"data": "a", "n_estimators": 50}, FoldResult).read("0-0") == results[0]
+    assert KeptResults(tmp_path, {"data": "b", "n_estimators": 50}, FoldResult).read("0-0") is None
+    assert KeptResults(tmp_path, {"data": "a", "n_estimators": 51}, FoldResult).read("0-0") is None
     code = tmp_path / "code"
     code.mkdir()
     hashes = set()
@@ -275,6 +229,92 @@ def test_other_data_settings_or_code_are_kept_apart(tmp_path: Path, results: lis
         hashes.add(code_hash(code))
     (code / "module.py").rename(code / "renamed.py")
     assert len(hashes | {code_hash(code)}) == 3
+
+
+def test_the_results_of_a_few_combinations_are_kept_and_the_oldest_go(
+    tmp_path: Path, results: list[FoldResult]
+) -> None:
+    (tmp_path / "a file that is no result").write_text("")
+    os.utime(tmp_path / "a file that is no result", (0, 0))
+    kept = [KeptResults(tmp_path, {"data": number}, FoldResult) for number in range(MOST_KEPT + 2)]
+    for number, results_of_one in enumerate(kept[:-1]):
+        results_of_one.write("0-0", results[0])
+        (folder,) = (path for path in tmp_path.iterdir() if path.is_dir() and path.stat().st_mtime > 1000)
+        os.utime(folder, (number, number))
+    assert [one.read("0-0") is not None for one in kept] == [False, *[True] * MOST_KEPT, False]
+    (second,) = (path for path in tmp_path.iterdir() if path.stat().st_mtime == 1)
+    os.utime(second, (100, 100))  # written to again, and so no longer the oldest
+    kept[-1].write("0-0", results[0])
+    assert [one.read("0-0") is not None for one in kept] == [False, True, False, *[True] * (MOST_KEPT - 1)]
+
+
+def test_whole_repeats_are_counted_from_the_first_on(results: list[FoldResult], kept_in: Path, tmp_path: Path) -> None:
+    assert len(results) == 4
+    assert kept_repeats(real_patients(), small_training(), kept_in) == 2
+    assert kept_repeats(real_patients(), small_training(), tmp_path) == 0
+    other = small_training().model_copy(update={"calibration_by_age": True})
+    assert kept_repeats(real_patients(), other, kept_in) == 0
+    copy = Path(shutil.copytree(kept_in, tmp_path / "copy"))
+    (one,) = copy.rglob("1-1.json")
+    one.unlink()
+    assert kept_repeats(real_patients(), small_training(), copy) == 1
+    (first,) = copy.rglob("0-0-in-depth.json")
+    first.rename(first.with_name("0-0.json"))  # a look that was not in depth does not count as one that was
+    assert kept_repeats(real_patients(), small_training(), copy) == 0
+
+
+def test_a_training_records_what_an_evaluation_kept_and_works_nothing_out_again(
+    evaluation: Evaluation, kept_in: Path
+) -> None:
+    counted: list[int] = []
+
+    def watch(computed: Iterable[FoldResult], total: int) -> Iterable[FoldResult]:
+        counted.append(total)
+        return computed
+
+    made_at = datetime(2026, 1, 1, tzinfo=UTC)
+    new = trained_version(real_patients(), small_training(), kept_in, made_at=made_at, watch_evaluation=watch)
+    assert counted == []
+    assert new.evaluation == evaluation
+    assert new.evaluation.repeats == 2
+    assert {"two_seeds_spearman", "additivity_gap"} <= set(new.evaluation.figures)
+
+
+def test_without_kept_results_a_training_has_one_repeat_and_no_look_in_depth(detector: Detector) -> None:
+    recorded = detector.manifest.evaluation
+    assert (recorded.repeats, recorded.additivity_patients) == (1, 0)
+    assert not {"two_seeds_spearman", "additivity_gap"} & set(recorded.figures)
+    assert {"auroc", "blanked_auroc", "blanked_sensitivity_high"} <= set(recorded.figures)
+
+
+def test_by_age_the_old_raise_fewer_false_alarms_and_the_raw_scores_stay(
+    results: list[FoldResult], evaluation: Evaluation, tmp_path: Path
+) -> None:
+    settings = small_training().model_copy(update={"calibration_by_age": True})
+    by_age = cross_validate(real_patients(), settings, tmp_path, repeats=1, in_depth=False, progress=unwatched)
+    assert [result.ours for result in by_age] == [result.ours for result in results[:2]]
+    apart = Summary(real_patients(), by_age, THRESHOLDS, folds=2).evaluation()
+    together = Summary(real_patients(), results[:2], THRESHOLDS, folds=2).evaluation()
+    old_apart, old_together = (
+        known(found.groups[-1].medium_or_higher.false_alarm_rate.value) for found in (apart, together)
+    )
+    assert evaluation.groups[-1].name == "age 60 and over"
+    assert old_apart < old_together - 0.05
+    assert ours(apart, "auroc") < ours(together, "auroc")
+
+
+@pytest.mark.parametrize("diseased", [0, 1])
+def test_without_patients_with_disease_there_are_false_alarms_alone(tmp_path: Path, diseased: int) -> None:
+    site = some_patients(disease_free=60, diseased=diseased)
+    results = cross_validate(site, small_training(), tmp_path, repeats=1, in_depth=True, progress=unwatched)
+    found = Summary(site, results, THRESHOLDS, folds=2).evaluation()
+    assert (found.disease_free, found.with_disease) == (60, diseased)
+    assert ("auroc" in found.figures, "sensitivity_high" in found.figures) == (diseased > 0, diseased > 0)
+    assert 0 <= ours(found, "false_alarm_rate_high") < 0.2
+    for text in (evaluation_text(found, THRESHOLDS), summary_text(found, THRESHOLDS)):
+        assert "nan" not in text
+        assert ("AUROC" in text) or not diseased
+    assert Evaluation.model_validate_json(found.model_dump_json()) == found
 
 
 def test_another_seed_stays_within_what_numpy_takes() -> None:

@@ -6,22 +6,12 @@ import numpy as np
 import pytest
 
 from config.errors import InvalidDataError
-from config.messages import Thresholds
 from config.settings import TrainingSettings
-from server.anomaly.dataset import Dataset, FloatArray
-from server.anomaly.detector import AnomalyModel
-from server.anomaly.evaluation import HeldOutFold, as_table, evaluate
-from server.anomaly.training import calibration_fits, evaluation_folds, train
-from tests.unit.anomaly.patients import real_patients, small_training, typical_patient
-
-THRESHOLDS = Thresholds(medium=0.8, high=0.95)
-
-
-def some_patients(*, disease_free: int, diseased: int) -> Dataset:
-    """The first real patients with either label."""
-    whole = real_patients()
-    rows = np.concatenate([whole.disease_free[:disease_free], np.flatnonzero(whole.has_disease)[:diseased]])
-    return Dataset("clinic.csv", whole.sha256, whole.values[rows], whole.has_disease[rows])
+from server.anomaly.dataset import COLUMNS, Dataset, FloatArray
+from server.anomaly.detector import AnomalyModel, Detector
+from server.anomaly.splits import calibration_folds, evaluation_folds
+from server.anomaly.training import MOST_CALIBRATION_PATIENTS, drawn_to_calibrate, train
+from tests.unit.anomaly.patients import real_patients, small_training, some_patients, typical_patient
 
 
 def raw_scores(model: AnomalyModel) -> list[float]:
@@ -29,18 +19,23 @@ def raw_scores(model: AnomalyModel) -> list[float]:
     return [said.raw_score for said in model.assess(patients)]
 
 
+def calibration_of(model: AnomalyModel) -> list[list[list[float]]]:
+    return [band.tolist() for band in model.calibration.scores]
+
+
 def test_the_same_seed_gives_the_same_model_in_one_process_or_two() -> None:
-    alone = train(real_patients(), small_training())
-    in_processes = train(real_patients(), small_training().model_copy(update={"workers": 2}))
-    assert raw_scores(alone.model) == raw_scores(in_processes.model)
-    assert alone.model.calibration == in_processes.model.calibration
-    assert alone.metrics == in_processes.metrics
+    patients = some_patients(disease_free=60, diseased=20)
+    alone = train(patients, small_training())
+    in_processes = train(patients, small_training().model_copy(update={"workers": 2}))
+    assert raw_scores(alone) == raw_scores(in_processes)
+    assert calibration_of(alone) == calibration_of(in_processes)
 
 
 def test_another_seed_gives_another_model() -> None:
     seeds = [small_training().model_copy(update={"random_state": seed}) for seed in (1, 2)]
-    one, other = (train(real_patients(), settings) for settings in seeds)
-    assert raw_scores(one.model) != raw_scores(other.model)
+    one, other = (train(some_patients(disease_free=60, diseased=20), settings) for settings in seeds)
+    assert raw_scores(one) != raw_scores(other)
+    assert calibration_of(one) != calibration_of(other)
 
 
 def test_every_fit_is_counted_before_the_first_is_done() -> None:
@@ -51,8 +46,8 @@ def test_every_fit_is_counted_before_the_first_is_done() -> None:
             seen.append(total)
             yield result
 
-    train(real_patients(), small_training(), progress=watch)
-    assert seen == [14] * 14
+    train(some_patients(disease_free=50, diseased=0), small_training(), progress=watch)
+    assert seen == [4] * 4
 
 
 def test_every_patient_is_held_out_once_by_forests_that_saw_no_disease_and_not_them() -> None:
@@ -66,14 +61,14 @@ def test_every_patient_is_held_out_once_by_forests_that_saw_no_disease_and_not_t
 
 def test_calibration_scores_are_out_of_fold_and_of_the_training_patients_alone() -> None:
     rows = real_patients().disease_free[:50]
-    fits = calibration_fits(rows, TrainingSettings(calibration_folds=10))
+    fits = calibration_folds(rows, TrainingSettings(calibration_folds=10))
     assert sorted(np.concatenate([fit.scored for fit in fits])) == list(rows)
     for fit in fits:
         assert sorted([*fit.fitted_on, *fit.scored]) == list(rows)
 
 
-def test_even_a_small_forest_tells_most_patients_apart() -> None:
-    metrics = train(real_patients(), small_training()).metrics
+def test_even_a_small_forest_tells_most_patients_apart(detector: Detector) -> None:
+    metrics = detector.metrics
     assert metrics["patients"] == 303
     assert metrics["auroc"] > 0.85
     assert metrics["high"]["false_alarm_rate"] < metrics["medium_or_higher"]["false_alarm_rate"] < 0.4
@@ -81,47 +76,80 @@ def test_even_a_small_forest_tells_most_patients_apart() -> None:
 
 
 def test_the_path_length_follows_another_sample_size() -> None:
-    trained = train(real_patients(), small_training().model_copy(update={"max_samples": 32}))
-    factors = trained.model.preprocessor.transform(real_patients().frame(np.arange(1)))
-    expected = -trained.model.forest.score_samples(factors)[0]
-    changes = dict(zip(trained.model.typical, real_patients().values[0].tolist(), strict=True))
-    (said,) = trained.model.assess([typical_patient(changes)])
+    settings = small_training().model_copy(update={"max_samples": 32, "calibration_folds": 2})
+    trained = train(real_patients(), settings)
+    factors = trained.preprocessor.transform(real_patients().frame(np.arange(1)))
+    expected = -trained.forest.score_samples(factors)[0]
+    changes = dict(zip(trained.typical, real_patients().values[0].tolist(), strict=True))
+    (said,) = trained.assess([typical_patient(changes)])
     assert said.raw_score == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("disease_free", "diseased", "said"),
+    ("disease_free", "said"),
     [
-        (0, 20, "clinic.csv holds no disease-free patients"),
-        (1, 20, "at least 2 of each"),
-        (40, 1, "40 disease-free patients and 1 with disease"),
-        (40, 20, "the folds leave 15 of them, and each tree is grown on 16"),
+        (0, r"clinic\.csv holds no disease-free patients \(column Heart Disease: Absence\), and the detector learns"),
+        (1, r"holds 1 disease-free patients; a detector of one's own needs at least 40"),
+        (17, r"holds 17 disease-free patients; a detector of one's own needs at least 40"),
+        (39, r"holds 39 disease-free .* keep the forest of another clinic: train_model\.py --recalibrate\.$"),
+        (40, "the folds leave 15 of them, and each tree is grown on 16"),
     ],
 )
-def test_too_few_patients_for_the_folds_are_refused_with_a_sentence(
-    disease_free: int, diseased: int, said: str
-) -> None:
+def test_too_few_disease_free_patients_are_refused_with_a_sentence(disease_free: int, said: str) -> None:
     with pytest.raises(InvalidDataError, match=said):
-        train(some_patients(disease_free=disease_free, diseased=diseased), small_training())
+        train(some_patients(disease_free=disease_free, diseased=20), small_training())
 
 
-def test_just_enough_patients_are_enough() -> None:
-    metrics = train(some_patients(disease_free=44, diseased=4), small_training()).metrics
-    assert (metrics["disease_free"], metrics["with_disease"]) == (44, 4)
+@pytest.mark.parametrize("diseased", [0, 1, 4])
+def test_just_enough_patients_are_enough_and_nobody_with_disease_is_needed(diseased: int) -> None:
+    model = train(some_patients(disease_free=44, diseased=diseased), small_training())
+    assert model.calibration.patients == (44,)
 
 
-def test_the_figures_of_an_evaluation_are_those_worked_out_by_hand() -> None:
-    labels = np.array([False, False, False, False, True, True])
-    scores = np.array([0.1, 0.2, 0.8, 0.96, 0.94, 0.99])
-    metrics = evaluate([HeldOutFold(labels, scores, scores)], THRESHOLDS)
-    assert metrics["auroc"] == pytest.approx(7 / 8)
-    assert metrics["medium_or_higher"] == {"false_alarm_rate": 0.5, "sensitivity": 1.0}
-    assert metrics["high"] == {"false_alarm_rate": 0.25, "sensitivity": 0.5}
+def test_forty_are_enough_where_the_folds_leave_enough_of_them() -> None:
+    settings = small_training().model_copy(update={"evaluation_folds": 5, "calibration_folds": 5})
+    assert train(some_patients(disease_free=40, diseased=2), settings).calibration.patients == (40,)
 
 
-def test_the_table_holds_every_figure() -> None:
-    labels = np.array([False, False, True, True])
-    scores = np.array([0.1, 0.9, 0.94, 0.99])
-    table = as_table(evaluate([HeldOutFold(labels, scores, scores)], THRESHOLDS), THRESHOLDS)
-    for figure in ("4 (2 disease-free, 2 with disease)", "1.000", "50.0%", "100.0%", "0.0%", "20%", "5%"):
-        assert figure in table
+def test_of_very_many_patients_a_thousand_calibrate_the_same_ones_every_time() -> None:
+    rows, settings = np.arange(5, 1505), small_training()
+    drawn = drawn_to_calibrate(rows, settings)
+    assert drawn.size == MOST_CALIBRATION_PATIENTS == 1000
+    assert drawn.tolist() == sorted(set(drawn.tolist()) & set(rows.tolist()))
+    assert drawn.tolist() == drawn_to_calibrate(rows, settings).tolist()
+    other_seed = settings.model_copy(update={"random_state": 1})
+    assert drawn.tolist() != drawn_to_calibrate(rows, other_seed).tolist()
+    assert drawn_to_calibrate(rows[:1000], settings).tolist() == rows[:1000].tolist()
+
+
+@pytest.mark.parametrize(("younger", "older"), [(60, 18), (18, 60)])
+def test_too_few_of_an_age_are_refused_for_a_calibration_by_age(younger: int, older: int) -> None:
+    site = by_age(younger, older)
+    settings = small_training().model_copy(update={"calibration_by_age": True})
+    said = f"{younger} disease-free patients under 55 and {older} from 55 on; calibration by age needs at least 19"
+    with pytest.raises(InvalidDataError, match=said) as caught:
+        train(site, settings)
+    assert "MODEL_CALIBRATION_BY_AGE" in caught.value.message
+    assert train(site, small_training()).calibration.patients == (78,)
+
+
+def test_just_enough_of_each_age_calibrate_apart() -> None:
+    settings = small_training().model_copy(update={"calibration_by_age": True})
+    assert train(by_age(60, 19), settings).calibration.patients == (60, 19)
+
+
+def by_age(younger: int, older: int) -> Dataset:
+    """Some disease-free real patients under 55, and from 55 on."""
+    whole = real_patients()
+    values = whole.values[whole.disease_free]
+    is_older = values[:, COLUMNS.index("age")] >= 55
+    chosen = np.concatenate([values[~is_older][:younger], values[is_older][:older]])
+    return Dataset("ages.csv", whole.sha256, chosen, np.zeros(len(chosen), dtype=np.bool_))
+
+
+def test_a_field_measured_in_no_disease_free_patient_is_refused_by_its_column() -> None:
+    whole = real_patients()
+    values = whole.values.copy()
+    values[~whole.has_disease, COLUMNS.index("thallium_scan")] = np.nan
+    with pytest.raises(InvalidDataError, match="Column Thallium was measured in too few disease-free patients"):
+        train(Dataset("gaps.csv", whole.sha256, values, whole.has_disease), small_training())

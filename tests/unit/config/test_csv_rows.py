@@ -73,9 +73,9 @@ def test_a_label_is_not_needed_for_samples(tmp_path: Path, lines: list[str]) -> 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "lacks the columns Age, Sex"),
+        (b"", "is empty"),
         (b"Age,Sex\n1,1\n", "lacks the columns Chest pain type"),
-        (b"\xff\xfe\x00", "cannot be read as a CSV file"),
+        (b"\xff\xfe\x00", "is not encoded in UTF-8: save it as CSV UTF-8"),
     ],
 )
 def test_a_file_that_is_no_patient_csv_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
@@ -105,3 +105,9 @@ def test_a_row_of_another_length_is_refused(tmp_path: Path, lines: list[str], ch
     assert callable(change)
     with pytest.raises(InvalidDataError, match="Row 2 has another number of cells"):
         read_patients(written(tmp_path / "a.csv", [lines[0], change(lines[1])]), needs_label=True)
+
+
+@pytest.mark.parametrize(("column", "field"), [("BP", "resting_bp"), ("Cholesterol", "cholesterol")])
+def test_a_zero_where_none_can_be_is_not_measured(tmp_path: Path, lines: list[str], column: str, field: str) -> None:
+    (first, *_) = read_patients(written(tmp_path / "a.csv", cell(lines, 1, column, "0")), needs_label=True)
+    assert first.record.imputed() == [field]

@@ -2,11 +2,11 @@
 
 from queue import Queue
 
-from config.messages import Changes, ExplanationSentence, Prediction, PredictionRefused
+from config.messages import Changes, ExplanationSentence, ModelStatus, Prediction, PredictionRefused
 
 WAIT_SECONDS = 20.0
 
-Published = Changes | Prediction | PredictionRefused | ExplanationSentence
+Published = Changes | Prediction | PredictionRefused | ExplanationSentence | ModelStatus
 
 
 class Kept:
@@ -26,6 +26,9 @@ class Kept:
 
     def sentence(self, client_id: str, sentence: ExplanationSentence) -> None:
         self._published.put(sentence)
+
+    def model_status(self, status: ModelStatus) -> None:
+        self._published.put(status)
 
     def next(self) -> Published:
         return self._published.get(timeout=WAIT_SECONDS)

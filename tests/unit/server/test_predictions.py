@@ -14,7 +14,9 @@ from sqlalchemy import Engine, event
 from config.errors import OverloadedError, ShuttingDownError
 from config.messages import Changes, Prediction
 from config.patient import FIELDS, PatientRecord
+from server.anomaly.artifact import load_detector
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
+from server.current_model import CurrentModel
 from server.database import open_database
 from server.explanations import ExplanationWorkers
 from server.narrative.facts import Facts
@@ -25,6 +27,7 @@ from server.recorder import Recorder
 from server.store import PredictionStore
 from tests.unit.client.made import record, request
 from tests.unit.server.published import WAIT_SECONDS, BreaksOnChanges, Kept, Mute
+from tests.versions import activate
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 
@@ -44,12 +47,13 @@ def published() -> Kept:
 
 
 @pytest.fixture
-def make_service(detector: Detector, engine: Engine, published: Kept) -> Iterator[MakeService]:
+def make_service(detector: Detector, detector_dir: Path, engine: Engine, published: Kept) -> Iterator[MakeService]:
     services: list[PredictionService] = []
 
     def make(
         *,
         scoring: Detector = detector,
+        model: CurrentModel | None = None,
         batch_size: int = 16,
         max_waiting: int = 100,
         published: Kept = published,
@@ -68,7 +72,7 @@ def make_service(detector: Detector, engine: Engine, published: Kept) -> Iterato
         )
         services.append(
             PredictionService(
-                scoring,
+                model or CurrentModel(detector_dir, load=lambda _: scoring, clock=lambda: NOW, seconds=3600),
                 store,
                 recorder,
                 published,
@@ -272,6 +276,44 @@ def test_one_patient_that_breaks_the_detector_does_not_take_the_batch_along(
     assert refusal.error.code == "internal_error"
     assert "something nobody thought of" not in refusal.error.message
     assert "something nobody thought of" in caplog.text
+
+
+class ChangesTheModel(AnomalyModel):
+    """A model in whose midst another version takes over."""
+
+    def __init__(self, model: AnomalyModel) -> None:
+        super().__init__(model.preprocessor, model.forest, model.calibration, model.thresholds)
+        self.take_over: Callable[[], object] = bool
+
+    def assess(self, records: Sequence[PatientRecord]) -> list[Assessment]:
+        said = super().assess(records)
+        self.take_over()
+        return said
+
+
+def test_a_batch_is_of_one_version_though_another_takes_over_while_it_is_scored(
+    make_service: MakeService, published: Kept, detector: Detector, other_detector_dir: Path, model_folder: Path
+) -> None:
+    changing = ChangesTheModel(detector.model)
+    other = load_detector(other_detector_dir)
+    versions = [dataclasses.replace(detector, model=changing), other]
+    model = CurrentModel(model_folder, load=lambda _: versions.pop(0), clock=lambda: NOW, seconds=3600)
+    activate(other_detector_dir, model_folder)
+    changing.take_over = model.look
+    service = make_service(model=model)
+    for number in range(1, 9):
+        service.submit(request(number), "Client-1")
+    service.start()
+    old = answers_of(published.next_changes())
+    service.submit(request(9), "Client-1")
+    (new,) = answers_of(published.next_changes())
+    for answer, version in [*((answer, detector) for answer in old), (new, other)]:
+        (said,) = version.assess([answer.record])
+        assert (answer.model_version, answer.thresholds) == (version.model_version, version.thresholds)
+        assert (answer.raw_score, answer.anomaly_score) == (said.raw_score, said.anomaly_score)
+        assert {part.field: part.contribution for part in answer.contributions} == said.contributions
+        assert {part.field: part.typical for part in answer.contributions} == version.typical
+    assert len(old) == 8
 
 
 def test_what_cannot_be_stored_is_refused_as_retryable_and_not_published(

@@ -42,6 +42,13 @@ def test_no_model_is_one_sentence(processes: list[Process], environment: dict[st
     assert "python train_model.py" in said
 
 
+def test_a_model_that_is_not_signed_is_one_sentence_where_there_is_a_key(
+    processes: list[Process], environment: dict[str, str]
+) -> None:
+    said = refused_start(processes, environment | {"MODEL_SIGNING_KEY": "a key that signed no model at all"}, 1)
+    assert "is not signed with MODEL_SIGNING_KEY" in said
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

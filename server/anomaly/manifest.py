@@ -1,0 +1,86 @@
+"""What is recorded of a model: where it comes from, how well it does, and what proves that its files are its own."""
+
+import hashlib
+import hmac
+import json
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field, SecretStr
+
+from config.evaluation import Evaluation, Value
+from config.messages import Thresholds
+from config.model_card import DataDescription, Parameters
+from config.patient import PatientRecord
+from server.anomaly.dataset import Dataset
+from server.anomaly.drift import Reference
+
+FORMAT = 2
+"""Version of the files' layout; a model of another one is trained anew."""
+
+KNOWN_PATIENTS = 12
+
+
+class KnownAnswer(Value):
+    """A made-up patient, and what the model must say of it to 1e-9."""
+
+    record: PatientRecord
+    raw_score: float
+    anomaly_score: float
+    base_value: float
+    contributions: dict[str, float]
+
+
+class Manifest(Value):
+    """What is recorded of a model; ``model_version`` ends in a hash over everything else in it but the signature.
+
+    ``data`` is what the forest was trained and evaluated on. ``recalibrated_from`` names the version whose forest a
+    recalibrated one keeps; ``calibration_data`` is then another site's, and ``data`` otherwise.
+    """
+
+    format: int = FORMAT
+    model_version: str = ""
+    signature: str | None = None
+    made_at: AwareDatetime
+    recalibrated_from: str | None
+    versions: dict[str, str]
+    columns: list[str]
+    factors: list[str]
+    data: DataDescription
+    calibration_data: DataDescription
+    parameters: Parameters
+    thresholds: Thresholds
+    evaluation: Evaluation
+    reference: Reference
+    files: dict[str, str]
+    known_answers: Annotated[list[KnownAnswer], Field(min_length=KNOWN_PATIENTS)]
+
+    def expected_version(self) -> str:
+        """Return the time it was made, in UTC and sortable, and the hash of the content."""
+        return f"{self.made_at:%Y%m%dT%H%M%SZ}-{hashlib.sha256(self._content()).hexdigest()[:12]}"
+
+    def expected_signature(self, key: SecretStr) -> str:
+        """Return the HMAC-SHA256 (RFC 2104) over version and content, in hexadecimal digits."""
+        content = self.model_version.encode() + b"\0" + self._content()
+        return hmac.new(key.get_secret_value().encode(), content, hashlib.sha256).hexdigest()
+
+    def is_signed_with(self, key: SecretStr) -> bool:
+        return hmac.compare_digest((self.signature or "").encode(), self.expected_signature(key).encode())
+
+    def sealed(self, key: SecretStr | None) -> "Manifest":
+        """Return it with its version and, if there is a key, its signature."""
+        named = self.model_copy(update={"model_version": self.expected_version()})
+        return named.model_copy(update={"signature": named.expected_signature(key)}) if key else named
+
+    def _content(self) -> bytes:
+        content = self.model_dump(mode="json", exclude={"model_version", "signature"})
+        return json.dumps(content, sort_keys=True).encode()
+
+
+def description_of(dataset: Dataset) -> DataDescription:
+    """Describe the file that patients came from."""
+    return DataDescription(
+        name=dataset.name,
+        sha256=dataset.sha256,
+        patients=dataset.has_disease.size,
+        disease_free=dataset.disease_free.size,
+    )

@@ -1,0 +1,49 @@
+"""The model card as a page for operators, and as JSON for operators and client apps."""
+
+from collections.abc import Mapping
+
+from flask import Blueprint, current_app, url_for
+from flask.typing import ResponseReturnValue
+
+from config.model_card import ModelCard
+from config.web.model_card_page import model_card_page
+from config.web.sign_in import require_sign_in
+from server.model_cards import ModelCards
+from server.readers import client_id_of_reader
+
+
+def blueprint(cards: ModelCards, tokens: Mapping[str, str]) -> Blueprint:
+    """Make the routes of the model cards."""
+    routes = Blueprint("model", __name__)
+
+    @routes.get("/model")
+    def active_page() -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        return _page(cards.active(), cards)
+
+    @routes.get("/model/<version>")
+    def page(version: str) -> ResponseReturnValue:
+        require_sign_in(current_app.config)
+        return _page(cards.of(version), cards)
+
+    @routes.get("/api/model")
+    def active() -> ResponseReturnValue:
+        client_id_of_reader(tokens)
+        return cards.active().to_wire()
+
+    @routes.get("/api/model/<version>")
+    def one(version: str) -> ResponseReturnValue:
+        client_id_of_reader(tokens)
+        return cards.of(version).to_wire()
+
+    return routes
+
+
+def _page(card: ModelCard, cards: ModelCards) -> str:
+    return model_card_page(
+        card,
+        active=cards.active().version,
+        place="Server",
+        versions=cards.versions(),
+        json_address=url_for("model.one", version=card.version),
+    )

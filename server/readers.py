@@ -1,0 +1,24 @@
+"""Who reads the server's HTTP API: an operator who signed in, or a client app that shows its token."""
+
+from collections.abc import Mapping
+
+from flask import current_app, request
+
+from config.web.sign_in import require_sign_in
+from config.web.tokens import bearer_token
+from server.clients import client_of_token
+
+
+def client_id_of_reader(tokens: Mapping[str, str]) -> str | None:
+    """Return whose log entries may be read: one client's for its token, everybody's (``None``) for an operator.
+
+    Raises
+    ------
+    NotSignedInError
+        If it is nobody known.
+    """
+    token = bearer_token(request.headers.get("Authorization"))
+    if token is not None:
+        return client_of_token(token, tokens)
+    require_sign_in(current_app.config)
+    return None

@@ -1,0 +1,92 @@
+"""The drift panel as operators use it, with patients that went through a real desk."""
+
+from collections.abc import Sequence
+
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.browser.conftest import PATIENCE_MS, OpenPage
+from tests.system.support import Clinician
+
+expect.set_options(timeout=PATIENCE_MS)
+
+ENOUGH = 100
+NOT_MEASURED = 81
+
+
+@pytest.fixture
+def dashboard(links: Sequence[str], open_page: OpenPage) -> Page:
+    page = open_page(links[0])
+    expect(page.locator("#drift")).to_have_attribute("aria-busy", "false")
+    return page
+
+
+def tile(page: Page, name: str) -> Locator:
+    return page.locator("#drift-groups > li").filter(has=page.get_by_role("heading", name=name, exact=True))
+
+
+def submit(link: str, number: int, **changes: object) -> None:
+    """Submit patients at a desk and wait for the answers."""
+    with Clinician(link) as clinician:
+        clinician.answers([clinician.submit(**changes) for _ in range(number)])
+
+
+def test_a_new_server_says_how_many_patients_it_needs(dashboard: Page) -> None:
+    expect(dashboard.locator("#drift-state")).to_have_text("Too few patients")
+    for name in ("All clients", "Client-1", "Client-2", "Client-3"):
+        expect(tile(dashboard, name)).to_contain_text("0 of 100 patients needed")
+        expect(tile(dashboard, name).locator("details")).to_be_hidden()
+
+
+def test_an_open_dashboard_says_for_whom_what_is_no_longer_measured(links: Sequence[str], dashboard: Page) -> None:
+    submit(links[2], NOT_MEASURED, cholesterol=None)
+    expect(tile(dashboard, "Client-2")).to_contain_text("81 of 100 patients needed")
+    submit(links[2], ENOUGH - NOT_MEASURED)
+    expect(dashboard.locator("#drift-state")).to_contain_text("Client-2: large drift")
+    sentence = "Serum cholesterol is not measured for 81\u202f% of Client-2's patients; in training 0\u202f%."
+    expect(tile(dashboard, "Client-2")).to_contain_text(sentence)
+    expect(dashboard.locator("#drift-advice")).to_be_visible()
+    expect(tile(dashboard, "Client-1")).to_contain_text("0 of 100 patients needed")
+
+
+def test_the_figures_open_with_the_keyboard_and_stay_open_when_news_come(links: Sequence[str], dashboard: Page) -> None:
+    group = tile(dashboard, "Client-2")
+    summary = group.locator("summary")
+    summary.focus()
+    dashboard.keyboard.press("Enter")
+    row = group.locator("tbody tr", has_text="Serum cholesterol")
+    expect(row.locator("td").first).to_have_text("81\u202f%")
+    expect(group).to_contain_text("are High and")
+    with dashboard.expect_response("**/api/drift"):
+        submit(links[2], 1)
+    expect(group).to_contain_text("101 patients")
+    expect(row).to_be_visible()
+    expect(summary).to_be_focused()
+
+
+def test_a_failed_comparison_is_named_and_tried_again_on_request(dashboard: Page) -> None:
+    def out_of_order(route: Route) -> None:
+        route.fulfill(status=503, json={"error": {"code": "internal", "message": "Out of order."}})
+
+    dashboard.route("**/api/drift", out_of_order)
+    dashboard.reload()
+    note = dashboard.locator("#drift-note")
+    expect(note).to_contain_text("Out of order.")
+    expect(dashboard.locator("#drift-state")).to_have_text("No data")
+    expect(dashboard.locator("#live-state")).to_contain_text("Live")
+    dashboard.unroute("**/api/drift")
+    note.get_by_role("button", name="Try again").click()
+    expect(note).to_be_hidden()
+    expect(tile(dashboard, "Client-2")).to_contain_text("Serum cholesterol")
+
+
+@pytest.mark.parametrize("width", [320, 400, 1400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_open_figures_never_make_the_page_scroll_sideways(
+    links: Sequence[str], open_page: OpenPage, width: int, scheme: str
+) -> None:
+    page = open_page(links[0], viewport={"width": width, "height": 900}, color_scheme=scheme)
+    group = tile(page, "Client-2")
+    group.locator("summary").click()
+    expect(group.locator("table")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -1,0 +1,39 @@
+"""The dashboard while versions of the model come and go under it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from server.anomaly.artifact import FOREST_FILE, load_detector
+from tests.browser.conftest import OpenPage
+from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
+from tests.versions import activate, flip_a_byte, replace_file
+
+
+@pytest.fixture
+def process(tmp_path: Path, model_folder: Path) -> Iterator[Process]:
+    started: list[Process] = []
+    process = run(started, environment_of(tmp_path, model_folder, "eventlet") | {"MODEL_WATCH_SECONDS": "0.1"})
+    process.wait_until_started()
+    yield process
+    end_all(started)
+
+
+def test_the_open_dashboard_follows_the_model_and_says_why_one_was_refused(
+    process: Process, model_folder: Path, detector_dir: Path, other_detector_dir: Path, open_page: OpenPage
+) -> None:
+    first, second = (load_detector(directory).model_version for directory in (detector_dir, other_detector_dir))
+    page = open_page(f"{process.url}/sign-in#token={TOKENS['OPERATOR_TOKEN']}")
+    facts, banner = page.locator("#server-facts"), page.locator("#model-banner")
+    expect(facts).to_contain_text(first)
+    expect(banner).to_be_hidden()
+    activate(other_detector_dir, model_folder)
+    expect(facts).to_contain_text(second)
+    flip_a_byte(model_folder / FOREST_FILE)
+    expect(banner).to_contain_text(f"A newer model was refused, and version {second} goes on scoring")
+    expect(banner).to_contain_text(FOREST_FILE)
+    expect(facts).to_contain_text(second)
+    replace_file(other_detector_dir / FOREST_FILE, model_folder)
+    expect(banner).to_be_hidden()

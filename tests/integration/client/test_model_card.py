@@ -1,0 +1,205 @@
+"""The model card at a client app: from the server while it is there, from this disk while it is away."""
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from client.model_cards import ModelCards
+from client.outbox import Outbox
+from config.model_card import ModelCard
+from config.settings import ClientSettings
+from server.anomaly.artifact import CARD_FILE
+from tests.integration.client.conftest import MakeSettings
+from tests.integration.client.desk import Desk
+from tests.integration.client.programmable_server import ProgrammableServer
+
+OK, MISSING, FAILED = "200 OK", "404 NOT FOUND", "500 INTERNAL SERVER ERROR"
+UNKNOWN = "20260101T000000Z-0123456789ab"
+
+
+@pytest.fixture(scope="session")
+def card(detector_dir: Path) -> ModelCard:
+    return ModelCard.model_validate_json((detector_dir / CARD_FILE).read_bytes())
+
+
+@pytest.fixture(scope="session")
+def other(other_detector_dir: Path) -> ModelCard:
+    return ModelCard.model_validate_json((other_detector_dir / CARD_FILE).read_bytes())
+
+
+@pytest.fixture
+def settings(make_settings: MakeSettings) -> ClientSettings:
+    return make_settings()
+
+
+@pytest.fixture
+def desk(settings: ClientSettings, outbox: Outbox) -> Desk:
+    return Desk(settings, outbox)
+
+
+@pytest.fixture
+def serving(server: ProgrammableServer, card: ModelCard) -> ProgrammableServer:
+    """A server whose active version is that of the first card."""
+    server.pages["/api/model"] = (OK, wire(card))
+    server.start()
+    return server
+
+
+def wire(card: ModelCard) -> bytes:
+    return card.model_dump_json().encode()
+
+
+def folder_of(settings: ClientSettings) -> Path:
+    return settings.data_dir / settings.client_id.lower() / "model_cards"
+
+
+def text_at(browser: FlaskClient, path: str, status: int = 200) -> str:
+    answer = browser.get(path, headers={"Accept": "text/html"})
+    assert answer.status_code == status
+    return answer.get_data(as_text=True)
+
+
+def error_at(browser: FlaskClient, path: str) -> tuple[int, str]:
+    answer = browser.get(path)
+    return answer.status_code, answer.get_json()["error"]["code"]
+
+
+def with_version(card: ModelCard, version: str) -> ModelCard:
+    return card.model_copy(update={"model_details": card.model_details.model_copy(update={"version": version})})
+
+
+def test_the_card_is_for_clinicians_who_signed_in(desk: Desk, card: ModelCard) -> None:
+    for path in ("/model", f"/model/{card.version}"):
+        answer = desk.visitor().get(path, headers={"Accept": "text/html"})
+        assert (answer.status_code, answer.location) == (302, "/sign-in")
+
+
+def test_the_card_of_the_active_version_comes_from_the_server_with_one_question(
+    desk: Desk, serving: ProgrammableServer, card: ModelCard
+) -> None:
+    page = text_at(desk.clinician(), f"/model/{card.version}")
+    assert card.data.training.sha256 in page
+    assert "active: it scores patients now" in page
+    (asked,) = serving.asked
+    assert asked == {"path": "/api/model", "authorization": f"Bearer {desk.settings.secrets.token}"}
+    assert "active: it scores patients now" in text_at(desk.clinician(), "/model")
+
+
+def test_an_earlier_version_is_said_not_to_be_active_and_is_asked_for_once(
+    desk: Desk, serving: ProgrammableServer, card: ModelCard, other: ModelCard
+) -> None:
+    serving.pages[f"/api/model/{other.version}"] = (OK, wire(other))
+    for _ in range(2):
+        page = text_at(desk.clinician(), f"/model/{other.version}")
+        assert "not the active version" in page
+        assert f'href="/model/{card.version}"' in page
+    assert [asked["path"] for asked in serving.asked].count(f"/api/model/{other.version}") == 1
+
+
+def test_a_card_that_was_open_once_is_there_while_the_server_is_away_and_after_a_restart(
+    desk: Desk, serving: ProgrammableServer, card: ModelCard, outbox: Outbox
+) -> None:
+    text_at(desk.clinician(), f"/model/{card.version}")
+    serving.stop()
+    page = text_at(Desk(desk.settings, outbox).clinician(), f"/model/{card.version}")
+    assert card.data.training.sha256 in page
+    assert "The server cannot be reached" in page
+    assert "This is the copy kept here" in page
+    assert "active: it scores" not in page
+
+
+def test_without_a_copy_and_without_the_server_the_page_says_what_to_do(desk: Desk, card: ModelCard) -> None:
+    browser = desk.clinician()
+    for path in ("/model", f"/model/{card.version}"):
+        assert error_at(browser, path) == (503, "server_unreachable")
+    page = text_at(browser, f"/model/{card.version}", 503)
+    assert "no copy of the model card: open it again later" in page
+
+
+def test_a_version_that_the_server_does_not_know_is_not_found(desk: Desk, serving: ProgrammableServer) -> None:
+    serving.pages[f"/api/model/{UNKNOWN}"] = (MISSING, b"{}")
+    assert error_at(desk.clinician(), f"/model/{UNKNOWN}") == (404, "not_found")
+
+
+@pytest.mark.parametrize("name", ["nothing", "..", "..%2f..", "%00", f"{UNKNOWN}%0a", "a%20version", "x" * 500])
+def test_a_name_that_is_no_versions_is_asked_of_nobody(desk: Desk, serving: ProgrammableServer, name: str) -> None:
+    assert error_at(desk.clinician(), f"/model/{name}") == (404, "not_found")
+    assert serving.asked == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'{"format": 1}', b"\xff", b'{"version": "../../etc/passwd"}']
+)
+def test_what_is_no_card_is_named_so_and_not_kept(
+    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: ModelCard, body: bytes
+) -> None:
+    serving.pages["/api/model"] = (OK, body)
+    browser = desk.clinician()
+    assert error_at(browser, f"/model/{card.version}") == (502, "invalid_model_card")
+    assert "Update the older one" in text_at(browser, f"/model/{card.version}", 502)
+    assert not folder_of(settings).exists()
+
+
+@pytest.mark.parametrize("name", ["../escaped", "..", "", "/escaped"])
+def test_a_card_whose_version_is_no_versions_name_is_not_believed(
+    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: ModelCard, name: str
+) -> None:
+    serving.pages["/api/model"] = (OK, wire(with_version(card, name)))
+    assert error_at(desk.clinician(), "/model") == (502, "invalid_model_card")
+    assert not folder_of(settings).exists()
+
+
+def test_another_versions_card_is_not_shown_as_the_wanted_one(
+    desk: Desk, serving: ProgrammableServer, other: ModelCard
+) -> None:
+    serving.pages[f"/api/model/{UNKNOWN}"] = (OK, wire(other))
+    assert error_at(desk.clinician(), f"/model/{UNKNOWN}") == (502, "invalid_model_card")
+
+
+def test_a_server_that_fails_leaves_the_copy(desk: Desk, serving: ProgrammableServer, card: ModelCard) -> None:
+    browser = desk.clinician()
+    text_at(browser, "/model")
+    serving.pages["/api/model"] = (FAILED, b"{}")
+    assert "with status 500" in text_at(browser, f"/model/{card.version}")
+    serving.pages["/api/model"] = (OK, b"{}")
+    assert "Update the older one" in text_at(browser, f"/model/{card.version}")
+
+
+def test_a_copy_that_was_damaged_counts_for_nothing(
+    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: ModelCard
+) -> None:
+    browser = desk.clinician()
+    text_at(browser, "/model")
+    (file,) = folder_of(settings).iterdir()
+    file.write_bytes(file.read_bytes()[:-5])
+    serving.stop()
+    assert error_at(browser, f"/model/{card.version}") == (503, "server_unreachable")
+
+
+def test_only_the_last_cards_are_kept(desk: Desk, serving: ProgrammableServer, settings: ClientSettings) -> None:
+    card = ModelCard.model_validate_json(serving.pages["/api/model"][1])
+    names = [f"20260101T0000{second:02}Z-0123456789ab" for second in range(ModelCards.MOST_KEPT + 3)]
+    browser = desk.clinician()
+    for age, name in enumerate(reversed(names)):
+        serving.pages["/api/model"] = (OK, wire(with_version(card, name)))
+        text_at(browser, f"/model/{name}")
+        os.utime(folder_of(settings) / f"{name}.json", (10**9 + age, 10**9 + age))
+    kept = sorted(path.stem for path in folder_of(settings).iterdir())
+    assert kept == names[: ModelCards.MOST_KEPT]
+
+
+def test_a_disk_that_keeps_nothing_does_not_keep_the_card_from_being_shown(
+    desk: Desk,
+    serving: ProgrammableServer,
+    settings: ClientSettings,
+    card: ModelCard,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder_of(settings).parent.mkdir(parents=True, exist_ok=True)
+    folder_of(settings).write_text("a file where the folder would be")
+    with caplog.at_level(logging.WARNING):
+        assert card.version in text_at(desk.clinician(), f"/model/{card.version}")
+    assert "cannot be kept here" in caplog.text

@@ -1,0 +1,90 @@
+"""Drift over HTTP: from patients that client apps sent, for operators alone, through a restart and a new model."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from config.messages import CLIENTS_NAMESPACE, Event, PredictRequest
+from tests.integration.server.conftest import Join, RunningServer, StartServer
+from tests.integration.server.speaking import Browser, ClientApp
+from tests.unit.client.made import request
+
+ENOUGH = 100
+
+
+def send(client: ClientApp, requests: Iterable[PredictRequest]) -> None:
+    """Send patients and wait until each is answered."""
+    sent = list(requests)
+    for one in sent:
+        client.client.emit(Event.PREDICT, one.to_wire(), namespace=CLIENTS_NAMESPACE)
+    for one in sent:
+        client.answered(one.request_id)
+
+
+def without_cholesterol(number: int) -> PredictRequest:
+    asked = request(number)
+    return asked.model_copy(update={"record": asked.record.model_copy(update={"cholesterol": None})})
+
+
+def drift_of(browser: Browser, client_id: str | None) -> Any:
+    (group,) = (group for group in browser.get("/api/drift").json["groups"] if group["client_id"] == client_id)
+    return group
+
+
+def signed_in_at(server: RunningServer) -> Browser:
+    browser = Browser(server.url)
+    assert browser.sign_in(server.operator_token).status == 204
+    return browser
+
+
+def test_nothing_is_told_until_the_hundredth_patient_is_answered(join: Join, signed_in: Browser) -> None:
+    client = join("Client-2")
+    assert [group["summary"] for group in signed_in.get("/api/drift").json["groups"]] == [
+        "0 of 100 patients needed"
+    ] * 4
+    send(client, map(without_cholesterol, range(1, ENOUGH)))
+    early = drift_of(signed_in, "Client-2")
+    assert (early["summary"], early["status"], early["findings"]) == ("99 of 100 patients needed", None, [])
+    send(client, [without_cholesterol(ENOUGH)])
+    told = drift_of(signed_in, "Client-2")
+    assert (told["patients"], told["status"]) == (ENOUGH, "large")
+    assert "Serum cholesterol is not measured for 100\u202f% of Client-2's patients; in training 0\u202f%." in [
+        finding["sentence"] for finding in told["findings"]
+    ]
+    assert drift_of(signed_in, None)["patients"] == ENOUGH
+    assert drift_of(signed_in, "Client-1")["summary"] == "0 of 100 patients needed"
+
+
+def test_a_request_that_is_repeated_counts_once(join: Join, signed_in: Browser) -> None:
+    client = join()
+    for _ in range(3):
+        send(client, [request(1)])
+    assert drift_of(signed_in, "Client-1")["patients"] == 1
+
+
+def test_the_token_of_a_client_app_reads_nothing(running: RunningServer) -> None:
+    answer = Browser(running.url).get("/api/drift", Authorization=f"Bearer {running.token()}")
+    assert (answer.status, answer.error["code"]) == (401, "not_signed_in")
+
+
+def test_a_restart_forgets_nothing(join: Join, signed_in: Browser, start_server: StartServer) -> None:
+    send(join(), map(request, range(1, ENOUGH + 1)))
+    before = drift_of(signed_in, "Client-1")
+    assert before["fields"]
+    assert drift_of(signed_in_at(start_server()), "Client-1") == before
+
+
+def test_another_model_brings_its_own_reference(
+    join: Join, start_server: StartServer, signed_in: Browser, other_detector_dir: Path
+) -> None:
+    send(join(), map(request, range(1, ENOUGH + 1)))
+    before = signed_in.get("/api/drift").json
+    after = signed_in_at(start_server(model_dir=other_detector_dir)).get("/api/drift").json
+    assert (before["disease_free"] + before["with_disease"], after["disease_free"] + after["with_disease"]) == (
+        303,
+        240,
+    )
+    assert before["model_version"] != after["model_version"]
+    assert before["groups"][1]["high"] is not None
+    assert after["groups"][1]["high"] is None
+    assert after["groups"][1]["patients"] == ENOUGH

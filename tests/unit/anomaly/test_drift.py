@@ -1,0 +1,232 @@
+"""Drift: quiet where nothing but chance and case mix differs, told where something does."""
+
+import json
+from math import log
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from config.messages import Thresholds
+from config.patient import FIELDS
+from server.anomaly.dataset import COLUMNS, FloatArray
+from server.anomaly.drift import Reference, Status, field_drifts, reference_of, score_drift
+from tests.unit.anomaly.patients import real_patients
+
+THRESHOLDS = Thresholds(medium=0.8, high=0.95)
+PATIENTS = real_patients()
+DISEASE_FREE, WITH_DISEASE = (PATIENTS.values[PATIENTS.has_disease == label] for label in (False, True))
+CHOLESTEROL, THALLIUM = COLUMNS.index("cholesterol"), COLUMNS.index("thallium_scan")
+
+
+def drawn(values: FloatArray, number: int, random: np.random.Generator) -> FloatArray:
+    return values[random.integers(0, len(values), number)]
+
+
+def clinic(patients: int, share_with_disease: float, random: np.random.Generator) -> FloatArray:
+    with_disease = random.binomial(patients, share_with_disease)
+    return np.vstack([drawn(DISEASE_FREE, patients - with_disease, random), drawn(WITH_DISEASE, with_disease, random)])
+
+
+def reference(scores: FloatArray | None = None) -> Reference:
+    return reference_of(PATIENTS.values, PATIENTS.has_disease, THRESHOLDS, anomaly_scores=scores)
+
+
+def scores_with_disease(patients: int) -> FloatArray:
+    """Scores of which 66 % are High and 16 % Medium, about as measured held out."""
+    return np.interp(np.arange(patients) / patients, [0, 0.18, 0.34, 1], [0, 0.8, 0.95, 1])
+
+
+def training_scores() -> FloatArray:
+    scores = np.full(len(PATIENTS.values), 0.5)
+    scores[PATIENTS.has_disease] = scores_with_disease(len(WITH_DISEASE))
+    return scores
+
+
+def told(values: FloatArray, known: Reference) -> set[str]:
+    """Name what is said to have drifted in a window."""
+    drifts = field_drifts(values, known)
+    missing = {f"{name} missing" for name, drift in drifts.items() if drift.missing.status != Status.STABLE}
+    return missing | {
+        name for name, drift in drifts.items() if drift.distribution and drift.distribution.status != Status.STABLE
+    }
+
+
+def test_a_reference_survives_json_and_holds_no_patient() -> None:
+    known = reference(training_scores())
+    assert Reference.model_validate_json(known.model_dump_json()) == known
+    listed = json.loads(known.model_dump_json())
+    assert set(listed) == {"edges", "score_edges", "disease_free", "with_disease"}
+    for population in (listed["disease_free"], listed["with_disease"]):
+        assert all(set(field) == {"missing", "counts"} for field in population["fields"].values())
+        assert all(len(field["counts"]) <= 5 for field in population["fields"].values())
+
+
+def test_a_reference_counts_every_patient_once_in_every_field() -> None:
+    for name, population in reference().populations.items():
+        expected = {"disease_free": 164, "with_disease": 139, "all_patients": 303}[name]
+        assert population.patients == expected
+        for field in population.fields.values():
+            assert field.missing + sum(field.counts) == expected
+
+
+def test_a_reference_that_does_not_fit_the_fields_is_refused() -> None:
+    listed = reference().model_dump()
+    listed["edges"]["age"].pop()
+    with pytest.raises(ValidationError):
+        Reference.model_validate(listed)
+
+
+def test_codes_have_their_own_bins_and_quantities_fifths_of_the_disease_free() -> None:
+    known = reference()
+    assert known.edges["thallium_scan"] == [3, 6]
+    assert known.disease_free.fields["thallium_scan"].counts == [
+        int((DISEASE_FREE[:, THALLIUM] == code).sum()) for code in FIELDS["thallium_scan"].codes
+    ]
+    measured = np.array(known.disease_free.fields["max_heart_rate"].counts)
+    assert measured.size == 5
+    assert measured / measured.sum() == pytest.approx(0.2, abs=0.05)
+
+
+def test_the_stability_index_is_the_textbooks_less_what_sampling_adds() -> None:
+    known = reference()
+    shares = np.array(known.disease_free.fields["sex"].counts) / 164
+    values = np.tile(DISEASE_FREE[0], (1000, 1))
+    values[:, COLUMNS.index("sex")] = np.arange(1000) >= 200
+    textbook = (0.2 - shares[0]) * log(0.2 / shares[0]) + (0.8 - shares[1]) * log(0.8 / shares[1])
+    found = field_drifts(values, known)["sex"].distribution
+    assert found is not None
+    assert found.psi["disease_free"] == pytest.approx(textbook - (1 / 1000 + 1 / 164), abs=0.005)
+
+
+@pytest.mark.parametrize("patients", [100, 200, 1000])
+@pytest.mark.parametrize("disease_free", [25, 40, 150])
+def test_windows_of_the_very_population_of_the_reference_stay_quiet(patients: int, disease_free: int) -> None:
+    random = np.random.default_rng(patients + disease_free)
+    windows, said = 200, 0
+    for _ in range(windows):
+        population = [drawn(DISEASE_FREE, disease_free, random), drawn(WITH_DISEASE, disease_free, random)]
+        labels = np.repeat([False, True], disease_free)
+        known = reference_of(np.vstack(population), labels, THRESHOLDS)
+        said += bool(told(clinic(patients, 0.5, random), known))
+    assert said <= 0.02 * windows
+
+
+@pytest.mark.parametrize("share_not_measured", [0.3, 0.6])
+def test_values_missing_as_often_as_in_training_stay_quiet(share_not_measured: float) -> None:
+    random = np.random.default_rng(7)
+    windows, said = 200, 0
+    for _ in range(windows):
+        training, window = drawn(PATIENTS.values, 300, random), clinic(200, 0.46, random)
+        for values in (training, window):
+            values[:, 2:][random.random((len(values), 11)) < share_not_measured] = np.nan
+        known = reference_of(training, np.arange(300) < 150, THRESHOLDS)
+        said += bool({name for name in told(window, known) if "missing" in name})
+    assert said <= 0.02 * windows
+
+
+@pytest.mark.parametrize("share_with_disease", [0.0, 0.25, 0.5, 0.75, 1.0])
+def test_case_mix_alone_is_no_drift(share_with_disease: float) -> None:
+    random = np.random.default_rng(3)
+    known = reference()
+    said = sum(bool(told(clinic(200, share_with_disease, random), known)) for _ in range(200))
+    assert said <= 0.03 * 200
+
+
+def test_a_rolling_window_over_thousands_of_patients_stays_quiet() -> None:
+    random = np.random.default_rng(11)
+    stream, known = clinic(5000, 0.46, random), reference()
+    random.shuffle(stream)
+    looks = range(200, 5000, 20)
+    assert sum(bool(told(stream[end - 200 : end], known)) for end in looks) <= 0.01 * len(looks)
+
+
+@pytest.mark.parametrize("patients", [100, 200])
+def test_a_field_that_is_no_longer_measured_is_told_in_every_window(patients: int) -> None:
+    random, known = np.random.default_rng(5), reference()
+    for _ in range(50):
+        window = clinic(patients, 0.46, random)
+        window[: int(0.81 * patients), CHOLESTEROL] = np.nan
+        drift = field_drifts(window, known)["cholesterol"]
+        assert (drift.missing.status, drift.missing.share) == (Status.LARGE, 0.81)
+        assert drift.missing.references["disease_free"] == 0
+        assert "cholesterol missing" in told(window, known)
+
+
+def test_values_in_another_unit_are_told_in_every_window() -> None:
+    random, known = np.random.default_rng(5), reference()
+    for _ in range(50):
+        window = clinic(100, 0.46, random)
+        window[:, CHOLESTEROL] /= 2
+        drift = field_drifts(window, known)["cholesterol"].distribution
+        assert drift is not None
+        assert (drift.status, drift.grown) == (Status.LARGE, 0)
+        assert drift.share > drift.reference
+
+
+def test_few_measured_values_are_not_compared() -> None:
+    window = clinic(100, 0.5, np.random.default_rng(0))
+    window[24:, CHOLESTEROL] = np.nan
+    assert field_drifts(window, reference())["cholesterol"].distribution is None
+    window[24, CHOLESTEROL] = 240
+    assert field_drifts(window, reference())["cholesterol"].distribution is not None
+
+
+def test_a_field_that_training_never_measured_is_compared_by_its_missing_share_alone() -> None:
+    values = PATIENTS.values.copy()
+    values[:, CHOLESTEROL] = np.nan
+    known = reference_of(values, PATIENTS.has_disease, THRESHOLDS)
+    drift = field_drifts(PATIENTS.values, known)["cholesterol"]
+    assert drift.distribution is None
+    assert (drift.missing.status, drift.missing.references["all_patients"]) == (Status.LARGE, 1)
+
+
+def scores_of(patients: int, share_with_disease: float, random: np.random.Generator) -> FloatArray:
+    with_disease = int(patients * share_with_disease)
+    return np.append(random.random(patients - with_disease), random.choice(scores_with_disease(500), with_disease))
+
+
+@pytest.mark.parametrize("patients", [100, 200, 1000])
+@pytest.mark.parametrize("share_with_disease", [0.0, 0.1, 0.2, 0.3, 0.46])
+def test_scores_between_the_disease_free_and_the_training_file_are_no_drift(
+    share_with_disease: float, patients: int
+) -> None:
+    random, known = np.random.default_rng(2), reference(training_scores())
+    said = 0
+    for _ in range(200):
+        drift = score_drift(scores_of(patients, share_with_disease, random), known)
+        said += {drift.high.status, drift.medium_or_higher.status, drift.distribution.status} != {Status.STABLE}
+    assert said <= 0.02 * 200
+
+
+def test_more_high_than_in_the_training_file_and_fewer_than_by_design_are_told() -> None:
+    random, known = np.random.default_rng(2), reference(training_scores())
+    more, fewer = score_drift(scores_of(200, 0.8, random), known), score_drift(np.full(400, 0.5), known)
+    assert (more.high.status, fewer.high.status) == (Status.LARGE, Status.MODERATE)
+    assert more.high.references == {"disease_free": pytest.approx(0.05), "all_patients": pytest.approx(0.33, abs=0.02)}
+    assert fewer.distribution.status == Status.LARGE
+
+
+def test_a_score_on_a_threshold_belongs_to_the_level_above_it() -> None:
+    drift = score_drift(np.repeat([0.1, 0.8, 0.95], [60, 30, 10]), reference())
+    assert (drift.medium_or_higher.share, drift.high.share) == (0.4, 0.1)
+
+
+def test_without_scores_of_the_diseased_only_too_few_alarms_are_drift() -> None:
+    random, known = np.random.default_rng(2), reference()
+    more, fewer = score_drift(scores_of(200, 0.8, random), known), score_drift(np.full(400, 0.5), known)
+    assert {more.high.status, more.medium_or_higher.status, more.distribution.status} == {Status.STABLE}
+    assert (fewer.high.status, fewer.medium_or_higher.status) == (Status.MODERATE, Status.LARGE)
+
+
+def test_after_a_recalibration_the_local_disease_free_patients_are_the_reference() -> None:
+    random = np.random.default_rng(4)
+    local = drawn(DISEASE_FREE, 40, random)
+    local[:, CHOLESTEROL] += 100
+    window = clinic(200, 0.0, random)
+    window[:, CHOLESTEROL] += 100
+    before = reference(training_scores())
+    after = before.recalibrated(local)
+    assert (told(window, before), told(window, after)) == ({"cholesterol"}, set())
+    assert (after.disease_free.patients, after.with_disease.patients) == (40, 139)
+    assert (after.edges, after.with_disease.scores) == (before.edges, None)

@@ -1,0 +1,227 @@
+"""What operators are told of drift, from a real record of predictions and the reference of the real patients."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from config.errors import StoreUnavailableError
+from config.messages import Prediction, Thresholds
+from config.patient import FIELDS
+from server.anomaly.drift import Reference, Status, reference_of
+from server.database import open_database
+from server.drift import DriftReport, GroupDrift, drift_report
+from server.drift_windows import RollingWindows
+from server.store import NewPrediction, PredictionStore
+from tests.unit.anomaly.patients import real_patients
+from tests.unit.client.made import NOON, prediction, request
+
+VERSION = "a version"
+REFERENCE = reference_of(real_patients().values, real_patients().has_disease, Thresholds(medium=0.8, high=0.95))
+
+MakeWindows = Callable[..., RollingWindows]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return open_database(f"sqlite:///{tmp_path / 'predictions.sqlite'}")
+
+
+@pytest.fixture
+def store(engine: Engine) -> Iterator[PredictionStore]:
+    store = PredictionStore(engine)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def make_windows(store: PredictionStore) -> MakeWindows:
+    def make(*, patients: int = 200, days: int = 90, now: datetime = NOON) -> RollingWindows:
+        return RollingWindows(store, ("Client-1", "Client-2"), patients=patients, days=days, clock=lambda: now)
+
+    return make
+
+
+def made(number: int, client_id: str, *, at: datetime, version: str = VERSION, **changes: object) -> Prediction:
+    answer = prediction(request(number + 1), client_id=client_id)
+    return answer.model_copy(
+        update={
+            "prediction_id": f"{client_id}-{number}",
+            "made_at": at,
+            "model_version": version,
+            "anomaly_score": (number % 100) / 100,
+            "record": answer.record.model_copy(update=changes),
+        }
+    )
+
+
+def see(
+    store: PredictionStore,
+    client_id: str,
+    numbers: range,
+    *,
+    at: datetime = NOON,
+    version: str = VERSION,
+    **changes: object,
+) -> None:
+    """Store the real patients of some numbers, with changed values if need be."""
+    answers = [made(number, client_id, at=at, version=version, **changes) for number in numbers]
+    store.append([NewPrediction(answer, "digest") for answer in answers])
+
+
+def report(windows: RollingWindows, reference: Reference = REFERENCE, version: str = VERSION) -> DriftReport:
+    return drift_report(windows, reference, version)
+
+
+def group(windows: RollingWindows, client_id: str | None = None) -> GroupDrift:
+    (found,) = (group for group in report(windows).groups if group.client_id == client_id)
+    return found
+
+
+def sentences(found: GroupDrift) -> list[str]:
+    return [finding.sentence.replace("\u202f", " ") for finding in found.findings]
+
+
+def test_fewer_than_100_patients_are_counted_and_nothing_else_is_told(
+    store: PredictionStore, make_windows: MakeWindows
+) -> None:
+    see(store, "Client-1", range(42), cholesterol=None)
+    see(store, "Client-2", range(57), cholesterol=None)
+    for found, number in zip(report(make_windows()).groups, (99, 42, 57), strict=True):
+        assert found == GroupDrift(
+            client_id=found.client_id, patients=number, summary=f"{number} of 100 patients needed"
+        )
+
+
+def test_patients_of_the_training_file_are_as_in_training(store: PredictionStore, make_windows: MakeWindows) -> None:
+    see(store, "Client-1", range(303))
+    found = group(make_windows(patients=303), "Client-1")
+    assert (found.status, found.summary, found.findings) == (Status.STABLE, "as in training", ())
+    assert [field.name for field in found.fields] == list(FIELDS)
+
+
+def test_it_is_said_who_does_not_measure_what_and_how_it_was_in_training(
+    store: PredictionStore, make_windows: MakeWindows
+) -> None:
+    see(store, "Client-1", range(200))
+    see(store, "Client-2", range(81), cholesterol=None)
+    see(store, "Client-2", range(81, 100))
+    windows = make_windows()
+    assert sentences(group(windows, "Client-2")) == [
+        "Serum cholesterol is not measured for 81 % of Client-2's patients; in training 0 %."
+    ]
+    assert sentences(group(windows)) == [
+        "Serum cholesterol is not measured for 27 % of all clients' patients; in training 0 %."
+    ]
+    assert (group(windows, "Client-1").status, group(windows, "Client-2").status) == (Status.STABLE, Status.LARGE)
+    assert group(windows, "Client-2").summary == "1 field differs from training"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"age": 80}, "Age differs: 100 % of the values of Client-1's patients are over 62 years; in training 20 %."),
+        (
+            {"cholesterol": 120.0},
+            "Serum cholesterol differs: 100 % of the values of Client-1's patients are at most 203 mg/dL; "
+            "in training 18 %.",
+        ),
+        (
+            {"thallium_scan": 6},
+            "Thallium scan differs: 100 % of the values of Client-1's patients are “fixed defect”; in training 6 %.",
+        ),
+    ],
+)
+def test_it_is_said_where_the_values_went(
+    store: PredictionStore, make_windows: MakeWindows, changes: dict[str, Any], sentence: str
+) -> None:
+    see(store, "Client-1", range(120), **changes)
+    assert sentences(group(make_windows(), "Client-1")) == [sentence]
+
+
+def test_no_number_of_fewer_than_five_measured_patients_is_told(
+    store: PredictionStore, make_windows: MakeWindows
+) -> None:
+    see(store, "Client-1", range(100), thallium_scan=None)
+    see(store, "Client-1", range(100, 104), thallium_scan=6)
+    (finding,) = sentences(group(make_windows(), "Client-1"))
+    assert finding == "Thallium scan is not measured for 96 % of Client-1's patients; in training 1 %."
+    (compared,) = (field for field in group(make_windows(), "Client-1").fields if field.name == "thallium_scan")
+    assert (compared.psi_disease_free, compared.psi_all_patients) == (None, None)
+
+
+def test_no_value_of_a_single_patient_is_told(store: PredictionStore, make_windows: MakeWindows) -> None:
+    see(store, "Client-1", range(199))
+    see(store, "Client-1", range(199, 200), cholesterol=987.0, age=117)
+    told = report(make_windows()).model_dump_json()
+    assert not re.search(r"\b(987|117)\b", told)
+
+
+def test_a_window_holds_the_newest_patients_alone(store: PredictionStore, make_windows: MakeWindows) -> None:
+    windows = make_windows(patients=120)
+    see(store, "Client-1", range(100), cholesterol=None)
+    assert group(windows, "Client-1").status == Status.LARGE
+    see(store, "Client-1", range(100, 220))
+    assert (group(windows, "Client-1").patients, group(windows, "Client-1").status) == (120, Status.STABLE)
+
+
+def test_patients_who_are_too_long_ago_leave_the_window(store: PredictionStore, make_windows: MakeWindows) -> None:
+    see(store, "Client-1", range(110), at=NOON - timedelta(days=91))
+    see(store, "Client-1", range(110, 120))
+    assert group(make_windows(days=90), "Client-1").patients == 10
+    assert group(make_windows(days=92), "Client-1").patients == 120
+
+
+def test_windows_made_anew_hold_the_same_as_those_that_followed(
+    store: PredictionStore, make_windows: MakeWindows
+) -> None:
+    following = make_windows(patients=150)
+    for first in range(0, 300, 60):
+        see(store, "Client-1", range(first, first + 60))
+        see(store, "Client-2", range(first, first + 25))
+        assert following.read() == make_windows(patients=150).read()
+    assert [len(window) for window in following.read().values()] == [150, 125]
+
+
+def test_a_patient_is_read_once(store: PredictionStore, make_windows: MakeWindows) -> None:
+    windows = make_windows()
+    see(store, "Client-1", range(200))
+    before = windows.read()["Client-1"]
+    see(store, "Client-1", range(200, 201))
+    after = windows.read()["Client-1"]
+    assert all(one is other for one, other in zip(after[:-1], before[1:], strict=True))
+
+
+def test_after_a_change_of_the_model_fields_are_compared_at_once_and_scores_when_enough_are_its_own(
+    store: PredictionStore, make_windows: MakeWindows
+) -> None:
+    windows = make_windows()
+    see(store, "Client-1", range(110))
+    reference = REFERENCE.recalibrated(real_patients().values[:30])
+    found = report(windows, reference, "the next version").groups[1]
+    assert (found.patients, found.high) == (110, None)
+    assert found.levels == "0 of 100 patients needed whom this version of the model scored."
+    assert report(windows, reference).disease_free == 30
+    see(store, "Client-1", range(110, 210), version="the next version")
+    assert report(windows, reference, "the next version").groups[1].high == pytest.approx(0.05)
+
+
+def test_a_clinic_without_alarms_is_told(store: PredictionStore, make_windows: MakeWindows) -> None:
+    answers = [made(number, "Client-1", at=NOON).model_copy(update={"anomaly_score": 0.5}) for number in range(200)]
+    store.append([NewPrediction(answer, "digest") for answer in answers])
+    found = group(make_windows(), "Client-1")
+    assert sentences(found) == [
+        "0 % of Client-1's patients are Medium or higher: fewer than the 20 % of disease-free patients by design."
+    ]
+    assert found.summary == "anomaly scores differ from training"
+
+
+def test_a_record_that_cannot_be_read_is_an_error_and_no_report(engine: Engine, make_windows: MakeWindows) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE predictions"))
+    with pytest.raises(StoreUnavailableError):
+        report(make_windows())
