@@ -88,6 +88,5 @@ function refused(error, fields) {
 
 function newsOf(entry) {
   if (entry.state === "refused") return "The server refused this patient.";
-  const { risk_level: level, anomaly_score: value } = entry.prediction;
-  return `Result: ${level} risk level. ${meaningOf(value)}`;
+  return `Result: ${entry.prediction.risk_level} risk level. ${meaningOf(entry.prediction)}`;
 }

@@ -43,7 +43,7 @@ function showVerdict(content, prediction) {
   verdict.dataset.level = prediction.risk_level;
   slot(content, "shape").append(icon(prediction.risk_level.toLowerCase()));
   fill(content, "level", prediction.risk_level);
-  fill(content, "meaning", meaningOf(prediction.anomaly_score));
+  fill(content, "meaning", meaningOf(prediction));
 }
 
 function sumInWords({ base_value: base, contributions, raw_score: raw }) {

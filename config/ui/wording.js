@@ -5,8 +5,10 @@ import { count, percent, plural, score, signed, threshold } from "./format.js";
 export const NOT_MEASURED = "not measured";
 
 /** Say what a score means: a comparison with disease-free patients, not a probability. */
-export function meaningOf(anomalyScore) {
-  return `More unusual than ${percent(anomalyScore)} of disease-free patients.`;
+/** Say what the score of a prediction means: who it is compared with depends on what was not measured. */
+export function meaningOf({ anomaly_score: anomalyScore, imputed }) {
+  const alike = imputed.length === 0 ? "" : " with the same fields not measured";
+  return `More unusual than ${percent(anomalyScore)} of disease-free patients${alike}.`;
 }
 
 export function scaleInWords(anomalyScore, thresholds, level) {

@@ -49,15 +49,20 @@ def facts_of(record: PatientRecord, assessment: Assessment, thresholds: Threshol
         level=assessment.risk_level,
         anomaly_score=assessment.anomaly_score,
         thresholds=thresholds,
-        factors=tuple(_factor(record, assessment.contributions, name) for name in top_factors(assessment)),
+        factors=tuple(_factor(record, assessment.contributions, name) for name in top_factors(record, assessment)),
         not_measured=tuple(FIELDS[name].label for name in record.imputed()),
         extrapolated=tuple(FIELDS[name].label for name in record.extrapolated()),
     )
 
 
-def top_factors(assessment: Assessment) -> list[str]:
-    """Name the fields that moved the score most, at most five, largest first; a field that moved nothing is none."""
-    sizes = {name: abs(value) for name, value in assessment.contributions.items() if value != 0}
+def top_factors(record: PatientRecord, assessment: Assessment) -> list[str]:
+    """Name the measured fields that moved the score most, at most five, largest first; one that moved nothing is none.
+
+    What the typical value does that stands in for one not measured is no finding, and is the same for everybody with
+    whom the patient is compared.
+    """
+    measured = set(FIELDS) - set(record.imputed())
+    sizes = {name: abs(value) for name, value in assessment.contributions.items() if value != 0 and name in measured}
     return sorted(sizes, key=lambda name: (-sizes[name], list(FIELDS).index(name)))[:MOST_FACTORS]
 
 

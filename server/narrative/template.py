@@ -34,7 +34,8 @@ def _level(facts: Facts) -> str:
 
 
 def _meaning(facts: Facts) -> str:
-    return f"This record is more unusual than {share_in_words(facts.anomaly_score)} of disease-free patients."
+    alike = " with the same fields not measured" if facts.not_measured else ""
+    return f"This record is more unusual than {share_in_words(facts.anomaly_score)} of disease-free patients{alike}."
 
 
 def _factors(opening: str, facts: Facts, direction: str) -> str:

@@ -23,8 +23,8 @@ test("a share of patients is said as the server's own text says it", () => {
 });
 
 test("the meaning of a score is a comparison with disease-free patients", () => {
-  assert.equal(meaningOf(0.97), `More unusual than 97${SPACE}% of disease-free patients.`);
-  assert.equal(meaningOf(0.003), `More unusual than less than 1${SPACE}% of disease-free patients.`);
+  assert.equal(meaningOf({ anomaly_score: 0.97, imputed: [] }), `More unusual than 97${SPACE}% of disease-free patients.`);
+  assert.equal(meaningOf({ anomaly_score: 0.003, imputed: ["cholesterol"] }), `More unusual than less than 1${SPACE}% of disease-free patients with the same fields not measured.`);
 });
 
 test("a contribution says its direction in a word and in its sign", () => {
