@@ -50,7 +50,8 @@ function sumInWords({ base_value: base, contributions, raw_score: raw }) {
   if (contributions.length === 0) return "";
   const sum = contributions.reduce((total, item) => total + item.contribution, 0);
   return (
-    `In log2 score units. Base value ${decimal(base)} and the sum of the contributions ${decimal(sum)} ` +
+    `Each contribution is measured from the average of the disease-free patients, not from the typical value. ` +
+    `In log2 score units: base value ${decimal(base)} and the sum of the contributions ${decimal(sum)} ` +
     `give log2 of the raw score ${decimal(raw, 3)}.`
   );
 }
