@@ -141,6 +141,8 @@ class ArtifactError(DetectionSystemError):
 class NoModelError(ArtifactError):
     """There is no trained model, or only one that an earlier version of this program wrote."""
 
+    code = "no_model"
+
 
 class InvalidModelCardError(DetectionSystemError):
     """What came as a model card does not fit its schema."""

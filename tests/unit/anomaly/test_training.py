@@ -20,7 +20,7 @@ def raw_scores(model: AnomalyModel) -> list[float]:
 
 
 def calibration_of(model: AnomalyModel) -> list[list[list[float]]]:
-    return [band.tolist() for band in model.calibration.scores]
+    return [np.nan_to_num(band).tolist() for band in model.calibration.scores]
 
 
 def test_the_same_seed_gives_the_same_model_in_one_process_or_two() -> None:
