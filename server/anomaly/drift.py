@@ -3,7 +3,7 @@
 Clinics differ in how many of their patients have the disease, and that is no drift: a field has drifted when it is like
 that of none of the disease-free patients, the patients with disease, and both together. The difference has to be both
 large, by convention, and more than chance. What is kept of the patients are counts: bins end between two observed
-values, and hold none of a population or at least ``LEAST_IN_BIN``.
+values, and hold none of a population or at least ``LEAST_IN_BIN``, unless all are in one bin.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
