@@ -2,6 +2,8 @@
 
 import logging
 import re
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -14,6 +16,8 @@ from config.errors import InvalidModelCardError, NotFoundError, ServerUnreachabl
 from config.model_card import VERSION_NAME, ModelCard
 
 log = logging.getLogger(__name__)
+
+_UNFINISHED = ".unfinished-"
 
 _NO_COPY = "This client app has no copy of the model card: open it again later."
 _COPY = "This is the copy kept here; whether the version is still the active one is not known."
@@ -32,7 +36,7 @@ class FoundCard:
 class ModelCards:
     """The last cards that were looked at, one file each; safe to share among threads.
 
-    A version's name holds a hash over what it is, so a card that is here need not be asked for again.
+    The server is asked first: a card's text can be corrected, and what was found to be damaged is not shown.
     """
 
     MOST_KEPT: Final = 20
@@ -40,6 +44,7 @@ class ModelCards:
     def __init__(self, server: ServerApi, folder: Path) -> None:
         self._server = server
         self._folder = folder
+        self._keeping = threading.Lock()
 
     def active(self) -> FoundCard:
         """Return the card of the version that scores now.
@@ -64,11 +69,11 @@ class ModelCards:
         """
         if not re.fullmatch(VERSION_NAME, version):
             raise NotFoundError(_UNKNOWN)
-        kept = self._kept(version)
         try:
             active = self._asked("/api/model")
-            wanted = active if active.version == version else kept or self._asked(f"/api/model/{version}")
+            wanted = active if active.version == version else self._asked(f"/api/model/{version}")
         except (ServerUnreachableError, InvalidModelCardError) as error:
+            kept = self._kept(version)
             if kept is None:
                 raise type(error)(f"{error.message} {_NO_COPY}") from error
             return FoundCard(kept, None, f"{error.message} {_COPY}")
@@ -105,21 +110,29 @@ class ModelCards:
     def _keep(self, card: ModelCard) -> None:
         """Write a card down, whole or not at all; a disk that takes nothing does not keep it from being shown."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=self._folder, prefix=".unfinished-", delete=False) as file:
-                file.write(card.model_dump_json().encode())
-            Path(file.name).replace(self._file(card.version))
-            self._forget_the_oldest()
+            with self._keeping:
+                self._write(card)
         except OSError as error:
             log.warning("the model card cannot be kept here: %s", error.strerror)
 
-    def _forget_the_oldest(self) -> None:
+    def _write(self, card: ModelCard) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with NamedTemporaryFile(dir=self._folder, prefix=_UNFINISHED, delete=False) as file:
+                file.write(card.model_dump_json().encode())
+            Path(file.name).replace(self._file(card.version))
+        finally:
+            _remove(self._folder.glob(f"{_UNFINISHED}*"))
         newest_first = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in newest_first[self.MOST_KEPT :]:
-            path.unlink(missing_ok=True)
+        _remove(newest_first[self.MOST_KEPT :])
 
     def _file(self, version: str) -> Path:
         return self._folder / f"{version}.json"
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 def _checked(content: bytes) -> ModelCard | None:

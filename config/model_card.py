@@ -3,14 +3,15 @@
 Its sections are those of Mitchell et al. (2019), *Model Cards for Model Reporting*, section 4.
 """
 
-from typing import Any
+from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime
 
 from config.evaluation import Evaluation, Value
 from config.messages import Thresholds
 
-CARD_FORMAT = 1
+CARD_FORMAT: Final = 1
+"""Version of the card's layout; a card of another one is not read."""
 
 VERSION_NAME = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}"
 """The form of a model version's name: when it was made, in UTC, and a hash over what it is."""
@@ -93,7 +94,7 @@ class Datasets(Value):
 class ModelCard(Value):
     """A model card as it is written to ``model_card.json`` and shown at ``/model``."""
 
-    format: int
+    format: Literal[1]
     model_details: ModelDetails
     intended_use: IntendedUse
     factors: Factors

@@ -230,18 +230,29 @@ LABELS: Mapping[str, bool] = {"Absence": False, "Presence": True}
 def errors_by_field(error: ValidationError, *, whole: str) -> dict[str, list[str]]:
     """Group pydantic's errors by dotted field name, without any received value; ``whole`` names the message itself."""
     grouped: dict[str, list[str]] = {}
-    for item in error.errors(include_url=False, include_context=False):
+    for item in error.errors(include_url=False):
         path = [str(part) for part in item["loc"]]
         name = ".".join(path) if item["type"] != "extra_forbidden" else ".".join([*path[:-1], "unknown field"])
         grouped.setdefault(name or whole, []).append(_sentence(item))
     return grouped
 
 
-_SENTENCES = {
+_SENTENCES: Mapping[str, str] = {
     "string_pattern_mismatch": "holds a character that is not allowed",
     "missing": "is missing; send null for a value that was not measured",
     "extra_forbidden": "a field is not known here",
     "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be {ge:.16g} or more",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be {le:.16g} or less",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
     "model_type": "must be an object",
@@ -253,6 +264,11 @@ _SENTENCES = {
 def _sentence(item: ErrorDetails) -> str:
     if item["input"] is None and item["type"].endswith("_type"):
         return "is required"
+    context = item.get("ctx", {})
+    if item["type"] == "too_short" and context["field_type"] == "Value":  # a SecretStr: pydantic counts it as a list
+        return _SENTENCES["string_too_short"].format_map(context)
+    if item["type"] in _SENTENCES:
+        return _SENTENCES[item["type"]].format_map(context)
     said = item["msg"].removeprefix("Value error, ")
     is_name = said[1:2].isupper()
-    return _SENTENCES.get(item["type"], said if is_name else said[:1].lower() + said[1:])
+    return said if is_name else said[:1].lower() + said[1:]

@@ -155,7 +155,7 @@ class ServerSettings(_AppSettings):
     @classmethod
     def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or not all(re.fullmatch(CLIENT_ID, name) for name in value):
-            raise ValueError("must be names of letters, digits and hyphens that begin with a letter")
+            raise ValueError("must be names of at most 32 letters, digits and hyphens that begin with a letter")
         if RESERVED_IDS & {name.lower() for name in value}:
             raise ValueError(f"must not be one of: {', '.join(sorted(RESERVED_IDS))}")
         if len({name.lower() for name in value}) < len(value):
@@ -213,9 +213,7 @@ class ClientSettings(_AppSettings):
     """A client app's settings."""
 
     port: int = Field(5001, ge=1, le=65535, description="TCP port of this client app.")
-    client_id: str = Field(
-        "Client-1", pattern=f"^{CLIENT_ID}$", description="Identity of this client app at the server."
-    )
+    client_id: str = Field("Client-1", description="Identity of this client app at the server.")
     server_url: str = Field("http://127.0.0.1:5000", description="Address of the server.")
     sample_data: ProjectPath = Field(
         PROJECT_ROOT / "data" / "heart_disease.csv", description="CSV that sample patients are taken from."
@@ -227,6 +225,13 @@ class ClientSettings(_AppSettings):
     reconnect_max_seconds: float = Field(
         10, ge=0.1, le=300, description="Longest pause between two attempts to reach the server."
     )
+
+    @field_validator("client_id")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not re.fullmatch(CLIENT_ID, value):
+            raise ValueError("must be a name of at most 32 letters, digits and hyphens that begins with a letter")
+        return value
 
     @field_validator("server_url")
     @classmethod

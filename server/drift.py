@@ -34,7 +34,7 @@ class Finding(Message):
 
 
 class FieldComparison(Message):
-    """One field: the share not measured here and in training (0 to 1), and its population stability indices.
+    """One field: the share not measured here and in the reference (0 to 1), and its population stability indices.
 
     The indices are net of what sampling alone adds on average; ``None`` where too few were measured.
     """
@@ -42,7 +42,7 @@ class FieldComparison(Message):
     name: str
     label: str
     missing: float
-    missing_in_training: float
+    missing_in_reference: float
     psi_disease_free: float | None
     psi_all_patients: float | None
     status: DriftStatus
@@ -67,9 +67,13 @@ class GroupDrift(Message):
 
 
 class DriftReport(Message):
-    """All groups, that of all patients first; what they are compared with, and over what window."""
+    """All groups, that of all patients first; what they are compared with, in words too, and over what window.
+
+    ``with_disease`` is 0 where the data hold too few patients with disease to tell case mix from drift.
+    """
 
     model_version: str
+    compared_with: str
     patients_needed: int
     window_patients: int
     window_days: int
@@ -78,8 +82,10 @@ class DriftReport(Message):
     groups: list[GroupDrift]
 
 
-def drift_report(windows: RollingWindows, reference: Reference, model_version: str) -> DriftReport:
+def drift_report(windows: RollingWindows, reference: Reference, model_version: str, data: str) -> DriftReport:
     """Compare the patients seen lately with the reference of a model, and the scores that this model gave them.
+
+    ``data`` says in words what the reference was made of, as in "training".
 
     Raises
     ------
@@ -91,23 +97,24 @@ def drift_report(windows: RollingWindows, reference: Reference, model_version: s
     groups: list[_Group] = [(None, everybody), *seen.items()]
     return DriftReport(
         model_version=model_version,
+        compared_with=data,
         patients_needed=LEAST_PATIENTS,
         window_patients=windows.patients,
         window_days=windows.days,
         disease_free=reference.disease_free.patients,
         with_disease=reference.with_disease.patients,
-        groups=list(_compared(groups, reference, model_version)),
+        groups=list(_compared(groups, reference, model_version, data)),
     )
 
 
-def _compared(groups: Iterable[_Group], reference: Reference, model_version: str) -> Iterator[GroupDrift]:
+def _compared(groups: Iterable[_Group], reference: Reference, model_version: str, data: str) -> Iterator[GroupDrift]:
     for client_id, patients in groups:
-        yield _group(client_id, patients, reference, model_version)
+        yield _group(client_id, patients, reference, model_version, data)
         time.sleep(0)  # between groups everybody else has a turn
 
 
 def _group(
-    client_id: str | None, patients: Sequence[SeenPatient], reference: Reference, model_version: str
+    client_id: str | None, patients: Sequence[SeenPatient], reference: Reference, model_version: str, data: str
 ) -> GroupDrift:
     number = len(patients)
     if number < LEAST_PATIENTS:
@@ -115,15 +122,18 @@ def _group(
     scores = scores_of(patients, model_version)
     scored = score_drift(scores, reference) if len(scores) >= LEAST_PATIENTS else None
     drifts = field_drifts(values_of(patients), reference)
-    findings = _findings(drifts, scored, reference, f"{client_id}'s patients" if client_id else "all clients' patients")
+    whose = f"{client_id}'s patients" if client_id else "all clients' patients"
+    findings = _findings(drifts, scored, reference, whose, data)
     return GroupDrift(
         client_id=client_id,
         patients=number,
         status=worst(finding.status for finding in findings),
-        summary=summary(drifts, scored),
+        summary=summary(drifts, scored, data),
         since=min(patient.seen_at for patient in patients),
         high=scored.high.share if scored else None,
-        levels=levels_in_words(scored) if scored else f"{_needed(len(scores))} whom this version of the model scored.",
+        levels=levels_in_words(scored, data)
+        if scored
+        else f"{_needed(len(scores))} whom this version of the model scored.",
         findings=findings,
         fields=tuple(_comparison(name, drift) for name, drift in drifts.items()),
     )
@@ -134,12 +144,12 @@ def _needed(number: int) -> str:
 
 
 def _findings(
-    drifts: Mapping[str, FieldDrift], scored: ScoreDrift | None, reference: Reference, whose: str
+    drifts: Mapping[str, FieldDrift], scored: ScoreDrift | None, reference: Reference, whose: str, data: str
 ) -> tuple[Finding, ...]:
     """Say everything that has drifted, the largest first."""
-    found = list(score_findings(scored, whose)) if scored else []
+    found = list(score_findings(scored, whose, data)) if scored else []
     for name, drift in drifts.items():
-        found += field_findings(name, drift, reference, whose)
+        found += field_findings(name, drift, reference, whose, data)
     findings = [Finding(status=status, sentence=sentence) for status, sentence in found]
     return tuple(sorted(findings, key=lambda finding: -finding.status.rank))
 
@@ -150,7 +160,7 @@ def _comparison(name: str, drift: FieldDrift) -> FieldComparison:
         name=name,
         label=FIELDS[name].label,
         missing=drift.missing.share,
-        missing_in_training=drift.missing.references["all_patients"],
+        missing_in_reference=drift.missing.references["all_patients"],
         psi_disease_free=psi.get("disease_free"),
         psi_all_patients=psi.get("all_patients"),
         status=drift.status,

@@ -39,7 +39,8 @@ class RollingWindows:
     """The newest patients of each client app: at most so many, and none older than so many days.
 
     They are read from the record when somebody asks. So a prediction costs nothing, only what was committed counts, a
-    restart forgets nothing, and every server of one database sees the same. What was read before stays in memory.
+    restart forgets nothing, and every server of one database sees the same. What was read before stays in memory: a
+    prediction that is deleted from the record leaves its window only by age, by newer ones or at a restart.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class RollingWindows:
 
     def _newer(self, client_id: str) -> Iterator[ExplainedPrediction]:
         """Yield what was not read before, newest first and about as much as a window holds."""
+        # What another server commits later has a higher sequence: the counter's row is locked until the commit.
         after, before = self._read_to[client_id], None
         for _ in range(0, self.patients, _PAGE):
             page = self._store.recent(_PAGE, after=after, before=before, client_id=client_id)

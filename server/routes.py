@@ -13,6 +13,7 @@ from config.patient import FIELDS
 from config.web.sign_in import is_signed_in, require_sign_in
 from server.clients import ConnectedClients
 from server.drift import drift_report
+from server.drift_sentences import data_in_words
 from server.drift_windows import RollingWindows
 from server.predictions import PredictionService
 from server.readers import client_id_of_reader
@@ -78,7 +79,8 @@ def _add_drift(routes: Blueprint, service: PredictionService, windows: RollingWi
     def drift() -> ResponseReturnValue:
         require_sign_in(current_app.config)
         detector = service.model.detector
-        return drift_report(windows, detector.reference, detector.model_version).to_wire()
+        data = data_in_words(detector.manifest.recalibrated_from)
+        return drift_report(windows, detector.reference, detector.model_version, data).to_wire()
 
 
 def _status(service: PredictionService, clients: ConnectedClients) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Clinics differ in how many of their patients have the disease, and that is no drift: a field has drifted when it is like
 that of none of the disease-free patients, the patients with disease, and both together. The difference has to be both
-large, by convention, and more than chance.
+large, by convention, and more than chance. What is kept of the patients are counts: bins end between two observed
+values, and hold none of a population or at least ``LEAST_IN_BIN``, unless all are in one bin.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,12 @@ LEAST_PATIENTS = 100
 LEAST_MEASURED = 25
 """Patients in whom a field must have been measured, on both sides, for its values to be compared."""
 
+LEAST_WITH_DISEASE = 25
+"""Patients with disease of which fewer are left out: they cannot tell case mix from drift."""
+
+LEAST_IN_BIN = 5
+"""Patients of whom fewer are counted together with those of a bin beside."""
+
 MODERATE_PSI, LARGE_PSI = 0.10, 0.25
 """The usual limits of the population stability index: Siddiqi, Credit Risk Scorecards (2006)."""
 
@@ -34,14 +41,15 @@ MODERATE_SHARE, LARGE_SHARE = 0.05, 0.10
 10 % likely biases (Bennett 2001, doi 10.1111/j.1467-842X.2001.tb00294.x); used for the levels' shares as well."""
 
 FAMILY_ERROR = 0.05
-"""Most often that all comparisons of one undrifted window together err against one population; against all of them at
-once, as drift needs it, they erred in fewer than 0.5 % of simulated windows."""
+"""Most often that all comparisons of one undrifted window together err against one population; drift has to show
+against all of them at once."""
 
 _QUANTITY_BINS = 5
 _SCORE_BINS_BELOW_HIGH = 5
 _COMPARISONS = 2 * len(COLUMNS) + 3
 _ERROR = FAMILY_ERROR / _COMPARISONS
 _SMOOTHING = 0.5
+_LOWER_WITH_DISEASE = frozenset({"max_heart_rate"})
 
 _Number = TypeVar("_Number", int, float)
 
@@ -81,7 +89,7 @@ class Population(_ReferencePart):
 
 
 class Reference(_ReferencePart):
-    """What a model was made with, in aggregates alone: the patients that drift is measured from.
+    """The patients that a model was calibrated with, in aggregates alone: drift is measured from them.
 
     A value falls into the bin of the first of ``edges`` that it does not exceed, or the last; a score belongs to the
     bin above an edge it equals, as with a threshold. The scores of the disease-free patients are those by design.
@@ -107,46 +115,38 @@ class Reference(_ReferencePart):
 
     @cached_property
     def populations(self) -> dict[str, Population]:
-        """The disease-free patients, the whole training file, and those with disease if it has any, by name."""
+        """The disease-free patients, those of the whole file, and those with disease if they are known, by name."""
         populations = {"disease_free": self.disease_free, "all_patients": self.disease_free + self.with_disease}
         return populations | ({"with_disease": self.with_disease} if self.with_disease.patients else {})
-
-    def recalibrated(self, disease_free: FloatArray) -> "Reference":
-        """Return the reference with other disease-free patients, shape (n, 13), in the bins that it has.
-
-        What scores the patients with disease get under the new calibration is not known.
-        """
-        return Reference(
-            edges=self.edges,
-            score_edges=self.score_edges,
-            disease_free=_population(disease_free, self.edges, _scores_by_design(len(disease_free), self.score_edges)),
-            with_disease=self.with_disease.model_copy(update={"scores": None}),
-        )
 
 
 def reference_of(
     values: FloatArray, has_disease: BoolArray, thresholds: Thresholds, *, anomaly_scores: FloatArray | None = None
 ) -> Reference:
-    """Describe the patients of a training file; there must be some without disease.
+    """Describe the patients of a file that a model was trained or recalibrated with; some must be without disease.
 
     Parameters
     ----------
     values
         All patients of the file, shape (n, 13), NaN where not measured.
     has_disease
-        Their labels, shape (n,).
+        Their labels, shape (n,). Patients with disease count if there are ``LEAST_WITH_DISEASE`` of them.
     thresholds
         Those of the model: they are edges of the score's bins.
     anomaly_scores
-        Held-out calibrated anomaly scores of all patients, shape (n,); only those of patients with disease count, since
-        those of the others are known by design.
+        Calibrated anomaly scores of all patients, by forests that saw none of those with disease, shape (n,); only
+        theirs count, since those of the others are known by design.
     """
-    disease_free, with_disease = values[~has_disease], values[has_disease]
-    edges = {name: _edges(name, disease_free[:, column]) for column, name in enumerate(COLUMNS)}
+    known = has_disease & (has_disease.sum() >= LEAST_WITH_DISEASE)
+    disease_free, with_disease = values[~has_disease], values[known]
+    edges = {}
+    for column, name in enumerate(COLUMNS):
+        ends = _codes_but_the_last(name) or _near_quintiles(disease_free[:, column], values[:, column])
+        edges[name] = _without_small_bins(ends, (disease_free[:, column], with_disease[:, column]))
     score_edges = [*np.linspace(0, thresholds.medium, _SCORE_BINS_BELOW_HIGH)[1:].tolist(), thresholds.high]
     scores = None
-    if anomaly_scores is not None and has_disease.any():
-        scores = _score_counts(anomaly_scores[has_disease], score_edges)
+    if anomaly_scores is not None and known.any():
+        scores = _score_counts(anomaly_scores[known], score_edges)
     return Reference(
         edges=edges,
         score_edges=score_edges,
@@ -165,17 +165,32 @@ def _sum(counts: Sequence[_Number], others: Sequence[_Number]) -> list[_Number]:
     return [count + other for count, other in zip(counts, others, strict=True)]
 
 
-def _edges(name: str, values: FloatArray) -> list[float]:
-    """Return the upper ends of all bins but the last: a bin for each code, or the quintiles of the measured values."""
-    codes = sorted(FIELDS[name].codes)
-    if codes:
-        return [float(code) for code in codes[:-1]]
-    measured = values[~np.isnan(values)]
+def _codes_but_the_last(name: str) -> list[float]:
+    return [float(code) for code in sorted(FIELDS[name].codes)[:-1]]
+
+
+def _near_quintiles(disease_free: FloatArray, everybody: FloatArray) -> list[float]:
+    """Return the quintiles of the disease-free, each moved half way up to the next value seen in anybody."""
+    measured = disease_free[~np.isnan(disease_free)]
     if not measured.size:
         return []
     quantiles = np.quantile(measured, np.arange(1, _QUANTITY_BINS) / _QUANTITY_BINS, method="inverted_cdf")
-    edges: list[float] = np.unique(quantiles[quantiles < measured.max()]).tolist()
+    observed = np.unique(everybody[~np.isnan(everybody)])
+    below = np.flatnonzero(np.isin(observed, quantiles[quantiles < measured.max()]))
+    edges: list[float] = ((observed[below] + observed[below + 1]) / 2).tolist()
     return edges
+
+
+def _without_small_bins(edges: list[float], populations: Sequence[FloatArray]) -> list[float]:
+    """Join each bin that holds a few of a population to the emptier one beside it, until none does."""
+    counts = np.array([_field_counts(values, edges).counts for values in populations])
+    small = np.flatnonzero(((counts > 0) & (counts < LEAST_IN_BIN)).any(axis=0))
+    if not edges or not small.size:
+        return edges
+    beside = [number for number in (small[0] - 1, small[0] + 1) if 0 <= number <= len(edges)]
+    emptier = min(beside, key=lambda number: counts[:, number].sum())
+    between = min(small[0], emptier)
+    return _without_small_bins([*edges[:between], *edges[between + 1 :]], populations)
 
 
 def _population(values: FloatArray, edges: Mapping[str, list[float]], scores: list[float] | None) -> Population:
@@ -231,7 +246,7 @@ class DistributionDrift:
     """How measured values are distributed, against each population of the reference.
 
     ``psi`` are population stability indices, less what sampling alone adds on average. ``grown`` is the bin whose share
-    grew most: it holds ``count`` of the window's patients, a ``share`` of them, and was ``reference`` in training.
+    grew most: it holds ``count`` of the window's patients, a ``share`` of them, and ``reference`` of the whole file's.
     """
 
     psi: Mapping[str, float]
@@ -244,7 +259,11 @@ class DistributionDrift:
 
 @dataclass(frozen=True)
 class FieldDrift:
-    """One field; ``distribution`` is ``None`` where too few were measured to compare."""
+    """One field; ``distribution`` is ``None`` where too few were measured to compare, or all are in one bin.
+
+    Where no patients with disease are known, values that have moved as they do with the disease are no drift: that may
+    be case mix.
+    """
 
     missing: ShareDrift
     distribution: DistributionDrift | None
@@ -310,16 +329,29 @@ def _without_sicker(drift: ScoreDrift) -> ScoreDrift:
 
 
 def _field_drift(name: str, values: FloatArray, reference: Reference) -> FieldDrift:
-    seen = _field_counts(values, reference.edges[name])
     known = {name_of: (of.fields[name], of.patients) for name_of, of in reference.populations.items()}
     missing = {name_of: (field.missing, patients) for name_of, (field, patients) in known.items()}
     counts = {name_of: np.asarray(field.counts, dtype=np.float64) for name_of, (field, _) in known.items()}
-    counts = {name_of: counted for name_of, counted in counts.items() if counted.sum() >= LEAST_MEASURED}
-    is_comparable = len(values) - seen.missing >= LEAST_MEASURED and counts
+    seen = _field_counts(values, reference.edges[name])
     return FieldDrift(
         _share_drift((seen.missing, len(values)), missing),
-        _distribution_drift(np.asarray(seen.counts, dtype=np.float64), counts) if is_comparable else None,
+        _values_drift(name, np.asarray(seen.counts, dtype=np.float64), counts),
     )
+
+
+def _values_drift(name: str, seen: FloatArray, counts: Mapping[str, FloatArray]) -> DistributionDrift | None:
+    comparable = {name_of: counted for name_of, counted in counts.items() if counted.sum() >= LEAST_MEASURED}
+    if seen.size == 1 or seen.sum() < LEAST_MEASURED or not comparable:
+        return None
+    drift = _distribution_drift(seen, comparable)
+    is_case_mix = "with_disease" not in comparable and _is_sicker(name, seen, next(iter(comparable.values())))
+    return replace(drift, status=Status.STABLE) if is_case_mix else drift
+
+
+def _is_sicker(name: str, seen: FloatArray, known: FloatArray) -> bool:
+    """Tell whether the values lie, on average over the bins, further where disease takes them."""
+    bins = np.arange(seen.size) * (-1 if name in _LOWER_WITH_DISEASE else 1)
+    return bool(bins @ seen / seen.sum() > bins @ known / known.sum())
 
 
 _CountOf = tuple[float, float]
@@ -365,8 +397,8 @@ class _Comparison:
 def _distribution_drift(seen: FloatArray, references: Mapping[str, FloatArray]) -> DistributionDrift:
     """Compare counts by bin with those of each population: the most similar one decides."""
     comparisons = {name: _compare(seen, known) for name, known in references.items()}
-    training = references["all_patients" if "all_patients" in references else "disease_free"]
-    shares, before = seen / seen.sum(), training / training.sum()
+    whole = references["all_patients" if "all_patients" in references else "disease_free"]
+    shares, before = seen / seen.sum(), whole / whole.sum()
     grown = int((shares - before).argmax())
     return DistributionDrift(
         psi={name: comparison.psi for name, comparison in comparisons.items()},

@@ -77,7 +77,8 @@ def recalibrated_version(
             f"{dataset.name} is the file that the forest was fitted on. Recalibrate on patients it has not seen."
         )
     model = recalibrate(earlier.model, dataset, settings)
-    reference = earlier.manifest.reference.recalibrated(dataset.values[dataset.disease_free])
+    scores = model.anomaly_scores(dataset.values)
+    reference = reference_of(dataset.values, dataset.has_disease, model.thresholds, anomaly_scores=scores)
     files = make_recalibrated_files(
         model, reference, settings, original=earlier.manifest, data=dataset, made_at=made_at
     )

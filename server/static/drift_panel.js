@@ -1,4 +1,4 @@
-/** Whether the patients seen lately are like those of the training: for all client apps together and for each. */
+/** Whether the patients seen lately are like those the model was made with: for all client apps together and for each. */
 
 import { announce, byId, copyOf, element, fill, icon, slot } from "/ui/dom.js";
 import { count, decimal, fullTime, plural, roundPercent } from "/ui/format.js";
@@ -10,7 +10,7 @@ const MOST_SENTENCES = 3;
 const ALL = "All clients";
 
 const STATES = {
-  stable: { tone: "good", icon: "good", word: "As in training" },
+  stable: { tone: "good", icon: "good", word: "As in" },
   moderate: { tone: "wait", icon: "warning", word: "Moderate drift" },
   large: { tone: "bad", icon: "warning", word: "Large drift" },
   none: { tone: "none", icon: "queued", word: "Too few patients" },
@@ -48,9 +48,9 @@ export class DriftPanel {
     const isOfOne = report.groups.some((group) => group.client_id && isDrift(stateOf(group)));
     for (const group of report.groups) {
       const isTold = !group.client_id && isOfOne;
-      this.#group(group.client_id ?? ALL).show(group, isTold ? 0 : MOST_SENTENCES);
+      this.#group(group.client_id ?? ALL).show(group, isTold ? 0 : MOST_SENTENCES, report.compared_with);
     }
-    showState(worst, concerned(report.groups, worst));
+    showState(worst, concerned(report.groups, worst), report.compared_with);
     byId("drift-scope").textContent = scope(report);
     byId("drift-advice").hidden = !isDrift(worst);
     byId("drift").setAttribute("aria-busy", "false");
@@ -95,7 +95,7 @@ class Group {
   }
 
   /** Show the figures, and of the sentences so many without being opened. */
-  show(group, sentencesShown) {
+  show(group, sentencesShown, comparedWith) {
     const { tone, icon: shape } = STATES[stateOf(group)];
     this.element.dataset.tone = tone;
     slot(this.element, "shape").replaceChildren(icon(shape));
@@ -108,6 +108,7 @@ class Group {
     slot(this.element, "details").hidden = !group.status;
     fill(this.element, "summary-of-details", whatIsInside(sentences.length - sentencesShown, sentencesShown));
     fill(this.element, "levels", group.levels);
+    fill(this.element, "before", `in ${comparedWith}`);
     slot(this.element, "rows").replaceChildren(...group.fields.map(row));
   }
 }
@@ -118,7 +119,7 @@ function finding({ status, sentence }) {
   return made;
 }
 
-function row({ label, missing, missing_in_training: before, psi_disease_free: diseaseFree, psi_all_patients: all, status }) {
+function row({ label, missing, missing_in_reference: before, psi_disease_free: diseaseFree, psi_all_patients: all, status }) {
   const made = copyOf("drift-row-template");
   made.dataset.tone = STATES[status].tone;
   fill(made, "field", label);
@@ -148,14 +149,19 @@ function concerned(groups, worst) {
   return names.some(Boolean) ? names.filter(Boolean) : [ALL];
 }
 
-function showState(state, names) {
+function showState(state, names, comparedWith) {
   const { tone, icon: shape, word } = STATES[state];
   const pill = byId("drift-state");
   pill.dataset.tone = tone;
-  const text = names.length ? `${names.join(", ")}: ${word.toLowerCase()}` : word;
+  const says = state === "stable" ? `${word} ${comparedWith}` : word;
+  const text = names.length ? `${names.join(", ")}: ${says.toLowerCase()}` : says;
   pill.replaceChildren(icon(shape), element("span", { textContent: text }));
 }
 
-function scope({ window_patients: patients, window_days: days, disease_free: diseaseFree, with_disease: withDisease }) {
-  return `The newest ${count(patients)} patients of each client app, none older than ${plural(days, "day")}, beside the ${count(diseaseFree)} disease-free patients and ${count(withDisease)} with disease that the model was made with. More or fewer patients with disease are no drift.`;
+function scope({ window_patients: patients, window_days: days, disease_free: diseaseFree, with_disease: withDisease, compared_with: data }) {
+  const newest = `The newest ${count(patients)} patients of each client app, none older than ${plural(days, "day")}`;
+  if (!withDisease) {
+    return `${newest}, beside the ${count(diseaseFree)} disease-free patients in ${data}. Too few with disease are known to tell more of them from drift, so values and scores that point to disease are no drift.`;
+  }
+  return `${newest}, beside the ${count(diseaseFree)} disease-free patients and ${count(withDisease)} with disease in ${data}. More or fewer patients with disease are no drift.`;
 }

@@ -80,6 +80,21 @@ def test_a_failed_comparison_is_named_and_tried_again_on_request(dashboard: Page
     expect(tile(dashboard, "Client-2")).to_contain_text("Serum cholesterol")
 
 
+def test_after_a_recalibration_the_page_names_the_calibration_data(dashboard: Page) -> None:
+    def recalibrated(route: Route) -> None:
+        report = route.fetch().json() | {"compared_with": "the calibration data", "with_disease": 0}
+        route.fulfill(json=report)
+
+    expect(dashboard.locator("#drift-scope")).to_contain_text("with disease in training")
+    dashboard.route("**/api/drift", recalibrated)
+    dashboard.reload()
+    expect(dashboard.locator("#drift-scope")).to_contain_text("disease-free patients in the calibration data")
+    expect(dashboard.locator("#drift-scope")).to_contain_text("Too few with disease are known")
+    group = tile(dashboard, "Client-2")
+    group.locator("summary").click()
+    expect(group.locator("thead")).to_contain_text("in the calibration data")
+
+
 @pytest.mark.parametrize("width", [320, 400, 1400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_open_figures_never_make_the_page_scroll_sideways(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from config.secret_store import PROJECT_ROOT
 from server.anomaly.artifact import load_detector
 from server.anomaly.dataset import COLUMNS
 from server.anomaly.drift import Status, field_drifts, score_drift
+from server.anomaly.evaluation import __main__ as evaluation
 from server.anomaly.evaluation.report import with_interval
 from server.anomaly.versions import stored_versions
 from tests.unit.anomaly.patients import real_patients
@@ -199,6 +201,30 @@ def test_recalibration_keeps_the_forest_and_says_how_the_levels_change(
     ]
 
 
+@pytest.mark.usefixtures("small")
+def test_a_recalibration_says_that_it_keeps_the_thresholds_where_the_settings_name_others(
+    monkeypatch: pytest.MonkeyPatch, csv_file: WriteCsv, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--recalibrate", str(csv_file(*FEW[36:])), "--out", str(models)]
+    assert train_model.main(words) == 0
+    assert "thresholds" not in capsys.readouterr().out
+    monkeypatch.setenv("MODEL_HIGH_THRESHOLD", "0.9")
+    assert train_model.main(words) == 0
+    said = capsys.readouterr().out
+    assert "The thresholds stay those of the training, Medium from 0.8 and High from 0.95" in said
+    assert "MODEL_HIGH_THRESHOLD=0.9 count when a model is trained" in said
+    assert load_detector(models).thresholds.high == 0.95
+
+
+def test_a_card_that_was_changed_is_listed(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--list", "--out", str(models)]
+    assert train_model.main(words) == 0
+    assert "model_card.json" not in capsys.readouterr().out
+    (models / "model_card.json").write_text("{}")
+    assert train_model.main(words) == 0
+    assert "; its model_card.json is not the card that follows from its manifest" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("disease_free", [0, 24])
 def test_a_recalibration_on_too_few_patients_is_refused_and_the_model_stays(
     csv_file: WriteCsv, models: Path, capsys: pytest.CaptureFixture[str], disease_free: int
@@ -249,22 +275,76 @@ def test_where_there_is_no_model_or_no_such_version_the_answer_is_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+def make_outdated(models: Path, **changes: object) -> None:
+    """Make all there is what an earlier version of this program wrote."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest.update(format=1, **changes)
+
+    for folder in (models, *(models / "versions").iterdir()):
+        change_manifest(folder, change, seal=False)
+
+
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("layout", ["no model", "an earlier layout"])
-def test_if_needed_trains_where_there_is_no_model_of_this_layout(
+def test_if_needed_trains_where_there_is_no_model_or_one_of_the_shipped_data_of_an_earlier_layout(
     csv_file: WriteCsv, models: Path, capsys: pytest.CaptureFixture[str], layout: str
 ) -> None:
     if layout == "no model":
         shutil.rmtree(models)
     else:
-        change_manifest(models, lambda manifest: manifest.pop("format"), seal=False)
+        make_outdated(models)
     words = ["--if-needed", "--data", str(csv_file(*FEW)), "--out", str(models)]
     assert train_model.main(words) == 0
-    assert capsys.readouterr().out.startswith("Training the model; this takes about a minute.\n")
+    said = capsys.readouterr().out
+    assert "Training the model; this takes about a minute.\n" in said
+    assert said.startswith("The model was made of the shipped data by an earlier version") == (layout != "no model")
     version = active_in(models)
     assert train_model.main(words) == 0
     assert capsys.readouterr() == (f"Model {version} is ready.\n", "")
     assert active_in(models) == version
+
+
+@pytest.mark.parametrize("part", ["data", "calibration_data"])
+def test_if_needed_never_replaces_a_clinic_s_own_model_of_an_earlier_layout(
+    models: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    own = {"name": "clinic.csv", "sha256": "0" * 64, "patients": 80, "disease_free": 60}
+    make_outdated(models, **{part: own})
+    before = {path: path.read_bytes() for path in models.rglob("*") if path.is_file()}
+    assert train_model.main(["--if-needed", "--out", str(models)]) == 1
+    said = capsys.readouterr().err
+    assert "was written by an earlier version of this program" in said
+    assert "--list" in said
+    assert "--data FILE" in said
+    assert {path: path.read_bytes() for path in models.rglob("*") if path.is_file()} == before
+
+
+def test_if_needed_trains_nothing_where_the_manifest_is_gone_and_versions_are_stored(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = active_in(models)
+    (models / "manifest.json").unlink()
+    assert train_model.main(["--if-needed", "--out", str(models)]) == 1
+    said = capsys.readouterr()
+    assert said.err.endswith(f"Run: python train_model.py --activate {version}\n")
+    assert (said.out, names_in(models)) == ("", [version])
+    assert train_model.main(["--activate", version, "--out", str(models)]) == 0
+    assert train_model.main(["--if-needed", "--out", str(models)]) == 0
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, truncate])
+def test_if_needed_goes_on_with_the_stored_version_and_says_what_is_wrong_on_top(
+    models: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
+) -> None:
+    version = active_in(models)
+    damage(models / "isolation_forest.pkl")
+    tampered = (models / "isolation_forest.pkl").read_bytes()
+    assert train_model.main(["--if-needed", "--out", str(models)]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"Model {version} is ready.\n"
+    assert "isolation_forest.pkl is not the file that was written when the model was made" in said.err
+    assert (models / "isolation_forest.pkl").read_bytes() == tampered  # for the server to report as well
 
 
 @pytest.mark.parametrize("damage", [flip_a_byte, truncate])
@@ -272,7 +352,8 @@ def test_if_needed_refuses_a_damaged_model_and_trains_no_other(
     models: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
 ) -> None:
     before = names_in(models)
-    damage(models / "isolation_forest.pkl")
+    for folder in (models, models / "versions" / before[0]):
+        damage(folder / "isolation_forest.pkl")
     assert train_model.main(["--if-needed", "--out", str(models)]) == 1
     said = capsys.readouterr()
     assert said.out == ""
@@ -291,7 +372,7 @@ def test_with_a_key_new_models_are_signed_and_unsigned_ones_refused(
         assert "is not signed with MODEL_SIGNING_KEY" in capsys.readouterr().err
     assert train_model.main(["--data", data, "--out", str(models)]) == 0
     assert load_detector(models, key=SecretStr("k" * 32)).manifest.signature is not None
-    assert train_model.main(["--recalibrate", data, "--out", str(models)]) == 0
+    assert train_model.main(["--recalibrate", str(csv_file(*FEW[1:])), "--out", str(models)]) == 0
     assert load_detector(models, key=SecretStr("k" * 32)).manifest.recalibrated_from is not None
 
 
@@ -402,14 +483,15 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.Capt
     assert "cannot be read as a CSV file" in refusal(capsys, tmp_path / "none.csv", tmp_path / "model")
 
 
+@pytest.mark.parametrize("main", [train_model.main, evaluation.main])
 def test_a_setting_out_of_its_bounds_is_a_usage_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], main: Callable[[list[str]], int]
 ) -> None:
     monkeypatch.setenv("MODEL_N_ESTIMATORS", "7")
     with pytest.raises(SystemExit) as caught:
-        train_model.main([])
+        main([])
     assert caught.value.code == 2
-    assert "MODEL_N_ESTIMATORS input should be greater than or equal to 50" in capsys.readouterr().err
+    assert "MODEL_N_ESTIMATORS must be 50 or more" in capsys.readouterr().err
 
 
 def test_thresholds_that_do_not_ascend_are_a_usage_error(

@@ -1,5 +1,6 @@
 """The model card at a client app: from the server while it is there, from this disk while it is away."""
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from flask.testing import FlaskClient
 
 from client.model_cards import ModelCards
 from client.outbox import Outbox
-from config.model_card import ModelCard
+from config.model_card import CARD_FORMAT, ModelCard
 from config.settings import ClientSettings
 from server.anomaly.artifact import CARD_FILE
 from tests.integration.client.conftest import MakeSettings
@@ -88,15 +89,51 @@ def test_the_card_of_the_active_version_comes_from_the_server_with_one_question(
     assert "active: it scores patients now" in text_at(desk.clinician(), "/model")
 
 
-def test_an_earlier_version_is_said_not_to_be_active_and_is_asked_for_once(
+def test_an_earlier_version_is_said_not_to_be_active(
     desk: Desk, serving: ProgrammableServer, card: ModelCard, other: ModelCard
 ) -> None:
     serving.pages[f"/api/model/{other.version}"] = (OK, wire(other))
-    for _ in range(2):
-        page = text_at(desk.clinician(), f"/model/{other.version}")
-        assert "not the active version" in page
-        assert f'href="/model/{card.version}"' in page
-    assert [asked["path"] for asked in serving.asked].count(f"/api/model/{other.version}") == 1
+    page = text_at(desk.clinician(), f"/model/{other.version}")
+    assert "not the active version" in page
+    assert f'href="/model/{card.version}"' in page
+
+
+def test_a_corrected_card_replaces_the_copy(
+    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, other: ModelCard
+) -> None:
+    for text in ("as first written", "as corrected"):
+        corrected = other.model_copy(update={"caveats_and_recommendations": [text]})
+        serving.pages[f"/api/model/{other.version}"] = (OK, wire(corrected))
+        assert text in text_at(desk.clinician(), f"/model/{other.version}")
+    assert "as corrected" in (folder_of(settings) / f"{other.version}.json").read_text()
+
+
+def test_a_version_that_the_server_no_longer_vouches_for_is_not_shown_from_the_copy(
+    desk: Desk, serving: ProgrammableServer, other: ModelCard
+) -> None:
+    serving.pages[f"/api/model/{other.version}"] = (OK, wire(other))
+    text_at(desk.clinician(), f"/model/{other.version}")
+    serving.pages[f"/api/model/{other.version}"] = (MISSING, b"{}")
+    assert error_at(desk.clinician(), f"/model/{other.version}") == (404, "not_found")
+
+
+def test_a_card_of_another_format_is_named_so_and_not_kept(
+    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: ModelCard
+) -> None:
+    body = json.loads(wire(card)) | {"format": CARD_FORMAT + 1}
+    serving.pages["/api/model"] = (OK, json.dumps(body).encode())
+    assert error_at(desk.clinician(), f"/model/{card.version}") == (502, "invalid_model_card")
+    assert not folder_of(settings).exists()
+
+
+def test_a_card_that_cannot_be_kept_leaves_nothing_behind_nor_does_an_earlier_end_half_way(
+    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: ModelCard
+) -> None:
+    in_its_place = folder_of(settings) / f"{card.version}.json"
+    in_its_place.mkdir(parents=True)
+    (folder_of(settings) / ".unfinished-earlier").write_text("half a card")
+    assert card.version in text_at(desk.clinician(), f"/model/{card.version}")
+    assert list(folder_of(settings).iterdir()) == [in_its_place]
 
 
 def test_a_card_that_was_open_once_is_there_while_the_server_is_away_and_after_a_restart(

@@ -9,8 +9,13 @@ from pydantic import ValidationError
 
 from config.messages import Thresholds
 from config.patient import FIELDS
-from server.anomaly.dataset import COLUMNS, FloatArray
-from server.anomaly.drift import Reference, Status, field_drifts, reference_of, score_drift
+from server.anomaly.artifact import MANIFEST_FILE
+from server.anomaly.dataset import COLUMNS, Dataset, FloatArray
+from server.anomaly.detector import Detector
+from server.anomaly.drift import LEAST_WITH_DISEASE, Reference, Status, field_drifts, reference_of, score_drift
+from server.anomaly.manifest import Manifest
+from server.anomaly.new_version import NewVersion
+from server.anomaly.preprocessing import MEMBERSHIP, directed_factors
 from tests.unit.anomaly.patients import real_patients
 
 THRESHOLDS = Thresholds(medium=0.8, high=0.95)
@@ -83,7 +88,7 @@ def test_codes_have_their_own_bins_and_quantities_fifths_of_the_disease_free() -
     assert known.disease_free.fields["thallium_scan"].counts == [
         int((DISEASE_FREE[:, THALLIUM] == code).sum()) for code in FIELDS["thallium_scan"].codes
     ]
-    measured = np.array(known.disease_free.fields["max_heart_rate"].counts)
+    measured = np.array(known.disease_free.fields["cholesterol"].counts)
     assert measured.size == 5
     assert measured / measured.sum() == pytest.approx(0.2, abs=0.05)
 
@@ -219,14 +224,88 @@ def test_without_scores_of_the_diseased_only_too_few_alarms_are_drift() -> None:
     assert (fewer.high.status, fewer.medium_or_higher.status) == (Status.MODERATE, Status.LARGE)
 
 
-def test_after_a_recalibration_the_local_disease_free_patients_are_the_reference() -> None:
+def test_after_a_recalibration_the_site_s_own_patients_are_the_reference(
+    recalibrated: NewVersion, sicker_site: Dataset
+) -> None:
+    known = Manifest.model_validate_json(recalibrated.files[MANIFEST_FILE]).reference
+    labels = sicker_site.has_disease
+    assert (known.disease_free.patients, known.with_disease.patients) == ((~labels).sum(), labels.sum())
     random = np.random.default_rng(4)
-    local = drawn(DISEASE_FREE, 40, random)
-    local[:, CHOLESTEROL] += 100
-    window = clinic(200, 0.0, random)
-    window[:, CHOLESTEROL] += 100
-    before = reference(training_scores())
-    after = before.recalibrated(local)
-    assert (told(window, before), told(window, after)) == ({"cholesterol"}, set())
-    assert (after.disease_free.patients, after.with_disease.patients) == (40, 139)
-    assert (after.edges, after.with_disease.scores) == (before.edges, None)
+    windows = [drawn(sicker_site.values, 200, random) for _ in range(50)]
+    assert sum(bool(told(window, known)) for window in windows) <= 1
+    assert all("st_depression" in told(window, reference()) for window in windows)
+    scores = recalibrated.model.anomaly_scores(sicker_site.values)
+    high = score_drift(scores, known).high
+    assert high.references["all_patients"] == pytest.approx((scores >= THRESHOLDS.high).mean(), abs=0.03)
+    assert known.with_disease.scores is not None
+    assert known.with_disease.scores[-1] == (scores[labels] >= THRESHOLDS.high).sum()
+
+
+@pytest.mark.parametrize("with_disease", [0, 3, 60])
+@pytest.mark.parametrize(("not_measured", "status"), [(1.0, Status.STABLE), (0.52, Status.LARGE), (0.02, Status.LARGE)])
+def test_a_field_that_the_file_lacks_is_expected_to_be_missing(
+    with_disease: int, not_measured: float, status: Status
+) -> None:
+    values = np.vstack([DISEASE_FREE[:40], WITH_DISEASE[:with_disease]])
+    values[:40, THALLIUM] = values[43:, THALLIUM] = np.nan
+    known = reference_of(values, np.arange(len(values)) >= 40, THRESHOLDS)
+    window = clinic(100, 0.46, np.random.default_rng(6))
+    window[:, THALLIUM] = 3
+    window[: round(not_measured * 100), THALLIUM] = np.nan
+    assert field_drifts(window, known)["thallium_scan"].missing.status == status
+
+
+@pytest.mark.parametrize("with_disease", [0, LEAST_WITH_DISEASE - 1])
+def test_where_too_few_with_disease_are_known_more_of_them_are_no_drift(with_disease: int) -> None:
+    random = np.random.default_rng(8)
+    values = np.vstack([DISEASE_FREE, WITH_DISEASE[:with_disease]])
+    known = reference_of(values, np.arange(len(values)) >= len(DISEASE_FREE), THRESHOLDS)
+    assert set(known.populations) == {"disease_free", "all_patients"}
+    for share in (0.0, 0.5, 1.0):
+        assert sum(bool(told(clinic(200, share, random), known)) for _ in range(100)) <= 2
+    lower = drawn(DISEASE_FREE, 200, random)
+    lower[:, CHOLESTEROL] /= 2
+    assert "cholesterol" in told(lower, known)
+
+
+def test_with_enough_patients_with_disease_sicker_values_than_theirs_are_drift() -> None:
+    window = clinic(200, 0.5, np.random.default_rng(8))
+    window[:, CHOLESTEROL] *= 2
+    assert "cholesterol" in told(window, reference())
+    assert "cholesterol" not in told(window, reference_of(DISEASE_FREE, np.zeros(164, dtype=bool), THRESHOLDS))
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_without_patients_with_disease_a_field_may_move_where_the_factors_get_riskier(name: str) -> None:
+    known = reference_of(DISEASE_FREE, np.zeros(len(DISEASE_FREE), dtype=np.bool_), THRESHOLDS)
+    column, factors = COLUMNS.index(name), MEMBERSHIP[COLUMNS.index(name)]
+    lowest, highest = (np.nanquantile(DISEASE_FREE[:, column], share) for share in (0, 1))
+    low, high = drawn(DISEASE_FREE, 200, np.random.default_rng(9)), drawn(DISEASE_FREE, 200, np.random.default_rng(9))
+    low[:, column], high[:, column] = lowest, highest
+    risk = [np.nanmean(directed_factors(window)[:, factors].mean(axis=1)) for window in (low, high)]
+    riskier, healthier = (high, low) if risk[1] > risk[0] else (low, high)
+    assert name not in told(riskier, known)
+    assert name in told(healthier, known) or name in {"exercise_angina", "fasting_blood_sugar_high", "thallium_scan"}
+
+
+@pytest.mark.parametrize(("disease_free", "with_disease"), [(25, 0), (25, 10), (25, 25), (40, 60), (164, 139)])
+def test_no_bin_ends_at_a_patient_s_value_or_holds_a_few(disease_free: int, with_disease: int) -> None:
+    random = np.random.default_rng(disease_free + with_disease)
+    for _ in range(20):
+        values = np.vstack([drawn(DISEASE_FREE, disease_free, random), drawn(WITH_DISEASE, with_disease, random)])
+        known = reference_of(values, np.arange(len(values)) >= disease_free, THRESHOLDS)
+        for column, name in enumerate(COLUMNS):
+            assert FIELDS[name].codes or not set(known.edges[name]) & set(values[:, column])
+            for population in known.populations.values():
+                counts = population.fields[name].counts
+                assert len(counts) == 1 or all(count == 0 or count >= 5 for count in counts)
+
+
+def test_a_model_s_manifest_holds_no_observed_quantity_in_its_reference(detector: Detector) -> None:
+    known = detector.manifest.reference
+    for column, name in enumerate(COLUMNS):
+        assert FIELDS[name].codes or (
+            known.edges[name] and not set(known.edges[name]) & set(PATIENTS.values[:, column])
+        )
+    assert known.edges["resting_ecg"] == [0]
+    assert known.edges["major_vessels"] == [0, 1]

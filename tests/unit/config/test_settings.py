@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from config.errors import ConfigurationError
 from config.patient import errors_by_field
-from config.settings import ClientSettings, ServerSettings, TrainingSettings
+from config.settings import ClientSettings, ServerSettings, TrainingSettings, settings_sentence
 
 
 def in_words(error: ValidationError) -> dict[str, list[str]]:
@@ -67,6 +67,36 @@ def test_a_bad_value_is_refused_by_name(values: dict[str, object], field: str) -
     with pytest.raises(ValidationError) as raised:
         server(**values)
     assert list(in_words(raised.value)) == [field]
+
+
+@pytest.mark.parametrize(
+    ("settings", "values", "said"),
+    [
+        (ServerSettings, {"model_signing_key": "k" * 31}, "MODEL_SIGNING_KEY must have at least 32 characters"),
+        (TrainingSettings, {"signing_key": "k"}, "MODEL_SIGNING_KEY must have at least 32 characters"),
+        (TrainingSettings, {"n_estimators": 1}, "MODEL_N_ESTIMATORS must be 50 or more"),
+        (TrainingSettings, {"random_state": 2**32}, "MODEL_RANDOM_STATE must be 4294967295 or less"),
+        (TrainingSettings, {"max_samples": "16.5"}, "MODEL_MAX_SAMPLES must be a whole number"),
+        (TrainingSettings, {"high_threshold": 1}, "MODEL_HIGH_THRESHOLD must be less than 1"),
+        (TrainingSettings, {"calibration_by_age": "x"}, "MODEL_CALIBRATION_BY_AGE must be true or false"),
+        (ServerSettings, {"session_hours": 0}, "SESSION_HOURS must be more than 0"),
+        (ServerSettings, {"session_hours": "x"}, "SESSION_HOURS must be a number"),
+        (ServerSettings, {"max_message_bytes": 2**21}, "MAX_MESSAGE_BYTES must be 1048576 or less"),
+        (ServerSettings, {"trusted_proxies": 1.5}, "TRUSTED_PROXIES must be a whole number"),
+        (ServerSettings, {"log_level": "x"}, "LOG_LEVEL must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        (
+            ClientSettings,
+            {"client_id": "1"},
+            "CLIENT_ID must be a name of at most 32 letters, digits and hyphens that begins with a letter",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_setting_is_said_in_words(
+    settings: type[ServerSettings | ClientSettings | TrainingSettings], values: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ValidationError) as raised:
+        settings.model_validate(values)
+    assert settings_sentence(raised.value) == f"The settings cannot be used: {said}. See .env.example."
 
 
 @pytest.mark.parametrize("url", ["server:5000", "ftp://server", "http://", "http://server/path", "http://server:0", ""])

@@ -6,22 +6,25 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
 from config.errors import StoreUnavailableError
 from config.messages import Prediction, Thresholds
 from config.patient import FIELDS
-from server.anomaly.drift import Reference, Status, reference_of
+from server.anomaly.drift import Reference, Status, reference_of, score_drift
 from server.database import open_database
 from server.drift import DriftReport, GroupDrift, drift_report
+from server.drift_sentences import data_in_words, levels_in_words, score_findings
 from server.drift_windows import RollingWindows
 from server.store import NewPrediction, PredictionStore
 from tests.unit.anomaly.patients import real_patients
 from tests.unit.client.made import NOON, prediction, request
 
 VERSION = "a version"
-REFERENCE = reference_of(real_patients().values, real_patients().has_disease, Thresholds(medium=0.8, high=0.95))
+THRESHOLDS = Thresholds(medium=0.8, high=0.95)
+REFERENCE = reference_of(real_patients().values, real_patients().has_disease, THRESHOLDS)
 
 MakeWindows = Callable[..., RollingWindows]
 
@@ -74,7 +77,7 @@ def see(
 
 
 def report(windows: RollingWindows, reference: Reference = REFERENCE, version: str = VERSION) -> DriftReport:
-    return drift_report(windows, reference, version)
+    return drift_report(windows, reference, version, "training")
 
 
 def group(windows: RollingWindows, client_id: str | None = None) -> GroupDrift:
@@ -124,15 +127,23 @@ def test_it_is_said_who_does_not_measure_what_and_how_it_was_in_training(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"age": 80}, "Age differs: 100 % of the values of Client-1's patients are over 62 years; in training 20 %."),
+        ({"age": 80}, "Age differs: 100 % of the values of Client-1's patients are over 62.5 years; in training 20 %."),
         (
             {"cholesterol": 120.0},
-            "Serum cholesterol differs: 100 % of the values of Client-1's patients are at most 203 mg/dL; "
+            "Serum cholesterol differs: 100 % of the values of Client-1's patients are at most 203.5 mg/dL; "
             "in training 18 %.",
         ),
         (
             {"thallium_scan": 6},
             "Thallium scan differs: 100 % of the values of Client-1's patients are “fixed defect”; in training 6 %.",
+        ),
+        (
+            {"major_vessels": 3},
+            "Major vessels differ: 100 % of the values of Client-1's patients are “2” or “3”; in training 19 %.",
+        ),
+        (
+            {"major_vessels": None},
+            "Major vessels are not measured for 100 % of Client-1's patients; in training 1 %.",
         ),
     ],
 )
@@ -201,7 +212,7 @@ def test_after_a_change_of_the_model_fields_are_compared_at_once_and_scores_when
 ) -> None:
     windows = make_windows()
     see(store, "Client-1", range(110))
-    reference = REFERENCE.recalibrated(real_patients().values[:30])
+    reference = reference_of(real_patients().values[:60], np.arange(60) >= 30, THRESHOLDS)
     found = report(windows, reference, "the next version").groups[1]
     assert (found.patients, found.high) == (110, None)
     assert found.levels == "0 of 100 patients needed whom this version of the model scored."
@@ -218,6 +229,33 @@ def test_a_clinic_without_alarms_is_told(store: PredictionStore, make_windows: M
         "0 % of Client-1's patients are Medium or higher: fewer than the 20 % of disease-free patients by design."
     ]
     assert found.summary == "anomaly scores differ from training"
+
+
+def test_after_a_recalibration_every_sentence_names_the_calibration_data(
+    store: PredictionStore, make_windows: MakeWindows
+) -> None:
+    see(store, "Client-1", range(100), cholesterol=None, age=80)
+    data = data_in_words("an earlier version")
+    found = drift_report(make_windows(), REFERENCE, VERSION, data)
+    told = found.model_dump_json().replace("\u202f", " ")
+    assert found.compared_with == "the calibration data"
+    assert "for 100 % of Client-1's patients; in the calibration data 0 %." in told
+    assert "over 62.5 years; in the calibration data 20 %." in told
+    assert "differ from the calibration data" in told
+    assert "training" not in told
+    assert data_in_words(None) == "training"
+
+
+@pytest.mark.parametrize(("share_high", "words"), [(0.9, "of all patients in"), (0.0, "of disease-free patients by")])
+def test_levels_name_the_calibration_data_too(share_high: float, words: str) -> None:
+    scores = np.where(np.arange(303) % 3 == 0, 0.99, 0.5)
+    values, labels = real_patients().values, real_patients().has_disease
+    known = reference_of(values, labels, THRESHOLDS, anomaly_scores=scores)
+    scored = score_drift(np.where(np.arange(200) < share_high * 200, 0.99, 0.5), known)
+    said = [sentence for _, sentence in score_findings(scored, "Client-1's patients", "the calibration data")]
+    assert any(words in sentence for sentence in said)
+    assert "in the calibration data it was" in levels_in_words(scored, "the calibration data")
+    assert "training" not in " ".join([*said, levels_in_words(scored, "the calibration data")])
 
 
 def test_a_record_that_cannot_be_read_is_an_error_and_no_report(engine: Engine, make_windows: MakeWindows) -> None:
