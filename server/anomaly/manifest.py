@@ -14,7 +14,7 @@ from config.patient import PatientRecord
 from server.anomaly.dataset import Dataset
 from server.anomaly.drift import Reference
 
-FORMAT = 2
+FORMAT = 3
 """Version of the files' layout; a model of another one is trained anew."""
 
 KNOWN_PATIENTS = 12
