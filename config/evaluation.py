@@ -54,7 +54,7 @@ class Confusion(Value):
 class Evaluation(Value):
     """All figures of a repeated cross-validation, by name, with 95 % intervals over the folds.
 
-    Figures that need labels of both kinds are missing where there was one.
+    Figures that need labels of both kinds are missing where there were labels of one alone.
     """
 
     folds: int
