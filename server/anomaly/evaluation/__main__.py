@@ -11,10 +11,8 @@ from tqdm import tqdm
 
 from config.errors import DetectionSystemError
 from config.messages import Thresholds
-from config.secret_store import PROJECT_ROOT
-from config.settings import ServerSettings, TrainingSettings
-from server.anomaly.artifact import load_detector
-from server.anomaly.dataset import load_dataset
+from config.settings import ServerSettings, TrainingSettings, settings_sentence
+from server.anomaly.dataset import SHIPPED_DATA, load_dataset
 from server.anomaly.evaluation.cross_validation import cross_validate
 from server.anomaly.evaluation.external import validate
 from server.anomaly.evaluation.figures import Summary
@@ -22,8 +20,7 @@ from server.anomaly.evaluation.intervals import RESAMPLES
 from server.anomaly.evaluation.peer_report import is_above_all, peers_text
 from server.anomaly.evaluation.peers import compare_with_peers, pyod_version
 from server.anomaly.evaluation.report import evaluation_text, missed_targets, validation_text
-
-SHIPPED_DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
+from server.anomaly.versions import load_active
 
 _Result = TypeVar("_Result")
 _REPEATS = 10
@@ -42,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> int:
         settings = _training_settings(arguments.folds)
         server = ServerSettings()
     except ValidationError as error:
-        parser.error("; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors()))
+        parser.error(settings_sentence(error))
     try:
         if arguments.data:
             return _validate(arguments.data, arguments.model or server.model_dir, settings)
@@ -91,7 +88,7 @@ def _compare(settings: TrainingSettings, directory: Path, repeats: int) -> int:
 
 
 def _validate(data: Path, model: Path, settings: TrainingSettings) -> int:
-    detector = load_detector(model, key=settings.signing_key)
+    detector = load_active(model, key=settings.signing_key)
     validation = validate(data, detector, seed=settings.random_state, resamples=RESAMPLES)
     print(validation_text(validation, detector.thresholds, data=data.name))
     return 0
