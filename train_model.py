@@ -13,22 +13,31 @@ try:
     from pydantic import ValidationError
     from tqdm import tqdm
 
-    from config.errors import DetectionSystemError, NoModelError
-    from config.secret_store import PROJECT_ROOT
+    from config.errors import DetectionSystemError, NoModelError, OutdatedModelError
+    from config.messages import Thresholds
     from config.settings import ServerSettings, TrainingSettings, settings_sentence
-    from server.anomaly.artifact import load_detector
+    from server.anomaly.activation import activate, store_version
     from server.anomaly.changes import changes_between, recalibration_effect
-    from server.anomaly.dataset import load_dataset
+    from server.anomaly.dataset import SHIPPED_DATA, load_dataset
     from server.anomaly.detector import Detector
     from server.anomaly.evaluation.report import summary_text, with_interval
+    from server.anomaly.manifest import Manifest
+    from server.anomaly.model_card import SHIPPED_DATA_SHA256
     from server.anomaly.new_version import recalibrated_version, trained_version
-    from server.anomaly.versions import StoredVersion, activate, active_manifest, store_version, stored_versions
+    from server.anomaly.versions import (
+        StoredVersion,
+        active_manifest,
+        load_active,
+        load_active_or_stored,
+        manifest_as_written,
+        stored_versions,
+    )
 except ModuleNotFoundError as error:
     sys.exit(
         f"The package {error.name} is not installed. Run: pip install -r requirements.txt && pip install -e . --no-deps"
     )
 
-SHIPPED_DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
+_OTHER_CARD = "its model_card.json is not the card that follows from its manifest; --activate writes it anew"
 
 _Result = TypeVar("_Result")
 
@@ -112,27 +121,47 @@ def train_and_activate(place: Place, data: Path, repeats: int | None) -> None:
 def recalibrate_active(place: Place, data: Path) -> None:
     """Calibrate the active model on another site's disease-free patients, and make the result the active one."""
     dataset = load_dataset(data)
-    active = load_detector(place.models, key=place.settings.signing_key)
+    active = load_active(place.models, key=place.settings.signing_key)
     new = recalibrated_version(active, dataset, place.settings, made_at=datetime.now(UTC))
     _store_and_activate(place, new.files)
     _report_changes(active.model_version, recalibration_effect(active.model, new.model, dataset))
+    _report_kept_thresholds(active.thresholds, place.settings)
 
 
 def train_if_needed(place: Place, training: Callable[[Place], None]) -> None:
-    """Train if there is no model, or only one of an earlier version of this program; refuse one that is damaged."""
+    """Train where nothing was ever trained; a model that is there is never replaced by one of other patients.
+
+    One that an earlier version of this program made of the shipped data is made anew of them.
+    """
     try:
-        detector = load_detector(place.models, key=place.settings.signing_key)
+        detector, refused = load_active_or_stored(place.models, partial(load_active, key=place.settings.signing_key))
     except NoModelError:
         print("Training the model; this takes about a minute.", flush=True)
         training(place)
+    except OutdatedModelError:
+        if _data_hashes(place.models) != {SHIPPED_DATA_SHA256}:
+            raise
+        print("The model was made of the shipped data by an earlier version of this program: it is trained anew.")
+        print("Training the model; this takes about a minute.", flush=True)
+        training(place)
     else:
+        if refused:
+            print(refused, file=sys.stderr)
         print(f"Model {detector.model_version} is ready.")
+
+
+def _data_hashes(models: Path) -> set[str]:
+    """Return the hashes of the data that the manifest on top names, whatever version of this program wrote it."""
+    written = manifest_as_written(models)
+    described = [written[name] for name in ("data", "calibration_data") if name in written]
+    return {str(data.get("sha256")) if isinstance(data, dict) else "" for data in described}
 
 
 def activate_version(place: Place, version: str) -> None:
     """Make a stored version the active one."""
     detector = activate(place.models, version, key=place.settings.signing_key)
     print(f"Model {detector.model_version} is active. A running server takes it within seconds.")
+    _report_trouble(detector)
 
 
 def show_versions(place: Place) -> None:
@@ -148,7 +177,10 @@ def show_versions(place: Place) -> None:
 def _described(version: StoredVersion) -> str:
     if version.manifest is None:
         return f"cannot be used: {version.refused}"
-    manifest = version.manifest
+    return _origin(version.manifest) + ("" if version.has_own_card else f"; {_OTHER_CARD}")
+
+
+def _origin(manifest: Manifest) -> str:
     origin = f"trained on {manifest.data.name}"
     if manifest.recalibrated_from:
         origin = f"{manifest.recalibrated_from} recalibrated on {manifest.calibration_data.name}"
@@ -161,12 +193,29 @@ def _store_and_activate(place: Place, files: Mapping[str, bytes]) -> Detector:
     version = store_version(place.models, files)
     detector = activate(place.models, version, key=place.settings.signing_key)
     print(f"\nModel {version} is active in {place.models} and reproduces its known answers.")
+    _report_trouble(detector)
     return detector
 
 
 def _report_changes(earlier: str, changes: Sequence[str]) -> None:
     print(f"What changed since {earlier}:", *(changes or ["nothing but the time"]), sep="\n  ")
     print(f"To go back: python train_model.py --activate {earlier}")
+
+
+def _report_trouble(detector: Detector) -> None:
+    trouble = detector.model.trouble
+    if trouble is not None:
+        print(f"It scores, but no contributions are shown: {trouble.reason}.\n{trouble.where}", file=sys.stderr)
+
+
+def _report_kept_thresholds(kept: Thresholds, settings: TrainingSettings) -> None:
+    """Say so where the settings name other thresholds than the recalibrated model keeps."""
+    if (kept.medium, kept.high) != (settings.medium_threshold, settings.high_threshold):
+        print(
+            f"The thresholds stay those of the training, Medium from {kept.medium} and High from {kept.high}: "
+            f"MODEL_MEDIUM_THRESHOLD={settings.medium_threshold} and MODEL_HIGH_THRESHOLD={settings.high_threshold} "
+            "count when a model is trained, with --data."
+        )
 
 
 def _progress(results: Iterable[_Result], total: int, *, title: str, unit: str) -> Iterable[_Result]:

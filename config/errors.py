@@ -139,7 +139,11 @@ class ArtifactError(DetectionSystemError):
 
 
 class NoModelError(ArtifactError):
-    """There is no trained model, or only one that an earlier version of this program wrote."""
+    """There is no trained model."""
+
+
+class OutdatedModelError(ArtifactError):
+    """The model was written by an earlier version of this program."""
 
     code = "no_model"
 

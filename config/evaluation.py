@@ -52,13 +52,14 @@ class Confusion(Value):
 
 
 class Evaluation(Value):
-    """All figures of a repeated stratified cross-validation, by name, with 95 % intervals over the folds.
+    """All figures of a repeated cross-validation, by name, with 95 % intervals over the folds.
 
-    Figures that need labels of both kinds, or a look in depth, are missing where there was none.
+    Figures that need labels of both kinds are missing where there were labels of one alone.
     """
 
     folds: int
     repeats: int
+    stratified: bool = Field(description="Whether each fold has its share of the patients with disease.")
     disease_free: int
     with_disease: int
     figures: dict[str, Figure]
@@ -81,8 +82,9 @@ class Evaluation(Value):
     @property
     def design(self) -> str:
         """How it was measured, in a sentence."""
+        kind = "stratified cross-validation" if self.stratified else "cross-validation, not stratified by label,"
         return (
-            f"{self.repeats} x {self.folds}-fold stratified cross-validation of {self.disease_free} disease-free "
+            f"{self.repeats} x {self.folds}-fold {kind} of {self.disease_free} disease-free "
             f"patients and {self.with_disease} with disease; forest and calibration are fitted on the training folds' "
             "disease-free patients only."
         )

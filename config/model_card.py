@@ -17,6 +17,10 @@ VERSION_NAME = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}"
 """The form of a model version's name: when it was made, in UTC, and a hash over what it is."""
 
 
+Signature = Literal["none", "not checked", "verified"]
+"""What is known of a model's signature where its card was made: one that was verified there, or one only found."""
+
+
 class DataDescription(Value):
     """A CSV of patients."""
 
@@ -44,7 +48,7 @@ class ModelDetails(Value):
     version: str
     made_at: AwareDatetime
     recalibrated_from: str | None
-    signed: bool
+    signature: Signature
     algorithm: str
     parameters: Parameters
     software: dict[str, str]

@@ -11,7 +11,8 @@ from typing import Final
 
 from config.errors import ArtifactError
 from config.messages import ModelStatus
-from server.anomaly.detector import Detector
+from server.anomaly.detector import Detector, ExplainerTrouble
+from server.anomaly.versions import load_active_or_stored
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,8 @@ class CurrentModel:
 
     What is in there is loaded beside the detector that scores and replaces it at one stroke: whoever takes ``detector``
     once for all that belongs together gets one version's scores, contributions and thresholds. Files that cannot be
-    believed change nothing but what ``status`` says.
+    believed change nothing but what ``status`` says; at the start, the version they belong to is taken from its own
+    folder then. ``load`` may run beside green threads and logs nothing: what there is to say is logged here.
     """
 
     MOST_LOOKS_BETWEEN_ATTEMPTS: Final = 128
@@ -44,16 +46,19 @@ class CurrentModel:
         Raises
         ------
         ArtifactError
-            When there is no model in the folder, or none that can be believed.
+            When there is no model in the folder, and none that can be believed in the active version's own.
         """
         self._folder = folder
         self._load = load
         self._clock = clock
         self._seconds = seconds
         self._tried = _files_of(folder)
-        self._state = _State(load(folder), clock())
         self._failures = 0
         self._looks_to_wait = 0
+        self._unexplained = 0
+        self._trouble: ExplainerTrouble | None = None
+        self._state = self._first_state()
+        self._told = self.status
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -85,15 +90,30 @@ class CurrentModel:
 
     def look(self) -> bool:
         """Load what is in the folder if that is due, and tell whether the status is another one now."""
-        before = self._state
         if self._is_due(_files_of(self._folder)):
             self._state = self._state_after_loading()
-        return self._state != before
+        self._report_unexplained()
+        before, self._told = self._told, self.status
+        return self._told != before
 
     def _watch(self, announce: Callable[[ModelStatus], None]) -> None:
+        is_untold = False
         while not self._stopping.wait(self._seconds):
-            if self.look():
-                announce(self.status)
+            try:
+                is_untold |= self.look()
+                if is_untold:
+                    announce(self.status)
+                    is_untold = False
+            except Exception:
+                log.exception("the model's folder could not be looked at, or its status not announced; both go on")
+
+    def _first_state(self) -> _State:
+        detector, refused = load_active_or_stored(self._folder, self._load)
+        if refused is not None:
+            log.warning("model version %s was loaded from its own folder: %s", detector.model_version, refused)
+            self._put_off()
+        self._report_new(detector)
+        return _State(detector, self._clock(), refused)
 
     def _is_due(self, files: Files) -> bool:
         """Tell whether to load: other files at once, files that were refused again, ever more seldom."""
@@ -123,16 +143,36 @@ class CurrentModel:
                 log.info("the model's files are those of version %s again", serving)
             return replace(self._state, refused=None)
         log.info("model version %s scores from now on, in place of %s", detector.model_version, serving)
+        self._report_new(detector)
         return _State(detector, self._clock())
 
     def _refused(self, reason: str) -> _State:
         """Return the state with a reason, which counts from the second time: files may be on their way at the first."""
-        self._failures += 1
-        self._looks_to_wait = min(2 ** (self._failures - 1), self.MOST_LOOKS_BETWEEN_ATTEMPTS) - 1
+        self._put_off()
         if self._failures == 1 or reason == self._state.refused:
             return self._state
         log.warning("model version %s goes on scoring: %s", self._state.detector.model_version, reason)
         return replace(self._state, refused=reason)
+
+    def _put_off(self) -> None:
+        self._failures += 1
+        self._looks_to_wait = min(2 ** (self._failures - 1), self.MOST_LOOKS_BETWEEN_ATTEMPTS) - 1
+
+    def _report_new(self, detector: Detector) -> None:
+        """Log what keeps a model from explaining; the made-up patients that it was tried with do not count later."""
+        model = detector.model
+        self._unexplained, self._trouble = model.unexplained, None
+        if not model.explains and model.trouble is not None:
+            log.error("no contributions are shown: %s\n%s", model.trouble.reason, model.trouble.where)
+
+    def _report_unexplained(self) -> None:
+        """Log that contributions failed since the last look; the same trouble once for as long as it goes on."""
+        model = self.detector.model
+        more, self._unexplained = model.unexplained - self._unexplained, model.unexplained
+        trouble = model.trouble if more else None
+        if trouble is not None and trouble != self._trouble:
+            log.error("no contributions are shown for %d patients: %s\n%s", more, trouble.reason, trouble.where)
+        self._trouble = trouble
 
 
 def _files_of(folder: Path) -> Files:

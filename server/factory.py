@@ -14,7 +14,7 @@ from config.web.concurrency import run_aside
 from config.web.foundation import make_app, trust_proxies
 from config.web.realtime import RealTime
 from server import model_routes, routes
-from server.anomaly.artifact import load_detector
+from server.anomaly.versions import load_active
 from server.clients import ConnectedClients
 from server.current_model import CurrentModel
 from server.database import open_database
@@ -119,7 +119,7 @@ def current_model(settings: ServerSettings, clock: Callable[[], datetime]) -> Cu
     """Load the model of these settings' folder, which is watched from the start of the service on."""
     return CurrentModel(
         settings.model_dir,
-        load=partial(run_aside, settings.socketio_async_mode, partial(load_detector, key=settings.model_signing_key)),
+        load=partial(run_aside, settings.socketio_async_mode, partial(load_active, key=settings.model_signing_key)),
         clock=clock,
         seconds=settings.model_watch_seconds,
     )

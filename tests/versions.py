@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from config.settings import TrainingSettings
-from server.anomaly import versions
+from server.anomaly import activation, versions
 from server.anomaly.artifact import MANIFEST_FILE
 from server.anomaly.dataset import Dataset
 from server.anomaly.new_version import trained_version
@@ -27,7 +27,7 @@ def save_another_version(directory: Path) -> None:
 def save_version(dataset: Dataset, settings: TrainingSettings, directory: Path, *, made_at: datetime) -> Path:
     """Train a version, store it in a folder of versions and make it the active one there."""
     new = trained_version(dataset, settings, directory / ".evaluation", made_at=made_at)
-    versions.activate(directory, versions.store_version(directory, new.files))
+    activation.activate(directory, activation.store_version(directory, new.files))
     return directory
 
 
@@ -42,7 +42,7 @@ def activate(source: Path, folder: Path) -> None:
     """Make the version that is active in one folder the active one in another, which holds it too."""
     active = versions.active_manifest(source)
     assert active is not None
-    versions.activate(folder, active.model_version)
+    activation.activate(folder, active.model_version)
 
 
 def replace_files(version: Path, folder: Path) -> None:

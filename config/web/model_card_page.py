@@ -1,13 +1,13 @@
 """The model card as a page, the same at the server and at the client apps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from flask import render_template
 
 from config.evaluation import INTERVALS, SHOWN, USUAL_FOREST, Evaluation, Figure, GroupRates, Rates, Shown, number_text
 from config.messages import RiskLevel
-from config.model_card import ModelCard
+from config.model_card import ModelCard, Signature
 from config.patient import FIELDS
 
 _PARAMETERS = {
@@ -17,6 +17,22 @@ _PARAMETERS = {
     "calibration_folds": "Folds of the calibration",
     "evaluation_folds": "Folds of the evaluation",
     "calibration_by_age": "Calibrated by age",
+}
+
+
+class ShownSignature(NamedTuple):
+    """What the page says of a model's signature, in short and in full."""
+
+    tag: str
+    sentence: str
+
+
+_SIGNATURES: Mapping[Signature, ShownSignature] = {
+    "verified": ShownSignature("signed", "Signed, and verified with the server's MODEL_SIGNING_KEY."),
+    "not checked": ShownSignature(
+        "signature not checked", "It carries a signature that was not checked here: there is no MODEL_SIGNING_KEY."
+    ),
+    "none": ShownSignature("not signed", "Not signed. A hash over its content is part of its name."),
 }
 
 
@@ -54,6 +70,7 @@ def model_card_page(
     return render_template(
         "model_card.html",
         card=card,
+        signature=_SIGNATURES[card.model_details.signature],
         active=active,
         place=place,
         versions=versions,

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import logging
 import pickle
 import platform
 import warnings
@@ -20,7 +19,7 @@ from pydantic import AwareDatetime, SecretStr, ValidationError
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import InconsistentVersionWarning
 
-from config.errors import ArtifactError, NoModelError
+from config.errors import ArtifactError, NoModelError, OutdatedModelError
 from config.evaluation import Evaluation
 from config.model_card import Parameters
 from config.patient import FIELDS, PatientRecord
@@ -33,7 +32,9 @@ from server.anomaly.manifest import FORMAT, KNOWN_PATIENTS, KnownAnswer, Manifes
 from server.anomaly.model_card import model_card
 from server.anomaly.preprocessing import FACTORS, OneSidedRiskFactors
 
-log = logging.getLogger(__name__)
+# Known answers judge whether a model of another scikit-learn can be used. Said once, at import: `catch_warnings` swaps
+# filters under every other thread.
+warnings.filterwarnings("ignore", category=InconsistentVersionWarning)
 
 FOREST_FILE = "isolation_forest.pkl"
 PREPROCESSOR_FILE = "preprocessor.pkl"
@@ -46,10 +47,10 @@ TOLERANCE = 1e-9
 
 _Part = TypeVar("_Part")
 
-_MODEL_FILES = frozenset({FOREST_FILE, PREPROCESSOR_FILE, CALIBRATION_FILE})
+MODEL_FILES = frozenset({FOREST_FILE, PREPROCESSOR_FILE, CALIBRATION_FILE})
 _FIRST_WITH_GAPS = 8
 _GAP_SHARE = 0.4
-_WHAT_TO_RUN = "Run: python train_model.py"
+_OTHER_PACKAGES = "Run: pip install -r requirements.txt, or make it anew: python train_model.py --data FILE"
 _RECORDED_PACKAGES = ("scikit-learn", "numpy", "shap")
 _UNREADABLE = (
     pickle.UnpicklingError,
@@ -91,7 +92,7 @@ def make_files(
         files=_hashes(contents),
         known_answers=_known_answers(model, settings.random_state),
     )
-    return _with_manifest(contents, manifest.sealed(settings.signing_key))
+    return complete_files(contents, manifest.sealed(settings.signing_key))
 
 
 def make_recalibrated_files(
@@ -117,22 +118,39 @@ def make_recalibrated_files(
         "known_answers": _known_answers(model, original.parameters.random_state),
         "signature": None,
     }
-    return _with_manifest(contents, original.model_copy(update=changed).sealed(settings.signing_key))
+    return complete_files(contents, original.model_copy(update=changed).sealed(settings.signing_key))
+
+
+def complete_files(contents: Mapping[str, bytes], manifest: Manifest) -> dict[str, bytes]:
+    """Return the files that a manifest vouches for, the card that follows from it, and last the manifest itself."""
+    return {**contents, CARD_FILE: card_file(manifest), MANIFEST_FILE: manifest.model_dump_json(indent=1).encode()}
+
+
+def card_file(manifest: Manifest) -> bytes:
+    """Return the content of the model card's file."""
+    return model_card(manifest).model_dump_json(indent=1).encode()
 
 
 def load_detector(directory: Path, *, key: SecretStr | None = None) -> Detector:
     """Load a model after checking its manifest, its files' hashes and, once loaded, its known answers.
 
-    With a key, the manifest must be signed with it.
+    With a key, the manifest must be signed with it. It logs nothing, because it may run on a thread of the operating
+    system beside green ones, whose locks it must not take: what keeps a model from explaining is kept with it.
 
     Raises
     ------
     NoModelError
-        When there is none, or only one that an earlier version of this program wrote.
+        When there is none.
+    OutdatedModelError
+        When an earlier version of this program wrote it.
     ArtifactError
-        With a sentence that says what is wrong and what to run. Nothing is unpickled before the hashes were right.
+        With a sentence that says what is wrong. Nothing is unpickled before the hashes were right.
     """
-    manifest, contents = read_files(directory, key=key)
+    return detector_of(*read_files(directory, key=key))
+
+
+def detector_of(manifest: Manifest, contents: Mapping[str, bytes]) -> Detector:
+    """Make the detector of files that were verified, and check its known answers; raises as ``load_detector`` does."""
     model = AnomalyModel(
         preprocessor=_unpickled(contents, PREPROCESSOR_FILE, OneSidedRiskFactors),
         forest=_unpickled(contents, FOREST_FILE, IsolationForest),
@@ -159,7 +177,7 @@ def read_manifest(directory: Path, *, key: SecretStr | None = None) -> Manifest:
         _refuse(f"The model in {directory} was trained on other columns than this program uses")
     if manifest.model_version != manifest.expected_version():
         _refuse(f"{path} was changed after the model was made")
-    if set(manifest.files) != _MODEL_FILES:
+    if set(manifest.files) != MODEL_FILES:
         _refuse(f"{path} does not name the files of the model")
     return manifest
 
@@ -168,7 +186,7 @@ def _parsed(path: Path) -> Manifest:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise NoModelError(f"There is no trained model in {path.parent}. {_WHAT_TO_RUN}") from None
+        raise NoModelError(f"There is no trained model in {path.parent}.") from None
     except OSError as error:
         _refuse(f"{path} cannot be read ({error.strerror})")
     _refuse_other_format(path, content)
@@ -185,7 +203,7 @@ def _refuse_other_format(path: Path, content: bytes) -> None:
         _refuse(f"{path} is damaged")
     written = manifest.get("format", 1) if isinstance(manifest, dict) else None
     if isinstance(written, int) and written < FORMAT:
-        raise NoModelError(f"The model in {path.parent} was written by an earlier version. {_WHAT_TO_RUN}")
+        raise OutdatedModelError(f"The model in {path.parent} was written by an earlier version of this program.")
     if written != FORMAT:
         _refuse(f"{path} was written by another version of this program")
 
@@ -198,11 +216,6 @@ def _model_files(model: AnomalyModel) -> dict[str, bytes]:
         PREPROCESSOR_FILE: _pickled(model.preprocessor),
         CALIBRATION_FILE: calibration.getvalue(),
     }
-
-
-def _with_manifest(contents: Mapping[str, bytes], manifest: Manifest) -> dict[str, bytes]:
-    card = model_card(manifest).model_dump_json(indent=1).encode()
-    return {**contents, CARD_FILE: card, MANIFEST_FILE: manifest.model_dump_json(indent=1).encode()}
 
 
 def _hashes(contents: Mapping[str, bytes]) -> dict[str, str]:
@@ -259,15 +272,13 @@ def _verified_content(path: Path, sha256: str) -> bytes:
 
 
 def _unpickled(contents: Mapping[str, bytes], name: str, kind: type[_Part]) -> _Part:
-    """Unpickle a verified file; that another scikit-learn wrote it is for the known answers to judge."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InconsistentVersionWarning)
-        try:
-            part = joblib.load(io.BytesIO(contents[name]))
-        except _UNREADABLE:
-            part = None
+    """Unpickle a verified file."""
+    try:
+        part = joblib.load(io.BytesIO(contents[name]))
+    except _UNREADABLE:
+        part = None
     if not isinstance(part, kind):
-        _refuse(f"{name} was written by versions of Python packages that cannot be read here")
+        _refuse(f"{name} was written by versions of Python packages that cannot be read here. {_OTHER_PACKAGES}")
     return part
 
 
@@ -293,10 +304,9 @@ def _check_known_answers(model: AnomalyModel, known_answers: Sequence[KnownAnswe
     """Refuse a model that scores otherwise than it did; one that only explains otherwise stops explaining."""
     answers = list(zip(known_answers, model.assess([known.record for known in known_answers]), strict=True))
     if not all(_scores_agree(known, said) for known, said in answers):
-        _refuse("The model does not reproduce its known answers with the packages installed here")
-    if model.explains and not all(_contributions_agree(known, said) for known, said in answers):
-        log.error("the model does not reproduce its known contributions, so none are shown")
-        model.stop_explaining()
+        _refuse(f"The model does not reproduce its known answers with the packages installed here. {_OTHER_PACKAGES}")
+    if not all(_contributions_agree(known, said) for known, said in answers):
+        model.stop_explaining("the model does not reproduce its known contributions")
 
 
 def _scores_agree(known: KnownAnswer, said: Assessment) -> bool:
@@ -315,7 +325,7 @@ def _contributions_agree(known: KnownAnswer, said: Assessment) -> bool:
 
 
 def _refuse(what: str) -> NoReturn:
-    raise ArtifactError(f"{what}. {_WHAT_TO_RUN}") from None
+    raise ArtifactError(f"{what}.") from None
 
 
 def _sha256(content: bytes) -> str:

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from config.csv_rows import read_patients
 from config.patient import FIELDS, PatientRecord
+from config.secret_store import PROJECT_ROOT
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IndexArray = NDArray[np.intp]
+
+SHIPPED_DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
 
 COLUMNS = list(FIELDS)
 """Wire names of the 13 fields, in the column order of every matrix."""

@@ -1,8 +1,8 @@
 """The detector: patient records in, scores that are made of their explanations out."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from traceback import format_tb
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,6 @@ from server.anomaly.drift import Reference
 from server.anomaly.manifest import Manifest
 from server.anomaly.preprocessing import OneSidedRiskFactors
 from server.anomaly.scoring import ForestScorer
-
-log = logging.getLogger(__name__)
 
 ADDITIVITY = 1e-9
 """How far base value and contributions may be from log2 of the raw score for an explanation to be believed."""
@@ -52,10 +50,20 @@ class Assessment:
     contributions: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class ExplainerTrouble:
+    """Why contributions are not shown, and where in the program it was found; no message of it, which holds values."""
+
+    reason: str
+    where: str = ""
+
+
 class AnomalyModel:
     """The fitted parts at work: preprocessor, forest, calibration and thresholds.
 
     The forest scores without the explainer, so that a failing explainer takes the contributions away and nothing else.
+    It logs nothing, and tells instead: ``explains`` is whether contributions can be had, as far as the last patients
+    show; ``unexplained`` counts the patients whose contributions failed so far, and ``trouble`` is why the last did.
     """
 
     def __init__(
@@ -70,17 +78,17 @@ class AnomalyModel:
         self.calibration = calibration
         self.thresholds = thresholds
         self.typical: Mapping[str, float] = dict(zip(COLUMNS, preprocessor.typical_.tolist(), strict=True))
+        self.unexplained = 0
+        self.trouble: ExplainerTrouble | None = None
+        self.explains = True
         self._scorer = ForestScorer(forest)
-        self._explainer = _explainer_of(forest)
+        self._explainer = self._made_explainer()
 
-    @property
-    def explains(self) -> bool:
-        """Whether contributions can be had at all."""
-        return self._explainer is not None
-
-    def stop_explaining(self) -> None:
-        """Give no contributions from now on, because they were found to be wrong."""
+    def stop_explaining(self, reason: str) -> None:
+        """Give no contributions from now on; an earlier trouble stays the reason."""
         self._explainer = None
+        self.explains = False
+        self.trouble = self.trouble or ExplainerTrouble(reason)
 
     def assess(self, records: Sequence[PatientRecord]) -> list[Assessment]:
         """Score and explain patients in one TreeSHAP call; the answers are in the order of the records."""
@@ -90,8 +98,7 @@ class AnomalyModel:
         complete = self.preprocessor.impute(values)
         factors = self.preprocessor.factors(complete)
         raw_scores = self._scorer.raw_scores(factors)
-        by_field = self._contributions(factors, complete)
-        is_explained = self._adds_up(by_field, raw_scores)
+        by_field, is_explained = self._contributions(factors, complete, raw_scores)
         anomaly_scores = self.calibration.score(values, raw_scores)
         answers = zip(
             raw_scores.tolist(), anomaly_scores.tolist(), by_field.tolist(), is_explained.tolist(), strict=True
@@ -103,22 +110,36 @@ class AnomalyModel:
         factors = self.preprocessor.factors(self.preprocessor.impute(values))
         return self.calibration.score(values, self._scorer.raw_scores(factors))
 
-    def _contributions(self, factors: FloatArray, complete: FloatArray) -> FloatArray:
-        """Return the contributions by field, shape (n, 13), NaN where they cannot be had."""
-        if self._explainer is not None:
-            try:
-                by_factor = self._explainer.contributions(factors)
-                return divide_among_fields(by_factor, self.preprocessor.field_effects(complete))
-            except _EXPLAINER_FAILURES as error:
-                log.error("contributions could not be worked out: %s", type(error).__name__)  # noqa: TRY400
-        return np.full(complete.shape, np.nan)
-
-    def _adds_up(self, by_field: FloatArray, raw_scores: FloatArray) -> BoolArray:
+    def _contributions(
+        self, factors: FloatArray, complete: FloatArray, raw_scores: FloatArray
+    ) -> tuple[FloatArray, BoolArray]:
+        """Return the contributions by field, shape (n, 13), and for which patients they add up, shape (n,)."""
+        nothing = np.full(complete.shape, np.nan), np.zeros(len(complete), dtype=np.bool_)
+        if self._explainer is None:
+            return nothing
+        try:
+            by_factor = self._explainer.contributions(factors)
+            by_field = divide_among_fields(by_factor, self.preprocessor.field_effects(complete))
+        except _EXPLAINER_FAILURES as error:
+            self._note(nothing[1], _trouble_of(error))
+            return nothing
         gaps = np.abs(self._scorer.base_value + by_field.sum(axis=1) - np.log2(raw_scores))
         is_explained: BoolArray = gaps <= ADDITIVITY
-        if self.explains and not is_explained.all():
-            log.error("contributions of %d patients do not add up and are not shown", (~is_explained).sum())
-        return is_explained
+        self._note(is_explained, ExplainerTrouble("the contributions do not add up to the score"))
+        return by_field, is_explained
+
+    def _note(self, is_explained: BoolArray, trouble: ExplainerTrouble) -> None:
+        self.explains = bool(is_explained.any())
+        if not is_explained.all():
+            self.unexplained += int((~is_explained).sum())
+            self.trouble = trouble
+
+    def _made_explainer(self) -> ForestExplainer | None:
+        try:
+            return ForestExplainer(self.forest)
+        except _EXPLAINER_FAILURES as error:
+            self.explains, self.trouble = False, _trouble_of(error)
+            return None
 
     def _assessment(
         self, raw_score: float, anomaly_score: float, contributions: list[float], is_explained: bool
@@ -132,12 +153,8 @@ class AnomalyModel:
         )
 
 
-def _explainer_of(forest: IsolationForest) -> ForestExplainer | None:
-    try:
-        return ForestExplainer(forest)
-    except _EXPLAINER_FAILURES as error:
-        log.error("the explainer cannot be made: %s", type(error).__name__)  # noqa: TRY400
-        return None
+def _trouble_of(error: Exception) -> ExplainerTrouble:
+    return ExplainerTrouble(f"{type(error).__name__} in the explainer", "".join(format_tb(error.__traceback__)))
 
 
 @dataclass(frozen=True)

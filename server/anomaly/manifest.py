@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from datetime import UTC
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field, SecretStr
@@ -14,7 +15,7 @@ from config.patient import PatientRecord
 from server.anomaly.dataset import Dataset
 from server.anomaly.drift import Reference
 
-FORMAT = 2
+FORMAT = 3
 """Version of the files' layout; a model of another one is trained anew."""
 
 KNOWN_PATIENTS = 12
@@ -56,7 +57,7 @@ class Manifest(Value):
 
     def expected_version(self) -> str:
         """Return the time it was made, in UTC and sortable, and the hash of the content."""
-        return f"{self.made_at:%Y%m%dT%H%M%SZ}-{hashlib.sha256(self._content()).hexdigest()[:12]}"
+        return f"{self.made_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{hashlib.sha256(self._content()).hexdigest()[:12]}"
 
     def expected_signature(self, key: SecretStr) -> str:
         """Return the HMAC-SHA256 (RFC 2104) over version and content, in hexadecimal digits."""

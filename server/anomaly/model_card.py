@@ -5,6 +5,8 @@ Its sections are those of Mitchell et al. (2019), *Model Cards for Model Reporti
 
 from collections.abc import Iterator
 
+from pydantic import SecretStr
+
 from config.evaluation import Estimate, Evaluation, Rates
 from config.messages import Thresholds
 from config.model_card import (
@@ -16,6 +18,7 @@ from config.model_card import (
     Metrics,
     ModelCard,
     ModelDetails,
+    Signature,
 )
 from config.patient import FIELDS
 from server.anomaly.calibration import LEAST_COMPARABLE, SPLIT_AGE, alarm_interval
@@ -79,12 +82,12 @@ _NOT_EVALUATED = (
 )
 
 
-def model_card(manifest: Manifest) -> ModelCard:
-    """Return the card that follows from a manifest."""
+def model_card(manifest: Manifest, *, key: SecretStr | None = None) -> ModelCard:
+    """Return the card that follows from a manifest; without the key, no signature is called verified."""
     thresholds = manifest.thresholds
     return ModelCard(
         format=CARD_FORMAT,
-        model_details=_details(manifest),
+        model_details=_details(manifest, key),
         intended_use=IntendedUse(
             primary_uses=_PRIMARY_USES,
             primary_users=["Clinicians who know the patient", "Teachers and students"],
@@ -167,19 +170,25 @@ def _seldom_measured(manifest: Manifest) -> list[str]:
     ]
 
 
-def _details(manifest: Manifest) -> ModelDetails:
+def _details(manifest: Manifest, key: SecretStr | None) -> ModelDetails:
     return ModelDetails(
         name=_NAME,
         version=manifest.model_version,
         made_at=manifest.made_at,
         recalibrated_from=manifest.recalibrated_from,
-        signed=manifest.signature is not None,
+        signature=_signature(manifest, key),
         algorithm=_ALGORITHM,
         parameters=manifest.parameters,
         software=manifest.versions,
         licence=_licence(manifest),
         references=[*_REFERENCES, *([_SHIPPED_REFERENCE] if _is_shipped(manifest) else [])],
     )
+
+
+def _signature(manifest: Manifest, key: SecretStr | None) -> Signature:
+    if manifest.signature is None:
+        return "none"
+    return "verified" if key is not None and manifest.is_signed_with(key) else "not checked"
 
 
 def _weak_spots(evaluation: Evaluation, thresholds: Thresholds) -> list[str]:

@@ -51,10 +51,7 @@ def trained_version(
     """
     model = train(dataset, settings, progress=watch_calibration)
     repeats = repeats or max(1, kept_repeats(dataset, settings, evaluations))
-    in_depth = repeats > 1
-    results = cross_validate(
-        dataset, settings, evaluations, repeats=repeats, in_depth=in_depth, progress=watch_evaluation
-    )
+    results = cross_validate(dataset, settings, evaluations, repeats=repeats, progress=watch_evaluation)
     evaluation = Summary(dataset, results, model.thresholds, settings.evaluation_folds).evaluation()
     scores = held_out_scores(dataset, results)
     reference = reference_of(dataset.values, dataset.has_disease, model.thresholds, anomaly_scores=scores)

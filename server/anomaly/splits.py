@@ -27,11 +27,15 @@ def evaluation_folds(dataset: Dataset, settings: TrainingSettings) -> list[Fit]:
 
     The folds are stratified by label where each can have patients with disease.
     """
-    diseased = dataset.has_disease.sum()
-    kind = StratifiedKFold if diseased >= settings.evaluation_folds else KFold
+    kind = StratifiedKFold if can_be_stratified(dataset, settings.evaluation_folds) else KFold
     splitter = kind(settings.evaluation_folds, shuffle=True, random_state=settings.random_state)
     splits = splitter.split(dataset.values, dataset.has_disease)
     return [Fit(others[~dataset.has_disease[others]], held_out) for others, held_out in splits]
+
+
+def can_be_stratified(dataset: Dataset, folds: int) -> bool:
+    """Return whether each of some folds can have patients with disease."""
+    return int(dataset.has_disease.sum()) >= folds
 
 
 def calibration_folds(rows: IndexArray, settings: TrainingSettings) -> list[Fit]:

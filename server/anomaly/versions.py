@@ -1,23 +1,23 @@
 """The versions of the model in a folder: each whole in one of its own, and the active one's files on top as well."""
 
-import os
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pydantic import SecretStr
 
-from config.errors import ArtifactError
+from config.errors import ArtifactError, NoModelError
 from config.model_card import VERSION_NAME
-from server.anomaly.artifact import CARD_FILE, MANIFEST_FILE, load_detector, read_files, read_manifest
+from server.anomaly.artifact import CARD_FILE, MANIFEST_FILE, card_file, detector_of, read_files, read_manifest
 from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest
 
 VERSIONS_FOLDER = "versions"
+
+_MAKE_ONE = "python train_model.py --data FILE"
 
 
 @dataclass(frozen=True)
@@ -28,71 +28,119 @@ class StoredVersion:
     is_active: bool
     manifest: Manifest | None
     refused: str | None = None
+    has_own_card: bool = True
 
 
-def store_version(directory: Path, files: Mapping[str, bytes]) -> str:
-    """Write the files of a new version, whole or not at all, and return its name; another stays active.
+def load_active(directory: Path, *, key: SecretStr | None = None) -> Detector:
+    """Load the active version from the files on top; a refusal says what to run.
 
-    A version that is stored already is written anew.
+    Raises
+    ------
+    NoModelError
+        When nothing was ever trained here: there is neither a manifest nor a stored version.
+    OutdatedModelError, ArtifactError
+        As ``load_detector`` does.
+    """
+    try:
+        manifest, contents = read_files(directory, key=key)
+    except NoModelError as error:
+        if not version_names(directory):
+            raise NoModelError(f"{error.message} Run: python train_model.py") from None
+        _refuse(f"{directory / MANIFEST_FILE} is missing, and versions are stored. {what_to_run(directory, key)}")
+    except ArtifactError as error:
+        raise type(error)(f"{error.message} {what_to_run(directory, key)}") from None
+    return detector_of(manifest, contents)
+
+
+def load_active_or_stored(directory: Path, load: Callable[[Path], Detector]) -> tuple[Detector, str | None]:
+    """Load the active version and, where the files on top are refused, whole from its own folder; return why then too.
+
+    That is how an activation that was cut off is survived. The files on top are looked at twice, because one may be
+    under way at the first.
 
     Raises
     ------
     ArtifactError
-        When the folder cannot be written.
+        As ``load`` does of the files on top, when the version that their manifest names is not whole either.
     """
-    version = Manifest.model_validate_json(files[MANIFEST_FILE]).model_version
-    folder = directory / VERSIONS_FOLDER
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(mkdtemp(prefix=".unfinished-", dir=folder))
-        try:
-            _write_folder(unfinished / version, files)
-            if (folder / version).exists():
-                (folder / version).replace(unfinished / "earlier")
-            (unfinished / version).replace(folder / version)
-        finally:
-            rmtree(unfinished, ignore_errors=True)
-    except OSError as error:
-        _refuse(f"The model cannot be written to {folder}: {error.strerror}.")
-    return version
-
-
-def activate(directory: Path, version: str, *, key: SecretStr | None = None) -> Detector:
-    """Make a stored version the active one, after loading and verifying it, and return it.
-
-    Its files replace those on top one by one, the manifest last: whoever reads while this goes on sees files that the
-    manifest does not vouch for, and refuses them.
-
-    Raises
-    ------
-    ArtifactError
-        When there is no such version, it cannot be used, or the folder cannot be written; the active one stays then.
-    """
-    detector = load_detector(_folder_of(directory, version), key=key)
-    _refuse_other_version(version, detector.manifest)
-    names = [*detector.manifest.files, CARD_FILE, MANIFEST_FILE]
+        return load(directory), None
+    except NoModelError:
+        raise
+    except ArtifactError:
+        pass
     try:
-        _replace_all(directory, {name: (_folder_of(directory, version) / name).read_bytes() for name in names})
-    except OSError as error:
-        _refuse(f"Version {version} cannot be copied to {directory}: {error.strerror}.")
+        return load(directory), None
+    except ArtifactError as refusal:
+        return _load_stored(directory, load, refusal), refusal.message
+
+
+def _load_stored(directory: Path, load: Callable[[Path], Detector], refusal: ArtifactError) -> Detector:
+    name = manifest_as_written(directory).get("model_version")
+    if not isinstance(name, str) or not re.fullmatch(VERSION_NAME, name):
+        raise refusal
+    try:
+        detector = load(directory / VERSIONS_FOLDER / name)
+        _refuse_other_version(name, detector.manifest)
+    except ArtifactError:
+        raise refusal from None
     return detector
 
 
+def manifest_as_written(directory: Path) -> dict[str, Any]:
+    """Return what stands in the manifest on top, of whatever format and unverified; nothing if it cannot be read."""
+    try:
+        content = json.loads((directory / MANIFEST_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def what_to_run(directory: Path, key: SecretStr | None) -> str:
+    """Say how to come back to a model that can be believed: a stored version if one is whole, or a new one."""
+    try:
+        names = version_names(directory)
+    except ArtifactError as error:
+        return error.message
+    named = manifest_as_written(directory).get("model_version")
+    for name in sorted(names, key=lambda name: (name == named, name), reverse=True):
+        if _stored(directory, name, is_active=False, key=key).manifest is not None:
+            return f"Version {name} is stored whole. Run: python train_model.py --activate {name}"
+    if names:
+        return f"No stored version can be used; to see why: python train_model.py --list. To make one anew: {_MAKE_ONE}"
+    return f"No version is stored. To make one anew: {_MAKE_ONE}"
+
+
 def stored_versions(directory: Path, *, key: SecretStr | None = None) -> list[StoredVersion]:
-    """Return the versions in a folder, oldest first, with their manifests as far as these can be believed."""
+    """Return the versions in a folder, oldest first, with their manifests as far as these can be believed.
+
+    Raises
+    ------
+    ArtifactError
+        When the folder cannot be read.
+    """
     active = active_manifest(directory)
     return [
-        _stored(directory, name, active is not None and name == active.model_version, key)
+        _stored(directory, name, is_active=active is not None and name == active.model_version, key=key)
         for name in version_names(directory)
     ]
 
 
 def version_names(directory: Path) -> list[str]:
-    """Return the names of the versions in a folder, oldest first; whether they can be used is not looked at."""
+    """Return the names of the versions in a folder, oldest first; whether they can be used is not looked at.
+
+    Raises
+    ------
+    ArtifactError
+        When the folder cannot be read.
+    """
     folder = directory / VERSIONS_FOLDER
-    if not folder.is_dir():
+    try:
+        return sorted(path.name for path in folder.iterdir() if re.fullmatch(VERSION_NAME, path.name))
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(path.name for path in folder.iterdir() if re.fullmatch(VERSION_NAME, path.name))
+    except OSError as error:
+        _refuse(f"The versions in {folder} cannot be read ({error.strerror}). Give whoever runs this access to it.")
 
 
 def active_manifest(directory: Path) -> Manifest | None:
@@ -104,16 +152,38 @@ def active_manifest(directory: Path) -> Manifest | None:
 
 
 def manifest_of(directory: Path, version: str, *, key: SecretStr | None = None) -> Manifest:
-    """Return the manifest of a stored version.
+    """Return the manifest of a stored version; the files that it vouches for are not looked at.
 
     Raises
     ------
     ArtifactError
-        When there is none, or it or the files it vouches for cannot be believed.
+        When there is none, or it cannot be believed.
     """
-    manifest, _ = read_files(_folder_of(directory, version), key=key)
+    manifest = read_manifest(folder_of(directory, version), key=key)
     _refuse_other_version(version, manifest)
     return manifest
+
+
+def verified_version(
+    directory: Path, version: str, *, key: SecretStr | None = None
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Return a stored version's manifest and the files that it vouches for; raises as ``manifest_of`` does."""
+    manifest, contents = read_files(folder_of(directory, version), key=key)
+    _refuse_other_version(version, manifest)
+    return manifest, contents
+
+
+def folder_of(directory: Path, version: str) -> Path:
+    """Return the folder of a stored version.
+
+    Raises
+    ------
+    ArtifactError
+        When there is none.
+    """
+    if version not in version_names(directory):
+        _refuse(f"There is no version {version} in {directory}. To see those there are: python train_model.py --list")
+    return directory / VERSIONS_FOLDER / version
 
 
 def _refuse_other_version(version: str, manifest: Manifest) -> None:
@@ -121,44 +191,22 @@ def _refuse_other_version(version: str, manifest: Manifest) -> None:
         _refuse(f"The folder of version {version} holds version {manifest.model_version}, so it is not used.")
 
 
-def _stored(directory: Path, version: str, is_active: bool, key: SecretStr | None) -> StoredVersion:
+def _stored(directory: Path, version: str, *, is_active: bool, key: SecretStr | None) -> StoredVersion:
     try:
-        return StoredVersion(version, is_active, manifest_of(directory, version, key=key))
+        manifest, _ = verified_version(directory, version, key=key)
     except ArtifactError as error:
         return StoredVersion(version, is_active, None, error.message)
+    folders = [directory / VERSIONS_FOLDER / version, *([directory] if is_active else [])]
+    has_own_card = all(has_card_of(manifest, folder) for folder in folders)
+    return StoredVersion(version, is_active, manifest, has_own_card=has_own_card)
 
 
-def _folder_of(directory: Path, version: str) -> Path:
-    folder = directory / VERSIONS_FOLDER / version
-    if not re.fullmatch(VERSION_NAME, version) or not folder.is_dir():
-        _refuse(f"There is no version {version} in {directory}. To see those there are: python train_model.py --list")
-    return folder
-
-
-def _replace_all(directory: Path, contents: Mapping[str, bytes]) -> None:
-    """Put every file on disk beside its place first, then move them there in order."""
-    temporary = {name: directory / f".{name}.{os.getpid()}" for name in contents}
+def has_card_of(manifest: Manifest, folder: Path) -> bool:
+    """Tell whether the model card in a folder is the one that follows from a manifest."""
     try:
-        for name, content in contents.items():
-            _write_through(temporary[name], content)
-        for name in contents:
-            temporary[name].replace(directory / name)
-    finally:
-        for path in temporary.values():
-            path.unlink(missing_ok=True)
-
-
-def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    folder.mkdir()
-    for name, content in files.items():
-        _write_through(folder / name, content)
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        return (folder / CARD_FILE).read_bytes() == card_file(manifest)
+    except OSError:
+        return False
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -52,11 +52,11 @@ function modelFact({ version, since, metrics }) {
   return made;
 }
 
-/** Say what is wrong with the model, if something is: a newer one is not taken, or this one cannot explain. */
+/** Say what is wrong with the model, if something is: the files in its folder are refused, or this one cannot explain. */
 function showTrouble({ version, refused, explains }) {
   const banner = byId("model-banner");
   const sentences = [];
-  if (refused) sentences.push(`A newer model was refused, and version ${version} goes on scoring: ${refused}`);
+  if (refused) sentences.push(`The files in the model's folder were refused, and version ${version} goes on scoring: ${refused}`);
   if (!explains) sentences.push("Explanation unavailable: the contributions cannot be trusted, so none are shown. Scores and levels are not affected; the server's log says more.");
   banner.hidden = sentences.length === 0;
   banner.replaceChildren(...(banner.hidden ? [] : [icon("warning"), ...sentences.map((sentence) => element("p", { textContent: sentence }))]));

@@ -1,5 +1,6 @@
 """External validation: how a trained model does on patients of a clinic it has never seen."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +15,8 @@ from config.messages import Thresholds
 from config.patient import FIELDS
 from server.anomaly.dataset import BoolArray, FloatArray, IndexArray, matrix_of
 from server.anomaly.detector import Detector
-from server.anomaly.evaluation.intervals import RESAMPLES, by_bootstrap
-from server.anomaly.evaluation.metrics import confusion, levels_of, sensitivity_at, share, subgroups
+from server.anomaly.evaluation.intervals import by_bootstrap, of_share
+from server.anomaly.evaluation.metrics import confusion, levels_of, sensitivity_at, subgroups
 
 SPECIFICITY = 0.9
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -37,11 +38,16 @@ class Gaps:
 class ExternalValidation:
     """What was found on a CSV from elsewhere; what needs labels is empty where there are none.
 
+    ``used_to`` says what the model did with this very file when it was made: the figures are then not external.
+
     ``gaps`` is by CSV column, ``score_quantiles`` by share of the patients, and ``alarms`` the share of all patients at
-    Medium or higher and at High. ``separation`` needs patients of both labels.
+    Medium or higher and at High, with Wilson intervals. ``separation`` is by the anomaly scores and needs patients of
+    both labels; its intervals are of so many ``resamples``.
     """
 
     model_version: str
+    used_to: Sequence[str]
+    resamples: int
     patients: int
     left_out: Sequence[str]
     extrapolated: int
@@ -55,7 +61,7 @@ class ExternalValidation:
     confusion: Mapping[str, Mapping[str, int]]
 
 
-def validate(path: Path, detector: Detector, *, seed: int, resamples: int = RESAMPLES) -> ExternalValidation:
+def validate(path: Path, detector: Detector, *, seed: int, resamples: int) -> ExternalValidation:
     """Score the patients of a CSV as it comes, and compare with their labels where it has them.
 
     Raises
@@ -65,31 +71,35 @@ def validate(path: Path, detector: Detector, *, seed: int, resamples: int = RESA
     """
     survey = survey_patients(path)
     records = [patient.record for patient in survey.patients]
-    scores = _scores(detector, survey)
+    values = matrix_of(records)
+    scores = detector.model.anomaly_scores(values)
     labelled = np.array([patient.has_disease is not None for patient in survey.patients], dtype=np.bool_)
     has_disease = np.array([bool(patient.has_disease) for patient in survey.patients], dtype=np.bool_)[labelled]
     interval = partial(by_bootstrap, seed=seed, resamples=resamples)
     judged = _Judged(scores[labelled], has_disease, detector.thresholds, interval)
     return ExternalValidation(
         model_version=detector.model_version,
+        used_to=_used_to(path, detector),
+        resamples=resamples,
         patients=len(records),
         left_out=survey.left_out,
         extrapolated=sum(bool(record.extrapolated()) for record in records),
         gaps=_gaps(survey),
         disease_free=int((~has_disease).sum()),
         with_disease=int(has_disease.sum()),
-        score_quantiles=dict(zip(QUANTILES, np.quantile(scores[:, 1], QUANTILES).tolist(), strict=True)),
-        alarms=_alarms(scores[:, 1], detector.thresholds, interval),
+        score_quantiles=dict(zip(QUANTILES, np.quantile(scores, QUANTILES).tolist(), strict=True)),
+        alarms=_alarms(scores, detector.thresholds),
         separation=judged.separation(),
-        groups=judged.groups(matrix_of(records)[labelled]),
+        groups=judged.groups(values[labelled]),
         confusion=judged.confusion(),
     )
 
 
-def _scores(detector: Detector, survey: Survey) -> FloatArray:
-    """Return raw score and anomaly score of each patient, shape (n, 2)."""
-    answers = detector.assess([patient.record for patient in survey.patients])
-    return np.array([(said.raw_score, said.anomaly_score) for said in answers])
+def _used_to(path: Path, detector: Detector) -> list[str]:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest = detector.manifest
+    uses = {"trained": manifest.data.sha256, "calibrated": manifest.calibration_data.sha256}
+    return [use for use, used in uses.items() if used == sha256]
 
 
 def _gaps(survey: Survey) -> dict[str, Gaps]:
@@ -98,20 +108,16 @@ def _gaps(survey: Survey) -> dict[str, Gaps]:
     return {FIELDS[name].csv_column: Gaps(n, survey.zeros.get(name, 0)) for name, n in counted.items() if n}
 
 
-def _alarms(anomaly_scores: FloatArray, thresholds: Thresholds, interval: _Interval) -> dict[str, Estimate]:
+def _alarms(anomaly_scores: FloatArray, thresholds: Thresholds) -> dict[str, Estimate]:
     levels = {"medium_or_higher": thresholds.medium, "high": thresholds.high}
-    return {name: _share_of(anomaly_scores >= threshold, interval) for name, threshold in levels.items()}
-
-
-def _share_of(is_so: BoolArray, interval: _Interval) -> Estimate:
-    return interval(lambda rows: share(is_so[rows]), np.ones(is_so.size, dtype=np.bool_))
+    return {name: of_share(anomaly_scores >= threshold) for name, threshold in levels.items()}
 
 
 class _Judged:
-    """Labelled patients with their raw and anomaly scores, shape (n, 2), and what follows from the labels."""
+    """Labelled patients with their anomaly scores, shape (n,), and what follows from the labels."""
 
     def __init__(self, scores: FloatArray, has_disease: BoolArray, thresholds: Thresholds, interval: _Interval) -> None:
-        self._raw, self._anomaly = scores[:, 0], scores[:, 1]
+        self._anomaly = scores
         self._has_disease = has_disease
         self._thresholds = thresholds
         self._interval = interval
@@ -120,7 +126,7 @@ class _Judged:
         figures: dict[str, Callable[[BoolArray, FloatArray], float]] = {
             "AUROC": roc_auc_score,
             "AUPRC": average_precision_score,
-            f"sensitivity at {SPECIFICITY:.0%} specificity": lambda y, raw: sensitivity_at(SPECIFICITY, y, raw),
+            f"sensitivity at {SPECIFICITY:.0%} specificity": partial(sensitivity_at, SPECIFICITY),
         }
         if self._has_disease.all() or not self._has_disease.any():
             return {}
@@ -138,7 +144,9 @@ class _Judged:
         return confusion(self._has_disease, levels_of(self._anomaly, self._thresholds))
 
     def _bootstrapped(self, figure: Callable[[BoolArray, FloatArray], float]) -> Estimate:
-        return self._interval(lambda rows: float(figure(self._has_disease[rows], self._raw[rows])), self._has_disease)
+        return self._interval(
+            lambda rows: float(figure(self._has_disease[rows], self._anomaly[rows])), self._has_disease
+        )
 
     def _group(self, name: str, members: BoolArray) -> GroupRates:
         return GroupRates(
@@ -152,6 +160,6 @@ class _Judged:
     def _rates(self, members: BoolArray, threshold: float) -> Rates:
         is_alarm = self._anomaly >= threshold
         return Rates(
-            false_alarm_rate=_share_of(is_alarm[members & ~self._has_disease], self._interval),
-            sensitivity=_share_of(is_alarm[members & self._has_disease], self._interval),
+            false_alarm_rate=of_share(is_alarm[members & ~self._has_disease]),
+            sensitivity=of_share(is_alarm[members & self._has_disease]),
         )

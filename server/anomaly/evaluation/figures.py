@@ -13,6 +13,7 @@ from server.anomaly.dataset import BoolArray, Dataset, FloatArray
 from server.anomaly.evaluation.folds import FoldResult
 from server.anomaly.evaluation.intervals import over_folds
 from server.anomaly.evaluation.metrics import LevelArray, confusion, levels_of, rates, sensitivity_at, subgroups
+from server.anomaly.splits import can_be_stratified
 
 SPECIFICITY = 0.9
 USUAL_MEDIUM, USUAL_HIGH = 0.5, 0.6
@@ -38,6 +39,7 @@ class Summary:
         return Evaluation(
             folds=self._folds,
             repeats=len(self._results) // self._folds,
+            stratified=can_be_stratified(self._dataset, self._folds),
             disease_free=int((~everybody).sum()),
             with_disease=int(everybody.sum()),
             figures={name: figure for name, figure in figures.items() if figure.ours.value is not None},

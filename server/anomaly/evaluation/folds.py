@@ -13,7 +13,7 @@ from server.anomaly.attribution import ForestExplainer, divide_among_fields
 from server.anomaly.calibration import CalibrationByPattern
 from server.anomaly.dataset import COLUMNS, Dataset, FloatArray, IndexArray, frame_of
 from server.anomaly.evaluation.references import supervised_scores, usual_forest_scores
-from server.anomaly.fitting import fit_and_score, fit_parts
+from server.anomaly.fitting import fit_and_score, fit_parts, raw_scores
 from server.anomaly.preprocessing import OneSidedRiskFactors
 from server.anomaly.scoring import ForestScorer
 from server.anomaly.splits import Fit, calibration_folds
@@ -193,9 +193,9 @@ def _explained(
     disease_free: FloatArray, held_out: FloatArray, settings: TrainingSettings, random_patients: int
 ) -> Explained:
     preprocessor, forest = fit_parts(frame_of(disease_free), settings)
+    explainer = ForestExplainer(forest)
     complete = preprocessor.impute(held_out)
-    by_factor = ForestExplainer(forest).contributions(preprocessor.factors(complete))
-    contributions = divide_among_fields(by_factor, preprocessor.field_effects(complete))
+    contributions = _contributions(explainer, preprocessor, complete)
     falls = _falls(preprocessor, forest, complete)
     top = [_triple_of(fields) for fields in np.argsort(-contributions, axis=1, kind="stable")[:, :_TOP]]
     strangers = random_values(random_patients, settings.random_state)
@@ -204,8 +204,13 @@ def _explained(
         random_fall=falls.mean(axis=1).tolist(),
         best_fall=falls.max(axis=1).tolist(),
         random_patients=random_patients,
-        largest_gap=_largest_gap(preprocessor, forest, strangers),
+        largest_gap=_largest_gap(explainer, preprocessor, forest, strangers),
     )
+
+
+def _contributions(explainer: ForestExplainer, preprocessor: OneSidedRiskFactors, complete: FloatArray) -> FloatArray:
+    by_factor = explainer.contributions(preprocessor.factors(complete))
+    return divide_among_fields(by_factor, preprocessor.field_effects(complete))
 
 
 def _falls(preprocessor: OneSidedRiskFactors, forest: IsolationForest, complete: FloatArray) -> FloatArray:
@@ -213,8 +218,12 @@ def _falls(preprocessor: OneSidedRiskFactors, forest: IsolationForest, complete:
     made_typical = np.zeros((len(_TRIPLES), len(COLUMNS)), dtype=bool)
     np.put_along_axis(made_typical, _TRIPLES, values=True, axis=1)
     changed = np.where(made_typical, preprocessor.typical_, complete[:, np.newaxis, :]).reshape(-1, len(COLUMNS))
-    before = -forest.score_samples(preprocessor.factors(complete))
-    after = -forest.score_samples(preprocessor.factors(changed))
+    # Many of them are alike: what is typical already cannot change.
+    different, places = np.unique(
+        preprocessor.factors(np.concatenate([complete, changed])), axis=0, return_inverse=True
+    )
+    trees = (estimator.tree_ for estimator in forest.estimators_)
+    before, after = np.split(raw_scores(trees, forest.max_samples_, different)[places], [len(complete)])
     falls: FloatArray = before[:, np.newaxis] - after.reshape(len(complete), -1)
     return falls
 
@@ -237,11 +246,12 @@ def _any_values(field: FieldDescription, patients: int, random: np.random.Genera
     return np.where(is_gap, np.nan, drawn)
 
 
-def _largest_gap(preprocessor: OneSidedRiskFactors, forest: IsolationForest, values: FloatArray) -> float:
+def _largest_gap(
+    explainer: ForestExplainer, preprocessor: OneSidedRiskFactors, forest: IsolationForest, values: FloatArray
+) -> float:
     """Return the largest gap between log2 of scikit-learn's score and our base value with all contributions."""
     complete = preprocessor.impute(values)
-    factors = preprocessor.factors(complete)
-    by_factor = ForestExplainer(forest).contributions(factors)
-    by_field = divide_among_fields(by_factor, preprocessor.field_effects(complete))
-    gaps = ForestScorer(forest).base_value + by_field.sum(axis=1) - np.log2(-forest.score_samples(factors))
+    by_field = _contributions(explainer, preprocessor, complete)
+    scores = -forest.score_samples(preprocessor.factors(complete))
+    gaps = ForestScorer(forest).base_value + by_field.sum(axis=1) - np.log2(scores)
     return float(np.abs(gaps).max())

@@ -121,10 +121,17 @@ def _verdict(encoding: Encoding, compared: Iterable[Comparison]) -> Iterator[str
         yield f"Given {_GIVEN[encoding]}: ours is {said}."
         best = measured[0]
         yield f"  The best of them is {best.peer.name}: ours less theirs is {with_interval(best.lead, '+.3f')}."
+        yield "  It was chosen as the best of them on these folds: the interval does not allow for that choice."
     if uncertain:
         yield f"  The 95 % interval of the difference reaches 0 for {uncertain}."
     if unmeasured:
         yield f"  No figure in any fold with {_GIVEN[encoding]}, so not compared: {unmeasured}."
+
+
+def is_above_all(results: Sequence[PeerFold], folds: int, *, peers: Iterable[Peer] = PEERS) -> bool:
+    """Return whether ours is above every unsupervised peer that could be measured."""
+    compared = (found for found in compare(results, folds, peers=peers) if not found.peer.supervised)
+    return all(found.is_beaten for found in compared if found.folds)
 
 
 def _names(found: Iterable[Comparison]) -> str:

@@ -24,7 +24,7 @@ from config.evaluation import Value
 from config.settings import TrainingSettings
 from server.anomaly.dataset import Dataset, FloatArray, IndexArray, frame_of
 from server.anomaly.evaluation.folds import reseeded
-from server.anomaly.evaluation.keeping import KeptResults
+from server.anomaly.evaluation.keeping import KeptResults, data_hash
 from server.anomaly.evaluation.references import ordinary_encoding
 from server.anomaly.fitting import fit_and_score
 from server.anomaly.preprocessing import OneSidedRiskFactors, refuse_unmeasured
@@ -38,6 +38,10 @@ CLASSIFIERS: Mapping[str, Callable[..., Any]] = {
     "random forest": RandomForestClassifier,
 }
 """Supervised peers; what detection without labels is measured against, not beaten by."""
+
+_PACKAGES = ("pyod", "numba")
+_FAILURES = (ArithmeticError, LookupError, RuntimeError, ValueError)
+"""How detectors of others fail on data they cannot take; ``LinAlgError`` is a ``ValueError``."""
 
 _NUMBER = re.compile(r"(?<!\w)-?\d[\d.e+-]*")
 
@@ -117,7 +121,9 @@ def compare_with_peers(
     InvalidDataError
         When there are too few patients to fit the folds, or a field was measured in too few of them.
     """
-    kept = KeptResults(directory, _made_of(dataset, settings), PeerFold)
+    pyod_version()
+    made_of, worked_out_in = _made_of(dataset, settings), measure_fold.__module__
+    kept = KeptResults(directory, made_of, PeerFold, worked_out_in=worked_out_in, packages=_PACKAGES)
     refuse_too_few(dataset, settings)
     folds = _folds(dataset, settings, repeats)
     for fit, _ in folds.values():
@@ -134,7 +140,7 @@ def compare_with_peers(
 
 def _made_of(dataset: Dataset, settings: TrainingSettings) -> dict[str, object]:
     forests = {"n_estimators", "max_samples", "random_state", "evaluation_folds"}
-    return {"data": dataset.sha256, "pyod": pyod_version()} | settings.model_dump(include=forests)
+    return {"data": data_hash(dataset)} | settings.model_dump(include=forests)
 
 
 def _folds(dataset: Dataset, settings: TrainingSettings, repeats: int) -> dict[str, tuple[Fit, TrainingSettings]]:
@@ -170,7 +176,7 @@ def _attempt(peer: Peer, dataset: Dataset, fit: Fit, seed: int) -> Attempt:
         warnings.simplefilter("always")
         try:
             auroc = float(roc_auc_score(dataset.has_disease[fit.scored], peer_scores(peer, dataset, fit, seed)))
-        except (ValueError, ArithmeticError) as error:
+        except _FAILURES as error:
             failure = _in_short(type(error), error)
     warned = Counter(_in_short(warning.category, warning.message) for warning in caught)
     return Attempt(auroc=auroc, failure=failure, warnings=dict(warned))

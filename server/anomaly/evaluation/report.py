@@ -20,6 +20,8 @@ from config.messages import RiskLevel, Thresholds
 from server.anomaly.evaluation.external import ExternalValidation
 
 _MOST_ROWS = 50
+_FEW_LEFT_OUT = 0.05
+"""Share of rows whose loss is inconsequential (Schafer 1999)."""
 _WIDTH = 116
 
 
@@ -109,7 +111,7 @@ def figure_lines(evaluation: Evaluation) -> list[str]:
         f"{'figure':<60}{'target':>9}{'measured':>10}  {'95 % interval':<20}{'met':<5}{'usual forest':>12}",
         *(_figure_line(name, figure) for name, figure in shown.items()),
         "",
-        _verdict(shown),
+        _verdict(len(shown), len(missed_targets(evaluation))),
     ]
 
 
@@ -121,9 +123,14 @@ def _figure_line(name: str, figure: Figure) -> str:
     return f"{SHOWN[name].title:<60}{target!s:>9}{measured}{met:<5}{usual:>12}".rstrip()
 
 
-def _verdict(shown: Mapping[str, Figure]) -> str:
-    missed = sum(not TARGETS[name].is_met(figure.ours.value) for name, figure in shown.items())
-    return f"{missed} of {len(shown)} targets missed." if missed else f"All {len(shown)} targets are met."
+def missed_targets(evaluation: Evaluation) -> list[str]:
+    """Name the figures that miss their target, among those that were measured."""
+    measured = ((name, evaluation.figures[name]) for name in TARGETS if name in evaluation.figures)
+    return [name for name, figure in measured if not TARGETS[name].is_met(figure.ours.value)]
+
+
+def _verdict(shown: int, missed: int) -> str:
+    return f"{missed} of {shown} targets missed." if missed else f"All {shown} targets are met."
 
 
 def group_lines(groups: Sequence[GroupRates], thresholds: Thresholds) -> list[str]:
@@ -167,7 +174,10 @@ def validation_text(validation: ExternalValidation, thresholds: Thresholds, *, d
     figures."""
     return "\n".join(
         [
-            f"Model {validation.model_version} on {data}; 95 % intervals by 2,000 bootstrap resamples.",
+            *_not_external(validation, data),
+            *_left_out_warning(validation),
+            f"Model {validation.model_version} on {data}; 95 % intervals of shares by Wilson (1927), of all else by "
+            f"{validation.resamples:,} bootstrap resamples.",
             "",
             *_file_lines(validation),
             "",
@@ -176,6 +186,21 @@ def validation_text(validation: ExternalValidation, thresholds: Thresholds, *, d
             *_label_lines(validation, thresholds),
         ]
     )
+
+
+def _not_external(validation: ExternalValidation, data: str) -> list[str]:
+    if not validation.used_to:
+        return []
+    used_to = f"Not an external validation: this model was {' and '.join(validation.used_to)} on {data} itself."
+    return [*wrap(f"{used_to} The figures are better than patients it has not seen would give.", _WIDTH), ""]
+
+
+def _left_out_warning(validation: ExternalValidation) -> list[str]:
+    left_out, rows = len(validation.left_out), len(validation.left_out) + validation.patients
+    if left_out <= _FEW_LEFT_OUT * rows:
+        return []
+    said = f"{left_out} of {rows} rows were left out: the figures are those of the rest, which may be a biased choice."
+    return [said, ""]
 
 
 def _file_lines(validation: ExternalValidation) -> list[str]:

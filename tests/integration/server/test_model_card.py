@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from config.model_card import ModelCard
-from server.anomaly import versions
-from server.anomaly.artifact import CARD_FILE, FOREST_FILE, MANIFEST_FILE
+from server.anomaly import activation
+from server.anomaly.artifact import CALIBRATION_FILE, CARD_FILE, FOREST_FILE, MANIFEST_FILE, PREPROCESSOR_FILE
 from server.anomaly.versions import VERSIONS_FOLDER
 from tests.integration.server.conftest import RunningServer, StartServer
 from tests.integration.server.speaking import Browser
@@ -88,7 +88,7 @@ def test_an_activation_changes_which_card_is_the_active_one(
     signed_in: Browser, running: RunningServer, folder: Path, other_detector_dir: Path
 ) -> None:
     before, after = card_in(folder).version, card_in(other_detector_dir).version
-    versions.activate(folder, after)
+    activation.activate(folder, after)
     assert running.server.service.model.look()
     assert signed_in.get("/api/model").json["model_details"]["version"] == after
     assert "not the active version" in page_of(signed_in, before)
@@ -123,10 +123,20 @@ def test_a_name_that_is_no_versions_leads_nowhere(signed_in: Browser, name: str)
         assert b"script" not in answer.body
 
 
-@pytest.mark.parametrize("name", [MANIFEST_FILE, FOREST_FILE])
-def test_a_damaged_version_is_not_shown(signed_in: Browser, folder: Path, other_detector_dir: Path, name: str) -> None:
+def test_a_card_needs_no_other_file_than_the_manifest(
+    signed_in: Browser, folder: Path, other_detector_dir: Path
+) -> None:
+    other = card_in(other_detector_dir)
+    for name in (FOREST_FILE, PREPROCESSOR_FILE, CALIBRATION_FILE, CARD_FILE):
+        (folder / VERSIONS_FOLDER / other.version / name).unlink()
+    assert ModelCard.model_validate_json(signed_in.get(f"/api/model/{other.version}").body) == other
+
+
+def test_a_version_with_a_damaged_manifest_is_not_shown(
+    signed_in: Browser, folder: Path, other_detector_dir: Path
+) -> None:
     other = card_in(other_detector_dir).version
-    flip_a_byte(folder / VERSIONS_FOLDER / other / name)
+    flip_a_byte(folder / VERSIONS_FOLDER / other / MANIFEST_FILE)
     said = said_of_missing(signed_in, other)
     assert other in said
     assert "damaged" in said
@@ -149,7 +159,7 @@ def test_where_there_is_a_key_an_unsigned_version_is_not_shown(
     server = start_server(model_dir=signed, model_signing_key=key)
     browser = Browser(server.url)
     browser.sign_in(server.operator_token)
-    assert browser.get("/api/model").json["model_details"]["signed"] is True
+    assert browser.get("/api/model").json["model_details"]["signature"] == "verified"
     assert "not signed" in said_of_missing(browser, card_in(other_detector_dir).version)
 
 

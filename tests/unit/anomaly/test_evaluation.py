@@ -2,8 +2,13 @@
 
 import math
 import os
+import platform
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +19,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from config.evaluation import SHOWN, Evaluation
+from config.evaluation import SHOWN, Estimate, Evaluation
 from config.messages import Thresholds
 from config.patient import FIELDS
 from config.settings import TrainingSettings
@@ -24,9 +29,9 @@ from server.anomaly.evaluation.__main__ import main
 from server.anomaly.evaluation.cross_validation import cross_validate, kept_repeats
 from server.anomaly.evaluation.figures import Summary
 from server.anomaly.evaluation.folds import FoldResult, evaluate_fold, random_values, reseeded, worsened
-from server.anomaly.evaluation.keeping import MOST_KEPT, KeptResults, code_hash
+from server.anomaly.evaluation.keeping import MOST_KEPT, KeptResults, code_hash, data_hash, imported_code
 from server.anomaly.evaluation.references import supervised_scores, usual_forest_scores
-from server.anomaly.evaluation.report import TARGETS, evaluation_text, summary_text
+from server.anomaly.evaluation.report import TARGETS, evaluation_text, missed_targets, summary_text
 from server.anomaly.fitting import fit_parts
 from server.anomaly.new_version import trained_version
 from server.anomaly.splits import calibration_folds, evaluation_folds
@@ -35,6 +40,11 @@ from tests.unit.anomaly.estimates import known, ours
 from tests.unit.anomaly.patients import real_patients, small_training, some_patients
 
 THRESHOLDS = Thresholds(medium=0.8, high=0.95)
+FOLDS = evaluate_fold.__module__
+
+
+def kept(directory: Path, made_of: dict[str, object]) -> KeptResults[FoldResult]:
+    return KeptResults(directory, made_of, FoldResult, worked_out_in=FOLDS)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +55,7 @@ def kept_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(kept_in: Path) -> list[FoldResult]:
     """Two repeats of two folds."""
-    return cross_validate(real_patients(), small_training(), kept_in, repeats=2, in_depth=True, progress=unwatched)
+    return cross_validate(real_patients(), small_training(), kept_in, repeats=2, progress=unwatched)
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +201,7 @@ def test_the_report_names_every_figure_its_target_and_whether_it_is_met(evaluati
         assert f" {'>=' if target.at_least else '<='} " in said
         missed += not is_met
     assert f"{missed} of {len(TARGETS)} targets missed." in lines
+    assert len(missed_targets(evaluation)) == missed
     assert max(map(len, lines)) <= 120
 
 
@@ -204,11 +215,11 @@ def test_kept_folds_are_not_worked_out_again_and_missing_or_damaged_ones_are(
         return computed
 
     def again() -> list[FoldResult]:
-        return cross_validate(real_patients(), small_training(), kept_in, repeats=2, in_depth=True, progress=watch)
+        return cross_validate(real_patients(), small_training(), kept_in, repeats=2, progress=watch)
 
     assert again() == results
     assert counted == []
-    (damaged,) = kept_in.rglob("0-1-in-depth.json")
+    (damaged,) = kept_in.rglob("0-1.json")
     damaged.write_text(damaged.read_text()[:-9])
     (missing,) = kept_in.rglob("1-0.json")
     missing.unlink()
@@ -217,18 +228,64 @@ def test_kept_folds_are_not_worked_out_again_and_missing_or_damaged_ones_are(
 
 
 def test_other_data_settings_or_code_are_kept_apart(tmp_path: Path, results: list[FoldResult]) -> None:
-    KeptResults(tmp_path, {"data": "a", "n_estimators": 50}, FoldResult).write("0-0", results[0])
-    assert KeptResults(tmp_path, {"data": "a", "n_estimators": 50}, FoldResult).read("0-0") == results[0]
-    assert KeptResults(tmp_path, {"data": "b", "n_estimators": 50}, FoldResult).read("0-0") is None
-    assert KeptResults(tmp_path, {"data": "a", "n_estimators": 51}, FoldResult).read("0-0") is None
-    code = tmp_path / "code"
-    code.mkdir()
-    hashes = set()
-    for content in ("one", "two"):
-        (code / "module.py").write_text(content)
-        hashes.add(code_hash(code))
-    (code / "module.py").rename(code / "renamed.py")
-    assert len(hashes | {code_hash(code)}) == 3
+    made_of: dict[str, object] = {"data": "a", "n_estimators": 50}
+    kept(tmp_path, made_of).write("0-0", results[0])
+    assert kept(tmp_path, made_of).read("0-0") == results[0]
+    assert kept(tmp_path, made_of | {"data": "b"}).read("0-0") is None
+    assert kept(tmp_path, made_of | {"n_estimators": 51}).read("0-0") is None
+    elsewhere = KeptResults(tmp_path, made_of, FoldResult, worked_out_in="server.anomaly.evaluation.peers")
+    assert elsewhere.read("0-0") is None
+    with_another_package = KeptResults(tmp_path, made_of, FoldResult, worked_out_in=FOLDS, packages=["joblib"])
+    assert with_another_package.read("0-0") is None
+
+
+def test_results_of_another_python_are_kept_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, results: list[FoldResult]
+) -> None:
+    kept(tmp_path, {}).write("0-0", results[0])
+    monkeypatch.setattr(platform, "python_version", lambda: "3.0.0")
+    assert kept(tmp_path, {}).read("0-0") is None
+
+
+def test_results_belong_to_values_and_labels_and_not_to_the_file_they_were_read_from(kept_in: Path) -> None:
+    whole, settings = real_patients(), small_training()
+    assert kept_repeats(replace(whole, name="copy.csv", sha256="0" * 64), settings, kept_in) == 2
+    values, has_disease = whole.values.copy(), whole.has_disease.copy()
+    values[0, 0] += 1
+    has_disease[0] = not has_disease[0]
+    assert kept_repeats(replace(whole, values=values), settings, kept_in) == 0
+    assert kept_repeats(replace(whole, has_disease=has_disease), settings, kept_in) == 0
+    assert data_hash(whole) == data_hash(replace(whole, values=whole.values.copy()))
+
+
+def test_the_code_hash_covers_all_of_the_project_that_evaluating_a_fold_imports() -> None:
+    command = [sys.executable, "-c", f"import sys, {FOLDS}; print(*sys.modules)"]
+    modules = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    loaded = {name for name in modules if name.partition(".")[0] in {"server", "config", "client"}}
+    assert set(imported_code(FOLDS)) == loaded
+    assert "config.patient" in imported_code(FOLDS)
+    assert not {"server.anomaly.changes", "server.anomaly.evaluation.report"} & set(imported_code(FOLDS))
+
+
+def test_changed_code_counts_wherever_it_is_imported_from_and_comments_do_not(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "first.py").write_text("import numpy\nfrom package import second\n")
+    (package / "second.py").write_text('"""One."""\n\n\ndef half(x):\n    """Return half."""\n    return x / 2\n')
+    (package / "apart.py").write_text("x = 1\n")
+
+    def now() -> str:
+        return code_hash("package.first", root=tmp_path)
+
+    before = now()
+    (package / "apart.py").write_text("x = 2\n")
+    (package / "second.py").write_text('"""Two."""\ndef half(x):\n    # exactly\n    return x / 2\n')
+    assert now() == before
+    (package / "second.py").write_text("def half(x):\n    return x // 2\n")
+    changed = now()
+    (package / "__init__.py").write_text("y = 3\n")
+    assert len({before, changed, now()}) == 3
 
 
 def test_the_results_of_a_few_combinations_are_kept_and_the_oldest_go(
@@ -236,16 +293,16 @@ def test_the_results_of_a_few_combinations_are_kept_and_the_oldest_go(
 ) -> None:
     (tmp_path / "a file that is no result").write_text("")
     os.utime(tmp_path / "a file that is no result", (0, 0))
-    kept = [KeptResults(tmp_path, {"data": number}, FoldResult) for number in range(MOST_KEPT + 2)]
-    for number, results_of_one in enumerate(kept[:-1]):
+    all_kept = [kept(tmp_path, {"data": number}) for number in range(MOST_KEPT + 2)]
+    for number, results_of_one in enumerate(all_kept[:-1]):
         results_of_one.write("0-0", results[0])
         (folder,) = (path for path in tmp_path.iterdir() if path.is_dir() and path.stat().st_mtime > 1000)
         os.utime(folder, (number, number))
-    assert [one.read("0-0") is not None for one in kept] == [False, *[True] * MOST_KEPT, False]
+    assert [one.read("0-0") is not None for one in all_kept] == [False, *[True] * MOST_KEPT, False]
     (second,) = (path for path in tmp_path.iterdir() if path.stat().st_mtime == 1)
     os.utime(second, (100, 100))  # written to again, and so no longer the oldest
-    kept[-1].write("0-0", results[0])
-    assert [one.read("0-0") is not None for one in kept] == [False, True, False, *[True] * (MOST_KEPT - 1)]
+    all_kept[-1].write("0-0", results[0])
+    assert [one.read("0-0") is not None for one in all_kept] == [False, True, False, *[True] * (MOST_KEPT - 1)]
 
 
 def test_whole_repeats_are_counted_from_the_first_on(results: list[FoldResult], kept_in: Path, tmp_path: Path) -> None:
@@ -258,8 +315,8 @@ def test_whole_repeats_are_counted_from_the_first_on(results: list[FoldResult], 
     (one,) = copy.rglob("1-1.json")
     one.unlink()
     assert kept_repeats(real_patients(), small_training(), copy) == 1
-    (first,) = copy.rglob("0-0-in-depth.json")
-    first.rename(first.with_name("0-0.json"))  # a look that was not in depth does not count as one that was
+    (first,) = copy.rglob("0-0.json")
+    first.unlink()
     assert kept_repeats(real_patients(), small_training(), copy) == 0
 
 
@@ -280,18 +337,17 @@ def test_a_training_records_what_an_evaluation_kept_and_works_nothing_out_again(
     assert {"two_seeds_spearman", "additivity_gap"} <= set(new.evaluation.figures)
 
 
-def test_without_kept_results_a_training_has_one_repeat_and_no_look_in_depth(detector: Detector) -> None:
+def test_without_kept_results_a_training_has_one_repeat_with_every_figure(detector: Detector) -> None:
     recorded = detector.manifest.evaluation
-    assert (recorded.repeats, recorded.additivity_patients) == (1, 0)
-    assert not {"two_seeds_spearman", "additivity_gap"} & set(recorded.figures)
-    assert {"auroc", "blanked_auroc", "blanked_sensitivity_high"} <= set(recorded.figures)
+    assert (recorded.repeats, recorded.additivity_patients) == (1, 10_000)
+    assert set(TARGETS) <= set(recorded.figures)
 
 
 def test_by_age_the_old_raise_fewer_false_alarms_and_the_raw_scores_stay(
     results: list[FoldResult], evaluation: Evaluation, tmp_path: Path
 ) -> None:
     settings = small_training().model_copy(update={"calibration_by_age": True})
-    by_age = cross_validate(real_patients(), settings, tmp_path, repeats=1, in_depth=False, progress=unwatched)
+    by_age = cross_validate(real_patients(), settings, tmp_path, repeats=1, progress=unwatched)
     assert [result.ours for result in by_age] == [result.ours for result in results[:2]]
     apart = Summary(real_patients(), by_age, THRESHOLDS, folds=2).evaluation()
     together = Summary(real_patients(), results[:2], THRESHOLDS, folds=2).evaluation()
@@ -306,8 +362,10 @@ def test_by_age_the_old_raise_fewer_false_alarms_and_the_raw_scores_stay(
 @pytest.mark.parametrize("diseased", [0, 1])
 def test_without_patients_with_disease_there_are_false_alarms_alone(tmp_path: Path, diseased: int) -> None:
     site = some_patients(disease_free=60, diseased=diseased)
-    results = cross_validate(site, small_training(), tmp_path, repeats=1, in_depth=True, progress=unwatched)
+    results = cross_validate(site, small_training(), tmp_path, repeats=1, progress=unwatched)
     found = Summary(site, results, THRESHOLDS, folds=2).evaluation()
+    assert not found.stratified
+    assert found.design.startswith("1 x 2-fold cross-validation, not stratified by label, of 60 disease-free")
     assert (found.disease_free, found.with_disease) == (60, diseased)
     assert ("auroc" in found.figures, "sensitivity_high" in found.figures) == (diseased > 0, diseased > 0)
     assert 0 <= ours(found, "false_alarm_rate_high") < 0.2
@@ -322,6 +380,17 @@ def test_another_seed_stays_within_what_numpy_takes() -> None:
     assert reseeded(settings, 1).random_state == 0
 
 
+def test_a_figure_at_its_target_meets_it_and_one_beyond_misses_it(evaluation: Evaluation) -> None:
+    limits = {
+        "auroc": (TARGETS["auroc"].limit, True),
+        "false_alarm_rate_high": (TARGETS["false_alarm_rate_high"].limit + 0.01, False),
+    }
+    for name, (value, is_met) in limits.items():
+        figure = evaluation.figures[name].model_copy(update={"ours": Estimate(value=value)})
+        changed = evaluation.model_copy(update={"figures": {name: figure}})
+        assert missed_targets(changed) == ([] if is_met else [name])
+
+
 @pytest.fixture
 def small_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     small = {"N_ESTIMATORS": 50, "CALIBRATION_FOLDS": 2, "WORKERS": 1}
@@ -332,11 +401,12 @@ def small_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_command")
 def test_the_command_prints_the_table_and_keeps_the_folds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["--folds", "2", "--repeats", "1"]) == 0
+    assert main(["--folds", "2", "--repeats", "1"]) == 1
     first = capsys.readouterr()
+    assert re.search(r"\n[1-9]\d* of 17 targets missed\.\n", first.out)
     assert first.out.startswith("1 x 2-fold stratified cross-validation")
     assert len([*(tmp_path / "evaluation").rglob("*.json")]) == 2
-    assert main(["--folds", "2", "--repeats", "1"]) == 0
+    assert main(["--folds", "2", "--repeats", "1"]) == 1
     second = capsys.readouterr()
     assert (second.out, second.err) == (first.out, "")
 
@@ -353,7 +423,7 @@ def test_words_that_make_no_sense_are_refused(words: list[str], said: str, capsy
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    assert said in capsys.readouterr().err.lower()
 
 
 @pytest.mark.usefixtures("small_command")

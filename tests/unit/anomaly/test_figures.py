@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.stats import binomtest, ttest_1samp
 
 from config.evaluation import Estimate, Evaluation
 from config.messages import Thresholds
 from server.anomaly.dataset import COLUMNS, Dataset
 from server.anomaly.evaluation.figures import Summary, held_out_scores, spearman
 from server.anomaly.evaluation.folds import Explained, FoldResult, Scores, SecondSeed
-from server.anomaly.evaluation.intervals import by_bootstrap, over_folds
+from server.anomaly.evaluation.intervals import by_bootstrap, of_share, over_folds, wilson_interval
 from server.anomaly.evaluation.metrics import confusion, levels_of, sensitivity_at, share, subgroups
 from server.anomaly.evaluation.report import summary_text
 from tests.unit.anomaly.estimates import interval, ours, usual
@@ -108,6 +108,7 @@ def test_two_repeats_count_every_patient_once_on_average() -> None:
     found = Summary(dataset(LABELS), results, THRESHOLDS, folds=2).evaluation()
     assert found.repeats == 2
     assert found.confusion.disease_free == {"Low": 1.5, "Medium": 1, "High": 1.5}
+    assert found.stratified
     assert ours(found, "false_alarm_rate_high") == pytest.approx((0 / 2 + 1 / 2 + 1 / 2 + 1 / 2) / 4)
     assert "auroc_less_logistic_regression" not in found.figures
 
@@ -170,6 +171,8 @@ def test_the_corrected_interval_is_the_paper_s_formula() -> None:
 def test_an_interval_leaves_out_folds_without_figure_and_ends_where_figures_do() -> None:
     assert over_folds([math.nan, 0.5, math.nan], folds=5) == Estimate(value=0.5)
     assert over_folds([math.nan], folds=5) == Estimate(value=None)
+    assert over_folds([0.0] * 10, folds=5) == Estimate(value=0)
+    assert over_folds([0.1 + 0.2, 0.3, 0.3], folds=3).low is None
     found = over_folds([0.0, 1.0, 1.0], folds=5)
     assert (found.low, found.high) == (0, 1)
 
@@ -177,17 +180,28 @@ def test_an_interval_leaves_out_folds_without_figure_and_ends_where_figures_do()
 def test_the_bootstrap_interval_is_that_of_the_binomial_and_comes_from_the_seed() -> None:
     is_so = np.arange(400) < 100
     groups = np.ones(400, dtype=np.bool_)
-    found = by_bootstrap(lambda rows: share(is_so[rows]), groups, seed=1)
+    found = by_bootstrap(lambda rows: share(is_so[rows]), groups, seed=1, resamples=2000)
     margin = 1.96 * math.sqrt(0.25 * 0.75 / 400)
     assert found.value == 0.25
     assert (found.low, found.high) == pytest.approx((0.25 - margin, 0.25 + margin), abs=0.006)
-    assert found == by_bootstrap(lambda rows: share(is_so[rows]), groups, seed=1)
-    assert found != by_bootstrap(lambda rows: share(is_so[rows]), groups, seed=2)
+    assert found == by_bootstrap(lambda rows: share(is_so[rows]), groups, seed=1, resamples=2000)
+    assert found != by_bootstrap(lambda rows: share(is_so[rows]), groups, seed=2, resamples=2000)
+
+
+def test_the_interval_of_a_share_is_wilson_s_and_is_wide_where_nothing_was_seen() -> None:
+    expected = binomtest(3, 20).proportion_ci(0.95, method="wilson")
+    assert interval(of_share(np.arange(20) < 3)) == pytest.approx((expected.low, 0.15, expected.high))
+    none, everybody = of_share(np.zeros(20, dtype=np.bool_)), of_share(np.ones(20, dtype=np.bool_))
+    assert interval(none) == pytest.approx((0, 0, 0.161), abs=5e-4)
+    assert interval(everybody) == pytest.approx((0.839, 1, 1), abs=5e-4)
+    assert of_share(np.zeros(0, dtype=np.bool_)) == Estimate(value=None)
+    narrow, wide = (wilson_interval(3, 20, error=error) for error in (0.5, 0.01))
+    assert wide[0] < narrow[0] < 0.15 < narrow[1] < wide[1]
 
 
 def test_the_bootstrap_keeps_the_size_of_each_group() -> None:
     groups = np.arange(50) < 7
-    found = by_bootstrap(lambda rows: float(groups[rows].sum()), groups, seed=0)
+    found = by_bootstrap(lambda rows: float(groups[rows].sum()), groups, seed=0, resamples=200)
     assert (found.value, found.low, found.high) == (7, 7, 7)
 
 

@@ -139,6 +139,7 @@ def test_without_patients_with_disease_no_sensitivity_is_a_weak_spot(manifest: M
     alone = Evaluation(
         folds=2,
         repeats=1,
+        stratified=False,
         disease_free=60,
         with_disease=0,
         figures={"false_alarm_rate_high": Figure(ours=Estimate(value=0.05))},

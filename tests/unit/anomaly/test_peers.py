@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.ensemble import IsolationForest
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
 from server.anomaly.evaluation import peers
 from server.anomaly.evaluation.__main__ import main
 from server.anomaly.evaluation.intervals import over_folds
-from server.anomaly.evaluation.peer_report import compare, peers_text
+from server.anomaly.evaluation.peer_report import compare, is_above_all, peers_text
 from server.anomaly.evaluation.peers import PEERS, Attempt, Encoding, Peer, PeerFold, measure_fold, peer_scores
 from server.anomaly.evaluation.references import ordinary_encoding, supervised_scores
 from server.anomaly.preprocessing import OneSidedRiskFactors
 from server.anomaly.splits import evaluation_folds
+from tests.unit.anomaly.estimates import interval
 from tests.unit.anomaly.patients import real_patients, small_training
 
 needs_pyod = pytest.mark.skipif(find_spec("pyod") is None, reason='PyOD is not installed: pip install -e ".[peers]"')
@@ -43,9 +44,11 @@ def attempt(auroc: float | None) -> Attempt:
 
 
 def test_the_difference_is_of_the_same_folds_so_a_steady_one_is_certain() -> None:
-    (found,) = compare(results(near=[0.89, 0.91, 0.87, 0.93]), 2, peers=[NEAR])
-    assert found.auroc == over_folds([0.89, 0.91, 0.87, 0.93], 2)
-    assert (found.lead.value, found.lead.low, found.lead.high) == pytest.approx((0.01, 0.01, 0.01))
+    (found,) = compare(results(near=[0.89, 0.911, 0.87, 0.929]), 2, peers=[NEAR])
+    assert found.auroc == over_folds([0.89, 0.911, 0.87, 0.929], 2)
+    low, lead, high = interval(found.lead)
+    assert lead == pytest.approx(0.01)
+    assert 0 < low < lead < high < 0.02
     assert found.is_beaten
     assert found.is_certain
 
@@ -92,6 +95,13 @@ def test_the_verdict_is_by_encoding_and_leaves_out_who_saw_labels() -> None:
     assert "Given ordinary encodings: ours is above every unsupervised peer." in text
     assert "Given our eight factors: ours is not above IForest." in text
     assert "The best of them is HBOS: ours less theirs is +0.410" in text
+    assert text.count("It was chosen as the best of them on these folds: the interval does not allow for") == 2
+
+
+def test_ours_is_above_all_when_no_peer_that_saw_no_labels_is_higher() -> None:
+    peers = [NEAR, FAR, TOLD]
+    assert is_above_all(results(near=[0.8] * 4, far=[None] * 4, told=[0.99] * 4), 2, peers=peers)
+    assert not is_above_all(results(near=[0.95] * 4, far=[0.5] * 4, told=[0.5] * 4), 2, peers=peers)
 
 
 def test_the_verdict_says_whose_difference_may_be_chance() -> None:
@@ -143,6 +153,19 @@ def test_a_peer_that_cannot_be_fitted_is_a_gap_with_its_reason() -> None:
     assert found.attempts[TOLD.key].auroc is None
     assert (found.attempts[TOLD.key].failure or "").startswith("ValueError: This solver needs samples of at least …")
     assert 0.5 < found.ours < 1
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, np.linalg.LinAlgError, ZeroDivisionError, IndexError])
+def test_however_one_peer_fails_the_others_are_compared(monkeypatch: pytest.MonkeyPatch, kind: type[Exception]) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise kind("no convergence after 37 steps")
+
+    monkeypatch.setattr(RandomForestClassifier, "fit", fail)
+    dataset, settings = real_patients(), small_training()
+    failing = replace(TOLD, name="random forest")
+    found = measure_fold(dataset, evaluation_folds(dataset, settings)[0], settings, peers=[failing, TOLD])
+    assert found.attempts[failing.key].failure == f"{kind.__name__}: no convergence after … steps"
+    assert (found.attempts[TOLD.key].auroc or 0) > 0.8
 
 
 def test_without_pyod_the_command_says_what_to_install(

@@ -1,5 +1,6 @@
 """The forest's own score, walked in arrays, and what becomes of a prediction whose explainer fails."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from tests.unit.anomaly.patients import typical_patient
 
 Explain = Callable[[ForestExplainer, FloatArray], FloatArray]
 
+MESSAGE = "no explanation today"
+
 SICK = {"chest_pain_type": 4, "major_vessels": 3, "thallium_scan": 7, "st_depression": 6.0, "exercise_angina": 1}
 
 
 def raises(_explainer: ForestExplainer, _factors: FloatArray) -> FloatArray:
-    raise RuntimeError("no explanation today")
+    raise RuntimeError(MESSAGE)
 
 
 def nothing(_explainer: ForestExplainer, factors: FloatArray) -> FloatArray:
@@ -70,7 +73,7 @@ def test_the_base_value_is_the_mean_of_what_the_trees_were_grown_on(detector: De
 
 @pytest.mark.parametrize("broken", [raises, nothing, too_few, wrong_sign, a_little_more])
 def test_an_explainer_that_breaks_takes_the_contributions_away_and_nothing_else(
-    detector_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: Explain
+    detector_dir: Path, monkeypatch: pytest.MonkeyPatch, broken: Explain
 ) -> None:
     detector = load_detector(detector_dir)
     patients = [typical_patient(dict(detector.typical)), typical_patient(dict(detector.typical), **SICK)]
@@ -80,28 +83,46 @@ def test_an_explainer_that_breaks_takes_the_contributions_away_and_nothing_else(
     assert [said.contributions for said in after] == [{}, {}]
     assert [said.anomaly_score for said in after] == [said.anomaly_score for said in before]
     assert after[1].risk_level is RiskLevel.HIGH
-    assert "contributions" in caplog.text
+    trouble = detector.model.trouble
+    assert trouble is not None
+    assert (detector.model.explains, detector.model.unexplained) == (False, 2)
+    assert ("raises" in trouble.where) == (broken is raises)
+    assert MESSAGE not in trouble.reason + trouble.where
+    monkeypatch.setattr(ForestExplainer, "contributions", honest)
+    assert detector.assess(patients) == before
+    assert detector.model.explains
 
 
 @pytest.mark.parametrize("broken", [raises, nothing, too_few, wrong_sign, a_little_more, to_others])
-def test_a_model_whose_explainer_is_broken_from_the_start_scores_without_contributions(
-    detector_dir: Path, monkeypatch: pytest.MonkeyPatch, broken: Explain
+def test_a_model_whose_explainer_is_broken_from_the_start_scores_without_contributions_and_logs_nothing(
+    detector_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: Explain
 ) -> None:
+    """What is loaded beside green threads must not take the locks of the log."""
+    caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(ForestExplainer, "contributions", broken)
     detector = load_detector(detector_dir)
+    assert caplog.records == []
     assert not detector.model.explains
+    assert detector.model.trouble is not None
+    monkeypatch.setattr(ForestExplainer, "contributions", honest)
     (said,) = detector.assess([typical_patient(dict(detector.typical), **SICK)])
     assert (said.risk_level, said.contributions) == (RiskLevel.HIGH, {})
 
 
 def test_an_explainer_that_cannot_even_be_made_is_done_without(
-    detector_dir: Path, monkeypatch: pytest.MonkeyPatch
+    detector_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_forest: IsolationForest) -> None:
         raise AssertionError("this forest is not supported")
 
     monkeypatch.setattr(shap, "TreeExplainer", fail)
-    assert not load_detector(detector_dir).model.explains
+    caplog.set_level(logging.DEBUG)
+    model = load_detector(detector_dir).model
+    assert not model.explains
+    assert model.trouble is not None
+    assert model.trouble.reason == "AssertionError in the explainer"
+    assert "in fail" in model.trouble.where
+    assert caplog.records == []
 
 
 def test_only_the_patient_whose_contributions_do_not_add_up_goes_without(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from pydantic import SecretStr, ValidationError
 import train_model
 from config.errors import ArtifactError
 from config.settings import ServerSettings, TrainingSettings
+from server.anomaly.activation import activate
 from server.anomaly.artifact import MANIFEST_FILE, load_detector
 from server.anomaly.manifest import Manifest
-from server.anomaly.versions import VERSIONS_FOLDER, activate, stored_versions
+from server.anomaly.model_card import model_card
+from server.anomaly.versions import VERSIONS_FOLDER, stored_versions
 from tests.unit.anomaly.tampering import change_manifest, manifest_in, sign
 from tests.versions import replace_file
 
@@ -114,6 +117,22 @@ def test_with_a_key_only_signed_versions_are_activated_and_listed_as_usable(
     assert refused[1] is not None
     assert "not signed" in refused[1]
     assert [version.refused for version in stored_versions(signed)] == [None, None]
+
+
+def test_a_card_says_signed_only_where_the_signature_was_verified(signed: Path, detector_dir: Path) -> None:
+    manifest = manifest_in(signed)
+    forged = manifest.model_copy(update={"signature": "0" * 64})
+    made = [(manifest, KEY), (manifest, None), (manifest, OTHER_KEY), (forged, KEY), (forged, None)]
+    said = [model_card(of, key=key).model_details.signature for of, key in made]
+    assert said == ["verified", *["not checked"] * 4]
+    assert model_card(manifest_in(detector_dir), key=KEY).model_details.signature == "none"
+
+
+def test_a_version_s_name_is_the_same_wherever_it_was_made(detector_dir: Path) -> None:
+    manifest = manifest_in(detector_dir)
+    elsewhere = manifest.made_at.astimezone(timezone(timedelta(hours=9)))
+    name = manifest.model_copy(update={"made_at": elsewhere}).expected_version()
+    assert name.startswith("20260102T030405Z-")
 
 
 def test_a_manifest_sealed_without_a_key_has_no_signature(detector_dir: Path) -> None:

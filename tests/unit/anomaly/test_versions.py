@@ -1,21 +1,27 @@
 """Versions: each is stored whole, activated after it was verified, and listed with what is wrong with it."""
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from config.errors import ArtifactError
+from config.errors import ArtifactError, NoModelError
+from server.anomaly import activation
+from server.anomaly.activation import activate, store_version
 from server.anomaly.artifact import (
     CALIBRATION_FILE,
     CARD_FILE,
     FOREST_FILE,
     MANIFEST_FILE,
     PREPROCESSOR_FILE,
+    detector_of,
     load_detector,
 )
-from server.anomaly.versions import VERSIONS_FOLDER, activate, active_manifest, store_version, stored_versions
+from server.anomaly.detector import Detector
+from server.anomaly.manifest import Manifest
+from server.anomaly.versions import VERSIONS_FOLDER, active_manifest, load_active, stored_versions
 from tests.unit.anomaly.tampering import change_manifest, manifest_in
 from tests.versions import flip_a_byte, replace_files, swap, truncate
 
@@ -32,7 +38,7 @@ def both(copied: Path, other_detector_dir: Path) -> tuple[str, str]:
 
 
 def contents_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name[0] != "."}
 
 
 def folder_of(directory: Path, version: str) -> Path:
@@ -213,3 +219,109 @@ def test_what_stands_beside_the_files_of_a_version_is_never_copied_on_top(copied
     (folder_of(copied, both[1]) / "extra.pkl").write_bytes(b"unvouched")
     activate(copied, both[1])
     assert not (copied / "extra.pkl").exists()
+
+
+def refusal_of(directory: Path) -> str:
+    with pytest.raises(ArtifactError) as caught:
+        load_active(directory)
+    assert not isinstance(caught.value, NoModelError)
+    return caught.value.message
+
+
+def test_a_refused_model_is_refused_with_a_whole_version_to_activate_the_one_it_was_if_that_is_whole(
+    copied: Path, both: tuple[str, str]
+) -> None:
+    flip_a_byte(copied / FOREST_FILE)
+    assert refusal_of(copied).endswith(
+        f"Version {both[0]} is stored whole. Run: python train_model.py --activate {both[0]}"
+    )
+    truncate(folder_of(copied, both[0]) / FOREST_FILE)
+    assert refusal_of(copied).endswith(f"Run: python train_model.py --activate {both[1]}")
+    truncate(folder_of(copied, both[1]) / FOREST_FILE)
+    assert "to see why: python train_model.py --list" in refusal_of(copied)
+    shutil.rmtree(copied / VERSIONS_FOLDER)
+    assert refusal_of(copied).endswith("To make one anew: python train_model.py --data FILE")
+
+
+def test_without_a_manifest_stored_versions_are_named_and_only_without_any_there_is_no_model(
+    copied: Path, both: tuple[str, str]
+) -> None:
+    (copied / MANIFEST_FILE).unlink()
+    assert refusal_of(copied).endswith(f"Run: python train_model.py --activate {both[1]}")
+    shutil.rmtree(copied / VERSIONS_FOLDER)
+    with pytest.raises(NoModelError, match=r"There is no trained model in .*\. Run: python train_model\.py$"):
+        load_active(copied)
+
+
+def test_two_who_activate_at_once_leave_one_version_whole_on_top(copied: Path, both: tuple[str, str]) -> None:
+    failures: list[Exception] = []
+    together = threading.Barrier(2)
+
+    def activate_often(version: str) -> None:
+        together.wait(60)
+        for _ in range(5):
+            try:
+                assert activate(copied, version).model_version == version
+            except (ArtifactError, OSError) as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=activate_often, args=(version,)) for version in both]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    assert failures == []
+    assert contents_of(copied) == contents_of(folder_of(copied, load_detector(copied).model_version))
+
+
+def test_what_was_left_by_those_who_were_cut_off_goes_with_the_next_activation(
+    copied: Path, both: tuple[str, str]
+) -> None:
+    left = [copied / f".{FOREST_FILE}.4711", copied / VERSIONS_FOLDER / ".unfinished-a", copied / ".unfinished-b"]
+    left[0].write_bytes(b"half")
+    for folder in left[1:]:
+        (folder / "files").mkdir(parents=True)
+    activate(copied, both[1])
+    assert not [path for path in left if path.exists()]
+
+
+def test_what_is_copied_on_top_is_what_was_verified(
+    copied: Path, both: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody changes the version's files after they were verified, and before they are copied."""
+    whole = contents_of(folder_of(copied, both[1]))
+
+    def load_and_tamper(manifest: Manifest, contents: dict[str, bytes]) -> Detector:
+        for name in FILES:
+            flip_a_byte(folder_of(copied, both[1]) / name)
+        return detector_of(manifest, contents)
+
+    monkeypatch.setattr(activation, "detector_of", load_and_tamper)
+    activate(copied, both[1])
+    assert contents_of(copied) == whole
+    assert load_detector(copied).model_version == both[1]
+
+
+def test_a_card_that_was_changed_is_listed_as_such_and_written_anew_by_an_activation(
+    copied: Path, both: tuple[str, str]
+) -> None:
+    whole = contents_of(folder_of(copied, both[1]))
+    flip_a_byte(folder_of(copied, both[1]) / CARD_FILE)
+    (copied / CARD_FILE).unlink()
+    assert [(version.refused, version.has_own_card) for version in stored_versions(copied)] == [(None, False)] * 2
+    activate(copied, both[1])
+    assert contents_of(copied) == contents_of(folder_of(copied, both[1])) == whole
+    assert [version.has_own_card for version in stored_versions(copied)] == [True, True]
+
+
+def test_a_version_that_cannot_be_written_anew_stays_as_it_is(copied: Path, both: tuple[str, str]) -> None:
+    folder = folder_of(copied, both[1])
+    files = contents_of(folder)
+    with pytest.raises(ArtifactError, match="The model cannot be written to"):
+        store_version(copied, files | {"no/such/folder": b""})
+    assert contents_of(folder) == files
+    (folder / CALIBRATION_FILE).unlink()
+    (folder / CALIBRATION_FILE / "in the way").mkdir(parents=True)
+    with pytest.raises(ArtifactError, match="The model cannot be written to"):
+        store_version(copied, files)
+    assert contents_of(folder) == {name: content for name, content in files.items() if name != CALIBRATION_FILE}

@@ -39,7 +39,7 @@ def test_the_written_card_fits_the_json_schema(written: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("section", "change"),
     [
-        ("model_details", {"signed": "yes"}),
+        ("model_details", {"signature": "yes"}),
         ("model_details", {"made_at": "yesterday"}),
         ("model_details", {"vendor": "somebody"}),
         ("metrics", {"thresholds": {"medium": 0.8}}),

@@ -224,3 +224,19 @@ def test_a_figure_that_has_no_title_yet_is_shown_all_the_same(card: ModelCard) -
     changed = card.model_copy(update={"quantitative_analyses": evaluation.model_copy(update={"figures": new})})
     rows = {cells[0]: numbers for cells, numbers in rows_of(html_of(changed))}
     assert rows["a new figure"] == [0.25, 0.125, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("signature", "tag", "sentence"),
+    [
+        ("verified", "signed", "Signed, and verified with"),
+        ("not checked", "signature not checked", "It carries a signature that was not checked here"),
+        ("none", "not signed", "Not signed."),
+    ],
+)
+def test_a_model_is_called_signed_only_where_its_signature_was_verified(
+    card: ModelCard, signature: str, tag: str, sentence: str
+) -> None:
+    html = html_of(with_details(card, signature=signature))
+    assert f'<li class="tag">{tag}</li>' in html
+    assert sentence in text_of(html)

@@ -11,12 +11,22 @@ import pytest
 
 from config.errors import ArtifactError
 from config.messages import ModelStatus
-from server.anomaly.artifact import CALIBRATION_FILE, FOREST_FILE, MANIFEST_FILE, PREPROCESSOR_FILE, load_detector
+from server.anomaly.artifact import (
+    CALIBRATION_FILE,
+    FOREST_FILE,
+    MANIFEST_FILE,
+    PREPROCESSOR_FILE,
+    load_detector,
+    made_up_patients,
+)
+from server.anomaly.attribution import ForestExplainer
+from server.anomaly.dataset import FloatArray
 from server.anomaly.detector import Detector
 from server.current_model import CurrentModel
 from tests.unit.server.published import WAIT_SECONDS
 from tests.versions import activate, flip_a_byte, replace_file, replace_files, swap, truncate
 
+MESSAGE = "one that holds 61.5"
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 FILES = (FOREST_FILE, PREPROCESSOR_FILE, CALIBRATION_FILE, MANIFEST_FILE)
 
@@ -224,6 +234,89 @@ def test_a_failure_that_nobody_thought_of_is_a_refusal_too(
     assert model.status.refused is None
 
 
+def test_an_activation_that_was_cut_off_is_survived_by_the_next_start_and_reported(
+    model_folder: Path, other_detector_dir: Path, loading: Loading, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = load_detector(model_folder).model_version
+    replace_files(other_detector_dir, model_folder)
+    model = CurrentModel(model_folder, load=loading, clock=Clock(), seconds=3600)
+    assert model.status.version == version
+    assert "is not the file that was written" in (model.status.refused or "")
+    assert f"model version {version} was loaded from its own folder: {model.status.refused}" in caplog.text
+    assert [model.look() for _ in range(3)] == [False] * 3
+    activate(other_detector_dir, model_folder)
+    assert model.look()
+    assert model.status.version == load_detector(other_detector_dir).model_version
+    assert model.status.refused is None
+
+
+@pytest.mark.parametrize("name", FILES[:3])
+@pytest.mark.parametrize("damage", [flip_a_byte, truncate, Path.unlink])
+def test_a_file_that_was_tampered_with_before_the_start_is_reported_and_not_used(
+    model_folder: Path, detector_dir: Path, damage: Callable[[Path], None], name: str
+) -> None:
+    damage(model_folder / name)
+    model = CurrentModel(model_folder, load=load_detector, clock=Clock(), seconds=3600)
+    assert name in (model.status.refused or "")
+    replace_file(detector_dir / name, model_folder)
+    assert model.look()
+    assert model.status.refused is None
+
+
+def test_a_start_amid_an_activation_looks_twice(model_folder: Path, loading: Loading) -> None:
+    loading.failures = [ArtifactError("Files of two versions.")]
+    model = CurrentModel(model_folder, load=loading, clock=Clock(), seconds=3600)
+    assert model.status.refused is None
+    assert loading.times == 2
+
+
+def test_a_start_is_refused_where_the_version_is_damaged_in_its_own_folder_too(
+    model_folder: Path, other_detector_dir: Path
+) -> None:
+    version = load_detector(model_folder).model_version
+    stored = model_folder / "versions" / version
+    for path in (model_folder / FOREST_FILE, stored / FOREST_FILE):
+        flip_a_byte(path)
+    with pytest.raises(ArtifactError, match=rf"{model_folder}/{FOREST_FILE} is not the file"):
+        CurrentModel(model_folder, load=load_detector, clock=Clock(), seconds=3600)
+    replace_files(other_detector_dir, stored)
+    replace_file(other_detector_dir / MANIFEST_FILE, stored)
+    with pytest.raises(ArtifactError, match=rf"{model_folder}/{FOREST_FILE} is not the file"):
+        CurrentModel(model_folder, load=load_detector, clock=Clock(), seconds=3600)
+
+
+def test_an_explainer_that_fails_while_patients_are_scored_is_told_at_the_next_look_and_so_is_its_recovery(
+    model: CurrentModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_explainer: ForestExplainer, _factors: FloatArray) -> FloatArray:
+        raise RuntimeError(MESSAGE)
+
+    patients = made_up_patients(model.detector.typical, 1)
+    assert not model.look()
+    with monkeypatch.context() as broken:
+        broken.setattr(ForestExplainer, "contributions", fail)
+        for _ in range(3):
+            model.detector.assess(patients)
+            model.look()
+            assert not model.status.explains
+    (logged,) = caplog.records
+    assert logged.getMessage().startswith(f"no contributions are shown for {len(patients)} patients: RuntimeError in")
+    assert "in fail" in logged.getMessage()
+    assert MESSAGE not in caplog.text
+    model.detector.assess(patients)
+    assert model.look()
+    assert model.status.explains
+
+
+def test_a_model_that_cannot_explain_is_logged_by_who_takes_it(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ForestExplainer, "contributions", lambda _, factors: factors)
+    model = CurrentModel(model_folder, load=load_detector, clock=Clock(), seconds=3600)
+    assert not model.status.explains
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["no contributions are shown"]
+
+
 @pytest.fixture
 def watched(model_folder: Path, loading: Loading) -> Iterator[tuple[CurrentModel, "Queue[ModelStatus]"]]:
     model, announced = CurrentModel(model_folder, load=loading, clock=Clock(), seconds=0.01), Queue[ModelStatus]()
@@ -245,3 +338,22 @@ def test_every_change_is_announced_and_the_watcher_ends_when_told(
     model.stop(WAIT_SECONDS)
     assert "model watcher" not in [thread.name for thread in threading.enumerate()]
     assert announced.empty()
+
+
+def test_a_status_that_could_not_be_announced_is_announced_at_the_next_look(
+    model_folder: Path, other_detector_dir: Path, loading: Loading, caplog: pytest.LogCaptureFixture
+) -> None:
+    announced = Queue[ModelStatus]()
+    failures = [RuntimeError("the dashboards cannot be reached"), OSError("nor now")]
+
+    def announce(status: ModelStatus) -> None:
+        if failures:
+            raise failures.pop()
+        announced.put(status)
+
+    model = CurrentModel(model_folder, load=loading, clock=Clock(), seconds=0.01)
+    model.start(announce)
+    activate(other_detector_dir, model_folder)
+    assert announced.get(timeout=WAIT_SECONDS).version == load_detector(other_detector_dir).model_version
+    model.stop(WAIT_SECONDS)
+    assert "the dashboards cannot be reached" in caplog.text

@@ -1,0 +1,153 @@
+"""Storing a version of the model and making one the active one: whole or not at all, and one at a time."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import IO, NoReturn
+
+from pydantic import SecretStr
+
+from config.errors import ArtifactError
+from server.anomaly.artifact import CARD_FILE, MANIFEST_FILE, MODEL_FILES, card_file, complete_files, detector_of
+from server.anomaly.detector import Detector
+from server.anomaly.manifest import Manifest
+from server.anomaly.versions import VERSIONS_FOLDER, folder_of, has_card_of, verified_version
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[bytes]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+else:
+    import fcntl
+
+    def _lock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+_LOCK_FILE = ".lock"
+_UNFINISHED = ".unfinished-"
+
+
+def store_version(directory: Path, files: Mapping[str, bytes]) -> str:
+    """Write the files of a new version, whole or not at all, and return its name; another stays active.
+
+    A version that is stored already is written anew, file by file: what is whole of it is the same, as its name says.
+
+    Raises
+    ------
+    ArtifactError
+        When the folder cannot be written.
+    """
+    version = Manifest.model_validate_json(files[MANIFEST_FILE]).model_version
+    folder = directory / VERSIONS_FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone_in(directory):
+            _store(folder, version, files)
+    except OSError as error:
+        _refuse(f"The model cannot be written to {folder}: {error.strerror}.")
+    return version
+
+
+def activate(directory: Path, version: str, *, key: SecretStr | None = None) -> Detector:
+    """Make a stored version the active one, after loading and verifying it, and return it.
+
+    What was verified replaces the files on top one by one, the manifest last: whoever reads while this goes on sees
+    files that the manifest does not vouch for, and refuses them. The model card is written anew.
+
+    Raises
+    ------
+    ArtifactError
+        When there is no such version, it cannot be used, or the folder cannot be written; the active one stays then.
+    """
+    folder = folder_of(directory, version)
+    try:
+        with _alone_in(directory):
+            manifest, contents = verified_version(directory, version, key=key)
+            detector = detector_of(manifest, contents)
+            if not has_card_of(manifest, folder):
+                _replace_all(folder, {CARD_FILE: card_file(manifest)})
+            _replace_all(directory, complete_files(contents, manifest))
+    except OSError as error:
+        _refuse(f"Version {version} cannot be copied to {directory}: {error.strerror}.")
+    return detector
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Wait until nobody else stores or activates in a folder, and remove what those left who were cut off."""
+    number = os.open(directory / _LOCK_FILE, os.O_RDONLY | os.O_CREAT, 0o644)  # reading is what another user may do
+    with os.fdopen(number, "rb") as file:
+        _lock(file)  # closing the file gives it back
+        _remove_leftovers(directory)
+        yield
+
+
+def _remove_leftovers(directory: Path) -> None:
+    for folder in (directory, directory / VERSIONS_FOLDER):
+        for path in folder.glob(f"{_UNFINISHED}*"):
+            rmtree(path, ignore_errors=True)
+    for name in MODEL_FILES:  # as earlier versions of this program left them
+        for path in directory.glob(f".{name}.*"):
+            path.unlink()
+
+
+def _store(folder: Path, version: str, files: Mapping[str, bytes]) -> None:
+    if not (folder / version).exists():
+        with _written(folder, files) as unfinished:
+            unfinished.replace(folder / version)
+            _sync(folder)
+        return
+    _replace_all(folder / version, files)
+    for path in (folder / version).iterdir():
+        if path.name not in files and path.is_file():
+            path.unlink()
+
+
+def _replace_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put every file on disk beside its place first, then move them there in order."""
+    with _written(folder, files) as unfinished:
+        for name in files:
+            (unfinished / name).replace(folder / name)
+        _sync(folder)
+
+
+@contextmanager
+def _written(beside: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
+    """Write files to a new folder of a name of its own, which is gone in the end unless it was moved."""
+    outer = Path(mkdtemp(prefix=_UNFINISHED, dir=beside))
+    try:
+        inner = outer / "files"
+        inner.mkdir()
+        for name, content in files.items():
+            _write_through(inner / name, content)
+        _sync(inner)
+        yield inner
+    finally:
+        rmtree(outer, ignore_errors=True)
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Put the names in a folder on disk; Windows does so by itself."""
+    if sys.platform != "win32":
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise ArtifactError(sentence) from None
