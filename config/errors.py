@@ -141,11 +141,13 @@ class ArtifactError(DetectionSystemError):
 class NoModelError(ArtifactError):
     """There is no trained model."""
 
+    code = "no_model"
+
 
 class OutdatedModelError(ArtifactError):
     """The model was written by an earlier version of this program."""
 
-    code = "no_model"
+    code = "outdated_model"
 
 
 class InvalidModelCardError(DetectionSystemError):

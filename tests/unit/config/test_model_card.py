@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from config.evaluation import SHOWN
@@ -27,10 +28,9 @@ def test_the_written_card_is_the_one_that_follows_from_the_manifest(detector_dir
 
 
 def test_the_written_card_fits_the_json_schema(written: dict[str, Any]) -> None:
-    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed: pip install jsonschema")
     schema = ModelCard.model_json_schema()
-    jsonschema.Draft202012Validator.check_schema(schema)
-    validator = jsonschema.Draft202012Validator(schema)
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
     validator.validate(written)
     written["quantitative_analyses"]["figures"]["auroc"]["ours"]["value"] = "high"
     assert not validator.is_valid(written)

@@ -198,9 +198,9 @@ def test_a_model_without_labels_has_dashes_where_there_are_no_figures(card: Mode
 
 def test_a_recalibrated_model_says_whose_figures_these_are(card: ModelCard) -> None:
     html = html_of(with_details(card, recalibrated_from=EARLIER))
-    assert f"These are the figures of version {EARLIER}" in text_of(html)
+    assert f"it is that of version {EARLIER}, from which this one was recalibrated" in text_of(html)
     assert html.count(f'href="/model/{EARLIER}"') == 2
-    assert "These are the figures of version" not in html_of(card)
+    assert "was recalibrated" not in html_of(card)
 
 
 def test_a_version_that_is_not_the_active_one_says_so_and_leads_to_that(card: ModelCard) -> None:
