@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from config import settings
 from server.anomaly.artifact import load_detector
 from server.anomaly.detector import Detector
 from tests.unit.anomaly.patients import real_patients, small_training
 from tests.versions import folder_with_versions, save_another_version, save_version
+
+
+@pytest.fixture(autouse=True)
+def _without_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the secrets of this checkout, where the system may have been started, out of the tests."""
+    monkeypatch.setattr(settings, "ENV_FILE", tmp_path / ".env")
 
 
 @pytest.fixture(scope="session")

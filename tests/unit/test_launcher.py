@@ -275,7 +275,8 @@ def test_a_start_takes_the_model_there_is_and_ends_in_a_sentence_where_it_is_dam
     monkeypatch.setenv("MODEL_DIR", str(models))
     launcher.train_if_needed(sys.executable)
     assert " is ready.\n" in capfd.readouterr().out
-    truncate(models / "isolation_forest.pkl")
+    for damaged in models.rglob("isolation_forest.pkl"):
+        truncate(damaged)
     with pytest.raises(LaunchError, match="There is no usable model; the reason stands above"):
         launcher.train_if_needed(sys.executable)
     assert "isolation_forest.pkl is not the file that was written" in capfd.readouterr().err

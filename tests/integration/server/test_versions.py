@@ -22,7 +22,7 @@ from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, 
 from tests.unit.client.made import request
 from tests.versions import activate, flip_a_byte, replace_files, swap, truncate
 
-ACTIVATIONS = 20
+ACTIVATIONS = 8
 BUNCH = 8
 FILES = (FOREST_FILE, PREPROCESSOR_FILE, CALIBRATION_FILE, MANIFEST_FILE)
 
@@ -130,7 +130,7 @@ def stored(process: Process, client_number: int) -> list[Any]:
             return found
 
 
-def test_versions_change_twenty_times_under_three_desks_that_send(
+def test_versions_change_again_and_again_under_three_desks_that_send(
     process: Process,
     model_folder: Path,
     detector_dir: Path,
