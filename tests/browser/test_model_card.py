@@ -95,12 +95,13 @@ def test_a_drawing_of_an_interval_says_what_the_numbers_beside_it_say(
     assert rows.count() == 12
     for row in rows.all():
         for cell in (row.locator("td").nth(1), row.locator("td").nth(3)):
-            value, low, high = (float(one) for one in cell.locator("data").evaluate_all("(a) => a.map((o) => o.value)"))
+            numbers = [float(one) for one in cell.locator("data").evaluate_all("(all) => all.map((one) => one.value)")]
+            assert len(numbers) in {1, 3}  # a figure that was the same in every fold has no interval
             drawn = cell.locator("svg").evaluate(
-                "(svg) => [svg.querySelector('.bar-value').cx, svg.querySelector('.bar-interval').x1,"
-                " svg.querySelector('.bar-interval').x2].map((at) => at.baseVal.valueInSpecifiedUnits)"
+                "(svg) => [svg.querySelector('.bar-value')?.cx, svg.querySelector('.bar-interval')?.x1,"
+                " svg.querySelector('.bar-interval')?.x2].filter(Boolean).map((at) => at.baseVal.valueInSpecifiedUnits)"
             )
-            assert drawn == pytest.approx([2 + 96 * share for share in (value, low, high)], abs=0.006)
+            assert drawn == pytest.approx([2 + 96 * share for share in numbers], abs=0.006)
 
 
 def test_the_keyboard_reaches_every_section_and_link(links: Sequence[str], open_page: OpenPage) -> None:
