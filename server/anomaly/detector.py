@@ -200,6 +200,7 @@ class Detector:
             "patients": disease_free + with_disease,
             "disease_free": disease_free,
             "with_disease": with_disease,
+            "recalibrated_on": self.manifest.calibration_data.disease_free if self.manifest.recalibrated_from else None,
         }
 
     def assess(self, records: Sequence[PatientRecord]) -> list[Assessment]:

@@ -17,7 +17,7 @@ export class ServerFacts {
     const facts = byId("server-facts");
     facts.replaceChildren(
       modelFact(model),
-      fact("AUROC", measured(model.metrics.auroc, (auroc) => auroc.toFixed(3)), `held out, ${count(model.metrics.patients)} patients`),
+      fact("AUROC", measured(model.metrics.auroc, (auroc) => auroc.toFixed(3)), `held out, ${count(model.metrics.patients)} patients${model.metrics.recalibrated_on === null ? "" : ", before recalibration"}`),
       levelFact("Medium or higher", model.metrics.medium_or_higher),
       levelFact("High", model.metrics.high),
       uptimeFact(startedAt),
@@ -47,7 +47,8 @@ function fact(term, value, note) {
 
 function modelFact({ version, since, metrics }) {
   const card = element("a", { href: "/model", textContent: version, title: "Open the model card" });
-  const made = fact("Model", card, `Trained on ${count(metrics.disease_free)} disease-free patients`);
+  const recalibrated = metrics.recalibrated_on === null ? "" : `, recalibrated on ${count(metrics.recalibrated_on)} of another site`;
+  const made = fact("Model", card, `Trained on ${count(metrics.disease_free)} disease-free patients${recalibrated}`);
   made.title = `In use since ${fullTime(since)}`;
   return made;
 }

@@ -1,11 +1,14 @@
 """Recalibration for another site: the forest stays, and the false-alarm rates become what they are by design again."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from config.errors import InvalidDataError
+from server.anomaly.activation import activate, store_version
+from server.anomaly.artifact import load_detector
 from server.anomaly.calibration import Calibration
 from server.anomaly.dataset import COLUMNS, Dataset, FloatArray, frame_of
 from server.anomaly.detector import Detector
@@ -107,3 +110,14 @@ def test_by_age_a_site_needs_enough_of_each_age_and_gets_two_calibrations(detect
 def test_the_forest_s_own_training_file_is_no_other_site(detector: Detector) -> None:
     with pytest.raises(InvalidDataError, match="is the file that the forest was fitted on"):
         recalibrated_version(detector, real_patients(), small_training(), made_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_operators_are_shown_that_a_model_was_recalibrated_and_no_alarm_rates_of_before(
+    detector: Detector, recalibrated: NewVersion, tmp_path: Path
+) -> None:
+    activate(tmp_path, store_version(tmp_path, recalibrated.files))
+    metrics = load_detector(tmp_path).metrics
+    assert metrics["recalibrated_on"] == recalibrated.model.calibration.patients[0]
+    assert metrics["auroc"] == detector.metrics["auroc"]
+    assert metrics["high"] == metrics["medium_or_higher"] == {"false_alarm_rate": None, "sensitivity": None}
+    assert detector.metrics["recalibrated_on"] is None
