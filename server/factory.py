@@ -61,15 +61,7 @@ def create_app(
     clients = ConnectedClients(settings.client_ids, clock=clock)
     publisher = SocketPublisher(real_time, clients)
     recorder = Recorder(store, publisher)
-    workers = ExplanationWorkers(
-        explanations,
-        recorder,
-        publisher,
-        clock=clock,
-        seconds=settings.llm_seconds,
-        concurrency=settings.llm_concurrency,
-        max_waiting=settings.llm_max_waiting,
-    )
+    workers = _explanation_workers(settings, explanations, recorder, publisher, clock)
     service = PredictionService(
         model,
         store,
@@ -80,20 +72,42 @@ def create_app(
         batch_size=settings.batch_size,
         max_waiting=settings.max_waiting,
     )
-    windows = RollingWindows(
+    real_time.register(ClientsNamespace(service, clients, publisher, secrets.client_tokens))
+    real_time.register(OperatorsNamespace(publisher.operators))
+    cards = ModelCards(model, settings.model_dir, key=settings.model_signing_key)
+    windows = _rolling_windows(settings, store, clock)
+    app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
+    app.register_blueprint(routes.blueprint(service, clients, windows, secrets.client_tokens, clock))
+    trust_proxies(app, settings.trusted_proxies)
+    return Server(app, real_time, service)
+
+
+def _explanation_workers(
+    settings: ServerSettings,
+    source: ExplanationSource,
+    recorder: Recorder,
+    publisher: SocketPublisher,
+    clock: Callable[[], datetime],
+) -> ExplanationWorkers:
+    return ExplanationWorkers(
+        source,
+        recorder,
+        publisher,
+        clock=clock,
+        seconds=settings.llm_seconds,
+        concurrency=settings.llm_concurrency,
+        max_waiting=settings.llm_max_waiting,
+    )
+
+
+def _rolling_windows(settings: ServerSettings, store: PredictionStore, clock: Callable[[], datetime]) -> RollingWindows:
+    return RollingWindows(
         store,
         settings.client_ids,
         patients=settings.drift_window_patients,
         days=settings.drift_window_days,
         clock=clock,
     )
-    real_time.register(ClientsNamespace(service, clients, publisher, secrets.client_tokens))
-    real_time.register(OperatorsNamespace(publisher.operators))
-    app.register_blueprint(routes.blueprint(service, clients, windows, secrets.client_tokens, clock))
-    cards = ModelCards(model, settings.model_dir, key=settings.model_signing_key)
-    app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
-    trust_proxies(app, settings.trusted_proxies)
-    return Server(app, real_time, service)
 
 
 def build(settings: ServerSettings) -> Server:

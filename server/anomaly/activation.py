@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import IO, NoReturn
+from typing import IO
 
 from pydantic import SecretStr
 
@@ -50,7 +50,7 @@ def store_version(directory: Path, files: Mapping[str, bytes]) -> str:
         with _alone_in(directory):
             _store(folder, version, files)
     except OSError as error:
-        _refuse(f"The model cannot be written to {folder}: {error.strerror}.")
+        raise ArtifactError(f"The model cannot be written to {folder}: {error.strerror}.") from None
     return version
 
 
@@ -74,7 +74,7 @@ def activate(directory: Path, version: str, *, key: SecretStr | None = None) -> 
                 _replace_all(folder, {CARD_FILE: card_file(manifest)})
             _replace_all(directory, complete_files(contents, manifest))
     except OSError as error:
-        _refuse(f"Version {version} cannot be copied to {directory}: {error.strerror}.")
+        raise ArtifactError(f"Version {version} cannot be copied to {directory}: {error.strerror}.") from None
     return detector
 
 
@@ -147,7 +147,3 @@ def _sync(folder: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
-
-
-def _refuse(sentence: str) -> NoReturn:
-    raise ArtifactError(sentence) from None

@@ -10,16 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, cached_property
-from math import hypot, sqrt
+from math import hypot
 from typing import Annotated, Self, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
 from config.messages import Thresholds
 from config.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
+from server.anomaly.evaluation.intervals import wilson_interval
 
 LEAST_PATIENTS = 100
 """Patients below which nothing is compared and nothing told."""
@@ -369,23 +370,12 @@ def _share_drift(seen: _CountOf, references: Mapping[str, _CountOf]) -> ShareDri
 def _difference_beyond_chance(count: float, of: float, known: float, of_known: float) -> float:
     """Return the difference of two shares, 0 if Newcombe's interval of it (1998, method 10) holds 0."""
     share, reference = count / of, known / of_known
-    (low, high), (low_known, high_known) = _wilson_interval(count, of), _wilson_interval(known, of_known)
+    low, high = wilson_interval(count, of, error=_ERROR)
+    low_known, high_known = wilson_interval(known, of_known, error=_ERROR)
     difference = share - reference
     if difference > 0:
         return difference if difference > hypot(share - low, high_known - reference) else 0.0
     return difference if -difference > hypot(high - share, reference - low_known) else 0.0
-
-
-def _wilson_interval(count: float, of: float) -> tuple[float, float]:
-    z = _normal_limit()
-    middle = (count + z**2 / 2) / (of + z**2)
-    half = z / (of + z**2) * sqrt(max(count * (of - count) / of, 0) + z**2 / 4)
-    return middle - half, middle + half
-
-
-@cache
-def _normal_limit() -> float:
-    return float(norm.isf(_ERROR / 2))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 from scipy.stats import norm, t
@@ -66,7 +67,13 @@ def wilson_interval(count: float, of: float, *, error: float = 1 - _CONFIDENCE) 
     Unlike the bootstrap's, it is never empty: of 20 patients without an alarm, the true share is from 0 to 16 %.
     Wilson (1927), *Probable Inference, the Law of Succession, and Statistical Inference*.
     """
-    z = float(norm.isf(error / 2))
+    z = _normal_quantile(error / 2)
     middle = (count + z**2 / 2) / (of + z**2)
     half = z / (of + z**2) * math.sqrt(max(count * (of - count) / of, 0) + z**2 / 4)
     return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+@cache
+def _normal_quantile(above: float) -> float:
+    """Return the number of standard deviations that a normal value exceeds with a probability; slow to work out."""
+    return float(norm.isf(above))
