@@ -4,6 +4,7 @@ import pytest
 
 from config.errors import StoreUnavailableError
 from config.web.readiness import RememberedCheck
+from tests.clock import StoppedClock
 
 
 class Checked:
@@ -19,15 +20,8 @@ class Checked:
             raise self.failure
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_an_outcome_good_or_bad_stands_for_two_seconds() -> None:
-    checked, clock = Checked(), Clock()
+    checked, clock = Checked(), StoppedClock(0.0)
     check = RememberedCheck(checked, clock=clock)
     check()
     checked.failure = StoreUnavailableError("of a reason")

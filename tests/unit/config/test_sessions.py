@@ -4,24 +4,18 @@ import pytest
 
 from config.errors import NotSignedInError
 from config.web.sessions import Session, Sessions
+from tests.clock import StoppedClock
 
 HOUR = 3600.0
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock(1000.0)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def sessions(clock: Clock) -> Sessions:
+def sessions(clock: StoppedClock) -> Sessions:
     return Sessions(seconds=HOUR, clock=clock)
 
 
@@ -54,7 +48,9 @@ def test_a_session_that_was_signed_out_opens_nothing_more(sessions: Sessions, cl
         attach(sessions, session, "one", closed)
 
 
-def test_a_connection_ends_at_the_deadline_of_its_session(sessions: Sessions, clock: Clock, closed: list[str]) -> None:
+def test_a_connection_ends_at_the_deadline_of_its_session(
+    sessions: Sessions, clock: StoppedClock, closed: list[str]
+) -> None:
     earlier = sessions.begin()
     attach(sessions, earlier, "one", closed)
     clock.now += HOUR - 1

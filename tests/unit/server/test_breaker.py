@@ -7,25 +7,16 @@ import pytest
 
 from server.narrative.breaker import CircuitBreaker, CircuitOpenError
 from server.narrative.endpoint import EndpointError
-
-
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import StoppedClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> StoppedClock:
+    return StoppedClock(1000.0)
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> CircuitBreaker:
+def breaker(clock: StoppedClock) -> CircuitBreaker:
     return CircuitBreaker(clock)
 
 
@@ -52,7 +43,7 @@ def seconds_left(breaker: CircuitBreaker) -> object:
     return breaker.to_wire()["seconds_left"]
 
 
-def test_the_fifth_failure_in_a_row_opens_it_for_30_seconds(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_the_fifth_failure_in_a_row_opens_it_for_30_seconds(breaker: CircuitBreaker, clock: StoppedClock) -> None:
     for _ in range(4):
         fail(breaker)
     assert not is_open(breaker)
@@ -73,7 +64,7 @@ def test_a_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> 
     assert not is_open(breaker)
 
 
-def test_a_probe_that_fails_doubles_the_pause_up_to_5_minutes(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_a_probe_that_fails_doubles_the_pause_up_to_5_minutes(breaker: CircuitBreaker, clock: StoppedClock) -> None:
     for _ in range(5):
         fail(breaker)
     pauses = []
@@ -84,7 +75,7 @@ def test_a_probe_that_fails_doubles_the_pause_up_to_5_minutes(breaker: CircuitBr
     assert pauses == [60, 120, 240, 300, 300]
 
 
-def test_a_probe_that_succeeds_closes_it_and_forgets_the_pause(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_a_probe_that_succeeds_closes_it_and_forgets_the_pause(breaker: CircuitBreaker, clock: StoppedClock) -> None:
     for _ in range(5):
         fail(breaker)
     clock.now += 30
@@ -95,7 +86,7 @@ def test_a_probe_that_succeeds_closes_it_and_forgets_the_pause(breaker: CircuitB
     assert seconds_left(breaker) == 30
 
 
-def test_one_call_probes_and_the_others_wait_for_how_it_ends(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_one_call_probes_and_the_others_wait_for_how_it_ends(breaker: CircuitBreaker, clock: StoppedClock) -> None:
     for _ in range(5):
         fail(breaker)
     clock.now += 30
@@ -108,7 +99,9 @@ def test_one_call_probes_and_the_others_wait_for_how_it_ends(breaker: CircuitBre
     assert list(breaker.watch(answering("c"))) == ["c"]
 
 
-def test_a_listener_that_leaves_ends_the_call_and_has_no_complaint(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_a_listener_that_leaves_ends_the_call_and_has_no_complaint(
+    breaker: CircuitBreaker, clock: StoppedClock
+) -> None:
     for _ in range(5):
         fail(breaker)
     clock.now += 30
@@ -119,7 +112,7 @@ def test_a_listener_that_leaves_ends_the_call_and_has_no_complaint(breaker: Circ
     assert breaker.to_wire()["state"] == "closed"
 
 
-def test_a_lasting_error_opens_it_at_once_for_5_minutes(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_a_lasting_error_opens_it_at_once_for_5_minutes(breaker: CircuitBreaker, clock: StoppedClock) -> None:
     fail(breaker, lasting=True)
     assert breaker.to_wire() == {"state": "open", "seconds_left": 300, "reason": "of a reason"}
     clock.now += 300
@@ -128,7 +121,7 @@ def test_a_lasting_error_opens_it_at_once_for_5_minutes(breaker: CircuitBreaker,
 
 
 def test_calls_that_were_under_way_when_it_opened_do_not_lengthen_the_pause(
-    breaker: CircuitBreaker, clock: Clock
+    breaker: CircuitBreaker, clock: StoppedClock
 ) -> None:
     under_way = [breaker.watch(failing(EndpointError("of a reason"))) for _ in range(7)]
     for call in under_way:
