@@ -1,15 +1,31 @@
-"""Run every check in turn and stop at the first that fails: ``python -m tests [--full] [pytest options]``."""
+"""Run every check and stop when one has failed: ``python -m tests [--full] [pytest options]``."""
 
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_TEST_CHOSEN = 5
 """pytest's exit code when its options leave no test of a folder, which is no failure of the folder."""
+
+SIDE_BY_SIDE = 2
+
+
+@dataclass(frozen=True)
+class Check:
+    """One command that has to succeed, and what its environment has besides."""
+
+    title: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,23 +34,37 @@ def main(arguments: Sequence[str]) -> int:
     if "--full" in arguments:
         options += ["-m", "full or not full"]
     pytest = [sys.executable, "-m", "pytest", *options]
-    checks: list[tuple[str, Sequence[str], Mapping[str, str]]] = [
-        ("ruff check", [sys.executable, "-m", "ruff", "check", "."], {}),
-        ("ruff format", [sys.executable, "-m", "ruff", "format", "--check", "."], {}),
-        ("mypy", [sys.executable, "-m", "mypy"], {}),
-        ("import contracts", [_beside_python("lint-imports")], {}),
-        ("unit tests", [*pytest, "tests/unit"], {}),
-        ("integration tests on threading", [*pytest, "tests/integration"], {"SOCKETIO_ASYNC_MODE": "threading"}),
-        (
+    _install_llama()
+    return 0 if _all_pass(_quick(), 1) and _all_pass(_slow(pytest), SIDE_BY_SIDE) and _all_pass(_last(pytest), 1) else 1
+
+
+def _quick() -> list[Check]:
+    return [
+        Check("ruff check", [sys.executable, "-m", "ruff", "check", "."]),
+        Check("ruff format", [sys.executable, "-m", "ruff", "format", "--check", "."]),
+        Check("import contracts", [_beside_python("lint-imports")]),
+    ]
+
+
+def _slow(pytest: Sequence[str]) -> list[Check]:
+    """Return what runs side by side, the longest first."""
+    on_eventlet = ["-p", "tests.async_mode"]
+    return [
+        Check("unit tests", [*pytest, "tests/unit"]),
+        Check("integration tests on threading", [*pytest, "tests/integration"], {"SOCKETIO_ASYNC_MODE": "threading"}),
+        Check(
             "integration tests on eventlet",
-            [*pytest, "-p", "tests.async_mode", "tests/integration"],
+            [*pytest, *on_eventlet, "tests/integration"],
             {"SOCKETIO_ASYNC_MODE": "eventlet"},
         ),
-        ("browser tests", [*pytest, "tests/browser"], {}),
-        ("system tests", [*pytest, "tests/system"], {}),
+        Check("browser tests", [*pytest, "tests/browser"]),
+        Check("mypy", [sys.executable, "-m", "mypy"]),
     ]
-    _install_llama()
-    return 0 if all(_passes(title, command, extra) for title, command, extra in checks) else 1
+
+
+def _last(pytest: Sequence[str]) -> list[Check]:
+    """Return what starts the whole system, on the ports that it has."""
+    return [Check("system tests", [*pytest, "tests/system"])]
 
 
 def _install_llama() -> None:
@@ -49,12 +79,42 @@ def _beside_python(name: str) -> str:
     return shutil.which(name, path=str(Path(sys.executable).parent)) or name
 
 
-def _passes(title: str, command: Sequence[str], extra: Mapping[str, str]) -> bool:
-    print(f"\n=== {title} ===", flush=True)
-    code = subprocess.run(command, cwd=ROOT, env=os.environ | extra, stdin=subprocess.DEVNULL, check=False).returncode
-    passed = code == 0 or (code == NO_TEST_CHOSEN and "pytest" in command)
+def _all_pass(checks: Sequence[Check], workers: int) -> bool:
+    """Run checks, ``workers`` at a time; once one has failed, no further one is begun."""
+    failed = threading.Event()
+
+    def run(check: Check) -> None:
+        if not failed.is_set() and not _passes(check, aside=workers > 1):
+            failed.set()
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(run, checks))
+    return not failed.is_set()
+
+
+def _passes(check: Check, *, aside: bool) -> bool:
+    """Run a check; what one beside others says is shown in one piece when it has ended."""
+    began = time.monotonic()
+    print(f"\n=== {check.title} {'began' if aside else ''}".rstrip() + " ===", flush=True)
+    with tempfile.TemporaryFile() as said:
+        code = subprocess.run(
+            check.command,
+            cwd=ROOT,
+            env=os.environ | check.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said if aside else None,
+            stderr=subprocess.STDOUT if aside else None,
+            check=False,
+        ).returncode
+        said.seek(0)
+        output = said.read()
+    passed = code == 0 or (code == NO_TEST_CHOSEN and "pytest" in check.command)
+    if aside:
+        print(f"\n=== {check.title} ended after {time.monotonic() - began:.0f} s ===", flush=True)
+        sys.stdout.buffer.write(output)
+        sys.stdout.flush()
     if not passed:
-        print(f"\nFailed: {title}. What went wrong stands above.", flush=True)
+        print(f"\nFailed: {check.title}. What went wrong stands above.", flush=True)
     return passed
 
 
