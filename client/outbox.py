@@ -137,7 +137,8 @@ class Outbox:
         with self._transaction() as connection:
             rows = connection.execute(wanted.order_by(_requests.c.outbox_number).limit(limit)).all()
             count = _count_waiting(connection)
-        return [_request(row, count) for row in rows]
+            before = [_last_waiting(connection, up_to=after), *(row.outbox_number for row in rows)]
+        return [_request(row, follows, count) for row, follows in zip(rows, before, strict=False)]
 
     def count_waiting(self) -> int:
         with self._transaction() as connection:
@@ -324,6 +325,11 @@ def _count_waiting(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(_requests).where(_IS_WAITING)) or 0
 
 
+def _last_waiting(connection: Connection, *, up_to: int) -> int:
+    number = _requests.c.outbox_number
+    return connection.scalar(select(func.max(number)).where(_IS_WAITING, number <= up_to)) or 0
+
+
 def _highest_number(connection: Connection) -> int:
     return connection.scalar(select(func.max(_requests.c.outbox_number))) or 0
 
@@ -337,10 +343,11 @@ def _set_mark(connection: Connection, name: str, value: int) -> None:
     connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
 
 
-def _request(row: Row[Any], waiting: int) -> PredictRequest:
+def _request(row: Row[Any], follows: int, waiting: int) -> PredictRequest:
     return PredictRequest(
         request_id=row.request_id,
         outbox_number=row.outbox_number,
+        follows=follows,
         patient_reference=row.patient_reference,
         record=PatientRecord.model_validate_json(row.record),
         entered_at=datetime.fromisoformat(row.entered_at),

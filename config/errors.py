@@ -103,6 +103,15 @@ class OverloadedError(DetectionSystemError):
     default_message = "The server is busy. The request will be sent again."
 
 
+class OutOfTurnError(DetectionSystemError):
+    """An earlier request of the same client app was refused for now and has to come first."""
+
+    code = "out_of_turn"
+    status = 503
+    retryable = True
+    default_message = "An earlier patient has to be answered first. The request will be sent again."
+
+
 class StoreUnavailableError(DetectionSystemError):
     """The record of predictions cannot be written or read, so nothing is answered as saved."""
 

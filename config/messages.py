@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from config.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError
 from config.patient import PatientRecord, errors_by_field
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 CLIENTS_NAMESPACE = "/clients"
 OPERATORS_NAMESPACE = "/operators"
@@ -109,6 +109,8 @@ class PredictRequest(Message):
 
     request_id: Identifier
     outbox_number: Annotated[int, Field(ge=1, le=2**53)]
+    follows: Annotated[int, Field(ge=0, le=2**53)] = 0
+    """Outbox number of the one before it that still waits for its answer, 0 if none does; that one comes first."""
     patient_reference: PatientReference | None
     record: PatientRecord
     entered_at: Timestamp

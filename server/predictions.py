@@ -13,7 +13,15 @@ from datetime import datetime
 import orjson
 import uuid_utils
 
-from config.errors import DetectionSystemError, InternalError, OverloadedError, RequestIdReusedError, ShuttingDownError
+from config.errors import (
+    DetectionSystemError,
+    InternalError,
+    OutOfTurnError,
+    OverloadedError,
+    RequestIdReusedError,
+    ShuttingDownError,
+    StoreUnavailableError,
+)
 from config.messages import Contribution, Prediction, PredictionRefused, PredictRequest, RiskLevel, WireError
 from config.patient import FIELDS, PatientRecord
 from server.anomaly.detector import Assessment, Detector
@@ -21,6 +29,7 @@ from server.current_model import CurrentModel
 from server.explanations import ExplanationWorkers
 from server.narrative.facts import Facts, facts_of
 from server.narrative.template import describe
+from server.outbox_order import OutboxOrder
 from server.recorder import Publisher, Recorder
 from server.store import NewPrediction, PredictionStore
 
@@ -52,7 +61,8 @@ class Job:
 class PredictionService:
     """Takes requests without waiting, and answers them in batches, each in one call and one transaction.
 
-    An answer goes out after its commit; the same request again gets the stored answer.
+    An answer goes out after its commit; the same request again gets the stored answer. The requests of one client app
+    are stored in the order of its outbox, whichever of them have to come again.
     """
 
     def __init__(
@@ -75,6 +85,7 @@ class PredictionService:
         self._clock = clock
         self._batch_size = batch_size
         self._jobs: queue.Queue[Job | None] = queue.Queue(max_waiting)
+        self._order = OutboxOrder()
         self._accepting = threading.Lock()
         self._stopping = False
         self._batcher = threading.Thread(target=self._run, name="batcher", daemon=True)
@@ -117,6 +128,7 @@ class PredictionService:
             try:
                 self._jobs.put_nowait(job)
             except queue.Full:
+                self._order.give_back(client_id, request)
                 raise OverloadedError from None
 
     def _run(self) -> None:
@@ -162,6 +174,7 @@ class PredictionService:
     def _answer_together(self, unanswered: list[Job]) -> None:
         """Answer jobs; those that the store could answer leave the list."""
         try:
+            unanswered[:] = self._in_order(unanswered)
             unanswered[:] = self._without_repeats(unanswered)
             self._answer_new(unanswered)
         except DetectionSystemError as error:
@@ -169,8 +182,22 @@ class PredictionService:
 
     def _give_up(self, jobs: list[Job]) -> None:
         """Refuse what could not be answered, unless it was stored: then its answer stands in the change log."""
-        stored = self.store.find([job.key for job in jobs])
-        self._refuse([job for job in jobs if job.key not in stored], InternalError())
+        try:
+            stored = self.store.find([job.key for job in jobs])
+        except StoreUnavailableError as error:
+            self._refuse(jobs, error)
+        else:
+            self._refuse([job for job in jobs if job.key not in stored], InternalError())
+
+    def _in_order(self, batch: Sequence[Job]) -> list[Job]:
+        """Refuse for now whatever follows a request that has to come again, and return the rest."""
+        in_turn = []
+        for job in batch:
+            if self._order.take(job.client_id, job.request):
+                in_turn.append(job)
+            else:
+                self._refuse([job], OutOfTurnError())
+        return in_turn
 
     def _without_repeats(self, batch: Sequence[Job]) -> list[Job]:
         """Answer what was answered before, refuse ids used for something else, and return the rest."""
@@ -240,6 +267,8 @@ class PredictionService:
 
     def _refuse(self, jobs: Sequence[Job], error: DetectionSystemError) -> None:
         for job in jobs:
+            if error.retryable:
+                self._order.give_back(job.client_id, job.request)
             refusal = PredictionRefused(request_id=job.request.request_id, error=WireError.of(error))
             self._publisher.refused(job.client_id, refusal)
 

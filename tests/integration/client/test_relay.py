@@ -1,5 +1,6 @@
 """The relay against a real server: nothing is lost, nothing is doubled, and the order is kept."""
 
+import itertools
 import logging
 import socket
 import threading
@@ -14,6 +15,7 @@ from config.errors import (
     InternalError,
     InvalidRecordError,
     NotSignedInError,
+    OutOfTurnError,
     OverloadedError,
     ReplacedConnectionError,
     ShuttingDownError,
@@ -28,10 +30,11 @@ from config.messages import (
     Receipt,
     WireError,
 )
+from server.outbox_order import OutboxOrder
 from tests.integration.client.conftest import MakeRelay
 from tests.integration.client.pages import Pages
 from tests.integration.client.programmable_server import TOKEN, WAIT_SECONDS, ProgrammableServer
-from tests.unit.client.made import LLAMA_TEXT, explained, made, prediction, request
+from tests.unit.client.made import CLIENT_ID, LLAMA_TEXT, explained, made, prediction, request
 
 Enter = Callable[..., None]
 
@@ -192,6 +195,29 @@ def test_a_whole_window_refused_for_now_is_sent_again_in_order(
     relay.start()
     assert server.next_numbers(8) == [1, 2, 3, 4, 1, 2, 3, 4]
     pages.wait_for_update("request-4")
+
+
+def test_the_order_is_kept_though_the_server_refuses_some_of_a_window_for_now(
+    server: ProgrammableServer, relay: Relay, pages: Pages, enter: Enter
+) -> None:
+    """The server is the real one's rule of turns, with an overload at every fifth request."""
+    order, stored, heard = OutboxOrder(), list[int](), itertools.count(1)
+
+    def answer(sid: str, asked: PredictRequest) -> Receipt:
+        if next(heard) % 5 == 0:
+            order.give_back(CLIENT_ID, asked)
+            return refused(WireError.of(OverloadedError()))
+        if not order.take(CLIENT_ID, asked):
+            return refused(WireError.of(OutOfTurnError()))
+        stored.append(asked.outbox_number)
+        return server.predict(sid, asked)
+
+    server.answer = answer
+    server.start()
+    enter(*range(1, 21))
+    relay.start()
+    pages.wait_for_update("request-20")
+    assert stored == list(range(1, 21))
 
 
 def test_a_request_refused_for_good_is_told_and_the_next_one_goes_on(

@@ -71,6 +71,14 @@ def test_requests_get_running_numbers_and_wait_in_that_order(outbox: Outbox) -> 
     assert {found.waiting for found in outbox.waiting(after=0, limit=2)} == {3}
 
 
+def test_a_request_names_the_one_before_it_that_still_waits(outbox: Outbox) -> None:
+    put(outbox, 1, 2, 3, 4, 5)
+    outbox.answer(prediction(request(1)))
+    outbox.refuse("request-3", FOR_GOOD)
+    assert [(found.outbox_number, found.follows) for found in outbox.waiting(after=0, limit=2)] == [(2, 0), (4, 2)]
+    assert [(found.outbox_number, found.follows) for found in outbox.waiting(after=4, limit=2)] == [(5, 4)]
+
+
 def test_what_is_sent_is_what_was_entered(outbox: Outbox) -> None:
     outbox.put(submission(4, reference="bed 12"), NOON)
     (sent,) = outbox.waiting(after=0, limit=1)

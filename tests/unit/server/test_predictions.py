@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -10,9 +11,10 @@ from queue import Queue
 
 import pytest
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
 
 from config.errors import OverloadedError, ShuttingDownError
-from config.messages import Changes, Prediction
+from config.messages import Changes, Prediction, PredictRequest
 from config.patient import FIELDS, PatientRecord
 from server.anomaly.artifact import load_detector
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
@@ -205,6 +207,56 @@ def test_a_full_queue_refuses_what_comes_and_keeps_what_it_has(make_service: Mak
         service.submit(request(3), "Client-1")
     service.start()
     assert len(answers_of(published.next_changes())) == 2
+
+
+def follower(number: int) -> PredictRequest:
+    """The request of that number of an outbox in which the ones before it wait as well."""
+    return request(number).model_copy(update={"follows": number - 1})
+
+
+def test_what_was_sent_behind_an_overload_waits_for_the_one_that_was_refused(
+    make_service: MakeService, published: Kept
+) -> None:
+    service = make_service(max_waiting=3)
+    service.submit(follower(1), "Client-1")
+    for number in (1, 2):
+        service.submit(request(number), "Client-2")
+    with pytest.raises(OverloadedError):
+        service.submit(follower(2), "Client-1")
+    service.start()
+    assert len(answers_of(published.next_changes())) == 3
+    service.submit(follower(3), "Client-1")
+    refusal = published.next_refusal()
+    assert (refusal.request_id, refusal.error.code, refusal.error.retryable) == ("request-3", "out_of_turn", True)
+    for number in (2, 3):
+        service.submit(follower(number), "Client-1")
+    service.stop()
+    assert [item.prediction.outbox_number for item in service.store.recent(10, client_id="Client-1")] == [3, 2, 1]
+
+
+def test_what_waits_behind_a_batch_that_could_not_be_stored_is_refused_with_it(
+    make_service: MakeService, published: Kept, engine: Engine
+) -> None:
+    fails = iter([True])
+
+    @event.listens_for(engine, "commit")
+    def _fail_once(_: object) -> None:
+        if next(fails, False):
+            raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    service = make_service(batch_size=2)
+    for number in range(1, 5):
+        service.submit(follower(number), "Client-1")
+    service.submit(request(1), "Client-2")
+    service.start()
+    refusals = [published.next_refusal() for _ in range(4)]
+    assert [refusal.request_id for refusal in refusals] == [f"request-{number}" for number in range(1, 5)]
+    assert [refusal.error.code for refusal in refusals] == ["store_unavailable"] * 2 + ["out_of_turn"] * 2
+    assert [answer.client_id for answer in answers_of(published.next_changes())] == ["Client-2"]
+    for number in range(1, 5):
+        service.submit(follower(number), "Client-1")
+    service.stop()
+    assert [item.prediction.outbox_number for item in service.store.recent(10, client_id="Client-1")] == [4, 3, 2, 1]
 
 
 def test_stopping_answers_what_was_accepted_and_refuses_the_rest(make_service: MakeService, published: Kept) -> None:
