@@ -109,7 +109,7 @@ def as_table(comparisons: list[Comparison], detector: Detector) -> str:
     trees = detector.manifest.parameters
     lines = [
         "Score and explanation, median times",
-        f"  ours       {trees.n_estimators} trees of {trees.max_samples} samples, one TreeSHAP call",
+        f"  ours       {trees.n_estimators} trees of {trees.max_samples} samples, TreeSHAP by leaf tables",
         f"  the usual  StandardScaler, {USUAL_TREES} trees of {USUAL_SAMPLES} samples, "
         "predict + score_samples + TreeExplainer.shap_values",
         "",

@@ -22,13 +22,12 @@ from sklearn.exceptions import InconsistentVersionWarning
 from config.errors import ArtifactError, NoModelError, OutdatedModelError
 from config.evaluation import Evaluation
 from config.model_card import Parameters
-from config.patient import FIELDS, PatientRecord
 from config.settings import TrainingSettings
 from server.anomaly.calibration import CalibrationByPattern, every_pattern
 from server.anomaly.dataset import COLUMNS, Dataset
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
 from server.anomaly.drift import Reference
-from server.anomaly.manifest import FORMAT, KNOWN_PATIENTS, KnownAnswer, Manifest, description_of
+from server.anomaly.manifest import FORMAT, KnownAnswer, Manifest, description_of
 from server.anomaly.model_card import model_card
 from server.anomaly.preprocessing import FACTORS, OneSidedRiskFactors
 
@@ -48,8 +47,6 @@ TOLERANCE = 1e-9
 _Part = TypeVar("_Part")
 
 MODEL_FILES = frozenset({FOREST_FILE, PREPROCESSOR_FILE, CALIBRATION_FILE})
-_FIRST_WITH_GAPS = 8
-_GAP_SHARE = 0.4
 _OTHER_PACKAGES = "Run: pip install -r requirements.txt, or make it anew: python train_model.py --data FILE"
 _RECORDED_PACKAGES = ("scikit-learn", "numpy", "shap")
 _UNREADABLE = (
@@ -70,6 +67,7 @@ def make_files(
     evaluation: Evaluation,
     reference: Reference,
     settings: TrainingSettings,
+    known_answers: Sequence[KnownAnswer],
     *,
     data: Dataset,
     made_at: AwareDatetime,
@@ -90,7 +88,7 @@ def make_files(
         evaluation=evaluation,
         reference=reference,
         files=_hashes(contents),
-        known_answers=_known_answers(model, settings.random_state),
+        known_answers=list(known_answers),
     )
     return complete_files(contents, manifest.sealed(settings.signing_key))
 
@@ -99,6 +97,7 @@ def make_recalibrated_files(
     model: AnomalyModel,
     reference: Reference,
     settings: TrainingSettings,
+    known_answers: Sequence[KnownAnswer],
     *,
     original: Manifest,
     data: Dataset,
@@ -115,7 +114,7 @@ def make_recalibrated_files(
         "thresholds": model.thresholds,
         "reference": reference,
         "files": _hashes(contents),
-        "known_answers": _known_answers(model, original.parameters.random_state),
+        "known_answers": list(known_answers),
         "signature": None,
     }
     return complete_files(contents, original.model_copy(update=changed).sealed(settings.signing_key))
@@ -224,39 +223,6 @@ def _hashes(contents: Mapping[str, bytes]) -> dict[str, str]:
 
 def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in _RECORDED_PACKAGES}
-
-
-def _known_answers(model: AnomalyModel, seed: int) -> list[KnownAnswer]:
-    records = made_up_patients(model.typical, seed)
-    return [
-        KnownAnswer(
-            record=record,
-            raw_score=said.raw_score,
-            anomaly_score=said.anomaly_score,
-            base_value=said.base_value,
-            contributions=dict(said.contributions),
-        )
-        for record, said in zip(records, model.assess(records), strict=True)
-    ]
-
-
-def made_up_patients(typical: Mapping[str, float], seed: int) -> list[PatientRecord]:
-    """Make a dozen patients, ever farther from the typical one, the last of them with values not measured."""
-    random = np.random.default_rng(seed)
-    return [_made_up_patient(typical, number, random) for number in range(KNOWN_PATIENTS)]
-
-
-def _made_up_patient(typical: Mapping[str, float], number: int, random: np.random.Generator) -> PatientRecord:
-    values: dict[str, float | None] = {}
-    distance = number / (KNOWN_PATIENTS - 1)
-    for name, field in FIELDS.items():
-        extreme = random.choice([*field.codes] if field.codes else [*(field.model_range or ())])
-        share = float(random.random() < distance) if field.codes else distance
-        value = round(float(typical[name] + share * (extreme - typical[name])), 1)
-        values[name] = int(value) if field.codes or field.step == 1 else value
-        if number >= _FIRST_WITH_GAPS and not field.required and random.random() < _GAP_SHARE:
-            values[name] = None
-    return PatientRecord.check(values)
 
 
 def _verified_content(path: Path, sha256: str) -> bytes:

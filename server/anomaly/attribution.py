@@ -1,11 +1,11 @@
-"""One TreeSHAP call that gives both the score of an isolation forest and what it is made of."""
+"""The contributions of the fields to log2 of an isolation forest's score."""
 
 import numpy as np
-import shap
 from sklearn.ensemble import IsolationForest
 
 from server.anomaly.dataset import FloatArray
 from server.anomaly.fitting import average_path_length
+from server.anomaly.leaf_tables import LeafTables
 from server.anomaly.preprocessing import MEMBERSHIP
 
 
@@ -13,8 +13,8 @@ class ForestExplainer:
     """Exact contributions of the factors to log2 of an isolation forest's score."""
 
     def __init__(self, forest: IsolationForest) -> None:
-        self._explained_trees = shap.TreeExplainer(forest)
-        # TreeSHAP explains the mean path length, and a short path is an anomaly: the sign is turned here, once.
+        self._leaf_tables = LeafTables(forest)
+        # What is explained is the mean path length, and a short path is an anomaly: the sign is turned here, once.
         self._per_path_step = -1 / average_path_length(forest.max_samples_)
 
     def contributions(self, factors: FloatArray) -> FloatArray:
@@ -23,8 +23,7 @@ class ForestExplainer:
         Positive pulls toward anomalous, and ``log2(score) == base + contributions.sum(axis=1)``, the score being
         2 ** (-mean path length / c) of Liu et al. (2008, equation 2), the opposite of scikit-learn's ``score_samples``.
         """
-        path_lengths: FloatArray = self._explained_trees.shap_values(factors, check_additivity=False)
-        return path_lengths * self._per_path_step
+        return self._leaf_tables.shapley_values(factors) * self._per_path_step
 
 
 def divide_among_fields(by_factor: FloatArray, field_effects: FloatArray) -> FloatArray:

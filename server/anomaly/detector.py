@@ -91,7 +91,7 @@ class AnomalyModel:
         self.trouble = self.trouble or ExplainerTrouble(reason)
 
     def assess(self, records: Sequence[PatientRecord]) -> list[Assessment]:
-        """Score and explain patients in one TreeSHAP call; the answers are in the order of the records."""
+        """Score and explain patients in one call; the answers are in the order of the records."""
         if not records:
             return []
         values = matrix_of(records)

@@ -16,6 +16,7 @@ from server.anomaly.drift import reference_of
 from server.anomaly.evaluation.cross_validation import cross_validate, kept_repeats
 from server.anomaly.evaluation.figures import Summary, held_out_scores
 from server.anomaly.evaluation.folds import FoldResult
+from server.anomaly.known_answers import known_answers
 from server.anomaly.training import recalibrate, train, unwatched
 
 _Result = TypeVar("_Result")
@@ -55,7 +56,8 @@ def trained_version(
     evaluation = Summary(dataset, results, model.thresholds, settings.evaluation_folds).evaluation()
     scores = held_out_scores(dataset, results)
     reference = reference_of(dataset.values, dataset.has_disease, model.thresholds, anomaly_scores=scores)
-    files = make_files(model, evaluation, reference, settings, data=dataset, made_at=made_at)
+    answers = known_answers(model, settings.random_state)
+    files = make_files(model, evaluation, reference, settings, answers, data=dataset, made_at=made_at)
     return NewVersion(model, evaluation, files)
 
 
@@ -76,7 +78,8 @@ def recalibrated_version(
     model = recalibrate(earlier.model, dataset, settings)
     scores = model.anomaly_scores(dataset.values)
     reference = reference_of(dataset.values, dataset.has_disease, model.thresholds, anomaly_scores=scores)
+    answers = known_answers(model, earlier.manifest.parameters.random_state)
     files = make_recalibrated_files(
-        model, reference, settings, original=earlier.manifest, data=dataset, made_at=made_at
+        model, reference, settings, answers, original=earlier.manifest, data=dataset, made_at=made_at
     )
     return NewVersion(model, earlier.manifest.evaluation, files)

@@ -18,9 +18,9 @@ from server.anomaly.artifact import (
     MANIFEST_FILE,
     PREPROCESSOR_FILE,
     load_detector,
-    made_up_patients,
 )
 from server.anomaly.detector import Detector
+from server.anomaly.known_answers import made_up_patients
 from server.anomaly.manifest import FORMAT, Manifest
 from tests.unit.anomaly.patients import real_patients
 from tests.unit.anomaly.tampering import Trap, change_manifest, manifest_in, replace_and_vouch

@@ -11,6 +11,7 @@ from sklearn.ensemble import IsolationForest
 
 from config.messages import RiskLevel
 from config.patient import FIELDS
+from server.anomaly import attribution
 from server.anomaly.artifact import load_detector
 from server.anomaly.attribution import ForestExplainer
 from server.anomaly.dataset import FloatArray
@@ -115,7 +116,7 @@ def test_an_explainer_that_cannot_even_be_made_is_done_without(
     def fail(_forest: IsolationForest) -> None:
         raise AssertionError("this forest is not supported")
 
-    monkeypatch.setattr(shap, "TreeExplainer", fail)
+    monkeypatch.setattr(attribution, "LeafTables", fail)
     caplog.set_level(logging.DEBUG)
     model = load_detector(detector_dir).model
     assert not model.explains

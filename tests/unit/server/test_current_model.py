@@ -17,11 +17,11 @@ from server.anomaly.artifact import (
     MANIFEST_FILE,
     PREPROCESSOR_FILE,
     load_detector,
-    made_up_patients,
 )
 from server.anomaly.attribution import ForestExplainer
 from server.anomaly.dataset import FloatArray
 from server.anomaly.detector import Detector
+from server.anomaly.known_answers import made_up_patients
 from server.current_model import CurrentModel
 from tests.unit.server.published import WAIT_SECONDS
 from tests.versions import activate, flip_a_byte, replace_file, replace_files, swap, truncate
