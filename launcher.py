@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.access.roles import sign_in_link
 from config.addresses import becomes_free, in_url, is_ready
 from config.secret_store import (
     ENV_FILE,
@@ -54,7 +55,7 @@ class App:
     name: str
     host: str
     port: int
-    link: str
+    links: Mapping[str, str]
     environment: Mapping[str, str]
     fingerprint: str = ""
 
@@ -178,15 +179,18 @@ def make_app(name: str, default_port: int, settings: Mapping[str, str], extra: M
     # The client apps and the launcher reach the apps by these names, whatever else is allowed.
     allowed = f"{settings.get('ALLOWED_HOSTS', 'localhost,[::1]')},127.0.0.1,{in_url(host)}"
     own = {"HOST": host, "PORT": str(port), "PUBLIC_URL": url, "ALLOWED_HOSTS": allowed}
-    secret = "OPERATOR_TOKEN" if name == "server" else f"{prefix}_CLINICIAN_TOKEN"
-    token = {secret: settings[secret]} if secret in settings else {}  # told, so that the app prints no link to its log
-    environment = {**own, **token, **extra}
-    link = f"{url}/sign-in#token={settings.get(secret, '')}"
+    secrets = {"Operators' dashboard": "OPERATOR_TOKEN", "The same, administrator": "ADMINISTRATOR_TOKEN"}
+    if name != "server":
+        secrets = {f"Clinic desk, {extra['CLIENT_ID']}": f"{prefix}_CLINICIAN_TOKEN"}
+    # told, so that the app prints no link to its log
+    tokens = {secret: settings[secret] for secret in secrets.values() if secret in settings}
+    environment = {**own, **tokens, **extra}
+    links = {title: sign_in_link(url, settings.get(secret, "")) for title, secret in secrets.items()}
     return App(
         name,
         host,
         port,
-        link,
+        links,
         environment,
         settings_fingerprint({**settings, **environment}, [*secret_names(CLIENT_IDS), *environment]),
     )
@@ -209,8 +213,8 @@ def warn_about_token(settings: Mapping[str, str]) -> None:
 def print_links(apps: Iterable[App]) -> None:
     print("\nThe system runs. Each link signs you in; whoever has it can, too:\n")
     for app in apps:
-        title = "Operators' dashboard" if app.name == "server" else f"Clinic desk, {app.environment['CLIENT_ID']}"
-        print(f"  {title:<22} {app.link}")
+        for title, link in app.links.items():
+            print(f"  {title:<23} {link}")
     print(f"\nTo stop it: {'stop_system.bat' if ON_WINDOWS else './stop_system.sh'}")
 
 

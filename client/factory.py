@@ -47,8 +47,8 @@ def create_app(
         audience=f"client_{settings.client_id.lower()}",
         title=settings.client_id,
         secret_key=secrets.secret_key,
-        sign_in_token=secrets.clinician_token,
         check_ready=lambda: _check_ready(outbox, relay),
+        clock=lambda: clock().timestamp(),
     )
     real_time = RealTime(app, async_mode=settings.socketio_async_mode, max_message_bytes=settings.max_message_bytes)
     publish = PagePublisher(real_time)

@@ -54,6 +54,14 @@ class RequestIdReusedError(DetectionSystemError):
     default_message = "This request id was already used for a different patient record."
 
 
+class ErasedError(DetectionSystemError):
+    """A request came again whose prediction was erased; it is never answered anew."""
+
+    code = "erased"
+    status = 410
+    default_message = "This patient was erased from the record, and is not analyzed again under the same request id."
+
+
 class NotSignedInError(DetectionSystemError):
     """No valid session or token came with the request."""
 
@@ -68,6 +76,29 @@ class NotAllowedError(DetectionSystemError):
     code = "not_allowed"
     status = 403
     default_message = "This is not allowed."
+
+
+class TooManyAttemptsError(DetectionSystemError):
+    """Too many attempts to sign in failed; the next is looked at after ``retry_after`` seconds."""
+
+    code = "too_many_attempts"
+    status = 429
+    retryable = True
+
+    def __init__(self, retry_after: int) -> None:
+        wait = f"{retry_after} seconds" if retry_after != 1 else "1 second"
+        super().__init__(
+            f"Too many attempts to sign in have failed. Try again in {wait}; a one-click link works at any time."
+        )
+        self.retry_after = retry_after
+
+
+class InvalidAccountError(DetectionSystemError):
+    """What was to be done to an account cannot be done; the message says why."""
+
+    code = "invalid_account"
+    status = 422
+    default_message = "This account cannot be changed so."
 
 
 class NotFoundError(DetectionSystemError):

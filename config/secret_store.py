@@ -19,8 +19,8 @@ FOLDER_SETTINGS = ("DATA_DIR", "SECRETS_DIR", "MODEL_DIR", "SAMPLE_DATA")
 
 
 def server_secret_names() -> list[str]:
-    """Name the secrets that only the server has."""
-    return ["SERVER_SECRET_KEY", "OPERATOR_TOKEN"]
+    """Name the secrets that only the server has: its cookie key, and the tokens of its two built-in links."""
+    return ["SERVER_SECRET_KEY", "OPERATOR_TOKEN", "ADMINISTRATOR_TOKEN"]
 
 
 def client_secret_names(client_id: str) -> list[str]:

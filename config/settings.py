@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from config.access.roles import SERVER, BuiltInToken, Role
 from config.addresses import is_private
 from config.errors import ConfigurationError
 from config.patient import errors_by_field
@@ -29,7 +30,7 @@ AsyncMode = Literal["eventlet", "threading"]
 
 CLIENT_ID = "[A-Za-z][A-Za-z0-9-]{0,31}"
 
-RESERVED_IDS = frozenset({"server", "operator"})
+RESERVED_IDS = frozenset({"server", "operator", "administrator"})
 """Names that would give a client app the server's own secrets."""
 
 
@@ -66,7 +67,7 @@ class TrainingSettings(_Settings):
     model_config = SettingsConfigDict(env_prefix="MODEL_")
 
     n_estimators: int = Field(1000, ge=50, le=5000, description="Trees in the isolation forest.")
-    max_samples: int = Field(16, ge=4, le=256, description="Patients each tree is grown on.")
+    max_samples: int = Field(16, ge=4, le=64, description="Patients each tree is grown on.")
     random_state: int = Field(0, ge=0, le=2**32 - 1, description="Seed of every random choice in training.")
     calibration_folds: int = Field(10, ge=2, le=20, description="Folds that give the out-of-fold calibration scores.")
     evaluation_folds: int = Field(5, ge=2, le=10, description="Folds of the held-out evaluation.")
@@ -104,6 +105,9 @@ class _AppSettings(_Settings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log level shown.")
     session_hours: float = Field(12, gt=0, le=168, description="Hours until a sign-in ends.")
+    session_idle_minutes: float = Field(
+        60, ge=5, le=10_080, description="Minutes without a person at the page until a sign-in ends."
+    )
     max_message_bytes: int = Field(65536, ge=4096, le=1_048_576, description="Largest request or event, in bytes.")
 
     @property
@@ -171,16 +175,17 @@ class ServerSettings(_AppSettings):
         ConfigurationError
             When two that prove different identities are the same.
         """
-        secret_key, operator_token = _load("server", server_secret_names(), self.secrets_dir)
+        secret_key, operator_token, administrator_token = _load(self.app_name, server_secret_names(), self.secrets_dir)
         tokens = {
             client_id: _load(client_id.lower(), client_secret_names(client_id)[:1], self.secrets_dir)[0]
             for client_id in self.client_ids
         }
-        if len({operator_token, *tokens.values()}) < 1 + len(tokens):
+        if len({operator_token, administrator_token, *tokens.values()}) < 2 + len(tokens):
             raise ConfigurationError(
-                "Two of OPERATOR_TOKEN and the CLIENT_n_TOKEN are the same. Give each its own value."
+                "Two of OPERATOR_TOKEN, ADMINISTRATOR_TOKEN and the CLIENT_n_TOKEN are the same. "
+                "Give each its own value."
             )
-        return ServerSecrets(secret_key, operator_token, tokens)
+        return ServerSecrets(secret_key, operator_token, administrator_token, tokens)
 
     @field_validator("llm_base_url")
     @classmethod
@@ -200,13 +205,17 @@ class ServerSettings(_AppSettings):
         return self.llm_timeout_seconds or (60 if self.llm_base_url else 5)
 
     @property
-    def sign_in_token(self) -> str:
-        """What operators sign in with."""
-        return self.secrets.operator_token
+    def app_name(self) -> str:
+        return SERVER
 
     @property
-    def sign_in_token_name(self) -> str:
-        return server_secret_names()[1]
+    def built_in_tokens(self) -> list[BuiltInToken]:
+        """What operators and administrators sign in with if nobody made accounts."""
+        _, operator, administrator = server_secret_names()
+        return [
+            BuiltInToken(Role.OPERATOR, operator, self.secrets.operator_token),
+            BuiltInToken(Role.ADMINISTRATOR, administrator, self.secrets.administrator_token),
+        ]
 
 
 class ClientSettings(_AppSettings):
@@ -244,16 +253,16 @@ class ClientSettings(_AppSettings):
     @cached_property
     def secrets(self) -> "ClientSecrets":
         """This client app's secrets, made now where they are missing."""
-        return ClientSecrets(*_load(self.client_id.lower(), client_secret_names(self.client_id), self.secrets_dir))
+        return ClientSecrets(*_load(self.app_name, client_secret_names(self.client_id), self.secrets_dir))
 
     @property
-    def sign_in_token(self) -> str:
-        """What this client app's clinicians sign in with."""
-        return self.secrets.clinician_token
+    def app_name(self) -> str:
+        return self.client_id.lower()
 
     @property
-    def sign_in_token_name(self) -> str:
-        return client_secret_names(self.client_id)[1]
+    def built_in_tokens(self) -> list[BuiltInToken]:
+        """What this client app's clinicians sign in with if nobody made accounts."""
+        return [BuiltInToken(Role.CLINICIAN, client_secret_names(self.client_id)[1], self.secrets.clinician_token)]
 
 
 def _may_be_private(host: str) -> bool:
@@ -280,6 +289,7 @@ class ServerSecrets:
 
     secret_key: str = field(repr=False)
     operator_token: str = field(repr=False)
+    administrator_token: str = field(repr=False)
     client_tokens: dict[str, str] = field(repr=False)
 
 

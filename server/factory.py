@@ -53,7 +53,6 @@ def create_app(
         audience="server",
         title="Operators' dashboard",
         secret_key=secrets.secret_key,
-        sign_in_token=secrets.operator_token,
         check_ready=lambda: _check_ready(store, service),
         clock=lambda: clock().timestamp(),
     )

@@ -1,8 +1,9 @@
 """The Flask app both processes start from: templates, shared files, headers, errors, sign-in and health."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import orjson
@@ -12,6 +13,7 @@ from flask import (
     Response,
     current_app,
     jsonify,
+    make_response,
     redirect,
     render_template,
     request,
@@ -25,6 +27,8 @@ from jinja2 import ChoiceLoader, FileSystemLoader
 from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from config.access.passwords import PasswordCheck
+from config.access.store import AccessStore, access_file
 from config.errors import (
     DetectionSystemError,
     InternalError,
@@ -32,14 +36,17 @@ from config.errors import (
     NotAllowedError,
     NotFoundError,
     NotSignedInError,
+    TooManyAttemptsError,
 )
 from config.messages import WireError
 from config.secret_store import PROJECT_ROOT
 from config.settings import ClientSettings, ServerSettings
+from config.web.concurrency import run_aside
+from config.web.cookies import AppSessions
 from config.web.origin import UNTRUSTED_HOST, require_same_origin
 from config.web.readiness import RememberedCheck
-from config.web.sessions import Sessions
-from config.web.sign_in import sign_in_blueprint
+from config.web.sessions import DISPLAY_SECONDS, Sessions
+from config.web.sign_in import CheckPassword, SignIn, sign_in_blueprint
 
 UI_FOLDER = PROJECT_ROOT / "config" / "ui"
 NODE_MODULES = PROJECT_ROOT / "node_modules"
@@ -65,7 +72,6 @@ def make_app(
     audience: str,
     title: str,
     secret_key: str,
-    sign_in_token: str,
     check_ready: Callable[[], None],
     clock: Callable[[], float] = time.time,
 ) -> Flask:
@@ -74,8 +80,9 @@ def make_app(
     ``audience`` names its cookie and is checked in it; ``check_ready`` raises the named error that keeps the process
     from doing its job. ``clock`` gives seconds since 1970.
     """
-    app, lifetime = Flask(import_name), timedelta(hours=settings.session_hours)
+    app = Flask(import_name)
     app.json = OrjsonProvider(app)
+    app.session_interface = AppSessions()
     app.config.update(
         SECRET_KEY=secret_key,
         SESSION_COOKIE_NAME=f"hads_{audience}",
@@ -83,7 +90,7 @@ def make_app(
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.url.startswith("https://"),
         SESSION_REFRESH_EACH_REQUEST=False,
-        PERMANENT_SESSION_LIFETIME=lifetime,
+        PERMANENT_SESSION_LIFETIME=DISPLAY_SECONDS,  # the cookie's; each session has its own end
         MAX_CONTENT_LENGTH=settings.max_message_bytes,
         TRUSTED_HOSTS=list(settings.allowed_hosts),
         WTF_CSRF_TIME_LIMIT=None,
@@ -94,12 +101,31 @@ def make_app(
     )
     CSRFProtect(app)
     app.before_request(lambda: require_same_origin(request))
-    app.after_request(_forbid_storing)
     app.register_error_handler(Exception, _reply_with_error)
     app.register_blueprint(_shared_blueprint(RememberedCheck(check_ready, clock=time.monotonic)))
-    sessions = Sessions(seconds=lifetime.total_seconds(), clock=clock)
-    app.register_blueprint(sign_in_blueprint(audience=audience, title=title, token=sign_in_token, sessions=sessions))
+    sessions = _sessions(settings, clock)
+    sign_in = SignIn(sessions, _check_password_aside(settings.socketio_async_mode), clock=clock)
+    app.register_blueprint(sign_in_blueprint(sign_in, sessions, title=title))
     return app
+
+
+def _check_password_aside(async_mode: str) -> CheckPassword:
+    """Check one password at a time, and serve everybody else meanwhile: each takes 64 MiB and a tenth of a second."""
+    check, one_at_a_time = PasswordCheck(), threading.Lock()
+
+    def check_aside(kept: str | None, password: str) -> bool:
+        with one_at_a_time:
+            return run_aside(async_mode, partial(check, kept), password)
+
+    return check_aside
+
+
+def _sessions(settings: ServerSettings | ClientSettings, clock: Callable[[], float]) -> Sessions:
+    store = AccessStore(access_file(settings.data_dir, settings.app_name))
+    store.take_built_in(settings.built_in_tokens, settings.url, clock())
+    return Sessions(
+        store, seconds=settings.session_hours * 3600, idle_seconds=settings.session_idle_minutes * 60, clock=clock
+    )
 
 
 def trust_proxies(app: Flask, count: int) -> None:
@@ -135,16 +161,16 @@ def _shared_blueprint(check_ready: Callable[[], None]) -> Blueprint:
     return blueprint
 
 
-def _forbid_storing(response: Response) -> Response:
-    """Keep everything but the pages' own files out of every cache."""
-    if request.endpoint not in {"static", "shared.ui", "shared.vendor"}:
-        response.headers["Cache-Control"] = "no-store"
-    return response
-
-
 def _reply_with_error(error: Exception) -> ResponseReturnValue:
     """Answer a failure once, for every route: JSON for programs, a page or the sign-in for people."""
     named, status = _named(error)
+    response = make_response(_as_page_or_json(named, status))
+    if isinstance(named, TooManyAttemptsError):
+        response.headers["Retry-After"] = str(named.retry_after)
+    return response
+
+
+def _as_page_or_json(named: DetectionSystemError, status: int) -> ResponseReturnValue:
     wants_page = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
     if not wants_page or request.path.startswith("/api/"):
         return jsonify(error=WireError.of(named).to_wire()), status

@@ -21,6 +21,8 @@ HEADERS: Mapping[str, str] = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 TLS_ONLY = "max-age=31536000"
+CACHING = "no-store"
+"""Of everything but the pages' own files, which say themselves how they may be kept."""
 
 
 def with_security_headers(app: "WSGIApplication") -> "WSGIApplication":
@@ -39,6 +41,7 @@ def _completed(headers: list[tuple[str, str]], scheme: str) -> list[tuple[str, s
     completed = Headers(headers)
     for name, value in HEADERS.items():
         completed.setdefault(name, value)
+    completed.setdefault("Cache-Control", CACHING)
     if scheme == "https":
         completed.setdefault("Strict-Transport-Security", TLS_ONLY)
     return completed.to_wsgi_list()

@@ -49,8 +49,11 @@ class RealTime:
         namespace.real_time = self
         self._socketio.on_namespace(namespace)
 
-    def emit(self, event: str, message: Wire, *, namespace: str, to: str | None = None) -> None:
-        """Send to one sid or room, or to everyone in the namespace; at most once, to whoever is connected now."""
+    def emit(self, event: str, message: Wire, *, namespace: str, to: str) -> None:
+        """Send to one sid or room, at most once, to whoever is in it now.
+
+        Never to a whole namespace: a connection is in that before anybody knows who it is.
+        """
         self._socketio.emit(event, message, namespace=namespace, to=to)
 
     def enter_room(self, sid: str, room: str, *, namespace: str) -> None:

@@ -9,10 +9,12 @@ from typing import TypeVar
 from flask import Flask
 from pydantic import ValidationError
 
+from config.access.roles import sign_in_link
 from config.errors import DetectionSystemError
 from config.settings import ClientSettings, ServerSettings, settings_sentence
 from config.web.logs import configure_logging
 from config.web.serving import listen, serve
+from config.web.sessions import Sessions
 
 SettingsT = TypeVar("SettingsT", ServerSettings, ClientSettings)
 
@@ -38,20 +40,29 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
     try:
         listener = listen(settings.host, settings.port)
         running = start(settings)
+        sessions: Sessions = running.app.config["SIGN_IN_SESSIONS"]
+        sessions.start()
     except DetectionSystemError as error:
         print(error.message, file=sys.stderr)
         sys.exit(1)
+
+    def stop() -> None:
+        running.stop()
+        sessions.stop()
+
     serve(
         running.app,
         listener,
         settings.socketio_async_mode,
         on_start=lambda: _print_way_in(settings),
-        on_stop=running.stop,
+        on_stop=stop,
     )
 
 
 def _print_way_in(settings: ServerSettings | ClientSettings) -> None:
-    """Print the one-click link, unless whoever gave the token in the environment knows it already."""
-    given = os.environ.get(settings.sign_in_token_name)
-    link = settings.url if given else f"{settings.url}/sign-in#token={settings.sign_in_token}"
-    print(f"Open {link}", flush=True)
+    """Print the one-click links, but those whose token was given in the environment: who gave it knows the link."""
+    made = [built_in for built_in in settings.built_in_tokens if not os.environ.get(built_in.setting)]
+    if len(made) < len(settings.built_in_tokens):
+        print(f"Open {settings.url}", flush=True)
+    for built_in in made:
+        print(f"Open as {built_in.role} {sign_in_link(settings.url, built_in.token)}", flush=True)

@@ -2,10 +2,9 @@
 
 from functools import partial
 
-from flask import current_app
-
+from config.errors import NotSignedInError
 from config.web.realtime import RealTime, Wire, current_sid
-from config.web.sign_in import current_session, require_sign_in
+from config.web.sign_in import current_session
 
 
 class SignedInRoom:
@@ -24,21 +23,24 @@ class SignedInRoom:
         NotSignedInError
             If nobody is signed in there.
         """
-        require_sign_in(current_app.config)
+        session = current_session()
+        if session is None:
+            raise NotSignedInError
         sid = current_sid()
         close = partial(self._real_time.disconnect, sid, namespace=self._namespace)
-        self._real_time.sessions.attach(sid, current_session(), close)
+        self._real_time.sessions.attach(sid, session, close)
         self._real_time.enter_room(sid, self._room, namespace=self._namespace)
 
     def require_signed_in(self) -> None:
-        """Check that the connection whose event is being handled is still signed in.
+        """Check that the connection whose event is being handled is still signed in; the event is a person's doing.
 
         Raises
         ------
         NotSignedInError
             If it is not; it is closed then.
         """
-        self._real_time.sessions.require_open(current_sid())
+        sessions = self._real_time.sessions
+        sessions.touch(sessions.require_open(current_sid()))
 
     def leave(self) -> None:
         self._real_time.sessions.detach(current_sid())

@@ -43,10 +43,12 @@ class Installation:
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110, check=False)
 
     def start(self) -> Sequence[str]:
-        """Start what is missing; return the links that were printed."""
+        """Start what is missing; return the links of the operators and of the three desks that were printed."""
         done = self.launcher("start", "--local")
         assert done.returncode == 0, done.stdout + done.stderr
-        return [word for word in done.stdout.split() if "/sign-in#token=" in word]
+        operators, administrators, *desks = [word for word in done.stdout.split() if "/sign-in#token=" in word]
+        assert administrators.partition("#")[0] == operators.partition("#")[0]
+        return [operators, *desks]
 
     def pid(self, name: str) -> int:
         return int((self.folder / ".local" / "run" / f"{name}.pid").read_text())

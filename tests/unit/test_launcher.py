@@ -22,7 +22,7 @@ ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - given to the launcher, not bound
 
 
 def make_app(name: str = "client-test", port: int = 1, **environment: str) -> App:
-    return App(name, "127.0.0.1", port, f"http://127.0.0.1:{port}", environment)
+    return App(name, "127.0.0.1", port, {"Here": f"http://127.0.0.1:{port}"}, environment)
 
 
 def free_port() -> int:
@@ -85,8 +85,8 @@ def test_the_client_apps_are_told_where_the_server_is() -> None:
 
 def test_a_link_uses_the_public_address_where_there_is_one() -> None:
     server, client, *_ = launcher.read_apps({"SERVER_PUBLIC_URL": "https://hads.example/", "CLIENT_1_PORT": "7001"})
-    assert server.link.startswith("https://hads.example/sign-in#token=")
-    assert client.link.startswith("http://127.0.0.1:7001/sign-in#token=")
+    assert all(link.startswith("https://hads.example/sign-in#token=") for link in server.links.values())
+    assert all(link.startswith("http://127.0.0.1:7001/sign-in#token=") for link in client.links.values())
 
 
 def test_open_to_all_addresses_the_apps_still_reach_each_other_on_this_machine() -> None:
@@ -110,20 +110,24 @@ def test_two_apps_cannot_share_a_port() -> None:
 def test_a_link_holds_the_token_of_its_own_app_and_its_process_is_told_no_other() -> None:
     tokens = {
         "OPERATOR_TOKEN": "operator",
+        "ADMINISTRATOR_TOKEN": "administrator",
         "CLIENT_1_CLINICIAN_TOKEN": "one",
         "CLIENT_2_CLINICIAN_TOKEN": "two",
         "CLIENT_3_CLINICIAN_TOKEN": "three",
     }
     apps = launcher.read_apps(tokens)
-    assert [app.link.partition("#token=")[2] for app in apps] == list(tokens.values())
-    assert [{*tokens} & {*app.environment} for app in apps] == [{name} for name in tokens]
+    links = [link for app in apps for link in app.links.values()]
+    assert [link.partition("#token=")[2] for link in links] == list(tokens.values())
+    told = [{*tokens} & {*app.environment} for app in apps]
+    operators, administrators, *clinicians = tokens
+    assert told == [{operators, administrators}, *({name} for name in clinicians)]
 
 
 @pytest.mark.parametrize("bind_address", ["::", "[::]", "::1"])
 def test_an_ipv6_address_stands_in_brackets_in_every_address(bind_address: str) -> None:
     server, client, *_ = launcher.read_apps({"BIND_ADDRESS": bind_address})
     assert server.environment["HOST"] == bind_address.strip("[]")
-    assert server.link.startswith("http://[::1]:5000/sign-in#token=")
+    assert all(link.startswith("http://[::1]:5000/sign-in#token=") for link in server.links.values())
     assert client.environment["SERVER_URL"] == "http://[::1]:5000"
     assert client.environment["ALLOWED_HOSTS"].endswith(",127.0.0.1,[::1]")
 
@@ -134,13 +138,13 @@ def test_a_port_in_use_on_ipv6_is_noticed(host: str) -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(LaunchError, match=f"Port {port}"):
-            launcher.require_free_port(App("client-test", host, port, "", {}))
-    launcher.require_free_port(App("client-test", host, port, "", {}))
+            launcher.require_free_port(App("client-test", host, port, {}, {}))
+    launcher.require_free_port(App("client-test", host, port, {}, {}))
 
 
 def test_an_address_this_machine_does_not_have_is_refused_by_name() -> None:
     with pytest.raises(LaunchError, match=r"BIND_ADDRESS=192\.0\.2\.1 in \.env cannot be used here"):
-        launcher.require_free_port(App("client-test", "192.0.2.1", free_port(), "", {}))
+        launcher.require_free_port(App("client-test", "192.0.2.1", free_port(), {}, {}))
 
 
 @pytest.mark.parametrize("name", ["HUGGINGFACE_API_TOKEN", "OPERATOR_TOKEN", "LOG_LEVEL", "SERVER_PORT"])

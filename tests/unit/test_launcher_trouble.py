@@ -12,7 +12,7 @@ from config.secret_store import PROJECT_ROOT, given_settings
 from launcher import App
 from tests.system.support import free_ports
 
-SERVER = App("server", "127.0.0.1", 1, "", {})
+SERVER = App("server", "127.0.0.1", 1, {}, {})
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_settings_in_another_encoding_are_a_sentence(project: Path) -> None:
 
 
 def test_a_damaged_process_file_is_no_running_process() -> None:
-    damaged = App("damaged", "127.0.0.1", 1, "", {})
+    damaged = App("damaged", "127.0.0.1", 1, {}, {})
     damaged.pid_file.parent.mkdir(parents=True, exist_ok=True)
     damaged.pid_file.write_bytes(b"\xff\xfe12")
     try:

@@ -1,7 +1,7 @@
 """A whole client app in this process, and its clinicians' pages."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -16,16 +16,20 @@ from config.settings import ClientSettings
 ORIGIN = "http://localhost"
 
 
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Desk:
     """One client app; ``open_page`` is what a browser does."""
 
-    def __init__(self, settings: ClientSettings, outbox: Outbox) -> None:
+    def __init__(self, settings: ClientSettings, outbox: Outbox, clock: Callable[[], datetime] = now) -> None:
         self.settings = settings
         self.client: Client = create_app(
             settings,
             outbox=outbox,
             samples=SampleDeck.of_file(settings.sample_data, random.SystemRandom()),
-            clock=lambda: datetime.now(UTC),
+            clock=clock,
         )
         self.relay = self.client.relay
 
@@ -36,7 +40,7 @@ class Desk:
     def clinician(self) -> FlaskClient:
         """Return a browser whose clinician followed the printed link."""
         browser = self.visitor()
-        assert _post(browser, "/sign-in", {"token": self.settings.sign_in_token}) == 204
+        assert _post(browser, "/sign-in", {"token": self.settings.secrets.clinician_token}) == 204
         return browser
 
     def sign_out(self, browser: FlaskClient) -> int:

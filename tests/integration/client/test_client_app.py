@@ -1,14 +1,15 @@
 """A whole client app: what its page may read, what becomes of a submitted patient, with and without the server."""
 
-import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from client.outbox import Outbox
 from config.messages import PROTOCOL_VERSION
 from config.patient import PatientRecord
+from tests.clock import StoppedClock
 from tests.integration.client.conftest import MakeSettings
 from tests.integration.client.desk import Desk
 from tests.integration.client.programmable_server import ProgrammableServer
@@ -159,13 +160,15 @@ def test_signing_out_ends_every_open_page_of_that_sign_in(desk: Desk, outbox: Ou
     assert elsewhere.news("update")
 
 
-def test_nothing_is_taken_from_a_page_after_the_end_of_its_session(desk: Desk, outbox: Outbox) -> None:
-    browser = desk.clinician()
-    with browser.session_transaction() as session:
-        ends_at = session["ends_at"] = time.time() + 1.5
-    page = desk.open_page(browser)
-    assert page.is_connected
-    threading.Event().wait(max(0.0, ends_at - time.time()) + 0.01)  # the end of the session, on the clock
-    assert page.submit(wire(1))["error"]["code"] == "not_signed_in"
+def test_nothing_is_taken_from_a_page_after_the_end_of_its_session(make_settings: MakeSettings, outbox: Outbox) -> None:
+    clock = StoppedClock(time.time())
+    desk = Desk(make_settings(), outbox, lambda: datetime.fromtimestamp(clock.now, UTC))
+    page = desk.open_page(desk.clinician())
+    clock.now += desk.settings.session_idle_minutes * 60 - 1
+    assert page.submit(wire(1))["status"] == "queued"  # which is a clinician's doing
+    clock.now += desk.settings.session_idle_minutes * 60 - 1
+    assert page.submit(wire(2))["status"] == "queued"
+    clock.now += desk.settings.session_idle_minutes * 60
+    assert page.submit(wire(3))["error"]["code"] == "not_signed_in"
     assert not page.is_connected
-    assert outbox.history(before=None, limit=10) == []
+    assert outbox.count_waiting() == 2

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from config.settings import ServerSettings
 from config.web.serving import listen, serve_forever
+from config.web.sessions import Sessions
 from server.database import open_database
 from server.factory import Server, create_app, current_model
 from server.narrative.narrator import explanation_source
@@ -37,6 +38,15 @@ class RunningServer:
     @property
     def operator_token(self) -> str:
         return self.settings.secrets.operator_token
+
+    @property
+    def administrator_token(self) -> str:
+        return self.settings.secrets.administrator_token
+
+    @property
+    def sessions(self) -> Sessions:
+        sessions: Sessions = self.server.app.config["SIGN_IN_SESSIONS"]
+        return sessions
 
 
 Clock = Callable[[], datetime]
@@ -83,6 +93,7 @@ def start_server(tmp_path: Path, detector_dir: Path) -> Iterator[StartServer]:
 def _settings(folder: Path, changes: dict[str, object]) -> ServerSettings:
     usual: dict[str, object] = {
         "socketio_async_mode": ASYNC_MODE,
+        "data_dir": folder / "data",
         "secrets_dir": folder / "secrets",
         "client_ids": ("Client-1", "Client-2", "Client-3"),
         "public_url": "",

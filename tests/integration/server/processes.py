@@ -19,6 +19,7 @@ STOP_SECONDS = 10.0
 TOKENS = {
     "SERVER_SECRET_KEY": "a-secret-key-of-this-test",
     "OPERATOR_TOKEN": "the-operators-token-of-this-test",
+    "ADMINISTRATOR_TOKEN": "the-administrators-token-of-this-test",
     "CLIENT_1_TOKEN": "the-token-of-client-1",
     "CLIENT_2_TOKEN": "the-token-of-client-2",
     "CLIENT_3_TOKEN": "the-token-of-client-3",

@@ -1,0 +1,1 @@
+"""Who may use an app: accounts with their roles, kept with the sessions in one small file of each app."""
