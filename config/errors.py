@@ -84,8 +84,9 @@ class TooManyAttemptsError(DetectionSystemError):
     code = "too_many_attempts"
     status = 429
     retryable = True
+    default_message = "Too many attempts to sign in have failed. Wait a while."
 
-    def __init__(self, retry_after: int) -> None:
+    def __init__(self, retry_after: int = 1) -> None:
         wait = f"{retry_after} seconds" if retry_after != 1 else "1 second"
         super().__init__(
             f"Too many attempts to sign in have failed. Try again in {wait}; a one-click link works at any time."

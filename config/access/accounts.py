@@ -52,11 +52,11 @@ def hash_of(secret: str) -> str:
 
 def name_key(name: str) -> str:
     """Return what two names have in common if people would take them for the same."""
-    return unicodedata.normalize("NFKC", name).casefold().strip()
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def checked_name(name: str) -> str:
-    """Return a name without spaces around it.
+    """Return a name with no more spaces than it needs.
 
     Raises
     ------
@@ -66,4 +66,4 @@ def checked_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name.strip())
     if not name or len(name) > MOST_NAME_CHARACTERS or not name.isprintable():
         raise InvalidAccountError(f"A name has 1 to {MOST_NAME_CHARACTERS} characters, all of them visible.")
-    return name
+    return " ".join(name.split())

@@ -10,6 +10,7 @@ const SCHEMES = [
   { name: "dark", icon: "moon", text: "Colours: dark" },
 ];
 const AGE_REFRESH_MS = 15_000;
+const ACTIVITY_MS = 60_000;
 
 const themeSwitch = byId("theme-switch");
 const currentScheme = () => Math.max(0, SCHEMES.findIndex(({ name }) => name === document.documentElement.dataset.theme));
@@ -44,6 +45,17 @@ byId("sign-out")?.addEventListener("click", async ({ currentTarget: button }) =>
     button.title = failure.message;
   }
 });
+
+/** Tell the app now and then that somebody is here: what a page asks by itself does not keep it signed in. */
+let toldAt = performance.now();
+async function tellActivity() {
+  if (performance.now() - toldAt < ACTIVITY_MS) return;
+  toldAt = performance.now();
+  await post("/activity").catch((failure) => failure.status === 401 && toSignIn());
+}
+if (byId("sign-out")) {
+  for (const sign of ["pointerdown", "pointermove", "keydown", "wheel"]) addEventListener(sign, tellActivity, { passive: true });
+}
 
 setInterval(() => {
   for (const time of document.querySelectorAll("time[data-ago]")) time.textContent = ago(time.dateTime);

@@ -7,50 +7,61 @@ import { tokenIn } from "./sign_in_token.js";
 const fragment = location.hash;
 history.replaceState(null, "", location.pathname);
 
-const form = byId("sign-in-form");
-const field = byId("token");
-const error = byId("sign-in-error");
+const linkForm = byId("sign-in-form");
+const passwordForm = byId("password-form");
+const forms = [passwordForm, linkForm].filter(Boolean);
+const token = byId("token");
 
-function showError(sentence) {
+/** Show a sentence below the fields of a form, at the field it is about; an empty one clears it. */
+function showError(form, sentence, field) {
+  const error = form.querySelector("[data-error]");
   error.replaceChildren(...(sentence ? [icon("warning"), document.createTextNode(sentence)] : []));
   error.hidden = !sentence;
-  field.setAttribute("aria-invalid", String(Boolean(sentence)));
-  field.setAttribute("aria-describedby", sentence ? "sign-in-error sign-in-help" : "sign-in-help");
+  for (const input of form.querySelectorAll("input")) input.setAttribute("aria-invalid", String(Boolean(sentence) && input === field));
+  field?.focus();
+  field?.select();
 }
 
 function showWorking(working) {
   byId("sign-in-working").hidden = !working;
-  form.hidden = working;
+  for (const form of forms) form.hidden = working;
 }
 
-async function signIn(token) {
-  if (!token) {
-    showError("Please paste the link or the token.");
-    field.focus();
-    return;
-  }
-  showError("");
+/** Post what proves who somebody is; a refusal is shown in the form it came from, at `field`. */
+async function signIn(form, credentials, field) {
+  forms.forEach((each) => showError(each, ""));
   showWorking(true);
   try {
-    await post("/sign-in", { token });
+    await post("/sign-in", credentials);
     location.replace("/");
   } catch (failure) {
     showWorking(false);
-    showError(failure.message);
-    field.focus();
-    field.select();
+    showError(form, failure.message, field);
   }
 }
 
-form.addEventListener("submit", (event) => {
+function signInWithLink(text) {
+  const found = tokenIn(text);
+  if (found) signIn(linkForm, { token: found }, token);
+  else showError(linkForm, "Please paste the link or the token.", token);
+}
+
+linkForm.addEventListener("submit", (event) => {
   event.preventDefault();
-  signIn(tokenIn(field.value));
+  signInWithLink(token.value);
+});
+passwordForm?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const [name, password] = [byId("name"), byId("password")];
+  const missing = [name, password].find(({ value }) => !value);
+  if (missing) showError(passwordForm, missing === name ? "Please enter your name." : "Please enter your password.", missing);
+  else signIn(passwordForm, { name: name.value, password: password.value }, password);
 });
 addEventListener("hashchange", () => {
-  const token = tokenIn(location.hash);
+  const hash = location.hash;
   history.replaceState(null, "", location.pathname);
-  signIn(token);
+  signInWithLink(hash);
 });
 
-if (/[#&]token=/.test(fragment)) signIn(tokenIn(fragment));
-else field.focus();
+if (/[#&]token=/.test(fragment)) signInWithLink(fragment);
+else forms[0].querySelector("input").focus();

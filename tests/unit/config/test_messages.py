@@ -30,6 +30,7 @@ def test_only_what_may_succeed_later_is_retryable() -> None:
         "store_unavailable",
         "shutting_down",
         "server_unreachable",
+        "too_many_attempts",
     }
 
 

@@ -1,0 +1,180 @@
+"""The command that manages who may use an app: ``python -m config.access APP list|add|renew|revoke|...``."""
+
+import argparse
+import getpass
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from config.access.accounts import Account
+from config.access.passwords import password_hash
+from config.access.roles import SERVER, Role, roles_of, sign_in_link
+from config.access.store import AccessStore, access_file
+from config.errors import DetectionSystemError, InvalidAccountError
+from config.secret_store import new_secret
+from config.settings import ClientSettings, ServerSettings, settings_sentence
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        app, data_dir, url = _place(options.app)
+        file = access_file(data_dir, app)
+        if not file.exists():
+            print(f"Note: {app} has not been started with {data_dir} yet.", file=sys.stderr)
+        store = AccessStore(file)
+        _COMMANDS[options.command](store, app, store.url() or url, options)
+    except ValidationError as error:
+        print(settings_sentence(error), file=sys.stderr)
+        return 2
+    except DetectionSystemError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m config.access", description="Manage who may sign in at an app; a running app follows at once."
+    )
+    parser.add_argument("app", metavar="APP", help="server, or a client app such as client-1")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="show the accounts")
+    add = commands.add_parser("add", help="add somebody, and print the link that signs them in")
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("--role", choices=[role.value for role in Role], help="the app's usual one if it is left out")
+    for command, what in {
+        "renew": "print a new link; the old one and its sessions end",
+        "revoke": "end the link, the password and the sessions",
+        "set-password": "ask for a password, or read it from the standard input; the sessions end",
+    }.items():
+        commands.add_parser(command, help=what).add_argument("account", metavar="NAME_OR_ID")
+    commands.add_parser("sessions", help="show who is signed in")
+    commands.add_parser("end", help="end one session").add_argument("session", metavar="SESSION")
+    return parser
+
+
+def _place(app: str) -> tuple[str, Path, str]:
+    """Return an app's name as its folder has it, the folder of all apps, and the address it may have."""
+    settings = ServerSettings() if app.lower() == SERVER else ClientSettings.model_validate({"client_id": app})
+    return (
+        settings.app_name,
+        settings.data_dir,
+        settings.public_url.rstrip("/") or f"http://ADDRESS-OF-{settings.app_name}",
+    )
+
+
+def _list(store: AccessStore, _app: str, _url: str, _options: argparse.Namespace) -> None:
+    signed_in = [session.account.id for session in store.sessions() if session.ends_at > time.time()]
+    rows = [
+        (one.id, one.name, one.role, _proofs(one), _day(one.created_at), str(signed_in.count(one.id)))
+        for one in store.accounts()
+    ]
+    _print_table(("id", "name", "role", "signs in with", "since", "sessions"), rows)
+
+
+def _add(store: AccessStore, app: str, url: str, options: argparse.Namespace) -> None:
+    role = Role(options.role) if options.role else roles_of(app)[0]
+    if role not in roles_of(app):
+        raise InvalidAccountError(f"At {app} there is no such role. There are: {', '.join(roles_of(app))}.")
+    token = new_secret()
+    account = store.add(options.name, role, token, time.time())
+    _print_link(account, url, token)
+
+
+def _renew(store: AccessStore, _app: str, url: str, options: argparse.Namespace) -> None:
+    account, token = store.find(options.account), new_secret()
+    store.renew(account, token)
+    _print_link(account, url, token)
+
+
+def _revoke(store: AccessStore, _app: str, _url: str, options: argparse.Namespace) -> None:
+    account = store.find(options.account)
+    store.revoke(account, time.time())
+    back = f" It comes back with another value of {account.built_in}." if account.built_in else ""
+    print(f"{account.name} ({account.id}) can no longer sign in, and is signed out everywhere.{back}")
+
+
+def _set_password(store: AccessStore, _app: str, _url: str, options: argparse.Namespace) -> None:
+    account = store.find(options.account)
+    store.set_password(account, password_hash(_new_password(), account.name))
+    print(f"{account.name} ({account.id}) signs in with the name and this password from now on; the link works too.")
+
+
+def _sessions(store: AccessStore, _app: str, _url: str, _options: argparse.Namespace) -> None:
+    rows = [
+        (
+            one.public_id,
+            one.account.name,
+            one.account.role,
+            _moment(one.began_at),
+            _moment(one.last_active_at),
+            one.address,
+        )
+        for one in store.sessions()
+        if one.ends_at > time.time()
+    ]
+    _print_table(("session", "name", "role", "signed in", "last active", "from"), rows)
+
+
+def _end(store: AccessStore, _app: str, _url: str, options: argparse.Namespace) -> None:
+    found = [one for one in store.sessions() if one.public_id == options.session]
+    if not found:
+        raise InvalidAccountError("There is no such session. The command sessions shows them.")
+    store.end(one.id for one in found)
+    print(f"The session of {found[0].account.name} is over.")
+
+
+_COMMANDS: Mapping[str, Callable[[AccessStore, str, str, argparse.Namespace], None]] = {
+    "list": _list,
+    "add": _add,
+    "renew": _renew,
+    "revoke": _revoke,
+    "set-password": _set_password,
+    "sessions": _sessions,
+    "end": _end,
+}
+
+
+def _new_password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass("New password: ")
+    if getpass.getpass("Again: ") != password:
+        raise InvalidAccountError("The two differ. Nothing was changed.")
+    return password
+
+
+def _print_link(account: Account, url: str, token: str) -> None:
+    print(f"{account.name} ({account.id}), {account.role}. This link signs in; it is shown this once:")
+    print(sign_in_link(url, token))
+
+
+def _proofs(account: Account) -> str:
+    if account.revoked_at is not None:
+        return f"nothing: revoked {_day(account.revoked_at)}"
+    link = f"link ({account.built_in})" if account.built_in else "link"
+    return f"{link}, password" if account.password_hash else link
+
+
+def _day(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
+def _moment(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

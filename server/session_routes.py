@@ -1,0 +1,55 @@
+"""Who is signed in, for administrators: a page, the list, and the end of a session."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+
+from config.access.accounts import Session
+from config.access.roles import Role
+from config.web.sessions import Sessions
+from config.web.sign_in import current_session, require_role
+
+
+def blueprint(sessions: Sessions) -> Blueprint:
+    """Make the routes of the sessions; none is for anybody but administrators."""
+    routes = Blueprint("sessions", __name__)
+
+    @routes.get("/sessions")
+    def page() -> ResponseReturnValue:
+        if current_session() is None:
+            return redirect(url_for("sign_in.page"))
+        require_role(Role.ADMINISTRATOR)
+        return render_template("sessions.html")
+
+    @routes.get("/api/sessions")
+    def every() -> ResponseReturnValue:
+        require_role(Role.ADMINISTRATOR)
+        return {"sessions": [_wire(session) for session in sessions.all()]}
+
+    @routes.post("/api/sessions/<public_id>/end")
+    def end(public_id: str) -> ResponseReturnValue:
+        require_role(Role.ADMINISTRATOR)
+        sessions.end(sessions.of(public_id))
+        return "", 204
+
+    return routes
+
+
+def _wire(session: Session) -> dict[str, Any]:
+    here = current_session()
+    return {
+        "id": session.public_id,
+        "name": session.account.name,
+        "role": session.account.role,
+        "began_at": _moment(session.began_at),
+        "last_active_at": _moment(session.last_active_at),
+        "ends_at": _moment(session.ends_at),
+        "address": session.address,
+        "is_this_one": here is not None and here.id == session.id,
+    }
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
