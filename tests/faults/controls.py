@@ -1,0 +1,95 @@
+"""The product with one thing broken on purpose: what the checker must catch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.faults.checker import Kind
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A text of a file that stands there once, and what takes its place."""
+
+    file: str
+    old: str
+    new: str
+
+    def apply(self, tree: Path) -> None:
+        """Change the copied tree.
+
+        Raises
+        ------
+        ValueError
+            When the text does not stand there once: the product has changed, and the control with it.
+        """
+        path = tree / self.file
+        text = path.read_text()
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.file} no longer holds once what this control changes: {self.old!r}")
+        path.write_text(text.replace(self.old, self.new))
+
+
+@dataclass(frozen=True)
+class Control:
+    """One way to break the promise, and the kinds of findings of which one at least must come of it."""
+
+    edits: tuple[Edit, ...]
+    caught_as: frozenset[Kind]
+
+    def apply(self, tree: Path) -> None:
+        for edit in self.edits:
+            edit.apply(tree)
+
+
+CONTROLS: Final[Mapping[str, Control]] = {
+    "outbox-in-memory": Control(
+        # it ends with the process, as memory does, and can be read from outside all the same
+        (
+            Edit(
+                "client/outbox.py",
+                "            _make_file(path)\n",
+                "            path.unlink(missing_ok=True)\n            _make_file(path)\n",
+            ),
+        ),
+        frozenset({Kind.LOST}),
+    ),
+    "result-before-commit": Control(
+        (
+            Edit(
+                "server/predictions.py",
+                "        self._recorder.record(new,",
+                "        for early in new:\n            self._publisher.repeat(early.prediction)\n"
+                "        self._recorder.record(new,",
+            ),
+        ),
+        frozenset({Kind.NOT_STORED}),
+    ),
+    "no-deduplication": Control(
+        (
+            Edit("server/store.py", 'connection.execute(_FIND, {"keys": keys}).all()', "[]"),
+            Edit("server/schema.py", '    UniqueConstraint("client_id", "request_id"),\n', ""),
+            Edit(
+                "server/migrations/versions/0001_predictions_and_change_log.py",
+                '        sa.UniqueConstraint("client_id", "request_id", name="uq_predictions_client_id_request_id"),\n',
+                "",
+            ),
+        ),
+        frozenset({Kind.DOUBLED}),
+    ),
+    "no-catch-up": Control(
+        (
+            Edit(
+                "server/routes.py",
+                'page = service.store.changes(_number("after", 0),',
+                'page = service.store.changes(max(_number("after", 0), service.store.cursor()),',
+            ),
+        ),
+        frozenset({Kind.LOST}),
+    ),
+    "no-order": Control(
+        (Edit("server/outbox_order.py", "if request.follows > self._taken_up_to[client_id]:", "if False:"),),
+        frozenset({Kind.REORDERED}),
+    ),
+}
