@@ -1,4 +1,4 @@
-"""How long a prediction takes, beside the usual way and over the wire: ``python -m benchmarks.predict``."""
+"""How long score and explanation take, beside the usual way: ``python -m benchmarks.predict``."""
 
 import os
 import platform
@@ -12,43 +12,20 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-import shap
-from sklearn.ensemble import IsolationForest
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from benchmarks import round_trip
+from benchmarks.usual_way import DATA, SAMPLES, TREES, UsualWay
 from config.csv_rows import read_patients
 from config.errors import ArtifactError
 from config.patient import PatientRecord
-from config.secret_store import PROJECT_ROOT
 from config.settings import ServerSettings
 from server.anomaly.artifact import load_detector
-from server.anomaly.dataset import FloatArray, matrix_of
+from server.anomaly.dataset import matrix_of
 from server.anomaly.detector import Detector
 
-DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
-USUAL_TREES = 300
-USUAL_SAMPLES = 256
 BATCH = 1000
 REPETITIONS_ONE = 100
 REPETITIONS_BATCH = 5
 TARGET_RATIO = 40
-
-
-class UsualWay:
-    """StandardScaler and a large isolation forest: ``predict``, ``score_samples`` and SHAP, one after the other."""
-
-    def __init__(self, complete: FloatArray) -> None:
-        forest = IsolationForest(n_estimators=USUAL_TREES, max_samples=USUAL_SAMPLES, random_state=0)
-        self._pipeline: Pipeline = make_pipeline(StandardScaler(), forest).fit(complete)
-        self._explainer = shap.TreeExplainer(forest)
-
-    def assess(self, complete: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return labels, scores and SHAP values of patients, the last of shape (n, 13)."""
-        labels = self._pipeline.predict(complete)
-        scores = self._pipeline.score_samples(complete)
-        return labels, scores, self._explainer.shap_values(self._pipeline[0].transform(complete))
 
 
 @dataclass(frozen=True)
@@ -110,7 +87,7 @@ def as_table(comparisons: list[Comparison], detector: Detector) -> str:
     lines = [
         "Score and explanation, median times",
         f"  ours       {trees.n_estimators} trees of {trees.max_samples} samples, TreeSHAP by leaf tables",
-        f"  the usual  StandardScaler, {USUAL_TREES} trees of {USUAL_SAMPLES} samples, "
+        f"  the usual  StandardScaler, {TREES} trees of {SAMPLES} samples, "
         "predict + score_samples + TreeExplainer.shap_values",
         "",
         f"  {'':<16}{'ours':>12}{'the usual':>14}{'ratio':>9}{'repetitions':>13}",
@@ -123,7 +100,7 @@ def as_table(comparisons: list[Comparison], detector: Detector) -> str:
 
 
 def main() -> int:
-    """Print the comparison and the round trips; return 0, or 1 when there is no model to time."""
+    """Print the comparison; return 0, or 1 when there is no model to time."""
     try:
         detector = load_detector(Path(ServerSettings().model_dir))
     except ArtifactError as error:
@@ -133,8 +110,7 @@ def main() -> int:
     comparisons = score_and_explain(detector, records)
     print(describe_machine(), end="\n\n")
     print(as_table(comparisons, detector))
-    print(f"\n  target for one patient: at least {TARGET_RATIO}x\n")
-    print(round_trip.as_table(round_trip.measure_all()))
+    print(f"\n  target for one patient: at least {TARGET_RATIO}x")
     return 0
 
 

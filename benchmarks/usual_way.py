@@ -1,0 +1,70 @@
+"""The usual way to score and explain, to compare with; it is a server too: ``python -m benchmarks.usual_way PORT``."""
+
+import sys
+from typing import Any
+
+import numpy as np
+import shap
+from flask import Flask
+from flask_socketio import Namespace, SocketIO
+from sklearn.ensemble import IsolationForest
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from config.csv_rows import read_patients
+from config.messages import CLIENTS_NAMESPACE
+from config.patient import PatientRecord
+from config.secret_store import PROJECT_ROOT
+from server.anomaly.dataset import FloatArray, matrix_of
+
+DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
+TREES = 300
+SAMPLES = 256
+
+
+class UsualWay:
+    """StandardScaler and a large isolation forest: ``predict``, ``score_samples`` and SHAP, one after the other."""
+
+    def __init__(self, complete: FloatArray) -> None:
+        forest = IsolationForest(n_estimators=TREES, max_samples=SAMPLES, random_state=0)
+        self._pipeline: Pipeline = make_pipeline(StandardScaler(), forest).fit(complete)
+        self._explainer = shap.TreeExplainer(forest)
+
+    def assess(self, complete: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return labels, scores and SHAP values of patients, the last of shape (n, 13)."""
+        labels = self._pipeline.predict(complete)
+        scores = self._pipeline.score_samples(complete)
+        return labels, scores, self._explainer.shap_values(self._pipeline[0].transform(complete))
+
+
+class _Clients(Namespace):  # type: ignore[misc]
+    def __init__(self, usual: UsualWay) -> None:
+        super().__init__(CLIENTS_NAMESPACE)
+        self._usual = usual
+
+    def on_predict(self, message: dict[str, Any]) -> None:
+        record = PatientRecord.check(message["record"])
+        labels, scores, contributions = self._usual.assess(np.nan_to_num(matrix_of([record])))
+        self.emit(
+            "prediction_result",
+            {
+                "request_id": message["request_id"],
+                "label": int(labels[0]),
+                "score": float(scores[0]),
+                "contributions": contributions[0].tolist(),
+            },
+        )
+
+
+def main(port: int) -> None:
+    """Serve on a thread for each connection and event, as Flask-SocketIO does by itself, and store nothing."""
+    records = [patient.record for patient in read_patients(DATA, needs_label=False)]
+    app = Flask(__name__)
+    socketio = SocketIO(app, async_mode="threading")
+    socketio.on_namespace(_Clients(UsualWay(np.nan_to_num(matrix_of(records)))))
+    app.add_url_rule("/readyz", view_func=lambda: "ready")
+    socketio.run(app, port=port, allow_unsafe_werkzeug=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
