@@ -8,15 +8,16 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from client.backoff import Backoff
-from client.outbox import Outbox
-from config.errors import InternalError, InvalidMessageError, ReplacedConnectionError
+from client.outbox import News, Outbox
+from config.errors import ErasedError, InternalError, InvalidMessageError, ReplacedConnectionError
 from config.messages import (
+    EntryErased,
     Event,
     ExplanationFinished,
     ExplanationSentence,
-    HistoryEntry,
     Message,
     Prediction,
+    PredictionErased,
     PredictionRefused,
     PredictRequest,
     Receipt,
@@ -75,6 +76,7 @@ class Exchange:
             Event.PREDICTION_REFUSED: self._take_refusal,
             Event.EXPLANATION_SENTENCE: self._take_sentence,
             Event.EXPLANATION_FINISHED: self._take_explanation,
+            Event.PREDICTION_ERASED: self._take_erasure,
             Event.CONNECTION_REPLACED: self._take_replacement,
         }
 
@@ -101,11 +103,16 @@ class Exchange:
         if now >= self._held_until:
             self._held_until = now + self._backoff.next_pause()
 
-    def settle(self, entry: HistoryEntry) -> None:
-        """Tell the pages of an entry that changed, and wait for its answer no longer."""
-        if entry.state != "queued":
-            self._in_flight.pop(entry.request_id, None)
-        self._publish(Event.UPDATE, entry)
+    @property
+    def has_sent(self) -> bool:
+        """Whether anything was sent over this connection."""
+        return self._sent_up_to > 0
+
+    def settle(self, news: News) -> None:
+        """Tell the pages of an entry that changed or was erased, and wait for its answer no longer."""
+        if isinstance(news, EntryErased) or news.state != "queued":
+            self._in_flight.pop(news.request_id, None)
+        self._publish(Event.ENTRY_ERASED if isinstance(news, EntryErased) else Event.UPDATE, news)
 
     def seconds_to_next_duty(self, at_most: float) -> float:
         """Return how long ``send_waiting`` has nothing to do by itself."""
@@ -167,9 +174,15 @@ class Exchange:
         if error.retryable:
             self._put_back(request_id)
             self.hold()
-        elif entry := self._outbox.refuse(request_id, error):
+        elif news := self._refused_for_good(request_id, error):
             log.warning("the server refused a request for good: %s", error.code)
-            self.settle(entry)
+            self.settle(news)
+
+    def _refused_for_good(self, request_id: str, error: WireError) -> News | None:
+        """Keep a refused request with the reason, unless the server has erased its answer: then nothing is kept."""
+        if error.code == ErasedError.code:
+            return self._outbox.forget(request_id)
+        return self._outbox.refuse(request_id, error)
 
     def _take_result(self, received: object) -> None:
         prediction = Prediction.check(received)
@@ -191,6 +204,11 @@ class Exchange:
         self._publish(Event.EXPLANATION_FINISHED, message)
         if entry:
             self._publish(Event.UPDATE, entry)
+
+    def _take_erasure(self, received: object) -> None:
+        erased = self._outbox.erase(PredictionErased.check(received).prediction_id)
+        if erased:
+            self.settle(erased)
 
     def _take_replacement(self, _: object) -> None:
         self.refusal = WireError.of(ReplacedConnectionError())

@@ -1,42 +1,23 @@
 """The client app's own record: requests that wait for their answer, and the history of those that have one."""
 
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    Index,
-    Integer,
-    MetaData,
-    Row,
-    String,
-    Table,
-    Text,
-    create_engine,
-    event,
-    func,
-    insert,
-    inspect,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.exc import SQLAlchemyError
 
-from config.errors import ConfigurationError, RequestIdReusedError, StoreUnavailableError
+from client.outbox_file import IS_WAITING, cause_of, erased, marks, open_outbox, requests
+from config.errors import RequestIdReusedError, StoreUnavailableError
 from config.messages import (
     Change,
     ChangeKind,
     Changes,
+    EntryErased,
     Explanation,
     HistoryEntry,
     Prediction,
@@ -48,33 +29,24 @@ from config.patient import PatientRecord
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 1
-BUSY_SECONDS: Final = 2.0
+News = HistoryEntry | EntryErased
+"""What the pages are told of a request."""
 
-_metadata = MetaData()
+_CAUGHT_UP_TO: Final = "caught_up_to"
+_ERASURES: Final = "erasures"
+_HIGHEST_NUMBER: Final = "highest_number"
+_NUMBERS_SETTLED: Final = "numbers_settled"
 
-_IS_WAITING = text("state = 'queued'")  # spelled out, not a parameter: SQLite then uses the partial index
+_WAITING_IDS: Final = select(requests.c.request_id).where(IS_WAITING).order_by(requests.c.outbox_number)
 
-_requests = Table(
-    "requests",
-    _metadata,
-    Column("request_id", String, primary_key=True),
-    Column("outbox_number", Integer, nullable=False, index=True),
-    Column("patient_reference", String),
-    Column("entered_at", String, nullable=False),
-    Column("state", String, nullable=False),
-    Column("record", Text, nullable=False),
-    Column("prediction_id", String, unique=True),
-    Column("prediction", Text),
-    Column("explanation", Text),
-    Column("error", Text),
-)
-Index("waiting_requests", _requests.c.outbox_number, sqlite_where=_IS_WAITING)
-
-_marks = Table("marks", _metadata, Column("name", String, primary_key=True), Column("value", Integer, nullable=False))
-
-_CAUGHT_UP_TO = "caught_up_to"
-_WRITE_CHECKS = "write_checks"
+_PROBE: Final = {
+    "request_id": "space-check",
+    "outbox_number": 0,
+    "entered_at": "",
+    "state": "probe",
+    "record": "." * 65_536,
+}
+"""A row as long as the largest request that nobody ever sees."""
 
 
 class Outbox:
@@ -85,26 +57,10 @@ class Outbox:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it, readable by its owner alone.
-
-        Raises
-        ------
-        ConfigurationError
-            When another version of this program wrote it.
-        StoreUnavailableError
-            When it cannot be used at all.
-        """
+        """Open the file, or make it; raises as ``open_outbox`` does."""
         self._path = path
-        try:
-            _make_file(path)
-        except OSError as error:
-            raise StoreUnavailableError(f"The outbox {path} cannot be used: {error.strerror}.") from error
-        self._engine = _engine(path)
-        with ExitStack() as undo:
-            undo.callback(self.close)
-            with self._transaction() as connection:
-                self._check_schema(connection)
-            undo.pop_all()
+        self._engine = open_outbox(path)
+        self._last_cause: str | None = None
 
     def close(self) -> None:
         self._engine.dispose()
@@ -128,14 +84,14 @@ class Outbox:
                 "state": "queued",
                 "record": submission.record.model_dump_json(),
             }
-            connection.execute(insert(_requests).values(values))
+            connection.execute(insert(requests).values(values))
             return _entry_now(connection, submission.request_id)
 
     def waiting(self, *, after: int, limit: int) -> list[PredictRequest]:
         """Return the oldest unanswered requests with numbers above ``after``, ascending."""
-        wanted = select(_requests).where(_IS_WAITING, _requests.c.outbox_number > after)
+        wanted = select(requests).where(IS_WAITING, requests.c.outbox_number > after)
         with self._transaction() as connection:
-            rows = connection.execute(wanted.order_by(_requests.c.outbox_number).limit(limit)).all()
+            rows = connection.execute(wanted.order_by(requests.c.outbox_number).limit(limit)).all()
             count = _count_waiting(connection)
             before = [_last_waiting(connection, up_to=after), *(row.outbox_number for row in rows)]
         return [_request(row, follows, count) for row, follows in zip(rows, before, strict=False)]
@@ -153,8 +109,8 @@ class Outbox:
         """Mark a waiting request as refused for good. Return the entry, ``None`` if it was not waiting."""
         with self._transaction() as connection:
             done = connection.execute(
-                update(_requests)
-                .where(_IS_WAITING, _requests.c.request_id == request_id)
+                update(requests)
+                .where(IS_WAITING, requests.c.request_id == request_id)
                 .values(state="refused", error=error.model_dump_json())
             )
             return _entry_now(connection, request_id) if done.rowcount else None
@@ -164,10 +120,25 @@ class Outbox:
         with self._transaction() as connection:
             return _explain(connection, prediction_id, explanation)
 
-    def take(self, changes: Changes) -> list[HistoryEntry]:
-        """Take a run of change-log entries and remember how far they reach; return the entries that changed."""
+    def erase(self, prediction_id: str) -> EntryErased | None:
+        """Erase a prediction with its request, for good. Return whose it was, ``None`` if it is not here."""
         with self._transaction() as connection:
-            changed = [entry for change in changes.entries if (entry := _apply(connection, change))]
+            return _erase(connection, prediction_id)
+
+    def forget(self, request_id: str) -> EntryErased | None:
+        """Erase a waiting request whose prediction was erased before its answer came here."""
+        with self._transaction() as connection:
+            return _forget(connection, IS_WAITING & (requests.c.request_id == request_id))
+
+    def erasures(self) -> int:
+        """Return how many requests were ever erased here."""
+        with self._transaction() as connection:
+            return _mark(connection, _ERASURES)
+
+    def take(self, changes: Changes) -> list[News]:
+        """Take a run of change-log entries and remember how far they reach; return the news of it."""
+        with self._transaction() as connection:
+            changed = [news for change in changes.entries if (news := _apply(connection, change))]
             _set_mark(connection, _CAUGHT_UP_TO, changes.next_after)
         return changed
 
@@ -176,15 +147,36 @@ class Outbox:
         with self._transaction() as connection:
             return _mark(connection, _CAUGHT_UP_TO)
 
+    def has_settled_numbers(self) -> bool:
+        """Tell whether its numbers are known to go on from those that the server has."""
+        with self._transaction() as connection:
+            return bool(_mark(connection, _NUMBERS_SETTLED))
+
+    def settle_numbers(self) -> list[HistoryEntry]:
+        """Number what waits anew if numbers were given twice, in a file that was lost and begun anew; return that.
+
+        It is called when all of the log was taken and nothing is under way. The server answers in the order of the
+        numbers, so what waits has higher ones than what is answered, unless they were given before.
+        """
+        with self._transaction() as connection:
+            _set_mark(connection, _NUMBERS_SETTLED, 1)
+            waiting = connection.execute(_WAITING_IDS).scalars().all()
+            if not waiting or _lowest_waiting(connection) > _highest_answered(connection):
+                return []
+            for number, request_id in enumerate(waiting, _highest_number(connection) + 1):
+                renumbered = update(requests).where(requests.c.request_id == request_id)
+                connection.execute(renumbered.values(outbox_number=number))
+            return [_entry_now(connection, request_id) for request_id in waiting]
+
     def history(self, *, before: int | None, limit: int) -> list[HistoryEntry]:
         """Return entries with outbox numbers below ``before``, newest first.
 
-        There are ``limit`` of them, or more where the last ones share a number: a client app that lost its file numbers
-        from 1 again until the server told it how far it had been.
+        There are ``limit`` of them, or more where the last ones share a number, as those may that earlier versions of
+        this program gave after they had lost their file.
         """
-        number = _requests.c.outbox_number
-        wanted = select(_requests) if before is None else select(_requests).where(number < before)
-        newest_first = wanted.order_by(number.desc(), _requests.c.entered_at.desc())
+        number = requests.c.outbox_number
+        wanted = select(requests) if before is None else select(requests).where(number < before)
+        newest_first = wanted.order_by(number.desc(), requests.c.entered_at.desc())
         with self._transaction() as connection:
             rows = list(connection.execute(newest_first.limit(limit)).all())
             if len(rows) == limit:
@@ -194,9 +186,10 @@ class Outbox:
         return [_entry(row) for row in rows]
 
     def check_writable(self) -> None:
-        """Write to the file and sync it; raises when that fails."""
+        """Write as much as a request takes and take it back, synced; raises when that fails."""
         with self._transaction() as connection:
-            _set_mark(connection, _WRITE_CHECKS, 1 - _mark(connection, _WRITE_CHECKS))
+            connection.execute(insert(requests).values(_PROBE))
+            connection.execute(delete(requests).where(requests.c.request_id == _PROBE["request_id"]))
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -204,63 +197,14 @@ class Outbox:
             with self._engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            cause = error.orig if isinstance(error, DBAPIError) else type(error).__name__
-            log.error("the outbox %s cannot be used: %s", self._path, cause)  # noqa: TRY400 - the cause says it all
-            raise StoreUnavailableError("This client app cannot use its disk, so nothing was saved.") from error
-
-    def _check_schema(self, connection: Connection) -> None:
-        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version == SCHEMA_VERSION:
-            return
-        if version or inspect(connection).get_table_names():
-            raise ConfigurationError(
-                f"{self._path} was written by another version of this program (schema {version}, wanted "
-                f"{SCHEMA_VERSION}). Run that version until nothing waits, then move the file away: what was answered "
-                "comes back from the server."
-            )
-        _metadata.create_all(connection)
-        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _make_file(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.chmod(0o700)
-    if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        _sync_folder(path.parent)
-    path.chmod(0o600)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the name of a new file as durable as what will stand in it; Windows has no such call."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _engine(path: Path) -> Engine:
-    # One connection: the pool hands it to one thread at a time, so that nobody meets a busy database.
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=QueuePool,
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=BUSY_SECONDS,
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        hide_parameters=True,  # they are patients' values
-    )
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    return engine
-
-
-def _prepare(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # transactions begin where SQLAlchemy says, not at the first write
-    connection.execute("PRAGMA journal_mode=TRUNCATE")
-    connection.execute("PRAGMA synchronous=FULL")
+            cause = cause_of(error)
+            if cause != self._last_cause:
+                log.error("the outbox %s cannot be used: %s", self._path, cause)  # noqa: TRY400 - the cause says it all
+            self._last_cause = cause
+            raise StoreUnavailableError(
+                f"This client app cannot use its disk, so nothing was saved. The cause: {cause}."
+            ) from error
+        self._last_cause = None
 
 
 def _same_request(entry: HistoryEntry, submission: Submission) -> HistoryEntry:
@@ -269,15 +213,34 @@ def _same_request(entry: HistoryEntry, submission: Submission) -> HistoryEntry:
     return entry
 
 
-def _apply(connection: Connection, change: Change) -> HistoryEntry | None:
+def _apply(connection: Connection, change: Change) -> News | None:
     if change.kind is ChangeKind.PREDICTION_MADE and change.prediction:
         return _answer(connection, change.prediction)
     if change.kind is ChangeKind.EXPLANATION_FINISHED and change.explanation:
         return _explain(connection, change.prediction_id, change.explanation)
+    if change.kind is ChangeKind.PREDICTION_ERASED:
+        return _erase(connection, change.prediction_id)
     return None
 
 
+def _erase(connection: Connection, prediction_id: str) -> EntryErased | None:
+    connection.execute(upsert(erased).values(prediction_id=prediction_id).on_conflict_do_nothing())
+    return _forget(connection, requests.c.prediction_id == prediction_id)
+
+
+def _forget(connection: Connection, which: ColumnElement[bool]) -> EntryErased | None:
+    """Delete a request; its number is not given again."""
+    _set_mark(connection, _HIGHEST_NUMBER, _highest_number(connection))
+    request_id = connection.execute(delete(requests).where(which).returning(requests.c.request_id)).scalar_one_or_none()
+    if request_id is None:
+        return None
+    _set_mark(connection, _ERASURES, _mark(connection, _ERASURES) + 1)
+    return EntryErased(request_id=request_id)
+
+
 def _answer(connection: Connection, prediction: Prediction) -> HistoryEntry | None:
+    if connection.scalar(select(erased.c.prediction_id).where(erased.c.prediction_id == prediction.prediction_id)):
+        return None
     answered = {
         "state": "answered",
         "prediction_id": prediction.prediction_id,
@@ -292,10 +255,10 @@ def _answer(connection: Connection, prediction: Prediction) -> HistoryEntry | No
         "entered_at": prediction.entered_at.isoformat(),
         "record": prediction.record.model_dump_json(),
     }
-    statement = upsert(_requests).values(known | answered)
+    statement = upsert(requests).values(known | answered)
     done = connection.execute(
         statement.on_conflict_do_update(
-            index_elements=["request_id"], set_=answered, where=_requests.c.prediction_id.is_(None)
+            index_elements=["request_id"], set_=answered, where=requests.c.prediction_id.is_(None)
         )
     )
     return _entry_now(connection, prediction.request_id) if done.rowcount else None
@@ -304,42 +267,52 @@ def _answer(connection: Connection, prediction: Prediction) -> HistoryEntry | No
 def _explain(connection: Connection, prediction_id: str, explanation: Explanation) -> HistoryEntry | None:
     new = explanation.model_dump_json()
     done = connection.execute(
-        update(_requests)
-        .where(_requests.c.prediction_id == prediction_id, _requests.c.explanation != new)
+        update(requests)
+        .where(requests.c.prediction_id == prediction_id, requests.c.explanation != new)
         .values(explanation=new)
     )
     if not done.rowcount:
         return None
-    return _entry(connection.execute(select(_requests).where(_requests.c.prediction_id == prediction_id)).one())
+    return _entry(connection.execute(select(requests).where(requests.c.prediction_id == prediction_id)).one())
 
 
 def _by_request(connection: Connection, request_id: str) -> Row[Any] | None:
-    return connection.execute(select(_requests).where(_requests.c.request_id == request_id)).one_or_none()
+    return connection.execute(select(requests).where(requests.c.request_id == request_id)).one_or_none()
 
 
 def _entry_now(connection: Connection, request_id: str) -> HistoryEntry:
-    return _entry(connection.execute(select(_requests).where(_requests.c.request_id == request_id)).one())
+    return _entry(connection.execute(select(requests).where(requests.c.request_id == request_id)).one())
 
 
 def _count_waiting(connection: Connection) -> int:
-    return connection.scalar(select(func.count()).select_from(_requests).where(_IS_WAITING)) or 0
+    return connection.scalar(select(func.count()).select_from(requests).where(IS_WAITING)) or 0
 
 
 def _last_waiting(connection: Connection, *, up_to: int) -> int:
-    number = _requests.c.outbox_number
-    return connection.scalar(select(func.max(number)).where(_IS_WAITING, number <= up_to)) or 0
+    number = requests.c.outbox_number
+    return connection.scalar(select(func.max(number)).where(IS_WAITING, number <= up_to)) or 0
 
 
 def _highest_number(connection: Connection) -> int:
-    return connection.scalar(select(func.max(_requests.c.outbox_number))) or 0
+    """Return the highest number that was ever given."""
+    return max(connection.scalar(select(func.max(requests.c.outbox_number))) or 0, _mark(connection, _HIGHEST_NUMBER))
+
+
+def _highest_answered(connection: Connection) -> int:
+    answered = requests.c.state == "answered"
+    return connection.scalar(select(func.max(requests.c.outbox_number)).where(answered)) or 0
+
+
+def _lowest_waiting(connection: Connection) -> int:
+    return connection.scalar(select(func.min(requests.c.outbox_number)).where(IS_WAITING)) or 0
 
 
 def _mark(connection: Connection, name: str) -> int:
-    return connection.scalar(select(_marks.c.value).where(_marks.c.name == name)) or 0
+    return connection.scalar(select(marks.c.value).where(marks.c.name == name)) or 0
 
 
 def _set_mark(connection: Connection, name: str, value: int) -> None:
-    statement = upsert(_marks).values(name=name, value=value)
+    statement = upsert(marks).values(name=name, value=value)
     connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
 
 

@@ -77,6 +77,7 @@ class Relay:
         self._reconnecting = Backoff(settings.reconnect_max_seconds)
         self._catching_up = Backoff(settings.reconnect_max_seconds)
         self._catch_up_at = 0.0
+        self._is_numbered = False
         self._inbox: queue.Queue[Callable[[], None]] = queue.Queue()
         self._has_work = threading.Event()
         self._stopping = threading.Event()
@@ -167,7 +168,8 @@ class Relay:
         while link.is_up and not self._stopping.is_set():
             try:
                 self._catch_up_if_due(link, exchange)
-                exchange.send_waiting(link)
+                if self._has_settled_numbers():
+                    exchange.send_waiting(link)
                 self._report()
             except StoreUnavailableError:
                 exchange.hold()
@@ -179,6 +181,8 @@ class Relay:
         try:
             while link.is_up and not self._stopping.is_set() and self._catch_up_by_a_page(exchange):
                 self._reconnecting.reset()
+            if link.is_up and not exchange.has_sent:
+                self._settle_numbers(exchange)
         except DetectionSystemError as error:
             pause = self._catching_up.next_pause()
             log.warning("missed entries could not be fetched, next attempt in %.1f s: %s", pause, error)
@@ -193,9 +197,18 @@ class Relay:
         """Take one run of missed entries; return whether there are more."""
         after = self._outbox.caught_up_to()
         changes = self._change_log.read(after)
-        for entry in self._outbox.take(changes):
+        for news in self._outbox.take(changes):
+            exchange.settle(news)
+        return changes.has_more and changes.next_after > changes.after
+
+    def _settle_numbers(self, exchange: Exchange) -> None:
+        for entry in self._outbox.settle_numbers():
             exchange.settle(entry)
-        return changes.has_more and changes.next_after > after
+
+    def _has_settled_numbers(self) -> bool:
+        """Tell whether anything may be sent: who lost the file first asks how far its numbers had gone."""
+        self._is_numbered = self._is_numbered or self._outbox.has_settled_numbers()
+        return self._is_numbered
 
     def _seconds_to_catch_up(self) -> float:
         return min(IDLE_SECONDS, self._catch_up_at - time.monotonic())

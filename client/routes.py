@@ -32,10 +32,14 @@ def blueprint(client_id: str, outbox: Outbox, relay: Relay, samples: SampleDeck,
     def history() -> ResponseReturnValue:
         require_sign_in(current_app.config)
         limit = _number("limit", 1, MOST_ENTRIES) or USUAL_ENTRIES
+        erasures = (
+            outbox.erasures()
+        )  # before the entries: what is erased in between is then noticed at the next request
         entries = outbox.history(before=_number("before", 0, _LARGEST), limit=limit)
         return {
             "entries": [entry.to_wire() for entry in entries],
             "next_before": entries[-1].outbox_number if len(entries) >= limit else None,
+            "erasures": erasures,
         }
 
     @routes.get("/api/sample")

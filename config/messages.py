@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from config.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError
 from config.patient import PatientRecord, errors_by_field
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 CLIENTS_NAMESPACE = "/clients"
 OPERATORS_NAMESPACE = "/operators"
@@ -25,12 +25,14 @@ class Event(StrEnum):
     PREDICTION_REFUSED = "prediction_refused"
     EXPLANATION_SENTENCE = "explanation_sentence"
     EXPLANATION_FINISHED = "explanation_finished"
+    PREDICTION_ERASED = "prediction_erased"
     CONNECTION_REPLACED = "connection_replaced"
     CHANGES = "changes"
     CLIENT_STATUS = "client_status"
     MODEL_STATUS = "model_status"
     SUBMIT = "submit"
     UPDATE = "update"
+    ENTRY_ERASED = "entry_erased"
     LINK_STATUS = "link_status"
 
 
@@ -252,15 +254,25 @@ class ExplanationFinished(Message):
     explanation: Explanation
 
 
+class PredictionErased(Message):
+    """A prediction was erased for good: whoever holds a copy erases it too."""
+
+    prediction_id: Identifier
+
+
 class ChangeKind(StrEnum):
     """What an entry of the change log records."""
 
     PREDICTION_MADE = "prediction_made"
     EXPLANATION_FINISHED = "explanation_finished"
+    PREDICTION_ERASED = "prediction_erased"
 
 
 class Change(Message):
-    """One entry of the change log; ``sequence`` ascends with commit order."""
+    """One entry of the change log; ``sequence`` ascends with commit order.
+
+    Of a prediction that was erased the entries stay, without prediction and explanation.
+    """
 
     sequence: int
     kind: Annotated[ChangeKind, Field(strict=False)]
@@ -340,3 +352,9 @@ class HistoryEntry(Message):
     explanation: Explanation | None = None
     """The latest explanation; the prediction's own until a language model's replaces it."""
     error: WireError | None = None
+
+
+class EntryErased(Message):
+    """A request of this client app was erased with its answer."""
+
+    request_id: Identifier

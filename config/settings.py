@@ -125,6 +125,9 @@ class ServerSettings(_AppSettings):
     database_url: str = Field(
         "", repr=False, description="SQLAlchemy URL of the store; empty means SQLite in DATA_DIR/server."
     )
+    retention_days: int | None = Field(
+        None, ge=1, le=36_500, description="Days after which a prediction is erased for good; empty keeps all."
+    )
     model_dir: ProjectPath = Field(PROJECT_ROOT / "saved_models", description="Folder of the trained model.")
     model_signing_key: SecretStr | None = SIGNING_KEY
     model_watch_seconds: float = Field(

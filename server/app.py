@@ -20,8 +20,8 @@ from server.factory import build
 def start(settings: ServerSettings) -> RunningApp:
     """Build the server and begin to answer."""
     server = build(settings)
-    server.service.start()
-    return RunningApp(server.app, server.service.stop)
+    server.start()
+    return RunningApp(server.app, server.stop)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ class RollingWindows:
     """The newest patients of each client app: at most so many, and none older than so many days.
 
     They are read from the record when somebody asks. So a prediction costs nothing, only what was committed counts, a
-    restart forgets nothing, and every server of one database sees the same. What was read before stays in memory: a
-    prediction that is deleted from the record leaves its window only by age, by newer ones or at a restart.
+    restart forgets nothing, and every server of one database sees the same. What was read before stays in memory until
+    a prediction is erased from the record: then all are read anew.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class RollingWindows:
         self._clock = clock
         self._windows: dict[str, deque[SeenPatient]] = {client_id: deque(maxlen=patients) for client_id in client_ids}
         self._read_to = dict.fromkeys(client_ids, 0)
+        self._erased_up_to = 0
         self._reading = threading.Lock()
 
     def read(self) -> dict[str, list[SeenPatient]]:
@@ -70,12 +71,21 @@ class RollingWindows:
         """
         oldest = self._clock() - timedelta(days=self.days)
         with self._reading:
+            self._forget_if_erased()
             for client_id in self._windows:
                 self._catch_up(client_id)
             return {
                 client_id: [patient for patient in window if patient.seen_at >= oldest]
                 for client_id, window in self._windows.items()
             }
+
+    def _forget_if_erased(self) -> None:
+        erased_up_to = self._store.erased_up_to()
+        if erased_up_to != self._erased_up_to:
+            for client_id, window in self._windows.items():
+                window.clear()
+                self._read_to[client_id] = 0
+        self._erased_up_to = erased_up_to
 
     def _catch_up(self, client_id: str) -> None:
         new = list(self._newer(client_id))

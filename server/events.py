@@ -10,6 +10,7 @@ from config.messages import (
     OPERATORS_NAMESPACE,
     PROTOCOL_VERSION,
     Change,
+    ChangeKind,
     Changes,
     Event,
     ExplanationFinished,
@@ -17,6 +18,7 @@ from config.messages import (
     Handshake,
     ModelStatus,
     Prediction,
+    PredictionErased,
     PredictionRefused,
     PredictRequest,
     Receipt,
@@ -78,6 +80,9 @@ class SocketPublisher:
         if entry.explanation is not None:
             finished = ExplanationFinished(prediction_id=entry.prediction_id, explanation=entry.explanation)
             self._to_client(entry.client_id, Event.EXPLANATION_FINISHED, finished.to_wire())
+        if entry.kind is ChangeKind.PREDICTION_ERASED:
+            erased = PredictionErased(prediction_id=entry.prediction_id)
+            self._to_client(entry.client_id, Event.PREDICTION_ERASED, erased.to_wire())
 
     def _to_client(self, client_id: str, event: Event, wire: Wire) -> None:
         self._real_time.emit(event, wire, namespace=CLIENTS_NAMESPACE, to=client_id)

@@ -6,21 +6,21 @@ from datetime import UTC, datetime
 from functools import partial
 
 from flask import Flask
-from sqlalchemy import URL
 
 from config.errors import InternalError
 from config.settings import ServerSettings
 from config.web.concurrency import run_aside
 from config.web.foundation import make_app, trust_proxies
 from config.web.realtime import RealTime
-from server import model_routes, routes
+from server import model_routes, routes, session_routes
 from server.anomaly.versions import load_active
 from server.clients import ConnectedClients
 from server.current_model import CurrentModel
-from server.database import open_database
+from server.database import database_url, open_database
 from server.drift_windows import RollingWindows
 from server.events import ClientsNamespace, OperatorsNamespace, SocketPublisher
 from server.explanations import ExplanationWorkers
+from server.housekeeping import Housekeeping
 from server.model_cards import ModelCards
 from server.narrative.narrator import ExplanationSource, explanation_source
 from server.predictions import PredictionService
@@ -35,6 +35,17 @@ class Server:
     app: Flask
     real_time: RealTime
     service: PredictionService
+    housekeeping: Housekeeping
+
+    def start(self) -> None:
+        """Begin to answer, and to keep house."""
+        self.service.start()
+        self.housekeeping.start()
+
+    def stop(self) -> None:
+        """Stop as the service does; the store is closed then."""
+        self.housekeeping.stop()
+        self.service.stop()
 
 
 def create_app(
@@ -76,9 +87,11 @@ def create_app(
     cards = ModelCards(model, settings.model_dir, key=settings.model_signing_key)
     windows = _rolling_windows(settings, store, clock)
     app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
+    app.register_blueprint(session_routes.blueprint(real_time.sessions))
     app.register_blueprint(routes.blueprint(service, clients, windows, secrets.client_tokens, clock))
     trust_proxies(app, settings.trusted_proxies)
-    return Server(app, real_time, service)
+    housekeeping = Housekeeping(store, recorder, retention_days=settings.retention_days, clock=clock)
+    return Server(app, real_time, service, housekeeping)
 
 
 def _explanation_workers(
@@ -117,12 +130,11 @@ def build(settings: ServerSettings) -> Server:
     ArtifactError, ConfigurationError, StoreUnavailableError
         If there is no usable model or no usable database; the sentence says what to do.
     """
-    own_file = URL.create("sqlite", database=str(settings.data_dir / "server" / "predictions.sqlite"))
     clock = partial(datetime.now, UTC)
     return create_app(
         settings,
         model=current_model(settings, clock),
-        store=PredictionStore(open_database(settings.database_url or own_file)),
+        store=PredictionStore(open_database(database_url(settings))),
         explanations=explanation_source(settings),
         clock=clock,
     )

@@ -15,6 +15,7 @@ import uuid_utils
 
 from config.errors import (
     DetectionSystemError,
+    ErasedError,
     InternalError,
     OutOfTurnError,
     OverloadedError,
@@ -200,10 +201,14 @@ class PredictionService:
         return in_turn
 
     def _without_repeats(self, batch: Sequence[Job]) -> list[Job]:
-        """Answer what was answered before, refuse ids used for something else, and return the rest."""
-        stored = self.store.find([job.key for job in batch])
+        """Answer what was answered before, refuse ids erased or used for something else, and return the rest."""
+        keys = [job.key for job in batch]
+        stored, erased = self.store.find(keys), self.store.erased(keys)
+        self._refuse([job for job in batch if job.key in erased], ErasedError())
         new: dict[tuple[str, str], Job] = {}
         for job in batch:
+            if job.key in erased:
+                continue
             known = stored[job.key].request_digest if job.key in stored else None
             first = new.setdefault(job.key, job).digest if known is None else known
             if first != job.digest:

@@ -29,6 +29,10 @@ class Publisher(Protocol):
         """Send a checked sentence of an explanation in progress to its client app."""
 
 
+_RUN = 50
+"""Most log entries of others published at once."""
+
+
 class Recorder:
     """Writes to the store and publishes in commit order, whichever thread it is called from."""
 
@@ -36,6 +40,7 @@ class Recorder:
         self._store = store
         self._publisher = publisher
         self._in_order = threading.Lock()
+        self._published_up_to: int | None = None
 
     def record(self, made: Sequence[NewPrediction], *, then: Callable[[], None]) -> None:
         """Store predictions in one transaction and answer them; once stored, ``then`` follows even if that fails.
@@ -48,11 +53,41 @@ class Recorder:
         with ExitStack() as afterwards, self._in_order:
             changes = self._store.append(made)
             afterwards.callback(then)
-            self._publisher.changes(changes)
+            self._publish(changes)
 
     def finish_explanation(self, prediction: Prediction, explanation: Explanation, at: datetime) -> None:
         """Store the final explanation of a prediction and publish it, once; raises as ``record`` does."""
         with self._in_order:
             finished = self._store.finish_explanation(prediction, explanation, at)
             if finished is not None:
-                self._publisher.changes(finished)
+                self._publish(finished)
+
+    def erase(self, prediction_ids: Sequence[str], at: datetime) -> int:
+        """Erase predictions and publish their tombstones; return how many there were. Raises as ``record`` does."""
+        with self._in_order:
+            tombstones = self._store.erase(prediction_ids, at)
+            if tombstones.entries:
+                self._publish(tombstones)
+        return len(tombstones.entries)
+
+    def publish_others(self) -> bool:
+        """Publish a run of what other processes wrote to the log since the last look; return whether there was any.
+
+        A run may hold entries of this process that came in between, which its readers know already.
+        """
+        with self._in_order:
+            newest = self._store.cursor()
+            if self._published_up_to is None:
+                self._published_up_to = newest
+            if newest <= self._published_up_to:
+                return False
+            changes = self._store.changes(self._published_up_to, _RUN)
+            self._publisher.changes(changes)
+            self._published_up_to = changes.next_after
+        return True
+
+    def _publish(self, changes: Changes) -> None:
+        """Publish what this process wrote; if others wrote before it, all of that is published at the next look."""
+        self._publisher.changes(changes)
+        if self._published_up_to in (None, changes.after):
+            self._published_up_to = changes.next_after

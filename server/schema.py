@@ -45,7 +45,7 @@ changes = Table(
     metadata,
     Column("sequence", Integer, primary_key=True, autoincrement=False),
     Column("kind", String(32), nullable=False),
-    Column("prediction_id", String(64), ForeignKey("predictions.prediction_id"), nullable=False),
+    Column("prediction_id", String(64), nullable=False),
     Column("client_id", String(64), nullable=False),
     Column("at", String(40), nullable=False),
     Column("explanation", Text),
@@ -67,3 +67,23 @@ counts = Table(
     Column("risk_level", String(16), primary_key=True),
     Column("predictions", Integer, nullable=False),
 )
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("sequence", Integer, ForeignKey("changes.sequence"), primary_key=True, autoincrement=False),
+    Column("prediction_id", String(64), nullable=False, unique=True),
+    Column("client_id", String(64), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    UniqueConstraint("client_id", "request_id"),
+)
+"""Predictions that were erased, without anything of a patient; ``sequence`` is that of the tombstone."""
+
+sequence_gaps = Table(
+    "sequence_gaps",
+    metadata,
+    Column("after", Integer, primary_key=True, autoincrement=False),
+    Column("up_to", Integer, nullable=False),
+    Column("at", String(40), nullable=False),
+)
+"""Numbers that the log left out when an older backup took its place, so that no reader takes new entries for old."""

@@ -81,12 +81,14 @@ EVENTS: Mapping[str, tuple[str, str, tuple[type[messages.Message], ...]]] = {
         "to that client app, and on to its pages",
         (messages.ExplanationFinished,),
     ),
+    "prediction_erased": ("`/clients`", "server to that client app", (messages.PredictionErased,)),
     "connection_replaced": ("`/clients`", "server to the older connection", (messages.WireError,)),
     "changes": ("`/operators`", "server to the dashboards", (messages.Changes,)),
     "model_status": ("`/operators`", "server to the dashboards", (messages.ModelStatus,)),
     "client_status": ("`/operators`", "server to the dashboards", (messages.ClientStatus,)),
     "submit": ("`/`", "page to client app", (messages.Submission, messages.Queued)),
     "update": ("`/`", "client app to its pages", (messages.HistoryEntry,)),
+    "entry_erased": ("`/`", "client app to its pages", (messages.EntryErased,)),
     "link_status": ("`/`", "client app to its pages", (messages.LinkStatus,)),
 }
 

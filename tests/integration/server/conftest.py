@@ -76,7 +76,7 @@ def start_server(tmp_path: Path, detector_dir: Path) -> Iterator[StartServer]:
             clock=clock,
         )
         if answering:
-            server.service.start()
+            server.start()
         listener = listen("127.0.0.1", 0)
         threading.Thread(target=serve_forever, args=(server.app, listener, ASYNC_MODE), daemon=True).start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -85,8 +85,9 @@ def start_server(tmp_path: Path, detector_dir: Path) -> Iterator[StartServer]:
 
     yield start
     for one in running:
+        one.server.housekeeping.stop()
         if one.server.service.is_running:
-            one.server.service.stop()
+            one.server.stop()
         one.engine.dispose()
 
 

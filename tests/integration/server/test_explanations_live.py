@@ -133,7 +133,7 @@ def test_what_was_unfinished_at_a_restart_is_ended_with_the_reason(
     model.script = stalls
     client.predict(request(1).to_wire())
     answer = client.answered("request-1")
-    explained.server.service.stop()
+    explained.server.stop()
     restarted = start_server()
     reader = Browser(restarted.url)
     entries = reader.get("/api/changes", Authorization=f"Bearer {restarted.token()}").json["entries"]

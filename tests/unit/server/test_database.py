@@ -22,8 +22,8 @@ NEXT_REVISION = '''"""A later schema."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -53,7 +53,7 @@ def opened_here(path: Path, migrations: Path = MIGRATIONS) -> Iterator[Engine]:
 
 def later_migrations(folder: Path, more: str = "") -> Path:
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_later.py").write_text(NEXT_REVISION.format(more=more))
+    (folder / "versions" / "9999_later.py").write_text(NEXT_REVISION.format(more=more))
     return folder
 
 
@@ -111,10 +111,10 @@ def test_an_older_database_is_copied_before_its_migration(path: Path, tmp_path: 
     opened(path).dispose()
     with opened_here(path, later_migrations(tmp_path / "migrations")) as engine:
         assert "note" in {column["name"] for column in inspect(engine).get_columns("counts")}
-    (copy,) = path.parent.glob("predictions-before-migration-0001-*.sqlite")
+    (copy,) = path.parent.glob("predictions-before-migration-0002-*.sqlite")
     assert mode(copy) == "0o600"
     with closing(sqlite3.connect(copy)) as old:
-        assert old.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert old.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
         assert "note" not in {row[1] for row in old.execute("PRAGMA table_info(counts)")}
 
 
@@ -124,7 +124,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(path: Path, tmp_pa
     with pytest.raises(StoreUnavailableError, match="no such table"):
         opened(path, broken)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
         assert "note" not in {row[1] for row in connection.execute("PRAGMA table_info(counts)")}
     opened(path).dispose()
 
@@ -132,7 +132,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(path: Path, tmp_pa
 def test_a_database_of_a_newer_program_is_refused_untouched(path: Path, tmp_path: Path) -> None:
     opened(path, later_migrations(tmp_path / "migrations")).dispose()
     before = path.read_bytes()
-    with pytest.raises(ConfigurationError, match=r"newer version of this program \(schema 0002\)\. Update the program"):
+    with pytest.raises(ConfigurationError, match=r"newer version of this program \(schema 9999\)\. Update the program"):
         opened(path)
     assert path.read_bytes() == before
 
@@ -161,7 +161,10 @@ def test_an_address_that_cannot_be_used_is_a_sentence(url: str, said: str) -> No
 def test_a_file_that_is_no_database_is_a_sentence(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("This is a text, long enough to be taken for the header of a database. " * 20)
-    with pytest.raises(StoreUnavailableError, match=r"predictions\.sqlite cannot be used: file is not a database"):
+    with pytest.raises(
+        StoreUnavailableError,
+        match=r"predictions\.sqlite cannot be used: the file is damaged \(file is not a database\)",
+    ):
         opened(path)
 
 

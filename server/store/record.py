@@ -1,20 +1,35 @@
-"""The durable record of predictions and the change log that every reader follows."""
+"""Predictions, and the change log that every reader follows."""
 
 import logging
-import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, Label, Row, Select, and_, bindparam, delete, insert, select, tuple_, update
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Label,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.exc import SQLAlchemyError
 
 from config.errors import NotFoundError, StoreUnavailableError
 from config.messages import Change, ChangeKind, Changes, Explanation, Prediction, RiskLevel, Totals
-from server.database import WRITE
-from server.schema import change_counter, changes, counts, predictions
+from server.database import WRITE, cause_of
+from server.schema import change_counter, changes, counts, erasures, predictions
+from server.store import erasure
+from server.store.erasure import Erasable
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +43,7 @@ _FIND = select(predictions).where(
 _TAKE_SEQUENCES = (
     update(change_counter).values(value=change_counter.c.value + bindparam("taken")).returning(change_counter.c.value)
 )
+_NEWEST_ERASURE = select(func.max(erasures.c.sequence))
 _INSERT_PREDICTIONS = insert(predictions)
 _INSERT_CHANGES = insert(changes)
 _COUNT = (
@@ -35,7 +51,11 @@ _COUNT = (
     .where(counts.c.client_id == bindparam("of_client"), counts.c.risk_level == bindparam("of_level"))
     .values(predictions=counts.c.predictions + bindparam("number"))
 )
+_COUNTER = select(change_counter.c.value)
 _COUNTS = select(counts)
+_FIND_ERASED = select(erasures.c.client_id, erasures.c.request_id).where(
+    tuple_(erasures.c.client_id, erasures.c.request_id).in_(bindparam("keys", expanding=True))
+)
 
 _PROBE: Mapping[str, object] = {
     "prediction_id": "space-check",
@@ -89,6 +109,11 @@ class PredictionStore:
             rows = connection.execute(_FIND, {"keys": keys}).all()
         return {(row.client_id, row.request_id): NewPrediction(_prediction(row), row.request_digest) for row in rows}
 
+    def erased(self, keys: Sequence[RequestKey]) -> set[RequestKey]:
+        """Return which of these requests had a prediction that was erased."""
+        with self._reading() as connection:
+            return {(row.client_id, row.request_id) for row in connection.execute(_FIND_ERASED, {"keys": keys})}
+
     def append(self, made: Sequence[NewPrediction]) -> Changes:
         """Store predictions in one transaction, in this order, and return their log entries."""
         with self._writing() as connection:
@@ -97,15 +122,15 @@ class PredictionStore:
             connection.execute(_INSERT_PREDICTIONS, [_prediction_row(sequence, new) for sequence, new in numbered])
             entries = [_made(sequence, new.prediction) for sequence, new in numbered]
             connection.execute(_INSERT_CHANGES, [_change_row(entry) for entry in entries])
-            self._count(connection, made)
+            self._count(connection, [(new.prediction.client_id, new.prediction.risk_level) for new in made])
             totals = _totals(connection)
         return Changes(after=last - len(made), next_after=last, has_more=False, entries=entries, totals=totals)
 
     def finish_explanation(self, prediction: Prediction, explanation: Explanation, at: datetime) -> Changes | None:
-        """Log the final explanation of a prediction; ``None`` if it has one already, which stays."""
+        """Log the final explanation of a prediction; ``None`` if it has one, which stays, or was erased."""
         with self._writing() as connection:
             sequence = self._take_sequences(connection, 1)
-            if connection.execute(_finished().where(changes.c.prediction_id == prediction.prediction_id)).first():
+            if not connection.execute(_awaiting(prediction.prediction_id)).first():
                 connection.rollback()
                 return None
             entry = Change(
@@ -120,8 +145,51 @@ class PredictionStore:
             totals = _totals(connection)
         return Changes(after=sequence - 1, next_after=sequence, has_more=False, entries=[entry], totals=totals)
 
+    def erase(self, prediction_ids: Sequence[str], at: datetime) -> Changes:
+        """Erase predictions and their explanations in one transaction, and return their tombstones.
+
+        Of each its ids, its client app and the times of its entries are kept. What is not there is passed over.
+        """
+        with self._writing() as connection:
+            found = erasure.find(connection, prediction_ids)
+            last = self._take_sequences(connection, len(found))
+            entries = [_erased(sequence, row, at) for sequence, row in enumerate(found, last - len(found) + 1)]
+            if entries:
+                connection.execute(_INSERT_CHANGES, [_change_row(entry) for entry in entries])
+                erasure.erase(connection, found, [entry.sequence for entry in entries])
+                self._count(connection, [(row.client_id, row.risk_level) for row in found], each=-1)
+            totals = _totals(connection)
+        return Changes(after=last - len(found), next_after=last, has_more=False, entries=entries, totals=totals)
+
+    def older_than(self, made_before: datetime, limit: int, *, client_id: str | None = None) -> list[Erasable]:
+        """Return predictions that were made before a moment, oldest first."""
+        with self._reading() as connection:
+            return erasure.older_than(connection, made_before, limit, client_id=client_id)
+
+    def of_patient(
+        self, reference: str, *, client_id: str | None = None, on_progress: Callable[[int], object] = lambda _: None
+    ) -> list[Erasable]:
+        """Return the predictions of a patient's reference; ``on_progress`` hears how many more were looked at."""
+        with self._reading() as connection:
+            return list(erasure.of_patient(connection, reference, client_id=client_id, on_progress=on_progress))
+
+    def erased_up_to(self) -> int:
+        """Return the sequence of the newest tombstone, 0 if nothing was ever erased."""
+        with self._reading() as connection:
+            return connection.execute(_NEWEST_ERASURE).scalar_one() or 0
+
     def changes(self, after: int, limit: int, *, client_id: str | None = None) -> Changes:
-        """Return the log entries after a sequence, ascending; all of them or one client's."""
+        """Return the log entries after a sequence, ascending; all of them or one client's.
+
+        A reader that is further than the log has read another one, and gets this one from its beginning.
+        """
+        with self._reading() as connection:
+            if after > connection.execute(_COUNTER).scalar_one():
+                after = 0
+            return self._changes(connection, after, limit, client_id)
+
+    @staticmethod
+    def _changes(connection: Connection, after: int, limit: int, client_id: str | None) -> Changes:
         query = (
             select(changes, predictions.c.body)
             .outerjoin_from(
@@ -138,9 +206,8 @@ class PredictionStore:
         )
         if client_id is not None:
             query = query.where(changes.c.client_id == client_id)
-        with self._reading() as connection:
-            rows = connection.execute(query).all()
-            totals = _totals(connection) if client_id is None else None
+        rows = connection.execute(query).all()
+        totals = _totals(connection) if client_id is None else None
         entries = [_change(row) for row in rows[:limit]]
         next_after = entries[-1].sequence if entries else after
         return Changes(after=after, next_after=next_after, has_more=len(rows) > limit, entries=entries, totals=totals)
@@ -198,7 +265,7 @@ class PredictionStore:
     def cursor(self) -> int:
         """Return the sequence of the newest log entry, 0 if there is none."""
         with self._reading() as connection:
-            return int(connection.execute(select(change_counter.c.value)).scalar_one())
+            return int(connection.execute(_COUNTER).scalar_one())
 
     def check(self) -> None:
         """Write as much as a batch takes and take it back, so that a full or read-only disk is noticed."""
@@ -227,7 +294,7 @@ class PredictionStore:
         try:
             yield
         except SQLAlchemyError as error:
-            cause = _cause(error)
+            cause = cause_of(error)
             if cause != self._last_cause:
                 log.error("the record of predictions cannot be used: %s", cause)  # noqa: TRY400
             self._last_cause = cause
@@ -238,23 +305,23 @@ class PredictionStore:
         return int(connection.execute(_TAKE_SEQUENCES, {"taken": count}).scalar_one())
 
     @staticmethod
-    def _count(connection: Connection, made: Sequence[NewPrediction]) -> None:
-        for (client_id, level), number in Counter(
-            (new.prediction.client_id, new.prediction.risk_level) for new in made
-        ).items():
-            place = {"of_client": client_id, "of_level": level, "number": number}
+    def _count(connection: Connection, of: Sequence[tuple[str, str]], *, each: int = 1) -> None:
+        """Add to the counts, by client and level."""
+        for (client_id, level), number in Counter(of).items():
+            place = {"of_client": client_id, "of_level": level, "number": each * number}
             if not connection.execute(_COUNT, place).rowcount:
                 connection.execute(insert(counts).values(client_id=client_id, risk_level=level, predictions=number))
 
 
-def _cause(error: SQLAlchemyError) -> str:
-    """Return SQLite's own words, which hold no value; of another database the kind of failure alone."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return str(original) if isinstance(original, sqlite3.Error) else type(original).__name__
-
-
 def _finished() -> Select[tuple[str]]:
     return select(changes.c.prediction_id).where(changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
+
+
+def _awaiting(prediction_id: str) -> Select[tuple[str]]:
+    """Find a prediction unless it has its final explanation."""
+    return select(predictions.c.prediction_id).where(
+        predictions.c.prediction_id == prediction_id, predictions.c.prediction_id.not_in(_finished())
+    )
 
 
 def _latest_explanation() -> Label[str | None]:
@@ -299,6 +366,16 @@ def _made(sequence: int, prediction: Prediction) -> Change:
         client_id=prediction.client_id,
         at=prediction.made_at,
         prediction=prediction,
+    )
+
+
+def _erased(sequence: int, row: Row[tuple[object, ...]], at: datetime) -> Change:
+    return Change(
+        sequence=sequence,
+        kind=ChangeKind.PREDICTION_ERASED,
+        prediction_id=row.prediction_id,
+        client_id=row.client_id,
+        at=at,
     )
 
 

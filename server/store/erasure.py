@@ -1,0 +1,84 @@
+"""Finding predictions that are to be erased, and erasing them: row by row, nothing of a patient is left."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from config.messages import ChangeKind
+from server.schema import changes, erasures, predictions
+
+_AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class Erasable:
+    """A prediction that may be erased."""
+
+    prediction_id: str
+    client_id: str
+
+
+def find(connection: Connection, prediction_ids: Sequence[str]) -> list[Row[Any]]:
+    """Return those of the predictions that are there, oldest first, without their content."""
+    wanted = select(
+        predictions.c.prediction_id, predictions.c.client_id, predictions.c.request_id, predictions.c.risk_level
+    )
+    chosen = wanted.where(predictions.c.prediction_id.in_(prediction_ids))
+    return list(connection.execute(chosen.order_by(predictions.c.sequence)))
+
+
+def erase(connection: Connection, found: Sequence[Row[Any]], sequences: Sequence[int]) -> None:
+    """Delete predictions, the digests of their requests and their explanations; note which tombstone is whose.
+
+    The digest goes too: whoever has it could find a patient's values by trying.
+    """
+    ids = [row.prediction_id for row in found]
+    connection.execute(delete(predictions).where(predictions.c.prediction_id.in_(ids)))
+    connection.execute(update(changes).where(changes.c.prediction_id.in_(ids)).values(explanation=None))
+    connection.execute(
+        insert(erasures),
+        [
+            {
+                "sequence": sequence,
+                "prediction_id": row.prediction_id,
+                "client_id": row.client_id,
+                "request_id": row.request_id,
+            }
+            for sequence, row in zip(sequences, found, strict=True)
+        ],
+    )
+
+
+def older_than(connection: Connection, made_before: datetime, limit: int, *, client_id: str | None) -> list[Erasable]:
+    """Return predictions that were made before a moment, oldest first."""
+    # Times are kept as UTC in ISO 8601, which sorts as text.
+    wanted = (
+        select(predictions.c.prediction_id, predictions.c.client_id)
+        .join_from(predictions, changes, changes.c.sequence == predictions.c.sequence)
+        .where(changes.c.at < made_before.astimezone(UTC).isoformat(), changes.c.kind == ChangeKind.PREDICTION_MADE)
+        .order_by(predictions.c.sequence)
+        .limit(limit)
+    )
+    if client_id is not None:
+        wanted = wanted.where(predictions.c.client_id == client_id)
+    return [Erasable(row.prediction_id, row.client_id) for row in connection.execute(wanted)]
+
+
+def of_patient(
+    connection: Connection, reference: str, *, client_id: str | None, on_progress: Callable[[int], object]
+) -> Iterator[Erasable]:
+    """Yield the predictions of a patient's reference, oldest first; only their bodies hold it, so all are read."""
+    wanted = select(predictions).order_by(predictions.c.sequence).limit(_AT_ONCE)
+    if client_id is not None:
+        wanted = wanted.where(predictions.c.client_id == client_id)
+    after = 0
+    while rows := connection.execute(wanted.where(predictions.c.sequence > after)).all():
+        for row in rows:
+            if orjson.loads(row.body)["patient_reference"] == reference:
+                yield Erasable(row.prediction_id, row.client_id)
+        after = rows[-1].sequence
+        on_progress(len(rows))
