@@ -48,9 +48,9 @@ CONTROLS: Final[Mapping[str, Control]] = {
         # it ends with the process, as memory does, and can be read from outside all the same
         (
             Edit(
-                "client/outbox.py",
-                "            _make_file(path)\n",
-                "            path.unlink(missing_ok=True)\n            _make_file(path)\n",
+                "client/outbox_file.py",
+                "            make_private(path)\n",
+                "            path.unlink(missing_ok=True)\n            make_private(path)\n",
             ),
         ),
         frozenset({Kind.LOST}),
@@ -68,8 +68,7 @@ CONTROLS: Final[Mapping[str, Control]] = {
     ),
     "no-deduplication": Control(
         (
-            Edit("server/store.py", 'connection.execute(_FIND, {"keys": keys}).all()', "[]"),
-            Edit("server/schema.py", '    UniqueConstraint("client_id", "request_id"),\n', ""),
+            Edit("server/store/record.py", 'connection.execute(_FIND, {"keys": keys}).all()', "[]"),
             Edit(
                 "server/migrations/versions/0001_predictions_and_change_log.py",
                 '        sa.UniqueConstraint("client_id", "request_id", name="uq_predictions_client_id_request_id"),\n',

@@ -39,6 +39,7 @@ class _Person(threading.Thread):
         self._browser.cookies = cookies
         self._token = token
         self._leaving = threading.Event()
+        self.last_failure = ""
         self.settled = threading.Event()
         """Whether the page shows everything it is to show."""
 
@@ -49,7 +50,8 @@ class _Person(threading.Thread):
         while not self._leaving.is_set():
             try:
                 self._visit()
-            except (GoneError, AwayError):
+            except (GoneError, AwayError) as error:
+                self.last_failure = f"{error!r} of {error.__cause__!r}"
                 self._leaving.wait(RETRY_SECONDS)
 
     def _visit(self) -> None:

@@ -131,9 +131,16 @@ class Storm:
     def _wait_for_quiet(self) -> None:
         """Wait until every page and dashboard shows all it is to show."""
         if not _comes_to_an_end(self._count_unsettled_answers):
-            self._trouble.append("everything worked again, and not every answer was shown")
+            self._trouble += [
+                f"everything worked again, and {one.name} did not show every answer; last failure: {one.last_failure}"
+                for one in self._clinicians
+                if not one.settled.is_set()
+            ]
         if not _comes_to_an_end(self._count_missing_entries):
-            self._trouble.append("everything worked again, and not every dashboard had everything")
+            self._trouble += [
+                f"everything worked again; {one.name} got as far as {one.cursor}; last failure: {one.last_failure}"
+                for one in self._dashboards
+            ]
 
     def _count_unsettled_answers(self) -> int:
         awaited = sum(len(clinician.page.awaits()) for clinician in self._clinicians)

@@ -1,0 +1,44 @@
+"""The whole system under load while processes die and links break: nothing is lost, doubled, mixed up or altered."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.checker import findings
+from tests.faults.controls import CONTROLS
+from tests.faults.rounds import Rounds
+
+SCHEDULES = [("eventlet", seed) for seed in range(1, 8)] + [("threading", seed) for seed in range(8, 11)]
+MOST_SCHEDULES_OF_A_CONTROL = 20
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def rounds(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, detector_dir: Path
+) -> Iterator[Rounds]:
+    """Schedules on one system for each concurrency."""
+    with Rounds(tmp_path_factory.mktemp("faults"), async_mode=request.param, model_dir=detector_dir) as rounds:
+        yield rounds
+
+
+@pytest.mark.parametrize(("rounds", "seed"), SCHEDULES, indirect=["rounds"], scope="module")
+def test_what_a_clinician_saw_as_saved_is_stored_and_shown_once_and_in_order(rounds: Rounds, seed: int) -> None:
+    outcome = rounds.run(seed)
+    assert outcome.trouble == [], outcome.faults
+    assert outcome.predictions > 0
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", sorted(CONTROLS))
+def test_a_system_broken_on_purpose_is_found_out(name: str, tmp_path: Path, detector_dir: Path) -> None:
+    control = CONTROLS[name]
+    with Rounds(tmp_path, async_mode="eventlet", control=control, model_dir=detector_dir) as rounds:
+        for seed in range(1, MOST_SCHEDULES_OF_A_CONTROL + 1):
+            found = {finding.kind for finding in findings(rounds.run(seed).records)}
+            if found & control.caught_as:
+                return
+    pytest.fail(f"{MOST_SCHEDULES_OF_A_CONTROL} schedules found nothing")
