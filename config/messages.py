@@ -30,6 +30,7 @@ class Event(StrEnum):
     CHANGES = "changes"
     CLIENT_STATUS = "client_status"
     MODEL_STATUS = "model_status"
+    EXPLANATION_STATUS = "explanation_status"
     SUBMIT = "submit"
     UPDATE = "update"
     ENTRY_ERASED = "entry_erased"
@@ -328,6 +329,44 @@ class ModelStatus(Message):
     metrics: Mapping[str, Any]
     refused: str | None
     explains: bool
+
+
+class CircuitStatus(Message):
+    """Whether the language model's endpoint is asked (closed), left alone (open) or tried again (half_open)."""
+
+    state: Literal["closed", "open", "half_open"]
+    seconds_left: int
+    """For how long it is left alone."""
+    reason: str | None
+    """Why it is not closed: a clause that says what to do about it."""
+
+
+class ExplanationCounts(Message):
+    """What became of the explanations since the server started, by source and reason, and the means by source."""
+
+    by_source: Mapping[str, int]
+    by_reason: Mapping[str, int]
+    means: Mapping[str, Mapping[str, float]]
+    """Of the times (milliseconds) and the measures (shares) that an explanation is stored with."""
+
+
+class ExplanationStatus(Message):
+    """Who writes explanations and why, how a language model's endpoint is doing, and what became of them."""
+
+    source: Literal["template", "llm"]
+    reason: str
+    model: str | None
+    prompt_version: str | None
+    circuit: CircuitStatus | None
+    last_failure: str | None
+    """Why the last explanation is the deterministic one; ``None`` if it is the language model's."""
+    waiting: int
+    under_way: int
+    at_once: int
+    """How many may be under way."""
+    seconds: float
+    """How long one may take."""
+    finished: ExplanationCounts
 
 
 class LinkStatus(Message):

@@ -149,6 +149,9 @@ class ServerSettings(_AppSettings):
         "", description="OpenAI-compatible endpoint to use instead of Hugging Face; empty for none."
     )
     llm_api_key: SecretStr | None = Field(None, description="Key for LLM_BASE_URL; empty if it wants none.")
+    llm_ca_file: ProjectPath | None = Field(
+        None, description="PEM file of the authorities that a language model's certificate may come from."
+    )
     llm_timeout_seconds: float | None = Field(
         None,
         ge=1,

@@ -15,6 +15,7 @@ from config.messages import (
     Event,
     ExplanationFinished,
     ExplanationSentence,
+    ExplanationStatus,
     Handshake,
     ModelStatus,
     Prediction,
@@ -62,6 +63,9 @@ class SocketPublisher:
 
     def sentence(self, client_id: str, sentence: ExplanationSentence) -> None:
         self._to_client(client_id, Event.EXPLANATION_SENTENCE, sentence.to_wire())
+
+    def explanation_status(self, status: ExplanationStatus) -> None:
+        self.operators.emit(Event.EXPLANATION_STATUS, status.to_wire())
 
     def model_status(self, status: ModelStatus) -> None:
         self.operators.emit(Event.MODEL_STATUS, status.to_wire())

@@ -94,7 +94,8 @@ class PredictionService:
     def start(self) -> None:
         """End what an earlier process left unexplained, and begin to answer."""
         for prediction in self.store.unfinished():
-            self.explanations.fall_back(prediction, "the server was restarted before it had finished")
+            reason = "The server was restarted before the language model's explanation was finished."
+            self.explanations.fall_back(prediction, reason)
         self.explanations.start()
         self.model.start(self._publisher.model_status)
         self._batcher.start()

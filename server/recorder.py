@@ -6,7 +6,15 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import Protocol
 
-from config.messages import Changes, Explanation, ExplanationSentence, ModelStatus, Prediction, PredictionRefused
+from config.messages import (
+    Changes,
+    Explanation,
+    ExplanationSentence,
+    ExplanationStatus,
+    ModelStatus,
+    Prediction,
+    PredictionRefused,
+)
 from server.store import NewPrediction, PredictionStore
 
 
@@ -24,6 +32,9 @@ class Publisher(Protocol):
 
     def model_status(self, status: ModelStatus) -> None:
         """Tell operators which model scores now, or why another one does not."""
+
+    def explanation_status(self, status: ExplanationStatus) -> None:
+        """Tell operators how the language model is doing now."""
 
     def sentence(self, client_id: str, sentence: ExplanationSentence) -> None:
         """Send a checked sentence of an explanation in progress to its client app."""

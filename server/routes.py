@@ -88,7 +88,7 @@ def _status(service: PredictionService, clients: ConnectedClients) -> dict[str, 
         "protocol": PROTOCOL_VERSION,
         "model": service.model.status.to_wire(),
         "clients": [status.to_wire() for status in clients.all()],
-        "explanations": service.explanations.to_wire(),
+        "explanations": service.explanations.status.to_wire(),
     }
 
 

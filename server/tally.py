@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from config.messages import Explanation
+from config.messages import Explanation, ExplanationCounts
 
 MOST_REASONS = 20
 
@@ -41,13 +41,14 @@ class ExplanationTally:
             for name, value in _figures(explanation):
                 self._figures[explanation.source, name].add(value)
 
-    def to_wire(self) -> dict[str, object]:
+    @property
+    def counts(self) -> ExplanationCounts:
         with self._lock:
-            return {
-                "by_source": dict(self._sources),
-                "by_reason": dict(self._reasons.most_common(MOST_REASONS)),
-                "means": {source: self._means(source) for source in self._sources},
-            }
+            return ExplanationCounts(
+                by_source=dict(self._sources),
+                by_reason=dict(self._reasons.most_common(MOST_REASONS)),
+                means={source: self._means(source) for source in self._sources},
+            )
 
     def _means(self, of: str) -> dict[str, float]:
         return {name: mean.value for (source, name), mean in self._figures.items() if source == of}

@@ -85,6 +85,7 @@ EVENTS: Mapping[str, tuple[str, str, tuple[type[messages.Message], ...]]] = {
     "connection_replaced": ("`/clients`", "server to the older connection", (messages.WireError,)),
     "changes": ("`/operators`", "server to the dashboards", (messages.Changes,)),
     "model_status": ("`/operators`", "server to the dashboards", (messages.ModelStatus,)),
+    "explanation_status": ("`/operators`", "server to the dashboards", (messages.ExplanationStatus,)),
     "client_status": ("`/operators`", "server to the dashboards", (messages.ClientStatus,)),
     "submit": ("`/`", "page to client app", (messages.Submission, messages.Queued)),
     "update": ("`/`", "client app to its pages", (messages.HistoryEntry,)),

@@ -3,8 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Generator
-from typing import Final
+from typing import Final, Literal
 
+from config.messages import CircuitStatus
 from server.narrative.endpoint import EndpointError
 
 MOST_FAILURES: Final = 5
@@ -53,14 +54,15 @@ class CircuitBreaker:
             if succeeded:
                 self._succeeded()
 
-    def to_wire(self) -> dict[str, object]:
-        """Describe the state for people, with the seconds that are left and why it is open."""
+    @property
+    def status(self) -> CircuitStatus:
+        """The state for people, with the seconds that are left and why it is not closed."""
         with self._lock:
             if self._open_until is None:
-                return {"state": "closed", "seconds_left": 0, "reason": None}
+                return CircuitStatus(state="closed", seconds_left=0, reason=None)
             left = max(0.0, self._open_until - self._clock())
-            state = "probing" if self._probing or not left else "open"
-            return {"state": state, "seconds_left": round(left), "reason": self._clause}
+            state: Literal["open", "half_open"] = "half_open" if self._probing or not left else "open"
+            return CircuitStatus(state=state, seconds_left=round(left), reason=self._clause)
 
     def _enter(self) -> None:
         with self._lock:

@@ -8,18 +8,25 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 import httpx2
-from huggingface_hub import InferenceClient, set_client_factory
+from huggingface_hub import InferenceClient, get_session, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, TextGenerationError
 
 from config.settings import ServerSettings
-from server.narrative.transport import ForbiddenAnswerError, Limits, limits_of_call, make_http_client
+from server.narrative.transport import (
+    ForbiddenAnswerError,
+    Limits,
+    limits_of_call,
+    make_http_client,
+    trusted_authorities,
+)
 
 ROUTER_URL: Final = "https://router.huggingface.co/v1"
 MAX_TOKENS: Final = 160
@@ -72,13 +79,23 @@ class Endpoint:
     """Where a model is asked, and with which key; each call has a thread of its own, which may be left behind."""
 
     base_url: str
-    key: str
+    key: str = field(repr=False)
     model: str
 
     @classmethod
     def of(cls, settings: ServerSettings) -> "Endpoint":
-        """Return the endpoint of the settings, Hugging Face's router unless there is a base URL."""
-        set_client_factory(make_http_client)
+        """Return the endpoint of the settings, Hugging Face's router unless there is a base URL.
+
+        The library has one HTTP client a process; it is made here, because reading certificates takes a while.
+
+        Raises
+        ------
+        ConfigurationError
+            If ``LLM_CA_FILE`` cannot be used.
+        """
+        trusted = trusted_authorities(settings.llm_ca_file)
+        set_client_factory(partial(make_http_client, trusted))
+        get_session()
         key = settings.llm_api_key if settings.llm_base_url else settings.huggingface_api_token
         # With a base URL and no key the library would send whatever HF_TOKEN the environment holds.
         return cls(settings.llm_base_url or ROUTER_URL, key.get_secret_value() if key else "none", settings.llm_model)
@@ -128,12 +145,12 @@ class Endpoint:
         except TextGenerationError:
             raise EndpointError("it reported an error of its own", passing=True) from None
         except ForbiddenAnswerError as error:
-            raise EndpointError(str(error)) from None
+            raise EndpointError(str(error), lasting=error.lasting) from None
         except (httpx2.ConnectError, OSError) as error:
             raise EndpointError(f"it could not be reached ({type(error).__name__})", passing=True) from None
         except httpx2.HTTPError as error:
             raise EndpointError(f"the connection to it broke ({type(error).__name__})", passing=True) from None
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             # The library checks nothing of what it receives.
             raise EndpointError("its answer was not understood", passing=True) from None
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Final
 
-from server.narrative.breaker import CircuitBreaker
+from config.messages import CircuitStatus
+from server.narrative.breaker import CircuitBreaker, CircuitOpenError
 from server.narrative.endpoint import Endpoint, EndpointError, Messages
 from server.narrative.facts import Facts
 from server.narrative.guard import GuardError, check_whole, checked_sentence, sentences_of
@@ -32,7 +33,17 @@ Release = Callable[[str, int], None]
 
 
 class NarrativeError(Exception):
-    """The language model gave no usable text; the message is a clause that says why, for people."""
+    """The language model gave no usable text; the message is a sentence that says why, for people."""
+
+
+def asked_but(clause: str) -> str:
+    """Say why nothing came of asking the language model."""
+    return f"The language model was asked, but {clause}."
+
+
+def not_asked(clause: str) -> str:
+    """Say why the language model was not asked."""
+    return f"The language model was not asked: {clause}."
 
 
 class LlamaWriter:
@@ -48,7 +59,7 @@ class LlamaWriter:
     ) -> None:
         self.model = endpoint.model
         self.prompt_version = PROMPT_VERSION
-        self.breaker = CircuitBreaker(clock)
+        self._breaker = CircuitBreaker(clock)
         self._endpoint = endpoint
         self._clock = clock
         self._pause = pause
@@ -68,18 +79,26 @@ class LlamaWriter:
         key = self._key(facts)
         text = self._kept.get(key)
         if text is None:
-            try:
-                text = self._attempt_twice(facts, deadline, release)
-            except EndpointError as error:
-                raise NarrativeError(str(error)) from None
-            except GuardError as error:
-                raise NarrativeError(f"its text was withheld because {error}") from None
+            text = self._new_text(facts, deadline, release)
             self._kept.put(key, text)
         return text
 
-    def to_wire(self) -> dict[str, object]:
-        """Describe the model and how its endpoint is doing."""
-        return {"model": self.model, "prompt_version": self.prompt_version, "circuit": self.breaker.to_wire()}
+    @property
+    def circuit(self) -> CircuitStatus:
+        """How the endpoint is doing."""
+        return self._breaker.status
+
+    def _new_text(self, facts: Facts, deadline: float, release: Release) -> str:
+        if self._clock() >= deadline:
+            raise NarrativeError(not_asked("no time was left for it"))
+        try:
+            return self._attempt_twice(facts, deadline, release)
+        except CircuitOpenError as error:
+            raise NarrativeError(not_asked(str(error))) from None
+        except EndpointError as error:
+            raise NarrativeError(asked_but(str(error))) from None
+        except GuardError as error:
+            raise NarrativeError(asked_but(f"its text was withheld because {error}")) from None
 
     def _key(self, facts: Facts) -> bytes:
         return hashlib.sha256(repr((facts, self.model, self.prompt_version)).encode()).digest()
@@ -93,18 +112,23 @@ class LlamaWriter:
             pause = max(error.retry_after, self._jitter(*PAUSE_SECONDS))
             if not error.passing or not self._has_time(deadline, after=pause):
                 raise
+            failure: EndpointError | GuardError = error
             self._pause(pause)
         except GuardError as error:
             if first.sentences or not self._has_time(deadline):
                 raise
+            failure = error
             messages = prompt_of(facts, broken=error.rules)
-        return self._attempt(messages, _Draft(facts, 2, release), deadline)
+        try:
+            return self._attempt(messages, _Draft(facts, 2, release), deadline)
+        except CircuitOpenError:
+            raise failure from None
 
     def _has_time(self, deadline: float, after: float = 0) -> bool:
         return self._clock() + after + LEAST_SECONDS <= deadline
 
     def _attempt(self, messages: Messages, draft: "_Draft", deadline: float) -> str:
-        with closing(self.breaker.watch(self._endpoint.stream(messages, deadline=deadline))) as pieces:
+        with closing(self._breaker.watch(self._endpoint.stream(messages, deadline=deadline))) as pieces:
             return draft.take_all(pieces)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from config.messages import CircuitStatus
 from config.settings import ServerSettings
 from server.narrative.endpoint import Endpoint
 from server.narrative.facts import Facts
@@ -17,8 +18,9 @@ class Writer(Protocol):
 
     def write(self, facts: Facts, *, deadline: float, release: Release) -> str: ...
 
-    def to_wire(self) -> dict[str, object]:
-        """Describe how it is doing, for operators."""
+    @property
+    def circuit(self) -> CircuitStatus:
+        """How its endpoint is doing."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,6 @@ class ExplanationSource:
 
     writer: Writer | None
     reason: str
-
-    def to_wire(self) -> dict[str, object]:
-        described: dict[str, object] = self.writer.to_wire() if self.writer else {"model": None}
-        return described | {"source": "llm" if self.writer else "template", "reason": self.reason}
 
 
 def explanation_source(settings: ServerSettings) -> ExplanationSource:

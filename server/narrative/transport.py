@@ -7,16 +7,25 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import httpcore2
 import httpx2
 
 from config.addresses import is_private
+from config.errors import ConfigurationError
 
 
 class ForbiddenAnswerError(Exception):
-    """The other side is not the endpoint that was asked for, or answers in a way that is not accepted; says how."""
+    """The other side is not the endpoint that was asked for, or answers in a way that is not accepted; says how.
+
+    ``lasting``: it will not change without somebody doing what the message says.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 @dataclass
@@ -49,6 +58,11 @@ class Limits:
         return received
 
 
+MOST_AT_ONCE: Final = 4096
+"""Bytes that one read gives: what they hold is worked off in milliseconds, and then everybody else has a turn."""
+
+NOT_TRUSTED: Final = "its certificate is not trusted; see to it, or name its authority in LLM_CA_FILE in .env"
+
 limits_of_call: ContextVar[Limits] = ContextVar("limits_of_call")
 """The limits of the call that the running thread makes; without any, nothing is sent anywhere."""
 
@@ -61,7 +75,9 @@ class _BoundedStream(httpcore2.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         limits = limits_of_call.get()
-        return limits.take(self._stream.read(max_bytes, limits.time_left()))
+        received = limits.take(self._stream.read(min(max_bytes, MOST_AT_ONCE), limits.time_left()))
+        time.sleep(0)
+        return received
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, limits_of_call.get().time_left())
@@ -90,7 +106,10 @@ class _Handshake:
         secured = self._context.wrap_socket(connection, server_hostname=server_hostname, do_handshake_on_connect=False)
         with ExitStack() as closing:
             closing.callback(secured.close)
-            secured.do_handshake()
+            try:
+                secured.do_handshake()
+            except ssl.SSLCertVerificationError:
+                raise ForbiddenAnswerError(NOT_TRUSTED, lasting=True) from None
             closing.pop_all()
         return secured
 
@@ -125,17 +144,19 @@ def _addresses(host: str, port: int, limits: Limits) -> list[str]:
     except OSError:
         raise httpcore2.ConnectError("its name is not known") from None
     if not limits.is_encrypted and not all(is_private(address) for address in found):
-        raise ForbiddenAnswerError("its address is neither on this machine nor private; use https in LLM_BASE_URL")
+        raise ForbiddenAnswerError(
+            "its address is neither on this machine nor private; use https in LLM_BASE_URL", lasting=True
+        )
     return found
 
 
 class _BoundedTransport(httpx2.HTTPTransport):
     """Bounds everything by the limits of the call; follows no redirect and unpacks nothing."""
 
-    def __init__(self) -> None:
-        super().__init__(trust_env=False)
+    def __init__(self, trusted: ssl.SSLContext) -> None:
+        super().__init__(trusted, trust_env=False)
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=httpx2.create_ssl_context(trust_env=False),
+            ssl_context=trusted,
             max_connections=None,
             max_keepalive_connections=0,
             network_backend=_BoundedBackend(),
@@ -153,6 +174,23 @@ class _BoundedTransport(httpx2.HTTPTransport):
         return response
 
 
-def make_http_client() -> httpx2.Client:
+def make_http_client(trusted: ssl.SSLContext) -> httpx2.Client:
     """Make an HTTP client; nothing of the environment tells it to ask another host."""
-    return httpx2.Client(transport=_BoundedTransport(), trust_env=False, follow_redirects=False)
+    return httpx2.Client(transport=_BoundedTransport(trusted), trust_env=False, follow_redirects=False)
+
+
+def trusted_authorities(file: Path | None) -> ssl.SSLContext:
+    """Return what certificates are checked against: the authorities of a PEM file, or those of this machine.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file holds none.
+    """
+    if file is None:
+        return httpx2.create_ssl_context(trust_env=False)
+    try:
+        return ssl.create_default_context(cafile=file)
+    except OSError as error:
+        said = error.strerror or "no certificate"
+        raise ConfigurationError(f"LLM_CA_FILE must name a file of PEM certificates; {file}: {said}.") from None

@@ -15,7 +15,7 @@ export class ChangeFeed {
   #handlers;
   #state;
 
-  /** Handlers: onState, onStatus(status, isFirst), onEntries(entries), onTotals(totals), onClient(status). */
+  /** Handlers: onState, onStatus(status, isFirst), onEntries(entries), onTotals(totals), onClient(status), onExplanations(status). */
   constructor(handlers) {
     this.#handlers = handlers;
     this.#state = new FeedState(handlers.onState);
@@ -26,6 +26,7 @@ export class ChangeFeed {
         changes: (message) => this.#take(message),
         model_status: () => this.#synchronise(),
         client_status: (status) => handlers.onClient(status),
+        explanation_status: (status) => handlers.onExplanations(status),
       },
     });
     this.#synchronise();

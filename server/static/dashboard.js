@@ -33,7 +33,14 @@ const sheet = new DetailSheet(fields, {
 let recentOfAll = new RecentPredictions(TREND_LENGTH);
 let trendFrame = null;
 
-new ChangeFeed({ onState: (state, sentence) => live.show(state, sentence), onStatus: showStatus, onEntries: takeEntries, onTotals: showTotals, onClient: (status) => clients.showOne(status) });
+new ChangeFeed({
+  onState: (state, sentence) => live.show(state, sentence),
+  onStatus: showStatus,
+  onEntries: takeEntries,
+  onTotals: showTotals,
+  onClient: (status) => clients.showOne(status),
+  onExplanations: (status) => facts.showExplanations(status),
+});
 
 /** Show what the server says of itself; at the first time, and when its record is another one, load the lists too. */
 async function showStatus(status, isFirst) {

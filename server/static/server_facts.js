@@ -2,11 +2,13 @@
 
 import { byId, element, icon } from "/ui/dom.js";
 import { count, duration, fullTime, roundPercent } from "/ui/format.js";
+import { ExplanationFact } from "./explanation_fact.js";
 
 const UPTIME_REFRESH_MS = 15_000;
 
 export class ServerFacts {
   #uptime = { seconds: 0, readAt: 0 };
+  #explanations = new ExplanationFact();
 
   constructor() {
     setInterval(() => this.#tick(), UPTIME_REFRESH_MS);
@@ -22,11 +24,16 @@ export class ServerFacts {
       levelFact("High", model.metrics.high),
       uptimeFact(startedAt),
       fact("Store", store.backend, store.ok ? "writable" : store.reason),
-      explanationFact(explanations),
+      this.#explanations.element,
     );
+    this.showExplanations(explanations);
     showTrouble(model);
     facts.setAttribute("aria-busy", "false");
     this.#tick();
+  }
+
+  showExplanations(status) {
+    this.#explanations.show(status);
   }
 
   #tick() {
@@ -74,17 +81,4 @@ function uptimeFact(startedAt) {
   const made = fact("Running for", element("span", { id: "uptime" }), null);
   made.title = `Since ${fullTime(startedAt)}`;
   return made;
-}
-
-function explanationFact(explanations) {
-  const { source, model } = explanations;
-  const made = fact("Explanations", source === "llm" ? `AI-written · ${model}` : "Computed text", stateOf(explanations));
-  made.className = "strip-wide";
-  return made;
-}
-
-/** Say why the language model is left alone, else what failed last, else why it is asked or not. */
-function stateOf({ circuit, last_failure: failure, reason }) {
-  if (circuit && circuit.state !== "closed") return `Not asked for ${duration(circuit.seconds_left)}: ${circuit.reason}.`;
-  return failure ? `Last failure: ${failure}` : reason;
 }

@@ -1,5 +1,6 @@
 """A clinician's page while a language model writes: sentences come, are cut, are replaced, are withdrawn, or stand."""
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -131,7 +132,7 @@ def test_a_stream_that_is_cut_is_replaced_by_a_second_one_and_the_page_says_so(
     expect(explanation).not_to_contain_text("A first draft was withdrawn", use_inner_text=True)
     paused.go_on.set()
     expect(explanation).to_contain_text(
-        "A first draft was withdrawn because the connection to the model broke.", use_inner_text=True
+        "A first draft was withdrawn because the model’s answer broke off.", use_inner_text=True
     )
     expect(sentences(page)).to_have_count(1)
     paused.go_on.set()
@@ -139,9 +140,18 @@ def test_a_stream_that_is_cut_is_replaced_by_a_second_one_and_the_page_says_so(
     assert paused.attempts == 2
 
 
-def test_a_model_that_refuses_leaves_the_computed_text_and_operators_read_what_to_do(
+def test_a_model_that_refuses_leaves_the_computed_text_and_operators_read_at_once_what_to_do(
     links: Sequence[str], open_page: OpenPage, page: Page, model: LanguageModel
 ) -> None:
+    dashboard = open_page(links[0])
+    facts, banner = dashboard.locator("#server-facts"), dashboard.locator("#explanations-banner")
+    expect(facts).to_contain_text("Circuit closed")
+    expect(banner).to_be_hidden()
+    before = counted(facts)
+    model.script = explains
+    analyze_sample(page)
+    expect(facts).to_contain_text(f"{before + 1} AI-written")
+
     def refuses(reply: Reply) -> None:
         reply.begin(401, "application/json")
 
@@ -150,6 +160,14 @@ def test_a_model_that_refuses_leaves_the_computed_text_and_operators_read_what_t
     explanation = page.locator("clinical-explanation")
     expect(explanation).to_contain_text("the key was refused; check LLM_API_KEY in .env", use_inner_text=True)
     expect(explanation).not_to_contain_text("withdrawn", use_inner_text=True)
-    dashboard = open_page(links[0])
-    expect(dashboard.locator("#server-facts")).to_contain_text("Not asked for")
-    expect(dashboard.locator("#server-facts")).to_contain_text("check LLM_API_KEY in .env")
+    expect(facts).to_contain_text("Circuit open until")
+    expect(banner).to_contain_text("the key was refused; check LLM_API_KEY in .env")
+    analyze_sample(page)
+    expect(explanation).to_contain_text("The language model was not asked", use_inner_text=True)
+
+
+def counted(facts: Locator) -> int:
+    """Return how many AI-written explanations the strip counts."""
+    found = re.search(r"([\d,]+) AI-written", facts.inner_text())
+    assert found
+    return int(found[1].replace(",", ""))

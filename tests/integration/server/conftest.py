@@ -104,6 +104,7 @@ def _settings(folder: Path, changes: dict[str, object]) -> ServerSettings:
         "llm_model": "a/model",
         "llm_base_url": "",
         "llm_api_key": None,
+        "llm_ca_file": None,
         "huggingface_api_token": None,
     }
     return ServerSettings.model_validate(usual | changes)

@@ -115,6 +115,26 @@ def test_a_failing_model_leaves_the_first_text_with_the_reason(
     assert told["finished"]["by_reason"] == {explanation["reason"]: 1}
 
 
+def test_operators_see_at_once_that_the_circuit_opened_and_the_counts_move(
+    client: ClientApp,
+    model: LanguageModel,
+    explained: RunningServer,
+    operator: Browser,
+    connections: list[Connection],
+) -> None:
+    dashboard = Dashboard(explained.url, operator.cookie)
+    connections.append(dashboard)
+    client.predict(request(1).to_wire())
+    told = dashboard.next("explanation_status", lambda data: data["finished"]["by_source"] == {"llm": 1})
+    assert told["circuit"]["state"] == "closed"
+    model.script = answers(401)
+    client.predict(request(2).to_wire() | {"record": request(1).record.model_dump() | {"max_heart_rate": 99.0}})
+    told = dashboard.next("explanation_status", lambda data: data["finished"]["by_source"] == {"llm": 1, "template": 1})
+    assert told["circuit"]["state"] == "open"
+    assert told["circuit"]["reason"] == "the key was refused; check LLM_API_KEY in .env"
+    assert told["finished"] == operator.get("/api/status").json["explanations"]["finished"]
+
+
 def test_a_withheld_text_is_never_the_final_one(client: ClientApp, model: LanguageModel) -> None:
     model.script = says("The patient should see a doctor at once because of this. " * 5)
     client.predict(request(1).to_wire())
@@ -140,6 +160,6 @@ def test_what_was_unfinished_at_a_restart_is_ended_with_the_reason(
     assert [entry["kind"] for entry in entries] == ["prediction_made", "explanation_finished"]
     assert entries[1]["explanation"]["text"] == answer.explanation.text
     assert entries[1]["explanation"]["reason"] == (
-        "The language model was asked, but the server was restarted before it had finished."
+        "The server was restarted before the language model's explanation was finished."
     )
     assert restarted.server.service.store.unfinished() == []

@@ -128,6 +128,8 @@ GARBAGE: Final[Mapping[str, str]] = {
     'data: {"choices": [{"delta": null}]}\n\n': NOT_UNDERSTOOD,
     'data: {"choices": [{"delta": {"content": 7}}]}\n\n': NOT_UNDERSTOOD,
     'data: {"other": 1}\n\n': NOT_UNDERSTOOD,
+    f"data: {'[' * 200_000}\n\n": NOT_UNDERSTOOD,
+    f"data: {'9' * 9000}\n\n": NOT_UNDERSTOOD,
     'data: {"error": "out of memory"}\n\n': "it reported an error of its own",
     'data: {"error": {"message": "out of memory"}}\n\n': "it reported an error of its own",
     "<html>Welcome</html>": CUT,
@@ -152,5 +154,5 @@ FAULTS: Final[Mapping[str, tuple[Script, str]]] = {
     "1 MB of text": (says("The score is unusual. " * 50_000), "its text was withheld because"),
     "1 MB in one line": (floods_with_one_line, "its answer was too long"),
     **{f"HTTP status {status}": (answers(status), reason) for status, reason in REFUSALS.items()},
-    **{f"garbage: {garbage!r}": (sends(garbage), reason) for garbage, reason in GARBAGE.items()},
+    **{f"garbage: {garbage[:80]!r}": (sends(garbage), reason) for garbage, reason in GARBAGE.items()},
 }

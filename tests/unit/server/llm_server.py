@@ -1,6 +1,7 @@
 """A language model's HTTP interface on loopback: it streams what it is told to, and keeps what it received."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,16 +88,19 @@ class _Server(ThreadingHTTPServer):
 class LanguageModel:
     """Serves OpenAI-compatible chat completions on a port of its own; ``script`` is what it does next."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
         self.script = script
+        self._scheme = "https" if tls else "http"
         self.received: Queue[Reply] = Queue()
         self._closing = threading.Event()
         self._server = _Server(("127.0.0.1", 0), self._handler())
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> Self:
         self._thread.start()

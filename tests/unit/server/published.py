@@ -2,7 +2,14 @@
 
 from queue import Queue
 
-from config.messages import Changes, ExplanationSentence, ModelStatus, Prediction, PredictionRefused
+from config.messages import (
+    Changes,
+    ExplanationSentence,
+    ExplanationStatus,
+    ModelStatus,
+    Prediction,
+    PredictionRefused,
+)
 
 WAIT_SECONDS = 20.0
 
@@ -10,10 +17,11 @@ Published = Changes | Prediction | PredictionRefused | ExplanationSentence | Mod
 
 
 class Kept:
-    """Keeps everything that was published; ``next`` waits for the next of it."""
+    """Keeps everything that was published; ``next`` waits for the next of it but statuses, which are kept apart."""
 
     def __init__(self) -> None:
         self._published: Queue[Published] = Queue()
+        self.explanation_statuses: Queue[ExplanationStatus] = Queue()
 
     def changes(self, changes: Changes) -> None:
         self._published.put(changes)
@@ -26,6 +34,9 @@ class Kept:
 
     def sentence(self, client_id: str, sentence: ExplanationSentence) -> None:
         self._published.put(sentence)
+
+    def explanation_status(self, status: ExplanationStatus) -> None:
+        self.explanation_statuses.put(status)
 
     def model_status(self, status: ModelStatus) -> None:
         self._published.put(status)

@@ -5,9 +5,11 @@ from contextlib import closing
 
 import pytest
 
+from config.messages import CircuitStatus
 from server.narrative.breaker import CircuitBreaker, CircuitOpenError
 from server.narrative.endpoint import EndpointError
 from tests.clock import StoppedClock
+from tests.unit.server.writing import CLOSED
 
 
 @pytest.fixture
@@ -36,11 +38,11 @@ def fail(breaker: CircuitBreaker, *, lasting: bool = False) -> None:
 
 def is_open(breaker: CircuitBreaker) -> bool:
     """Tell whether a call is refused, without letting one through."""
-    return breaker.to_wire()["state"] == "open"
+    return breaker.status.state == "open"
 
 
-def seconds_left(breaker: CircuitBreaker) -> object:
-    return breaker.to_wire()["seconds_left"]
+def seconds_left(breaker: CircuitBreaker) -> int:
+    return breaker.status.seconds_left
 
 
 def test_the_fifth_failure_in_a_row_opens_it_for_30_seconds(breaker: CircuitBreaker, clock: StoppedClock) -> None:
@@ -53,6 +55,8 @@ def test_the_fifth_failure_in_a_row_opens_it_for_30_seconds(breaker: CircuitBrea
         list(breaker.watch(answering("never asked for")))
     clock.now += 29.9
     assert is_open(breaker)
+    clock.now += 0.1
+    assert breaker.status == CircuitStatus(state="half_open", seconds_left=0, reason="of a reason")
 
 
 def test_a_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> None:
@@ -80,7 +84,7 @@ def test_a_probe_that_succeeds_closes_it_and_forgets_the_pause(breaker: CircuitB
         fail(breaker)
     clock.now += 30
     assert list(breaker.watch(answering("a"))) == ["a"]
-    assert breaker.to_wire() == {"state": "closed", "seconds_left": 0, "reason": None}
+    assert breaker.status == CLOSED
     for _ in range(5):
         fail(breaker)
     assert seconds_left(breaker) == 30
@@ -92,7 +96,7 @@ def test_one_call_probes_and_the_others_wait_for_how_it_ends(breaker: CircuitBre
     clock.now += 30
     probe = breaker.watch(answering("a", "b"))
     assert next(probe) == "a"
-    assert breaker.to_wire()["state"] == "probing"
+    assert breaker.status.state == "half_open"
     with pytest.raises(CircuitOpenError):
         list(breaker.watch(answering("never asked for")))
     assert list(probe) == ["b"]
@@ -109,12 +113,12 @@ def test_a_listener_that_leaves_ends_the_call_and_has_no_complaint(
     with closing(breaker.watch(call)) as pieces:
         assert next(pieces) == "a"
     assert list(call) == []
-    assert breaker.to_wire()["state"] == "closed"
+    assert breaker.status == CLOSED
 
 
 def test_a_lasting_error_opens_it_at_once_for_5_minutes(breaker: CircuitBreaker, clock: StoppedClock) -> None:
     fail(breaker, lasting=True)
-    assert breaker.to_wire() == {"state": "open", "seconds_left": 300, "reason": "of a reason"}
+    assert breaker.status == CircuitStatus(state="open", seconds_left=300, reason="of a reason")
     clock.now += 300
     fail(breaker, lasting=True)
     assert seconds_left(breaker) == 300

@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from config.messages import Changes, Explanation, ExplanationSentence, Prediction
-from config.settings import ServerSettings
+from config.messages import Changes, Explanation, ExplanationSentence, ExplanationStatus, Prediction
 from server.database import open_database
-from server.explanations import ExplanationWorkers
-from server.narrative.endpoint import Endpoint
+from server.explanations import FAILED, ExplanationWorkers
 from server.narrative.facts import Facts
-from server.narrative.llama import LlamaWriter, Release
+from server.narrative.llama import LlamaWriter, Release, asked_but
 from server.narrative.narrator import ExplanationSource, Writer
 from server.narrative.prompt import PROMPT_VERSION
 from server.recorder import Recorder
 from server.store import NewPrediction, PredictionStore
 from tests.unit.client.made import prediction, request
+from tests.unit.server.faults import REFUSALS, stalls
 from tests.unit.server.llm_server import LanguageModel, Reply, answers, says
 from tests.unit.server.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
 from tests.unit.server.published import BreaksOnChanges, Kept
+from tests.unit.server.writing import CLOSED, endpoint_at
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -67,11 +67,8 @@ def make_workers(store: PredictionStore, published: Kept, model: LanguageModel) 
         published: Kept = published,
         pause: Callable[[float], object] = time.sleep,
     ) -> ExplanationWorkers:
-        settings = ServerSettings.model_validate(
-            {"llm_base_url": model.url, "llm_model": "a/model", "llm_api_key": None}
-        )
         return ExplanationWorkers(
-            ExplanationSource(writer or LlamaWriter(Endpoint.of(settings)), "LLM_BASE_URL is set."),
+            ExplanationSource(writer or LlamaWriter(endpoint_at(model.url)), "LLM_BASE_URL is set."),
             Recorder(store, published),
             published,
             clock=lambda: NOW,
@@ -142,14 +139,15 @@ def test_what_became_of_the_explanations_is_counted(
     model.script = answers(401)
     workers.request(answer(2), facts(score=0.96))
     refused = finished(published)
-    told = workers.to_wire()
-    assert told["last_failure"] == refused.reason
-    assert told["finished"] == {
+    told = workers.status
+    assert told.last_failure == refused.reason
+    assert told.finished.model_dump() == {
         "by_source": {"llm": 1, "template": 1},
         "by_reason": {refused.reason: 1},
         "means": {source.source: means_of(source) for source in (written, refused)},
     }
-    assert told["circuit"]["state"] == "open"  # type: ignore[index]
+    assert told.circuit is not None
+    assert told.circuit.state == "open"
 
 
 def means_of(explanation: Explanation) -> dict[str, float]:
@@ -175,7 +173,7 @@ def test_more_than_may_wait_end_at_once_with_the_reason(
     assert begun.wait(20)
     for number in (2, 3):  # one may wait for each that is under way
         workers.request(answer(number), facts(score=0.99 + number / 1000))
-    assert finished(published).reason == "The language model was asked, but too many explanations were waiting for it."
+    assert finished(published).reason == "The language model was not asked: too many explanations were waiting for it."
     go_on.set()
     assert [finished(published).source for _ in range(2)] == ["llm", "llm"]
 
@@ -189,7 +187,7 @@ def test_nobody_waits_for_a_turn_for_longer_than_half_of_the_time(
     for number in (1, 2):
         workers.request(answer(number), facts(score=0.99 + number / 1000))
     turned_away, stalled = finished(published), finished(published)
-    assert turned_away.reason == "The language model was asked, but too many explanations were waiting for it."
+    assert turned_away.reason == "The language model was not asked: too many explanations were waiting for it."
     assert stalled.reason == "The language model was asked, but it did not answer in time."
     assert turned_away.total_ms is not None
     assert 1000 <= turned_away.total_ms < 1500
@@ -212,18 +210,12 @@ def test_150_at_once_all_end_in_time_with_a_reason(
     assert store.unfinished() == []
 
 
-def stalls(reply: Reply) -> None:
-    reply.stall()
-
-
 class Broken:
     """A writer that fails in a way nobody thought of."""
 
     model = "a/model"
     prompt_version = "0"
-
-    def to_wire(self) -> dict[str, object]:
-        return {}
+    circuit = CLOSED
 
     def write(self, facts: Facts, *, deadline: float, release: Release) -> str:
         raise RuntimeError("something nobody thought of")
@@ -234,11 +226,13 @@ class Lengthy:
 
     model = "a/model"
     prompt_version = "0"
+    circuit = CLOSED
 
-    def to_wire(self) -> dict[str, object]:
-        return {}
+    def __init__(self) -> None:
+        self.asked: Queue[Facts] = Queue()
 
     def write(self, facts: Facts, *, deadline: float, release: Release) -> str:
+        self.asked.put(facts)
         return "long " * 10_000
 
 
@@ -249,7 +243,7 @@ def test_an_unexpected_failure_ends_with_an_answer_and_the_next_one_is_tried(
     workers.start()
     for number in (1, 2):
         workers.request(answer(number), facts())
-        assert finished(published).reason == "The language model was asked, but it failed unexpectedly."
+        assert finished(published).reason == FAILED
     assert "something nobody thought of" in caplog.text
 
 
@@ -268,14 +262,20 @@ def test_several_are_written_at_once(make_workers: MakeWorkers, published: Kept,
     assert [finished(published).source for _ in range(2)] == ["llm", "llm"]
 
 
-def test_an_explanation_that_cannot_be_stored_is_left_for_the_next_start(
+def test_an_explanation_of_a_prediction_that_is_not_there_holds_up_nothing(
     make_workers: MakeWorkers, published: Kept, store: PredictionStore
 ) -> None:
     workers = make_workers()
+    workers.start()
     unknown = answer(1).model_copy(update={"prediction_id": "never-stored"})
-    workers.fall_back(unknown, "of a reason")
-    assert published.is_empty()
-    assert len(store.unfinished()) == 7
+    workers.fall_back(unknown, "Of a reason.")
+    workers.request(unknown, facts())
+    workers.request(answer(2), facts())
+    while isinstance(told := published.next(), ExplanationSentence):
+        continue
+    assert isinstance(told, Changes)
+    assert [entry.prediction_id for entry in told.entries] == [answer(2).prediction_id]
+    assert len(store.unfinished()) == 6
 
 
 @pytest.mark.parametrize("failures", [1, 2, 3])
@@ -296,12 +296,14 @@ class Outage:
 
     def __init__(self, engine: Engine, *, until: int) -> None:
         self.pauses = Queue[float]()
+        self.go_on = threading.Event()
         self._left = until
         event.listen(engine, "checkout", self._limit_size)
 
     def pause(self, seconds: float) -> None:
-        self._left -= 1
         self.pauses.put(seconds)
+        assert self.go_on.wait(20)
+        self._left -= 1
 
     def _limit_size(self, connection: Any, *_: object) -> None:
         pages = 2**30 if self._left <= 0 else 1  # SQLite takes 1 for the size the file has now
@@ -309,29 +311,66 @@ class Outage:
 
 
 def test_an_explanation_is_stored_when_the_store_is_back(
-    make_workers: MakeWorkers, published: Kept, store: PredictionStore, engine: Engine
+    make_workers: MakeWorkers, published: Kept, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outage = Outage(engine, until=2)
+    outage = Outage(engine, until=5)
+    outage.go_on.set()
     workers = make_workers(pause=outage.pause, writer=Lengthy())
     workers.start()
     workers.request(answer(1), facts())
     assert finished(published).source == "llm"
-    assert [outage.pauses.get(timeout=20) for _ in range(2)] == [1.0, 4.0]
+    assert [outage.pauses.get(timeout=20) for _ in range(5)] == [1.0, 4.0, 15.0, 15.0, 15.0]
+    assert caplog.text.count("waits for the store") == 1
 
 
-def test_a_store_that_stays_away_is_left_to_the_next_start(
-    make_workers: MakeWorkers,
-    published: Kept,
-    store: PredictionStore,
-    engine: Engine,
-    caplog: pytest.LogCaptureFixture,
+def test_nobody_waits_for_the_store_but_what_is_to_be_stored(
+    make_workers: MakeWorkers, published: Kept, store: PredictionStore, engine: Engine
 ) -> None:
-    outage = Outage(engine, until=4)
-    workers = make_workers(pause=outage.pause, writer=Lengthy())
+    outage, writer = Outage(engine, until=1), Lengthy()
+    workers = make_workers(pause=outage.pause, writer=writer)
     workers.start()
     workers.request(answer(1), facts())
-    assert [outage.pauses.get(timeout=20) for _ in range(3)] == list(ExplanationWorkers.STORE_PAUSES)
-    workers.request(answer(2), facts())
-    assert finished(published).source == "llm"  # the worker is at the next one, and the store is back
-    assert "is left to the next start" in caplog.text
-    assert answer(1).prediction_id in {left.prediction_id for left in store.unfinished()}
+    assert outage.pauses.get(timeout=20) == 1.0
+    for number in (2, 3):
+        workers.request(answer(number), facts())
+    for _ in range(3):
+        writer.asked.get(timeout=20)
+    assert len(store.unfinished()) == 7  # the next start would end them
+    outage.go_on.set()
+    assert [finished(published).source for _ in range(3)] == ["llm"] * 3
+    assert len(store.unfinished()) == 4
+
+
+def test_what_an_earlier_process_left_is_ended_when_the_store_is_back(
+    make_workers: MakeWorkers, published: Kept, engine: Engine
+) -> None:
+    outage = Outage(engine, until=1)
+    outage.go_on.set()
+    workers = make_workers(pause=outage.pause)
+    long = answer(1).explanation.model_copy(update={"text": "long " * 10_000})
+    workers.fall_back(answer(1).model_copy(update={"explanation": long}), "The server was restarted.")
+    assert published.is_empty()
+    workers.start()
+    assert finished(published).reason == "The server was restarted."
+
+
+def test_operators_are_told_how_it_goes_when_one_begins_and_when_it_ends(
+    make_workers: MakeWorkers, published: Kept, model: LanguageModel
+) -> None:
+    workers = make_workers()
+    workers.start()
+    workers.request(answer(1), facts())
+    told = [next_status(published), next_status(published)]
+    model.script = answers(401)
+    workers.request(answer(2), facts(score=0.96))
+    told += [next_status(published), next_status(published)]
+    assert [status.circuit.state for status in told if status.circuit] == ["closed", "closed", "closed", "open"]
+    assert [status.under_way for status in told] == [1, 0, 1, 0]
+    counted = [dict(status.finished.by_source) for status in told]
+    assert counted == [{}, {"llm": 1}, {"llm": 1}, {"llm": 1, "template": 1}]
+    assert told[-1].last_failure == asked_but(REFUSALS[401])
+    assert told[-1] == workers.status
+
+
+def next_status(published: Kept) -> ExplanationStatus:
+    return published.explanation_statuses.get(timeout=20)

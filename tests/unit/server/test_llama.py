@@ -7,15 +7,15 @@ from queue import Queue
 
 import pytest
 
-from config.messages import RiskLevel
+from config.messages import CircuitStatus, RiskLevel
 from server.narrative.breaker import LONGEST_PAUSE_SECONDS
 from server.narrative.endpoint import ROUTER_URL, Endpoint
-from server.narrative.llama import LlamaWriter, NarrativeError, Release
+from server.narrative.llama import LlamaWriter, NarrativeError, Release, asked_but
 from server.narrative.narrator import explanation_source
-from tests.unit.server.faults import REFUSALS, cuts, stalls
+from tests.unit.server.faults import REFUSALS, cuts
 from tests.unit.server.llm_server import LanguageModel, Reply, Script, answers, says
 from tests.unit.server.narratives import GOOD_SENTENCES, GOOD_TEXT, GOOD_TEXT_FILLED, facts
-from tests.unit.server.writing import endpoint_at, settings_for
+from tests.unit.server.writing import CLOSED, endpoint_at, settings_for
 
 NO_PATIENT_VALUES = ("3.5", "171", "reversible defect", "left ventricular", "0.987", "0.95", "0.8")
 BAD_TEXT = GOOD_TEXT.replace("lowers", "raises")
@@ -130,7 +130,8 @@ def test_a_redirect_is_not_followed(model: LanguageModel) -> None:
         reply.begin(307, "text/plain", Location=model.url + "/elsewhere")
 
     model.script = script
-    assert failure_of(LlamaWriter(endpoint_at(model.url))) == "it answered with a redirect, and none is followed"
+    reason = "The language model was asked, but it answered with a redirect, and none is followed."
+    assert failure_of(LlamaWriter(endpoint_at(model.url))) == reason
     assert model.received.qsize() == 1
 
 
@@ -148,7 +149,8 @@ def test_a_redirect_is_not_followed(model: LanguageModel) -> None:
 )
 def test_a_text_that_breaks_a_rule_is_withheld_with_the_reason(model: LanguageModel, text: str) -> None:
     model.script = says(text)
-    assert failure_of(LlamaWriter(endpoint_at(model.url))).startswith("its text was withheld because it ")
+    withheld = asked_but("its text was withheld because it ").removesuffix(".")
+    assert failure_of(LlamaWriter(endpoint_at(model.url))).startswith(withheld)
 
 
 def test_no_sentence_after_a_bad_one_is_released_and_nothing_is_tried_again(model: LanguageModel) -> None:
@@ -175,7 +177,7 @@ def test_a_draft_of_which_nothing_was_shown_is_written_again_told_of_the_broken_
 
 def test_a_second_bad_draft_is_the_last(model: LanguageModel) -> None:
     model.script = says(BAD_FROM_THE_START)
-    assert failure_of(LlamaWriter(endpoint_at(model.url))).startswith("its text was withheld because")
+    assert "its text was withheld because" in failure_of(LlamaWriter(endpoint_at(model.url)))
     assert model.received.qsize() == 2
 
 
@@ -196,7 +198,7 @@ def test_a_passing_refusal_is_tried_once_more_after_a_pause(model: LanguageModel
 
 def test_a_second_refusal_is_the_last(model: LanguageModel) -> None:
     model.script = answers(503)
-    assert failure_of(LlamaWriter(endpoint_at(model.url), pause=lambda _: None)) == REFUSALS[503]
+    assert failure_of(LlamaWriter(endpoint_at(model.url), pause=lambda _: None)) == asked_but(REFUSALS[503])
     assert model.received.qsize() == 2
 
 
@@ -218,7 +220,7 @@ def test_the_pause_that_is_asked_for_is_kept_if_it_fits(model: LanguageModel) ->
 def test_a_pause_that_does_not_fit_ends_it_at_once(model: LanguageModel, value: str) -> None:
     model.script = retry_after(value)
     pauses: list[float] = []
-    assert failure_of(LlamaWriter(endpoint_at(model.url), pause=pauses.append)) == REFUSALS[429]
+    assert failure_of(LlamaWriter(endpoint_at(model.url), pause=pauses.append)) == asked_but(REFUSALS[429])
     assert not pauses
     assert model.received.qsize() == 1
 
@@ -250,14 +252,15 @@ def test_a_lasting_refusal_leaves_the_endpoint_alone_and_says_what_to_do(model: 
     release = no_release
     with pytest.raises(NarrativeError, match=reason):
         writer.write(facts(), deadline=time.monotonic() + 10, release=release)
-    assert writer.to_wire()["circuit"] == {"state": "open", "seconds_left": 300, "reason": reason}
-    with pytest.raises(NarrativeError, match=f"^it is left alone for a while, because {reason}$"):
+    assert writer.circuit == CircuitStatus(state="open", seconds_left=300, reason=reason)
+    left_alone = rf"^The language model was not asked: it is left alone for a while, because {reason}\.$"
+    with pytest.raises(NarrativeError, match=left_alone):
         writer.write(facts(), deadline=time.monotonic() + 10, release=release)
     assert model.received.qsize() == 1
     now[0] = LONGEST_PAUSE_SECONDS
     model.script = says(GOOD_TEXT)
     assert writer.write(facts(), deadline=time.monotonic() + 10, release=release) == GOOD_TEXT_FILLED
-    assert writer.to_wire()["circuit"] == {"state": "closed", "seconds_left": 0, "reason": None}
+    assert writer.circuit == CLOSED
 
 
 def test_a_withheld_text_is_no_failure_of_the_endpoint(model: LanguageModel) -> None:
@@ -267,9 +270,20 @@ def test_a_withheld_text_is_no_failure_of_the_endpoint(model: LanguageModel) -> 
         assert "withheld" in failure_of(writer)
 
 
-def test_who_has_too_little_time_is_not_a_failure_of_a_text(model: LanguageModel) -> None:
-    model.script = stalls
-    assert failure_of(LlamaWriter(endpoint_at(model.url)), seconds=0) == "it did not answer in time"
+def test_who_has_no_time_left_asks_nobody_and_says_so(model: LanguageModel) -> None:
+    writer = LlamaWriter(endpoint_at(model.url))
+    assert failure_of(writer, seconds=0) == "The language model was not asked: no time was left for it."
+    assert model.received.empty()
+
+
+def test_who_was_asked_and_may_not_ask_again_is_told_of_the_first_failure(model: LanguageModel) -> None:
+    model.script = answers(503)
+    writer = LlamaWriter(endpoint_at(model.url), pause=lambda _: None)
+    for _ in range(2):
+        failure_of(writer)
+    assert failure_of(writer) == asked_but(REFUSALS[503])  # the fifth failure in a row
+    assert model.received.qsize() == 5
+    assert writer.circuit.state == "open"
 
 
 def test_the_same_facts_are_asked_for_once(model: LanguageModel) -> None:
@@ -322,7 +336,6 @@ def test_a_report_of_usage_without_a_choice_is_no_failure(model: LanguageModel) 
 def test_who_explains_follows_from_the_settings(
     changes: dict[str, object], model_name: str | None, reason: str
 ) -> None:
-    source = explanation_source(settings_for("", **changes)).to_wire()
-    assert source["model"] == model_name
-    assert source["source"] == ("llm" if model_name else "template")
-    assert str(source["reason"]).startswith(reason)
+    source = explanation_source(settings_for("", **changes))
+    assert (source.writer.model if source.writer else None) == model_name
+    assert source.reason.startswith(reason)

@@ -29,6 +29,7 @@ from server.recorder import Recorder
 from server.store import PredictionStore
 from tests.unit.client.made import record, request
 from tests.unit.server.published import WAIT_SECONDS, BreaksOnChanges, Kept, Mute
+from tests.unit.server.writing import CLOSED
 from tests.versions import activate
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
@@ -395,12 +396,10 @@ class Silent:
 
     model = "a/model"
     prompt_version = "0"
+    circuit = CLOSED
 
     def __init__(self) -> None:
         self.asked: Queue[Facts] = Queue()
-
-    def to_wire(self) -> dict[str, object]:
-        return {}
 
     def write(self, facts: Facts, *, deadline: float, release: Release) -> str:
         self.asked.put(facts)

@@ -11,7 +11,13 @@ import pytest
 
 from config.addresses import is_private
 from server.narrative.endpoint import CALL, EndpointError
-from server.narrative.transport import ForbiddenAnswerError, Limits, limits_of_call, make_http_client
+from server.narrative.transport import (
+    ForbiddenAnswerError,
+    Limits,
+    limits_of_call,
+    make_http_client,
+    trusted_authorities,
+)
 from tests.unit.server.llm_server import LanguageModel, says
 from tests.unit.server.writing import endpoint_at
 
@@ -25,7 +31,7 @@ def model() -> Iterator[LanguageModel]:
 
 
 def test_nothing_is_sent_without_limits(model: LanguageModel) -> None:
-    with make_http_client() as client, pytest.raises(LookupError):
+    with make_http_client(trusted_authorities(None)) as client, pytest.raises(LookupError):
         client.post(model.url, json={})
     assert model.received.empty()
 
@@ -33,7 +39,10 @@ def test_nothing_is_sent_without_limits(model: LanguageModel) -> None:
 def test_nothing_is_sent_to_another_host(model: LanguageModel) -> None:
     given = limits_of_call.set(Limits(time.monotonic() + 10, 1000, "llama.example", is_encrypted=False))
     try:
-        with make_http_client() as client, pytest.raises(ForbiddenAnswerError, match="another host"):
+        with (
+            make_http_client(trusted_authorities(None)) as client,
+            pytest.raises(ForbiddenAnswerError, match="another host"),
+        ):
             client.post(model.url, json={})
     finally:
         limits_of_call.reset(given)
@@ -44,7 +53,10 @@ def test_no_more_is_read_than_allowed(model: LanguageModel) -> None:
     url = httpx2.URL(model.url)
     given = limits_of_call.set(Limits(time.monotonic() + 10, 50, url.host, is_encrypted=False))
     try:
-        with make_http_client() as client, pytest.raises(ForbiddenAnswerError, match="too long"):
+        with (
+            make_http_client(trusted_authorities(None)) as client,
+            pytest.raises(ForbiddenAnswerError, match="too long"),
+        ):
             client.post(model.url, json={})
     finally:
         limits_of_call.reset(given)

@@ -1,7 +1,10 @@
 """A language model's writer for tests, at an endpoint of the test."""
 
+from config.messages import CircuitStatus
 from config.settings import ServerSettings
 from server.narrative.endpoint import Endpoint
+
+CLOSED = CircuitStatus(state="closed", seconds_left=0, reason=None)
 
 
 def settings_for(url: str, **changes: object) -> ServerSettings:
@@ -10,6 +13,7 @@ def settings_for(url: str, **changes: object) -> ServerSettings:
         "llm_model": "a/model",
         "llm_timeout_seconds": None,
         "llm_api_key": None,
+        "llm_ca_file": None,
         "huggingface_api_token": None,
     }
     return ServerSettings.model_validate(usual | changes)
