@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from config.durability import make_folder, sync_folder
 from config.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -70,7 +71,7 @@ def load_or_create(name: str, *, given: Mapping[str, str | None], folder: Path) 
 
 
 def _publish_once(path: Path, value: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -78,6 +79,7 @@ def _publish_once(path: Path, value: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.link(temporary, path)
+        sync_folder(path.parent)
     except FileExistsError:
         return  # the other process was first, and its value counts
     finally:
@@ -98,6 +100,9 @@ def complete_env_file(path: Path, names: Iterable[str]) -> list[str]:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "a", encoding="utf-8") as file:
             file.write(separator + added)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(path.parent)
     if path.exists():
         path.chmod(0o600)
     return missing

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from config.durability import make_folder, sync_file, sync_folder
+
 log = logging.getLogger(__name__)
 
 BUSY_SECONDS: Final = 5.0
@@ -48,30 +50,11 @@ def in_words(error: sqlite3.Error, *, if_damaged: str) -> str:
 
 def make_private(path: Path) -> None:
     """Make an empty file that its owner alone can read, and its folder, unless they are there; on disk either way."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     if not path.exists():
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk; Windows does so by itself."""
-    if os.name == "posix":
-        _sync(folder, os.O_RDONLY)
-
-
-def sync_file(path: Path) -> None:
-    """Put a file's content on disk."""
-    _sync(path, os.O_RDWR)
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def has_write_ahead_defect(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 
 from config.access.accounts import Account, Session, checked_name, hash_of, name_key
 from config.access.roles import BuiltInToken, Role
+from config.durability import make_folder
 from config.errors import ConfigurationError, InvalidAccountError, NotSignedInError, StoreUnavailableError
 
 SCHEMA_VERSION: Final = 1
@@ -50,7 +51,7 @@ class AccessStore:
         """
         self._path = path
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent)
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         except OSError as error:
             raise StoreUnavailableError(f"The accounts in {path} cannot be used: {error.strerror}.") from error

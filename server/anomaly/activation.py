@@ -11,6 +11,7 @@ from typing import IO
 
 from pydantic import SecretStr
 
+from config.durability import sync_folder
 from config.errors import ArtifactError
 from server.anomaly.artifact import CARD_FILE, MANIFEST_FILE, MODEL_FILES, card_file, complete_files, detector_of
 from server.anomaly.detector import Detector
@@ -101,7 +102,7 @@ def _store(folder: Path, version: str, files: Mapping[str, bytes]) -> None:
     if not (folder / version).exists():
         with _written(folder, files) as unfinished:
             unfinished.replace(folder / version)
-            _sync(folder)
+            sync_folder(folder)
         return
     _replace_all(folder / version, files)
     for path in (folder / version).iterdir():
@@ -114,7 +115,7 @@ def _replace_all(folder: Path, files: Mapping[str, bytes]) -> None:
     with _written(folder, files) as unfinished:
         for name in files:
             (unfinished / name).replace(folder / name)
-        _sync(folder)
+        sync_folder(folder)
 
 
 @contextmanager
@@ -126,7 +127,7 @@ def _written(beside: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
         inner.mkdir()
         for name, content in files.items():
             _write_through(inner / name, content)
-        _sync(inner)
+        sync_folder(inner)
         yield inner
     finally:
         rmtree(outer, ignore_errors=True)
@@ -137,13 +138,3 @@ def _write_through(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Put the names in a folder on disk; Windows does so by itself."""
-    if sys.platform != "win32":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
