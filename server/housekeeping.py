@@ -65,7 +65,7 @@ class Housekeeping:
 
     def _erase_older_than(self, days: int) -> None:
         number, made_before = 0, self._clock() - timedelta(days=days)
-        while not self._stopping.is_set() and (old := self._store.older_than(made_before, ERASED_AT_ONCE)):
+        while not self._stopping.is_set() and (old := self._store.older_than(made_before, limit=ERASED_AT_ONCE)):
             number += self._recorder.erase([one.prediction_id for one in old], self._clock())
             time.sleep(0)
         if number:

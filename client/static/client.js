@@ -14,7 +14,7 @@ import { Submitter } from "./submission.js";
 const fields = readFields();
 const link = new LinkState();
 const result = new ResultPanel(fields, { onReuse: reuse });
-const history = new HistoryPanel({ onOpen: openEntry, onChange: (entry) => result.update(entry) });
+const history = new HistoryPanel({ onOpen: openEntry, onChange: (entry) => result.update(entry), onForget: (id, why) => result.forget(id, why) });
 const form = new PatientForm(fields, { onSubmit: (values) => submitter.submit(values) });
 
 const socket = connect("/", {
@@ -25,6 +25,7 @@ const socket = connect("/", {
   },
   on: {
     update: (entry) => history.take(entry),
+    entry_erased: ({ request_id: id }) => history.forget(id),
     link_status: (status) => link.showLink(status),
     explanation_sentence: (sentence) => result.addSentence(sentence),
     explanation_finished: (finished) => history.explain(finished),
@@ -58,7 +59,9 @@ function showQueued({ request_id, patient_reference, record }, outboxNumber) {
     explanation: null,
     error: null,
   };
-  result.show(history.take(entry));
+  const current = history.take(entry);
+  if (!current) return;
+  result.show(current);
   history.mark(request_id);
   result.bringIntoView();
   byId("analyze").focus({ preventScroll: true });

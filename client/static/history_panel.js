@@ -6,6 +6,7 @@ import { HistoryList } from "./history_list.js";
 import { HistoryStore } from "./history_store.js";
 
 const PAGE = 30;
+const MISSED = "Patients were erased while this page was away. If this one is still there, open it from the history.";
 
 export class HistoryPanel {
   #store = new HistoryStore();
@@ -13,11 +14,14 @@ export class HistoryPanel {
   #before = null;
   #loaded = false;
   #openId = null;
+  #erasures = null;
   #onChange;
+  #onForget;
   #frame = null;
 
-  constructor({ onOpen, onChange }) {
+  constructor({ onOpen, onChange, onForget }) {
     this.#onChange = onChange;
+    this.#onForget = onForget;
     this.#list = new HistoryList({
       onOpen: (id) => {
         this.mark(id);
@@ -30,9 +34,16 @@ export class HistoryPanel {
   /** Take one entry; return the one that counts now. */
   take(entry) {
     const current = this.#store.take(entry);
-    this.#onChange(current);
+    if (current) this.#onChange(current);
     this.#drawSoon();
     return current;
+  }
+
+  /** Drop a request that was erased. */
+  forget(requestId) {
+    this.#store.forget(requestId);
+    this.#onForget(requestId, "This patient was erased from the record.");
+    this.#drawSoon();
   }
 
   explain(finished) {
@@ -49,11 +60,14 @@ export class HistoryPanel {
   /** Load the newest page, first or after a lost connection. */
   async reload() {
     const load = async () => {
-      const { entries, next_before: older } = await getJson(`/api/history?limit=${PAGE}`);
-      const dropped = this.#store.takeNewest(entries, older !== null);
+      const { entries, next_before: older, erasures } = await getJson(`/api/history?limit=${PAGE}`);
+      const missed = this.#erasures !== null && erasures !== this.#erasures;
+      this.#erasures = erasures;
+      if (missed) this.#store.keepOnly(entries).forEach((id) => this.#onForget(id, MISSED));
+      const dropped = this.#store.takeNewest(entries, older !== null) || missed;
       if (!this.#loaded || dropped) this.#before = older;
       this.#loaded = true;
-      entries.forEach(({ request_id: id }) => this.#onChange(this.#store.get(id)));
+      entries.map(({ request_id: id }) => this.#store.get(id)).filter(Boolean).forEach((entry) => this.#onChange(entry));
     };
     await this.#guarded(load, () => this.reload());
   }

@@ -10,9 +10,11 @@ function progress({ state, prediction, explanation }) {
 
 export class HistoryStore {
   #entries = new Map();
+  #erased = new Set();
 
-  /** Take an entry unless a later state of it is known; return the entry that counts now. */
+  /** Take an entry unless a later state of it is known or it was erased; return the entry that counts now, or null. */
   take(entry) {
+    if (this.#erased.has(entry.request_id)) return null;
     const known = this.#entries.get(entry.request_id);
     if (known && progress(known) > progress(entry)) return known;
     this.#entries.set(entry.request_id, entry);
@@ -40,6 +42,20 @@ export class HistoryStore {
   explain({ prediction_id: id, explanation }) {
     const entry = this.list().find(({ prediction }) => prediction?.prediction_id === id);
     return entry ? this.take({ ...entry, explanation }) : null;
+  }
+
+  /** Drop a request that was erased, and take it no more: a page that was asked for before may still hold it. */
+  forget(requestId) {
+    this.#erased.add(requestId);
+    this.#entries.delete(requestId);
+  }
+
+  /** Drop all that is not on a page: something was erased meanwhile, and nobody here knows what. Return what is gone. */
+  keepOnly(page) {
+    const kept = new Set(page.map(({ request_id: id }) => id));
+    const gone = [...this.#entries.keys()].filter((id) => !kept.has(id));
+    gone.forEach((id) => this.#entries.delete(id));
+    return gone;
   }
 
   get(requestId) {

@@ -37,6 +37,22 @@ export class ResultPanel {
     if (entry.state !== before.state) announce(newsOf(entry));
   }
 
+  /** Empty the panel if it shows this request, and say why. */
+  forget(requestId, why) {
+    if (requestId !== this.#entry?.request_id) return;
+    this.#entry = null;
+    this.#view.clear();
+    this.#view.hidden = true;
+    this.#heading.replaceChildren("Result");
+    byId("reuse").hidden = true;
+    byId("result-empty").hidden = true;
+    const note = byId("result-waiting");
+    note.hidden = false;
+    note.dataset.state = "erased";
+    note.replaceChildren(icon("refused"), element("p", { className: "waiting-title", textContent: "Not shown any more" }), element("p", { textContent: why }));
+    announce(why);
+  }
+
   addSentence(sentence) {
     this.#view.addSentence(sentence);
   }

@@ -29,6 +29,12 @@ class PredictionView extends HTMLElement {
     this.replaceChildren(content);
   }
 
+  /** Hold and show nothing any more. */
+  clear() {
+    this.#prediction = null;
+    this.replaceChildren();
+  }
+
   addSentence(sentence) {
     if (sentence.prediction_id === this.predictionId) slot(this, "explanation").addSentence(sentence);
   }

@@ -63,10 +63,21 @@ function takeEntries(entries) {
     drawTrendSoon();
     drift.refreshSoon();
   }
+  const erased = entries.filter(({ kind }) => kind === "prediction_erased").map(({ prediction_id: id }) => id);
+  if (erased.length) forget(erased);
   for (const { prediction_id, explanation } of entries.filter((entry) => entry.explanation)) {
     panel.explain(prediction_id, explanation);
     sheet.finishExplanation({ prediction_id, explanation });
   }
+}
+
+/** Drop what was erased from the record, wherever it is shown. */
+function forget(ids) {
+  panel.forget(ids);
+  sheet.forget(ids);
+  ids.forEach((id) => recentOfAll.forget(id));
+  drawTrendSoon();
+  drift.refreshSoon();
 }
 
 function showTotals(totals) {

@@ -1,6 +1,6 @@
 /** The sheet with one prediction in full; Esc closes it and the focus returns to its row. */
 
-import { byId, timeElement } from "/ui/dom.js";
+import { announce, byId, timeElement } from "/ui/dom.js";
 import { fullTime, shortTime } from "/ui/format.js";
 
 export class DetailSheet {
@@ -34,6 +34,16 @@ export class DetailSheet {
 
   finishExplanation(change) {
     this.#view.finishExplanation(change);
+  }
+
+  /** Close and empty the sheet if the prediction it shows was erased. */
+  forget(predictionIds) {
+    if (!predictionIds.includes(this.#view.predictionId)) return;
+    if (this.#dialog.open) announce("This prediction was erased from the record.");
+    this.#dialog.close();
+    this.#view.clear();
+    byId("detail-heading").replaceChildren();
+    byId("detail-origin").replaceChildren();
   }
 
   /** Say which neighbours there are now; news may have brought a newer one. */

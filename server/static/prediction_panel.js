@@ -67,6 +67,13 @@ export class PredictionPanel {
     this.#held = this.#held?.map((item) => (item.prediction.prediction_id === predictionId ? { ...item, explanation } : item)) ?? null;
   }
 
+  /** Drop predictions that were erased. */
+  forget(predictionIds) {
+    predictionIds.forEach((id) => this.#recent.forget(id));
+    if (this.#held) this.#setHeld(this.#held.filter(({ prediction }) => !predictionIds.includes(prediction.prediction_id)));
+    this.#drawSoon();
+  }
+
   #find(predictionId) {
     return this.#recent.list().find(({ prediction }) => prediction.prediction_id === predictionId);
   }

@@ -4,6 +4,7 @@ import { isAwaited } from "/ui/wording.js";
 
 export class RecentPredictions {
   #items = new Map();
+  #erased = new Set();
   #limit;
 
   constructor(limit) {
@@ -14,9 +15,10 @@ export class RecentPredictions {
     return this.#items.size >= this.#limit;
   }
 
-  /** Take {sequence, prediction, explanation}; a known prediction only gets its later explanation. */
+  /** Take {sequence, prediction, explanation}; a known one only gets its later explanation, an erased one stays out. */
   add(item) {
     const id = item.prediction.prediction_id;
+    if (this.#erased.has(id)) return;
     const known = this.#items.get(id);
     this.#items.set(id, known && !isAwaited(known.prediction, known.explanation) ? known : item);
     if (this.#items.size > this.#limit) this.#dropOldest();
@@ -29,6 +31,12 @@ export class RecentPredictions {
     const item = { ...known, explanation };
     this.#items.set(predictionId, item);
     return item;
+  }
+
+  /** Drop a prediction that was erased, and take it no more: a page that was asked for before may still hold it. */
+  forget(predictionId) {
+    this.#erased.add(predictionId);
+    this.#items.delete(predictionId);
   }
 
   list() {

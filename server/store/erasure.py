@@ -53,7 +53,9 @@ def erase(connection: Connection, found: Sequence[Row[Any]], sequences: Sequence
     )
 
 
-def older_than(connection: Connection, made_before: datetime, limit: int, *, client_id: str | None) -> list[Erasable]:
+def older_than(
+    connection: Connection, made_before: datetime, *, limit: int | None, client_id: str | None
+) -> list[Erasable]:
     """Return predictions that were made before a moment, oldest first."""
     # Times are kept as UTC in ISO 8601, which sorts as text.
     wanted = (

@@ -161,10 +161,12 @@ class PredictionStore:
             totals = _totals(connection)
         return Changes(after=last - len(found), next_after=last, has_more=False, entries=entries, totals=totals)
 
-    def older_than(self, made_before: datetime, limit: int, *, client_id: str | None = None) -> list[Erasable]:
-        """Return predictions that were made before a moment, oldest first."""
+    def older_than(
+        self, made_before: datetime, *, limit: int | None = None, client_id: str | None = None
+    ) -> list[Erasable]:
+        """Return predictions that were made before a moment, oldest first; all of them, or so many."""
         with self._reading() as connection:
-            return erasure.older_than(connection, made_before, limit, client_id=client_id)
+            return erasure.older_than(connection, made_before, limit=limit, client_id=client_id)
 
     def of_patient(
         self, reference: str, *, client_id: str | None = None, on_progress: Callable[[int], object] = lambda _: None

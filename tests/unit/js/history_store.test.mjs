@@ -72,3 +72,21 @@ test("a request that was just queued stays when the newest page does not hold it
   store.takeNewest([answered(9), answered(8)], true);
   assert.deepEqual(ids(store), ["r10", "r9", "r8"]);
 });
+
+test("an erased request is gone, and a page that still held it does not bring it back", () => {
+  const store = new HistoryStore();
+  [1, 2].forEach((number) => store.take(answered(number)));
+  const erased = answered(1).request_id;
+  store.forget(erased);
+  assert.equal(store.take(answered(1)), null);
+  assert.equal(store.get(erased), null);
+  assert.equal(store.list().length, 1);
+});
+
+test("after erasures that were missed only what the newest page holds is kept", () => {
+  const store = new HistoryStore();
+  [1, 2, 3].forEach((number) => store.take(answered(number)));
+  const gone = store.keepOnly([answered(3)]);
+  assert.deepEqual(gone, [answered(1).request_id, answered(2).request_id]);
+  assert.deepEqual(store.list().map(({ outbox_number: number }) => number), [3]);
+});

@@ -56,3 +56,12 @@ test("the address of a page names only what is asked", () => {
   assert.equal(pageAddress({}, 60), "/api/predictions?limit=60");
   assert.equal(pageAddress({ client: "Client-1", level: "High" }, 5, 9), "/api/predictions?limit=5&client=Client-1&level=High&before=9");
 });
+
+test("an erased prediction is gone, and a page that still held it does not bring it back", () => {
+  const recent = new RecentPredictions(5);
+  [1, 2].forEach((sequence) => recent.add(item(sequence)));
+  recent.forget("p1");
+  recent.add(item(1));
+  assert.deepEqual(sequences(recent), [2]);
+  assert.equal(recent.explain("p1", LLM), null);
+});

@@ -1,0 +1,200 @@
+"""Copies of a SQLite database: made while it is in use, never over another file, and put back after a check."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final
+
+from sqlalchemy import URL, Engine, insert, update
+
+from config.durability import sync_file, sync_folder
+from config.errors import ConfigurationError, StoreUnavailableError
+from config.sqlite import (
+    Progress,
+    check_whole,
+    copy_database,
+    is_write_ahead,
+    leave_write_ahead_mode,
+)
+from server.database import WRITE, cause_of, open_database
+from server.database_lock import DatabaseLock
+from server.schema import change_counter, sequence_gaps
+from server.store.record import PredictionStore
+from server.store.verification import problems_of, read_only
+
+GAP_WHERE_UNKNOWN: Final = 1_000_000_000
+"""How many numbers the log leaves out where nobody can tell how far the lost one had come."""
+
+_ERASED_AT_ONCE: Final = 50
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What became of a restore: where the replaced file is, and what the restored one took over from it."""
+
+    kept_aside: Path | None
+    knows_replaced: bool
+    erased_again: int
+
+
+@dataclass(frozen=True)
+class _Replaced:
+    """What is taken over from the file that is replaced: how far its log had come, and what was erased."""
+
+    counter: int
+    erased: list[str]
+
+
+def back_up(database: Path, target: Path, on_progress: Progress) -> None:
+    """Copy a database that may be in use to a new file of its owner's alone, checked and on disk.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is such a file, or it cannot be made.
+    StoreUnavailableError
+        If the database cannot be read, or its copy is not in order; there is no new file then.
+    """
+    if target.exists():
+        raise ConfigurationError(f"{target} is there already, and nothing is overwritten. Choose another name.")
+    with _own_folder(target.parent) as folder:
+        copy = folder / target.name
+        _copy(database, copy, on_progress)
+        _require_order(copy)
+        try:
+            os.link(copy, target)  # unlike a renaming, it never takes another file's place
+        except OSError as error:
+            raise ConfigurationError(f"{target} cannot be made: {error.strerror}.") from None
+    sync_folder(target.parent)
+
+
+def restore(backup: Path, database: Path, on_progress: Progress) -> Restored:
+    """Put a backup in the place of a database that nobody uses, after a check; an older one is brought up to date.
+
+    The replaced file is kept aside. The log goes on after the numbers that readers may have seen, and what was erased
+    after the backup is erased again, as far as the replaced file can tell.
+
+    Raises
+    ------
+    ConfigurationError
+        If somebody uses the database, there is no such backup, or the folder cannot be written.
+    StoreUnavailableError
+        If the backup is not in order; nothing was replaced then.
+    """
+    if not backup.is_file():
+        raise ConfigurationError(f"There is no file {backup}.")
+    with ExitStack() as ending, _own_folder(database.parent) as folder:
+        lock = DatabaseLock(database, alone=True)
+        ending.callback(lock.release)
+        replaced = _what_to_take_over(database)
+        incoming = folder / database.name
+        _copy(backup, incoming, on_progress)
+        erased_again = _prepare(incoming, replaced)
+        _require_order(incoming)
+        return Restored(_exchange(database, incoming), replaced is not None, erased_again)
+
+
+@contextmanager
+def _own_folder(beside: Path) -> Iterator[Path]:
+    """Make a folder for files that are not whole yet, and remove it with all that is left in it."""
+    try:
+        beside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = Path(mkdtemp(prefix=".unfinished-", dir=beside))
+    except OSError as error:
+        raise ConfigurationError(f"{beside} cannot be written: {error.strerror}.") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy(source: Path, copy: Path, on_progress: Progress) -> None:
+    try:
+        if is_write_ahead(source):
+            shutil.copyfile(source, copy)
+            _copy_log(source, copy)
+            leave_write_ahead_mode(copy)
+        else:
+            copy_database(source, copy, on_progress)
+        check_whole(copy)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreUnavailableError(f"{source} cannot be copied: {cause_of(error)}.") from error
+
+
+def _copy_log(source: Path, copy: Path) -> None:
+    """Copy the write-ahead log beside a file, if there is one."""
+    log = source.with_name(f"{source.name}-wal")
+    if log.exists():
+        shutil.copyfile(log, copy.with_name(f"{copy.name}-wal"))
+
+
+def _require_order(path: Path) -> None:
+    with closing_engine(read_only(path)) as engine:
+        problems = list(problems_of(engine))
+    if problems:
+        raise StoreUnavailableError(f"{path.name} is not in order, so nothing was done: {' '.join(problems)}")
+
+
+@contextmanager
+def closing_engine(engine: Engine) -> Iterator[Engine]:
+    """Dispose of an engine in the end."""
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _what_to_take_over(database: Path) -> _Replaced | None:
+    """Read what the replaced file knows; ``None`` if there is none, or it cannot be read."""
+    if not database.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            (counter,) = connection.execute("SELECT value FROM change_counter").fetchone()
+            has_erasures = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'erasures'").fetchone()
+            erased = connection.execute("SELECT prediction_id FROM erasures").fetchall() if has_erasures else []
+    except (sqlite3.Error, TypeError):
+        return None
+    return _Replaced(counter, [prediction_id for (prediction_id,) in erased])
+
+
+def _prepare(incoming: Path, replaced: _Replaced | None) -> int:
+    """Bring a restored file up to date with the schema and with the replaced one; return how many were erased again."""
+    at = datetime.now(UTC)
+    with closing_engine(open_database(URL.create("sqlite", database=str(incoming)))) as engine:
+        store = PredictionStore(engine)
+        newest = store.cursor()
+        up_to = replaced.counter if replaced else newest + GAP_WHERE_UNKNOWN
+        if up_to > newest:
+            _leave_out(engine, newest, up_to, at)
+        erased = replaced.erased if replaced else []
+        batches = [erased[start : start + _ERASED_AT_ONCE] for start in range(0, len(erased), _ERASED_AT_ONCE)]
+        return sum(len(store.erase(batch, at).entries) for batch in batches)
+
+
+def _leave_out(engine: Engine, after: int, up_to: int, at: datetime) -> None:
+    with engine.execution_options(**WRITE).begin() as connection:
+        connection.execute(insert(sequence_gaps).values(after=after, up_to=up_to, at=at.isoformat()))
+        connection.execute(update(change_counter).values(value=up_to))
+
+
+def _exchange(database: Path, incoming: Path) -> Path | None:
+    """Put a file in the place of another in one step, and keep that aside with what belongs to it."""
+    sync_file(incoming)
+    kept = None
+    if database.exists():
+        kept = database.with_name(f"{database.stem}-replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{database.suffix}")
+        os.link(database, kept)
+        for ending in ("-journal", "-wal", "-shm"):  # a journal of the replaced file would undo parts of the new one
+            beside = database.with_name(f"{database.name}{ending}")
+            if beside.exists() and beside.stat().st_size:
+                beside.replace(kept.with_name(f"{kept.name}{ending}"))
+    incoming.replace(database)
+    sync_folder(database.parent)
+    return kept

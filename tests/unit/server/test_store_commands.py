@@ -1,0 +1,374 @@
+"""``python -m server.store``: what is copied, put back, checked and erased, on real files."""
+
+import io
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from config.messages import ChangeKind
+from config.secret_store import PROJECT_ROOT
+from server.database import open_database
+from server.store import NewPrediction, PredictionStore
+from server.store.__main__ import main
+from server.store.backup import GAP_WHERE_UNKNOWN
+from tests.unit.client.made import LLAMA_TEXT, NOON, prediction, request
+
+MARKER = "Mrs. Marker of bed 12"
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The record's file, named to the commands as to a server."""
+    path = tmp_path / "server" / "predictions.sqlite"
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def opened(path: Path) -> Iterator[list[Engine]]:
+    engines: list[Engine] = []
+    yield engines
+    for engine in engines:
+        engine.dispose()
+
+
+Fill = Callable[..., None]
+
+
+def put(store: PredictionStore, *numbers: int, client_id: str = "Client-1", reference: str | None = None) -> None:
+    answers = [prediction(request(number), client_id=client_id) for number in numbers]
+    known = [
+        answer.model_copy(
+            update={"prediction_id": f"{client_id}-{answer.outbox_number}", "patient_reference": reference}
+        )
+        for answer in answers
+    ]
+    store.append([NewPrediction(answer, "0" * 64) for answer in known])
+
+
+def as_server(path: Path, work: Callable[[PredictionStore], object]) -> None:
+    """Do something with the record, and let go of it."""
+    store = PredictionStore(open_database(f"sqlite:///{path}"))
+    try:
+        work(store)
+    finally:
+        store.close()
+
+
+def filled(path: Path) -> None:
+    """Twelve predictions of two client apps, four of one patient, one of those explained."""
+
+    def fill(store: PredictionStore) -> None:
+        put(store, 1, 2, 3)
+        put(store, 4, 5, reference=MARKER)
+        put(store, 1, 2, 3, client_id="Client-2")
+        put(store, 4, 5, client_id="Client-2", reference=MARKER)
+        put(store, 6, 7)
+        explained = prediction(request(4)).model_copy(update={"prediction_id": "Client-1-4"})
+        store.finish_explanation(explained, LLAMA_TEXT, NOON)
+
+    as_server(path, fill)
+
+
+def stored(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [row[0] for row in connection.execute("SELECT prediction_id FROM predictions ORDER BY sequence")]
+
+
+def change(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def test_a_backup_is_whole_and_private_though_a_server_writes_and_never_overwrites(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled(path)
+    store = PredictionStore(open_database(f"sqlite:///{path}"))
+    ended = threading.Event()
+
+    def write() -> None:
+        number = 100
+        while not ended.is_set():
+            put(store, number)
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    copy = tmp_path / "backups" / "copy.sqlite"
+    copy.parent.mkdir()
+    try:
+        assert main(["backup", str(copy)]) == 0
+    finally:
+        ended.set()
+        writer.join(30)
+        store.close()
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert [file.name for file in copy.parent.iterdir()] == ["copy.sqlite"]
+    assert set(stored(copy)) <= set(stored(path))
+    assert main(["verify", str(copy)]) == 0
+    before = copy.read_bytes()
+    assert main(["backup", str(copy)]) == 1
+    assert "nothing is overwritten" in capsys.readouterr().err
+    assert copy.read_bytes() == before
+
+
+def test_a_backup_of_what_is_not_in_order_is_no_file(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled(path)
+    change(path, "UPDATE counts SET predictions = 40 WHERE client_id = 'Client-2'")
+    assert main(["backup", str(tmp_path / "copy.sqlite")]) == 1
+    assert "40 predictions of Client-2 are counted as Medium, and 5 are there" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["server"]
+
+
+def test_a_record_is_restored_as_it_was_and_the_replaced_one_is_kept(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled(path)
+    copy = tmp_path / "copy.sqlite"
+    assert main(["backup", str(copy)]) == 0
+    as_server(path, lambda store: put(store, 8, 9))
+    assert main(["restore", str(copy)]) == 0
+    assert stored(path) == stored(copy)
+    (kept,) = path.parent.glob("predictions-replaced-*.sqlite")
+    assert len(stored(kept)) == 14
+    assert str(kept) in capsys.readouterr().out
+    assert main(["verify"]) == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_nobody_takes_new_entries_of_a_restored_log_for_old_ones(path: Path, tmp_path: Path) -> None:
+    filled(path)
+    copy = tmp_path / "copy.sqlite"
+    main(["backup", str(copy)])
+    as_server(path, lambda store: put(store, 8, 9))
+    main(["restore", str(copy)])
+
+    def go_on(store: PredictionStore) -> None:
+        put(store, 10)
+        page = store.changes(15, 10)  # a reader who had seen all of the lost log
+        assert [entry.sequence for entry in page.entries] == [16]
+
+    as_server(path, go_on)
+    assert main(["verify"]) == 0
+
+
+def test_where_the_replaced_file_tells_nothing_the_log_leaves_more_numbers_out(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled(path)
+    copy = tmp_path / "copy.sqlite"
+    main(["backup", str(copy)])
+    path.write_bytes(b"not a database any more " * 1000)
+    damaged = path.read_bytes()
+    assert main(["verify"]) == 1
+    assert "the file is damaged" in capsys.readouterr().err
+    assert main(["restore", str(copy)]) == 0
+    assert "erase again what was erased since the backup" in capsys.readouterr().out
+    (kept,) = path.parent.glob("predictions-replaced-*.sqlite")
+    assert kept.read_bytes() == damaged
+    as_server(path, lambda store: put(store, 8))
+    assert main(["verify"]) == 0
+    with closing(sqlite3.connect(path)) as connection:
+        newest = connection.execute("SELECT max(sequence) FROM changes").fetchone()[0]
+    assert newest == 13 + GAP_WHERE_UNKNOWN + 1
+
+
+def test_what_was_erased_since_the_backup_does_not_come_back_with_it(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled(path)
+    copy = tmp_path / "copy.sqlite"
+    main(["backup", str(copy)])
+    main(["erase", "--patient-reference", MARKER])
+    capsys.readouterr()
+    assert main(["restore", str(copy)]) == 0
+    assert "4 predictions that had been erased since the backup were erased again" in capsys.readouterr().out
+    assert len(stored(path)) == 8
+    assert not holds(path, MARKER)
+    assert main(["verify"]) == 0
+
+
+def test_a_restore_waits_for_no_server_and_does_nothing_while_one_runs(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], opened: list[Engine]
+) -> None:
+    filled(path)
+    copy = tmp_path / "copy.sqlite"
+    main(["backup", str(copy)])
+    opened.append(open_database(f"sqlite:///{path}"))
+    before = path.read_bytes()
+    assert main(["restore", str(copy)]) == 1
+    assert "A server or another command uses the database. Stop it first" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    opened.pop().dispose()
+    assert main(["restore", str(copy)]) == 0
+
+
+def test_a_process_that_was_killed_leaves_no_lock(path: Path, tmp_path: Path) -> None:
+    filled(path)
+    copy = tmp_path / "copy.sqlite"
+    main(["backup", str(copy)])
+    code = (
+        "import os, signal; from server.database import open_database\n"
+        f"engine = open_database('sqlite:///{path}'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, check=False)
+    assert main(["restore", str(copy)]) == 0
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE predictions SET body = 'no prediction' WHERE prediction_id = 'Client-1-2'",
+        "UPDATE predictions SET risk_level = 'Low' WHERE prediction_id = 'Client-1-2'",
+        "UPDATE predictions SET body = replace(body, 'Client-1', 'Client-2') WHERE prediction_id = 'Client-1-2'",
+        "UPDATE predictions SET anomaly_score = 0.1 WHERE prediction_id = 'Client-1-2'",
+        "UPDATE changes SET at = '2020-01-01T00:00:00+00:00' WHERE sequence = 2",
+        "UPDATE changes SET explanation = '{}' WHERE sequence = 13",
+        "UPDATE changes SET client_id = 'Client-2' WHERE sequence = 2",
+        "UPDATE changes SET kind = 'explanation_finished' WHERE sequence = 2",
+        "DELETE FROM changes WHERE sequence = 2",
+        "DELETE FROM changes WHERE sequence = 13",
+        "DELETE FROM predictions WHERE prediction_id = 'Client-1-2'",
+        "UPDATE change_counter SET value = 12",
+        "UPDATE change_counter SET value = 20",
+        "DELETE FROM change_counter",
+        "INSERT INTO sequence_gaps VALUES (3, 5, '')",
+        "UPDATE counts SET predictions = predictions + 1 WHERE client_id = 'Client-1'",
+        "DELETE FROM counts WHERE client_id = 'Client-1'",
+        "INSERT INTO erasures VALUES (2, 'Client-1-2', 'Client-1', 'request-2')",
+        "INSERT INTO erasures VALUES (99, 'gone', 'Client-1', 'request-99')",
+    ],
+)
+def test_every_harm_done_to_a_record_is_found_and_no_value_is_told(
+    path: Path, capsys: pytest.CaptureFixture[str], harm: str
+) -> None:
+    filled(path)
+    assert main(["verify"]) == 0
+    assert "In order: 13 entries" in capsys.readouterr().out
+    change(path, harm)
+    assert main(["verify"]) == 1
+    said = capsys.readouterr()
+    assert said.out
+    assert "Not in order." in said.err
+    assert MARKER not in said.out + said.err
+
+
+def holds(path: Path, text: str) -> bool:
+    """Tell whether a text stands in any file of the record: the database, its journal, whatever is beside it."""
+    return any(text.encode() in file.read_bytes() for file in path.parent.iterdir() if "replaced" not in file.name)
+
+
+def test_a_patients_predictions_are_erased_from_every_byte(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    filled(path)
+    assert holds(path, MARKER)
+    assert holds(path, LLAMA_TEXT.text)
+    assert main(["erase", "--patient-reference", MARKER, "--dry-run"]) == 0
+    assert "4 predictions would be erased. Client-1: 2. Client-2: 2. Nothing was erased." in capsys.readouterr().out
+    assert holds(path, MARKER)
+    assert main(["erase", "--patient-reference", MARKER]) == 0
+    said = capsys.readouterr()
+    assert "4 predictions were erased. Client-1: 2. Client-2: 2." in said.out
+    assert "Copies that were made before still hold them" in said.out
+    assert "shell's history" in said.err
+    assert MARKER not in said.out
+    assert not holds(path, MARKER)
+    assert not holds(path, LLAMA_TEXT.text)
+    assert len(stored(path)) == 8
+    assert main(["verify"]) == 0
+
+
+def test_a_reference_is_read_from_the_input_so_that_no_history_holds_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled(path)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"  {MARKER} \n"))
+    assert main(["erase", "--patient-reference", "--client", "Client-2"]) == 0
+    said = capsys.readouterr()
+    assert "2 predictions were erased. Client-2: 2." in said.out
+    assert "history" not in said.err
+    assert len(stored(path)) == 10
+
+
+def test_an_empty_reference_is_no_patients(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled(path)
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert main(["erase", "--patient-reference"]) == 1
+    assert "1 to 64 printable characters" in capsys.readouterr().err
+    assert len(stored(path)) == 12
+
+
+def test_predictions_are_erased_by_age(path: Path) -> None:
+    now = datetime.now(UTC)
+
+    def fill(store: PredictionStore) -> None:
+        for number, days in enumerate((40, 31, 29, 0), start=1):
+            made = prediction(request(number)).model_copy(update={"made_at": now - timedelta(days=days)})
+            store.append([NewPrediction(made, "0" * 64)])
+
+    as_server(path, fill)
+    assert main(["erase", "--older-than", "30"]) == 0
+    assert stored(path) == ["prediction-of-request-3", "prediction-of-request-4"]
+    assert main(["verify"]) == 0
+
+
+def test_the_log_tells_of_an_erasure_without_a_value(path: Path) -> None:
+    filled(path)
+    main(["erase", "--patient-reference", MARKER])
+
+    def look(store: PredictionStore) -> None:
+        entries = store.changes(13, 10).entries
+        assert [entry.kind for entry in entries] == [ChangeKind.PREDICTION_ERASED] * 4
+        assert {entry.prediction_id for entry in entries} == {"Client-1-4", "Client-1-5", "Client-2-4", "Client-2-5"}
+        assert not [entry for entry in entries if entry.prediction or entry.explanation]
+        assert store.totals().by_client == {"Client-1": 5, "Client-2": 3}
+
+    as_server(path, look)
+
+
+def test_a_database_that_is_no_file_is_left_to_its_own_tools(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somebody@somewhere/predictions")
+    assert main(["backup", "copy.sqlite"]) == 1
+    assert "Back it up with pg_dump" in capsys.readouterr().err
+    assert main(["restore", "copy.sqlite"]) == 1
+
+
+@pytest.mark.parametrize("command", [["verify"], ["backup", "copy"], ["erase", "--older-than", "30"]])
+def test_where_there_is_no_record_none_is_made(
+    path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    assert main(command) == 1
+    assert "There is no database" in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_the_command_is_called_as_the_documents_say(path: Path) -> None:
+    filled(path)
+    done = subprocess.run(
+        [sys.executable, "-m", "server.store", "verify"],
+        cwd=PROJECT_ROOT,
+        env=os.environ,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("In order: 13 entries of the log")
