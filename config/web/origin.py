@@ -16,6 +16,23 @@ def is_same_origin(origin: str | None, environ: Mapping[str, object]) -> bool:
     return origin == f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST')}"
 
 
+def require_own_page(environ: Mapping[str, object]) -> None:
+    """Check that a page of this app made a Socket.IO handshake that proves itself with a cookie.
+
+    An ``Origin`` that came is checked before; a browser leaves it out of no websocket, and of no request to another
+    origin that it lets scripts read, but of a mere image's. What such a page is, ``Sec-Fetch-Site`` says.
+
+    Raises
+    ------
+    NotAllowedError
+        When none did.
+    """
+    is_websocket = str(environ.get("HTTP_UPGRADE", "")).lower() == "websocket"
+    site = environ.get("HTTP_SEC_FETCH_SITE", "same-origin")
+    if (is_websocket and "HTTP_ORIGIN" not in environ) or site not in {"same-origin", "none"}:
+        raise NotAllowedError("The request came from another address than the page's own.")
+
+
 def require_same_origin(request: Request) -> None:
     """Check the origin of a request that changes state.
 

@@ -2,7 +2,10 @@
 
 from functools import partial
 
+from flask import request
+
 from config.errors import NotSignedInError
+from config.web.origin import require_own_page
 from config.web.realtime import RealTime, Wire, current_sid
 from config.web.sign_in import current_session
 
@@ -20,9 +23,12 @@ class SignedInRoom:
 
         Raises
         ------
+        NotAllowedError
+            If it is not a page of this app that makes it.
         NotSignedInError
             If nobody is signed in there.
         """
+        require_own_page(request.environ)
         session = current_session()
         if session is None:
             raise NotSignedInError

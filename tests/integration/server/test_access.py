@@ -1,0 +1,315 @@
+"""People at the server: links and passwords, roles, sessions that end, and attempts that are slowed down."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from config.access.accounts import Account
+from config.access.passwords import password_hash
+from config.access.roles import Role
+from config.access.store import AccessStore, access_file
+from config.messages import OPERATORS_NAMESPACE
+from config.web.sessions import DISPLAY_SECONDS
+from tests.clock import StoppedClock
+from tests.integration.server.conftest import RunningServer, StartServer
+from tests.integration.server.speaking import Answer, Browser, Connection, Dashboard
+from tests.integration.server.test_connections import refusal_of
+
+ADA, PASSWORD = "Ada <img src=x onerror=alert(1)>", "correct horse battery staple"
+TOKEN = "a-token-of-at-least-thirty-two-characters"
+WRONG = "wrong-but-of-thirty-two-characters-or-more"
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock(time.time())
+
+
+@pytest.fixture
+def running(start_server: StartServer, clock: StoppedClock) -> RunningServer:
+    """A server whose clock the test moves."""
+    return start_server(clock=lambda: datetime.fromtimestamp(clock.now, UTC))
+
+
+@pytest.fixture
+def store(running: RunningServer) -> AccessStore:
+    """What the command opens beside the running server."""
+    return AccessStore(access_file(running.settings.data_dir, "server"))
+
+
+@pytest.fixture
+def ada(store: AccessStore) -> Account:
+    account = store.add(ADA, Role.OPERATOR, TOKEN, 0)
+    store.set_password(account, password_hash(PASSWORD, "Ada"))
+    return account
+
+
+SignIn = Callable[..., Browser]
+
+
+@pytest.fixture
+def sign_in(running: RunningServer) -> SignIn:
+    """Sign in with a token in a browser of its own."""
+
+    def signed_in(token: str) -> Browser:
+        browser = Browser(running.url)
+        assert browser.sign_in(token).status == 204
+        return browser
+
+    return signed_in
+
+
+def by_password(browser: Browser, name: str, password: str, **headers: str | None) -> Answer:
+    return browser.post("/sign-in", {"name": name, "password": password}, **headers)
+
+
+def listed(administrator: Browser) -> Sequence[dict[str, object]]:
+    sessions: list[dict[str, object]] = administrator.get("/api/sessions").json["sessions"]
+    return sessions
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_person_who_was_added_signs_in_with_the_link_or_the_password(running: RunningServer, sign_in: SignIn) -> None:
+    assert sign_in(TOKEN).get("/api/status").status == 200
+    for name in (ADA, ADA.upper(), f" {ADA} "):
+        browser = Browser(running.url)
+        assert by_password(browser, name, PASSWORD).status == 204
+        assert browser.get("/api/status").status == 200
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_wrong_name_and_a_wrong_password_are_told_alike(running: RunningServer) -> None:
+    browser = Browser(running.url)
+    answers = [
+        by_password(browser, ADA, "wrong"),
+        by_password(browser, "nobody", PASSWORD),
+        by_password(browser, "Operator", running.operator_token),
+        by_password(browser, "", ""),
+    ]
+    assert {answer.status for answer in answers} == {401}
+    assert len({json.dumps(answer.error) for answer in answers}) == 1
+    assert browser.get("/api/status").status == 401
+
+
+@pytest.mark.parametrize("body", [{"name": "x"}, {"name": 1, "password": "x"}, {"password": "x"}, {"password": None}])
+def test_a_name_and_password_of_another_form_are_refused(running: RunningServer, body: object) -> None:
+    answer = Browser(running.url).post("/sign-in", body)
+    assert (answer.status, answer.error["code"]) == (422, "invalid_message")
+
+
+def test_the_form_for_passwords_is_there_when_somebody_has_one(running: RunningServer, store: AccessStore) -> None:
+    browser = Browser(running.url)
+    assert b'id="password-form"' not in browser.get("/sign-in").body
+    store.set_password(store.add(ADA, Role.OPERATOR, TOKEN, 0), password_hash(PASSWORD, "Ada"))
+    running.sessions.refresh()
+    assert b'id="password-form"' in browser.get("/sign-in").body
+
+
+def test_operators_and_displays_may_not_what_administrators_may(
+    running: RunningServer, store: AccessStore, sign_in: SignIn
+) -> None:
+    store.add("Wall", Role.DISPLAY, TOKEN, 0)
+    for token, status in ((running.administrator_token, 200), (running.operator_token, 403), (TOKEN, 403)):
+        browser = sign_in(token)
+        assert browser.get("/api/status").status == 200
+        assert browser.get("/sessions").status == status
+        answer = browser.get("/api/sessions")
+        assert answer.status == status
+        if status == 403:
+            assert answer.error["message"] == "This is for administrators only."
+            assert browser.post("/api/sessions/anything/end", {}).status == 403
+
+
+def test_an_administrator_ends_somebody_elses_session_and_its_dashboards(
+    running: RunningServer, sign_in: SignIn, connections: list[Connection]
+) -> None:
+    administrator, operator = sign_in(running.administrator_token), sign_in(running.operator_token)
+    dashboard = Dashboard(running.url, operator.cookie)
+    connections.append(dashboard)
+    mine, theirs = listed(administrator)
+    assert (mine["role"], mine["is_this_one"]) == ("administrator", True)
+    assert (theirs["name"], theirs["is_this_one"], theirs["address"]) == ("Operator", False, "127.0.0.1")
+    assert administrator.post(f"/api/sessions/{theirs['id']}/end", {}).status == 204
+    dashboard.next("disconnect")
+    assert operator.get("/api/status").status == 401
+    assert administrator.post(f"/api/sessions/{theirs['id']}/end", {}).status == 404
+    assert listed(administrator) == [mine]
+
+
+@pytest.mark.parametrize("change", ["revoke", "renew", "set_password"])
+def test_a_running_server_follows_the_command(
+    running: RunningServer, store: AccessStore, ada: Account, sign_in: SignIn, change: str
+) -> None:
+    """It looks every second by itself; open dashboards are closed though nothing is sent."""
+    operator, other = sign_in(TOKEN), sign_in(running.operator_token)
+    dashboard = Dashboard(running.url, operator.cookie)
+    running.sessions.start()
+    changes = {
+        "revoke": lambda: store.revoke(ada, 0),
+        "renew": lambda: store.renew(ada, "another"),
+        "set_password": lambda: store.set_password(ada, "another"),
+    }
+    changes[change]()
+    dashboard.next("disconnect")
+    running.sessions.stop()
+    dashboard.close()
+    assert operator.get("/api/status").status == 401
+    assert other.get("/api/status").status == 200
+    assert Browser(running.url).sign_in(TOKEN).status == (204 if change == "set_password" else 401)
+
+
+def test_signing_out_is_for_good_though_the_server_starts_anew(
+    start_server: StartServer, running: RunningServer, sign_in: SignIn
+) -> None:
+    stays, leaves = sign_in(running.operator_token), sign_in(running.operator_token)
+    copied = leaves.cookie
+    assert leaves.post("/sign-out", {}).status == 204
+    restarted = start_server()
+    assert Browser(restarted.url).get("/api/status", Cookie=copied).status == 401
+    assert refusal_of(restarted.url, OPERATORS_NAMESPACE, headers={"Cookie": copied}).code == "not_signed_in"
+    assert Browser(restarted.url).get("/api/status", Cookie=stays.cookie).status == 200
+
+
+def test_another_operators_token_ends_what_the_earlier_one_opened(
+    start_server: StartServer, running: RunningServer, sign_in: SignIn
+) -> None:
+    operator, administrator = sign_in(running.operator_token), sign_in(running.administrator_token)
+    (running.settings.secrets_dir / "server" / "OPERATOR_TOKEN").write_text("another-token\n")
+    restarted = start_server()
+    assert Browser(restarted.url).get("/api/status", Cookie=operator.cookie).status == 401
+    assert Browser(restarted.url).get("/api/status", Cookie=administrator.cookie).status == 200
+
+
+def test_a_session_cannot_be_fixed_before_the_sign_in(running: RunningServer, sign_in: SignIn) -> None:
+    """Who plants a cookie in a browser does not share the session that begins there."""
+    attacker = sign_in(running.operator_token)
+    anonymous = Browser(running.url)
+    anonymous.get("/sign-in")
+    for planted in (attacker.cookies, anonymous.cookies):
+        victim = Browser(running.url)
+        victim.cookies = dict(planted)
+        assert victim.sign_in(running.administrator_token).status == 204
+        assert victim.cookies["hads_server"] != planted["hads_server"]
+        old = Browser(running.url).get("/api/status", Cookie=f"hads_server={planted['hads_server']}")
+        assert old.status == 401
+
+
+def test_only_what_a_person_does_keeps_a_session(running: RunningServer, clock: StoppedClock, sign_in: SignIn) -> None:
+    idle = running.settings.session_idle_minutes * 60
+    polled, used, seen = (sign_in(running.operator_token) for _ in range(3))
+    clock.now += idle - 1
+    for path in ("/api/status", "/api/changes", "/ui/base.css", "/static/dashboard.js", "/livez"):
+        assert polled.get(path).status == 200
+    assert used.post("/activity", {}).status == 204
+    assert seen.get("/").status == 200
+    clock.now += 2
+    assert polled.get("/api/status").status == 401
+    assert used.get("/api/status").status == 200
+    assert seen.get("/api/status").status == 200
+
+
+def test_a_foreign_page_keeps_no_session(running: RunningServer, clock: StoppedClock, sign_in: SignIn) -> None:
+    operator = sign_in(running.operator_token)
+    token = operator.csrf_token()
+    clock.now += running.settings.session_idle_minutes * 60 - 1
+    assert operator.post("/activity", {}, Origin="http://evil.example", X_CSRFToken=token).status == 403
+    clock.now += 2
+    assert operator.get("/api/status").status == 401
+
+
+def test_a_display_on_a_wall_stays_signed_in_for_a_month(
+    running: RunningServer, store: AccessStore, clock: StoppedClock, sign_in: SignIn
+) -> None:
+    store.add("Wall", Role.DISPLAY, TOKEN, 0)
+    display = sign_in(TOKEN)
+    clock.now += DISPLAY_SECONDS - 60
+    assert display.get("/api/changes").status == 200
+    clock.now += 61
+    assert display.get("/api/changes").status == 401
+
+
+def test_the_cookie_ends_with_the_session(running: RunningServer, clock: StoppedClock) -> None:
+    (cookie,) = Browser(running.url).sign_in(running.operator_token).headers.get_all("Set-Cookie") or []
+    ends = datetime.fromtimestamp(clock.now + running.settings.session_hours * 3600, UTC)
+    assert f"Expires={ends:%a, %d %b %Y %H:%M}" in cookie
+
+
+@pytest.mark.usefixtures("ada")
+def test_guessing_a_password_is_slowed_down_and_the_answer_says_how_long(
+    running: RunningServer, clock: StoppedClock
+) -> None:
+    browser = Browser(running.url)
+    answers = [by_password(browser, ADA, "wrong") for _ in range(6)]
+    assert [answer.status for answer in answers] == [401] * 5 + [429]
+    assert answers[-1].headers["Retry-After"] == "1"
+    assert answers[-1].error["code"] == "too_many_attempts"
+    assert "Try again in 1 second" in answers[-1].error["message"]
+    assert by_password(browser, ADA, PASSWORD).status == 429  # looked at by nobody during the pause
+    clock.now += 1
+    assert by_password(browser, ADA, "wrong").status == 401
+    assert by_password(browser, ADA, "wrong").headers["Retry-After"] == "2"
+
+
+@pytest.mark.usefixtures("ada")
+def test_who_guesses_locks_nobody_out(running: RunningServer, sign_in: SignIn) -> None:
+    """Neither a colleague with a link, nor one who has used this browser before; all come from one address."""
+    colleague = Browser(running.url)
+    assert by_password(colleague, ADA, PASSWORD).status == 204
+    attacker = Browser(running.url)
+    while by_password(attacker, ADA, "wrong").status != 429:
+        pass
+    assert by_password(Browser(running.url), ADA, PASSWORD).status == 429
+    assert by_password(colleague, ADA, PASSWORD).status == 204
+    assert sign_in(TOKEN).get("/api/status").status == 200
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_known_browser_has_its_own_attempts_and_not_more(running: RunningServer) -> None:
+    known = Browser(running.url)
+    by_password(known, ADA, PASSWORD)
+    statuses = [by_password(known, ADA, "wrong").status for _ in range(11)]
+    assert statuses == [401] * 10 + [429]
+    forged = Browser(running.url)
+    forged.cookies["hads_server_device"] = "forged"
+    assert [by_password(forged, ADA, "wrong").status for _ in range(6)] == [401] * 5 + [429]
+
+
+def test_a_link_that_was_made_works_however_many_were_wrong(running: RunningServer, sign_in: SignIn) -> None:
+    attacker = Browser(running.url)
+    statuses = [attacker.sign_in(WRONG).status for _ in range(51)]
+    assert statuses == [401] * 50 + [429]
+    assert sign_in(running.operator_token).get("/api/status").status == 200
+
+
+def test_a_token_chosen_by_hand_is_slow_to_guess(start_server: StartServer, running: RunningServer) -> None:
+    (running.settings.secrets_dir / "server" / "OPERATOR_TOKEN").write_text("easy\n")
+    server = start_server()
+    attacker = Browser(server.url)
+    assert [attacker.sign_in(f"wrong-{number}").status for number in range(6)] == [401] * 5 + [429]
+    assert attacker.sign_in("easy").status == 429
+
+
+def test_a_forwarded_address_counts_where_the_proxy_is_trusted(start_server: StartServer) -> None:
+    direct, proxied = start_server(), start_server(trusted_proxies=1)
+    for server, expected in ((direct, [401] * 50 + [429]), (proxied, [401] * 51)):
+        browser = Browser(server.url)
+        token = browser.csrf_token()
+        statuses = [
+            browser.post("/sign-in", {"token": WRONG}, X_Forwarded_For=f"192.0.2.{number}", X_CSRFToken=token).status
+            for number in range(51)
+        ]
+        assert statuses == expected
+
+
+def test_nobody_signs_in_while_the_accounts_cannot_be_read_and_who_is_in_stays(
+    running: RunningServer, sign_in: SignIn, tmp_path: Path
+) -> None:
+    operator = sign_in(running.operator_token)
+    access_file(running.settings.data_dir, "server").rename(tmp_path / "elsewhere")
+    answer = Browser(running.url).sign_in(running.operator_token)
+    assert (answer.status, answer.error["code"]) == (503, "store_unavailable")
+    assert operator.get("/api/status").status == 200
