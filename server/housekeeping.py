@@ -59,14 +59,15 @@ class Housekeeping:
     def _look(self) -> None:
         while not self._stopping.is_set() and self._recorder.publish_others():
             time.sleep(0)  # between runs everybody else has a turn
-        if self._retention_days is not None and self._clock() >= self._retention_at:
-            self._erase_older_than(self._retention_days)
-            self._retention_at = self._clock() + RETENTION_EVERY
+        now = self._clock()
+        if self._retention_days is not None and now >= self._retention_at:
+            self._erase_older_than(self._retention_days, now)
+            self._retention_at = now + RETENTION_EVERY
 
-    def _erase_older_than(self, days: int) -> None:
-        number, made_before = 0, self._clock() - timedelta(days=days)
+    def _erase_older_than(self, days: int, now: datetime) -> None:
+        number, made_before = 0, now - timedelta(days=days)
         while not self._stopping.is_set() and (old := self._store.older_than(made_before, limit=ERASED_AT_ONCE)):
-            number += self._recorder.erase([one.prediction_id for one in old], self._clock())
+            number += self._recorder.erase([one.prediction_id for one in old], now)
             time.sleep(0)
         if number:
             log.info("%d predictions were erased because they were older than %d days", number, days)

@@ -1,0 +1,113 @@
+"""Erasing from another process while the server runs: every reader hears of it, and nothing is scored anew."""
+
+import os
+import subprocess
+import sys
+
+from config.messages import Changes, Event
+from config.secret_store import PROJECT_ROOT
+from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch, now
+from tests.integration.server.speaking import Browser
+from tests.unit.client.made import request
+
+
+def store_command(running: RunningServer, *words: str, told: str = "") -> str:
+    """Run ``python -m server.store`` as somebody at the server's machine does; return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "server.store", *words],
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"DATABASE_URL": f"sqlite:///{running.database}"},
+        input=told,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout
+
+
+def asked(number: int, reference: str) -> dict[str, object]:
+    return request(number).to_wire() | {"patient_reference": reference}
+
+
+def test_open_dashboards_and_the_client_app_hear_of_an_erasure_and_nobody_else(
+    running: RunningServer, join: Join, watch: Watch, signed_in: Browser
+) -> None:
+    dashboard, client, other = watch(), join("Client-1"), join("Client-2")
+    for number, reference in ((1, "to be erased"), (2, "to stay")):
+        client.predict(asked(number, reference))
+    other.predict(asked(1, "to stay"))
+    erased = client.answered("request-1")
+    client.answered("request-2")
+    other.answered("request-1")
+    said = store_command(running, "erase", "--patient-reference", told="to be erased\n")
+    assert "1 predictions were erased. Client-1: 1." in said
+    assert client.next(Event.PREDICTION_ERASED) == {"prediction_id": erased.prediction_id}
+    run = dashboard.next(Event.CHANGES, lambda wire: wire["entries"][-1]["kind"] == "prediction_erased")
+    last = Changes.model_validate(run)
+    assert last.entries[-1].prediction_id == erased.prediction_id
+    assert last.totals is not None
+    assert (last.totals.predictions, last.totals.by_client) == (2, {"Client-1": 1, "Client-2": 1})
+    assert [name for name, _ in other.everything_heard() if name == Event.PREDICTION_ERASED] == []
+    assert signed_in.get(f"/api/predictions/{erased.prediction_id}").status == 404
+    assert len(signed_in.get("/api/predictions").json["predictions"]) == 2
+
+
+def test_an_erased_request_that_comes_again_is_refused_for_good_and_never_scored(
+    running: RunningServer, join: Join, start_server: StartServer, signed_in: Browser
+) -> None:
+    client = join()
+    client.predict(asked(1, "to be erased"))
+    client.answered("request-1")
+    store_command(running, "erase", "--patient-reference", told="to be erased\n")
+    client.predict(asked(1, "to be erased"))
+    client.predict(asked(1, "another patient"))
+    for _ in range(2):
+        error = client.refused("request-1")
+        assert (error["code"], error["retryable"]) == ("erased", False)
+    client.close()
+    running.server.stop()
+    again = join(to=start_server())
+    again.predict(asked(1, "to be erased"))
+    assert again.refused("request-1")["code"] == "erased"
+    assert signed_in.get("/api/predictions").json["predictions"] == []
+
+
+def test_who_was_away_finds_the_tombstone_in_the_log(running: RunningServer, join: Join, signed_in: Browser) -> None:
+    client = join()
+    client.predict(asked(1, "to be erased"))
+    answer = client.answered("request-1")
+    client.close()
+    store_command(running, "erase", "--patient-reference", told="to be erased\n")
+    header = {"Authorization": f"Bearer {running.token()}"}
+    for page in (
+        signed_in.get("/api/changes?after=1").json,
+        Browser(running.url).get("/api/changes?after=1", **header).json,
+    ):
+        (entry,) = page["entries"]
+        assert (entry["kind"], entry["prediction_id"]) == ("prediction_erased", answer.prediction_id)
+
+
+def test_a_log_that_was_begun_anew_is_read_from_its_beginning(running: RunningServer, join: Join) -> None:
+    client = join()
+    client.predict(asked(1, "A"))
+    client.answered("request-1")
+    header = {"Authorization": f"Bearer {running.token()}"}
+    page = Changes.model_validate(Browser(running.url).get("/api/changes?after=500", **header).json)
+    assert (page.after, page.next_after, len(page.entries)) == (0, 1, 1)
+
+
+def test_the_server_erases_what_is_older_than_it_is_kept_for(
+    running: RunningServer, join: Join, start_server: StartServer, signed_in: Browser
+) -> None:
+    client = join()
+    client.predict(asked(1, "A"))
+    client.answered("request-1")
+    client.close()
+    running.server.stop()
+    later = start_server(retention_days=1, clock=lambda: now().replace(year=now().year + 1))
+    reader = Browser(later.url)
+    reader.sign_in(later.operator_token)
+    again = join(to=later)
+    again.predict(asked(1, "A"))
+    assert again.refused("request-1")["code"] == "erased"
+    assert reader.get("/api/status").json["totals"]["predictions"] == 0
