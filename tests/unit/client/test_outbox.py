@@ -313,3 +313,93 @@ def test_a_file_of_another_version_is_refused_with_a_sentence(path: Path, statem
         other.commit()
     with pytest.raises(ConfigurationError, match="another version"):
         Outbox(path)
+
+
+SCHEMA_1 = """
+CREATE TABLE requests (
+    request_id VARCHAR NOT NULL, outbox_number INTEGER NOT NULL, patient_reference VARCHAR, entered_at VARCHAR NOT NULL,
+    state VARCHAR NOT NULL, record TEXT NOT NULL, prediction_id VARCHAR, prediction TEXT, explanation TEXT, error TEXT,
+    PRIMARY KEY (request_id), UNIQUE (prediction_id)
+);
+CREATE INDEX ix_requests_outbox_number ON requests (outbox_number);
+CREATE INDEX waiting_requests ON requests (outbox_number) WHERE state = 'queued';
+CREATE TABLE marks (name VARCHAR NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (name));
+PRAGMA user_version = 1;
+"""
+"""What the first version of this program made."""
+
+
+def of_the_first_version(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(SCHEMA_1)
+        row = ("request-1", 5, "bed 12", NOON.isoformat(), "queued", record(1).model_dump_json())
+        old.execute(
+            "INSERT INTO requests (request_id, outbox_number, patient_reference, entered_at, state, record) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            row,
+        )
+        old.execute("INSERT INTO marks VALUES ('caught_up_to', 7)")
+        old.commit()
+
+
+def test_an_outbox_of_an_earlier_version_is_copied_and_goes_on(path: Path, reopen: OpenOutbox) -> None:
+    of_the_first_version(path)
+    outbox = reopen()
+    assert waiting(outbox) == ["request-1"]
+    assert (outbox.caught_up_to(), outbox.has_settled_numbers(), outbox.erasures()) == (7, True, 0)
+    assert put(outbox, 2)[0].outbox_number == 6
+    outbox.erase("never there")
+    (copy,) = path.parent.glob("client-before-migration-1-*.sqlite")
+    with closing(sqlite3.connect(copy)) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+        assert old.execute("SELECT request_id, patient_reference FROM requests").fetchall() == [("request-1", "bed 12")]
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    outbox.close()
+    reopen()
+    assert len(list(path.parent.glob("client-before-migration-*"))) == 1
+
+
+def test_an_outbox_brought_up_to_date_is_like_a_new_one(path: Path, tmp_path: Path) -> None:
+    def schema(file: Path) -> set[tuple[str, ...]]:
+        with closing(Outbox(file)), closing(sqlite3.connect(file)) as connection:
+            tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            columns = {
+                (table, *map(str, column[1:4]))
+                for table in tables
+                for column in connection.execute(f"PRAGMA table_info({table})")
+            }
+            return columns | set(connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'"))
+
+    of_the_first_version(path)
+    assert schema(path) == schema(tmp_path / "new" / "client.sqlite")
+
+
+def test_a_migration_that_finds_no_room_leaves_the_outbox_as_it_was(path: Path, reopen: OpenOutbox) -> None:
+    of_the_first_version(path)
+    before = path.read_bytes()
+    with full_disk(path.stat().st_size // 2), pytest.raises(StoreUnavailableError, match=r"full|I/O"):
+        Outbox(path)
+    assert path.read_bytes() == before
+    assert list(path.parent.glob("client-before-migration-*")) == []
+    assert waiting(reopen()) == ["request-1"]
+
+
+def test_a_damaged_outbox_is_left_as_it_is_and_the_sentence_says_what_to_do(outbox: Outbox, path: Path) -> None:
+    put(outbox, *range(1, 60))
+    outbox.close()
+    content = bytearray(path.read_bytes())
+    content[3 * 4096 : 3 * 4096 + 600] = b"\xff" * 600
+    path.write_bytes(content)
+    with pytest.raises(StoreUnavailableError, match=r"the file is damaged .* move it away and start again"):
+        Outbox(path)
+    assert path.read_bytes() == bytes(content)
+
+
+def test_an_outbox_in_write_ahead_mode_is_taken_out_of_it(path: Path, reopen: OpenOutbox) -> None:
+    of_the_first_version(path)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+    outbox = reopen()
+    assert waiting(outbox) == ["request-1"]
+    assert path.read_bytes()[18:20] == b"\1\1"
