@@ -126,6 +126,28 @@ class ReplacedConnectionError(DetectionSystemError):
     default_message = "Another client app connected with this identity, so this connection was closed."
 
 
+class RateLimitedError(DetectionSystemError):
+    """One sender asks for more than its share; the same request may be sent again after ``retry_after`` seconds."""
+
+    code = "rate_limited"
+    status = 429
+    retryable = True
+    default_message = "Too much was asked for in a short time. Try again in a moment."
+
+    def __init__(self, retry_after: int = 1) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+class TooManyConnectionsError(DetectionSystemError):
+    """As many connections stand as this process is allowed to hold."""
+
+    code = "too_many_connections"
+    status = 503
+    retryable = True
+    default_message = "As many pages and client apps are connected as this app can hold. Try again in a moment."
+
+
 class OverloadedError(DetectionSystemError):
     """Too much is waiting already; the request may be sent again later."""
 

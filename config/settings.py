@@ -109,6 +109,33 @@ class _AppSettings(_Settings):
         60, ge=5, le=10_080, description="Minutes without a person at the page until a sign-in ends."
     )
     max_message_bytes: int = Field(65536, ge=4096, le=1_048_576, description="Largest request or event, in bytes.")
+    max_connections: int = Field(
+        2000, ge=1, le=20_000, description="Most pages and client apps connected at once; more are refused."
+    )
+    requests_per_minute: int = Field(
+        3000, ge=10, le=1_000_000, description="Most HTTP requests a minute of one session or client app."
+    )
+    address_requests_per_minute: int = Field(
+        30_000,
+        ge=10,
+        le=10_000_000,
+        description="Most HTTP requests a minute of one address, all people there together.",
+    )
+    events_per_second: int = Field(
+        300, ge=1, le=100_000, description="Most events a second of one connection; more may be sent again later."
+    )
+    address_events_per_second: int = Field(
+        3000, ge=1, le=1_000_000, description="Most events a second of one address, all people there together."
+    )
+    outgoing_buffer_bytes: int = Field(
+        1_048_576,
+        ge=131_072,
+        le=268_435_456,
+        description="Most bytes that wait to be sent on one connection; one that lets more pile up is closed.",
+    )
+    stalled_seconds: float = Field(
+        10, ge=0.5, le=300, description="Seconds after which a connection that takes nothing of what waits is closed."
+    )
 
     @property
     def url(self) -> str:

@@ -22,6 +22,7 @@ from flask import (
 )
 from flask.json.provider import JSONProvider
 from flask.typing import ResponseReturnValue
+from flask_limiter import Limiter, RateLimitExceeded
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import ChoiceLoader, FileSystemLoader
 from werkzeug.exceptions import HTTPException, SecurityError
@@ -36,6 +37,7 @@ from config.errors import (
     NotAllowedError,
     NotFoundError,
     NotSignedInError,
+    RateLimitedError,
     TooManyAttemptsError,
 )
 from config.messages import WireError
@@ -43,6 +45,7 @@ from config.secret_store import PROJECT_ROOT
 from config.settings import ClientSettings, ServerSettings
 from config.web.concurrency import run_aside
 from config.web.cookies import AppSessions
+from config.web.limits import make_limiter, seconds_to_next_window
 from config.web.origin import UNTRUSTED_HOST, require_same_origin
 from config.web.readiness import RememberedCheck
 from config.web.sessions import DISPLAY_SECONDS, Sessions
@@ -99,10 +102,11 @@ def make_app(
     app.jinja_env.loader = ChoiceLoader(
         [FileSystemLoader(Path(app.root_path) / "templates"), FileSystemLoader(UI_FOLDER / "templates")]
     )
+    limiter = app.config["LIMITER"] = make_limiter(app, settings)
     CSRFProtect(app)
     app.before_request(lambda: require_same_origin(request))
     app.register_error_handler(Exception, _reply_with_error)
-    app.register_blueprint(_shared_blueprint(RememberedCheck(check_ready, clock=time.monotonic)))
+    app.register_blueprint(_shared_blueprint(RememberedCheck(check_ready, clock=time.monotonic), limiter))
     sessions = _sessions(settings, clock)
     sign_in = SignIn(sessions, _check_password_aside(settings.socketio_async_mode), clock=clock)
     app.register_blueprint(sign_in_blueprint(sign_in, sessions, title=title))
@@ -134,7 +138,7 @@ def trust_proxies(app: Flask, count: int) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
 
 
-def _shared_blueprint(check_ready: Callable[[], None]) -> Blueprint:
+def _shared_blueprint(check_ready: Callable[[], None], limiter: Limiter) -> Blueprint:
     blueprint = Blueprint("shared", __name__)
 
     @blueprint.get("/ui/<path:name>")
@@ -150,10 +154,12 @@ def _shared_blueprint(check_ready: Callable[[], None]) -> Blueprint:
         return send_from_directory(NODE_MODULES / package, name)
 
     @blueprint.get("/livez")
+    @limiter.exempt
     def livez() -> ResponseReturnValue:
         return {"status": "alive"}
 
     @blueprint.get("/readyz")
+    @limiter.exempt  # whoever floods the app must not have it restarted as well
     def readyz() -> ResponseReturnValue:
         check_ready()
         return {"status": "ready"}
@@ -165,7 +171,7 @@ def _reply_with_error(error: Exception) -> ResponseReturnValue:
     """Answer a failure once, for every route: JSON for programs, a page or the sign-in for people."""
     named, status = _named(error)
     response = make_response(_as_page_or_json(named, status))
-    if isinstance(named, TooManyAttemptsError):
+    if isinstance(named, TooManyAttemptsError | RateLimitedError):
         response.headers["Retry-After"] = str(named.retry_after)
     return response
 
@@ -186,6 +192,8 @@ def _named(error: Exception) -> tuple[DetectionSystemError, int]:
         return NotAllowedError("The page is out of date. Reload it and try again."), 400
     if isinstance(error, SecurityError):
         return InvalidMessageError(UNTRUSTED_HOST), 400
+    if isinstance(error, RateLimitExceeded):
+        return RateLimitedError(seconds_to_next_window(current_app.config["LIMITER"])), RateLimitedError.status
     if isinstance(error, HTTPException):
         return _of_http(error), error.code or 500
     current_app.logger.error("a request failed: %s", type(error).__name__, exc_info=error)

@@ -27,8 +27,10 @@ def test_only_what_may_succeed_later_is_retryable() -> None:
     assert {kind.code for kind in kinds() if kind.retryable} == {
         "out_of_turn",
         "overloaded",
+        "rate_limited",
         "store_unavailable",
         "shutting_down",
+        "too_many_connections",
         "server_unreachable",
         "too_many_attempts",
     }
