@@ -62,7 +62,7 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
 def _print_way_in(settings: ServerSettings | ClientSettings) -> None:
     """Print the one-click links, but those whose token was given in the environment: who gave it knows the link."""
     made = [built_in for built_in in settings.built_in_tokens if not os.environ.get(built_in.setting)]
-    if len(made) < len(settings.built_in_tokens):
+    if not made:
         print(f"Open {settings.url}", flush=True)
     for built_in in made:
         print(f"Open as {built_in.role} {sign_in_link(settings.url, built_in.token)}", flush=True)

@@ -50,6 +50,14 @@ class Installation:
         assert administrators.partition("#")[0] == operators.partition("#")[0]
         return [operators, *desks]
 
+    def access(self, *arguments: str) -> str:
+        """Run the command that manages accounts as a person would; return what it says."""
+        python = self.folder / ".venv" / "bin" / "python"
+        done = subprocess.run(
+            [python, "-m", "config.access", *arguments], cwd=self.folder, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
     def pid(self, name: str) -> int:
         return int((self.folder / ".local" / "run" / f"{name}.pid").read_text())
 

@@ -1,8 +1,10 @@
 """The whole system as four processes of this machine, started and stopped by the launcher."""
 
 import os
+import re
 import signal
 import stat
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -70,6 +72,46 @@ def test_a_start_after_settings_changed_starts_anew_with_them(installation: Inst
     assert not {*before} & {installation.pid(name) for name in APPS}
     file.write_text(text)
     assert installation.start() == links
+
+
+def test_a_client_apps_token_is_renewed_by_removing_its_line(installation: Installation, links: Sequence[str]) -> None:
+    file = installation.folder / ".env"
+    text = file.read_text()
+    file.write_text(re.sub(r"^CLIENT_1_TOKEN=.*\n", "", text, flags=re.M))
+    assert installation.start() == links
+    assert re.findall(r"^CLIENT_1_TOKEN=.+", file.read_text(), re.M) != re.findall(r"^CLIENT_1_TOKEN=.+", text, re.M)
+    with Clinician(links[1]) as clinician:
+        request_id = clinician.submit()
+        assert clinician.answers([request_id])
+
+
+def is_signed_out(visitor: Visitor, seconds: float = 20) -> bool:
+    """Ask until the app no longer answers somebody."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            visitor.api("status")
+        except urllib.error.HTTPError as refused:
+            refused.close()
+            return refused.code == 401
+    return False
+
+
+@pytest.mark.parametrize(("app", "number"), [("server", 0), ("client-2", 2)])
+def test_the_command_adds_and_revokes_people_of_a_running_app(
+    installation: Installation, links: Sequence[str], app: str, number: int
+) -> None:
+    link = installation.access(app, "add", "Ada Lovelace").splitlines()[-1]
+    assert link.partition("#")[0] == links[number].partition("#")[0]
+    ada = Visitor(link)
+    assert ada.api("status")
+    assert "Ada Lovelace" in installation.access(app, "sessions")
+    installation.access(app, "revoke", "Ada Lovelace")
+    assert is_signed_out(ada)
+    with pytest.raises(urllib.error.HTTPError, match="401") as refused:
+        Visitor(link)
+    refused.value.close()
+    assert Visitor(links[number]).api("status")
 
 
 def test_logs_are_for_the_owner_alone_and_hold_no_token(installation: Installation, links: Sequence[str]) -> None:
