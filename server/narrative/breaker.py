@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Final, Literal
 
 from config.messages import CircuitStatus
-from server.narrative.endpoint import EndpointError
+from server.narrative.endpoint import EndpointError, UnfinishedAnswerError
 
 MOST_FAILURES: Final = 5
 FIRST_PAUSE_SECONDS: Final = 30.0
@@ -46,6 +46,8 @@ class CircuitBreaker:
         succeeded = True
         try:
             yield from call
+        except UnfinishedAnswerError:
+            raise
         except EndpointError as error:
             succeeded = False
             self._failed(error)

@@ -54,6 +54,10 @@ class EndpointError(Exception):
         self.retry_after = retry_after
 
 
+class UnfinishedAnswerError(EndpointError):
+    """The endpoint works, but the answer went on until its limit."""
+
+
 _LASTING_AT_THE_ROUTER: Mapping[int, str] = {
     400: "the request was refused; check LLM_MODEL in .env",
     401: "the token was refused; check HUGGINGFACE_API_TOKEN in .env",
@@ -170,7 +174,7 @@ class Endpoint:
         if finish is None:
             raise EndpointError("its answer was cut off", passing=True)
         if finish != "stop":
-            raise EndpointError("its answer did not come to an end of its own")
+            raise UnfinishedAnswerError("its text was withheld because it did not come to an end of its own")
 
     def _refusal(self, response: httpx2.Response) -> EndpointError:
         status = response.status_code

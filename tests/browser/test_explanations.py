@@ -102,6 +102,24 @@ def test_sentences_are_marked_as_being_checked_until_the_whole_text_has_passed(
     assert computed_text(page) == computed
 
 
+def test_a_result_that_is_opened_while_it_is_written_shows_all_sentences_from_the_first(
+    page: Page, model: LanguageModel, paused: Paused
+) -> None:
+    model.script = explains
+    analyze_sample(page)
+    expect(page.locator("clinical-explanation")).to_contain_text("verified against the facts", use_inner_text=True)
+    model.script = paused.finish
+    analyze_sample(page)
+    expect(sentences(page)).to_have_count(1)
+    page.locator("#history-list button").nth(1).click()
+    expect(sentences(page).filter(visible=True)).to_have_count(0)
+    page.locator("#history-list button").first.click()
+    expect(sentences(page)).to_have_count(1)
+    expect(sentences(page)).to_contain_text("The risk level is")
+    paused.go_on.set()
+    expect(page.locator("clinical-explanation")).to_contain_text("verified against the facts", use_inner_text=True)
+
+
 def test_a_text_that_turns_out_wrong_is_withdrawn_visibly_and_with_the_reason(
     page: Page, model: LanguageModel, paused: Paused
 ) -> None:

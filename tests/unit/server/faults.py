@@ -147,7 +147,7 @@ FAULTS: Final[Mapping[str, tuple[Script, str]]] = {
     "cut": (cuts, CUT),
     "cut within a chunk": (cuts_within_a_chunk, "the connection to it broke (RemoteProtocolError)"),
     "hung up": (hangs_up, "the connection to it broke (RemoteProtocolError)"),
-    "ended at its limit": (ends_at_its_limit, "its answer did not come to an end of its own"),
+    "ended at its limit": (ends_at_its_limit, "its text was withheld because it did not come to an end of its own"),
     "no finish reason": (forgets_the_reason, CUT),
     "redirect": (redirects, "it answered with a redirect, and none is followed"),
     "compressed": (compresses, "its answer was compressed, which had not been asked for"),

@@ -12,7 +12,7 @@ from server.narrative.breaker import LONGEST_PAUSE_SECONDS
 from server.narrative.endpoint import ROUTER_URL, Endpoint
 from server.narrative.llama import LlamaWriter, NarrativeError, Release, asked_but
 from server.narrative.narrator import explanation_source
-from tests.unit.server.faults import REFUSALS, cuts
+from tests.unit.server.faults import REFUSALS, cuts, ends_at_its_limit
 from tests.unit.server.llm_server import LanguageModel, Reply, Script, answers, says
 from tests.unit.server.narratives import GOOD_SENTENCES, GOOD_TEXT, GOOD_TEXT_FILLED, facts
 from tests.unit.server.writing import CLOSED, endpoint_at, settings_for
@@ -268,6 +268,14 @@ def test_a_withheld_text_is_no_failure_of_the_endpoint(model: LanguageModel) -> 
     writer = LlamaWriter(endpoint_at(model.url))
     for _ in range(6):
         assert "withheld" in failure_of(writer)
+
+
+def test_a_text_that_goes_on_until_its_limit_is_no_failure_of_the_endpoint(model: LanguageModel) -> None:
+    model.script = ends_at_its_limit
+    writer = LlamaWriter(endpoint_at(model.url))
+    for _ in range(6):
+        assert "withheld because it did not come to an end of its own" in failure_of(writer)
+    assert writer.circuit == CLOSED
 
 
 def test_who_has_no_time_left_asks_nobody_and_says_so(model: LanguageModel) -> None:
