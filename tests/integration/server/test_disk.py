@@ -1,0 +1,154 @@
+"""The server's disk fills up, turns read-only, or its database is damaged: it says so, saves nothing, and goes on."""
+
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.secret_store import PROJECT_ROOT
+from tests.disks import SmallDisk, small_disk
+from tests.integration.server.conftest import ASYNC_MODE
+from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
+from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp
+from tests.unit.client.made import request
+
+
+@pytest.fixture
+def processes() -> Iterator[list[Process]]:
+    started: list[Process] = []
+    yield started
+    end_all(started)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "server", kilobytes=2048) as disk:
+        yield disk
+
+
+@pytest.fixture
+def environment(tmp_path: Path, detector_dir: Path) -> dict[str, str]:
+    return environment_of(tmp_path, detector_dir, ASYNC_MODE)
+
+
+def outcome(client: ClientApp, number: int) -> dict[str, Any] | None:
+    """Send a patient; return the error, ``None`` if there is an answer."""
+    client.predict(request(number).to_wire())
+    name, data = client.next_of("prediction_result", "prediction_refused")
+    return data["error"] if name == "prediction_refused" else None
+
+
+def stored(database: Path) -> int:
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        return int(connection.execute("SELECT count(*) FROM predictions").fetchone()[0])
+
+
+def wait_until_ready(url: str) -> None:
+    """Ask until the server is ready; what it found out stands for two seconds."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while Browser(url).get("/readyz").status != 200:
+        assert time.monotonic() < deadline
+
+
+def test_a_full_disk_is_named_nothing_is_said_to_be_saved_and_it_goes_on_by_itself(
+    processes: list[Process], environment: dict[str, str], disk: SmallDisk
+) -> None:
+    process = run(processes, environment)
+    process.wait_until_started()
+    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+    assert outcome(client, 1) is None
+    disk.fill()
+    error = outcome(client, 2)
+    assert error is not None
+    assert (error["code"], error["retryable"]) == ("store_unavailable", True)
+    unready = Browser(process.url).get("/readyz")
+    assert unready.status == 503
+    assert "database or disk is full: free some space, and it goes on by itself" in unready.error["message"]
+    assert stored(disk.folder / "predictions.sqlite") == 1
+    disk.make_room()
+    assert outcome(client, 2) is None
+    wait_until_ready(process.url)
+    assert stored(disk.folder / "predictions.sqlite") == 2
+    client.close()
+    assert process.end() == 0
+    assert "Traceback" not in process.text
+
+
+def test_a_disk_that_cannot_be_written_stops_a_start_with_a_sentence(
+    processes: list[Process], environment: dict[str, str], disk: SmallDisk
+) -> None:
+    disk.forbid_writing()
+    process = run(processes, environment)
+    assert process.wait() == 1
+    assert "cannot be used: Read-only file system" in process.text
+    assert "Traceback" not in process.text
+
+
+def store_command(environment: dict[str, str], *words: str) -> str:
+    """Run ``python -m server.store`` where this server's settings hold; return what it says."""
+    command = [sys.executable, "-m", "server.store", *words]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def damaged(path: Path) -> bytes:
+    """Overwrite a page in the middle of a database, its beginning left whole; return what is there now."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 4096 // 2 * 4096
+    content[middle : middle + 4096] = b"\xa5" * 4096
+    path.write_bytes(content)
+    return bytes(content)
+
+
+def test_a_damaged_database_stops_a_start_with_what_to_do_and_a_restore_brings_it_back(
+    processes: list[Process], environment: dict[str, str], tmp_path: Path
+) -> None:
+    process = run(processes, environment)
+    process.wait_until_started()
+    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+    for number in range(1, 31):
+        assert outcome(client, number) is None
+    client.close()
+    copy, database = tmp_path / "copy.sqlite", tmp_path / "server" / "predictions.sqlite"
+    store_command(environment, "backup", str(copy))
+    assert process.end() == 0
+    before = damaged(database)
+    failing = run(processes, environment)
+    assert failing.wait() == 1
+    assert f"The database {database} cannot be used: the file is damaged" in failing.text
+    assert "restore a backup with: python -m server.store restore FILE" in failing.text
+    assert "Traceback" not in failing.text
+    assert database.read_bytes() == before
+    assert "is now the record, and in order" in store_command(environment, "restore", str(copy))
+    restored = run(processes, environment)
+    restored.wait_until_started()
+    again = ClientApp(restored.url, TOKENS["CLIENT_1_TOKEN"])
+    assert outcome(again, 30) is None
+    assert outcome(again, 31) is None
+    again.close()
+    assert restored.end() == 0
+    assert stored(database) == 31
+
+
+def test_a_database_damaged_while_the_server_runs_is_named_by_its_health(
+    processes: list[Process], environment: dict[str, str], tmp_path: Path
+) -> None:
+    process = run(processes, environment)
+    process.wait_until_started()
+    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+    assert outcome(client, 1) is None
+    (tmp_path / "server" / "predictions.sqlite").write_bytes(b"\xa5" * 200_000)
+    error = outcome(client, 2)
+    assert error is not None
+    assert error["retryable"]
+    unready = Browser(process.url).get("/readyz")
+    assert unready.status == 503
+    assert "the file is damaged" in unready.error["message"]
+    assert "python -m server.store restore FILE" in unready.error["message"]
+    client.close()
