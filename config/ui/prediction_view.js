@@ -34,6 +34,7 @@ class PredictionView extends HTMLElement {
 
   /** Hold and show nothing any more. */
   clear() {
+    this.#drafts.forget(this.predictionId);
     this.#prediction = null;
     this.replaceChildren();
   }
