@@ -8,14 +8,19 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, create_engine, insert, inspect, text
 
 from config.errors import ConfigurationError, StoreUnavailableError
 from server.database import MIGRATIONS, WRITE, open_database
-from server.schema import metadata
+from server.schema import changes, counts, metadata, predictions
 from server.store import PredictionStore
+from server.store.backup import restore
+from server.store.verification import problems_of
+from tests.unit.client.made import NOON, prediction, request
 
 NEXT_REVISION = '''"""A later schema."""
 
@@ -172,3 +177,92 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreUnavailableError, match="cannot be used: File exists"):
         opened(tmp_path / "file" / "predictions.sqlite")
+
+
+def of_the_first_version(path: Path) -> None:
+    """Make a database as the first version of this program did: two predictions, and something that was deleted."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    path.parent.mkdir(mode=0o700)
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for sequence in (1, 2):
+            made = prediction(request(sequence))
+            connection.execute(
+                insert(predictions).values(
+                    prediction_id=made.prediction_id,
+                    sequence=sequence,
+                    client_id=made.client_id,
+                    request_id=made.request_id,
+                    request_digest="0" * 64,
+                    risk_level=made.risk_level,
+                    anomaly_score=made.anomaly_score,
+                    awaits_explanation=made.awaits_explanation,
+                    body=made.model_dump_json(),
+                )
+            )
+            connection.execute(
+                insert(changes).values(
+                    sequence=sequence,
+                    kind="prediction_made",
+                    prediction_id=made.prediction_id,
+                    client_id=made.client_id,
+                    at=made.made_at.isoformat(),
+                )
+            )
+        connection.execute(text("UPDATE change_counter SET value = 2"))
+        connection.execute(insert(counts).values(client_id="Client-1", risk_level="Medium", predictions=2))
+        connection.execute(text("CREATE TABLE old AS SELECT printf('%.*c', 9000, 'x') || 'DELETED-BEFORE' AS text"))
+        connection.execute(text("PRAGMA secure_delete = OFF"))  # some builds of SQLite have it on
+        connection.execute(text("DELETE FROM old"))
+    engine.dispose()
+
+
+def test_a_database_of_the_first_version_is_copied_brought_up_to_date_and_in_order(path: Path) -> None:
+    of_the_first_version(path)
+    assert b"DELETED-BEFORE" in path.read_bytes()
+    with opened_here(path) as engine:
+        assert list(problems_of(engine)) == []
+        store = PredictionStore(engine)
+        assert [item.prediction for item in store.recent(5)] == [prediction(request(2)), prediction(request(1))]
+        assert store.erase([prediction(request(1)).prediction_id], NOON).next_after == 3
+        assert list(problems_of(engine)) == []
+    (copy,) = path.parent.glob("predictions-before-migration-0001-*.sqlite")
+    with closing(sqlite3.connect(copy)) as old:
+        assert old.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert old.execute("SELECT count(*) FROM predictions").fetchone() == (2,)
+    assert b"DELETED-BEFORE" not in path.read_bytes()
+
+
+def test_a_backup_of_the_first_version_can_be_put_back(path: Path, tmp_path: Path) -> None:
+    of_the_first_version(path)
+    copy = tmp_path / "copy.sqlite"
+    shutil.copy(path, copy)
+    opened(path).dispose()
+    done = restore(copy, path, lambda _done, _all: None)
+    assert done.knows_replaced
+    with opened_here(path) as engine:
+        assert list(problems_of(engine)) == []
+
+
+def test_a_database_in_write_ahead_mode_is_taken_out_of_it_at_the_start(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened(path).dispose()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+    with opened_here(path) as engine:
+        assert pragma(engine, "journal_mode") == "truncate"
+    assert [said for said in caplog.messages if "was in write-ahead mode" in said]
+
+
+def test_a_damaged_page_stops_a_start_and_the_file_is_left_as_it_is(path: Path) -> None:
+    opened(path).dispose()
+    content = bytearray(path.read_bytes())
+    content[8 * 4096 : 9 * 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    with pytest.raises(StoreUnavailableError, match=r"is damaged .* restore a backup with: python -m server\.store"):
+        opened(path)
+    assert path.read_bytes() == bytes(content)
