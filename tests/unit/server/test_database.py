@@ -215,6 +215,7 @@ def of_the_first_version(path: Path) -> None:
         connection.execute(text("UPDATE change_counter SET value = 2"))
         connection.execute(insert(counts).values(client_id="Client-1", risk_level="Medium", predictions=2))
         connection.execute(text("CREATE TABLE old AS SELECT printf('%.*c', 9000, 'x') || 'DELETED-BEFORE' AS text"))
+    with engine.begin() as connection:
         connection.execute(text("PRAGMA secure_delete = OFF"))  # some builds of SQLite have it on
         connection.execute(text("DELETE FROM old"))
     engine.dispose()
