@@ -112,7 +112,7 @@ def _restore(url: URL, arguments: argparse.Namespace) -> int:
     if done.kept_aside:
         print(f"The file it replaces is kept as {done.kept_aside}; delete it when you need it no more.")
     if done.erased_again:
-        print(f"{done.erased_again} predictions that had been erased since the backup were erased again.")
+        print(f"Erased again, as it had been since the backup: {_predictions(done.erased_again)}.")
     if not done.knows_replaced:
         print("The replaced file could not be read: erase again what was erased since the backup.")
     print("Start the server; reload dashboards that were open.")
@@ -149,9 +149,9 @@ def _erase(url: URL, arguments: argparse.Namespace) -> int:
     by_client = Counter(one.client_id for one in found)
     whose = "".join(f" {client_id}: {number}." for client_id, number in sorted(by_client.items()))
     if arguments.dry_run:
-        print(f"{len(found)} predictions would be erased.{whose} Nothing was erased.")
+        print(f"{_predictions(len(found))} would be erased.{whose} Nothing was erased.")
         return 0
-    print(f"{len(found)} predictions were erased.{whose}")
+    print(f"{_predictions(len(found))} {'was' if len(found) == 1 else 'were'} erased.{whose}")
     if found:
         print(
             "A running server tells dashboards and client apps within seconds; those that are away are told when they "
@@ -159,6 +159,10 @@ def _erase(url: URL, arguments: argparse.Namespace) -> int:
         )
         _name_copies(url)
     return 0
+
+
+def _predictions(number: int) -> str:
+    return "1 prediction" if number == 1 else f"{number} predictions"
 
 
 def _found(store: PredictionStore, arguments: argparse.Namespace) -> list[Erasable]:

@@ -40,7 +40,7 @@ def test_open_dashboards_and_the_client_app_hear_of_an_erasure_and_nobody_else(
     client.answered("request-2")
     other.answered("request-1")
     said = store_command(running, "erase", "--patient-reference", told="to be erased\n")
-    assert "1 predictions were erased. Client-1: 1." in said
+    assert "1 prediction was erased. Client-1: 1." in said
     assert client.next(Event.PREDICTION_ERASED) == {"prediction_id": erased.prediction_id}
     run = dashboard.next(Event.CHANGES, lambda wire: wire["entries"][-1]["kind"] == "prediction_erased")
     last = Changes.model_validate(run)

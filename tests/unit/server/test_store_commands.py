@@ -197,7 +197,7 @@ def test_what_was_erased_since_the_backup_does_not_come_back_with_it(
     main(["erase", "--patient-reference", MARKER])
     capsys.readouterr()
     assert main(["restore", str(copy)]) == 0
-    assert "4 predictions that had been erased since the backup were erased again" in capsys.readouterr().out
+    assert "Erased again, as it had been since the backup: 4 predictions." in capsys.readouterr().out
     assert len(stored(path)) == 8
     assert not holds(path, MARKER)
     assert main(["verify"]) == 0
