@@ -55,6 +55,10 @@ class _Seen:
         for row in records.server.predictions:
             self.stored[row["client_id"], row["request_id"]].append(row)
         self.bodies = {row["body"]["prediction_id"]: row["body"] for row in records.server.predictions}
+        self.explanations: defaultdict[str, list[Wire]] = defaultdict(list)
+        for row in records.server.changes:
+            if row["kind"] == ChangeKind.EXPLANATION_FINISHED:
+                self.explanations[row["prediction_id"]].append(row["explanation"])
         self.submitted = {
             (page.client_id, request_id): request
             for page in self.pages
@@ -113,6 +117,26 @@ def _lost_from_the_log(seen: _Seen) -> Iterator[Finding]:
     made = {row["prediction_id"] for row in server.changes if row["kind"] == ChangeKind.PREDICTION_MADE}
     for prediction_id in seen.bodies.keys() ^ made:
         yield Finding(Kind.LOST, f"prediction {prediction_id} is in only one of the server's record and log")
+
+
+def _unexplained(seen: _Seen) -> Iterator[Finding]:
+    for prediction_id, body in seen.bodies.items():
+        final = seen.explanations[prediction_id]
+        if body["awaits_explanation"] != bool(final):
+            yield Finding(Kind.LOST, f"prediction {prediction_id} has not the explanations it says it has")
+        if len(final) > 1:
+            yield Finding(Kind.DOUBLED, f"prediction {prediction_id} has {len(final)} final explanations")
+
+
+def _unexplained_at_a_client_app(seen: _Seen) -> Iterator[Finding]:
+    for (client_id, request_id), row in seen.on_disk.items():
+        final = seen.explanations[row["prediction"]["prediction_id"]] if row["prediction"] else []
+        if not final or canonical(row["explanation"]) == canonical(final[0]):
+            continue
+        if canonical(row["explanation"]) == canonical(row["prediction"]["explanation"]):
+            yield Finding(Kind.LOST, f"the final explanation of {request_id} never came to {client_id}")
+        else:
+            yield Finding(Kind.ALTERED, f"disk of {client_id} has another explanation of {request_id} than the log")
 
 
 def _not_stored(seen: _Seen) -> Iterator[Finding]:
@@ -240,11 +264,12 @@ def _altered_between_deliveries(seen: _Seen) -> Iterator[Finding]:
             yield Finding(Kind.ALTERED, f"{request_id} was answered in {len(different)} different ways")
 
 
-def _altered_order_at_a_dashboard(seen: _Seen) -> Iterator[Finding]:
-    logged = {row["sequence"]: row["prediction_id"] for row in seen.server.changes}
+def _altered_entries(seen: _Seen) -> Iterator[Finding]:
+    names = ("kind", "prediction_id", "client_id", "explanation")
+    logged = {row["sequence"]: [row[name] for name in names] for row in seen.server.changes}
     for dashboard in seen.dashboards:
         for entry in dashboard.taken:
-            if logged.get(entry["sequence"]) != entry["prediction_id"]:
+            if canonical(logged.get(entry["sequence"])) != canonical([entry[name] for name in names]):
                 yield Finding(Kind.ALTERED, f"{dashboard.name} has another entry {entry['sequence']} than the log")
 
 
@@ -267,6 +292,8 @@ _CHECKS = (
     _lost,
     _lost_on_the_way_to_a_dashboard,
     _lost_from_the_log,
+    _unexplained,
+    _unexplained_at_a_client_app,
     _not_stored,
     _doubled_at_the_server,
     _doubled_at_a_dashboard,
@@ -280,7 +307,7 @@ _CHECKS = (
     _altered_numbers,
     _altered_answers,
     _altered_between_deliveries,
-    _altered_order_at_a_dashboard,
+    _altered_entries,
     _refused,
 )
 

@@ -24,6 +24,26 @@ def highest_number(database: Path) -> int:
         return int(rows("SELECT coalesce(max(outbox_number), 0) AS highest FROM requests")[0]["highest"])
 
 
+def count_unexplained(database: Path) -> int:
+    """Return how many of the server's predictions still await their final explanation."""
+    with _reading(database) as rows:
+        found = rows(
+            "SELECT count(*) AS number FROM predictions WHERE awaits_explanation AND prediction_id NOT IN"
+            " (SELECT prediction_id FROM changes WHERE explanation IS NOT NULL)"
+        )
+        return int(found[0]["number"])
+
+
+def count_explained_to_come(database: Path) -> int:
+    """Return how many of a client app's answers still have their first explanation although another one follows."""
+    with _reading(database) as rows:
+        found = rows(
+            "SELECT count(*) AS number FROM requests WHERE prediction ->> '$.awaits_explanation'"
+            " AND json(explanation) = prediction -> '$.explanation'"
+        )
+        return int(found[0]["number"])
+
+
 def server_record(database: Path, *, after: int) -> ServerRecord:
     """Read what the server stored behind a sequence."""
     with _reading(database) as rows:
@@ -38,10 +58,14 @@ def server_record(database: Path, *, after: int) -> ServerRecord:
                     after,
                 )
             ],
-            changes=rows(
-                "SELECT sequence, kind, prediction_id, client_id FROM changes WHERE sequence > ? ORDER BY sequence",
-                after,
-            ),
+            changes=[
+                row | {"explanation": json.loads(row["explanation"] or "null")}
+                for row in rows(
+                    "SELECT sequence, kind, prediction_id, client_id, explanation FROM changes"
+                    " WHERE sequence > ? ORDER BY sequence",
+                    after,
+                )
+            ],
             totals={
                 row["client_id"]: row["number"]
                 for row in rows("SELECT client_id, count(*) AS number FROM predictions GROUP BY client_id")
@@ -53,15 +77,15 @@ def client_record(database: Path, client_id: str, *, after: int) -> ClientRecord
     """Read what a client app holds behind an outbox number."""
     with _reading(database) as rows:
         requests = rows(
-            "SELECT request_id, outbox_number, patient_reference, state, record, prediction, error FROM requests"
-            " WHERE outbox_number > ? ORDER BY outbox_number",
+            "SELECT request_id, outbox_number, patient_reference, state, record, prediction, explanation, error"
+            " FROM requests WHERE outbox_number > ? ORDER BY outbox_number",
             after,
         )
     return ClientRecord(client_id, [_parsed(row) for row in requests])
 
 
 def _parsed(row: Wire) -> Wire:
-    return row | {name: json.loads(row[name] or "null") for name in ("record", "prediction", "error")}
+    return row | {name: json.loads(row[name] or "null") for name in ("record", "prediction", "explanation", "error")}
 
 
 @contextmanager

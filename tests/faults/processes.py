@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 START_SECONDS: Final = 120.0
-STOP_SECONDS: Final = 20.0
+STOP_SECONDS: Final = 60.0
 STARTED: Final = "Open http"
 
 

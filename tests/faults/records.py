@@ -69,14 +69,14 @@ class ServerRecord:
     predictions: list[Wire]
     """``sequence``, ``client_id``, ``request_id`` and the parsed ``body``, ascending."""
     changes: list[Wire]
-    """``sequence``, ``kind``, ``prediction_id`` and ``client_id``, ascending."""
+    """``sequence``, ``kind``, ``prediction_id``, ``client_id`` and the parsed ``explanation``, ascending."""
     totals: dict[str, int]
     """Predictions of each client app over the whole database."""
 
 
 @dataclass
 class ClientRecord:
-    """What is on a client app's disk behind an outbox number; ``record``, ``prediction`` and ``error`` are parsed."""
+    """What is on a client app's disk behind an outbox number, with all that is JSON parsed."""
 
     client_id: str
     requests: list[Wire]

@@ -138,7 +138,8 @@ class Storm:
             ]
         if not _comes_to_an_end(self._count_missing_entries):
             self._trouble += [
-                f"everything worked again; {one.name} got as far as {one.cursor}; last failure: {one.last_failure}"
+                f"everything worked again, and entries are missing; {one.name} got as far as {one.cursor}; "
+                f"last failure: {one.last_failure}"
                 for one in self._dashboards
             ]
 
@@ -147,8 +148,11 @@ class Storm:
         return awaited + sum(not clinician.settled.is_set() for clinician in self._clinicians)
 
     def _count_missing_entries(self) -> int:
-        last = disk.last_sequence(self._system.server.database)
-        return sum(last - dashboard.cursor for dashboard in self._dashboards)
+        server = self._system.server.database
+        missing = disk.count_unexplained(server)
+        missing += sum(disk.count_explained_to_come(app.database) for app in self._system.clients.values())
+        last = disk.last_sequence(server)
+        return missing + sum(last - dashboard.cursor for dashboard in self._dashboards)
 
     def _collect(self) -> Records:
         return Records(

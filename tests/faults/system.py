@@ -15,6 +15,9 @@ from tests.faults.schedules import CLIENT_LINKS, DASHBOARD_LINKS, Fault
 from tests.system.support import free_ports
 
 COPIED: Final = ("client", "config", "data", "server")
+NOBODY_THERE: Final = "http://127.0.0.1:9"
+"""Where no language model answers: every prediction gets its final explanation from the template, a little later."""
+
 CLIENT_IDS: Final = {name: name.title() for name in CLIENT_LINKS}
 """Names of the client apps and the identities they have at the server."""
 
@@ -45,7 +48,8 @@ class System:
             "BIND_ADDRESS": "",
             "DATABASE_URL": "",
             "MODEL_DIR": model_dir,
-            "LLM_MODEL": "off",
+            "LLM_MODEL": "a/model",
+            "LLM_BASE_URL": NOBODY_THERE,
             "REPLY_TIMEOUT_SECONDS": 2,
             "RECONNECT_MAX_SECONDS": 1,
         }

@@ -15,6 +15,10 @@ from tests.faults.system import copy_tree
 BEFORE = 40
 CLIENTS = ("Client-1", "Client-2")
 PATIENTS = 3
+EXPLAINED = 2
+"""The patient of each client app who gets a final explanation."""
+
+FINAL = {"text": "The first.", "reason": "nobody answered"}
 AN_ERROR = {"code": "invalid_record", "message": "Some fields cannot be accepted.", "retryable": False, "fields": {}}
 
 Damage = Callable[[Records], object]
@@ -35,13 +39,18 @@ def answer(client_id: str, number: int) -> Wire:
         "record": record,
         "anomaly_score": 0.1 * number,
         "contributions": [{"field": name, "value": value} for name, value in record.items()],
+        "explanation": {"text": "The first.", "reason": None},
+        "awaits_explanation": number == EXPLAINED,
     }
 
 
 def entry(client_id: str, number: int, state: str) -> Wire:
     made = answer(client_id, number)
     kept = {name: made[name] for name in ("request_id", "outbox_number", "patient_reference", "record")}
-    return kept | {"state": state, "prediction": made if state == "answered" else None, "error": None}
+    if state != "answered":
+        return kept | {"state": state, "prediction": None, "explanation": None, "error": None}
+    explanation = FINAL if number == EXPLAINED else made["explanation"]
+    return kept | {"state": state, "prediction": made, "explanation": explanation, "error": None}
 
 
 def page(client_id: str) -> PageRecord:
@@ -59,24 +68,29 @@ def page(client_id: str) -> PageRecord:
     return seen
 
 
+def change(kind: str, made: Wire, explanation: Wire | None) -> Wire:
+    logged = {name: made[name] for name in ("prediction_id", "client_id")}
+    return logged | {"kind": kind, "explanation": explanation}
+
+
 def undamaged() -> Records:
     """Three patients at each of two client apps, all answered and shown everywhere."""
     answers = [answer(client_id, number) for number in range(1, PATIENTS + 1) for client_id in CLIENTS]
-    changes = [
-        {"kind": "prediction_made", "sequence": sequence}
-        | {name: made[name] for name in ("prediction_id", "client_id")}
-        for sequence, made in enumerate(answers, start=BEFORE + 1)
-    ]
+    changes = [change("prediction_made", made, None) for made in answers]
+    changes += [change("explanation_finished", made, FINAL) for made in answers if made["awaits_explanation"]]
+    for sequence, logged in enumerate(changes, start=BEFORE + 1):
+        logged["sequence"] = sequence
     totals = dict.fromkeys(CLIENTS, PATIENTS)
-    taken = [change | {"prediction": made} for change, made in zip(changes, answers, strict=True)]
+    made_at = dict(enumerate(answers, start=BEFORE + 1))
+    taken = [logged | {"prediction": made_at.get(logged["sequence"])} for logged in changes]
     filed = [
-        {"sequence": change["sequence"], "body": made} | {name: made[name] for name in ("client_id", "request_id")}
-        for change, made in zip(changes, answers, strict=True)
+        {"sequence": sequence, "body": made} | {name: made[name] for name in ("client_id", "request_id")}
+        for sequence, made in made_at.items()
     ]
     records = Records(
         pages=[page(client_id) for client_id in CLIENTS],
         dashboards=[DashboardRecord(name, BEFORE, taken, totals={"by_client": totals}) for name in DASHBOARD_LINKS],
-        server=ServerRecord(BEFORE, BEFORE + len(answers), filed, changes, totals),
+        server=ServerRecord(BEFORE, BEFORE + len(changes), filed, changes, totals),
         clients=[
             ClientRecord(client_id, [entry(client_id, number, "answered") for number in range(1, PATIENTS + 1)])
             for client_id in CLIENTS
@@ -94,9 +108,8 @@ def test_nothing_is_found_where_nothing_is_damaged() -> None:
 
 
 def lose_at_the_server(records: Records) -> None:
-    records.server.predictions.pop()
-    records.server.changes.pop()
-    records.server.last -= 1
+    lost = records.server.predictions.pop()
+    records.server.changes = [row for row in records.server.changes if row["sequence"] != lost["sequence"]]
 
 
 def lose_on_a_client_disk(records: Records) -> None:
@@ -124,8 +137,17 @@ def leave_a_gap_in_the_log(records: Records) -> None:
 
 
 def keep_a_prediction_out_of_the_log(records: Records) -> None:
+    records.server.changes[0]["prediction_id"] = "another"
+
+
+def never_finish_an_explanation(records: Records) -> None:
     records.server.changes.pop()
     records.server.last -= 1
+
+
+def never_tell_an_explanation(records: Records) -> None:
+    row = records.clients[0].requests[EXPLAINED - 1]
+    row["explanation"] = row["prediction"]["explanation"]
 
 
 def answer_without_storing(records: Records) -> None:
@@ -134,16 +156,20 @@ def answer_without_storing(records: Records) -> None:
 
 
 def show_without_storing(records: Records) -> None:
-    for row in (records.server.predictions, records.server.changes):
-        row.pop()
+    records.server.predictions.pop()
 
 
 def store_twice(records: Records) -> None:
     last = records.server.last = records.server.last + 1
     made = answer("Client-1", 1) | {"prediction_id": "again"}
-    key = {"client_id": "Client-1", "sequence": last}
-    records.server.predictions.append(key | {"request_id": "Client-1-1", "body": made})
-    records.server.changes.append(key | {"kind": "prediction_made", "prediction_id": "again"})
+    filed = {"client_id": "Client-1", "request_id": "Client-1-1", "sequence": last, "body": made}
+    records.server.predictions.append(filed)
+    records.server.changes.append(change("prediction_made", made, None) | {"sequence": last})
+
+
+def explain_twice(records: Records) -> None:
+    last = records.server.last = records.server.last + 1
+    records.server.changes.append(records.server.changes[-1] | {"sequence": last})
 
 
 def show_a_row_twice(records: Records) -> None:
@@ -209,6 +235,14 @@ def alter_a_score_at_a_dashboard(records: Records) -> None:
     records.dashboards[0].taken[0]["prediction"]["anomaly_score"] = 0.3
 
 
+def alter_an_explanation(records: Records) -> None:
+    records.clients[0].requests[EXPLAINED - 1]["explanation"] = FINAL | {"text": "Another."}
+
+
+def alter_an_explanation_at_a_dashboard(records: Records) -> None:
+    records.dashboards[0].taken[-1]["explanation"] = FINAL | {"text": "Another."}
+
+
 def alter_a_number(records: Records) -> None:
     records.pages[0].queued["Client-1-3"] = 4
 
@@ -254,9 +288,12 @@ def keep_the_impossible(records: Records) -> None:
         (begin_the_log_anew, Kind.LOST),
         (leave_a_gap_in_the_log, Kind.LOST),
         (keep_a_prediction_out_of_the_log, Kind.LOST),
+        (never_finish_an_explanation, Kind.LOST),
+        (never_tell_an_explanation, Kind.LOST),
         (answer_without_storing, Kind.NOT_STORED),
         (show_without_storing, Kind.NOT_STORED),
         (store_twice, Kind.DOUBLED),
+        (explain_twice, Kind.DOUBLED),
         (show_a_row_twice, Kind.DOUBLED),
         (list_twice, Kind.DOUBLED),
         (number_twice, Kind.DOUBLED),
@@ -272,6 +309,8 @@ def keep_the_impossible(records: Records) -> None:
         (alter_a_reference, Kind.ALTERED),
         (alter_a_score, Kind.ALTERED),
         (alter_a_score_at_a_dashboard, Kind.ALTERED),
+        (alter_an_explanation, Kind.ALTERED),
+        (alter_an_explanation_at_a_dashboard, Kind.ALTERED),
         (alter_a_number, Kind.ALTERED),
         (answer_in_two_ways, Kind.ALTERED),
         (explain_another_patient, Kind.ALTERED),
