@@ -81,6 +81,8 @@ def open_database(url: str | URL, *, migrations: Path = MIGRATIONS) -> Engine:
         try:
             engine = _engine(parsed)
             on_failure.callback(engine.dispose)
+            if path := file_of(parsed):
+                check_whole(path)
             _migrate(engine, migrations)
         except (OSError, sqlite3.Error, DBAPIError) as error:
             raise StoreUnavailableError(f"The database {_name(parsed)} cannot be used: {cause_of(error)}.") from error
@@ -89,7 +91,7 @@ def open_database(url: str | URL, *, migrations: Path = MIGRATIONS) -> Engine:
 
 
 def open_existing(url: URL) -> Engine:
-    """Open a database that a server has made, as it is, and return its engine.
+    """Open a database that a server has made, as it is, and return its engine; its pages are not read through.
 
     Raises
     ------
@@ -163,7 +165,6 @@ def _sqlite_engine(url: URL, path: Path) -> Engine:
     with ExitStack() as on_failure:
         on_failure.callback(lock.release)
         leave_write_ahead_mode(path)
-        check_whole(path)
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
         on_failure.pop_all()
     event.listen(engine, "connect", _configure_sqlite)
