@@ -11,6 +11,9 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 KEY, ENDS_AT = "key", "ends_at"
 """What the session's cookie holds: the key of the session at the app, and when the cookie is thrown away."""
 
+SECURE_PREFIX: Final = "__Host-"
+"""Browsers take a cookie of such a name over TLS alone, and from the very host."""
+
 DEVICE_SECONDS: Final = 90 * 24 * 3600
 
 
@@ -19,7 +22,7 @@ class AppSessions(SecureCookieSessionInterface):
 
     def get_cookie_name(self, app: Flask) -> str:
         name = str(app.config["SESSION_COOKIE_NAME"])
-        return f"__Host-{name}" if self.get_cookie_secure(app) else name
+        return f"{SECURE_PREFIX}{name}" if self.get_cookie_secure(app) else name
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return bool(app.config["SESSION_COOKIE_SECURE"]) or (has_request_context() and request.is_secure)

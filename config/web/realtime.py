@@ -3,23 +3,26 @@
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qs
 
 from flask import Flask, request
 from flask_socketio import Namespace as FlaskNamespace
 from flask_socketio import SocketIO
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
-from werkzeug.exceptions import SecurityError
+from werkzeug.exceptions import BadRequest, SecurityError
+from werkzeug.http import parse_cookie
 from werkzeug.wsgi import get_host
 
 from config.errors import DetectionSystemError, InternalError, InvalidMessageError, NotAllowedError
 from config.messages import WireError
 from config.web.codec import OrjsonCodec
+from config.web.cookies import SECURE_PREFIX
 from config.web.headers import with_security_headers
 from config.web.origin import UNTRUSTED_HOST, is_same_origin
 from config.web.sessions import Sessions
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,8 @@ class RealTime:
         )
         self._socketio.server.namespaces = []  # those registered below and no other; "/" would be open by default
         self._socketio.on_error_default(reply_with_error)
-        app.wsgi_app = with_security_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
+        own_browser = _of_one_browser(app.wsgi_app, self._socketio.server.environ, app.config["SESSION_COOKIE_NAME"])
+        app.wsgi_app = with_security_headers(own_browser)  # type: ignore[assignment, method-assign]
 
     def register(self, namespace: "Namespace") -> None:
         namespace.real_time = self
@@ -99,6 +103,26 @@ class Namespace(FlaskNamespace):
         if event == "connect":
             return bool(rest) and rest[0] is self.server.get_environ(sid, namespace=self.name)
         return event == "disconnect" and not self.server.manager.is_connected(sid, self.name)
+
+
+def _of_one_browser(
+    app: "WSGIApplication", handshakes: Mapping[str, Mapping[str, Any]], cookie: str
+) -> "WSGIApplication":
+    """Wrap a WSGI app so that a polling connection is its own browser's: its id, which is in addresses, is no proof."""
+
+    def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Any:
+        sid = parse_qs(environ.get("QUERY_STRING", "")).get("sid", [""])[0]
+        handshake = handshakes.get(sid)
+        if handshake is not None and _session_cookie(handshake, cookie) != _session_cookie(environ, cookie):
+            return BadRequest()(environ, start_response)
+        return app(environ, start_response)
+
+    return guarded
+
+
+def _session_cookie(environ: Mapping[str, Any], name: str) -> str | None:
+    sent = parse_cookie(environ.get("HTTP_COOKIE", ""))
+    return sent.get(f"{SECURE_PREFIX}{name}", sent.get(name))
 
 
 def _require_trusted_host(environ: "WSGIEnvironment") -> None:

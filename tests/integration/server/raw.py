@@ -57,18 +57,18 @@ class RawPolling:
         answer = self._browser.request("GET", POLLING, headers=self._headers)
         if answer.status != 200:
             raise RefusedHandshakeError(answer.body)
-        self._path = f"{POLLING}&sid={json.loads(answer.body[1:])['sid']}"
+        self.path = f"{POLLING}&sid={json.loads(answer.body[1:])['sid']}"
         self._packets: list[str] = []
 
     def send(self, *packets: str) -> None:
         body = SEPARATOR.join(packets).encode()
         headers = {**self._headers, "Content-Type": "text/plain;charset=UTF-8"}
-        assert self._browser.request("POST", self._path, headers=headers, body=body).status == 200
+        assert self._browser.request("POST", self.path, headers=headers, body=body).status == 200
 
     def next(self) -> str:
         """Return the next packet; empty at the end of the connection."""
         if not self._packets:
-            answer = self._browser.request("GET", self._path, headers=self._headers)
+            answer = self._browser.request("GET", self.path, headers=self._headers)
             self._packets = answer.body.decode().split(SEPARATOR) if answer.status == 200 else [""]
         return self._packets.pop(0)
 

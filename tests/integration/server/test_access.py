@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -252,6 +253,19 @@ def test_guessing_a_password_is_slowed_down_and_the_answer_says_how_long(
     clock.now += 1
     assert by_password(browser, ADA, "wrong").status == 401
     assert by_password(browser, ADA, "wrong").headers["Retry-After"] == "2"
+
+
+@pytest.mark.usefixtures("ada")
+def test_guessing_all_at_once_is_not_faster(running: RunningServer) -> None:
+    browsers = [Browser(running.url) for _ in range(12)]
+    tokens = [browser.csrf_token() for browser in browsers]
+    with ThreadPoolExecutor(len(browsers)) as pool:
+        guesses = [
+            pool.submit(by_password, browser, ADA, "wrong", X_CSRFToken=token)
+            for browser, token in zip(browsers, tokens, strict=True)
+        ]
+        statuses = sorted(guess.result(60).status for guess in guesses)
+    assert statuses == [401] * 5 + [429] * 7
 
 
 @pytest.mark.usefixtures("ada")

@@ -158,6 +158,23 @@ def test_a_message_says_who_sent_it_to_nobody(running: RunningServer, transport:
     assert running.server.service.store.recent(10) == []
 
 
+def test_a_connections_id_is_no_proof(running: RunningServer, signed_in: Browser) -> None:
+    """It stands in addresses, which a proxy may log: who knows it cannot listen, speak or take over."""
+    stranger = Browser(running.url)
+    assert stranger.sign_in(running.operator_token).status == 204
+    with RawPolling(running.url, origin=None, headers={"Cookie": signed_in.cookie}) as peer:
+        peer.send(ENTER)
+        for cookie in ("", stranger.cookie, "hads_server=garbage"):
+            headers = {"Cookie": cookie or None}
+            for method, body in (("GET", None), ("POST", b"1")):
+                assert stranger.request(method, peer.path, headers=headers, body=body).status == 400
+            upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+            key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+            path = peer.path.replace("polling", "websocket")
+            assert stranger.request("GET", path, headers=headers | upgrade | key).status == 400
+        assert peer.next().startswith(ENTER)
+
+
 def test_an_event_that_overtakes_the_handshake_is_not_taken(start_server: StartServer) -> None:
     """Two requests of one polling connection at once: the first is still checked when the second says something."""
     checking, go_on, slow = threading.Event(), threading.Event(), threading.Event()
