@@ -44,7 +44,8 @@ def seconds_to_next_window(limiter: Limiter) -> int:
 
 
 def _who() -> str:
-    credential = request.headers.get("Authorization") or request.cookies.get(current_app.config["SESSION_COOKIE_NAME"])
+    cookie = current_app.session_interface.get_cookie_name(current_app)
+    credential = request.headers.get("Authorization") or request.cookies.get(cookie)
     return hashlib.sha256(credential.encode()).hexdigest() if credential else get_remote_address()
 
 
