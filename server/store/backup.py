@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import URL, Engine, insert, update
 
-from config.durability import sync_file, sync_folder
+from config.durability import make_folder, sync_file, sync_folder
 from config.errors import ConfigurationError, StoreUnavailableError
 from config.sqlite import (
     Progress,
@@ -104,7 +104,7 @@ def restore(backup: Path, database: Path, on_progress: Progress) -> Restored:
 def _own_folder(beside: Path) -> Iterator[Path]:
     """Make a folder for files that are not whole yet, and remove it with all that is left in it."""
     try:
-        beside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(beside)
         folder = Path(mkdtemp(prefix=".unfinished-", dir=beside))
     except OSError as error:
         raise ConfigurationError(f"{beside} cannot be written: {error.strerror}.") from None

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.power_loss.cases import of_both
+from tests.power_loss.commands import of_commands
 from tests.power_loss.controls import CONTROLS
-from tests.power_loss.exploring import Result, explore_all
+from tests.power_loss.exploring import Case, Result, explore_all
 from tests.power_loss.processes import why_not
 from tests.unit.anomaly.patients import real_patients, small_training
-from tests.versions import save_version
+from tests.versions import save_another_version, save_version
 
 _SHOWN: Final = 5
 _NOT_HERE: Final = 2
@@ -25,16 +26,23 @@ def main() -> int:
         print(f"Nothing was recorded: {reason}")
         return _NOT_HERE
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        models = save_version(
-            real_patients(), small_training(), folder / "models", made_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-        )
-        cases = of_both(folder / "run", models, patients=options.patients, control=options.control)
+        cases = _record(Path(name), options)
         results = explore_all(cases, states=options.states, seed=options.seed)
     for result in results:
         _show(result)
     found = any(result.violations for result in results)
     return int(found != bool(options.control))
+
+
+def _record(folder: Path, options: argparse.Namespace) -> list[Case]:
+    """Record the system at work, and the commands unless a control is to be caught."""
+    made_at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    models = save_version(real_patients(), small_training(), folder / "models", made_at=made_at)
+    cases = of_both(folder / "both", models, patients=options.patients, control=options.control)
+    if options.control is None:
+        save_another_version(folder / "other_models")
+        cases += of_commands(folder / "commands", models, folder / "other_models")
+    return cases
 
 
 def _options() -> argparse.Namespace:

@@ -29,7 +29,7 @@ def _read(disk: Path) -> Reading:
     with closing(PredictionStore(open_database(f"sqlite:///{disk / DATABASE}"))) as store:
         store.check()
         faults = [*_damage(disk / DATABASE), *_contradictions(store)]
-        return Reading(facts | _record(store), tuple(faults))
+        return Reading(facts | record_of(store), tuple(faults))
 
 
 def _secrets(disk: Path) -> dict[str, str]:
@@ -55,9 +55,10 @@ def _contradictions(store: PredictionStore) -> Iterator[str]:
         yield "the counts are not those of the predictions"
 
 
-def _record(store: PredictionStore) -> dict[str, str]:
+def record_of(store: PredictionStore) -> dict[str, str]:
+    """Return what a store holds: each prediction as it was stored, and each entry of the change log."""
     predictions = [found.prediction for found in store.recent(EVERYTHING)]
-    stored = {_about(prediction): prediction.model_dump_json() for prediction in predictions}
+    stored = {about(prediction): prediction.model_dump_json() for prediction in predictions}
     return stored | dict(_entries(store.changes(0, EVERYTHING)))
 
 
@@ -66,7 +67,8 @@ def _entries(log: Changes) -> Iterator[tuple[str, str]]:
         yield f"entry {entry.sequence} of the change log", f"{entry.kind} {entry.prediction_id}"
 
 
-def _about(prediction: Prediction) -> str:
+def about(prediction: Prediction) -> str:
+    """Name what is known about a prediction."""
     return f"the prediction for request {prediction.request_id}"
 
 
@@ -78,9 +80,9 @@ def link(token: str) -> str:
 def _claims(said: Said) -> Iterable[Claim]:
     if said.what == Event.PREDICTION_RESULT:
         prediction = Prediction.check(said.data)
-        return [Claim.of(_about(prediction), prediction.model_dump_json())]
+        return [Claim.of(about(prediction), prediction.model_dump_json())]
     if said.what == Event.CHANGES:
-        return [Claim.of(about, value) for about, value in _entries(Changes.check(said.data))]
+        return [Claim.of(what, value) for what, value in _entries(Changes.check(said.data))]
     return printed_links(said)
 
 

@@ -48,6 +48,7 @@ class Traced:
         self._strace = subprocess.Popen(
             [*command(self._trace), sys.executable, *map(str, program)],
             env=environment | {name: str(value) for name, value in settings.items()},
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -7,13 +7,16 @@ from typing import Final
 import pytest
 
 from tests.power_loss.cases import of_both
+from tests.power_loss.commands import of_commands
 from tests.power_loss.controls import CONTROLS
 from tests.power_loss.exploring import Case, Result, explore_all
 from tests.power_loss.processes import why_not
 
 PATIENTS: Final = 8
-STATES: Final = 100
+STATES: Final = 80
+STATES_OF_COMMANDS: Final = 25
 SEED: Final = 1
+CONTROL: Final = "synchronous-off"
 
 _REASON = why_not()
 pytestmark = [
@@ -23,38 +26,46 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory, detector_dir: Path) -> dict[str | None, list[Case]]:
-    """The product and its first control at work, side by side."""
-    folder = tmp_path_factory.mktemp("power_loss")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("power_loss")
+
+
+@pytest.fixture(scope="module")
+def at_work(folder: Path, detector_dir: Path) -> dict[str | None, list[Result]]:
+    """The product and its first control, recorded side by side."""
 
     def record(control: str | None) -> list[Case]:
         return of_both(folder / str(control), detector_dir, patients=PATIENTS, control=control)
 
-    controls = [None, "synchronous-off"]
     with ThreadPoolExecutor() as pool:
-        return dict(zip(controls, pool.map(record, controls), strict=True))
+        product, control = pool.map(record, (None, CONTROL))
+    results = explore_all([*product, *control], states=STATES, seed=SEED)
+    return {None: results[:2], CONTROL: results[2:]}
 
 
-@pytest.fixture(scope="module")
-def explored(recorded: dict[str | None, list[Case]]) -> dict[str | None, list[Result]]:
-    results = explore_all([case for cases in recorded.values() for case in cases], states=STATES, seed=SEED)
-    return {None: results[:2], "synchronous-off": results[2:]}
-
-
-def test_no_loss_of_power_takes_back_what_was_promised(explored: dict[str | None, list[Result]]) -> None:
-    for result in explored[None]:
+def test_no_loss_of_power_takes_back_what_was_promised(at_work: dict[str | None, list[Result]]) -> None:
+    for result in at_work[None]:
         assert result.opened == STATES
         assert result.promises > PATIENTS
         assert [str(violation) for violation in result.violations] == []
 
 
-def test_commits_that_are_not_synchronous_are_caught(explored: dict[str | None, list[Result]]) -> None:
-    for result in explored["synchronous-off"]:
+def test_commits_that_are_not_synchronous_are_caught(at_work: dict[str | None, list[Result]]) -> None:
+    for result in at_work[CONTROL]:
         assert result.violations
 
 
+def test_commands_keep_their_word_and_leave_the_record_whole(
+    folder: Path, detector_dir: Path, other_detector_dir: Path
+) -> None:
+    cases = of_commands(folder / "commands", detector_dir, other_detector_dir)
+    for result in explore_all(cases, states=STATES_OF_COMMANDS, seed=SEED):
+        assert result.promises > 1
+        assert [str(violation) for violation in result.violations] == []
+
+
 @pytest.mark.full
-@pytest.mark.parametrize("control", sorted(set(CONTROLS) - {"synchronous-off"}))
+@pytest.mark.parametrize("control", sorted(set(CONTROLS) - {CONTROL}))
 def test_other_careless_products_are_caught(control: str, tmp_path: Path, detector_dir: Path) -> None:
     cases = of_both(tmp_path, detector_dir, patients=PATIENTS, control=control)
     for result in explore_all(cases, states=STATES, seed=SEED):

@@ -80,8 +80,9 @@ def test_a_file_that_is_renamed_is_under_one_of_both_names_and_never_under_none(
 
 
 def test_a_replaced_file_is_the_old_or_the_new_one_and_an_unsynced_new_one_may_be_empty() -> None:
-    setup = [NAMED, Write(FILE, 0, b"old"), Sync(None, 2)]
-    replacing = [Rename(ROOT, (("new", OTHER),)), Write(OTHER, 0, b"new"), Rename(ROOT, (("new", None), ("a", OTHER)))]
+    setup: list[Event] = [NAMED, Write(FILE, 0, b"old"), Sync(None, 2)]
+    named, moved = Rename(ROOT, (("new", OTHER),)), Rename(ROOT, (("new", None), ("a", OTHER)))
+    replacing: list[Event] = [named, Write(OTHER, 0, b"new"), moved]
     trees = by_rule(disk_after(*setup, *replacing))
     assert {tree["a"] for tree in trees if "a" in tree} == {b"old", b"new", b""}
 
