@@ -85,6 +85,14 @@ def test_more_addresses_than_proxies_are_the_visitors_invention(trusting: Runnin
     assert trusting.sessions.all()[0].address == "192.0.2.7"
 
 
+def test_over_tls_too_requests_are_counted_by_session(start_server: StartServer) -> None:
+    """And not by the address that a whole clinic shares."""
+    server = start_server(trusted_proxies=1, requests_per_minute=10)
+    busy, other = ({"Cookie": f"__Host-hads_server={name}", **FORWARDED} for name in ("busy", "other"))
+    assert 429 in [Browser(server.url).get("/sign-in", **busy).status for _ in range(22)]  # two minutes at most
+    assert Browser(server.url).get("/sign-in", **other).status == 200
+
+
 NGINX = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;
 events {{}}
