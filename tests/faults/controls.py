@@ -80,15 +80,15 @@ CONTROLS: Final[Mapping[str, Control]] = {
     "no-catch-up": Control(
         (
             Edit(
-                "server/routes.py",
-                'page = service.store.changes(_number("after", 0),',
-                'page = service.store.changes(max(_number("after", 0), service.store.cursor()),',
+                "server/store/record.py",
+                "            if after > connection.execute(_COUNTER).scalar_one():\n                after = 0\n",
+                "            after = connection.execute(_COUNTER).scalar_one()\n",
             ),
         ),
         frozenset({Kind.LOST}),
     ),
     "no-catch-up-of-clients": Control(
-        (Edit("client/relay.py", "self._change_log.read(after)", "self._change_log.read(2**40)"),),
+        (Edit("client/relay.py", "_outbox.take(changes)", '_outbox.take(changes.model_copy(update={"entries": []}))'),),
         frozenset({Kind.LOST}),
     ),
     "no-order": Control(
