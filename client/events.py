@@ -5,7 +5,9 @@ from datetime import datetime
 
 from client.outbox import Outbox
 from client.relay import Relay
+from config.audit.trail import Action
 from config.messages import BROWSER_NAMESPACE, Event, Message, Queued, Submission
+from config.web.auditing import note_event
 from config.web.realtime import Namespace, RealTime, Wire, current_sid, only_message
 from config.web.signed_in_room import SignedInRoom
 
@@ -43,6 +45,7 @@ class PagesNamespace(Namespace):
         self._publish.clinicians.require_signed_in()
         submission = Submission.check(only_message(arguments))
         entry = self._outbox.put(submission, self._clock())
+        note_event(Action.SUBMITTED_PATIENT, entry.request_id)
         self._relay.wake()
         self._publish(Event.UPDATE, entry)
         return Queued(status="queued", outbox_number=entry.outbox_number).to_wire()

@@ -15,8 +15,11 @@ from client.outbox import Outbox
 from client.relay import STOPPED_WORKING, Relay
 from client.samples import SampleDeck
 from client.server_api import ServerApi
+from config.audit.command import open_trail
+from config.audit.trail import AuditTrail
 from config.errors import InternalError
 from config.settings import ClientSettings
+from config.web.auditing import audit_requests
 from config.web.foundation import make_app, trust_proxies
 from config.web.realtime import RealTime
 
@@ -47,10 +50,11 @@ def create_app(
         audience=f"client_{settings.client_id.lower()}",
         title=settings.client_id,
         secret_key=secrets.secret_key,
-        check_ready=lambda: _check_ready(outbox, relay),
+        check_ready=lambda: _check_ready(outbox, relay, trail),
         clock=lambda: clock().timestamp(),
     )
     real_time = RealTime(app, async_mode=settings.socketio_async_mode, max_message_bytes=settings.max_message_bytes)
+    audit_requests(app, trail := open_trail(settings, clock), routes.AUDITED)
     publish = PagePublisher(real_time)
     relay = Relay(settings, token=secrets.token, outbox=outbox, publish=publish, clock=clock)
     real_time.register(PagesNamespace(outbox, relay, publish, clock))
@@ -80,8 +84,9 @@ def _folder(settings: ClientSettings) -> Path:
     return settings.data_dir / settings.client_id.lower()
 
 
-def _check_ready(outbox: Outbox, relay: Relay) -> None:
+def _check_ready(outbox: Outbox, relay: Relay, trail: AuditTrail) -> None:
     """Check that patients can be queued and will be sent; whether the server is there is not asked."""
     outbox.check_writable()
+    trail.require_writable()
     if not relay.is_running:
         raise InternalError(STOPPED_WORKING)

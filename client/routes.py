@@ -1,21 +1,25 @@
 """The client app's page and HTTP API: each route checks who asks, calls, and returns."""
 
-from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from collections.abc import Mapping
+
+from flask import Blueprint, current_app, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from client.model_cards import FoundCard, ModelCards
 from client.outbox import Outbox
 from client.relay import Relay
 from client.samples import SampleDeck
-from config.errors import InvalidMessageError
+from config.audit.trail import Action
 from config.messages import PROTOCOL_VERSION
 from config.patient import FIELDS
 from config.web.model_card_page import model_card_page
+from config.web.query import limit_of_query, number_of_query
 from config.web.sign_in import is_signed_in, require_sign_in
 
+AUDITED: Mapping[str, Action] = {"client.history": Action.READ_HISTORY}
+"""What goes into the audit trail, by endpoint; live connections and patients entered besides."""
+
 USUAL_ENTRIES = 50
-MOST_ENTRIES = 200
-_LARGEST = 2**53
 
 
 def blueprint(client_id: str, outbox: Outbox, relay: Relay, samples: SampleDeck, cards: ModelCards) -> Blueprint:
@@ -31,11 +35,11 @@ def blueprint(client_id: str, outbox: Outbox, relay: Relay, samples: SampleDeck,
     @routes.get("/api/history")
     def history() -> ResponseReturnValue:
         require_sign_in(current_app.config)
-        limit = _number("limit", 1, MOST_ENTRIES) or USUAL_ENTRIES
+        limit = limit_of_query(USUAL_ENTRIES)
         erasures = (
             outbox.erasures()
         )  # before the entries: what is erased in between is then noticed at the next request
-        entries = outbox.history(before=_number("before", 0, _LARGEST), limit=limit)
+        entries = outbox.history(before=number_of_query("before"), limit=limit)
         return {
             "entries": [entry.to_wire() for entry in entries],
             "next_before": entries[-1].outbox_number if len(entries) >= limit else None,
@@ -68,13 +72,3 @@ def blueprint(client_id: str, outbox: Outbox, relay: Relay, samples: SampleDeck,
 
 def _card_page(found: FoundCard, client_id: str) -> str:
     return model_card_page(found.card, active=found.active, place=client_id, note=found.note)
-
-
-def _number(name: str, lowest: int, highest: int) -> int | None:
-    """Return a whole number of the query, at most ``highest``; ``None`` if it is not given."""
-    text = request.args.get(name, "")
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(_LARGEST)) or int(text) < lowest:
-        raise InvalidMessageError(fields={name: [f"must be a whole number, {lowest} or more"]})
-    return min(int(text), highest)

@@ -175,6 +175,18 @@ class StoreUnavailableError(DetectionSystemError):
     default_message = "The record of predictions cannot be reached, so nothing was saved."
 
 
+class AuditUnavailableError(DetectionSystemError):
+    """The audit trail cannot be written, so nothing is done that must stand in it."""
+
+    code = "audit_unavailable"
+    status = 503
+    retryable = True
+    default_message = (
+        "The audit trail cannot be written, so nobody can sign in and nothing can be changed. Make room on the disk, "
+        "or make the folder of the app's data writable."
+    )
+
+
 class ShuttingDownError(DetectionSystemError):
     """The process accepts nothing new because it is about to stop."""
 

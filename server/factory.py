@@ -7,12 +7,15 @@ from functools import partial
 
 from flask import Flask
 
+from config.audit.command import open_trail
+from config.audit.trail import AuditTrail
 from config.errors import InternalError
 from config.settings import ServerSettings
+from config.web.auditing import audit_requests
 from config.web.concurrency import run_aside
 from config.web.foundation import make_app, trust_proxies
 from config.web.realtime import RealTime
-from server import model_routes, routes, session_routes
+from server import audit_routes, model_routes, routes, session_routes
 from server.anomaly.versions import load_active
 from server.clients import ConnectedClients
 from server.current_model import CurrentModel
@@ -64,7 +67,7 @@ def create_app(
         audience="server",
         title="Operators' dashboard",
         secret_key=secrets.secret_key,
-        check_ready=lambda: _check_ready(store, service),
+        check_ready=lambda: _check_ready(store, service, trail),
         clock=lambda: clock().timestamp(),
     )
     real_time = RealTime(app, async_mode=settings.socketio_async_mode, max_message_bytes=settings.max_message_bytes)
@@ -84,10 +87,12 @@ def create_app(
     )
     real_time.register(ClientsNamespace(service, clients, publisher, secrets.client_tokens))
     real_time.register(OperatorsNamespace(publisher.operators))
+    audit_requests(app, trail := open_trail(settings, clock), routes.AUDITED)
     cards = ModelCards(model, settings.model_dir, key=settings.model_signing_key)
     windows = _rolling_windows(settings, store, clock)
     app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
     app.register_blueprint(session_routes.blueprint(real_time.sessions))
+    app.register_blueprint(audit_routes.blueprint(trail))
     app.register_blueprint(routes.blueprint(service, clients, windows, secrets.client_tokens, clock))
     trust_proxies(app, settings.trusted_proxies)
     housekeeping = Housekeeping(store, recorder, retention_days=settings.retention_days, clock=clock)
@@ -150,7 +155,8 @@ def current_model(settings: ServerSettings, clock: Callable[[], datetime]) -> Cu
     )
 
 
-def _check_ready(store: PredictionStore, service: PredictionService) -> None:
+def _check_ready(store: PredictionStore, service: PredictionService, trail: AuditTrail) -> None:
     store.check()
+    trail.require_writable()
     if not service.is_running:
         raise InternalError("The server has stopped answering patients. Restart it.")

@@ -7,9 +7,11 @@ from typing import Any
 from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from config.audit.trail import Action
 from config.errors import InvalidMessageError, StoreUnavailableError
 from config.messages import PROTOCOL_VERSION, RiskLevel
 from config.patient import FIELDS
+from config.web.query import limit_of_query, number_of_query
 from config.web.sign_in import is_signed_in, require_sign_in
 from server.clients import ConnectedClients
 from server.drift import drift_report
@@ -19,8 +21,13 @@ from server.predictions import PredictionService
 from server.readers import client_id_of_reader
 from server.store import ExplainedPrediction, PredictionStore
 
-MOST_ENTRIES = 500
-MOST_DIGITS = 15
+AUDITED: Mapping[str, Action] = {
+    "server.changes": Action.READ_CHANGE_LOG,
+    "server.recent": Action.READ_PREDICTIONS,
+    "server.one": Action.READ_PREDICTION,
+    "audit.newest": Action.READ_AUDIT_TRAIL,
+}
+"""What goes into the audit trail, by endpoint; live connections besides."""
 
 
 def blueprint(
@@ -51,14 +58,14 @@ def blueprint(
     @routes.get("/api/changes")
     def changes() -> ResponseReturnValue:
         client_id = client_id_of_reader(tokens)
-        page = service.store.changes(_number("after", 0), _limit(200), client_id=client_id)
+        page = service.store.changes(number_of_query("after") or 0, limit_of_query(200), client_id=client_id)
         return page.to_wire()
 
     @routes.get("/api/predictions")
     def recent() -> ResponseReturnValue:
         require_sign_in(current_app.config)
-        limit = _limit(50)
-        before = _number("before", 0) or None
+        limit = limit_of_query(50)
+        before = number_of_query("before") or None
         found = service.store.recent(limit, before=before, client_id=request.args.get("client"), level=_level())
         return {
             "predictions": [_wire(item) for item in found],
@@ -103,20 +110,6 @@ def _store_status(store: PredictionStore) -> dict[str, Any]:
     except StoreUnavailableError as error:
         reason = error.message
     return counted | {"store": {"backend": store.backend, "ok": reason is None, "reason": reason}}
-
-
-def _limit(default: int) -> int:
-    return min(_number("limit", default, least=1), MOST_ENTRIES)
-
-
-def _number(name: str, default: int, least: int = 0) -> int:
-    text = request.args.get(name, "")
-    if not text:
-        return default
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else -1
-    if number < least:
-        raise InvalidMessageError(fields={name: [f"must be a whole number, {least} or more"]})
-    return number
 
 
 def _level() -> RiskLevel | None:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -14,6 +14,8 @@ from config.access.accounts import Account
 from config.access.passwords import password_hash
 from config.access.roles import SERVER, Role, roles_of, sign_in_link
 from config.access.store import AccessStore, access_file
+from config.audit.command import audited_command
+from config.audit.trail import Action
 from config.errors import DetectionSystemError, InvalidAccountError
 from config.secret_store import new_secret
 from config.settings import ClientSettings, ServerSettings, settings_sentence
@@ -23,12 +25,14 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command; return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        app, data_dir, url = _place(options.app)
-        file = access_file(data_dir, app)
+        settings = _settings_of(options.app)
+        file = access_file(settings.data_dir, settings.app_name)
         if not file.exists():
-            print(f"Note: {app} has not been started with {data_dir} yet.", file=sys.stderr)
-        store = AccessStore(file)
-        _COMMANDS[options.command](store, app, store.url() or url, options)
+            print(f"Note: {settings.app_name} has not been started with {settings.data_dir} yet.", file=sys.stderr)
+        with audited_command(settings, _AUDITED.get(options.command)) as command:
+            store = AccessStore(file)
+            url = store.url() or settings.public_url.rstrip("/") or f"http://ADDRESS-OF-{settings.app_name}"
+            command.target = _COMMANDS[options.command](store, settings.app_name, url, options)
     except ValidationError as error:
         print(settings_sentence(error), file=sys.stderr)
         return 2
@@ -59,54 +63,53 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _place(app: str) -> tuple[str, Path, str]:
-    """Return an app's name as its folder has it, the folder of all apps, and the address it may have."""
-    settings = ServerSettings() if app.lower() == SERVER else ClientSettings.model_validate({"client_id": app})
-    return (
-        settings.app_name,
-        settings.data_dir,
-        settings.public_url.rstrip("/") or f"http://ADDRESS-OF-{settings.app_name}",
-    )
+def _settings_of(app: str) -> ServerSettings | ClientSettings:
+    return ServerSettings() if app.lower() == SERVER else ClientSettings.model_validate({"client_id": app})
 
 
-def _list(store: AccessStore, _app: str, _url: str, _options: argparse.Namespace) -> None:
+def _list(store: AccessStore, _app: str, _url: str, _options: argparse.Namespace) -> str:
     signed_in = [session.account.id for session in store.sessions() if session.ends_at > time.time()]
     rows = [
         (one.id, one.name, one.role, _proofs(one), _day(one.created_at), str(signed_in.count(one.id)))
         for one in store.accounts()
     ]
     _print_table(("id", "name", "role", "signs in with", "since", "sessions"), rows)
+    return ""
 
 
-def _add(store: AccessStore, app: str, url: str, options: argparse.Namespace) -> None:
+def _add(store: AccessStore, app: str, url: str, options: argparse.Namespace) -> str:
     role = Role(options.role) if options.role else roles_of(app)[0]
     if role not in roles_of(app):
         raise InvalidAccountError(f"At {app} there is no such role. There are: {', '.join(roles_of(app))}.")
     token = new_secret()
     account = store.add(options.name, role, token, time.time())
     _print_link(account, url, token)
+    return account.id
 
 
-def _renew(store: AccessStore, _app: str, url: str, options: argparse.Namespace) -> None:
+def _renew(store: AccessStore, _app: str, url: str, options: argparse.Namespace) -> str:
     account, token = store.find(options.account), new_secret()
     store.renew(account, token)
     _print_link(account, url, token)
+    return account.id
 
 
-def _revoke(store: AccessStore, _app: str, _url: str, options: argparse.Namespace) -> None:
+def _revoke(store: AccessStore, _app: str, _url: str, options: argparse.Namespace) -> str:
     account = store.find(options.account)
     store.revoke(account, time.time())
     back = f" It comes back with another value of {account.built_in}." if account.built_in else ""
     print(f"{account.name} ({account.id}) can no longer sign in, and is signed out everywhere.{back}")
+    return account.id
 
 
-def _set_password(store: AccessStore, _app: str, _url: str, options: argparse.Namespace) -> None:
+def _set_password(store: AccessStore, _app: str, _url: str, options: argparse.Namespace) -> str:
     account = store.find(options.account)
     store.set_password(account, password_hash(_new_password(), account.name))
     print(f"{account.name} ({account.id}) signs in with the name and this password from now on; the link works too.")
+    return account.id
 
 
-def _sessions(store: AccessStore, _app: str, _url: str, _options: argparse.Namespace) -> None:
+def _sessions(store: AccessStore, _app: str, _url: str, _options: argparse.Namespace) -> str:
     rows = [
         (
             one.public_id,
@@ -120,17 +123,19 @@ def _sessions(store: AccessStore, _app: str, _url: str, _options: argparse.Names
         if one.ends_at > time.time()
     ]
     _print_table(("session", "name", "role", "signed in", "last active", "from"), rows)
+    return ""
 
 
-def _end(store: AccessStore, _app: str, _url: str, options: argparse.Namespace) -> None:
+def _end(store: AccessStore, _app: str, _url: str, options: argparse.Namespace) -> str:
     found = [one for one in store.sessions() if one.public_id == options.session]
     if not found:
         raise InvalidAccountError("There is no such session. The command sessions shows them.")
     store.end(one.id for one in found)
     print(f"The session of {found[0].account.name} is over.")
+    return found[0].public_id
 
 
-_COMMANDS: Mapping[str, Callable[[AccessStore, str, str, argparse.Namespace], None]] = {
+_COMMANDS: Mapping[str, Callable[[AccessStore, str, str, argparse.Namespace], str]] = {
     "list": _list,
     "add": _add,
     "renew": _renew,
@@ -138,6 +143,15 @@ _COMMANDS: Mapping[str, Callable[[AccessStore, str, str, argparse.Namespace], No
     "set-password": _set_password,
     "sessions": _sessions,
     "end": _end,
+}
+"""Each returns what it was about: the id of an account or a session."""
+
+_AUDITED: Final[Mapping[str, Action]] = {
+    "add": Action.ACCOUNT_ADDED,
+    "renew": Action.ACCOUNT_RENEWED,
+    "revoke": Action.ACCOUNT_REVOKED,
+    "set-password": Action.PASSWORD_SET,
+    "end": Action.SESSION_ENDED,
 }
 
 

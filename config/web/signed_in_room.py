@@ -4,7 +4,9 @@ from functools import partial
 
 from flask import request
 
+from config.audit.trail import Action
 from config.errors import NotSignedInError
+from config.web.auditing import note_event
 from config.web.origin import require_own_page
 from config.web.realtime import RealTime, Wire, current_sid
 from config.web.sign_in import current_session
@@ -36,6 +38,7 @@ class SignedInRoom:
         close = partial(self._real_time.disconnect, sid, namespace=self._namespace)
         self._real_time.sessions.attach(sid, session, close)
         self._real_time.enter_room(sid, self._room, namespace=self._namespace)
+        note_event(Action.WATCHED_LIVE)
 
     def require_signed_in(self) -> None:
         """Check that the connection whose event is being handled is still signed in; the event is a person's doing.

@@ -1,34 +1,21 @@
 """Storing a version of the model and making one the active one: whole or not at all, and one at a time."""
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import IO
 
 from pydantic import SecretStr
 
 from config.durability import sync_folder
 from config.errors import ArtifactError
+from config.file_lock import locked
 from server.anomaly.artifact import CARD_FILE, MANIFEST_FILE, MODEL_FILES, card_file, complete_files, detector_of
 from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest
 from server.anomaly.versions import VERSIONS_FOLDER, folder_of, has_card_of, verified_version
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX)
-
 
 _LOCK_FILE = ".lock"
 _UNFINISHED = ".unfinished-"
@@ -82,9 +69,7 @@ def activate(directory: Path, version: str, *, key: SecretStr | None = None) -> 
 @contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
     """Wait until nobody else stores or activates in a folder, and remove what those left who were cut off."""
-    number = os.open(directory / _LOCK_FILE, os.O_RDONLY | os.O_CREAT, 0o644)  # reading is what another user may do
-    with os.fdopen(number, "rb") as file:
-        _lock(file)  # closing the file gives it back
+    with locked(directory / _LOCK_FILE):
         _remove_leftovers(directory)
         yield
 

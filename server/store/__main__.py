@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,8 @@ from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
+from config.audit.command import audited_command
+from config.audit.trail import Action
 from config.errors import ConfigurationError, DetectionSystemError, StoreUnavailableError
 from config.messages import PatientReference
 from config.settings import ServerSettings, settings_sentence
@@ -25,6 +27,11 @@ from server.store.record import PredictionStore
 from server.store.verification import count_rows, problems_of, read_only
 
 _ASK: Final = object()
+_AUDITED: Final[Mapping[str, Action]] = {
+    "backup": Action.RECORD_BACKED_UP,
+    "restore": Action.RECORD_RESTORED,
+    "erase": Action.PREDICTIONS_ERASED,
+}
 _ERASED_AT_ONCE: Final = 50
 _SHOWN_PROBLEMS: Final = 20
 
@@ -33,8 +40,11 @@ def main(words: Sequence[str] | None = None) -> int:
     """Do as told and say what was done; return 0, 1 when it could not be done or is not in order, 2 for misuse."""
     arguments = _parser().parse_args(words)
     try:
-        url = database_url(ServerSettings())
-        return int(arguments.call(url, arguments))
+        settings = ServerSettings()
+        is_change = not getattr(arguments, "dry_run", False)
+        with audited_command(settings, _AUDITED.get(arguments.command) if is_change else None) as command:
+            command.target = getattr(arguments, "client", None) or ""
+            return int(arguments.call(database_url(settings), arguments))
     except ValidationError as error:
         return _fail(settings_sentence(error), 2)
     except DetectionSystemError as error:

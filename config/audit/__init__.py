@@ -1,0 +1,1 @@
+"""Who did what: a trail that shows it when somebody changed it."""

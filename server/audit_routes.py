@@ -1,0 +1,28 @@
+"""The audit trail, for administrators."""
+
+from dataclasses import asdict
+
+from flask import Blueprint
+from flask.typing import ResponseReturnValue
+
+from config.access.roles import Role
+from config.audit.trail import AuditTrail
+from config.web.query import limit_of_query, number_of_query
+from config.web.sign_in import require_role
+
+
+def blueprint(trail: AuditTrail) -> Blueprint:
+    """Make the route of the trail; it is for nobody but administrators."""
+    routes = Blueprint("audit", __name__)
+
+    @routes.get("/api/audit")
+    def newest() -> ResponseReturnValue:
+        require_role(Role.ADMINISTRATOR)
+        limit = limit_of_query(100)
+        entries = trail.newest(limit, before=number_of_query("before"))
+        return {
+            "entries": [asdict(entry) for entry in entries],
+            "next_before": entries[-1].number if len(entries) == limit else None,
+        }
+
+    return routes

@@ -1,0 +1,31 @@
+"""What clinicians do at a client app stands in its own audit trail."""
+
+import json
+from pathlib import Path
+
+from client.outbox import Outbox
+from config.audit.trail import trail_file
+from tests.integration.client.conftest import MakeSettings
+from tests.integration.client.desk import Desk
+from tests.unit.client.made import submission
+
+
+def test_entering_a_patient_and_reading_the_history_are_recorded(
+    make_settings: MakeSettings, outbox: Outbox, tmp_path: Path
+) -> None:
+    settings = make_settings()
+    desk = Desk(settings, outbox)
+    browser = desk.clinician()
+    sent = submission(1, reference="Bed 12")
+    with desk.open_page(browser) as page:
+        assert page.submit(sent.to_wire())["status"] == "queued"
+    assert browser.get("/api/history").status_code == 200
+    lines = trail_file(settings.data_dir, settings.app_name).read_text().splitlines()
+    said = [(entry["role"], entry["action"], entry["target"]) for entry in map(json.loads, lines)]
+    assert said == [
+        ("clinician", "signed_in", ""),
+        ("clinician", "watched_live", ""),
+        ("clinician", "submitted_patient", sent.request_id),
+        ("clinician", "read_history", ""),
+    ]
+    assert "Bed 12" not in "".join(lines)

@@ -1,0 +1,109 @@
+"""What people do at the server stands in the audit trail, and without a trail nobody signs in."""
+
+import subprocess
+import sys
+
+import pytest
+
+from config.audit.trail import trail_file, verify
+from config.secret_store import PROJECT_ROOT
+from tests.integration.server.conftest import Join, RunningServer, Watch
+from tests.integration.server.speaking import Browser
+from tests.unit.client.made import request
+
+
+@pytest.fixture
+def administrator(running: RunningServer) -> Browser:
+    browser = Browser(running.url)
+    assert browser.sign_in(running.administrator_token).status == 204
+    return browser
+
+
+def actions(administrator: Browser, path: str = "/api/audit") -> list[tuple[str, str, str]]:
+    """Return who did what to what, oldest first, without what administrators do."""
+    entries = administrator.get(path).json["entries"]
+    said = [(entry["role"], entry["action"], entry["target"]) for entry in reversed(entries)]
+    return [one for one in said if one[0] != "administrator"]
+
+
+def test_signing_in_reading_watching_and_signing_out_are_recorded(
+    running: RunningServer, administrator: Browser, join: Join, watch: Watch, signed_in: Browser
+) -> None:
+    client = join()
+    message = request(1).model_copy(update={"patient_reference": "Bed 12"})
+    client.predict(message.to_wire())
+    made = client.answered(message.request_id)
+    watch()
+    assert Browser(running.url).sign_in("wrong-but-of-thirty-two-characters-or-more").status == 401
+    signed_in.get("/api/predictions")
+    signed_in.get(f"/api/predictions/{made.prediction_id}")
+    signed_in.get("/api/predictions/no-such")
+    signed_in.get("/api/changes")
+    signed_in.post("/sign-out", {})
+    said = actions(administrator)
+    assert ("", "sign_in_failed", "") in said
+    assert ("operator", "watched_live", "") in said
+    assert said[-4:] == [
+        ("operator", "read_predictions", ""),
+        ("operator", "read_prediction", made.prediction_id),
+        ("operator", "read_change_log", ""),
+        ("operator", "signed_out", ""),
+    ]
+    text = trail_file(running.settings.data_dir, "server").read_text()
+    assert not [secret for secret in (running.operator_token, str(message.patient_reference)) if secret in text]
+
+
+def test_only_administrators_read_the_trail_page_by_page(
+    running: RunningServer, administrator: Browser, signed_in: Browser
+) -> None:
+    assert signed_in.get("/api/audit").status == 403
+    assert Browser(running.url).get("/api/audit").status == 401
+    first = administrator.get("/api/audit?limit=1").json
+    assert first["next_before"] == first["entries"][0]["number"]
+    older = administrator.get(f"/api/audit?before={first['next_before']}").json
+    assert [entry["number"] for entry in older["entries"]] == list(range(first["next_before"] - 1, 0, -1))
+    assert actions(administrator)[-1][1] == "signed_in"
+    key = (running.settings.secrets_dir / "server" / "AUDIT_KEY").read_text().strip()
+    assert verify(trail_file(running.settings.data_dir, "server"), key).problems == ()
+
+
+def test_without_a_trail_nobody_signs_in_but_who_is_in_still_reads(running: RunningServer, signed_in: Browser) -> None:
+    path = trail_file(running.settings.data_dir, "server")
+    path.unlink()
+    path.mkdir()
+    refused = Browser(running.url).sign_in(running.operator_token)
+    assert (refused.status, refused.error["code"]) == (503, "audit_unavailable")
+    assert signed_in.get("/api/predictions").status == 200
+    assert Browser(running.url).get("/readyz").status == 503
+    path.rmdir()
+    assert Browser(running.url).sign_in(running.operator_token).status == 204
+
+
+def test_commands_stand_in_the_trail_of_a_running_server(running: RunningServer, administrator: Browser) -> None:
+    environment = {
+        "DATA_DIR": str(running.settings.data_dir),
+        "SECRETS_DIR": str(running.settings.secrets_dir),
+        "DATABASE_URL": f"sqlite:///{running.database}",
+        "PATH": "",
+    }
+    for words in (
+        ["config.access", "server", "add", "Ada"],
+        ["config.access", "server", "list"],
+        ["server.store", "erase", "--older-than", "1", "--dry-run"],
+        ["server.store", "erase", "--older-than", "1", "--client", "Client-1"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=PROJECT_ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    said = actions(administrator)
+    assert [(role, action) for role, action, _ in said[-2:]] == [
+        ("command", "account_added"),
+        ("command", "predictions_erased"),
+    ]
+    assert said[-1][2] == "Client-1"
