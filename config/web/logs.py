@@ -2,7 +2,15 @@
 
 import logging
 import sys
+import threading
 import time
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
+
+from config.errors import DetectionSystemError
+
+log = logging.getLogger(__name__)
 
 OWN_PACKAGES = ("config", "server", "client")
 
@@ -12,7 +20,7 @@ def configure_logging(level: str) -> None:
 
     Libraries are heard from WARNING on only: below that they log what they carry, which is patients' values.
     """
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter = _Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -22,6 +30,40 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(level=max(severity, logging.WARNING), handlers=[handler], force=True)
     for package in OWN_PACKAGES:
         logging.getLogger(package).setLevel(severity)
+    logging.raiseExceptions = False  # a log that cannot be written would print the failure itself, with all it says
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+
+
+class _Formatter(logging.Formatter):
+    def formatException(self, ei: object) -> str:  # noqa: N802 - the name is logging's
+        """Show where an exception was raised and of what kind it is: what it says may be a patient's value."""
+        error = ei[1] if isinstance(ei, tuple) else None
+        return "".join(_lines(error)).rstrip() if isinstance(error, BaseException) else ""
+
+
+def _lines(error: BaseException) -> Iterator[str]:
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _lines(before)
+        yield "\nThen, because of it or while it was handled:\n\n"
+    yield "Traceback (most recent call last):\n"
+    yield from traceback.format_tb(error.__traceback__)
+    known = f": {error.message}" if isinstance(error, DetectionSystemError) else ""
+    yield f"{type(error).__qualname__}{known}\n"
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, at)
+    else:
+        log.critical("ended by an unexpected failure", exc_info=error)
+
+
+def _log_uncaught_in_thread(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_value is not None and not isinstance(failure.exc_value, SystemExit):
+        name = failure.thread.name if failure.thread else "a thread"
+        log.critical("%s ended by an unexpected failure", name, exc_info=failure.exc_value)
 
 
 def _is_own_or_serious(record: logging.LogRecord) -> bool:

@@ -1,0 +1,70 @@
+"""What a process says when something fails: where and of what kind, never what it was about."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config.secret_store import PROJECT_ROOT
+
+CANARY = "canary-137.48213"
+PROGRAM = """
+import logging, sys, threading
+from config.errors import InvalidDataError
+from config.web.logs import configure_logging
+
+CANARY = sys.argv[1]
+
+def fail():
+    patient = {"resting_bp": CANARY}
+    try:
+        float(patient["resting_bp"])
+    except ValueError as error:
+        raise KeyError(CANARY) from error
+
+def logs():
+    try:
+        fail()
+    except KeyError:
+        logging.getLogger("server.predictions").exception("a batch could not be answered")
+
+def logs_where_nothing_can_be_written():
+    sys.stderr.close()
+    logs()
+
+def names():
+    logging.getLogger("server").error("failed", exc_info=InvalidDataError("Row 3 cannot be used."))
+
+def dies_in_a_thread():
+    threading.Thread(target=fail, name="batcher").start()
+
+configure_logging("DEBUG")
+{}()
+"""
+
+
+def said(tmp_path: Path, function: str) -> str:
+    """Return what a process that calls one function writes to its standard error."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.replace("{}()", f"{function}()"))
+    done = subprocess.run(
+        [sys.executable, str(program), CANARY], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("function", ["logs", "fail", "dies_in_a_thread"])
+def test_an_exception_is_told_by_place_and_kind_and_not_by_what_it_says(tmp_path: Path, function: str) -> None:
+    text = said(tmp_path, function)
+    assert CANARY not in text
+    assert {"ValueError", "KeyError"} <= set(text.split())
+    assert 'program.py", line' in text
+
+
+def test_a_log_that_cannot_be_written_gives_nothing_away(tmp_path: Path) -> None:
+    assert CANARY not in said(tmp_path, "logs_where_nothing_can_be_written")
+
+
+def test_a_named_failure_keeps_its_sentence(tmp_path: Path) -> None:
+    assert "InvalidDataError: Row 3 cannot be used." in said(tmp_path, "names")
