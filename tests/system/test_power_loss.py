@@ -12,9 +12,9 @@ from tests.power_loss.controls import CONTROLS
 from tests.power_loss.exploring import Case, Result, explore_all
 from tests.power_loss.processes import why_not
 
-PATIENTS: Final = 8
-STATES: Final = 80
-STATES_OF_COMMANDS: Final = 25
+PATIENTS: Final = 6
+STATES: Final = 60
+STATES_OF_COMMANDS: Final = 15
 SEED: Final = 1
 CONTROL: Final = "synchronous-off"
 
