@@ -95,7 +95,28 @@ def test_a_container_has_no_rights_it_does_not_need(containers: Containers, name
     assert host["CapDrop"] == ["ALL"]
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert not host["Privileged"]
+    assert 0 < host["PidsLimit"] <= 4096
+    assert 0 < host["Memory"] <= 3 * 1024**3
+    assert {mount["Type"] for mount in found["Mounts"]} == {"volume"}
     assert {binding["HostIp"] for ports in host["PortBindings"].values() for binding in ports} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_the_process_that_serves_has_no_capability_and_gains_none(containers: Containers, name: str) -> None:
+    lines = containers.run_in(name, "cat", "/proc/1/status").stdout.splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    assert status["Uid"].split() == status["Gid"].split() == ["10001"] * 4
+    assert {status[kind] for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert status["NoNewPrivs"] == "1"
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_what_an_app_keeps_is_in_folders_of_its_user_alone(containers: Containers, name: str) -> None:
+    folders = [mount["Destination"] for mount in containers.inspect(name)["Mounts"]]
+    modes = containers.run_in(name, "stat", "-c", "%a %u:%g", *folders).stdout.splitlines()
+    assert modes == ["700 10001:10001"] * len(folders)
+    assert len(folders) >= 2
 
 
 @pytest.mark.parametrize("name", APPS)
