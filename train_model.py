@@ -13,6 +13,8 @@ try:
     from pydantic import ValidationError
     from tqdm import tqdm
 
+    from config.audit.command import audited_command
+    from config.audit.trail import Action
     from config.errors import DetectionSystemError, NoModelError, OutdatedModelError
     from config.messages import Thresholds
     from config.settings import ServerSettings, TrainingSettings, settings_sentence
@@ -49,6 +51,7 @@ class Place:
     models: Path
     evaluations: Path
     settings: TrainingSettings
+    server: ServerSettings
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -62,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error("--data and --repeats are for training; --list, --activate and --recalibrate do not train")
     try:
         server = ServerSettings()
-        place = Place(arguments.out or server.model_dir, server.data_dir / "evaluation", TrainingSettings())
+        place = Place(arguments.out or server.model_dir, server.data_dir / "evaluation", TrainingSettings(), server)
     except ValidationError as error:
         parser.error(settings_sentence(error))
     try:
@@ -159,7 +162,7 @@ def _data_hashes(models: Path) -> set[str]:
 
 def activate_version(place: Place, version: str) -> None:
     """Make a stored version the active one."""
-    detector = activate(place.models, version, key=place.settings.signing_key)
+    detector = _activate(place, version)
     print(f"Model {detector.model_version} is active. A running server takes it within seconds.")
     _report_trouble(detector)
 
@@ -191,10 +194,16 @@ def _origin(manifest: Manifest) -> str:
 
 def _store_and_activate(place: Place, files: Mapping[str, bytes]) -> Detector:
     version = store_version(place.models, files)
-    detector = activate(place.models, version, key=place.settings.signing_key)
+    detector = _activate(place, version)
     print(f"\nModel {version} is active in {place.models} and reproduces its known answers.")
     _report_trouble(detector)
     return detector
+
+
+def _activate(place: Place, version: str) -> Detector:
+    with audited_command(place.server, Action.MODEL_ACTIVATED) as command:
+        command.target = version
+        return activate(place.models, version, key=place.settings.signing_key)
 
 
 def _report_changes(earlier: str, changes: Sequence[str]) -> None:

@@ -155,7 +155,7 @@ class AuditTrail:
             end = file.seek(0, os.SEEK_END)
             if is_new:
                 sync_folder(self._path.parent)
-            tail = _tail_of(self._path, end)
+            tail = _tail_of(self._path, end, self._key)
             added = b""
             head = tail.head
             if damage := self._damage(tail):
@@ -258,15 +258,28 @@ class _Tail:
     torn: int
 
 
-def _tail_of(path: Path, size: int) -> _Tail:
-    start = max(0, size - 2 * _LONGEST_ENTRY)
+def _tail_of(path: Path, size: int, key: bytes) -> _Tail:
+    """Find the last entry that is sealed as it should be; up to one more may have been cut off by a loss of power.
+
+    Where more than that is not in order it was no loss of power. Then nothing is removed, and ``verify`` finds it.
+    """
+    start = max(0, size - 3 * _LONGEST_ENTRY)
     with path.open("rb") as file:
         file.seek(start)
         content = file.read()
-    ends_at = content.rfind(b"\n") + 1
-    sealed = _SEALED.fullmatch(content[: max(0, ends_at - 1)].rpartition(b"\n")[2])
-    head = Head(int(sealed[2]), sealed[3].decode()) if sealed else Head(0, _BEGINNING)
-    return _Tail(head, start + ends_at, len(content) - ends_at)
+    before = Head(0, _BEGINNING)
+    good, last = _Tail(before, start, len(content)), _Tail(before, start + len(content), 0)
+    ends_at = start
+    for line in _lines(content):
+        ends_at += len(line) + 1
+        if sealed := _SEALED.fullmatch(line):
+            head = Head(int(sealed[2]), sealed[3].decode())
+            last = _Tail(head, start + len(content), 0)
+            if seal(key, before.mac, sealed[1]) == head.mac:
+                good = _Tail(head, ends_at, start + len(content) - ends_at)
+            before = head
+    is_known = good.head.number > 0 or start == 0
+    return good if is_known and good.torn <= _LONGEST_ENTRY else last
 
 
 def _head_at(path: Path, ends_at: int) -> Head | None:

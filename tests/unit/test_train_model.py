@@ -1,5 +1,6 @@
 """The training command: what it trains, recalibrates, lists and activates, prints and refuses, and how it ends."""
 
+import json
 import os
 import re
 import shutil
@@ -48,6 +49,12 @@ def csv_file(tmp_path: Path) -> WriteCsv:
         return path
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def _with_an_audit_trail_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "secrets"))
 
 
 def run(
@@ -112,7 +119,7 @@ def test_a_model_is_trained_reported_and_made_the_active_one(csv_file: WriteCsv,
 
 @pytest.mark.usefixtures("small")
 def test_training_again_says_what_changed_and_how_to_go_back(
-    csv_file: WriteCsv, models: Path, capsys: pytest.CaptureFixture[str]
+    csv_file: WriteCsv, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     earlier = active_in(models)
     assert train_model.main(["--data", str(csv_file(*FEW)), "--out", str(models)]) == 0
@@ -124,6 +131,8 @@ def test_training_again_says_what_changed_and_how_to_go_back(
     assert "  calibration_folds 2, before 4\n" in said
     assert said.endswith(f"To go back: python train_model.py --activate {earlier}\n")
     assert train_model.main(["--activate", earlier, "--out", str(models)]) == 0
+    last = json.loads((tmp_path / "data" / "server" / "audit.jsonl").read_text().splitlines()[-1])
+    assert (last["action"], last["target"]) == ("model_activated", earlier)
     assert active_in(models) == earlier
 
 

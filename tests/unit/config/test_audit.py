@@ -136,6 +136,36 @@ def test_an_entry_that_a_crash_cut_off_is_removed_and_told(tmp_path: Path) -> No
     assert "cut off after 20 bytes" in problem
 
 
+@pytest.mark.parametrize("lost", [slice(0, 60), slice(40, 120), slice(100, -2)])
+def test_an_entry_of_which_a_part_is_missing_is_removed_and_told(tmp_path: Path, lost: slice) -> None:
+    """A disk writes its sectors in any order: the end of an entry may be there without what stands before it."""
+    trail, path = trail_in(tmp_path), file_in(tmp_path)
+    trail.record(OPERATOR, Action.SIGNED_IN)
+    whole = path.read_bytes()
+    trail.record(OPERATOR, Action.READ_PREDICTION, "p1")
+    torn = bytearray(path.read_bytes()[len(whole) :])
+    torn[lost] = bytes(len(torn[lost]))
+    path.write_bytes(whole + torn)
+    trail_in(tmp_path).record(OPERATOR, Action.SIGNED_OUT)
+    assert [(entry.number, entry.action) for entry in trail.newest(9)] == [
+        (3, "signed_out"),
+        (2, "trail_damaged"),
+        (1, "signed_in"),
+    ]
+    assert len(verify(path, KEY).problems) == 1
+
+
+def test_more_damage_than_a_loss_of_power_does_is_left_for_the_check_to_find(tmp_path: Path) -> None:
+    trail, path = trail_in(tmp_path), file_in(tmp_path)
+    for number in range(40):
+        trail.record(OPERATOR, Action.READ_PREDICTION, f"prediction-{number}")
+    damaged = path.read_bytes().replace(b"prediction-1", b"prediction-2")
+    path.write_bytes(damaged)
+    trail_in(tmp_path).record(OPERATOR, Action.SIGNED_OUT)
+    assert path.read_bytes().startswith(damaged)
+    assert "Entry 2 is not what was written" in verify(path, KEY).problems[0]
+
+
 def test_several_writers_at_once_make_one_chain(tmp_path: Path) -> None:
     def write() -> None:
         trail = trail_in(tmp_path)
