@@ -11,25 +11,41 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Final
 
-from config.messages import RiskLevel
-from server.narrative.facts import STATED_FACTORS, Facts, score_in_words, share_in_words
-from server.narrative.lexicon import Kind, Token
+from server.narrative.company import is_in_company, parts_of
+from server.narrative.comparisons import compares_only_the_score, compares_truly
+from server.narrative.facts import STATED_FACTORS, Facts, score_in_words
+from server.narrative.kinds import Kind, Token
+from server.narrative.links import hangs_together, takes_up_truly
+from server.narrative.ranks import ranks_truly
 from server.narrative.reading import Clause, Sentence
 from server.narrative.rules import Rule
-from server.narrative.subjects import is_about_the_score
+from server.narrative.subjects import moves_only_the_score
 from server.narrative.values import FIELD_OF_LABEL, is_fact, not_measured, threshold_named
+from server.narrative.vocabulary import JOINING, OF_A_GAP, words
 
 LEAST_WORDS: Final = 25
 MOST_WORDS: Final = 120
 MOST_TOKENS: Final = 300
 """Of one sentence, so that reading it takes a few milliseconds whatever it is."""
 
-HALF: Final = 0.5
 SLOT = re.compile(r"\[\[([a-z_]+)\]\]")
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^a-z\s])")
-_VERBS: Final = frozenset(["is", "are", "was", "were", "shows", "showed", "has", "had", "comes", "come", "matter"])
-_REFERENCES: Final = frozenset(["too", "also", "likewise", "similarly", "equally", "same", "again", "instead", "turn"])
+_OF_A_GAP: Final = frozenset(
+    [Kind.FIELD, Kind.ABSENT, Kind.TYPICAL, Kind.AND, Kind.BRACKET, Kind.WORD, Kind.POPULATION]
+)
+_OF_A_RESULT: Final = frozenset([Kind.SCORE, Kind.LEVEL, Kind.RISK, Kind.THRESHOLD])
+_VERBS: Final = words("is are was were shows showed has had comes come matter")
+_CONSEQUENCES: Final = words("""
+which that so therefore thus hence making giving placing putting resulting leading consequently thereby
+""")
+_REFERENCES: Final = words("too also likewise similarly equally same again instead turn")
+_SOURCES: Final = words("""
+due owing thanks from result results resulting based attributed attributable responsible reason reasons arises
+stems through via account because
+""")
+_MALE: Final = words("he his him")
+_FEMALE: Final = words("she her")
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9 \n.,;:()'’%/–—-]*")
 
 
@@ -75,6 +91,8 @@ def check_whole(text: str, facts: Facts) -> None:
         broken.add(Rule.LENGTH)
     if not _is_complete(text, facts):
         broken.add(Rule.COMPLETENESS)
+    if not takes_up_truly([Sentence(sentence) for sentence in sentences_of(text)]):
+        broken.add(Rule.DIRECTIONS)
     if broken:
         raise GuardError(broken)
 
@@ -92,8 +110,8 @@ def broken_by_sentence(text: str, facts: Facts) -> set[Rule]:
         Rule.FACTORS: _names_only_facts(sentence, facts),
         Rule.DIRECTIONS: _says_what_factors_do(sentence, facts),
         Rule.LEVEL: _names_the_level(sentence, facts),
-        Rule.COMPARISONS: _compares_truly(sentence, facts),
-        Rule.RANKS: _ranks_truly(sentence, facts),
+        Rule.COMPARISONS: compares_truly(sentence.tokens, facts),
+        Rule.RANKS: ranks_truly(sentence, facts),
     }
     return {rule for rule, is_kept in checks.items() if not is_kept}
 
@@ -121,25 +139,61 @@ def _is_complete(text: str, facts: Facts) -> bool:
 
 def _has_only_known_words(sentence: Sentence, facts: Facts) -> bool:
     """Tell whether every word is listed, stands in the company it needs, and is said of the score."""
-    if sentence.has(Kind.UNKNOWN):
+    if sentence.has(Kind.UNKNOWN) or not is_in_company(sentence.tokens):
         return False
     if sentence.has(Kind.TYPICAL) and not sentence.has(Kind.ABSENT):
         return False
     if sentence.has(Kind.POPULATION) and not sentence.has(Kind.SHARE, Kind.TYPICAL):
         return False
-    return is_about_the_score(sentence, facts)
+    return (
+        moves_only_the_score(sentence.tokens)
+        and compares_only_the_score(sentence.tokens)
+        and hangs_together(sentence, facts)
+        and _sex_agrees(sentence, facts)
+    )
+
+
+def _sex_agrees(sentence: Sentence, facts: Facts) -> bool:
+    """Tell whether *he* and *she* are used only of a patient whose sex is among the facts."""
+    said = {token.text for token in sentence.tokens}
+    sex = next((factor.value for factor in facts.factors if factor.name == "sex"), "")
+    return (sex == "male" or not said & _MALE) and (sex == "female" or not said & _FEMALE)
 
 
 def _states_only_facts(sentence: Sentence, facts: Facts) -> bool:
     units = sum(token.kind is Kind.UNIT for token in sentence.tokens)
     if units != sum(bool(statement.unit) for statement in sentence.statements):
         return False
-    return all(is_fact(statement, facts) for statement in sentence.statements) and _says_what_is_absent(sentence, facts)
+    return (
+        all(is_fact(statement, facts) for statement in sentence.statements)
+        and sentence.gaps <= not_measured(facts)
+        and _counts_vessels(sentence)
+        and _counts_factors(sentence)
+        and _says_what_is_absent(sentence, facts)
+    )
+
+
+def _counts_factors(sentence: Sentence) -> bool:
+    """Tell whether *two factors* are as many as are named, in the sentence or in one of its clauses."""
+    named = [{mention.name for mention in sentence.mentions}]
+    named += [set(clause.names) for reading in sentence.readings for clause in reading]
+    return all(
+        int(token.detail) in {len(names) for names in named} for token in sentence.tokens if token.kind is Kind.COUNT
+    )
+
+
+def _counts_vessels(sentence: Sentence) -> bool:
+    """Tell whether *no major vessels* is said as a finding that moves the score, not as *the patient has none*."""
+    counts = [
+        said.value for said in sentence.statements if said.name == "major_vessels" and said.value.kind is Kind.VALUE
+    ]
+    moves = sentence.says("raises") or sentence.says("lowers")
+    return all(count.text == "no" and moves for count in counts)
 
 
 def _says_what_is_absent(sentence: Sentence, facts: Facts) -> bool:
     """Tell whether a factor that is absent or was not measured is said to be, so that none seems to be there."""
-    silent = {factor.name for factor in facts.factors if factor.imputed or factor.value == "no"}
+    silent = {factor.name for factor in facts.factors if factor.imputed or factor.value in {"no", "asymptomatic"}}
     said = {statement.name for statement in sentence.statements}
     said |= {
         name
@@ -148,6 +202,8 @@ def _says_what_is_absent(sentence: Sentence, facts: Facts) -> bool:
         if clause.predicate == "not measured"
         for name in clause.names
     }
+    said |= sentence.gaps
+    said |= {"chest_pain_type"} if "type" in sentence.text else set()
     return not (silent & {mention.name for mention in sentence.mentions}) - said
 
 
@@ -156,16 +212,37 @@ def _names_only_facts(sentence: Sentence, facts: Facts) -> bool:
     extrapolated = {FIELD_OF_LABEL[label] for label in facts.extrapolated}
     allowed = {"not measured": not_measured(facts), "extrapolated": extrapolated}
     return all(
-        set(clause.names) <= allowed.get(str(clause.predicate), known)
+        set(clause.names)
+        <= allowed.get(str(clause.predicate), known | (sentence.gaps if _is_about_a_gap(clause) else set()))
+        and (clause.names or str(clause.predicate) not in allowed)
         for clauses in sentence.readings
         for clause in clauses
-    )
+    ) and not _has_a_gap_of_the_result(sentence)
+
+
+def _is_about_a_gap(clause: Clause) -> bool:
+    """Tell whether a clause says nothing of its fields but that they were not measured."""
+    joining = {token.text for token in clause.tokens if token.kind is Kind.WORD and token.is_single}
+    others = {token.kind for token in clause.tokens} - _OF_A_GAP
+    return clause.predicate is None and not others and joining <= JOINING | OF_A_GAP | {"which"}
+
+
+def _has_a_gap_of_the_result(sentence: Sentence) -> bool:
+    """Tell whether the score or the patient is said to be missing, or to lie outside a range."""
+    tokens = [token for at, token in enumerate(sentence.tokens) if not sentence.is_value(at)]
+    kinds = [{token.kind for token in part} for part in parts_of(tokens)]
+    return any(part & {Kind.ABSENT, Kind.OUTSIDE} and part & _OF_A_RESULT for part in kinds)
 
 
 def _says_what_factors_do(sentence: Sentence, facts: Facts) -> bool:
     """Tell whether the sentence can be read, and in all its readings factors do what they do, and nothing else does."""
     directions = {factor.name: factor.direction for factor in facts.factors}
-    if not sentence.readings or not _level_agrees(sentence, directions) or _refers_back(sentence):
+    if (
+        not sentence.readings
+        or not _level_agrees(sentence, directions)
+        or _refers_back(sentence)
+        or _takes_up_nothing(sentence)
+    ):
         return False
     return all(
         clause.names and all(directions.get(name) == said for name in clause.names)
@@ -181,7 +258,7 @@ def _level_agrees(sentence: Sentence, directions: Mapping[str, str]) -> bool:
     for token, after in pairwise([*sentence.tokens, Token(Kind.WORD, "")]):
         if token.kind is Kind.FIELD:
             direction = directions.get(token.detail)
-        elif token.kind in {Kind.AND, Kind.CONTRAST} and after.text not in {"which", "that"}:
+        elif token.kind in {Kind.AND, Kind.CONTRAST} and after.text not in _CONSEQUENCES:
             direction = None
         elif token.kind is Kind.LEVEL and direction and direction != _direction_to(token):
             return False
@@ -191,10 +268,15 @@ def _level_agrees(sentence: Sentence, directions: Mapping[str, str]) -> bool:
 def _refers_back(sentence: Sentence) -> bool:
     """Tell whether a factor is named with no direction of its own, yet with that of another sentence: *the age too*."""
     is_silent = any(clause.predicate is None and clause.names for clauses in sentence.readings for clause in clauses)
-    words = [token.text for token in sentence.tokens]
+    said = {token.text for token in sentence.tokens}
     begins_anew = not {token.kind for token in sentence.tokens[:1]} & {Kind.AND, Kind.CONTRAST, Kind.BRACKET}
-    stands_alone = begins_anew and bool(_VERBS & set(words)) and not _REFERENCES & set(words)
+    stands_alone = begins_anew and bool(_VERBS & said) and not _REFERENCES & said
     return is_silent and (not stands_alone or sentence.has(Kind.CONTRAST))
+
+
+def _takes_up_nothing(sentence: Sentence) -> bool:
+    """Tell whether *in the opposite direction* stands without the direction itself."""
+    return sentence.has(Kind.SAME, Kind.OPPOSITE) and not (sentence.directions and sentence.takes_up_what_it_says())
 
 
 def _direction_to(level: Token) -> str:
@@ -204,76 +286,22 @@ def _direction_to(level: Token) -> str:
 def _direction_said(clause: Clause) -> str | None:
     """Return the direction that a clause gives its factors; *its value indicates High* gives one without a verb."""
     if clause.predicate is None and clause.names:
-        return next((_direction_to(token) for token in clause.tokens if token.kind is Kind.LEVEL), None)
+        levels = (_direction_to(token) for token in clause.tokens if token.kind is Kind.LEVEL)
+        return next(levels, "raises" if _gives_the_score(clause) else None)
     return clause.predicate if clause.predicate in {"raises", "lowers"} else None
+
+
+def _gives_the_score(clause: Clause) -> bool:
+    """Tell whether the score or the level is said to come from factors, as in *the score is due to the age*."""
+    return any(
+        any(token.text.partition(" ")[0] in _SOURCES for token in part)
+        and any(token.kind in {Kind.SCORE, Kind.RISK} or token.text in {"level", "result"} for token in part)
+        and any(token.kind in {Kind.FIELD, Kind.VALUE} for token in part)
+        for part in parts_of(clause.tokens)
+    )
 
 
 def _names_the_level(sentence: Sentence, facts: Facts) -> bool:
     levels = {token.detail for token in sentence.tokens if token.kind is Kind.LEVEL}
     thresholds = {token.detail for token in sentence.tokens if token.kind is Kind.THRESHOLD}
     return levels <= {facts.level.lower()} and "low" not in thresholds
-
-
-def _compares_truly(sentence: Sentence, facts: Facts) -> bool:
-    """Tell whether every comparison has an object after it, and holds for the score or its share."""
-    waiting: Token | None = None
-    for token in sentence.tokens:
-        if token.kind in {Kind.RELATION, Kind.UNUSUAL}:
-            if waiting:
-                return False
-            waiting = token
-        elif token.kind in {Kind.THRESHOLD, Kind.SHARE}:
-            if not _holds(waiting, token, facts):
-                return False
-            is_half = waiting and waiting.detail == "between" and token.detail == "medium"
-            waiting = waiting if is_half else None
-    return waiting is None
-
-
-def _holds(relation: Token | None, compared: Token, facts: Facts) -> bool:
-    """Tell whether a comparison is true; a threshold may stand without one, and *between* takes both of them."""
-    if compared.kind is Kind.SHARE:
-        return relation is not None and relation.detail in {"", ">", ">="} and _is_share(compared, facts)
-    if relation is None:
-        return True
-    score, threshold = facts.anomaly_score, threshold_named(facts, compared.detail)
-    return {
-        ">": score > threshold,
-        ">=": score >= threshold,
-        "<": score < threshold,
-        "<=": score <= threshold,
-        "between": bool(compared.detail) and facts.level is RiskLevel.MEDIUM,
-    }.get(relation.detail, False)
-
-
-def _is_share(token: Token, facts: Facts) -> bool:
-    if token.detail == "most":
-        return facts.anomaly_score > HALF
-    return token.detail == share_in_words(facts.anomaly_score)
-
-
-def _ranks_truly(sentence: Sentence, facts: Facts) -> bool:
-    order = [factor.name for factor in facts.factors]
-    named = [order.index(mention.name) for mention in sentence.mentions if mention.name in order]
-    if sentence.has(Kind.SEQUENCE) and named != sorted(named):
-        return False
-    return all(_clause_ranks_truly(clause, facts) for clauses in sentence.readings for clause in clauses)
-
-
-def _clause_ranks_truly(clause: Clause, facts: Facts) -> bool:
-    kinds = {token.kind for token in clause.tokens}
-    names = list(dict.fromkeys(clause.names))
-    if not names:
-        return True
-    if Kind.LESSER in kinds and facts.factors[0].name in names:
-        return False
-    if Kind.FIRST_OF_ALL in kinds:
-        return _lead(names, [factor.name for factor in facts.factors])
-    if Kind.FIRST in kinds:
-        return _lead(names, [f.name for f in facts.factors if clause.predicate in {None, f.direction}])
-    return True
-
-
-def _lead(names: list[str], order: list[str]) -> bool:
-    """Tell whether the names are the first of an order, beginning with its first."""
-    return names[0] == order[0] and set(names) == set(order[: len(names)]) if order else False

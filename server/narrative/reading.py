@@ -8,7 +8,10 @@ from functools import cached_property
 from itertools import pairwise, product
 from typing import Literal
 
-from server.narrative.lexicon import DISTINCTIVE_VALUES, Kind, Token, tokens_of
+from server.narrative.kinds import Kind, Token
+from server.narrative.lexicon import tokens_of
+from server.narrative.naming import DISTINCTIVE_VALUES
+from server.narrative.vocabulary import COPULAS
 
 Predicate = Literal["raises", "lowers", "not measured", "extrapolated"]
 
@@ -30,7 +33,7 @@ _BOUNDARIES = {Kind.AND, Kind.CONTRAST}
 
 _LINKS = "of is was are were at being with showing shows showed a an the that which as to be has have been ( :"
 _REPORTS = """
-value level reading result finding recorded measured measuring found classed classified reported noted described showing
+value level reading result finding recorded measured measuring found classed classified reported noted described given
 indicating indicates demonstrated demonstrates revealed reveals
 """
 _BEFORE_A_VALUE = frozenset([*_LINKS.split(), *_REPORTS.split()])
@@ -39,6 +42,10 @@ _AFTER_A_VALUE = frozenset(_BETWEEN_VALUE_AND_FIELD.split())
 _RELATIVES = frozenset(["which", "that"])
 _LIST_WORDS = "the a an by of with from to in on for ( )"
 _WITHIN_A_LIST = frozenset(_LIST_WORDS.split())
+
+
+_COMMAS = frozenset([",", "–", "—", "-"])
+_BEFORE_A_MOVE = frozenset(["this", "the", "that", "some", "of"])
 
 
 @dataclass(frozen=True)
@@ -75,10 +82,39 @@ class Sentence:
     """One sentence, read."""
 
     def __init__(self, text: str) -> None:
+        self.text = text.lower()
         self.tokens = tokens_of(text)
 
     def has(self, *kinds: Kind) -> bool:
         return any(token.kind in kinds for token in self.tokens)
+
+    def says(self, predicate: Predicate) -> bool:
+        return any(said == predicate for _, said in self._predicates())
+
+    @property
+    def directions(self) -> list[str]:
+        """What is said one after another to happen to the score."""
+        return [said for _, said in self._predicates() if said in {"raises", "lowers"}]
+
+    def takes_up_what_it_says(self) -> bool:
+        """Tell whether no factor between a direction and *the opposite holds* is left without its own."""
+        said = [place for place, way in self._predicates() if way in {"raises", "lowers"}]
+        return all(
+            any(place > at for place in said) or not any(max(said) < mention.at < at for mention in self.mentions)
+            for at, token in enumerate(self.tokens)
+            if token.kind is Kind.OPPOSITE
+        ) and not any(
+            max(said) < at < mention.at
+            for at, token in enumerate(self.tokens)
+            if token.kind is Kind.OPPOSITE
+            for mention in self.mentions
+        )
+
+    def directions_around(self, *kinds: Kind) -> tuple[list[str], list[str]]:
+        """Return the direction said last before a token of these kinds, and the one said first after it."""
+        at = next((at for at, token in enumerate(self.tokens) if token.kind in kinds), 0)
+        said: list[tuple[int, str]] = [(place, way) for place, way in self._predicates() if way in {"raises", "lowers"}]
+        return [way for place, way in said if place < at][-1:], [way for place, way in said if place > at][:1]
 
     @cached_property
     def statements(self) -> list[Statement]:
@@ -95,8 +131,22 @@ class Sentence:
         return sorted([*named, *told], key=lambda mention: mention.at)
 
     @cached_property
+    def gaps(self) -> set[str]:
+        """The fields said in passing not to have been measured, as in *the age and the sex, which were not*."""
+        absent = {at: said for at, said in self._statements.items() if said.value.kind is Kind.ABSENT}
+        lists = (self._listed_before(at) for at in absent if self.tokens[at - 1].text == "were")
+        return {said.name for said in absent.values()} | {name for names in lists for name in names}
+
+    def _listed_before(self, at: int) -> Iterator[str]:
+        at -= 3
+        while at >= 0 and (self.tokens[at].kind in {Kind.FIELD, Kind.AND} or self.tokens[at].text in _WITHIN_A_LIST):
+            if self.tokens[at].kind is Kind.FIELD:
+                yield self.tokens[at].detail
+            at -= 1
+
+    @cached_property
     def _statements(self) -> dict[int, Statement]:
-        return {at: self._statement(at) for at in range(len(self.tokens)) if self._is_value(at)}
+        return {at: self._statement(at) for at in range(len(self.tokens)) if self.is_value(at)}
 
     @cached_property
     def _anchors(self) -> list[int]:
@@ -131,13 +181,30 @@ class Sentence:
                 yield at, _PARTICLES[token.text]
             elif token.kind is Kind.OPPOSES:
                 yield at, self._opposite(at)
-            elif token.kind in _PREDICATES and not self._is_value(at) and not self._is_completed(at):
+            elif token.kind in _PREDICATES and not (self.is_value(at) or self._is_completed(at) or self._is_offset(at)):
                 yield at, _PREDICATES[token.kind]
 
     def _opposite(self, at: int) -> Predicate:
-        """Return what *offset by* says: the opposite of the direction given last before it, *lowers* without one."""
+        """Return what *offset by* says: the opposite of what is offset, or else of the direction last before it."""
+        if self._what_is_offset(at):
+            return "lowers" if self._what_is_offset(at) is Kind.RAISES else "raises"
         given = [_PREDICATES.get(token.kind) for token in self.tokens[:at] if token.kind in {Kind.RAISES, Kind.LOWERS}]
         return "raises" if given[-1:] == ["lowers"] else "lowers"
+
+    def _what_is_offset(self, at: int) -> Kind | None:
+        """Return the kind of *increase* in *offsets this increase*."""
+        if at < 0 or self.tokens[at].kind is not Kind.OPPOSES:
+            return None
+        after = next(
+            (token for token in self.tokens[at + 1 :] if token.text not in {"this", "the", "that", "some", "of"}), None
+        )
+        return after.kind if after and after.kind in {Kind.RAISES, Kind.LOWERS} else None
+
+    def _is_offset(self, at: int) -> bool:
+        before = at - 1
+        while before >= 0 and self.tokens[before].text in _BEFORE_A_MOVE:
+            before -= 1
+        return self._what_is_offset(before) is not None
 
     def _is_completed(self, at: int) -> bool:
         """Tell whether *contributes* or *drives* is completed by a direction, as in *contributes to lowering*."""
@@ -163,6 +230,8 @@ class Sentence:
         return contrasts or before_no_relative or outside_lists or between
 
     def _is_within_list(self, at: int) -> bool:
+        if self.tokens[at + 1].text == "with":
+            return False
         return self._is_next_to_mention(at, -1) and self._is_next_to_mention(at, 1)
 
     def _is_next_to_mention(self, at: int, step: int) -> bool:
@@ -171,31 +240,44 @@ class Sentence:
         while 0 <= at < len(self.tokens) and at not in places:
             token = self.tokens[at]
             if not (
-                token.kind is Kind.AND or token.text in _WITHIN_A_LIST or self._is_value(at) or token.kind is Kind.UNIT
+                token.kind is Kind.AND or token.text in _WITHIN_A_LIST or self.is_value(at) or token.kind is Kind.UNIT
             ):
                 return False
             at += step
         return at in places
 
-    def _is_value(self, at: int) -> bool:
+    def is_value(self, at: int) -> bool:
         kind = self.tokens[at].kind
         if kind is Kind.ABSENT:
             return self._is_absence_of_one(at)
         return kind in _VALUES and not self._is_particle(at)
 
     def _is_absence_of_one(self, at: int) -> bool:
-        """Tell whether *not measured* is said of one field: in brackets, in a relative clause, or before its name."""
+        """Tell whether *not measured* is said of one field in passing: next to its name, and not as *is not*."""
         before = [token.text for token in self.tokens[max(0, at - 2) : at]]
-        is_attached = before[-1:] == ["("] or bool(_RELATIVES & set(before[:1])) or self._follows_field_and_comma(at)
-        follows = at + 1 < len(self.tokens) and self.tokens[at + 1].kind is Kind.FIELD
-        return is_attached or (follows and not self.tokens[at].text.startswith("not"))
+        if before[-1:] == ["("] or _RELATIVES & set(before[:1]) or self._is_appended(at):
+            return True
+        after = at + 2 if self.tokens[at + 1 : at + 2] and self.tokens[at + 1].text in _AFTER_A_VALUE else at + 1
+        follows = after < len(self.tokens) and self.tokens[after].kind is Kind.FIELD
+        if follows and (self._moves_something or not self.tokens[at].text.startswith("no")):
+            return True
+        return before[-1:] != [] and before[-1] not in COPULAS and self._walk(at, -1, _BEFORE_A_VALUE) is not None
+
+    def _is_appended(self, at: int) -> bool:
+        return at > 0 and self.tokens[at - 1].text not in COPULAS and self._field_before_comma(at) is not None
+
+    @cached_property
+    def _moves_something(self) -> bool:
+        return self.has(Kind.RAISES, Kind.LOWERS) or any(token.text in _PARTICLES for token in self.tokens)
 
     def _is_particle(self, at: int) -> bool:
         """Tell whether *up* or *down* belongs to a verb, as in *pushes it up*, and not to the slope it follows."""
         if self.tokens[at].text not in _PARTICLES:
             return False
-        slope = at - 2 if self._follows_field_and_comma(at) else self._walk(at, -1, _BEFORE_A_VALUE)
-        return slope is None or self.tokens[slope].detail != "st_slope"
+        slope = self._field_before_comma(at)
+        slope = self._walk(at, -1, _BEFORE_A_VALUE) if slope is None else slope
+        ahead = self._walk(at, 1, _AFTER_A_VALUE)
+        return not any(place is not None and self.tokens[place].detail == "st_slope" for place in (slope, ahead))
 
     def _statement(self, at: int) -> Statement:
         token = self.tokens[at]
@@ -214,15 +296,22 @@ class Sentence:
         for step, through in ((1, frozenset[str]()), (-1, _BEFORE_A_VALUE), (1, _AFTER_A_VALUE)):
             if (owner := self._walk(at, step, through)) is not None:
                 return owner
-        if self._follows_field_and_comma(at):
-            return at - 2
+        if (field := self._field_before_comma(at)) is not None:
+            return field
         if self.tokens[at].kind is Kind.VALUE or self.tokens[at - 1].text == "by":
             return None
         before = bisect_left(self._anchors, at)
         return self._anchors[max(0, before - 1)] if self._anchors else None
 
-    def _follows_field_and_comma(self, at: int) -> bool:
-        return at > 1 and self.tokens[at - 1].text == "," and self.tokens[at - 2].kind is Kind.FIELD
+    def _field_before_comma(self, at: int) -> int | None:
+        """Find the field in *the thallium scan, with a value of normal,*, unless the value tells another itself."""
+        told = DISTINCTIVE_VALUES.get(self.tokens[at].detail, "")
+        at -= 1
+        while at > 0 and self.tokens[at].text in _BEFORE_A_VALUE - {"(", ":"}:
+            at -= 1
+        if at < 1 or self.tokens[at].text not in _COMMAS or self.tokens[at - 1].kind is not Kind.FIELD:
+            return None
+        return None if told and told != self.tokens[at - 1].detail else at - 1
 
     def _walk(self, at: int, step: int, through: frozenset[str]) -> int | None:
         """Walk over words that join a value to its owner, and over the value's unit; return the owner's place."""

@@ -1,59 +1,90 @@
-"""Whether a sentence moves, compares and rates what it may: the score and the risk level, but no factor or person."""
+"""Whether a sentence moves and rates what it may: the score and the risk level, but no factor and no person."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from server.narrative.facts import Facts
-from server.narrative.lexicon import Kind, Token
-from server.narrative.reading import Sentence
-from server.narrative.values import not_measured
-from server.narrative.vocabulary import ORDERS
+from server.narrative.kinds import PHRASE, Kind, Token
+from server.narrative.vocabulary import COPULAS, DETERMINERS, ORDERS, words
 
-_DETERMINERS: Final = frozenset(["the", "a", "an", "this", "that", "his", "her", "their", "patient's", "overall"])
-_COPULAS: Final = frozenset(["is", "are", "was", "were", "be", "been", "being", "has", "have", "had"])
-_BEFORE_AN_ORDER: Final = frozenset(["", "so", "therefore", "thus", "hence"])
-_RATINGS: Final = frozenset(["level", "levels", "category", "rating", "group", "class"])
+OF_A_FACTOR: Final = frozenset([Kind.FIELD, Kind.VALUE, Kind.UNIT, Kind.NUMBER, Kind.BRACKET])
+_BEFORE_AN_ORDER: Final = {"", *words("so therefore thus hence")}
 _MOVES: Final = frozenset([Kind.RAISES, Kind.LOWERS])
-_OF_A_FACTOR: Final = frozenset([Kind.FIELD, Kind.VALUE, Kind.UNIT, Kind.NUMBER, Kind.BRACKET])
-_WITHIN_A_LINK: Final = _OF_A_FACTOR | {Kind.WORD, Kind.ABSENT, Kind.FIRST, Kind.LESSER}
-_JOINING_WORDS: Final = "of with together along alongside plus as well as both by from to in on at for like besides"
-_JOINING: Final = frozenset([*_JOINING_WORDS.split(), *_DETERMINERS, "as well", "on account of", "its", "each"])
+_MOVED: Final = frozenset([Kind.SCORE, Kind.AND, Kind.CONTRAST, Kind.BRACKET, Kind.SEQUENCE, Kind.LESSER, Kind.OPPOSES])
+_MOVED_KINDS: Final = _MOVED | _MOVES | {Kind.FIRST, Kind.FIRST_OF_ALL, Kind.CONTRIBUTES}
+_MOVED_WORDS: Final = words("""
+it by with from too also as well due owing thanks through via further together here which are is was were for . up down
+contribution contributions contributor contributors effect effects influence influences impact impacts pull push force
+forces pressure direction factor factors finding findings feature features variable variables item items element
+elements shift shifts change changes role side partly partially similarly likewise come comes came include includes
+""")
+_OF_A_MOVE: Final = words("in of to on")
+_PERSONS: Final = words("patient person individual subject record case threshold thresholds model detector them")
+_WHERE_TO_FALL: Final = words("in into within under")
+_INTRANSITIVE: Final = words("rise rises rising rose drop drops dropped climb climbs climbed")
+_ON_THEIR_OWN: Final = _INTRANSITIVE | words("up down")
+_ON_THEIR_WAY: Final = _INTRANSITIVE | words("""
+go goes going went gone is are was were move moves moved moving come comes came point points pointing jumps climbs
+""")
+_ENDING: Final = OF_A_FACTOR | {Kind.SCORE}
 _START: Final = Token(Kind.WORD, "")
 
 
-def is_about_the_score(sentence: Sentence, facts: Facts) -> bool:
-    """Tell whether the sentence gives no order, and nothing but the score is raised, lowered, compared or typical."""
-    tokens = sentence.tokens
-    return not (
-        _gives_an_order(tokens)
-        or _moves_something_else(tokens)
-        or _rates_a_factor(tokens)
-        or _compares_something_else(tokens)
-        or _relates_factors(sentence)
-        or (sentence.has(Kind.RISK) and not sentence.has(Kind.LEVEL, Kind.THRESHOLD))
-        or not _only_the_unmeasured_is_typical(sentence, facts)
-    )
+def moves_only_the_score(tokens: Sequence[Token]) -> bool:
+    """Tell whether a sentence gives no order, moves nothing but the score, and calls no factor high or low."""
+    return not (_gives_an_order(tokens) or _moves_something_else(tokens) or _rates_a_factor(tokens))
 
 
 def _gives_an_order(tokens: Sequence[Token]) -> bool:
     return any(
-        before.text in _BEFORE_AN_ORDER and after.text in ORDERS
-        for before, after in pairwise([_START, *(token for token in tokens if token.text not in _DETERMINERS)])
+        before.text in _BEFORE_AN_ORDER and after.text in ORDERS for before, after in pairwise([_START, *tokens])
     )
 
 
 def _moves_something_else(tokens: Sequence[Token]) -> bool:
-    """Tell whether the risk, a level or a factor is raised or lowered: no cause is known, and no value is judged."""
-    bare = [token for token in tokens if token.text not in _DETERMINERS]
-    objects = [after for token, after in pairwise(bare) if token.kind in _MOVES]
-    if any(after.kind in {Kind.RISK, Kind.FIELD} or after.text in _RATINGS for after in objects):
-        return True
+    """Tell whether anything but the score is raised or lowered: no cause is known, and no value is judged."""
+    bare = [*(token for token in tokens if token.text not in DETERMINERS), _START]
+    followers = [
+        (after, second)
+        for token, after, second in zip(bare, bare[1:], [*bare[2:], _START], strict=False)
+        if token.kind in _MOVES
+    ]
     moves = [at for at, token in enumerate(tokens) if token.kind in _MOVES]
-    return any(
-        _is_said_of(tokens, at, {Kind.RISK}) or _follows_factor_and_copula(tokens, at) or _follows_value(tokens, at)
+    if any(_is_said_to_move(tokens, at) for at, token in enumerate(tokens) if token.text in _ON_THEIR_OWN):
+        return True
+    return any(not _may_be_moved(after, second) for after, second in followers) or any(
+        _is_said_of(tokens, at, {Kind.RISK})
+        or (_follows_factor_and_copula(tokens, at) and not _has_the_score_after(tokens, at))
+        or _follows_value(tokens, at)
+        or _is_said_of_a_person(tokens, at)
         for at in moves
     )
+
+
+def _may_be_moved(after: Token, second: Token) -> bool:
+    if after.text in _OF_A_MOVE:
+        return second.kind in {Kind.SCORE, *_MOVES} or second.text in {"it", "direction", "effect"}
+    return after is _START or after.kind in _MOVED_KINDS or after.text in _MOVED_WORDS or after.detail == PHRASE
+
+
+def _has_the_score_after(tokens: Sequence[Token], at: int) -> bool:
+    after = next((token for token in tokens[at + 1 :] if token.text not in DETERMINERS), _START)
+    return after.kind is Kind.SCORE or after.text == "it"
+
+
+def _is_said_to_move(tokens: Sequence[Token], at: int) -> bool:
+    """Tell whether a factor, not the score, is what goes up or down, rises or drops."""
+    if tokens[at].kind is Kind.VALUE and at > 0 and tokens[at - 1].kind in {Kind.FIELD, Kind.BRACKET}:
+        return False
+    before = at - 1
+    while before >= 0 and tokens[before].kind not in _ENDING and tokens[before].text != "it":
+        before -= 1
+    after = [token for token in tokens[at + 1 : at + 3] if token.text not in DETERMINERS][:1]
+    moves_the_score = any(token.kind is Kind.SCORE or token.text == "it" for token in after)
+    is_of_a_factor = before >= 0 and tokens[before].kind in OF_A_FACTOR and tokens[before].text != "("
+    is_a_slope = before >= 0 and tokens[before].detail == "st_slope"
+    on_their_way = _ON_THEIR_WAY - COPULAS if is_a_slope else _ON_THEIR_WAY
+    return is_of_a_factor and not moves_the_score and any(t.text in on_their_way for t in tokens[before + 1 : at + 1])
 
 
 def _follows_value(tokens: Sequence[Token], at: int) -> bool:
@@ -67,40 +98,19 @@ def _rates_a_factor(tokens: Sequence[Token]) -> bool:
     """Tell whether a level is said of a factor, as in *high cholesterol* or *the cholesterol is high*."""
     if any(token.kind is Kind.LEVEL and after.kind is Kind.FIELD for token, after in pairwise(tokens)):
         return True
+    if any(
+        token.text in COPULAS and after.text == "so" and level.kind is Kind.LEVEL
+        for token, after, level in zip(tokens, tokens[1:], tokens[2:], strict=False)
+    ):
+        return True
+    if any(_falls_nowhere(token, after) for token, after in pairwise(tokens)):
+        return True
     return any(token.kind is Kind.LEVEL and _follows_factor_and_copula(tokens, at) for at, token in enumerate(tokens))
 
 
-def _compares_something_else(tokens: Sequence[Token]) -> bool:
-    """Tell whether a factor is compared with a threshold or with patients, or the risk with patients."""
-    last: Token | None = None
-    for at, token in enumerate(tokens):
-        if token.kind in {Kind.FIELD, Kind.SCORE, Kind.RISK} or token.text in {"record", "score's"}:
-            last = token
-        elif token.kind in {Kind.RELATION, Kind.UNUSUAL} and last is not None:
-            is_with_patients = any(later.kind is Kind.SHARE for later in tokens[at:])
-            if last.kind is Kind.FIELD or (last.kind is Kind.RISK and is_with_patients):
-                return True
-    return False
-
-
-def _relates_factors(sentence: Sentence) -> bool:
-    """Tell whether a verb links two factors, as in *the ST depression results from the age*: that is no fact."""
-    links = (
-        sentence.tokens[first.at + 1 : second.at]
-        for first, second in pairwise(sentence.mentions)
-        if first.name != second.name
-    )
-    return any(
-        all(token.kind in _WITHIN_A_LINK for token in link)
-        and any(token.kind is Kind.WORD and token.text not in _JOINING for token in link)
-        for link in links
-    )
-
-
-def _only_the_unmeasured_is_typical(sentence: Sentence, facts: Facts) -> bool:
-    clauses = [clause for reading in sentence.readings for clause in reading]
-    typical = [clause for clause in clauses if any(token.kind is Kind.TYPICAL for token in clause.tokens)]
-    return all(set(clause.names) <= not_measured(facts) for clause in typical)
+def _falls_nowhere(token: Token, after: Token) -> bool:
+    is_place = after.kind is Kind.RELATION or after.text in _WHERE_TO_FALL
+    return token.kind is Kind.WORD and token.text in {"fall", "falls", "fell", "falling"} and not is_place
 
 
 def _is_said_of(tokens: Sequence[Token], at: int, kinds: set[Kind]) -> bool:
@@ -111,8 +121,15 @@ def _is_said_of(tokens: Sequence[Token], at: int, kinds: set[Kind]) -> bool:
     return before >= 0 and tokens[before].kind in kinds
 
 
+def _is_said_of_a_person(tokens: Sequence[Token], at: int) -> bool:
+    before = at - 1
+    while before >= 0 and tokens[before].text in {*COPULAS, "also"}:
+        before -= 1
+    return before != at - 1 and before >= 0 and tokens[before].text in _PERSONS
+
+
 def _follows_factor_and_copula(tokens: Sequence[Token], at: int) -> bool:
     before = at - 1
-    while before >= 0 and tokens[before].text in _COPULAS:
+    while before >= 0 and tokens[before].text in COPULAS:
         before -= 1
-    return before != at - 1 and before >= 0 and tokens[before].kind in _OF_A_FACTOR
+    return before != at - 1 and before >= 0 and tokens[before].kind in OF_A_FACTOR

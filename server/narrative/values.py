@@ -3,7 +3,7 @@
 from config.messages import RiskLevel
 from config.patient import FIELDS
 from server.narrative.facts import OLDER, Factor, Facts, score_in_words
-from server.narrative.lexicon import Kind, Token
+from server.narrative.kinds import Kind, Token
 from server.narrative.reading import SCORE, THRESHOLD, Statement
 
 FIELD_OF_LABEL = {field.label: name for name, field in FIELDS.items()}

@@ -1,85 +1,165 @@
-"""The words that join and report: with them alone nothing can be said of a patient, a disease or what to do about it.
+"""The words that join and report, by the company in which they may stand.
 
-Left out on purpose: negation, and whatever states an illness or a treatment, a part or state of the body, a judgement
-(*good*, *serious*), a size (*slightly*), certainty or doubt (*certainly*, *may*), a cause (*because*) or a request.
+A word is known only in a part of a sentence that is about what the word is listed for, so that nothing can be said
+with
+it of a patient, a disease or what to do about it. Left out on purpose: negation, and whatever states an illness or a
+treatment, a part or state of the body, a judgement (*good*, *serious*), a size (*slightly*), certainty or doubt
+(*certainly*, *may*), a cause (*because*), time (*still*, *again*), completeness (*entire*) or a request.
 """
 
 from typing import Final
 
-_NOUNS = """
-patient patient's person individual individual's subject case record records record's data dataset information file
-form sheet entry entries input inputs reading readings measurement measurements value values result results result's
-outcome outcomes finding findings factor factors feature features variable variables parameter parameters measure
-measures characteristic characteristics component components element elements item items observation observations
-attribute attributes detail details aspect aspects field fields combination mix set picture pattern profile list table
-breakdown overview outline summary narrative text paragraph sentence sentences word words term terms note remark
-comment statement report reports description model model's models detector detector's algorithm algorithm's tool
-tool's forest isolation anomaly anomalies system system's computer computer's software program programme machine
-method procedure process approach technique detection screening assessment evaluation analysis review explanation
-interpretation calculation computation prediction estimation output outputs index scale level levels category
-categories group groups class classes classification rating ratings grade band tier zone bracket position rank ranking
-order place number figure figures estimate amount size magnitude mark contribution contributions contributor
-contributors influence influences impact impacts effect effects role roles direction directions weight weights part
-parts share change changes shift shifts pull push net force forces side sides way ways extent degree degrees point
-points basis ground grounds source sources origin reason reasons association relation relationship link connection
-comparison respect regard light line view hand turn addition conclusion sample reference others them total sum whole
-remainder subject's stratum strata allocation assignment placement standing movement look glance numbers reader user
-team colleague dear heading headline caption page screen story explanations cases pieces piece bearing swing evidence
-chart strength
-"""
 
-_VERBS = """
-is are was were be been being has have had having give gives gave given giving assign assigns assigned assigning place
-places placed placing put puts putting fall falls fell fallen falling lie lies lay lying sit sits sat sitting stand
-stands stood standing rank ranks ranked ranking rate rates rated rating grade grades graded classed classify
-classifies classified classifying categorise categorises categorised categorize categorizes categorized label labels
-labelled labeled deem deems deemed considered considers designate designates designated marks marked flag flags
-flagged receive receives received receiving carry carries carried attain attains attained achieve achieves achieved
-register registers registered earn earns earned land lands landed stay stays stayed end ends ended begin begins began
-start starts started yield yields yielded yielding produce produces produced producing return returns returned provide
-provides provided providing correspond corresponds corresponded corresponding belong belongs belonged equal equals
-translate translates translated translating convert converts map maps mapped amounts constitute constitutes represent
-represents represented representing form forms formed comprise comprises consist consists contain contains contained
-show shows showed shown showing indicate indicates indicating suggest suggests suggesting pointed pointing demonstrate
-demonstrates demonstrated demonstrating reveal reveals revealed revealing display displays displayed appear appears
-appeared describe describes described describing summarise summarises summarised summarize summarizes summarized
-reported reporting see sees seen saw seeing find finds found noted notes noting listed lists include includes included
-including involve involves involved involving compare compares compared comparing calculate calculates calculated
-compute computes computed obtain obtains obtained estimated estimates observe observes observed recorded measured
-entered presented detected detects identify identifies identified identifying highlight highlights highlighted named
-names name called calls stated states state mentioned mentions said says say tells told express expresses expressed
-take takes took taken taking assumed replaced substituted set sets push pushes pushed pushing pulls pulled pulling
-bring brings brought bringing move moves moved moving shifted shifting nudge nudges nudged nudging tip tips tipped
-tipping go goes went going keep keeps kept keeping hold holds held holding make makes made making come comes came
-coming act acts acted acting work works worked working help helps helped tend tends serve serves served favour favours
-favor favors remain remains remained remaining following use uses used using base based according resulting result
-arise arises arose emerge emerges emerged derive derives derived originate originates stem stems stemmed turns turned
-become becomes became get gets got play plays played exert exerts exerted shape shapes shaped affect affects affected
-affecting influenced influencing impacted impacting determine determines determined determining mean means meant
-reflect reflects reflected reflecting depend depends relate relates related concern concerns apply applies applied
-matter matters attributed attributable linked associated connected tied combined combine combines regarded regards
-viewed leaves left look looks looked looking let read allocate allocates allocated swing swings swung steer steers
-steered tilt tilts tilted lean leans leaned head heads headed jump jumps jumped bear bears bore run runs ran refers
-pertain pertains owe owes owed sum sums summed add adds arrive arrives arrived presents
-"""
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text that lists them."""
+    return frozenset(text.split())
 
-_FUNCTION_WORDS = """
-a an the this that these those it its it's itself his her he she they their theirs there here we our us who whose whom
-which what of in on at by for from to with within into onto as than against toward towards among amongst along
-alongside via through upon about around regarding concerning besides beside like relative due owing thanks also too
-again both each same such other another together still already so thus hence therefore thereby accordingly
-consequently additionally moreover furthermore likewise similarly equally meanwhile nevertheless nonetheless instead
-overall notably specifically simply directly namely collectively jointly further partly partially once during after
-where how currently particular general short brief one's out plus versus per whereby yet
-"""
 
-_ADJECTIVES = """
-automated automatic statistical computational individual current given available resulting corresponding associated
-relevant entire full complete several various different separate single additional remaining consistent relative
-related comparable underlying contributing respective clinical descending ascending joint new named listed responsible
-"""
+COPULAS: Final = words("is are was were be been being has have had")
+DETERMINERS: Final = words("""
+the a an this that his her their its these those patient's person's record's subject's individual's model's detector's
+overall final resulting calculated computed estimated corresponding given present relevant applicable respective
+""")
+JOINING: Final = words("""
+a an the this that these those it its is are was were be been being has have having had of in on at by for to with as
+and also so thus hence therefore thereby accordingly consequently overall both all each who whose what there here i.e.
+patient patient's person person's individual individual's subject subject's case record record's their them they
+he she his her him plus since because
+""")
+"""Words that may stand anywhere."""
 
-WORDS: Final = frozenset(word for words in (_NOUNS, _VERBS, _FUNCTION_WORDS, _ADJECTIVES) for word in words.split())
+_MODEL: Final = words("""
+model model's detector detector's system system's tool tool's algorithm algorithm's forest isolation computer
+computer's software method analysis assessment evaluation calculation computation screening output
+""")
+_FACTORS: Final = words("""
+factor factors feature features variable variables parameter parameters characteristic characteristics component
+components element elements item items aspect aspects attribute attributes finding findings value values measure
+measures measurement measurements reading readings input inputs data field fields detail details
+""")
+_PARTS: Final = words("""
+contribution contributions contributor contributors influence influences impact impacts effect effects role roles
+direction directions weight weights share change changes shift shifts pull push pressure force forces part parts
+""")
+
+OF_THE_RESULT: Final = (
+    _MODEL
+    | _FACTORS
+    | words("""
+level levels category categories rating ratings grade band tier group class classification stratum strata position
+result results result's basis comparison combination profile picture pattern list summary sample reference table
+number
+allocation assignment placement information terms respect line numbers estimate explanation
+give gives gave given giving assign assigns assigned assigning place places placed placing put puts putting fall falls
+fell falling lie lies lay lying sit sits sat sitting stand stands stood standing rank ranks ranked rate rates rated
+grades graded classed classify classifies classified classifying categorise categorises categorised categorize
+categorizes categorized label labels labelled labeled deem deems deemed consider considers considered designate
+designates designated mark marks marked flag flags flagged receive receives received receiving carry carries carried
+attain attains attained achieve achieves achieved register registers registered earn earns earned land lands landed
+yield yields yielded yielding produce produces produced producing return returns returned provide provides provided
+correspond corresponds corresponded corresponding belong belongs translate translates translated translating convert
+converts map maps mapped amount amounts constitute constitutes represent represents representing form forms show shows
+showed shown showing indicate indicates indicated indicating suggest suggests suggesting point points pointing
+demonstrate demonstrates demonstrating reveal reveals revealing display displays describe describes described
+summarise
+summarises summarised summarize summarizes summarized report reports reported reporting find finds found note noted
+listed compare compares compared comparing calculate calculates calculated compute computes computed obtain obtains
+obtained estimated estimates observed recorded entered presented presents identify identifies identified identifying
+remaining stated named called expressed express expresses take takes took taken brought bring brings make makes made
+making come
+comes came coming reach arrive arrives arrived mean means meaning reflect reflects reflected reflecting derived
+emerges
+base based according accord accordance result resulting results set used using use uses seen leading leads lead
+allocate
+allocates allocated influenced shaped determined affected decided judged judges assessed evaluated evaluates
+characterised characterized attributed attributable due owing arises arose trained
+remain remains remained stay stays stayed keeps reads works out required needed applicable
+into within than against versus vs compared relative respective associated automated automatic statistical
+computational
+individual current corresponding final estimated clinical given together which where how among amongst per
+""")
+)
+"""Words beside the score, a threshold, the risk level, or the disease-free patients."""
+
+OF_THE_MOVES: Final = (
+    _MODEL
+    | _FACTORS
+    | _PARTS
+    | words("""
+driver drivers extent degree result results list reason reasons side way toward towards from out
+push pushes pushed pushing pulls pulled pulling bring brings brought bringing move moves moved moving shifted shifting
+nudge nudges nudged nudging tip tips tipped tipping go goes went going keep keeps kept keeping hold holds held holding
+make makes made making come comes came coming act acts acted acting work works worked working help helps helped
+helping
+serve serves served favour favours favor favors play plays played playing exert exerts exerted exerting affect affects
+affected affecting influenced influencing impacted impacting determine determines determined determining shape shapes
+shaped shaping take takes took taken taking give gives gave given giving lead leads led leading result results
+resulted
+resulting attributed attributable linked associated connected due owing thanks see seen find found noted noted include
+includes included including involve involves follow follows following combine combines combined add adds added swing
+swings steer steers steered tilt tilts tilted lean leans leaned jump jumps account accounts reflect reflects reflected
+reflecting point points pointing pointed provide provides provided providing produce produces produced has show shows
+shown showing listed identified considered named do does did doing done responsible used using count counts counted
+climb climbs climbed drag drags dragged dragging send sends sent sending carry carries carried ranks stands tend
+tends weighs weigh led head
+arise arises arose stem stems stemmed emerge emerges derive derives derived originate originates
+matter matters mattered
+too likewise similarly additionally moreover furthermore notably specifically together along alongside through via
+such
+namely other another further partly partially which where respective individual overall general among amongst into
+main net opposite opposing like within
+""")
+)
+"""Words beside what raises or lowers the score, or ranks the factors."""
+
+OF_A_FINDING: Final = (
+    _FACTORS
+    | _PARTS
+    | words("""
+level levels result results test exam examination list order
+show shows showed shown showing indicate indicates indicating demonstrate demonstrates demonstrated reveal reveals
+revealed found find finds seen noted recorded recording measured measuring observed reported described classed
+classified given listed presented presents presenting presence identified entered regarding detector model takes
+treats place set include includes included including
+comes come came from due owing thanks together along alongside such namely following follows followed among amongst
+besides like where which side taken considered shaped influenced driven combined combination associated reflect
+reflects
+reflected reflecting has influenced
+do does did additionally furthermore moreover notably specifically other another within into
+""")
+)
+"""Words beside a field or its value."""
+
+OF_A_GAP: Final = words("""
+went left remain remains remained being reason meaning means why take takes treats assumes regarding
+value values measurement measurements reading readings result results data information field fields following item
+items
+set taken assumed considered regarded used place instead its therefore made account model detector calculation
+analysis
+assessment entered recorded available replaced substituted which result where standing stand stands stood note entry
+entries
+""")
+"""Words beside what was not measured, or lies outside the model's range."""
+
+ALONE: Final = (
+    _MODEL
+    | _FACTORS
+    | words("""
+summary short brief contrast comparison addition conclusion turn light view basis total sum balance detail particular
+result results number numbers terms word words name note line order list listed follow follows following other others
+them these combination
+based according taken together look looking compared considered considering given using used combined shown seen noted
+added named reported recorded assessed measured observed said returned calculated computed produced assigned obtained
+provided
+additionally moreover furthermore likewise similarly notably specifically namely meanwhile nevertheless nonetheless
+too
+partly partially further which where such dear colleague regarding from into among amongst within relative remaining
+respective individual available clinical automated main category level do does did
+""")
+)
+"""Words of a part that is about none of these, such as *based on the model*."""
+
+WORDS: Final = JOINING | OF_THE_RESULT | OF_THE_MOVES | OF_A_FINDING | OF_A_GAP | ALONE
 
 ORDERS: Final = frozenset(
     [
@@ -87,6 +167,7 @@ ORDERS: Final = frozenset(
         *("follow", "compare", "make", "help", "see", "find", "apply", "combine", "start", "begin", "stay", "turn"),
         *("treat", "provide", "obtain", "return", "include", "consider", "calculate", "measure", "report", "review"),
         *("raise", "lower", "reduce", "increase", "decrease", "lift", "boost", "lessen", "dampen", "drop", "rate"),
+        *("look", "note", "list", "name", "assign", "place", "set", "show", "let", "act", "work", "add", "count"),
     ]
 )
 """Verbs that, where a sentence begins with them, tell somebody to do something."""
