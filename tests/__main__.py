@@ -31,11 +31,17 @@ class Check:
 def main(arguments: Sequence[str]) -> int:
     """Run the checks; ``--full`` adds the tests that take long, and the rest goes to each pytest."""
     options = [argument for argument in arguments if argument != "--full"]
+    more = []
     if "--full" in arguments:
         options += ["-m", "full or not full"]
+        more.append(Check("known vulnerabilities", [sys.executable, "-m", "tests.vulnerabilities"]))
     pytest = [sys.executable, "-m", "pytest", *options]
     _install_llama()
-    return 0 if _all_pass(_quick(), 1) and _all_pass(_slow(pytest), SIDE_BY_SIDE) and _all_pass(_last(pytest), 1) else 1
+    return (
+        0
+        if _all_pass(_quick(), 1) and _all_pass(_slow(pytest), SIDE_BY_SIDE) and _all_pass([*_last(pytest), *more], 1)
+        else 1
+    )
 
 
 def _quick() -> list[Check]:
