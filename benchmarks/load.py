@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import orjson
 import uuid_utils
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, sync_playwright
@@ -24,7 +25,7 @@ from benchmarks.running import RunningServer, our_server, usual_server
 from benchmarks.usual_way import DATA
 from benchmarks.wire import Wire
 from config.csv_rows import read_patients
-from config.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, Event, Handshake, PredictRequest
+from config.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, Event, Handshake
 from config.patient import PatientRecord
 from tests.browser.conftest import CHROMIUM_OPTIONS, find_chromium
 from tests.integration.server.speaking import Browser
@@ -39,10 +40,11 @@ CEILING_SECONDS = 6.0
 P99_TARGET_MS = 50.0
 PAINTED_TARGET_MS = 150.0
 USUAL_CONNECTIONS = 10
-IN_FLIGHT = 8
+IN_FLIGHT = (1, 8)
 USUAL_SECONDS = 10.0
 TARGET_RATIO = 20
 ANSWER_SECONDS = 60.0
+ENTERED_AT = datetime.now(UTC).isoformat()
 
 _REQUEST_ID = re.compile(r'"request_id":"([^"]+)"')
 _PREDICTION_ID = re.compile(r'"prediction_id":"([^"]+)"')
@@ -78,7 +80,8 @@ class Senders:
     """Client apps at one server: they send patients, and note when each answer came."""
 
     def __init__(self, server: RunningServer, records: Sequence[PatientRecord]) -> None:
-        self._records = records
+        # Made once: to build and encode a message takes the sender longer than to send it.
+        self._records = [orjson.dumps(record.model_dump(mode="json")).decode() for record in records]
         self._numbers = [0] * len(server.tokens)
         self.answered: dict[str, float] = {}
         self.prediction_ids: dict[str, str] = {}
@@ -97,15 +100,13 @@ class Senders:
         """Return the request id and the frame of a connection's next patient."""
         before, number = self._numbers[place], self._numbers[place] + 1
         self._numbers[place] = number
-        request = PredictRequest(
-            request_id=str(uuid_utils.uuid7()),
-            outbox_number=number,
-            follows=before,
-            patient_reference=None,
-            record=self._records[(place + number) % len(self._records)],
-            entered_at=datetime.now(UTC),
+        request_id = str(uuid_utils.uuid7())
+        record = self._records[(place + number) % len(self._records)]
+        message = (
+            f'{{"request_id":"{request_id}","outbox_number":{number},"follows":{before},"patient_reference":null,'
+            f'"entered_at":"{ENTERED_AT}","record":{record}}}'
         )
-        return request.request_id, self._wires[place].frame(Event.PREDICT, request.to_wire())
+        return request_id, self._wires[place].frame(Event.PREDICT, message)
 
     def send(self, place: int, frame: str) -> None:
         self._wires[place].send(frame)
@@ -235,7 +236,9 @@ def _painted(page: Page, request_of: dict[str, str]) -> dict[str, float]:
     return {request_of[one]: at for one, at in stamps.items() if one in request_of}
 
 
-def sustained(server: RunningServer, records: Sequence[PatientRecord], seconds: float) -> tuple[float, Latencies]:
+def sustained(
+    server: RunningServer, records: Sequence[PatientRecord], in_flight: int, seconds: float
+) -> tuple[float, Latencies]:
     """Keep a number of patients in flight on each connection; return the answers a second and their latencies."""
     with connected(server, records) as senders:
         sent: dict[str, float] = {}
@@ -248,7 +251,7 @@ def sustained(server: RunningServer, records: Sequence[PatientRecord], seconds: 
                 senders.send(place, frame)
 
         senders.on_answer = send_next
-        for place in _in_turn(USUAL_CONNECTIONS, USUAL_CONNECTIONS * IN_FLIGHT):
+        for place in _in_turn(USUAL_CONNECTIONS, USUAL_CONNECTIONS * in_flight):
             send_next(place)
         time.sleep(WARM_UP_SECONDS)
         before, began = len(senders.answered), time.perf_counter()
@@ -294,14 +297,22 @@ def print_ceiling(records: Sequence[PatientRecord]) -> None:
 
 
 def print_ratio(records: Sequence[PatientRecord]) -> None:
-    with usual_server(USUAL_CONNECTIONS) as server:
-        usual, usual_latencies = sustained(server, records, USUAL_SECONDS)
-    with our_server(USUAL_CONNECTIONS) as server:
-        ours, our_latencies = sustained(server, records, USUAL_SECONDS)
-    print(f"Sustained over {USUAL_CONNECTIONS} connections, {IN_FLIGHT} patients in flight on each")
-    print(f"  the usual way, nothing stored   {usual:6.0f} a second   {usual_latencies}")
-    print(f"  ours, commit included           {ours:6.0f} a second   {our_latencies}")
-    print(f"  ratio {ours / usual:.1f}x   target: at least {TARGET_RATIO}x\n")
+    print(f"Sustained over {USUAL_CONNECTIONS} connections")
+    usual = _best("the usual way, nothing stored", usual_server, records)
+    ours = _best("ours, commit included", our_server, records)
+    print(f"  best to best {ours / usual:.1f}x   target: at least {TARGET_RATIO}x\n")
+
+
+def _best(
+    title: str, run: Callable[[int], AbstractContextManager[RunningServer]], records: Sequence[PatientRecord]
+) -> float:
+    best = 0.0
+    for in_flight in IN_FLIGHT:
+        with run(USUAL_CONNECTIONS) as server:
+            rate, each = sustained(server, records, in_flight, USUAL_SECONDS)
+        print(f"  {title:<30} {in_flight} in flight on each {rate:6.0f} a second   {each}", flush=True)
+        best = max(best, rate)
+    return best
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

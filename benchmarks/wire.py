@@ -38,6 +38,7 @@ class Wire:
             cookie=cookie,
             origin=url,
             http_no_proxy=["*"],
+            skip_utf8_validation=True,
         )
         self._next()
         self._socket.send(f"{_CONNECT}{namespace},{orjson.dumps(auth).decode() if auth else ''}")
@@ -46,9 +47,9 @@ class Wire:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def frame(self, event: str, message: object) -> str:
-        """Return what ``send`` takes: an event as it goes over the wire."""
-        return f"{_EVENT}{self._namespace},{orjson.dumps([event, message]).decode()}"
+    def frame(self, event: str, message: str) -> str:
+        """Return what ``send`` takes, an event as it goes over the wire, of a message in JSON."""
+        return f'{_EVENT}{self._namespace},["{event}",{message}]'
 
     def send(self, frame: str) -> None:
         self._socket.send(frame)
