@@ -22,7 +22,7 @@ def start(settings: ClientSettings) -> RunningApp:
     """Build the client app and begin to answer."""
     client = build(settings)
     client.relay.start(on_failure=_end_process)
-    return RunningApp(client.app, client.stop)
+    return RunningApp(client.app, client.real_time, client.stop)
 
 
 def _end_process() -> None:

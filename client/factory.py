@@ -53,13 +53,13 @@ def create_app(
         check_ready=lambda: _check_ready(outbox, relay, trail),
         clock=lambda: clock().timestamp(),
     )
-    real_time = RealTime(app, async_mode=settings.socketio_async_mode, max_message_bytes=settings.max_message_bytes)
+    real_time = RealTime(app, settings)
     audit_requests(app, trail := open_trail(settings, clock), routes.AUDITED)
     publish = PagePublisher(real_time)
     relay = Relay(settings, token=secrets.token, outbox=outbox, publish=publish, clock=clock)
     real_time.register(PagesNamespace(outbox, relay, publish, clock))
     cards = ModelCards(ServerApi(settings.server_url, secrets.token), _folder(settings) / "model_cards")
-    app.register_blueprint(routes.blueprint(settings.client_id, outbox, relay, samples, cards))
+    app.register_blueprint(routes.blueprint(settings.client_id, outbox, relay, samples, cards, real_time=real_time))
     trust_proxies(app, settings.trusted_proxies)
     return Client(app, real_time, relay, outbox)
 

@@ -14,6 +14,7 @@ from config.messages import PROTOCOL_VERSION
 from config.patient import FIELDS
 from config.web.model_card_page import model_card_page
 from config.web.query import limit_of_query, number_of_query
+from config.web.realtime import RealTime
 from config.web.sign_in import is_signed_in, require_sign_in
 
 AUDITED: Mapping[str, Action] = {"client.history": Action.READ_HISTORY}
@@ -22,7 +23,9 @@ AUDITED: Mapping[str, Action] = {"client.history": Action.READ_HISTORY}
 USUAL_ENTRIES = 50
 
 
-def blueprint(client_id: str, outbox: Outbox, relay: Relay, samples: SampleDeck, cards: ModelCards) -> Blueprint:
+def blueprint(
+    client_id: str, outbox: Outbox, relay: Relay, samples: SampleDeck, cards: ModelCards, *, real_time: RealTime
+) -> Blueprint:
     """Make the routes of one client app."""
     routes = Blueprint("client", __name__)
 
@@ -55,7 +58,11 @@ def blueprint(client_id: str, outbox: Outbox, relay: Relay, samples: SampleDeck,
     @routes.get("/api/status")
     def status() -> ResponseReturnValue:
         require_sign_in(current_app.config)
-        return relay.status().to_wire() | {"client_id": client_id, "protocol": PROTOCOL_VERSION}
+        return relay.status().to_wire() | {
+            "client_id": client_id,
+            "protocol": PROTOCOL_VERSION,
+            "connections": real_time.connections,
+        }
 
     @routes.get("/model")
     def active_model() -> ResponseReturnValue:

@@ -21,7 +21,7 @@ def start(settings: ServerSettings) -> RunningApp:
     """Build the server and begin to answer."""
     server = build(settings)
     server.start()
-    return RunningApp(server.app, server.stop)
+    return RunningApp(server.app, server.real_time, server.stop)
 
 
 if __name__ == "__main__":

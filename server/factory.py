@@ -10,6 +10,7 @@ from flask import Flask
 from config.audit.command import open_trail
 from config.audit.trail import AuditTrail
 from config.errors import InternalError
+from config.messages import OPERATORS_NAMESPACE, Event
 from config.settings import ServerSettings
 from config.web.auditing import audit_requests
 from config.web.concurrency import run_aside
@@ -70,7 +71,7 @@ def create_app(
         check_ready=lambda: _check_ready(store, service, trail),
         clock=lambda: clock().timestamp(),
     )
-    real_time = RealTime(app, async_mode=settings.socketio_async_mode, max_message_bytes=settings.max_message_bytes)
+    real_time = RealTime(app, settings, newest_only=[(OPERATORS_NAMESPACE, Event.CHANGES)])
     clients = ConnectedClients(settings.client_ids, clock=clock)
     publisher = SocketPublisher(real_time, clients)
     recorder = Recorder(store, publisher)
@@ -93,7 +94,9 @@ def create_app(
     app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
     app.register_blueprint(session_routes.blueprint(real_time.sessions))
     app.register_blueprint(audit_routes.blueprint(trail))
-    app.register_blueprint(routes.blueprint(service, clients, windows, secrets.client_tokens, clock))
+    app.register_blueprint(
+        routes.blueprint(service, clients, windows, secrets.client_tokens, clock, real_time=real_time)
+    )
     trust_proxies(app, settings.trusted_proxies)
     housekeeping = Housekeeping(store, recorder, retention_days=settings.retention_days, clock=clock)
     return Server(app, real_time, service, housekeeping)

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 ERASED_AT_ONCE = 50
-STOP_SECONDS = 5.0
+STOP_SECONDS = 2.0
 RETENTION_EVERY = timedelta(days=1)
 
 

@@ -37,7 +37,7 @@ from server.store import NewPrediction, PredictionStore
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
-STOP_SECONDS = 8
+STOP_SECONDS = 5
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from config.errors import InvalidMessageError, StoreUnavailableError
 from config.messages import PROTOCOL_VERSION, RiskLevel
 from config.patient import FIELDS
 from config.web.query import limit_of_query, number_of_query
+from config.web.realtime import RealTime
 from config.web.sign_in import is_signed_in, require_sign_in
 from server.clients import ConnectedClients
 from server.drift import drift_report
@@ -36,6 +37,8 @@ def blueprint(
     windows: RollingWindows,
     tokens: Mapping[str, str],
     clock: Callable[[], datetime],
+    *,
+    real_time: RealTime,
 ) -> Blueprint:
     """Make the routes of one server."""
     routes = Blueprint("server", __name__)
@@ -53,6 +56,7 @@ def blueprint(
         return _status(service, clients) | {
             "started_at": started_at.isoformat(),
             "uptime_seconds": int((clock() - started_at).total_seconds()),
+            "connections": real_time.connections,
         }
 
     @routes.get("/api/changes")

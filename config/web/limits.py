@@ -40,7 +40,7 @@ def make_limiter(app: Flask, settings: ServerSettings | ClientSettings) -> Limit
 def seconds_to_next_window(limiter: Limiter) -> int:
     """Return the seconds until the limit that the current request has hit counts from nothing again."""
     reached = limiter.current_limit
-    return max(1, math.ceil(reached.reset_at - time.time())) if reached else 1
+    return max(1, math.ceil(reached.window.reset_time - time.time())) if reached else 1
 
 
 def _who() -> str:

@@ -1,24 +1,35 @@
 """Typed access to Flask-SocketIO, which has no types; ``link`` is its outgoing counterpart, no other imports them."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs
 
 from flask import Flask, request
 from flask_socketio import Namespace as FlaskNamespace
-from flask_socketio import SocketIO
+from flask_socketio import SocketIO as FlaskSocketIO
+from flask_socketio import _SocketIOMiddleware as Middleware
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 from werkzeug.exceptions import BadRequest, SecurityError
 from werkzeug.http import parse_cookie
 from werkzeug.wsgi import get_host
 
-from config.errors import DetectionSystemError, InternalError, InvalidMessageError, NotAllowedError
+from config.errors import (
+    DetectionSystemError,
+    InternalError,
+    InvalidMessageError,
+    NotAllowedError,
+    ShuttingDownError,
+)
 from config.messages import WireError
+from config.settings import ClientSettings, ServerSettings
 from config.web.codec import OrjsonCodec
 from config.web.cookies import SECURE_PREFIX
+from config.web.engine import ConnectionLimits, LimitedServer
 from config.web.headers import with_security_headers
+from config.web.limits import SocketLimits
 from config.web.origin import UNTRUSTED_HOST, is_same_origin
+from config.web.outgoing import Bounds
 from config.web.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -28,26 +39,63 @@ log = logging.getLogger(__name__)
 
 Wire = Mapping[str, Any]
 
+SPARE_PACKETS = 200
+"""Packets a second of a connection beside five times its events: who is refused may ask again at once."""
+
+
+class _SocketIO(FlaskSocketIO):
+    """Flask-SocketIO on a limited server; the original makes one of its own."""
+
+    def init_app(self, app: Flask, **options: Any) -> None:
+        self.manage_session = options.pop("manage_session")
+        self.server = LimitedServer(**options)
+        self.async_mode = self.server.async_mode
+        app.extensions["socketio"] = self
+        app.wsgi_app = Middleware(self.server, app)  # type: ignore[method-assign]
+
 
 class RealTime:
-    """The Socket.IO side of one Flask app."""
+    """The Socket.IO side of one Flask app.
 
-    def __init__(self, app: Flask, *, async_mode: str, max_message_bytes: int) -> None:
+    Of the events ``newest_only``, given as (namespace, event), a slow peer gets only the newest.
+    """
+
+    def __init__(
+        self, app: Flask, settings: ServerSettings | ClientSettings, newest_only: Sequence[tuple[str, str]] = ()
+    ) -> None:
         self.sessions: Sessions = app.config["SIGN_IN_SESSIONS"]
-        self._socketio = SocketIO(
+        self.limits = SocketLimits(app.config["LIMITER"], settings)
+        self.is_stopping = False
+        self._socketio = _SocketIO(
             app,
-            async_mode=async_mode,
+            async_mode=settings.socketio_async_mode,
             async_handlers=False,  # ordered, and no task for each event
             manage_session=False,  # identity is kept by sid in python-socketio's own session
             json=OrjsonCodec,
             cors_allowed_origins=is_same_origin,
-            max_http_buffer_size=max_message_bytes,
+            max_http_buffer_size=settings.max_message_bytes,
             http_compression=False,
+            limits=_connection_limits(settings, self.limits, newest_only),
         )
         self._socketio.server.namespaces = []  # those registered below and no other; "/" would be open by default
         self._socketio.on_error_default(reply_with_error)
         own_browser = _of_one_browser(app.wsgi_app, self._socketio.server.environ, app.config["SESSION_COOKIE_NAME"])
         app.wsgi_app = with_security_headers(own_browser)  # type: ignore[assignment, method-assign]
+
+    @property
+    def connections(self) -> dict[str, Any]:
+        """Tell how many connections stand, may stand and were refused, and why others were cut."""
+        engine = self._socketio.server.eio
+        return {
+            "now": len(engine.sockets),
+            "at_most": engine.limits.most,
+            "refused": engine.refused,
+            "cut": dict(engine.cuts),
+        }
+
+    def close(self, seconds: float) -> None:
+        """End all connections once what waits for them is sent, after so many seconds at the latest."""
+        self._socketio.server.eio.close_all(seconds)
 
     def register(self, namespace: "Namespace") -> None:
         namespace.real_time = self
@@ -95,7 +143,18 @@ class Namespace(FlaskNamespace):
             return refusal(InvalidMessageError("This event is not known here."))
         if event == "connect":
             _require_trusted_host(args[1])
+        try:
+            self._require_room_for(event, args[0])
+        except DetectionSystemError as error:
+            return refusal(error)
         return super().trigger_event(event, *args)
+
+    def _require_room_for(self, event: str, sid: str) -> None:
+        """Check that a peer's event may be handled now; what the library reports always is."""
+        if event in self.events:
+            if self.real_time.is_stopping:
+                raise ShuttingDownError
+            self.real_time.limits.require_event(sid, self.server.get_environ(sid, namespace=self.name))
 
     def _is_reported(self, event: str, args: tuple[Any, ...]) -> bool:
         """Tell whether the library reports a connect or disconnect: a peer can send events of these names as well."""
@@ -123,6 +182,20 @@ def _of_one_browser(
 def _session_cookie(environ: Mapping[str, Any], name: str) -> str | None:
     sent = parse_cookie(environ.get("HTTP_COOKIE", ""))
     return sent.get(f"{SECURE_PREFIX}{name}", sent.get(name))
+
+
+def _connection_limits(
+    settings: ServerSettings | ClientSettings, rates: SocketLimits, newest_only: Sequence[tuple[str, str]]
+) -> ConnectionLimits:
+    return ConnectionLimits(
+        most=settings.max_connections,
+        packets_per_second=SPARE_PACKETS + 5 * settings.events_per_second,
+        outgoing=Bounds(
+            settings.outgoing_buffer_bytes, tuple(f'2{namespace},["{event}"' for namespace, event in newest_only)
+        ),
+        stalled_seconds=settings.stalled_seconds,
+        rates=rates,
+    )
 
 
 def _require_trusted_host(environ: "WSGIEnvironment") -> None:

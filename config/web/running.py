@@ -13,7 +13,8 @@ from config.access.roles import sign_in_link
 from config.errors import DetectionSystemError
 from config.settings import ClientSettings, ServerSettings, settings_sentence
 from config.web.logs import configure_logging
-from config.web.serving import listen, serve
+from config.web.realtime import RealTime
+from config.web.serving import DRAIN_SECONDS, listen, serve
 from config.web.sessions import Sessions
 
 SettingsT = TypeVar("SettingsT", ServerSettings, ClientSettings)
@@ -26,6 +27,7 @@ class RunningApp:
     """A started app and what has to be done when it ends."""
 
     app: Flask
+    real_time: RealTime
     stop: Callable[[], None]
 
 
@@ -47,7 +49,9 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
         sys.exit(1)
 
     def stop() -> None:
+        running.real_time.is_stopping = True
         running.stop()
+        running.real_time.close(DRAIN_SECONDS)
         sessions.stop()
 
     serve(

@@ -1,23 +1,35 @@
 """Running a Flask app on a listening socket until it is told to stop."""
 
+import io
 import logging
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+import orjson
 from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wsgi import ClosingIterator
 
-from config.errors import ConfigurationError
+from config.errors import ConfigurationError, ShuttingDownError
+from config.messages import WireError
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 10_000
+MAX_CONNECTIONS = 25_000
+"""Sockets at once, pages' requests included; how many stand is limited in ``engine``."""
+
+IDLE_SECONDS = 30
+"""How long a peer may take for its next bytes; a websocket has pings instead."""
+
+DRAIN_SECONDS = 1.0
+
+READ_BYTES = 65_536
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -50,12 +62,16 @@ def serve(
     on_start: Callable[[], None],
     on_stop: Callable[[], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then call ``on_stop`` and return; from ``on_start`` on both are heeded."""
+    """Serve until SIGTERM or SIGINT, then refuse what is new, call ``on_stop`` and return once all is answered.
+
+    From ``on_start`` on both signals are heeded.
+    """
     stopping, wake = socket.socketpair()
+    gate = Gate(app)
 
     def run() -> None:
         try:
-            serve_forever(app, listener, async_mode)
+            serve_forever(gate, listener, async_mode)
         finally:
             wake.send(b".")
 
@@ -66,7 +82,48 @@ def serve(
     on_start()
     stopping.recv(1)
     log.info("stopping")
+    gate.close()
     on_stop()
+    gate.wait_until_answered(DRAIN_SECONDS)
+
+
+class Gate:
+    """Lets requests in until it is closed, and knows how many are not answered yet; those of Socket.IO stand aside."""
+
+    def __init__(self, app: "WSGIApplication") -> None:
+        self._app = app
+        self._is_closed = False
+        self._inside = 0
+        self._changed = threading.Condition()
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        if self._is_closed:
+            start_response("503 SERVICE UNAVAILABLE", [("Content-Type", "application/json"), ("Retry-After", "5")])
+            return [orjson.dumps({"error": WireError.of(ShuttingDownError()).to_wire()})]
+        if environ["PATH_INFO"].startswith("/socket.io/"):
+            return self._app(environ, start_response)
+        return self._counted(environ, start_response)
+
+    def close(self) -> None:
+        self._is_closed = True
+
+    def wait_until_answered(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._inside == 0, seconds)
+
+    def _counted(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        self._count(1)
+        try:
+            body = self._app(environ, start_response)
+        except BaseException:
+            self._count(-1)
+            raise
+        return ClosingIterator(body, lambda: self._count(-1))
+
+    def _count(self, more: int) -> None:
+        with self._changed:
+            self._inside += more
+            self._changed.notify_all()
 
 
 def serve_forever(app: "WSGIApplication", listener: socket.socket, async_mode: str) -> None:
@@ -80,11 +137,33 @@ def serve_forever(app: "WSGIApplication", listener: socket.socket, async_mode: s
 def _run_eventlet(app: "WSGIApplication", listener: socket.socket) -> None:
     from eventlet import wsgi  # noqa: PLC0415 - only if it is the mode
 
-    wsgi.server(listener, app, log=log, log_output=False, debug=False, max_size=MAX_CONNECTIONS)
+    wsgi.server(
+        listener,
+        app,
+        log=log,
+        log_output=False,
+        debug=False,
+        max_size=MAX_CONNECTIONS,
+        keepalive=IDLE_SECONDS,
+        socket_timeout=IDLE_SECONDS,
+    )
+
+
+class _PatientReader(io.BufferedReader):
+    """Reads no more at once than a request may hold: werkzeug asks for 10 MB of a body it has refused."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(READ_BYTES if size is None or size < 0 else min(size, READ_BYTES))
 
 
 class _RequestHandler(WSGIRequestHandler):
     """Ends the connection with a websocket: the original would read, and log, its last bytes as another request."""
+
+    timeout = IDLE_SECONDS
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile: io.BufferedReader = _PatientReader(self.rfile.detach())
 
     def run_wsgi(self) -> None:
         super().run_wsgi()

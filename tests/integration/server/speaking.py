@@ -54,6 +54,7 @@ class Connection:
         self._heard: list[tuple[str, Any]] = []
         self._events: Queue[tuple[str, Any]] = Queue()
         self._refusals: Queue[Any] = Queue()
+        self._websocket: Any = None
         self.client = _OrderedClient(
             reconnection=False,
             json=OrjsonCodec,
@@ -75,6 +76,7 @@ class Connection:
         except socketio.exceptions.ConnectionError:
             self.close()
             raise RefusedError(self._refusals.get(timeout=WAIT_SECONDS)) from None
+        self._websocket = self.client.eio.ws  # the library forgets it, unclosed, when the server hangs up
 
     def next(self, event: str, wanted: Callable[[Any], bool] = lambda _: True) -> Any:
         """Wait for an event; what came before it stays for others to take."""
@@ -115,12 +117,13 @@ class Connection:
 
     def close(self) -> None:
         """Hang up, and wait until nothing more is read."""
-        reading, websocket = self.client.eio.read_loop_task, self.client.eio.ws
+        reading, websocket = self.client.eio.read_loop_task, self._websocket or self.client.eio.ws
         self.client.disconnect()
         if reading is not None:
             reading.join(WAIT_SECONDS)
         if websocket is not None:
             websocket.close()
+            websocket.shutdown()  # what the server has closed is left open by the other
 
 
 def handshake(token: str, **changes: object) -> dict[str, object]:

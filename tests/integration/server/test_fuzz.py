@@ -1,0 +1,138 @@
+"""Whatever a peer sends, the server goes on: no traceback, no stopped handler, nothing left behind."""
+
+import json
+import threading
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.integration.server.conftest import RunningServer, StartServer
+from tests.integration.server.raw_socket import RawSocket
+from tests.integration.server.speaking import Browser, ClientApp, handshake
+from tests.integration.server.test_limits import connections_of, wait_until
+from tests.unit.client.made import request
+
+MESSAGES_EACH = 20
+
+LIMITS = {
+    "events_per_second": 100_000,
+    "address_events_per_second": 1_000_000,
+    "address_requests_per_minute": 10_000_000,
+    "requests_per_minute": 1_000_000,
+}
+
+numbers = st.one_of(st.integers(), st.floats(allow_nan=False), st.sampled_from([2**63, -(2**70), 10**40, 1e308]))
+values = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+events = st.sampled_from(["predict", "connect", "disconnect", "message", "submit", "changes", "", "x" * 300])
+namespaces = st.sampled_from(["", "/", "/clients,", "/operators,", "/nowhere,", "/clients", "/clients?a=1,", ","])
+ids = st.sampled_from(["", "0", "7", "²", "9" * 99, "9" * 200])
+kinds = st.sampled_from(["40", "41", "42", "43", "44", "450-", "451-", "459999999-", "461-", "47", "4", "3", "5"])
+altered = st.builds(
+    lambda field, value: json.dumps(["predict", request(1).to_wire() | {field: value}]),
+    st.sampled_from([*request(1).to_wire(), "unknown"]),
+    values,
+)
+nested = st.builds(lambda depth: "[" * depth + "]" * depth, st.sampled_from([10, 200, 1025, 20_000]))
+odd = st.sampled_from(['["predict",NaN]', '["predict",Infinity]', '["predict",1e999]', "{", '[""]', "[]", "{}"])
+event_bodies = st.builds(lambda event, value: json.dumps([event, value]), events, values)
+bodies = st.one_of(event_bodies, altered, nested, odd, values.map(json.dumps), st.text(max_size=30))
+framed = st.builds(lambda *parts: "".join(parts), kinds, namespaces, ids, bodies)
+texts = st.one_of(framed, st.text(max_size=9), st.sampled_from(["", "1", "2", "2probe", "0", "bAAAA", "b!", "4null"]))
+frames = st.one_of(texts, texts, texts, st.binary(max_size=60))
+opcodes = st.sampled_from([None, None, None, None, None, None, None, 0, 3, 8, 9, 10, 11])
+messages = st.lists(st.tuples(frames, opcodes), min_size=MESSAGES_EACH, max_size=MESSAGES_EACH)
+
+
+def usual(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def fuzz(server: RunningServer, examples: int) -> None:
+    """Send so many runs of messages over websockets, before and after having been let in, and by polling."""
+
+    @seed(20261123)
+    @usual(examples)
+    @given(messages, st.booleans())
+    def websockets(sent: list[tuple[str | bytes, int | None]], is_let_in: bool) -> None:
+        with RawSocket(server.url) as peer, suppress(ConnectionError):
+            if is_let_in:
+                peer.send("40/clients," + json.dumps(handshake(server.token("Client-3"))))
+            for frame, opcode in sent:
+                peer.send(frame, kind=opcode)
+
+    @seed(20261124)
+    @usual(examples // 4)
+    @given(st.lists(texts, min_size=1, max_size=18))
+    def polling(sent: list[str]) -> None:
+        browser = Browser(server.url)
+        opened = json.loads(browser.get("/socket.io/?EIO=4&transport=polling").body[1:])
+        path = f"/socket.io/?EIO=4&transport=polling&sid={opened['sid']}"
+        body = "\x1e".join(sent).encode("utf-8", "surrogatepass")
+        assert browser.request("POST", path, body=body).status in {200, 400}
+        assert browser.request("POST", path, body=b"1").status in {200, 400}
+
+    websockets()
+    polling()
+
+
+def tasks() -> int:
+    """Count what runs: threads, and green ones in their place."""
+    return threading.active_count()
+
+
+def check_well(server: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
+    wait_until(lambda: connections_of(server)["now"] == 0)
+    client = ClientApp(server.url, server.token())
+    assert client.predict(request(1).to_wire())["status"] == "accepted"
+    assert client.answered("request-1").request_id == "request-1"
+    client.close()
+    assert [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
+
+
+def left_behind(server: RunningServer) -> dict[str, int]:
+    """Count what the libraries keep of connections."""
+    sockets = server.server.real_time._socketio.server
+    manager = sockets.manager
+    return {
+        "environ": len(sockets.environ),
+        "binary": len(sockets._binary_packet),
+        "rooms": sum(len(rooms) for rooms in manager.rooms.values()),
+        "connecting": len(manager.pending_connect),
+        "disconnecting": len(manager.pending_disconnect),
+        "callbacks": len(manager.callbacks),
+    }
+
+
+def test_two_thousand_messages_of_any_kind_do_no_harm(
+    start_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server(**LIMITS)
+    fuzz(server, 100)
+    check_well(server, caplog)
+    wait_until(lambda: not any(left_behind(server).values()))
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_a_hundred_thousand_messages_of_any_kind_do_no_harm(
+    start_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server(**LIMITS)
+    fuzz(server, 100)
+    before = tasks()
+    fuzz(server, 5000)
+    check_well(server, caplog)
+    wait_until(lambda: not any(left_behind(server).values()))
+    wait_until(lambda: tasks() <= before + 2)
