@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 
 OWN_PACKAGES = ("config", "server", "client")
 
+WRITE_BY_THEMSELVES = ("engineio.server", "engineio.client", "socketio.server", "socketio.client")
+"""Loggers to which their libraries add a handler of their own, which says everything, unless a level is set."""
+
 
 def configure_logging(level: str) -> None:
     """Send this project's records of at least ``level`` to standard error, times in UTC.
@@ -30,8 +33,11 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(level=max(severity, logging.WARNING), handlers=[handler], force=True)
     for package in OWN_PACKAGES:
         logging.getLogger(package).setLevel(severity)
+    for library in WRITE_BY_THEMSELVES:
+        logging.getLogger(library).setLevel(max(severity, logging.ERROR))
     logging.raiseExceptions = False  # a log that cannot be written would print the failure itself, with all it says
     sys.excepthook = _log_uncaught
+    sys.unraisablehook = _log_unraisable
     threading.excepthook = _log_uncaught_in_thread
 
 
@@ -64,6 +70,11 @@ def _log_uncaught_in_thread(failure: threading.ExceptHookArgs) -> None:
     if failure.exc_value is not None and not isinstance(failure.exc_value, SystemExit):
         name = failure.thread.name if failure.thread else "a thread"
         log.critical("%s ended by an unexpected failure", name, exc_info=failure.exc_value)
+
+
+def _log_unraisable(failure: "sys.UnraisableHookArgs") -> None:
+    """Log what failed where nobody can be told, as in a finalizer; the object itself is not named."""
+    log.error("a failure could not be raised", exc_info=failure.exc_value)
 
 
 def _is_own_or_serious(record: logging.LogRecord) -> bool:

@@ -11,6 +11,7 @@ from config.secret_store import PROJECT_ROOT
 CANARY = "canary-137.48213"
 PROGRAM = """
 import logging, sys, threading
+import socketio
 from config.errors import InvalidDataError
 from config.web.logs import configure_logging
 
@@ -39,6 +40,18 @@ def names():
 def dies_in_a_thread():
     threading.Thread(target=fail, name="batcher").start()
 
+class Finalized:
+    def __del__(self):
+        fail()
+
+def dies_in_a_finalizer():
+    Finalized()
+
+def fails_in_a_library():
+    for engine in (socketio.Server(async_mode="threading").eio, socketio.Client().eio):
+        engine.on("disconnect", lambda _: fail())
+        engine._trigger_event("disconnect", CANARY)
+
 configure_logging("DEBUG")
 {}()
 """
@@ -54,7 +67,7 @@ def said(tmp_path: Path, function: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("function", ["logs", "fail", "dies_in_a_thread"])
+@pytest.mark.parametrize("function", ["logs", "fail", "dies_in_a_thread", "dies_in_a_finalizer", "fails_in_a_library"])
 def test_an_exception_is_told_by_place_and_kind_and_not_by_what_it_says(tmp_path: Path, function: str) -> None:
     text = said(tmp_path, function)
     assert CANARY not in text
