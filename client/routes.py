@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from flask import Blueprint, current_app, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
+from client.answers import ClientAppStatus, DealtSample, History
 from client.model_cards import FoundCard, ModelCards
 from client.outbox import Outbox
 from client.relay import Relay
@@ -13,6 +14,7 @@ from config.audit.trail import Action
 from config.messages import PROTOCOL_VERSION
 from config.patient import FIELDS
 from config.web.model_card_page import model_card_page
+from config.web.openapi import described, number
 from config.web.query import limit_of_query, number_of_query
 from config.web.realtime import RealTime
 from config.web.sign_in import is_signed_in, require_sign_in
@@ -36,6 +38,7 @@ def blueprint(
         return render_template("client_dashboard.html", fields=FIELDS, client_id=client_id)
 
     @routes.get("/api/history")
+    @described("The history, newest first.", History, query={"limit": number(1), "before": number()})
     def history() -> ResponseReturnValue:
         require_sign_in(current_app.config)
         limit = limit_of_query(USUAL_ENTRIES)
@@ -50,12 +53,14 @@ def blueprint(
         }
 
     @routes.get("/api/sample")
+    @described("A real patient to try the page with.", DealtSample)
     def sample() -> ResponseReturnValue:
         require_sign_in(current_app.config)
         dealt = samples.deal()
         return {"record": dealt.record.model_dump(mode="json"), "source": dealt.source}
 
     @routes.get("/api/status")
+    @described("How the client app and its link to the server are.", ClientAppStatus)
     def status() -> ResponseReturnValue:
         require_sign_in(current_app.config)
         return relay.status().to_wire() | {

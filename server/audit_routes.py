@@ -7,8 +7,10 @@ from flask.typing import ResponseReturnValue
 
 from config.access.roles import Role
 from config.audit.trail import AuditTrail
+from config.web.openapi import described, number
 from config.web.query import limit_of_query, number_of_query
 from config.web.sign_in import require_role
+from server.answers import AuditEntries
 
 
 def blueprint(trail: AuditTrail) -> Blueprint:
@@ -16,6 +18,11 @@ def blueprint(trail: AuditTrail) -> Blueprint:
     routes = Blueprint("audit", __name__)
 
     @routes.get("/api/audit")
+    @described(
+        "The audit trail, newest first; for administrators.",
+        AuditEntries,
+        query={"limit": number(1), "before": number()},
+    )
     def newest() -> ResponseReturnValue:
         require_role(Role.ADMINISTRATOR)
         limit = limit_of_query(100)

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from config.model_card import ModelCard
 from config.web.model_card_page import model_card_page
+from config.web.openapi import described
 from config.web.sign_in import require_sign_in
 from server.model_cards import ModelCards
 from server.readers import client_id_of_reader
@@ -27,11 +28,13 @@ def blueprint(cards: ModelCards, tokens: Mapping[str, str]) -> Blueprint:
         return _page(cards.of(version), cards)
 
     @routes.get("/api/model")
+    @described("The card of the model that scores now.", ModelCard)
     def active() -> ResponseReturnValue:
         client_id_of_reader(tokens)
         return cards.active().to_wire()
 
     @routes.get("/api/model/<version>")
+    @described("The card of one version of the model.", ModelCard)
     def one(version: str) -> ResponseReturnValue:
         client_id_of_reader(tokens)
         return cards.of(version).to_wire()

@@ -9,13 +9,15 @@ from flask.typing import ResponseReturnValue
 
 from config.audit.trail import Action
 from config.errors import InvalidMessageError, StoreUnavailableError
-from config.messages import PROTOCOL_VERSION, RiskLevel
+from config.messages import PROTOCOL_VERSION, Changes, RiskLevel
 from config.patient import FIELDS
+from config.web.openapi import described, number
 from config.web.query import limit_of_query, number_of_query
 from config.web.realtime import RealTime
 from config.web.sign_in import is_signed_in, require_sign_in
+from server.answers import ListedPrediction, ListedPredictions, ServerStatus
 from server.clients import ConnectedClients
-from server.drift import drift_report
+from server.drift import DriftReport, drift_report
 from server.drift_sentences import data_in_words
 from server.drift_windows import RollingWindows
 from server.predictions import PredictionService
@@ -51,6 +53,7 @@ def blueprint(
         return render_template("server_dashboard.html", fields=FIELDS)
 
     @routes.get("/api/status")
+    @described("How the server is.", ServerStatus)
     def status() -> ResponseReturnValue:
         require_sign_in(current_app.config)
         return _status(service, clients) | {
@@ -60,12 +63,27 @@ def blueprint(
         }
 
     @routes.get("/api/changes")
+    @described(
+        "Entries of the change log, those after a place in it.",
+        Changes,
+        query={"after": number(), "limit": number(1)},
+    )
     def changes() -> ResponseReturnValue:
         client_id = client_id_of_reader(tokens)
         page = service.store.changes(number_of_query("after") or 0, limit_of_query(200), client_id=client_id)
         return page.to_wire()
 
     @routes.get("/api/predictions")
+    @described(
+        "Predictions, newest first.",
+        ListedPredictions,
+        query={
+            "limit": number(1),
+            "before": number(),
+            "client": {"type": "string"},
+            "level": {"enum": list(RiskLevel)},
+        },
+    )
     def recent() -> ResponseReturnValue:
         require_sign_in(current_app.config)
         limit = limit_of_query(50)
@@ -77,6 +95,7 @@ def blueprint(
         }
 
     @routes.get("/api/predictions/<prediction_id>")
+    @described("One prediction.", ListedPrediction)
     def one(prediction_id: str) -> ResponseReturnValue:
         require_sign_in(current_app.config)
         return _wire(service.store.get(prediction_id))
@@ -87,6 +106,7 @@ def blueprint(
 
 def _add_drift(routes: Blueprint, service: PredictionService, windows: RollingWindows) -> None:
     @routes.get("/api/drift")
+    @described("How the patients seen lately differ from those of the training.", DriftReport)
     def drift() -> ResponseReturnValue:
         require_sign_in(current_app.config)
         detector = service.model.detector

@@ -8,8 +8,10 @@ from flask.typing import ResponseReturnValue
 
 from config.access.accounts import Session
 from config.access.roles import Role
+from config.web.openapi import described
 from config.web.sessions import Sessions
 from config.web.sign_in import current_session, require_role
+from server.answers import OpenSessions
 
 
 def blueprint(sessions: Sessions) -> Blueprint:
@@ -24,11 +26,13 @@ def blueprint(sessions: Sessions) -> Blueprint:
         return render_template("sessions.html")
 
     @routes.get("/api/sessions")
+    @described("Who is signed in; for administrators.", OpenSessions)
     def every() -> ResponseReturnValue:
         require_role(Role.ADMINISTRATOR)
         return {"sessions": [_wire(session) for session in sessions.all()]}
 
     @routes.post("/api/sessions/<public_id>/end")
+    @described("End a session; for administrators, from their page.", None)
     def end(public_id: str) -> ResponseReturnValue:
         require_role(Role.ADMINISTRATOR)
         sessions.end(sessions.of(public_id))

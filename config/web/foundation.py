@@ -46,6 +46,7 @@ from config.settings import ClientSettings, ServerSettings
 from config.web.concurrency import run_aside
 from config.web.cookies import AppSessions
 from config.web.limits import make_limiter, seconds_to_next_window
+from config.web.openapi import Health, described, openapi_blueprint
 from config.web.origin import UNTRUSTED_HOST, require_same_origin
 from config.web.readiness import RememberedCheck
 from config.web.sessions import DISPLAY_SECONDS, Sessions
@@ -107,6 +108,7 @@ def make_app(
     app.before_request(lambda: require_same_origin(request))
     app.register_error_handler(Exception, _reply_with_error)
     app.register_blueprint(_shared_blueprint(RememberedCheck(check_ready, clock=time.monotonic), limiter))
+    app.register_blueprint(openapi_blueprint())
     sessions = _sessions(settings, clock)
     sign_in = SignIn(sessions, _check_password_aside(settings.socketio_async_mode), clock=clock)
     app.register_blueprint(sign_in_blueprint(sign_in, sessions, title=title))
@@ -154,11 +156,13 @@ def _shared_blueprint(check_ready: Callable[[], None], limiter: Limiter) -> Blue
         return send_from_directory(NODE_MODULES / package, name)
 
     @blueprint.get("/livez")
+    @described("Whether the process serves.", Health, is_open=True)
     @limiter.exempt
     def livez() -> ResponseReturnValue:
         return {"status": "alive"}
 
     @blueprint.get("/readyz")
+    @described("Whether the process can do its job.", Health, is_open=True)
     @limiter.exempt  # whoever floods the app must not have it restarted as well
     def readyz() -> ResponseReturnValue:
         check_ready()
