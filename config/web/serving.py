@@ -7,10 +7,10 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wsgi import ClosingIterator
 
 from config.errors import ConfigurationError, ShuttingDownError
@@ -170,8 +170,18 @@ class _RequestHandler(WSGIRequestHandler):
         if "Upgrade" in self.headers:
             self.close_connection = True
 
+    def log_error(self, format: str, *args: Any) -> None:
+        """Log that nothing readable came in time; the original repeats what came, maybe the rest of a patient."""
+        log.warning("no readable request came from %s", self.address_string())
+
+
+class _Server(ThreadedWSGIServer):
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Log the failure being handled by place and kind; the original writes out what it says."""
+        log.error("a request failed outside of the app", exc_info=True)
+
 
 def _run_threads(app: "WSGIApplication", listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
-    server = make_server(host, port, app, threaded=True, request_handler=_RequestHandler, fd=listener.fileno())
+    server = _Server(host, port, app, _RequestHandler, fd=listener.fileno())
     server.serve_forever()

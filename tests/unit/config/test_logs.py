@@ -10,10 +10,11 @@ from config.secret_store import PROJECT_ROOT
 
 CANARY = "canary-137.48213"
 PROGRAM = """
-import logging, sys, threading
+import logging, socket, sys, threading
 import socketio
 from config.errors import InvalidDataError
 from config.web.logs import configure_logging
+from config.web.serving import listen, serve_forever
 
 CANARY = sys.argv[1]
 
@@ -52,6 +53,22 @@ def fails_in_a_library():
         engine.on("disconnect", lambda _: fail())
         engine._trigger_event("disconnect", CANARY)
 
+def is_sent(request):
+    listener = listen("127.0.0.1", 0)
+    serving = (lambda environ, start_response: fail(), listener, "threading")
+    threading.Thread(target=serve_forever, args=serving, daemon=True).start()
+    with socket.create_connection(listener.getsockname()) as connection:
+        connection.sendall(request)
+        while connection.recv(4096):  # it is closed after what there is to say was said
+            pass
+
+def fails_outside_of_the_app():
+    is_sent(b"GET / HTTP/1.0\\r\\n\\r\\n")
+
+def is_sent_no_request():
+    is_sent(b"the rest of " + CANARY.encode() + b"\\r\\n")
+    is_sent(CANARY.encode() + b"\\r\\n")
+
 configure_logging("DEBUG")
 {}()
 """
@@ -67,7 +84,10 @@ def said(tmp_path: Path, function: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("function", ["logs", "fail", "dies_in_a_thread", "dies_in_a_finalizer", "fails_in_a_library"])
+@pytest.mark.parametrize(
+    "function",
+    ["logs", "fail", "dies_in_a_thread", "dies_in_a_finalizer", "fails_in_a_library", "fails_outside_of_the_app"],
+)
 def test_an_exception_is_told_by_place_and_kind_and_not_by_what_it_says(tmp_path: Path, function: str) -> None:
     text = said(tmp_path, function)
     assert CANARY not in text
@@ -77,6 +97,12 @@ def test_an_exception_is_told_by_place_and_kind_and_not_by_what_it_says(tmp_path
 
 def test_a_log_that_cannot_be_written_gives_nothing_away(tmp_path: Path) -> None:
     assert CANARY not in said(tmp_path, "logs_where_nothing_can_be_written")
+
+
+def test_what_is_no_request_is_not_repeated(tmp_path: Path) -> None:
+    text = said(tmp_path, "is_sent_no_request")
+    assert text.count("no readable request came") == 2
+    assert CANARY not in text
 
 
 def test_a_named_failure_keeps_its_sentence(tmp_path: Path) -> None:
