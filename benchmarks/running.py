@@ -29,8 +29,11 @@ class RunningServer:
 
 
 @contextmanager
-def our_server(clients: int) -> Iterator[RunningServer]:
-    """Run the product's server with its usual settings and so many client identities; no language model is asked."""
+def our_server(clients: int, **changes: str) -> Iterator[RunningServer]:
+    """Run the product's server with its usual settings, but for ``changes``, and so many client identities.
+
+    No language model is asked.
+    """
     client_ids = [f"Bench-{number}" for number in range(1, clients + 1)]
     tokens = {client_secret_names(client_id)[0]: new_secret() for client_id in client_ids}
     operator_token = new_secret()
@@ -43,6 +46,7 @@ def our_server(clients: int) -> Iterator[RunningServer]:
             "LLM_MODEL": "off",
             "LOG_LEVEL": "WARNING",
             "OPERATOR_TOKEN": operator_token,
+            **changes,
         }
         port = _free_port()
         command = [sys.executable, "app.py"]

@@ -91,10 +91,10 @@ def environment_of(folder: Path, model_dir: Path, async_mode: str) -> dict[str, 
     )
 
 
-def run(processes: list[Process], environment: dict[str, str]) -> Process:
+def run(processes: list[Process], environment: dict[str, str], folder: str = "server") -> Process:
     running = subprocess.Popen(
         [sys.executable, "app.py"],
-        cwd=PROJECT_ROOT / "server",
+        cwd=PROJECT_ROOT / folder,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
