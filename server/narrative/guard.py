@@ -44,6 +44,10 @@ _SOURCES: Final = words("""
 due owing thanks from result results resulting based attributed attributable responsible reason reasons arises
 stems through via account because
 """)
+_INFLUENCES: Final = words("""
+comes come came due owing thanks influence influences influenced contribution contributions effect effects
+impact impacts role roles driven shaped reflect reflects share
+""")
 _MALE: Final = words("he his him")
 _FEMALE: Final = words("she her")
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9 \n.,;:()'’%/–—-]*")
@@ -62,6 +66,21 @@ def sentences_of(text: str) -> list[str]:
     return [sentence for sentence in _SENTENCE_END.split(text.strip()) if sentence]
 
 
+def filled(text: str, facts: Facts) -> str:
+    """Return a text with its slots filled.
+
+    Raises
+    ------
+    GuardError
+        If a slot is none of the facts.
+    """
+    values = {factor.name: factor.value for factor in facts.factors}
+    values |= {"anomaly_score": score_in_words(facts.anomaly_score), "threshold": f"{threshold_named(facts, ''):g}"}
+    if not set(SLOT.findall(text)) <= values.keys():
+        raise GuardError([Rule.SLOTS])
+    return SLOT.sub(lambda slot: values[slot.group(1)], text)
+
+
 def checked_sentence(sentence: str, facts: Facts) -> str:
     """Return a sentence with its slots filled.
 
@@ -70,7 +89,7 @@ def checked_sentence(sentence: str, facts: Facts) -> str:
     GuardError
         With every rule that it breaks.
     """
-    text = _filled(sentence, facts)
+    text = filled(sentence, facts)
     if broken := broken_by_sentence(text, facts):
         raise GuardError(broken)
     return text
@@ -85,7 +104,7 @@ def check_whole(text: str, facts: Facts) -> None:
         With every rule that it or any of its sentences breaks: it needs ``LEAST_WORDS`` to ``MOST_WORDS`` words, the
         risk level, and each of the first three factors with its direction.
     """
-    text = _filled(text, facts)
+    text = filled(text, facts)
     broken = {rule for sentence in sentences_of(text) for rule in broken_by_sentence(sentence, facts)}
     if not LEAST_WORDS <= len(text.split()) <= MOST_WORDS:
         broken.add(Rule.LENGTH)
@@ -114,14 +133,6 @@ def broken_by_sentence(text: str, facts: Facts) -> set[Rule]:
         Rule.RANKS: ranks_truly(sentence, facts),
     }
     return {rule for rule, is_kept in checks.items() if not is_kept}
-
-
-def _filled(text: str, facts: Facts) -> str:
-    values = {factor.name: factor.value for factor in facts.factors}
-    values |= {"anomaly_score": score_in_words(facts.anomaly_score), "threshold": f"{threshold_named(facts, ''):g}"}
-    if not set(SLOT.findall(text)) <= values.keys():
-        raise GuardError([Rule.SLOTS])
-    return SLOT.sub(lambda slot: values[slot.group(1)], text)
 
 
 def _is_complete(text: str, facts: Facts) -> bool:
@@ -215,6 +226,7 @@ def _names_only_facts(sentence: Sentence, facts: Facts) -> bool:
         set(clause.names)
         <= allowed.get(str(clause.predicate), known | (sentence.gaps if _is_about_a_gap(clause) else set()))
         and (clause.names or str(clause.predicate) not in allowed)
+        and not (clause.predicate == "not measured" and any(token.text in _INFLUENCES for token in clause.tokens))
         for clauses in sentence.readings
         for clause in clauses
     ) and not _has_a_gap_of_the_result(sentence)

@@ -1,6 +1,6 @@
 """Whether what a sentence says hangs together truly: its reasons, its contrasts, and what links two factors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -21,7 +21,12 @@ as since because so therefore thus hence due consequently accordingly owing from
 _RESULT: Final = frozenset([Kind.LEVEL, Kind.SCORE, Kind.THRESHOLD, Kind.SHARE])
 _MOVING: Final = frozenset([Kind.RAISES, Kind.LOWERS, Kind.CONTRIBUTES, Kind.OPPOSES])
 _REASONED: Final = frozenset([Kind.RELATION, Kind.UNUSUAL, Kind.ABSENT])
+_BEGINNINGS: Final = frozenset([Kind.SCORE, Kind.LEVEL, Kind.RISK, Kind.THRESHOLD, Kind.RELATION, Kind.NUMBER])
+_BEGINNING_WORDS: Final = (DETERMINERS | words("with for in at on it patient record being")) - {"resulting"}
+_OF_A_TYPICAL: Final = words("as since because")
 _NOT_TYPICAL: Final = words("patient person individual subject record case result he she")
+_PRONOUNS: Final = words("it they these this both")
+_OF_A_GAP: Final = frozenset([Kind.ABSENT, Kind.TYPICAL])
 _CONTRARY: Final = words("but although though yet however despite nevertheless nonetheless")
 _ABOUT_BEFORE: Final = words("however nevertheless nonetheless")
 _WAYS: Final = {"high": "raises", "low": "lowers", ">": "raises", ">=": "raises", "<": "lowers", "<=": "lowers"}
@@ -55,10 +60,74 @@ def _gives_another_reason(sentence: Sentence) -> bool:
     What was not measured is no reason for a score or a level, however it is said.
     """
     words = {token.text for token in sentence.tokens}
-    kinds = {token.kind for token in sentence.tokens}
-    if sentence.says("not measured") and words & _REASONS and kinds & _RESULT:
+    stated = [
+        token for at, token in enumerate(sentence.tokens) if token.kind is not Kind.ABSENT or not sentence.is_value(at)
+    ]
+    sections = list(_sections_of(stated))
+    if any(_draws_from_a_gap(section) for section in sections):
         return True
-    return bool(words & {"because", "since"}) and (bool(kinds & _MOVING) or not kinds & _REASONED)
+    if any(_has_a_gap(before) and after and after[0].text in _REASONS for before, after in pairwise(sections)):
+        return True
+    return bool(words & {"because", "since"}) and not _gives_its_own_reason(sentence.tokens)
+
+
+def _gives_its_own_reason(tokens: Sequence[Token]) -> bool:
+    """Tell whether *because* is followed by a comparison, with nothing moved, or by a gap with *taken as typical*."""
+    kinds = [token.kind for token in tokens]
+    at = next(at for at, token in enumerate(tokens) if token.text in {"because", "since"})
+    said = next((kind for kind in kinds[at:] if kind in _MOVING | _REASONED), None)
+    if said is Kind.ABSENT and Kind.TYPICAL in kinds:
+        return True
+    return said in _REASONED and not _MOVING & set(kinds)
+
+
+def _sections_of(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    """Divide a sentence at its semicolons, leaving out what stands in brackets."""
+    section: list[Token] = []
+    depth = 0
+    for token in tokens:
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if token.text == ";":
+            yield section
+            section = []
+        elif token.kind is not Kind.BRACKET and (depth == 0 or token.kind is Kind.ABSENT):
+            section.append(token)
+    yield section
+
+
+def _has_a_gap(section: Sequence[Token]) -> bool:
+    return any(token.kind is Kind.ABSENT for token in section)
+
+
+def _draws_from_a_gap(section: Sequence[Token]) -> bool:
+    """Tell whether a result is said to come of what was not measured, or a reason to be given that is none."""
+    results = [part for part in parts_of(section) if any(token.kind in _RESULT for token in part)]
+    if not results or not _has_a_gap(section):
+        return False
+    bare = [token for token in section if token.kind is not Kind.AND]
+    moves = any(token.kind in _MOVING for token in section)
+    begin = all(part[0].kind in _BEGINNINGS or part[0].text in _BEGINNING_WORDS for part in results)
+    return (
+        (not moves and not begin)
+        or (not moves and any(token.kind is Kind.FIELD for part in results for token in part))
+        or any(token.text in _REASONS and not _is_a_reason_of_a_typical(bare, at) for at, token in enumerate(bare))
+    )
+
+
+def _is_a_reason_of_a_typical(bare: Sequence[Token], at: int) -> bool:
+    """Tell whether *as* follows *taken as typical*, or leads from a gap to it before a result is named."""
+    if bare[at].text in _OF_A_TYPICAL and at and bare[at - 1].kind is Kind.TYPICAL:
+        return True
+    if any(token.kind in _RESULT | _MOVING for token in bare[:at]):
+        return False
+    said = next((token for token in bare[at:] if token.kind in _RESULT | _MOVING | _OF_A_GAP), None)
+    if said is None or said.kind not in _OF_A_GAP:
+        return False
+    typical = next((place for place in range(at, len(bare)) if bare[place].kind is Kind.TYPICAL), None)
+    if typical is None or bare[at].text not in _OF_A_TYPICAL:
+        return typical is not None
+    is_main = any(token.text in _PRONOUNS for token in bare[at:typical])
+    return is_main or bare[typical].text.startswith("typical")
 
 
 def _contrasts_what_agrees(sentence: Sentence) -> bool:

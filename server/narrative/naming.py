@@ -5,89 +5,106 @@ from collections.abc import Mapping
 from config.patient import FIELDS
 
 _OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
-    "age": ("aged", "patient's age"),
-    "sex": ("biological sex",),
-    "chest_pain_type": ("type of chest pain", "chest pain"),
+    "age": ("aged", "patient's age", "age in years"),
+    "sex": ("biological sex", "gender"),
+    "chest_pain_type": (
+        *("type of chest pain", "kind of chest pain", "chest-pain type", "chest pain category", "chest pain kind"),
+        *("chest pain classification", "chest pain"),
+    ),
     "resting_bp": (
-        "resting systolic blood pressure",
-        "systolic blood pressure",
-        "blood pressure at rest",
-        "blood pressure",
-        "resting bp",
-        "bp",
+        *("resting systolic blood pressure", "systolic blood pressure", "blood pressure at rest", "blood pressure"),
+        *("resting systolic pressure", "systolic pressure", "resting bp", "bp at rest", "systolic bp", "bp"),
     ),
-    "cholesterol": ("cholesterol", "level of serum cholesterol", "level of cholesterol"),
+    "cholesterol": (
+        *("level of serum cholesterol", "level of cholesterol", "blood cholesterol", "serum cholesterol concentration"),
+        *("cholesterol concentration", "cholesterol in serum", "cholesterol"),
+    ),
     "fasting_blood_sugar_high": (
-        "fasting blood sugar above 120 mg/dl",
-        "fasting blood sugar level over 120 mg/dl",
-        "fasting blood sugar greater than 120 mg/dl",
-        "fasting blood sugar exceeding 120 mg/dl",
-        "fasting blood glucose over 120 mg/dl",
-        "fasting blood glucose",
-        "fasting blood sugar",
-        "fasting glucose",
+        *(
+            f"fasting {sugar} {over} 120 mg/dl"
+            for sugar in ("blood sugar", "blood sugar level", "blood glucose", "glucose", "sugar")
+            for over in ("over", "above", "greater than", "exceeding", "of over", "of more than", "higher than")
+        ),
+        *("fasting blood sugar flag", "fasting blood glucose", "fasting blood sugar", "fasting glucose"),
+        *("fasting sugar", "blood sugar over 120 mg/dl"),
     ),
-    "resting_ecg": ("resting electrocardiogram", "resting ekg", "ecg at rest", "electrocardiogram", "ecg", "ekg"),
+    "resting_ecg": (
+        *("resting electrocardiogram", "resting electrocardiography", "resting ekg", "ecg at rest", "ekg at rest"),
+        *("electrocardiogram at rest", "electrocardiogram", "ecg", "ekg"),
+    ),
     "max_heart_rate": (
-        "maximal heart rate",
-        "highest heart rate",
-        "peak heart rate",
-        "max heart rate",
-        "maximum hr",
-        "peak hr",
-        "max hr",
+        *("maximal heart rate", "highest heart rate", "peak heart rate", "max heart rate", "top heart rate"),
+        *("maximum exercise heart rate", "peak exercise heart rate", "maximum heart rate on exercise"),
+        *("maximum heart rate during exercise", "maximum heart rate in exercise", "heart rate maximum"),
+        *("maximum hr", "peak hr", "max hr"),
     ),
     "exercise_angina": (
-        "exercise induced angina",
-        "angina induced by exercise",
-        "angina during exercise",
-        "angina on exercise",
-        "angina with exercise",
-        "angina on exertion",
-        "angina with exertion",
-        "exertional angina",
-        "exercise angina",
+        *(
+            f"angina {by} {cause}"
+            for by in (
+                "induced by",
+                "during",
+                "on",
+                "with",
+                "upon",
+                "under",
+                "brought on by",
+                "provoked by",
+                "triggered by",
+            )
+            for cause in ("exercise", "exertion")
+        ),
+        *("exercise induced angina", "exercise-provoked angina", "exercise-related angina", "exertion-induced angina"),
+        *("exertional angina", "effort angina", "exercise angina"),
     ),
     "st_depression": (
-        "exercise-induced st depression",
-        "st-depression",
-        "st-segment depression",
-        "st segment depression",
-        "depression of the st segment",
+        *("exercise-induced st depression", "exercise st depression", "st depression on exercise", "st-depression"),
+        *("st-segment depression", "st segment depression", "depression of the st segment"),
+        *("depression of the st-segment", "depression in the st segment", "amount of st depression"),
+        *("degree of st depression", "extent of st depression"),
     ),
     "st_slope": (
-        "slope of the st-segment",
-        "slope of st segment",
-        "slope of the st",
-        "slope of st",
-        "st-segment slope",
-        "st segment slope",
-        "st slope",
-        "st segment",
+        *(
+            f"{slope} {segment}"
+            for slope in ("slope of", "slope of the", "slope in the")
+            for segment in ("st-segment", "st segment", "st", "peak exercise st segment")
+        ),
+        *("st-segment slope", "st segment's slope", "st segment slope", "st slope at peak exercise", "st slope"),
+        *("peak exercise st slope", "st segment"),
     ),
     "major_vessels": (
-        "number of major vessels coloured by fluoroscopy",
-        "number of major vessels colored by fluoroscopy",
-        "major vessels coloured by fluoroscopy",
-        "major vessels colored by fluoroscopy",
-        "number of major vessels on fluoroscopy",
-        "major vessels on fluoroscopy",
-        "major vessel on fluoroscopy",
-        "number of major vessels",
-        "number of vessels",
-        "count of major vessels",
-        "major vessel",
+        *(
+            f"{count}major vessels{seen}"
+            for count in ("number of ", "count of ", "")
+            for seen in (
+                *(" coloured by fluoroscopy", " colored by fluoroscopy", " on fluoroscopy", " seen on fluoroscopy"),
+                *(" shown by fluoroscopy", " seen by fluoroscopy", " at fluoroscopy", " coloured", " colored", ""),
+            )
+        ),
+        *("major vessel on fluoroscopy", "major vessel coloured by fluoroscopy", "number of vessels"),
+        *("number of coloured vessels", "number of colored vessels", "number of coloured major vessels"),
+        *("number of colored major vessels", "major vessel count", "major-vessel count", "vessel count"),
+        *("major vessels number", "major vessel number", "fluoroscopy count", "major vessel"),
     ),
-    "thallium_scan": ("thallium stress test", "thallium imaging", "thallium test", "thallium result"),
+    "thallium_scan": (
+        *("thallium stress test", "thallium stress scan", "thallium imaging", "thallium test", "thallium result"),
+        *("thallium study", "thallium exam", "thallium examination", "thallium heart scan", "thallium scintigraphy"),
+    ),
 }
 
-OF_A_NAME = r"(?: (?:levels?|values?|results?|readings?|counts?|status|findings?|measurements?|reached|achieved))?"
+OF_A_NAME = (
+    r"(?: (?:levels?|values?|results?|readings?|counts?|status|findings?|measurements?|outcome|"
+    r"reached|achieved|attained))?"
+)
 """What may end the name of a field without changing what it is."""
 
 _OTHER_VALUES: Mapping[str, str] = {
     "upsloping": "up",
     "downsloping": "down",
     "st-t wave abnormality": "ST-T abnormality",
+    "left-ventricular hypertrophy": "left ventricular hypertrophy",
+    "non-anginal chest pain": "non-anginal pain",
+    "non-anginal": "non-anginal pain",
     "present": "yes",
     "absent": "no",
     "absence of": "no",

@@ -59,7 +59,8 @@ WORDS_FIRST: tuple[tuple[Kind, str], ...] = (
     (Kind.VALUE, r"90 (?:years )?or (?:older|over|above)"),
     (
         Kind.WORD,
-        r"on the (?:one|other) (?:hand|side)|as well|all of (?:which|them|these)|c[ao]mes? (?:back|out|about)|"
+        r"on (?:the )?(?:one|other) (?:hand|side)|on the other(?=,)|do(?:es|ing) the same|as well|all of (?:which|"
+        r"them|these)|c[ao]mes? (?:back|out|about)|"
         r"on account of|one (?:after|by) (?:one|another)|one of|notable for|we (?:have|see)|"
         r"(?:please )?note that|it (?:is|should be) noted that|of note|i\.e\.|of (?:the|these) three(?= )|"
         r"the same (?:is true|is the case|applies|holds|goes)(?= (?:of|for|to))|"
@@ -110,7 +111,8 @@ PHRASES: tuple[tuple[Kind, str], ...] = (
         Kind.ABSENT,
         r"(?:not|could not be|cannot be) (?!taken (?:as|to))(?:been )?(?:measured|available|recorded|obtained|"
         r"provided|given|entered|reported|supplied|"
-        r"performed|documented|assessed|determined|tested|included|taken|done|noted|present in the record)|unknown|"
+        r"performed|documented|assessed|determined|tested|included|taken|done|made|noted|present in the record)|"
+        r"unknown|"
         r"(?:not (?:among|part of|in)|absent from|missing from) the (?:measurements|measured values|data|record|"
         r"entered values)|"
         r"without a (?:measurement|value|reading)|"
@@ -129,7 +131,11 @@ PHRASES: tuple[tuple[Kind, str], ...] = (
         rf"typical values?(?: (?:of|for) {_POPULATION})?",
     ),
     (Kind.THRESHOLD, rf"{LEVELS}(?:[- ]risk)?(?:[- ]level)?(?:'s)? {_THRESHOLD}(?: value)?"),
-    (Kind.THRESHOLD, rf"{_THRESHOLD} (?:for|of) (?:a |the )?{LEVELS}(?: risk)?(?: level)?"),
+    (
+        Kind.THRESHOLD,
+        rf"{_THRESHOLD} (?:required |set |needed |value )?(?:for|of) (?:a |the )?{LEVELS}(?: "
+        rf"risk)?(?: level)?",
+    ),
     (Kind.THRESHOLD, rf"{_THRESHOLD}(?: value)?"),
     (Kind.LEVEL, rf"{LEVELS}(?:-risk)?"),
     (Kind.SCORE, r"anomaly scores?|scores?|scored|scoring"),

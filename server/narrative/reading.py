@@ -44,6 +44,10 @@ _LIST_WORDS = "the a an by of with from to in on for ( )"
 _WITHIN_A_LIST = frozenset(_LIST_WORDS.split())
 
 
+_BEYOND_GAPS = (
+    *(Kind.RAISES, Kind.LOWERS, Kind.CONTRIBUTES, Kind.OPPOSES, Kind.OUTSIDE),
+    *(Kind.FIRST, Kind.FIRST_OF_ALL, Kind.LESSER, Kind.RANK),
+)
 _COMMAS = frozenset([",", "–", "—", "-"])
 _BEFORE_A_MOVE = frozenset(["this", "the", "that", "some", "of"])
 
@@ -134,11 +138,10 @@ class Sentence:
     def gaps(self) -> set[str]:
         """The fields said in passing not to have been measured, as in *the age and the sex, which were not*."""
         absent = {at: said for at, said in self._statements.items() if said.value.kind is Kind.ABSENT}
-        lists = (self._listed_before(at) for at in absent if self.tokens[at - 1].text == "were")
+        lists = (self._listed_before(at - 3) for at in absent if self.tokens[at - 1].text == "were")
         return {said.name for said in absent.values()} | {name for names in lists for name in names}
 
     def _listed_before(self, at: int) -> Iterator[str]:
-        at -= 3
         while at >= 0 and (self.tokens[at].kind in {Kind.FIELD, Kind.AND} or self.tokens[at].text in _WITHIN_A_LIST):
             if self.tokens[at].kind is Kind.FIELD:
                 yield self.tokens[at].detail
@@ -181,6 +184,8 @@ class Sentence:
                 yield at, _PARTICLES[token.text]
             elif token.kind is Kind.OPPOSES:
                 yield at, self._opposite(at)
+            elif token.kind is Kind.TYPICAL and self.has(Kind.ABSENT):
+                yield at, "not measured"
             elif token.kind in _PREDICATES and not (self.is_value(at) or self._is_completed(at) or self._is_offset(at)):
                 yield at, _PREDICATES[token.kind]
 
@@ -225,9 +230,16 @@ class Sentence:
         """
         between = [at for at in range(first + 1, second) if self.tokens[at].kind in _BOUNDARIES]
         contrasts = [at for at in between if self.tokens[at].kind is Kind.CONTRAST]
-        outside_lists = [at for at in between if not self._is_within_list(at)]
+        outside_lists = [at for at in between if not self._is_within_list(at) or self._closes_a_list(first, at)]
         before_no_relative = [at for at in outside_lists if self.tokens[at + 1].text not in _RELATIVES]
         return contrasts or before_no_relative or outside_lists or between
+
+    def _closes_a_list(self, first: int, at: int) -> bool:
+        """Tell whether a comma comes after the *and* of a list: *lowered by A and B, C raising it*."""
+        is_comma = self.tokens[at].text == "," and self.tokens[at + 1].kind is not Kind.AND
+        joined = (place for place in range(at - 1, first, -1) if self.tokens[place].text == "and")
+        last = next(joined, None)
+        return is_comma and last is not None and self._is_within_list(last) and self._is_next_to_mention(at, -1)
 
     def _is_within_list(self, at: int) -> bool:
         if self.tokens[at + 1].text == "with":
@@ -253,7 +265,12 @@ class Sentence:
         return kind in _VALUES and not self._is_particle(at)
 
     def _is_absence_of_one(self, at: int) -> bool:
-        """Tell whether *not measured* is said of one field in passing: next to its name, and not as *is not*."""
+        """Tell whether *not measured* is said of one field in passing: next to its name, and not as *is not*.
+
+        In a sentence about nothing else it is said of every field that is named, however they are joined.
+        """
+        if not self._says_more_than_gaps:
+            return False
         before = [token.text for token in self.tokens[max(0, at - 2) : at]]
         if before[-1:] == ["("] or _RELATIVES & set(before[:1]) or self._is_appended(at):
             return True
@@ -261,10 +278,14 @@ class Sentence:
         follows = after < len(self.tokens) and self.tokens[after].kind is Kind.FIELD
         if follows and (self._moves_something or not self.tokens[at].text.startswith("no")):
             return True
-        return before[-1:] != [] and before[-1] not in COPULAS and self._walk(at, -1, _BEFORE_A_VALUE) is not None
+        return bool(before) and self._walk(at, -1, _BEFORE_A_VALUE - COPULAS) is not None
 
     def _is_appended(self, at: int) -> bool:
         return at > 0 and self.tokens[at - 1].text not in COPULAS and self._field_before_comma(at) is not None
+
+    @cached_property
+    def _says_more_than_gaps(self) -> bool:
+        return self.has(*_BEYOND_GAPS) or any(token.text in _PARTICLES for token in self.tokens)
 
     @cached_property
     def _moves_something(self) -> bool:

@@ -13,6 +13,10 @@ _REPHRASINGS: Final = tuple(
     (re.compile(pattern), plain)
     for pattern, plain in (
         (rf"{_THRESHOLD} (?:of )?\(?{_NUMBER}\)? (?:for|of) (?:an? |the )?{_LEVEL}\b", r"\2 threshold of \1"),
+        (rf"\bneither of which (?:was|were) {_MEASURED}", r"which were not \1"),
+        (r"\b(?:towards?|to|in the direction of) (?:a |the )?(higher|lower) (?:values?|end|level)\b", r"\1"),
+        (rf"\b{_THRESHOLD} (?:between|separating) low (?:and|from) medium\b", "medium threshold"),
+        (rf"\b{_THRESHOLD} (?:between|separating) medium (?:and|from) high\b", "high threshold"),
         (r"\bat, or above,", "at or above"),
         (rf"\b(than|above|below|over|under|exceeds|exceeding|reaches|reaching|meets|at) {_NUMBER}{_NEXT} ?"
          rf"(?:which is )?the {_LEVEL} {_THRESHOLD}\)?", r"\1 the \3 threshold of \2"),

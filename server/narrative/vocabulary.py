@@ -73,7 +73,7 @@ base based according accord accordance result resulting results set used using u
 allocate
 allocates allocated influenced shaped determined affected decided judged judges assessed evaluated evaluates
 characterised characterized attributed attributable due owing arises arose trained
-remain remains remained stay stays stayed keeps reads works out required needed applicable
+remain remains remained stay stays stayed keeps reads works out required needed applicable relevant
 into within than against versus vs compared relative respective associated automated automatic statistical
 computational
 individual current corresponding final estimated clinical given together which where how among amongst per
@@ -131,7 +131,8 @@ do does did additionally furthermore moreover notably specifically other another
 """Words beside a field or its value."""
 
 OF_A_GAP: Final = words("""
-went left remain remains remained being reason meaning means why take takes treats assumes regarding
+went left remain remains remained being reason meaning means why take takes took treats treated assumes regarding
+marked listed reported flagged
 value values measurement measurements reading readings result results data information field fields following item
 items
 set taken assumed considered regarded used place instead its therefore made account model detector calculation

@@ -1,6 +1,8 @@
 """What the phrasings have in common: findings as clinicians write them, lists, and where a score stands."""
 
 from collections.abc import Callable, Sequence
+from functools import wraps
+from random import Random
 
 from config.messages import RiskLevel
 from server.narrative.facts import Direction, Factor, Facts, score_in_words, share_in_words
@@ -8,6 +10,17 @@ from server.narrative.template import label_in_sentence
 
 Item = Callable[[Factor], str]
 Phrasing = Callable[[Facts], str]
+Writer = Callable[[Facts, Random], str]
+
+
+def every_time(phrasing: Phrasing) -> Writer:
+    """Return the writer that always words facts the same way."""
+
+    @wraps(phrasing)
+    def write(facts: Facts, random: Random) -> str:
+        return phrasing(facts)
+
+    return write
 
 
 def chosen(facts: Facts, direction: Direction) -> list[Factor]:
