@@ -253,13 +253,11 @@ def sustained(
         senders.on_answer = send_next
         for place in _in_turn(USUAL_CONNECTIONS, USUAL_CONNECTIONS * in_flight):
             send_next(place)
-        time.sleep(WARM_UP_SECONDS)
-        before, began = len(senders.answered), time.perf_counter()
         time.sleep(seconds)
-        rate = (len(senders.answered) - before) / (time.perf_counter() - began)
         ends.set()
         senders.await_answers(sent)
-        return rate, latencies(sent, senders.answered)
+        took = max(senders.answered.values()) - min(sent.values())
+        return len(sent) / took, latencies(sent, senders.answered)
 
 
 def _await(condition: Callable[[], bool], what: str) -> None:

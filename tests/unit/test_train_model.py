@@ -277,11 +277,13 @@ def test_a_damaged_version_is_listed_with_the_reason(models: Path, capsys: pytes
 def test_where_there_is_no_model_or_no_such_version_the_answer_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
-    assert train_model.main([*words, "--out", str(tmp_path)]) == 1
+    out = tmp_path / "models"
+    out.mkdir()
+    assert train_model.main([*words, "--out", str(out)]) == 1
     told = capsys.readouterr()
     assert told.err.startswith(said)
     assert (told.out, told.err.count("\n")) == ("", 1)
-    assert list(tmp_path.iterdir()) == []
+    assert list(out.iterdir()) == []
 
 
 def make_outdated(models: Path, **changes: object) -> None:
