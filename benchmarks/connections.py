@@ -99,8 +99,7 @@ def _run_cycles(url: str, token: str, count: int) -> None:
             if number % 4 == 3:
                 _poll(peer, url)
                 continue
-            _upgraded(peer, url)
-            if number % 4:
+            if _upgraded(peer, url) and number % 4:
                 peer.sendall(_frame(good if number % 4 == 1 else wrong))
                 peer.recv(4096)
 

@@ -4,15 +4,19 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from config.messages import CLIENTS_NAMESPACE, Event, WireError
-from tests.integration.server.conftest import RunningServer, StartServer
+from client.outbox import Outbox
+from client.relay import Relay
+from config.messages import CLIENTS_NAMESPACE, Event, HistoryEntry, Message, WireError
+from config.settings import ClientSettings
+from tests.integration.server.conftest import RunningServer, StartServer, now
 from tests.integration.server.raw_socket import RawSocket
 from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, Connection, Dashboard, handshake
-from tests.unit.client.made import request
+from tests.unit.client.made import request, submission
 
 PUBLISHED = 2000
 
@@ -155,3 +159,29 @@ def _publish(client: ClientApp, count: int) -> None:
             message = request(number).to_wire()
             client.client.emit(Event.PREDICT, message, namespace=CLIENTS_NAMESPACE)
         client.answered(f"request-{first + 49}")
+
+
+def test_a_client_app_that_sends_too_fast_has_nothing_refused_for_good(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    """An outbox that filled up while the server was away, drained against a limit far below its speed."""
+    server = start_server(events_per_second=15)
+    outbox = Outbox(tmp_path / "client.sqlite")
+    for number in range(1, 61):
+        outbox.put(submission(number), request(number).entered_at)
+    settings = ClientSettings(
+        client_id="Client-1", server_url=server.url, reconnect_max_seconds=0.5, data_dir=tmp_path, secrets_dir=tmp_path
+    )
+    refused: list[object] = []
+
+    def note(event: Event, message: Message) -> None:
+        if isinstance(message, HistoryEntry) and message.state == "refused":
+            refused.append(message.error)
+
+    relay = Relay(settings, token=server.token(), outbox=outbox, publish=note, clock=now)
+    relay.start()
+    wait_until(lambda: outbox.count_waiting() == 0, seconds=60)
+    relay.stop()
+    outbox.close()
+    assert refused == []
+    assert [item.prediction.outbox_number for item in server.server.service.store.recent(60)] == list(range(60, 0, -1))
