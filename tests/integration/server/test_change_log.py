@@ -163,8 +163,12 @@ def test_an_asked_for_page_is_never_too_large(join: Join, signed_in: Browser) ->
     predict(join, 3)
     for query in ("", "?limit=", "?limit=999999999999"):
         assert len(signed_in.get(f"/api/changes{query}").json["entries"]) == 3
+
+
+def test_who_is_ahead_of_the_log_followed_another_one_and_begins_anew(join: Join, signed_in: Browser) -> None:
+    predict(join, 3)
     ahead = signed_in.get("/api/changes?after=100").json
-    assert (ahead["after"], ahead["next_after"], ahead["has_more"], ahead["entries"]) == (100, 100, False, [])
+    assert (ahead["after"], ahead["next_after"], ahead["has_more"], len(ahead["entries"])) == (0, 3, False, 3)
 
 
 def test_no_page_holds_more_than_500_entries(running: RunningServer, signed_in: Browser) -> None:
