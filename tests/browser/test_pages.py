@@ -220,6 +220,7 @@ def test_a_history_that_could_not_be_loaded_again_is_loaded_on_request(
     links: Sequence[str], open_page: OpenPage
 ) -> None:
     page = open_page(links[1])
+    expect(page.locator("#link-state")).to_contain_text("Connected")  # signed in: a reload ends a sign-in under way
     cut = cuttable(page)
     page.reload()
     analyze_sample(page, "before the failure")

@@ -39,6 +39,7 @@ class Installation:
     def launcher(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         # another project name, so that no containers but its own are seen
         environment = os.environ | {"MODEL_DIR": str(self.model_dir), "COMPOSE_PROJECT_NAME": "hads-test-processes"}
+        environment.pop("PYTHONPATH", None)  # it would put another copy of the project before this one
         command = [sys.executable, str(self.folder / "launcher.py"), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110, check=False)
 
