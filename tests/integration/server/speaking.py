@@ -187,7 +187,8 @@ class Browser:
 
     @property
     def cookie(self) -> str:
-        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        cookies = self.cookies.copy()  # another thread may be signing out
+        return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
     def request(
         self, method: str, path: str, *, headers: Mapping[str, str | None] | None = None, body: bytes | None = None
