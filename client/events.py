@@ -50,6 +50,6 @@ class PagesNamespace(Namespace):
         self._publish(Event.UPDATE, entry)
         return Queued(status="queued", outbox_number=entry.outbox_number).to_wire()
 
-    def on_disconnect(self, _reason: object = None) -> None:
+    def forget(self, sid: str) -> None:
         """Keep nothing for a page: it asks for the history when it comes back."""
-        self._publish.clinicians.leave()
+        self._publish.clinicians.leave(sid)

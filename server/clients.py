@@ -48,14 +48,14 @@ class ConnectedClients:
             changed, client.waiting = client.waiting != left, left
         return changed
 
-    def disconnected(self, client_id: str, sid: str) -> bool:
-        """Note the end of a connection; return whether the client app is gone with it (it was not replaced)."""
+    def disconnected(self, sid: str) -> str | None:
+        """Note the end of a connection; return the client app that is gone with it, if it was not replaced."""
         with self._lock:
-            client = self._clients[client_id]
-            if client.sid != sid:
-                return False
-            client.sid, client.last_seen = None, self._clock()
-        return True
+            for client_id, client in self._clients.items():
+                if client.sid == sid:
+                    client.sid, client.last_seen = None, self._clock()
+                    return client_id
+        return None
 
     def status(self, client_id: str) -> ClientStatus:
         with self._lock:

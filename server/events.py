@@ -130,10 +130,9 @@ class ClientsNamespace(Namespace):
         self._service.submit(request, client_id)
         return Receipt(status="accepted").to_wire()
 
-    def on_disconnect(self, _reason: object = None) -> None:
-        sid = current_sid()
-        client_id = self.real_time.identity(sid, namespace=self.name)
-        if self._clients.disconnected(client_id, sid):
+    def forget(self, sid: str) -> None:
+        client_id = self._clients.disconnected(sid)
+        if client_id is not None:
             self._publisher.client_status(client_id)
             log.info("%s disconnected", client_id)
 
@@ -162,6 +161,6 @@ class OperatorsNamespace(Namespace):
     def on_connect(self, _auth: object = None) -> None:
         self._operators.enter()
 
-    def on_disconnect(self, _reason: object = None) -> None:
+    def forget(self, sid: str) -> None:
         """Keep nothing for a dashboard: it asks for what it missed."""
-        self._operators.leave()
+        self._operators.leave(sid)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs
 
@@ -142,12 +143,27 @@ class Namespace(FlaskNamespace):
         if not isinstance(event, str) or not (event in self.events or self._is_reported(event, args)):
             return refusal(InvalidMessageError("This event is not known here."))
         if event == "connect":
-            _require_trusted_host(args[1])
+            return self._connect(*args)
         try:
             self._require_room_for(event, args[0])
         except DetectionSystemError as error:
             return refusal(error)
         return super().trigger_event(event, *args)
+
+    def on_disconnect(self, _reason: object = None) -> None:
+        self.forget(current_sid())
+
+    def forget(self, sid: str) -> None:
+        """Drop what is kept of a connection that ended, or was not let in after all: it may be anything or nothing."""
+
+    def _connect(self, sid: str, environ: "WSGIEnvironment", *auth: object) -> Any:
+        """Let a connection in; of one that is refused the library reports no disconnect."""
+        _require_trusted_host(environ)
+        with ExitStack() as undone:
+            undone.callback(self.forget, sid)
+            answer = super().trigger_event("connect", sid, environ, *auth)
+            undone.pop_all()
+        return answer
 
     def _require_room_for(self, event: str, sid: str) -> None:
         """Check that a peer's event may be handled now; what the library reports always is."""

@@ -135,6 +135,11 @@ class Sessions:
                 raise NotSignedInError
             self._connections[sid] = _Connection(session, close)
 
+    @property
+    def connections(self) -> int:
+        """How many connections are noted."""
+        return len(self._connections)
+
     def detach(self, sid: str) -> None:
         with self._lock:
             self._connections.pop(sid, None)

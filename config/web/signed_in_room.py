@@ -51,8 +51,8 @@ class SignedInRoom:
         sessions = self._real_time.sessions
         sessions.touch(sessions.require_open(current_sid()))
 
-    def leave(self) -> None:
-        self._real_time.sessions.detach(current_sid())
+    def leave(self, sid: str) -> None:
+        self._real_time.sessions.detach(sid)
 
     def emit(self, event: str, message: Wire) -> None:
         self._real_time.sessions.close_ended()

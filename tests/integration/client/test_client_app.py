@@ -1,8 +1,11 @@
 """A whole client app: what its page may read, what becomes of a submitted patient, with and without the server."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +66,19 @@ def test_a_page_hears_the_state_of_the_link_when_it_connects(desk: Desk, outbox:
     with desk.open_page(desk.clinician()) as page:
         (status,) = page.news("link_status")
     assert (status["state"], status["waiting"]) == ("connecting", 1)
+
+
+def test_of_a_page_that_could_not_be_let_in_nothing_is_kept(desk: Desk, outbox: Outbox, tmp_path: Path) -> None:
+    browser = desk.clinician()
+    with closing(sqlite3.connect(tmp_path / "client.sqlite")) as file:
+        file.execute("ALTER TABLE requests RENAME TO lost")
+        assert not desk.open_page(browser).is_connected
+        assert desk.client.real_time.sessions.connections == 0
+        file.execute("ALTER TABLE lost RENAME TO requests")
+    with desk.open_page(browser) as page:
+        assert page.is_connected
+        assert desk.client.real_time.sessions.connections == 1
+    assert desk.client.real_time.sessions.connections == 0
 
 
 def test_a_submitted_patient_is_queued_on_disk_and_every_open_page_hears_it(desk: Desk, outbox: Outbox) -> None:

@@ -26,9 +26,9 @@ def test_every_known_client_is_listed_before_it_was_ever_seen(clients: Connected
 def test_a_newer_connection_replaces_the_older(clients: ConnectedClients) -> None:
     assert clients.connected("Client-1", "old", 3) is None
     assert clients.connected("Client-1", "new", 5) == "old"
-    assert not clients.disconnected("Client-1", "old")
+    assert clients.disconnected("old") is None
     assert clients.status("Client-1").connected
-    assert clients.disconnected("Client-1", "new")
+    assert clients.disconnected("new") == "Client-1"
     assert not clients.status("Client-1").connected
 
 
