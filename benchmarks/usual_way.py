@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import shap
 from flask import Flask
-from flask_socketio import Namespace, SocketIO
+from flask_socketio import Namespace, SocketIO, emit
 from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -45,7 +45,7 @@ class _Clients(Namespace):  # type: ignore[misc]
     def on_predict(self, message: dict[str, Any]) -> None:
         record = PatientRecord.check(message["record"])
         labels, scores, contributions = self._usual.assess(np.nan_to_num(matrix_of([record])))
-        self.emit(
+        emit(  # to the sender alone; the namespace's own method would tell every connection
             "prediction_result",
             {
                 "request_id": message["request_id"],
