@@ -21,7 +21,7 @@ const socket = connect("/", {
   probe: "/api/history?limit=1",
   onState: (state) => {
     link.showPage(state === "up");
-    if (state === "up") history.reload();
+    history.connectionIs(state);
   },
   on: {
     update: (entry) => history.take(entry),

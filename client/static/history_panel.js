@@ -2,19 +2,19 @@
 
 import { byId, element } from "/ui/dom.js";
 import { getJson, RequestError, toSignIn } from "/ui/http.js";
+import { Persistent } from "/ui/persistent.js";
 import { HistoryList } from "./history_list.js";
+import { HistoryPages } from "./history_pages.js";
 import { HistoryStore } from "./history_store.js";
 
-const PAGE = 30;
 const MISSED = "Patients were erased while this page was away. If this one is still there, open it from the history.";
 
 export class HistoryPanel {
   #store = new HistoryStore();
+  #pages;
+  #newest;
   #list;
-  #before = null;
-  #loaded = false;
   #openId = null;
-  #erasures = null;
   #onChange;
   #onForget;
   #frame = null;
@@ -28,7 +28,21 @@ export class HistoryPanel {
         onOpen(this.#store.get(id));
       },
     });
+    this.#pages = new HistoryPages(this.#store, { ask: getJson, onTaken: onChange, onGone: (id) => onForget(id, MISSED) });
+    this.#newest = new Persistent(() => this.#pages.loadNewest(), {
+      onDone: () => {
+        this.#note("");
+        this.#drawSoon();
+      },
+      onFailed: (sentence) => this.#note(`${sentence} It is tried again by itself.`, () => this.#newest.run()),
+    });
     byId("history-more").addEventListener("click", () => this.#loadOlder());
+  }
+
+  /** Follow the live connection: with every one that is made, what was missed is loaded. */
+  connectionIs(state) {
+    this.#pages.connectionIs(state);
+    if (state === "up") this.#newest.run();
   }
 
   /** Take one entry; return the one that counts now. */
@@ -57,46 +71,21 @@ export class HistoryPanel {
     this.#drawSoon();
   }
 
-  /** Load the newest page, first or after a lost connection. */
-  async reload() {
-    const load = async () => {
-      const { entries, next_before: older, erasures } = await getJson(`/api/history?limit=${PAGE}`);
-      const missed = this.#erasures !== null && erasures !== this.#erasures;
-      this.#erasures = erasures;
-      if (missed) this.#store.keepOnly(entries).forEach((id) => this.#onForget(id, MISSED));
-      const dropped = this.#store.takeNewest(entries, older !== null) || missed;
-      if (!this.#loaded || dropped) this.#before = older;
-      this.#loaded = true;
-      entries.map(({ request_id: id }) => this.#store.get(id)).filter(Boolean).forEach((entry) => this.#onChange(entry));
-    };
-    await this.#guarded(load, () => this.reload());
-  }
-
   async #loadOlder() {
     const focusIndex = byId("history-list").children.length;
-    const load = async () => {
-      const { entries, next_before: older } = await getJson(`/api/history?limit=${PAGE}&before=${this.#before}`);
-      entries.forEach((entry) => this.#store.take(entry));
-      this.#before = older;
-    };
-    await this.#guarded(load, () => this.#loadOlder());
+    try {
+      await this.#pages.loadOlder();
+      if (!this.#newest.isWaiting) this.#note("");
+    } catch (failure) {
+      if (!(failure instanceof RequestError)) throw failure;
+      if (failure.status === 401) return toSignIn();
+      this.#note(failure.message, () => this.#loadOlder());
+    }
     this.#draw();
     byId("history-list").children[focusIndex]?.firstElementChild.focus();
   }
 
-  /** Run a loader; if it fails say so, and offer to try the same `again`. */
-  async #guarded(load, again) {
-    try {
-      await load();
-      this.#note("");
-    } catch (failure) {
-      if (!(failure instanceof RequestError)) throw failure;
-      if (failure.status === 401) return toSignIn();
-      this.#note(failure.message, again);
-    }
-    this.#drawSoon();
-  }
-
+  /** Say something instead of what was said; after a failure with a button that tries `again`. */
   #note(sentence, again = null) {
     const note = byId("history-note");
     note.replaceChildren(sentence);
@@ -116,8 +105,8 @@ export class HistoryPanel {
     this.#frame = null;
     const entries = this.#store.list();
     this.#list.show(entries, this.#openId);
-    byId("history-more").hidden = this.#before === null;
-    if (this.#loaded && !entries.length) this.#note("Nothing here yet. Every patient you analyze is kept here, also when the app restarts.");
-    else if (entries.length && this.#loaded && !byId("history-note").querySelector("button")) this.#note("");
+    byId("history-more").hidden = !this.#pages.hasOlder;
+    if (!this.#pages.isLoaded || byId("history-note").querySelector("button")) return;
+    this.#note(!entries.length ? "Nothing here yet. Every patient you analyze is kept here, also when the app restarts." : "");
   }
 }

@@ -2,10 +2,12 @@
 
 import { isAwaited } from "/ui/wording.js";
 
+const SETTLED = 3;
+
 /** How far a request has come; news never takes an entry back. A refused one may be answered later. */
 function progress({ state, prediction, explanation }) {
   if (state !== "answered") return state === "refused" ? 1 : 0;
-  return isAwaited(prediction, explanation ?? prediction.explanation) ? 2 : 3;
+  return isAwaited(prediction, explanation ?? prediction.explanation) ? 2 : SETTLED;
 }
 
 export class HistoryStore {
@@ -24,12 +26,12 @@ export class HistoryStore {
   /**
    * Take the newest page after a reconnect; return whether older entries had to be dropped.
    *
-   * If nothing on the page is known and older pages exist, what lies between is missing here: then only this page
-   * and what is still queued stay, and the rest is loaded again on demand.
+   * If nothing on the page is among the ids `held` when the connection was lost and older pages exist, what lies
+   * between is missing here: then only this page and what is newer stay, and the rest is loaded again on demand.
    */
-  takeNewest(page, hasOlder) {
-    const meets = page.some((entry) => this.#entries.has(entry.request_id));
-    const drops = hasOlder && this.#entries.size > 0 && !meets;
+  takeNewest(page, hasOlder, held) {
+    const meets = page.some((entry) => held.has(entry.request_id));
+    const drops = hasOlder && held.size > 0 && !meets;
     if (drops) {
       const oldest = Math.min(...page.map((entry) => entry.outbox_number));
       for (const [id, entry] of this.#entries) if (entry.outbox_number < oldest) this.#entries.delete(id);
@@ -50,12 +52,22 @@ export class HistoryStore {
     this.#entries.delete(requestId);
   }
 
-  /** Drop all that is not on a page: something was erased meanwhile, and nobody here knows what. Return what is gone. */
-  keepOnly(page) {
+  /** Of the ids `held` drop all not on a page: some were erased, and nobody here knows which. Return what is gone. */
+  keepOnly(page, held) {
     const kept = new Set(page.map(({ request_id: id }) => id));
-    const gone = [...this.#entries.keys()].filter((id) => !kept.has(id));
+    const gone = [...held].filter((id) => this.#entries.has(id) && !kept.has(id));
     gone.forEach((id) => this.#entries.delete(id));
     return gone;
+  }
+
+  /** Tell whether an entry among the ids `held` has a number below this one and may have come further. */
+  isOpenBelow(number, held) {
+    return [...held].map((id) => this.#entries.get(id)).some((entry) => entry && entry.outbox_number < number && progress(entry) < SETTLED);
+  }
+
+  /** Return the ids of all entries. */
+  ids() {
+    return new Set(this.#entries.keys());
   }
 
   get(requestId) {
