@@ -60,9 +60,10 @@ export class ChangeFeed {
 
   /** A log that is shorter than what was read is another log: start over. One that cannot be read is asked for again. */
   async #readStatus() {
+    const readBefore = this.#reader?.cursor ?? Infinity; // the reader moves on while the answer is under way
     const status = await getJson("/api/status");
     if (status.cursor === null) throw new RequestError(status.store.reason);
-    const isFirst = this.#reader === null || status.cursor < this.#reader.cursor;
+    const isFirst = status.cursor < readBefore;
     await this.#handlers.onStatus(status, isFirst);
     if (isFirst) this.#reader = new ChangeReader(status.cursor);
   }
