@@ -15,17 +15,12 @@ from werkzeug.wsgi import ClosingIterator
 
 from config.errors import ConfigurationError, ShuttingDownError
 from config.messages import WireError
+from config.web.http_peers import IDLE_SECONDS, Discreet, PatientListener, most_connections
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
-
-MAX_CONNECTIONS = 25_000
-"""Sockets at once, pages' requests included; how many stand is limited in ``engine``."""
-
-IDLE_SECONDS = 30
-"""How long a peer may take for its next bytes; a websocket has pings instead."""
 
 DRAIN_SECONDS = 1.0
 
@@ -129,24 +124,11 @@ class Gate:
 def serve_forever(app: "WSGIApplication", listener: socket.socket, async_mode: str) -> None:
     """Answer requests until the process ends."""
     if async_mode == "eventlet":
-        _run_eventlet(app, listener)
+        from config.web import green_serving  # noqa: PLC0415 - only if it is the mode
+
+        green_serving.run(app, listener, most_connections())
     else:
         _run_threads(app, listener)
-
-
-def _run_eventlet(app: "WSGIApplication", listener: socket.socket) -> None:
-    from eventlet import wsgi  # noqa: PLC0415 - only if it is the mode
-
-    wsgi.server(
-        listener,
-        app,
-        log=log,
-        log_output=False,
-        debug=False,
-        max_size=MAX_CONNECTIONS,
-        keepalive=IDLE_SECONDS,
-        socket_timeout=IDLE_SECONDS,
-    )
 
 
 class _PatientReader(io.BufferedReader):
@@ -156,7 +138,7 @@ class _PatientReader(io.BufferedReader):
         return super().read(READ_BYTES if size is None or size < 0 else min(size, READ_BYTES))
 
 
-class _RequestHandler(WSGIRequestHandler):
+class _RequestHandler(Discreet, WSGIRequestHandler):
     """Ends the connection with a websocket: the original would read, and log, its last bytes as another request."""
 
     timeout = IDLE_SECONDS
@@ -170,12 +152,31 @@ class _RequestHandler(WSGIRequestHandler):
         if "Upgrade" in self.headers:
             self.close_connection = True
 
-    def log_error(self, format: str, *args: Any) -> None:
-        """Log that nothing readable came in time; the original repeats what came, maybe the rest of a patient."""
-        log.warning("no readable request came from %s", self.address_string())
-
 
 class _Server(ThreadedWSGIServer):
+    """Accepts nobody while there are as many connections as there may be."""
+
+    def __init__(self, host: str, port: int, app: "WSGIApplication", *, fd: int, most: int) -> None:
+        super().__init__(host, port, app, _RequestHandler, fd=fd)
+        self._room = threading.BoundedSemaphore(most)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        return PatientListener(self.socket).accept()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._room.acquire()
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread could be started
+            self._room.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
     def log(self, type: str, message: str, *args: Any) -> None:
         """Log the failure being handled by place and kind; the original writes out what it says."""
         log.error("a request failed outside of the app", exc_info=True)
@@ -183,5 +184,4 @@ class _Server(ThreadedWSGIServer):
 
 def _run_threads(app: "WSGIApplication", listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
-    server = _Server(host, port, app, _RequestHandler, fd=listener.fileno())
-    server.serve_forever()
+    _Server(host, port, app, fd=listener.fileno(), most=most_connections()).serve_forever()

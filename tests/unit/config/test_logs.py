@@ -10,7 +10,10 @@ from config.secret_store import PROJECT_ROOT
 
 CANARY = "canary-137.48213"
 PROGRAM = """
-import logging, socket, sys, threading
+import sys
+from config.web.concurrency import patch_standard_library
+patch_standard_library(sys.argv[2])
+import logging, socket, threading
 import socketio
 from config.errors import InvalidDataError
 from config.web.logs import configure_logging
@@ -55,12 +58,12 @@ def fails_in_a_library():
 
 def is_sent(request):
     listener = listen("127.0.0.1", 0)
-    serving = (lambda environ, start_response: fail(), listener, "threading")
+    serving = (lambda environ, start_response: fail(), listener, sys.argv[2])
     threading.Thread(target=serve_forever, args=serving, daemon=True).start()
     with socket.create_connection(listener.getsockname()) as connection:
         connection.sendall(request)
-        while connection.recv(4096):  # it is closed after what there is to say was said
-            pass
+        answer = connection.makefile().read()  # it is closed after what there is to say was said
+        print("answered", *answer.splitlines()[-1:])
 
 def fails_outside_of_the_app():
     is_sent(b"GET / HTTP/1.0\\r\\n\\r\\n")
@@ -74,19 +77,23 @@ configure_logging("DEBUG")
 """
 
 
-def said(tmp_path: Path, function: str) -> str:
+def said(tmp_path: Path, function: str, async_mode: str = "threading") -> str:
     """Return what a process that calls one function writes to its standard error."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.replace("{}()", f"{function}()"))
     done = subprocess.run(
-        [sys.executable, str(program), CANARY], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+        [sys.executable, str(program), CANARY, async_mode],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
     "function",
-    ["logs", "fail", "dies_in_a_thread", "dies_in_a_finalizer", "fails_in_a_library", "fails_outside_of_the_app"],
+    ["logs", "fail", "dies_in_a_thread", "dies_in_a_finalizer", "fails_in_a_library"],
 )
 def test_an_exception_is_told_by_place_and_kind_and_not_by_what_it_says(tmp_path: Path, function: str) -> None:
     text = said(tmp_path, function)
@@ -95,13 +102,24 @@ def test_an_exception_is_told_by_place_and_kind_and_not_by_what_it_says(tmp_path
     assert 'program.py", line' in text
 
 
+@pytest.mark.parametrize("async_mode", ["threading", "eventlet"])
+def test_a_failure_outside_of_the_app_is_told_like_any_other(tmp_path: Path, async_mode: str) -> None:
+    text = said(tmp_path, "fails_outside_of_the_app", async_mode)
+    assert CANARY not in text
+    assert "a request failed outside of the app" in text
+    assert {"ValueError", "KeyError"} <= set(text.split())
+
+
 def test_a_log_that_cannot_be_written_gives_nothing_away(tmp_path: Path) -> None:
     assert CANARY not in said(tmp_path, "logs_where_nothing_can_be_written")
 
 
-def test_what_is_no_request_is_not_repeated(tmp_path: Path) -> None:
-    text = said(tmp_path, "is_sent_no_request")
+@pytest.mark.parametrize("async_mode", ["threading", "eventlet"])
+def test_what_is_no_request_is_not_repeated(tmp_path: Path, async_mode: str) -> None:
+    """Neither in the log, nor to whoever sent it."""
+    text = said(tmp_path, "is_sent_no_request", async_mode)
     assert text.count("no readable request came") == 2
+    assert text.count("answered 400 Bad Request") == 2
     assert CANARY not in text
 
 

@@ -1,0 +1,47 @@
+"""Eventlet's HTTP server, which says nothing of what came; imported only where eventlet is on."""
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+from eventlet import wsgi
+
+from config.web.http_peers import IDLE_SECONDS, Discreet, PatientListener
+
+if TYPE_CHECKING:
+    import socket
+
+    from _typeshed.wsgi import WSGIApplication
+
+log = logging.getLogger(__name__)
+
+
+class _Protocol(Discreet, wsgi.HttpProtocol):  # type: ignore[misc]
+    """Answers and logs what is no request without repeating it."""
+
+
+class _Log:
+    """What is kept of what eventlet says: no request, and of a failure the place and kind, not the words."""
+
+    def debug(self, *_: Any) -> None:
+        """Nothing: who connects and leaves is not worth a line."""
+
+    def info(self, *_: Any) -> None:
+        if sys.exc_info()[0] is not None:
+            log.error("a request failed outside of the app", exc_info=True)
+
+    error = info
+
+
+def run(app: "WSGIApplication", listener: "socket.socket", most_connections: int) -> None:
+    """Answer requests until the process ends."""
+    wsgi.server(
+        PatientListener(listener),
+        app,
+        log=_Log(),
+        debug=False,
+        protocol=_Protocol,
+        max_size=most_connections,
+        keepalive=IDLE_SECONDS,
+        socket_timeout=IDLE_SECONDS,
+    )
