@@ -27,6 +27,31 @@ def processes() -> Iterator[list[Process]]:
     end_all(started)
 
 
+def opened(url: str, most: int) -> Iterator[socket.socket]:
+    """Open connections that stay, until one is not answered any more."""
+    address = urlsplit(url)
+    lines = [
+        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1",
+        f"Host: {address.netloc}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    for _ in range(most):
+        peer = socket.create_connection((address.hostname, address.port), WAIT_SECONDS)
+        peer.settimeout(3)
+        peer.sendall("\r\n".join([*lines, "", ""]).encode())
+        try:
+            is_answered = bool(peer.recv(64))
+        except (TimeoutError, ConnectionError):
+            is_answered = False
+        if not is_answered:
+            peer.close()
+            return
+        yield peer
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of another process can be set on Linux only")
 @pytest.mark.parametrize("limited", ["before the start", "while it runs"])
 def test_whoever_opens_more_sockets_than_there_are_files_ends_nothing(
@@ -39,11 +64,9 @@ def test_whoever_opens_more_sockets_than_there_are_files_ends_nothing(
     if limited == "while it runs":
         resource.prlimit(process.running.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
     client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
-    host, _, port = urlsplit(process.url).netloc.partition(":")
     with ExitStack() as attack:
-        for _ in range(2 * FILES):
-            peer = attack.enter_context(socket.create_connection((host, int(port)), WAIT_SECONDS))
-            peer.sendall(b"GET /livez HTTP/1.1\r\n")
+        held = [attack.enter_context(peer) for peer in opened(process.url, FILES)]
+        assert FILES // 3 < len(held) < FILES
         if limited == "before the start":
             client.predict(request(1).to_wire())  # files are left for the record
             assert client.answered("request-1").client_id == "Client-1"
