@@ -19,7 +19,7 @@ from engineio.socket import Socket
 
 from config.errors import DetectionSystemError, InvalidMessageError, RateLimitedError, TooManyConnectionsError
 from config.messages import WireError
-from config.web.limits import SocketLimits
+from config.web.limits import SocketLimits, address_of
 from config.web.outgoing import Bounds, Outgoing
 from config.web.packets import BrokenProtocolError, CheckedPacket
 from config.web.websockets import websocket_class
@@ -38,6 +38,7 @@ SILENT: Final = "it did not answer pings"
 BROKEN: Final = "it broke the protocol"
 FLOODING: Final = "it sent far more than it may"
 NOT_LET_IN: Final = "it was not let in"
+CROWDED: Final = "it was not let in, and others wanted its place"
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class _Connection(Socket):  # type: ignore[misc]
 
     last_ping: float | None
 
-    def __init__(self, server: "LimitedEngine", sid: str, limits: ConnectionLimits) -> None:
+    def __init__(self, server: "LimitedEngine", sid: str, limits: ConnectionLimits, address: str) -> None:
         super().__init__(server, sid)
+        self.address = address
         self.queue = Outgoing(limits.outgoing)
         self.is_let_in = False
         self._limits = limits
@@ -199,7 +201,7 @@ class LimitedEngine(engineio.Server):  # type: ignore[misc]
         except DetectionSystemError as error:
             return _refusal(error)
         self._start_watch()
-        connection = _Connection(self, self.generate_id(), self.limits)
+        connection = _Connection(self, self.generate_id(), self.limits, address_of(environ))
         self.sockets[connection.sid] = connection
         connection.send(self._opening(connection.sid, transport))
         self._trigger_event("connect", connection.sid, environ)
@@ -227,9 +229,21 @@ class LimitedEngine(engineio.Server):  # type: ignore[misc]
 
     def _require_room(self, environ: Any) -> None:
         self.limits.rates.require_request(environ)
-        if len(self.sockets) >= self.limits.most:
+        if len(self.sockets) >= self.limits.most and not self._makes_room():
             self.refused += 1
             raise TooManyConnectionsError
+
+    def _makes_room(self) -> bool:
+        """End the oldest connection that was not let in, of the address with most of them; tell whether there was one.
+
+        Who has no right to be here keeps nobody out who has: those are let in at once.
+        """
+        outside = [one for one in list(self.sockets.values()) if not (one.is_let_in or one.closed or one.closing)]
+        if not outside:
+            return False
+        ((crowded, _),) = Counter(one.address for one in outside).most_common(1)
+        self.cut(next(one for one in outside if one.address == crowded), CROWDED)
+        return True
 
     def _start_watch(self) -> None:
         if self._watching.acquire(blocking=False):

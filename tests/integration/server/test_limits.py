@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from client.relay import Relay
 from config.messages import CLIENTS_NAMESPACE, Event, HistoryEntry, Message, WireError
 from config.settings import ClientSettings
 from tests.integration.server.conftest import RunningServer, StartServer, now
+from tests.integration.server.raw import RawPolling
 from tests.integration.server.raw_socket import RawSocket
 from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, Connection, Dashboard, handshake
 from tests.unit.client.made import request, submission
@@ -126,6 +127,36 @@ def test_the_connection_over_the_ceiling_is_refused_with_the_reason(
     connections.pop().close()
     wait_until(lambda: connections_of(server)["now"] == 1)
     connections.append(Dashboard(server.url, browser.cookie))
+
+
+def test_connections_that_were_not_let_in_keep_nobody_out(
+    start_server: StartServer, connections: list[Connection]
+) -> None:
+    server = start_server(max_connections=3)
+    with ExitStack() as flood:
+        for _ in range(3):
+            assert flood.enter_context(RawSocket(server.url)).status == 101
+        for _ in range(3):
+            assert Browser(server.url).get("/socket.io/?EIO=4&transport=polling").status == 200
+        inside = [ClientApp(server.url, server.token(f"Client-{number}")) for number in (1, 2, 3)]
+        connections += inside
+        with RawSocket(server.url) as refused:
+            assert refused.status == 503
+    assert connections_of(server)["cut"] == {"it was not let in, and others wanted its place": 6}
+    for number, client in enumerate(inside, start=1):
+        client.predict(request(number).to_wire())
+        client.answered(f"request-{number}")
+
+
+def test_of_those_not_let_in_the_address_with_most_makes_room(start_server: StartServer) -> None:
+    """So that whoever floods from one address throws out nobody but themselves."""
+    server = start_server(max_connections=4, trusted_proxies=1)
+    with RawPolling(server.url, origin=None, headers={"X-Forwarded-For": "192.0.2.1"}) as slow:
+        for _ in range(12):
+            flood = Browser(server.url).get("/socket.io/?EIO=4&transport=polling", X_Forwarded_For="192.0.2.9")
+            assert flood.status == 200
+        slow.send(f"40{CLIENTS_NAMESPACE},{json.dumps(handshake(server.token()))}")
+        assert slow.next().startswith(f"40{CLIENTS_NAMESPACE},")
 
 
 def test_a_dashboard_that_stops_reading_is_cut_and_costs_others_nothing(
