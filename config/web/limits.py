@@ -20,15 +20,17 @@ def make_limiter(app: Flask, settings: ServerSettings | ClientSettings) -> Limit
     """Limit every route of the app by who asks and by their address; a route's own limits come on top.
 
     Who asks is the bearer token or the cookie, valid or not: one that is made up has its own count, and the address
-    counts it all the same.
+    counts it all the same. The way in is counted apart, by address alone: no flood of other requests closes it.
     """
     return Limiter(
         _who,
         app=app,
         application_limits=[
-            ApplicationLimit(f"{settings.requests_per_minute} per minute", scope="one"),
+            ApplicationLimit(f"{settings.requests_per_minute} per minute", scope="one", exempt_when=_is_way_in),
             ApplicationLimit(
-                f"{settings.address_requests_per_minute} per minute", key_function=get_remote_address, scope="address"
+                f"{settings.address_requests_per_minute} per minute",
+                key_function=get_remote_address,
+                scope=_address_scope,
             ),
         ],
         storage_uri="memory://",
@@ -41,6 +43,17 @@ def seconds_to_next_window(limiter: Limiter) -> int:
     """Return the seconds until the limit that the current request has hit counts from nothing again."""
     reached = limiter.current_limit
     return max(1, math.ceil(reached.window.reset_time - time.time())) if reached else 1
+
+
+def _is_way_in() -> bool:
+    return _address_scope(request.endpoint or "") != "address"
+
+
+def _address_scope(endpoint: str) -> str:
+    """Return what a request of an address is counted with: the sign-in, the files that its page needs, or the rest."""
+    if endpoint.startswith("sign_in."):
+        return "sign-in"
+    return "files" if endpoint in {"static", "shared.ui", "shared.vendor"} else "address"
 
 
 def _who() -> str:

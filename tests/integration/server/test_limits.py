@@ -106,9 +106,27 @@ def test_one_that_asks_too_often_over_http_is_told_when_to_come_back(start_serve
 
 def test_an_address_has_a_limit_whatever_cookies_it_shows(start_server: StartServer) -> None:
     server = start_server(address_requests_per_minute=30)
-    answers = [Browser(server.url).get("/sign-in", Cookie=f"hads_server=made-up-{number}") for number in range(90)]
+    answers = [Browser(server.url).get("/api/status", Cookie=f"hads_server=made-up-{number}") for number in range(90)]
     assert [answer.status for answer in answers][-1] == 429
     assert Browser(server.url).get("/socket.io/?EIO=4&transport=polling").status == 200  # counted by itself
+
+
+@pytest.mark.parametrize("path", ["/api/status", "/", "/ui/base.css"])
+def test_a_flood_from_an_address_does_not_close_the_way_in(start_server: StartServer, path: str) -> None:
+    """Behind one proxy the flood of a stranger comes from the clinic's own address."""
+    server = start_server(requests_per_minute=20, address_requests_per_minute=30)
+    flood = Browser(server.url)
+    assert [flood.get(path).status for _ in range(90)][-1] == 429
+    colleague = Browser(server.url)
+    assert colleague.sign_in(server.operator_token).status == 204
+    if path != "/ui/base.css":
+        assert colleague.get("/ui/sign_in.js").status == 200
+
+
+def test_the_sign_in_has_a_limit_of_its_own(start_server: StartServer) -> None:
+    server = start_server(address_requests_per_minute=30)
+    assert [Browser(server.url).get("/sign-in").status for _ in range(90)][-1] == 429
+    assert Browser(server.url).get("/api/status").status == 401
 
 
 def test_the_connection_over_the_ceiling_is_refused_with_the_reason(
