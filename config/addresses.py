@@ -31,6 +31,15 @@ def is_private(address: str) -> bool:
     return (mapped or parsed).is_private
 
 
+def is_address(text: str) -> bool:
+    """Tell whether a text is an IP address, without a zone, which may be of any length."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
 def is_free(host: str, port: int) -> bool:
     """Tell whether nobody listens on a port; raises ``OSError`` when this machine cannot listen on that address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -8,7 +8,7 @@ from flask import Flask, Response, current_app, g, request
 
 from config.access.accounts import Session
 from config.audit.trail import NOBODY, Action, Actor, AuditTrail
-from config.errors import AuditUnavailableError, NotSignedInError, TooManyAttemptsError
+from config.errors import AuditUnavailableError, NotSignedInError
 from config.web.sign_in import current_session
 
 _OF_EVERY_APP: Mapping[str, Action] = {
@@ -16,7 +16,6 @@ _OF_EVERY_APP: Mapping[str, Action] = {
     "sign_in.end": Action.SIGNED_OUT,
     "sessions.end": Action.SESSION_ENDED,
 }
-_REFUSED = frozenset({NotSignedInError.status, TooManyAttemptsError.status})
 
 
 def audit_requests(app: Flask, trail: AuditTrail, actions: Mapping[str, Action]) -> None:
@@ -47,7 +46,7 @@ def _note(trail: AuditTrail, action: Action, status: int) -> None:
         acting = g.acting if action is Action.SIGNED_OUT else current_session()
         if acting is not None:  # a client app that reads its own patients is no person
             _record(trail, _actor(acting), action, next(iter((request.view_args or {}).values()), ""))
-    elif action is Action.SIGNED_IN and status in _REFUSED:
+    elif action is Action.SIGNED_IN and status == NotSignedInError.status:  # in a pause nothing was tried
         _record(trail, Actor("", "", "", request.remote_addr or ""), Action.SIGN_IN_FAILED, "")
 
 

@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import orjson
 from flask import (
@@ -30,6 +31,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config.access.passwords import PasswordCheck
 from config.access.store import AccessStore, access_file
+from config.addresses import is_address
 from config.errors import (
     DetectionSystemError,
     InternalError,
@@ -51,6 +53,9 @@ from config.web.origin import UNTRUSTED_HOST, require_same_origin
 from config.web.readiness import RememberedCheck
 from config.web.sessions import DISPLAY_SECONDS, Sessions
 from config.web.sign_in import CheckPassword, SignIn, sign_in_blueprint
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 UI_FOLDER = PROJECT_ROOT / "config" / "ui"
 NODE_MODULES = PROJECT_ROOT / "node_modules"
@@ -137,7 +142,22 @@ def _sessions(settings: ServerSettings | ClientSettings, clock: Callable[[], flo
 def trust_proxies(app: Flask, count: int) -> None:
     """Believe the X-Forwarded headers of ``count`` proxies; called last, so that Socket.IO sees the result as well."""
     if count:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+        checked = _of_an_address(app.wsgi_app)
+        app.wsgi_app = ProxyFix(checked, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+
+
+def _of_an_address(app: "WSGIApplication") -> "WSGIApplication":
+    """Wrap a WSGI app so that what was forwarded counts as the peer's address if it is one, and the proxy's otherwise.
+
+    It goes into limits and the audit trail, and may be of any text and length.
+    """
+
+    def checked(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        if not is_address(environ.get("REMOTE_ADDR", "")):
+            environ["REMOTE_ADDR"] = environ["werkzeug.proxy_fix.orig"]["REMOTE_ADDR"]
+        return app(environ, start_response)
+
+    return checked
 
 
 def _shared_blueprint(check_ready: Callable[[], None], limiter: Limiter) -> Blueprint:

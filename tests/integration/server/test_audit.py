@@ -53,6 +53,16 @@ def test_signing_in_reading_watching_and_signing_out_are_recorded(
     assert not [secret for secret in (running.operator_token, str(message.patient_reference)) if secret in text]
 
 
+def test_a_flood_of_wrong_links_does_not_fill_the_trail(running: RunningServer) -> None:
+    """What comes in a pause is not tried, and not written down: anybody could fill the disk otherwise."""
+    stranger = Browser(running.url)
+    token = stranger.csrf_token()
+    wrong = {"token": "wrong-but-of-thirty-two-characters-or-more"}
+    statuses = [stranger.post("/sign-in", wrong, X_CSRFToken=token).status for _ in range(100)]
+    trail = trail_file(running.settings.data_dir, "server").read_text()
+    assert trail.count("sign_in_failed") == statuses.count(401) < 60
+
+
 def test_only_administrators_read_the_trail_page_by_page(
     running: RunningServer, administrator: Browser, signed_in: Browser
 ) -> None:

@@ -1,5 +1,6 @@
 """Behind a proxy with TLS: what counts is what people see, and only where the proxy is trusted."""
 
+import json
 import shutil
 import socket
 import ssl
@@ -15,6 +16,7 @@ import pytest
 import trustme
 import websocket
 
+from config.audit.trail import trail_file, verify
 from tests.integration.server.conftest import RunningServer, StartServer
 from tests.integration.server.processes import free_port
 from tests.integration.server.speaking import WAIT_SECONDS, Answer, Browser
@@ -71,6 +73,21 @@ def test_nothing_forwarded_counts_without_a_trusted_proxy(running: RunningServer
     assert answer.status == 200
     assert "Strict-Transport-Security" not in answer.headers
     assert [cookie.partition("=")[0] for cookie in cookies(answer)] == ["hads_server"]
+
+
+@pytest.mark.parametrize(
+    "forwarded", ["<script>alert(1)</script>", "x" * 6000, "fe80::1%" + "x" * 6000, "192.0.2.7\x1b[2J", "%s%n", "-", ""]
+)
+def test_what_was_forwarded_and_is_no_address_is_kept_nowhere(trusting: RunningServer, forwarded: str) -> None:
+    browser = Browser(trusting.url)
+    token = browser.csrf_token()
+    for right in (trusting.administrator_token, "wrong", trusting.administrator_token):
+        browser.post("/sign-in", {"token": right}, X_CSRFToken=token, X_Forwarded_For=forwarded)
+        token = browser.csrf_token()
+    assert [session.address for session in trusting.sessions.all()] == ["127.0.0.1"]
+    trail = trail_file(trusting.settings.data_dir, "server")
+    assert verify(trail, (trusting.settings.secrets_dir / "server" / "AUDIT_KEY").read_text().strip()).problems == ()
+    assert {entry["address"] for entry in map(json.loads, trail.read_text().splitlines())} == {"127.0.0.1"}
 
 
 def test_a_forwarded_host_is_checked_like_any_other(trusting: RunningServer) -> None:
