@@ -189,11 +189,11 @@ class Exchange:
         if prediction.client_id != self._client_id:
             log.error("dropped a prediction that belongs to another client app")
             return
-        entry = self._outbox.answer(prediction)
+        news = self._outbox.answer(prediction)
         self._backoff.reset()
         self._in_flight.pop(prediction.request_id, None)
-        if entry:
-            self._publish(Event.UPDATE, entry)
+        if news:
+            self.settle(news)
 
     def _take_sentence(self, received: object) -> None:
         self._publish(Event.EXPLANATION_SENTENCE, ExplanationSentence.check(received))

@@ -100,8 +100,11 @@ class Outbox:
         with self._transaction() as connection:
             return _count_waiting(connection)
 
-    def answer(self, prediction: Prediction) -> HistoryEntry | None:
-        """Keep an answer; one to an unknown request is kept as well. Return the entry, ``None`` if nothing is new."""
+    def answer(self, prediction: Prediction) -> News | None:
+        """Keep an answer, one to an unknown request too, and forget the request if it was erased before it came here.
+
+        Return the news of it, ``None`` if nothing is new.
+        """
         with self._transaction() as connection:
             return _answer(connection, prediction)
 
@@ -238,9 +241,9 @@ def _forget(connection: Connection, which: ColumnElement[bool]) -> EntryErased |
     return EntryErased(request_id=request_id)
 
 
-def _answer(connection: Connection, prediction: Prediction) -> HistoryEntry | None:
+def _answer(connection: Connection, prediction: Prediction) -> News | None:
     if connection.scalar(select(erased.c.prediction_id).where(erased.c.prediction_id == prediction.prediction_id)):
-        return None
+        return _forget(connection, IS_WAITING & (requests.c.request_id == prediction.request_id))
     answered = {
         "state": "answered",
         "prediction_id": prediction.prediction_id,

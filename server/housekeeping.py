@@ -19,7 +19,10 @@ RETENTION_EVERY = timedelta(days=1)
 
 
 class Housekeeping:
-    """Looks at the record every ``seconds`` on a thread of its own; old predictions are erased at start and daily."""
+    """Looks at the record every ``seconds`` on a thread of its own; old predictions are erased at start and daily.
+
+    What fails is logged and tried again at the next look.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,8 @@ class Housekeeping:
                 self._look()
             except StoreUnavailableError:
                 log.debug("the record cannot be looked at now")  # the store has said why
+            except Exception:
+                log.exception("housekeeping failed; it is tried again")
             self._stopping.wait(self._seconds)
 
     def _look(self) -> None:

@@ -45,13 +45,16 @@ _RUN = 50
 
 
 class Recorder:
-    """Writes to the store and publishes in commit order, whichever thread it is called from."""
+    """Writes to the store and publishes in commit order, whichever thread it is called from.
+
+    What is in the log when it is made counts as published; making it raises ``StoreUnavailableError`` as reading does.
+    """
 
     def __init__(self, store: PredictionStore, publisher: Publisher) -> None:
         self._store = store
         self._publisher = publisher
         self._in_order = threading.Lock()
-        self._published_up_to: int | None = None
+        self._published_up_to = store.cursor()
 
     def record(self, made: Sequence[NewPrediction], *, then: Callable[[], None]) -> None:
         """Store predictions in one transaction and answer them; once stored, ``then`` follows even if that fails.
@@ -87,10 +90,7 @@ class Recorder:
         A run may hold entries of this process that came in between, which its readers know already.
         """
         with self._in_order:
-            newest = self._store.cursor()
-            if self._published_up_to is None:
-                self._published_up_to = newest
-            if newest <= self._published_up_to:
+            if self._store.cursor() <= self._published_up_to:
                 return False
             changes = self._store.changes(self._published_up_to, _RUN)
             self._publisher.changes(changes)
@@ -100,5 +100,5 @@ class Recorder:
     def _publish(self, changes: Changes) -> None:
         """Publish what this process wrote; if others wrote before it, all of that is published at the next look."""
         self._publisher.changes(changes)
-        if self._published_up_to in (None, changes.after):
+        if self._published_up_to == changes.after:
             self._published_up_to = changes.next_after

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from queue import Queue
 
 from client.outbox import Outbox
 from client.relay import Relay
@@ -62,6 +63,27 @@ def test_an_erasure_told_over_the_link_leaves_nothing_and_the_pages_hear_of_it(
     assert known(outbox) == []
     enter(3)
     assert known(outbox)[0][:2] == ("request-3", 3)
+
+
+def test_a_request_waits_no_longer_for_an_answer_that_comes_after_its_erasure(
+    server: ProgrammableServer, relay: Relay, pages: Pages, outbox: Outbox, enter: Enter
+) -> None:
+    accepted: Queue[None] = Queue()
+
+    def accept(_sid: str, _asked: PredictRequest) -> Receipt:
+        accepted.put(None)
+        return Receipt(status="accepted")
+
+    server.answer = accept
+    server.start()
+    enter(1)
+    relay.start()
+    accepted.get(timeout=WAIT_SECONDS)
+    late = prediction(request(1))
+    server.send(Event.PREDICTION_ERASED, PredictionErased(prediction_id=late.prediction_id))
+    server.send(Event.PREDICTION_RESULT, late)
+    wait_for_erasure(pages, "request-1")
+    assert (known(outbox), outbox.count_waiting()) == ([], 0)
 
 
 def test_an_erasure_that_was_missed_is_made_up_for(

@@ -114,7 +114,7 @@ def test_a_request_id_with_other_content_is_refused(outbox: Outbox, changed: dic
 def test_an_answered_request_no_longer_waits_and_is_kept_over_a_restart(outbox: Outbox, reopen: OpenOutbox) -> None:
     put(outbox, 1, 2)
     entry = outbox.answer(prediction(request(1)))
-    assert entry
+    assert isinstance(entry, HistoryEntry)
     assert (entry.state, entry.prediction) == ("answered", prediction(request(1)))
     assert waiting(outbox) == ["request-2"]
     outbox.close()
@@ -134,7 +134,7 @@ def test_an_answer_that_comes_again_changes_nothing(outbox: Outbox) -> None:
 
 def test_an_answer_to_an_unknown_request_is_kept_and_numbers_go_on_after_it(outbox: Outbox) -> None:
     refilled = outbox.answer(prediction(request(41)))
-    assert refilled
+    assert isinstance(refilled, HistoryEntry)
     assert (refilled.outbox_number, refilled.record) == (41, record(41))
     assert put(outbox, 1)[0].outbox_number == 42
     assert outbox.count_waiting() == 1
@@ -143,7 +143,7 @@ def test_an_answer_to_an_unknown_request_is_kept_and_numbers_go_on_after_it(outb
 def test_a_refused_request_no_longer_waits_and_says_why(outbox: Outbox, reopen: OpenOutbox) -> None:
     put(outbox, 1)
     entry = outbox.refuse("request-1", FOR_GOOD)
-    assert entry
+    assert isinstance(entry, HistoryEntry)
     assert (entry.state, entry.error) == ("refused", FOR_GOOD)
     assert outbox.refuse("request-1", FOR_GOOD) is None
     assert waiting(reopen()) == []
@@ -161,7 +161,7 @@ def test_an_answer_counts_although_the_request_was_refused_before(outbox: Outbox
     put(outbox, 1)
     outbox.refuse("request-1", FOR_GOOD)
     entry = outbox.answer(prediction(request(1)))
-    assert entry
+    assert isinstance(entry, HistoryEntry)
     assert (entry.state, entry.error) == ("answered", None)
 
 

@@ -165,6 +165,39 @@ def test_a_server_that_starts_publishes_nothing_of_what_was_before(
     assert published.next_changes().entries[0].prediction_id == "Client-1-1"
 
 
+def test_what_another_process_wrote_before_the_first_publication_is_published(
+    store: PredictionStore, elsewhere: PredictionStore
+) -> None:
+    elsewhere.append(new(made(1)))
+    published = Kept()
+    recorder = Recorder(store, published)
+    elsewhere.erase(["Client-1-1"], NOON)
+    recorder.record(new(made(2)), then=lambda: None)
+    assert [entry.sequence for entry in published.next_changes().entries] == [3]
+    assert recorder.publish_others()
+    assert [entry.sequence for entry in published.next_changes().entries] == [2, 3]
+
+
+def test_housekeeping_outlives_what_nobody_thought_of(store: PredictionStore, caplog: pytest.LogCaptureFixture) -> None:
+    published = Kept()
+    times: Iterator[datetime | Exception] = iter([NOON, RuntimeError("broken"), *[NOON] * 100])
+    store.append(new(made(1, at=NOON - timedelta(days=31))))
+
+    def clock() -> datetime:
+        moment = next(times)
+        if isinstance(moment, Exception):
+            raise moment
+        return moment
+
+    house = Housekeeping(store, Recorder(store, published), retention_days=30, clock=clock, seconds=0.01)
+    house.start()
+    try:
+        assert published.next_changes().entries[0].prediction_id == "Client-1-1"
+    finally:
+        house.stop()
+    assert "housekeeping failed" in caplog.text
+
+
 def test_what_is_older_than_it_is_kept_for_is_erased_at_the_start_and_every_day(store: PredictionStore) -> None:
     published, day = Kept(), NOON
     store.append(new(*(made(number, at=NOON - timedelta(days=number)) for number in range(1, 100))))
