@@ -7,6 +7,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from config.durability import make_folder, sync_folder
@@ -62,12 +63,22 @@ def load_or_create(name: str, *, given: Mapping[str, str | None], folder: Path) 
     try:
         if not path.exists():
             _publish_once(path, new_secret())
+        _close_to_others(path)
         made = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The secret in {path} cannot be made or read ({type(error).__name__}).") from error
     if not made:
         raise ConfigurationError(f"The secret in {path} is empty. Remove the file, and a new one is made.")
     return made
+
+
+def _close_to_others(path: Path) -> None:
+    """Leave a secret and its folder to their owner: one that was copied back may be open to all."""
+    for opened in (path.parent, path):
+        mode = opened.stat().st_mode
+        if mode & 0o077 and os.name == "posix":
+            with suppress(OSError):  # what is mounted for us is its owner's to close
+                opened.chmod(mode & 0o700)
 
 
 def _publish_once(path: Path, value: str) -> None:

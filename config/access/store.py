@@ -53,7 +53,8 @@ class AccessStore:
         try:
             make_folder(path.parent)
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-            path.chmod(0o600)  # one that was copied back may be open to all
+            path.chmod(0o600)  # one that was copied back may be open to all, and so may be what is beside it
+            path.parent.chmod(0o700)
         except OSError as error:
             raise StoreUnavailableError(f"The accounts in {path} cannot be used: {error.strerror}.") from error
         with self._writing() as connection:

@@ -59,8 +59,10 @@ def test_the_file_is_for_its_owner_alone(store: AccessStore, file: Path) -> None
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()} == {0o600}
     file.chmod(0o644)
+    file.parent.chmod(0o755)
     AccessStore(file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 65, "a\nb", "a\x00", "a\u202eb", "Operator", "ADMINISTRATOR "])

@@ -39,6 +39,15 @@ def test_a_secret_is_made_once_and_kept(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["OTHER", "TOKEN"]
 
 
+def test_a_secret_that_was_copied_back_open_to_all_is_closed(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir(mode=0o755)
+    (folder / "TOKEN").write_text("kept\n")
+    (folder / "TOKEN").chmod(0o644)
+    assert load_or_create("TOKEN", given={}, folder=folder) == "kept"
+    assert (mode(folder / "TOKEN"), mode(folder)) == ("0o600", "0o700")
+
+
 def test_processes_that_start_together_agree(tmp_path: Path) -> None:
     started = [
         subprocess.Popen(
