@@ -39,6 +39,7 @@ BROKEN: Final = "it broke the protocol"
 FLOODING: Final = "it sent far more than it may"
 NOT_LET_IN: Final = "it was not let in"
 CROWDED: Final = "it was not let in, and others wanted its place"
+_SEVERITIES = {STALLED: logging.WARNING, FULL: logging.WARNING, CROWDED: logging.DEBUG}  # a flood fills no log
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class LimitedEngine(engineio.Server):  # type: ignore[misc]
         if connection.closed or connection.closing:
             connection.hang_up()
             return
-        log.log(logging.WARNING if reason in {STALLED, FULL} else logging.INFO, "cut a connection: %s", reason)
+        log.log(_SEVERITIES.get(reason, logging.INFO), "cut a connection: %s", reason)
         self.cuts[reason] += 1
         connection.close(wait=False, abort=True, reason=self.reason.SERVER_DISCONNECT)
         connection.hang_up()
