@@ -4,7 +4,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ GAP_WHERE_UNKNOWN: Final = 1_000_000_000
 """How many numbers the log leaves out where nobody can tell how far the lost one had come."""
 
 _ERASED_AT_ONCE: Final = 50
+_UNFINISHED: Final = ".unfinished-copy-"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def back_up(database: Path, target: Path, on_progress: Progress) -> None:
         _copy(database, copy, on_progress)
         _require_order(copy)
         try:
-            os.link(copy, target)  # unlike a renaming, it never takes another file's place
+            _name(copy, target)
         except OSError as error:
             raise ConfigurationError(f"{target} cannot be made: {error.strerror}.") from None
     sync_folder(target.parent)
@@ -97,21 +98,49 @@ def restore(backup: Path, database: Path, on_progress: Progress) -> Restored:
         _copy(backup, incoming, on_progress)
         erased_again = _prepare(incoming, replaced)
         _require_order(incoming)
-        return Restored(_exchange(database, incoming), replaced is not None, erased_again)
+        try:
+            kept = _exchange(database, incoming)
+        except OSError as error:
+            raise ConfigurationError(f"{database.parent} cannot be written: {error.strerror}.") from None
+        return Restored(kept, replaced is not None, erased_again)
 
 
 @contextmanager
 def _own_folder(beside: Path) -> Iterator[Path]:
-    """Make a folder for files that are not whole yet, and remove it with all that is left in it."""
+    """Make a folder for files that are not whole yet, and remove it with all that is left in it.
+
+    Those that killed processes left there hold patients too, and are removed as well.
+    """
     try:
         make_folder(beside)
-        folder = Path(mkdtemp(prefix=".unfinished-", dir=beside))
+        _remove_leftovers(beside)
+        folder = Path(mkdtemp(prefix=_UNFINISHED, dir=beside))
+        lock = DatabaseLock(folder / "copy", alone=True)
     except OSError as error:
         raise ConfigurationError(f"{beside} cannot be written: {error.strerror}.") from None
     try:
         yield folder
     finally:
+        lock.release()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_leftovers(beside: Path) -> None:
+    for folder in beside.glob(f"{_UNFINISHED}*"):
+        with suppress(ConfigurationError):  # somebody is at work there
+            DatabaseLock(folder / "copy", alone=True).release()
+            shutil.rmtree(folder)
+
+
+def _name(copy: Path, target: Path) -> None:
+    """Give a whole file its name; unlike a renaming, it never takes another file's place."""
+    try:
+        os.link(copy, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, such as exFAT
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        copy.replace(target)
 
 
 def _copy(source: Path, copy: Path, on_progress: Progress) -> None:
@@ -190,7 +219,7 @@ def _exchange(database: Path, incoming: Path) -> Path | None:
     kept = None
     if database.exists():
         kept = database.with_name(f"{database.stem}-replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{database.suffix}")
-        os.link(database, kept)
+        _keep(database, kept)
         for ending in ("-journal", "-wal", "-shm"):  # a journal of the replaced file would undo parts of the new one
             beside = database.with_name(f"{database.name}{ending}")
             if beside.exists() and beside.stat().st_size:
@@ -198,3 +227,11 @@ def _exchange(database: Path, incoming: Path) -> Path | None:
     incoming.replace(database)
     sync_folder(database.parent)
     return kept
+
+
+def _keep(database: Path, kept: Path) -> None:
+    try:
+        os.link(database, kept)
+    except OSError:  # a file system without hard links
+        shutil.copy2(database, kept)
+        sync_file(kept)

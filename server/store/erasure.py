@@ -1,6 +1,6 @@
 """Finding predictions that are to be erased, and erasing them: row by row, nothing of a patient is left."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,15 @@ class Erasable:
 
     prediction_id: str
     client_id: str
+
+
+@dataclass(frozen=True)
+class PageOfPatient:
+    """What a page of the predictions held of a patient, how many were looked at, and the sequence of the last one."""
+
+    found: Sequence[Erasable]
+    looked_at: int
+    last: int
 
 
 def find(connection: Connection, prediction_ids: Sequence[str]) -> list[Row[Any]]:
@@ -70,17 +79,15 @@ def older_than(
     return [Erasable(row.prediction_id, row.client_id) for row in connection.execute(wanted)]
 
 
-def of_patient(
-    connection: Connection, reference: str, *, client_id: str | None, on_progress: Callable[[int], object]
-) -> Iterator[Erasable]:
-    """Yield the predictions of a patient's reference, oldest first; only their bodies hold it, so all are read."""
-    wanted = select(predictions).order_by(predictions.c.sequence).limit(_AT_ONCE)
+def of_patient(connection: Connection, reference: str, *, client_id: str | None, after: int) -> PageOfPatient:
+    """Look for a patient's reference in a page of the predictions; only their bodies hold it, so all are read."""
+    wanted = select(predictions).where(predictions.c.sequence > after).order_by(predictions.c.sequence).limit(_AT_ONCE)
     if client_id is not None:
         wanted = wanted.where(predictions.c.client_id == client_id)
-    after = 0
-    while rows := connection.execute(wanted.where(predictions.c.sequence > after)).all():
-        for row in rows:
-            if orjson.loads(row.body)["patient_reference"] == reference:
-                yield Erasable(row.prediction_id, row.client_id)
-        after = rows[-1].sequence
-        on_progress(len(rows))
+    rows = connection.execute(wanted).all()
+    found = [
+        Erasable(row.prediction_id, row.client_id)
+        for row in rows
+        if orjson.loads(row.body)["patient_reference"] == reference
+    ]
+    return PageOfPatient(found, len(rows), rows[-1].sequence if rows else after)

@@ -171,9 +171,19 @@ class PredictionStore:
     def of_patient(
         self, reference: str, *, client_id: str | None = None, on_progress: Callable[[int], object] = lambda _: None
     ) -> list[Erasable]:
-        """Return the predictions of a patient's reference; ``on_progress`` hears how many more were looked at."""
-        with self._reading() as connection:
-            return list(erasure.of_patient(connection, reference, client_id=client_id, on_progress=on_progress))
+        """Return the predictions of a patient's reference; ``on_progress`` hears how many more were looked at.
+
+        Each page is read by itself, so that who writes need not wait for all of them.
+        """
+        found: list[erasure.Erasable] = []
+        after, looked_at = 0, 1
+        while looked_at:
+            with self._reading() as connection:
+                page = erasure.of_patient(connection, reference, client_id=client_id, after=after)
+            found += page.found
+            after, looked_at = page.last, page.looked_at
+            on_progress(looked_at)
+        return found
 
     def erased_up_to(self) -> int:
         """Return the sequence of the newest tombstone, 0 if nothing was ever erased."""

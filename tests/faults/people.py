@@ -53,6 +53,9 @@ class _Person(threading.Thread):
             except (GoneError, AwayError) as error:
                 self.last_failure = f"{error!r} of {error.__cause__!r}"
                 self._leaving.wait(RETRY_SECONDS)
+            except Exception as error:
+                self.last_failure = f"it broke: {error!r}"  # the schedule fails, since the page never settles
+                raise
 
     def _visit(self) -> None:
         raise NotImplementedError

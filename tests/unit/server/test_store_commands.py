@@ -1,5 +1,6 @@
 """``python -m server.store``: what is copied, put back, checked and erased, on real files."""
 
+import errno
 import io
 import os
 import sqlite3
@@ -18,6 +19,7 @@ from sqlalchemy import Engine
 from config.messages import ChangeKind
 from config.secret_store import PROJECT_ROOT
 from server.database import open_database
+from server.database_lock import DatabaseLock
 from server.store import NewPrediction, PredictionStore
 from server.store.__main__ import main
 from server.store.backup import GAP_WHERE_UNKNOWN
@@ -123,6 +125,47 @@ def test_a_backup_is_whole_and_private_though_a_server_writes_and_never_overwrit
     assert main(["backup", str(copy)]) == 1
     assert "nothing is overwritten" in capsys.readouterr().err
     assert copy.read_bytes() == before
+
+
+def without_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for a file system such as exFAT."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+def test_without_hard_links_a_backup_is_made_and_restored_and_the_replaced_file_kept(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_hard_links(monkeypatch)
+    filled(path)
+    before = stored(path)
+    copy = tmp_path / "copy.sqlite"
+    assert main(["backup", str(copy)]) == 0
+    change(path, "DELETE FROM predictions")
+    assert main(["restore", str(copy)]) == 0
+    assert stored(path) == before
+    assert [stored(kept) for kept in path.parent.glob("*-replaced-*.sqlite")] == [[]]
+    assert main(["backup", str(copy)]) == 1
+    assert "nothing is overwritten" in capsys.readouterr().err
+
+
+def test_what_a_killed_backup_left_is_removed_by_the_next_and_what_another_works_at_is_not(
+    path: Path, tmp_path: Path
+) -> None:
+    filled(path)
+    left, in_use = (tmp_path / f".unfinished-copy-{name}" for name in ("left", "used"))
+    for folder in (left, in_use):
+        folder.mkdir()
+        (folder / "copy.sqlite").write_text("half a copy")
+    lock = DatabaseLock(in_use / "copy", alone=True)
+    try:
+        assert main(["backup", str(tmp_path / "copy.sqlite")]) == 0
+    finally:
+        lock.release()
+    assert [folder.name for folder in tmp_path.glob(".unfinished-*")] == [in_use.name]
 
 
 def test_a_backup_of_what_is_not_in_order_is_no_file(
