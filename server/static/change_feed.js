@@ -12,6 +12,7 @@ export class ChangeFeed {
   #reader = null;
   #busy = false;
   #again = false;
+  #pushed = new Map();
   #handlers;
   #state;
 
@@ -25,8 +26,8 @@ export class ChangeFeed {
       on: {
         changes: (message) => this.#take(message),
         model_status: () => this.#synchronise(),
-        client_status: (status) => handlers.onClient(status),
-        explanation_status: (status) => handlers.onExplanations(status),
+        client_status: (status) => this.#push(status.client_id, "onClient", status),
+        explanation_status: (status) => this.#push("explanations", "onExplanations", status),
       },
     });
     this.#synchronise();
@@ -61,11 +62,19 @@ export class ChangeFeed {
   /** A log that is shorter than what was read is another log: start over. One that cannot be read is asked for again. */
   async #readStatus() {
     const readBefore = this.#reader?.cursor ?? Infinity; // the reader moves on while the answer is under way
+    this.#pushed.clear();
     const status = await getJson("/api/status");
     if (status.cursor === null) throw new RequestError(status.store.reason);
     const isFirst = status.cursor < readBefore;
     await this.#handlers.onStatus(status, isFirst);
+    this.#pushed.forEach(([handler, news]) => this.#handlers[handler](news));
     if (isFirst) this.#reader = new ChangeReader(status.cursor);
+  }
+
+  /** Hand on what was pushed, and keep the newest of each: a status that was asked for before it may know less. */
+  #push(what, handler, news) {
+    this.#pushed.set(what, [handler, news]);
+    this.#handlers[handler](news);
   }
 
   async #catchUp() {
@@ -83,7 +92,7 @@ export class ChangeFeed {
       this.#synchronise();
       return;
     }
-    if (message.totals && message.next_after >= this.#reader.cursor) this.#handlers.onTotals(message.totals);
+    if (message.totals && message.next_after >= this.#reader.cursor) this.#push("totals", "onTotals", message.totals);
     if (fresh.length) this.#handlers.onEntries(fresh);
   }
 

@@ -56,7 +56,7 @@ export class PredictionPanel {
   add(items) {
     const wanted = items.filter(({ prediction }) => matches(this.#filter, prediction));
     if (!wanted.length) return;
-    if (this.#held) return this.#setHeld([...this.#held, ...wanted].slice(-MOST_ROWS));
+    if (this.#held) return this.#hold(wanted);
     wanted.forEach((item) => this.#take(item));
     this.#announceSoon(wanted.length);
     this.#drawSoon();
@@ -129,6 +129,12 @@ export class PredictionPanel {
     byId("pause").setAttribute("aria-pressed", String(paused));
     if (!paused) byId("pause").textContent = "Pause";
     this.#drawSoon();
+  }
+
+  #hold(items) {
+    const known = new Set(this.#held.map(({ prediction }) => prediction.prediction_id));
+    const fresh = items.filter(({ prediction }) => !known.has(prediction.prediction_id));
+    this.#setHeld([...this.#held, ...fresh].slice(-MOST_ROWS));
   }
 
   #setHeld(held) {

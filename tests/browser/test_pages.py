@@ -216,6 +216,29 @@ def test_the_dashboard_is_live_again_when_the_request_that_failed_succeeds(dashb
     expect(dashboard.locator("#live-banner")).to_be_hidden()
 
 
+def test_what_a_slow_status_does_not_know_yet_stays_on_the_dashboard(
+    installation: Installation, dashboard: Page
+) -> None:
+    cut = cuttable(dashboard)
+    dashboard.reload()
+    expect(dashboard.locator("#live-state")).to_contain_text("Live")
+    desk = dashboard.locator("#clients li", has_text="Client-3")
+    expect(desk).to_contain_text("connected")
+    old = dashboard.evaluate("async () => await (await fetch('/api/status')).json()")
+    asked: list[Route] = []
+    dashboard.route("**/api/status", lambda route: route.continue_() if asked else asked.append(route))
+    with dashboard.expect_request("**/api/status"):
+        cut()
+    expect(dashboard.locator("#live-state")).to_contain_text("Live")
+    os.kill(installation.pid("client-3"), signal.SIGKILL)
+    expect(desk).to_contain_text("away")
+    with dashboard.expect_response("**/api/changes?*"):  # it is asked for when the status was shown
+        asked[0].fulfill(json=old)
+    expect(desk).to_contain_text("away")
+    installation.start()
+    expect(desk).to_contain_text("connected", timeout=3 * PATIENCE_MS)
+
+
 def test_a_history_that_could_not_be_loaded_again_is_loaded_on_request(
     links: Sequence[str], open_page: OpenPage
 ) -> None:
