@@ -243,7 +243,7 @@ def _forget(connection: Connection, which: ColumnElement[bool]) -> EntryErased |
 
 def _answer(connection: Connection, prediction: Prediction) -> News | None:
     if connection.scalar(select(erased.c.prediction_id).where(erased.c.prediction_id == prediction.prediction_id)):
-        return _forget(connection, IS_WAITING & (requests.c.request_id == prediction.request_id))
+        return _forget(connection, requests.c.request_id == prediction.request_id)
     answered = {
         "state": "answered",
         "prediction_id": prediction.prediction_id,

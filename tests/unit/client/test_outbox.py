@@ -18,7 +18,7 @@ import pytest
 
 from client.outbox import Outbox
 from config.errors import ConfigurationError, InvalidRecordError, RequestIdReusedError, StoreUnavailableError
-from config.messages import Changes, HistoryEntry, WireError
+from config.messages import Changes, EntryErased, HistoryEntry, WireError
 from config.secret_store import PROJECT_ROOT
 from tests.unit.client.made import LLAMA_TEXT, NOON, explained, made, prediction, record, request, submission
 
@@ -403,3 +403,29 @@ def test_an_outbox_in_write_ahead_mode_is_taken_out_of_it(path: Path, reopen: Op
     outbox = reopen()
     assert waiting(outbox) == ["request-1"]
     assert path.read_bytes()[18:20] == b"\1\1"
+
+
+@pytest.mark.parametrize("was_refused", [False, True])
+def test_an_answer_that_comes_after_its_erasure_settles_the_request_and_leaves_nothing(
+    outbox: Outbox, was_refused: bool
+) -> None:
+    put(outbox, 1, 2)
+    if was_refused:
+        outbox.refuse("request-1", FOR_GOOD)
+    answer = prediction(request(1))
+    assert outbox.erase(answer.prediction_id) is None
+    assert outbox.answer(answer) == EntryErased(request_id="request-1")
+    assert outbox.answer(answer) is None
+    assert [entry.request_id for entry in outbox.history(before=None, limit=10)] == ["request-2"]
+    assert waiting(outbox) == ["request-2"]
+    assert outbox.erasures() == 1
+    assert put(outbox, 3)[0].outbox_number == 3
+
+
+def test_the_change_log_settles_a_request_that_was_erased_before_its_answer_was_read(outbox: Outbox) -> None:
+    put(outbox, 1)
+    answer = prediction(request(1))
+    outbox.erase(answer.prediction_id)
+    read = Changes(after=0, next_after=1, has_more=False, entries=[made(1, answer)])
+    assert outbox.take(read) == [EntryErased(request_id="request-1")]
+    assert outbox.count_waiting() == 0
