@@ -64,8 +64,7 @@ class Housekeeping:
     def _look(self) -> None:
         while not self._stopping.is_set() and self._recorder.publish_others():
             time.sleep(0)  # between runs everybody else has a turn
-        now = self._clock()
-        if self._retention_days is not None and now >= self._retention_at:
+        if self._retention_days is not None and (now := self._clock()) >= self._retention_at:
             self._erase_older_than(self._retention_days, now)
             self._retention_at = now + RETENTION_EVERY
 
