@@ -130,6 +130,7 @@ def copy_database(source: Path, target: Path, on_progress: Progress = lambda _do
 def _copy_in_steps(source: Path, target: Path, on_progress: Progress) -> None:
     pages = PAGES_AT_ONCE
     with closing(sqlite3.connect(source, timeout=BUSY_SECONDS)) as old, closing(sqlite3.connect(target)) as new:
+        new.execute("PRAGMA synchronous=OFF")  # a writer would wait for each sync of the copy; it is synced in the end
         while not _copied(old, new, pages, on_progress):
             pages *= 4
 
