@@ -4,16 +4,15 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Final
 
 from sqlalchemy import URL, Engine, insert, update
 
-from config.durability import make_folder, sync_file, sync_folder
+from config.durability import move_to_free_name, sync_file, sync_folder
 from config.errors import ConfigurationError, StoreUnavailableError
 from config.sqlite import (
     Progress,
@@ -26,13 +25,13 @@ from server.database import WRITE, cause_of, open_database
 from server.database_lock import DatabaseLock
 from server.schema import change_counter, sequence_gaps
 from server.store.record import PredictionStore
+from server.store.unfinished import own_folder
 from server.store.verification import problems_of, read_only
 
 GAP_WHERE_UNKNOWN: Final = 1_000_000_000
 """How many numbers the log leaves out where nobody can tell how far the lost one had come."""
 
 _ERASED_AT_ONCE: Final = 50
-_UNFINISHED: Final = ".unfinished-copy-"
 
 
 @dataclass(frozen=True)
@@ -62,17 +61,18 @@ def back_up(database: Path, target: Path, on_progress: Progress) -> None:
     StoreUnavailableError
         If the database cannot be read, or its copy is not in order; there is no new file then.
     """
-    if target.exists():
-        raise ConfigurationError(f"{target} is there already, and nothing is overwritten. Choose another name.")
-    with _own_folder(target.parent) as folder:
-        copy = folder / target.name
-        _copy(database, copy, on_progress)
-        _require_order(copy)
-        try:
-            _name(copy, target)
-        except OSError as error:
-            raise ConfigurationError(f"{target} cannot be made: {error.strerror}.") from None
-    sync_folder(target.parent)
+    with _failure_in_words(target):
+        if target.exists():
+            raise ConfigurationError(_taken(target))
+        with own_folder(target.parent) as folder:
+            copy = folder / target.name
+            _copy(database, copy, on_progress)
+            _require_order(copy)
+            try:
+                move_to_free_name(copy, target)
+            except FileExistsError:
+                raise ConfigurationError(_taken(target)) from None
+        sync_folder(target.parent)
 
 
 def restore(backup: Path, database: Path, on_progress: Progress) -> Restored:
@@ -88,9 +88,10 @@ def restore(backup: Path, database: Path, on_progress: Progress) -> Restored:
     StoreUnavailableError
         If the backup is not in order; nothing was replaced then.
     """
-    if not backup.is_file():
-        raise ConfigurationError(f"There is no file {backup}.")
-    with ExitStack() as ending, _own_folder(database.parent) as folder:
+    with _failure_in_words(database), ExitStack() as ending:
+        if not backup.is_file():
+            raise ConfigurationError(f"There is no file {backup}.")
+        folder = ending.enter_context(own_folder(database.parent))
         lock = DatabaseLock(database, alone=True)
         ending.callback(lock.release)
         replaced = _what_to_take_over(database)
@@ -98,49 +99,20 @@ def restore(backup: Path, database: Path, on_progress: Progress) -> Restored:
         _copy(backup, incoming, on_progress)
         erased_again = _prepare(incoming, replaced)
         _require_order(incoming)
-        try:
-            kept = _exchange(database, incoming)
-        except OSError as error:
-            raise ConfigurationError(f"{database.parent} cannot be written: {error.strerror}.") from None
-        return Restored(kept, replaced is not None, erased_again)
+        return Restored(_exchange(database, incoming, folder), replaced is not None, erased_again)
 
 
 @contextmanager
-def _own_folder(beside: Path) -> Iterator[Path]:
-    """Make a folder for files that are not whole yet, and remove it with all that is left in it.
-
-    Those that killed processes left there hold patients too, and are removed as well.
-    """
+def _failure_in_words(path: Path) -> Iterator[None]:
+    """Say what the system refused."""
     try:
-        make_folder(beside)
-        _remove_leftovers(beside)
-        folder = Path(mkdtemp(prefix=_UNFINISHED, dir=beside))
-        lock = DatabaseLock(folder / "copy", alone=True)
+        yield
     except OSError as error:
-        raise ConfigurationError(f"{beside} cannot be written: {error.strerror}.") from None
-    try:
-        yield folder
-    finally:
-        lock.release()
-        shutil.rmtree(folder, ignore_errors=True)
+        raise ConfigurationError(f"{error.filename or path} cannot be used: {cause_of(error)}.") from None
 
 
-def _remove_leftovers(beside: Path) -> None:
-    for folder in beside.glob(f"{_UNFINISHED}*"):
-        with suppress(ConfigurationError):  # somebody is at work there
-            DatabaseLock(folder / "copy", alone=True).release()
-            shutil.rmtree(folder)
-
-
-def _name(copy: Path, target: Path) -> None:
-    """Give a whole file its name; unlike a renaming, it never takes another file's place."""
-    try:
-        os.link(copy, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links, such as exFAT
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        copy.replace(target)
+def _taken(target: Path) -> str:
+    return f"{target} is there already, and nothing is overwritten. Choose another name."
 
 
 def _copy(source: Path, copy: Path, on_progress: Progress) -> None:
@@ -213,13 +185,13 @@ def _leave_out(engine: Engine, after: int, up_to: int, at: datetime) -> None:
         connection.execute(update(change_counter).values(value=up_to))
 
 
-def _exchange(database: Path, incoming: Path) -> Path | None:
+def _exchange(database: Path, incoming: Path, folder: Path) -> Path | None:
     """Put a file in the place of another in one step, and keep that aside with what belongs to it."""
     sync_file(incoming)
     kept = None
     if database.exists():
         kept = database.with_name(f"{database.stem}-replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{database.suffix}")
-        _keep(database, kept)
+        _keep_aside(database, kept, folder)
         for ending in ("-journal", "-wal", "-shm"):  # a journal of the replaced file would undo parts of the new one
             beside = database.with_name(f"{database.name}{ending}")
             if beside.exists() and beside.stat().st_size:
@@ -229,9 +201,12 @@ def _exchange(database: Path, incoming: Path) -> Path | None:
     return kept
 
 
-def _keep(database: Path, kept: Path) -> None:
+def _keep_aside(database: Path, kept: Path, folder: Path) -> None:
+    """Give the replaced file a second name; where there are no hard links a copy has it, made in the folder first."""
     try:
         os.link(database, kept)
-    except OSError:  # a file system without hard links
-        shutil.copy2(database, kept)
-        sync_file(kept)
+    except OSError:
+        copy = folder / kept.name
+        shutil.copy(database, copy)
+        sync_file(copy)
+        move_to_free_name(copy, kept)

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -12,17 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import pytest
 from sqlalchemy import Engine
 
+from config.errors import ConfigurationError
 from config.messages import ChangeKind
 from config.secret_store import PROJECT_ROOT
 from server.database import open_database
-from server.database_lock import DatabaseLock
 from server.store import NewPrediction, PredictionStore
 from server.store.__main__ import main
-from server.store.backup import GAP_WHERE_UNKNOWN
+from server.store.backup import GAP_WHERE_UNKNOWN, back_up
 from tests.unit.client.made import LLAMA_TEXT, NOON, prediction, request
 
 MARKER = "Mrs. Marker of bed 12"
@@ -125,47 +127,6 @@ def test_a_backup_is_whole_and_private_though_a_server_writes_and_never_overwrit
     assert main(["backup", str(copy)]) == 1
     assert "nothing is overwritten" in capsys.readouterr().err
     assert copy.read_bytes() == before
-
-
-def without_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in for a file system such as exFAT."""
-
-    def refuse(*_: object) -> None:
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-
-    monkeypatch.setattr(os, "link", refuse)
-
-
-def test_without_hard_links_a_backup_is_made_and_restored_and_the_replaced_file_kept(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    without_hard_links(monkeypatch)
-    filled(path)
-    before = stored(path)
-    copy = tmp_path / "copy.sqlite"
-    assert main(["backup", str(copy)]) == 0
-    change(path, "DELETE FROM predictions")
-    assert main(["restore", str(copy)]) == 0
-    assert stored(path) == before
-    assert [stored(kept) for kept in path.parent.glob("*-replaced-*.sqlite")] == [[]]
-    assert main(["backup", str(copy)]) == 1
-    assert "nothing is overwritten" in capsys.readouterr().err
-
-
-def test_what_a_killed_backup_left_is_removed_by_the_next_and_what_another_works_at_is_not(
-    path: Path, tmp_path: Path
-) -> None:
-    filled(path)
-    left, in_use = (tmp_path / f".unfinished-copy-{name}" for name in ("left", "used"))
-    for folder in (left, in_use):
-        folder.mkdir()
-        (folder / "copy.sqlite").write_text("half a copy")
-    lock = DatabaseLock(in_use / "copy", alone=True)
-    try:
-        assert main(["backup", str(tmp_path / "copy.sqlite")]) == 0
-    finally:
-        lock.release()
-    assert [folder.name for folder in tmp_path.glob(".unfinished-*")] == [in_use.name]
 
 
 def test_a_backup_of_what_is_not_in_order_is_no_file(
@@ -271,6 +232,101 @@ def test_a_process_that_was_killed_leaves_no_lock(path: Path, tmp_path: Path) ->
     )
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, check=False)
     assert main(["restore", str(copy)]) == 0
+
+
+@pytest.fixture(params=[True, False], ids=["with hard links", "without hard links"])
+def hard_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that has them; and one that has none, which only an administrator could mount here."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if not request.param:
+        monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("hard_links")
+def test_a_record_is_copied_and_put_back_with_or_without_hard_links(path: Path, tmp_path: Path) -> None:
+    filled(path)
+    copy = tmp_path / "backups" / "copy.sqlite"
+    assert main(["backup", str(copy)]) == 0
+    as_server(path, lambda store: put(store, 8, 9))
+    replaced = path.read_bytes()
+    assert main(["restore", str(copy)]) == 0
+    assert stored(path) == stored(copy)
+    (kept,) = path.parent.glob("predictions-replaced-*.sqlite")
+    assert kept.read_bytes() == replaced
+    assert [stat.S_IMODE(file.stat().st_mode) for file in (copy, kept, path)] == [0o600] * 3
+    assert [file.name for file in copy.parent.iterdir()] == [copy.name]
+    assert not [file for file in path.parent.iterdir() if file.is_dir()]
+
+
+@pytest.mark.usefixtures("hard_links")
+def test_a_file_that_comes_while_a_backup_is_made_stays(path: Path, tmp_path: Path) -> None:
+    filled(path)
+    copy = tmp_path / "copy.sqlite"
+
+    def come(_done: int, _all: int) -> None:
+        copy.write_text("of somebody else")
+
+    with pytest.raises(ConfigurationError, match="nothing is overwritten"):
+        back_up(path, copy, come)
+    assert copy.read_text() == "of somebody else"
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+@pytest.mark.parametrize("name", ["x" * 300, "a-file/copy.sqlite", "circle/copy.sqlite"])
+def test_what_the_system_refuses_is_a_sentence(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, name: str
+) -> None:
+    filled(path)
+    (tmp_path / "a-file").write_text("no folder")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    before = path.read_bytes()
+    assert main([command, str(tmp_path / name)]) == 1
+    said = capsys.readouterr().err
+    assert said.endswith(".\n")
+    assert said.count("\n") == 1
+    assert path.read_bytes() == before
+
+
+BACK_UP: Final = """
+import os, pathlib, signal, sys
+from server.store.backup import back_up
+def on_progress(*_):
+    if sys.argv[3] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    print("under way", flush=True)
+    sys.stdin.readline()
+back_up(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), on_progress)
+"""
+
+
+def backing_up(path: Path, target: Path, how: str) -> "subprocess.Popen[str]":
+    words = [sys.executable, "-c", BACK_UP, str(path), str(target), how]
+    return subprocess.Popen(words, cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_what_a_killed_backup_left_is_removed_by_the_next_and_nothing_of_a_running_one(
+    path: Path, tmp_path: Path
+) -> None:
+    filled(path)
+    folder = tmp_path / "backups"
+    with backing_up(path, folder / "killed.sqlite", "killed") as killed:
+        assert killed.wait(60) == -signal.SIGKILL
+    (left,) = (file for file in folder.iterdir() if file.is_dir())
+    assert any(holds(file, MARKER) for file in left.iterdir())
+    with backing_up(path, folder / "slow.sqlite", "slow") as slow:
+        assert slow.stdout
+        assert slow.stdout.readline() == "under way\n"
+        (held,) = (file for file in folder.iterdir() if file.is_dir() and file != left)
+        assert not left.exists()
+        assert main(["backup", str(folder / "quick.sqlite")]) == 0
+        assert held.exists()
+        slow.communicate("go on\n", timeout=60)
+    assert slow.returncode == 0
+    assert sorted(file.name for file in folder.iterdir()) == ["quick.sqlite", "slow.sqlite"]
+    assert stored(folder / "slow.sqlite") == stored(path)
 
 
 @pytest.mark.parametrize(
