@@ -202,11 +202,12 @@ def two_factors_with_one_verb(random: Random, facts: Facts, text: str) -> str | 
     return _inserted(random, text, f"{capital(the(pair[0]))} and {the(pair[1])} {verb} the score.")
 
 
-def wrong_level(random: Random, facts: Facts, text: str) -> str:
+def wrong_level(random: Random, facts: Facts, text: str) -> str | None:
     other = random.choice(
         [str(level) for level in RiskLevel if level is not facts.level] + ["moderate", "severe", "very high"]
     )
-    return re.sub(rf"\b{facts.level}\b(?! threshold)", other, text)
+    draft = re.sub(rf"\b{facts.level}\b(?! threshold)", other, text, flags=re.IGNORECASE)
+    return draft if draft != text else None
 
 
 def wrong_level_added(random: Random, facts: Facts, text: str) -> str:
