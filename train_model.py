@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,6 +74,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except DetectionSystemError as error:
         return _fail(error.message, 1)
     except KeyboardInterrupt:
+        warnings.filterwarnings("ignore", module="joblib")  # it would tell that what was under way is cancelled
         return _fail("Stopped; the active model is still as it was.", 130)
     return 0
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -48,6 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except DetectionSystemError as error:
         return _fail(error.message, 1)
     except KeyboardInterrupt:
+        warnings.filterwarnings("ignore", module="joblib")  # it would tell that what was under way is cancelled
         return _fail("The evaluation was stopped; the folds that are done are kept, and the next call goes on.", 130)
 
 

@@ -106,8 +106,8 @@ def test_over_tls_too_requests_are_counted_by_session(start_server: StartServer)
     """And not by the address that a whole clinic shares."""
     server = start_server(trusted_proxies=1, requests_per_minute=10)
     busy, other = ({"Cookie": f"__Host-hads_server={name}", **FORWARDED} for name in ("busy", "other"))
-    assert 429 in [Browser(server.url).get("/sign-in", **busy).status for _ in range(22)]  # two minutes at most
-    assert Browser(server.url).get("/sign-in", **other).status == 200
+    assert 429 in [Browser(server.url).get("/api/status", **busy).status for _ in range(22)]  # two minutes at most
+    assert Browser(server.url).get("/api/status", **other).status == 401
 
 
 NGINX = """
