@@ -4,7 +4,7 @@ import json
 import re
 import select
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -43,13 +43,16 @@ class Socket:
         self._prefix = "" if namespace == "/" else f"{namespace},"
         address = urlsplit(url)
         try:
-            own = socket.create_connection((address.hostname or "", address.port or 80), CONNECT_SECONDS)
-            self._websocket = websocket.create_connection(
-                f"ws://{address.netloc}/socket.io/?EIO=4&transport=websocket",
-                CONNECT_SECONDS,
-                header={"Cookie": cookie},
-                socket=own,
-            )
+            with ExitStack() as undo:
+                own = socket.create_connection((address.hostname or "", address.port or 80), CONNECT_SECONDS)
+                undo.callback(own.close)
+                self._websocket = websocket.create_connection(
+                    f"ws://{address.netloc}/socket.io/?EIO=4&transport=websocket",
+                    CONNECT_SECONDS,
+                    header={"Cookie": cookie},
+                    socket=own,
+                )
+                undo.pop_all()
         except (OSError, websocket.WebSocketException) as error:
             raise GoneError from error
         try:
@@ -87,6 +90,7 @@ class Socket:
         """Hang up without a word, as a browser that is closed."""
         with suppress(OSError, websocket.WebSocketException):
             self._websocket.close(timeout=0)
+        self._websocket.shutdown()  # what the other side has ended is left open by the other
 
     def _greet(self) -> None:
         self._write(f"40{self._prefix}")
