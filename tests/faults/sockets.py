@@ -90,7 +90,8 @@ class Socket:
         """Hang up without a word, as a browser that is closed."""
         with suppress(OSError, websocket.WebSocketException):
             self._websocket.close(timeout=0)
-        self._websocket.shutdown()  # what the other side has ended is left open by the other
+        # What the other side has ended is left open by the other.
+        self._websocket.shutdown()  # type: ignore[no-untyped-call]
 
     def _greet(self) -> None:
         self._write(f"40{self._prefix}")
