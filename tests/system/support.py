@@ -69,11 +69,13 @@ class Clinician(Visitor):
 
     def __enter__(self) -> Self:
         self._socket.connect(self.url, headers={"Cookie": self.cookie}, transports=["websocket"], wait_timeout=20)
+        self._websocket = self._socket.eio.ws  # the library forgets it, unclosed, when the app hangs up
         return self
 
     def __exit__(self, *_: object) -> None:
         self._socket.disconnect()
         self._socket.wait()
+        self._websocket.shutdown()
 
     def submit(self, **changes: object) -> str:
         """Submit a real patient, changed if need be; return the request's id once the client app has it on disk."""
