@@ -7,7 +7,6 @@ from client.outbox import Outbox
 from client.relay import Relay
 from config.audit.trail import Action
 from config.messages import BROWSER_NAMESPACE, Event, Message, Queued, Submission
-from config.web.auditing import note_event
 from config.web.realtime import Namespace, RealTime, Wire, current_sid, only_message
 from config.web.signed_in_room import SignedInRoom
 
@@ -41,11 +40,11 @@ class PagesNamespace(Namespace):
         status = self._relay.status().to_wire()
         self.real_time.emit(Event.LINK_STATUS, status, namespace=self.name, to=current_sid())
 
-    def on_submit(self, *arguments: object) -> Wire:
-        self._publish.clinicians.require_signed_in()
+    def on_submit(self, sid: str, *arguments: object) -> Wire:
+        session = self._publish.clinicians.require_signed_in(sid)
         submission = Submission.check(only_message(arguments))
         entry = self._outbox.put(submission, self._clock())
-        note_event(Action.SUBMITTED_PATIENT, entry.request_id)
+        self._publish.clinicians.note(sid, session, Action.SUBMITTED_PATIENT, entry.request_id)
         self._relay.wake()
         self._publish(Event.UPDATE, entry)
         return Queued(status="queued", outbox_number=entry.outbox_number).to_wire()

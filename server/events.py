@@ -122,8 +122,8 @@ class ClientsNamespace(Namespace):
         self._publisher.client_status(client_id)
         log.info("%s connected", client_id)
 
-    def on_predict(self, *arguments: object) -> Wire:
-        client_id = self.real_time.identity(current_sid(), namespace=self.name)
+    def on_predict(self, sid: str, *arguments: object) -> Wire:
+        client_id = self.real_time.identity(sid, namespace=self.name)
         request = PredictRequest.check(only_message(arguments))
         if self._clients.heard(client_id, request.waiting):
             self._publisher.client_status(client_id)

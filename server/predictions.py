@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import orjson
 import uuid_utils
@@ -52,7 +53,7 @@ class Job:
     def key(self) -> tuple[str, str]:
         return self.client_id, self.request.request_id
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Identify what was asked: the record and the patient's reference."""
         meaning = self.request.model_dump(mode="json", include={"record", "patient_reference"})
@@ -203,19 +204,20 @@ class PredictionService:
 
     def _without_repeats(self, batch: Sequence[Job]) -> list[Job]:
         """Answer what was answered before, refuse ids erased or used for something else, and return the rest."""
-        keys = [job.key for job in batch]
-        stored, erased = self.store.find(keys), self.store.erased(keys)
-        self._refuse([job for job in batch if job.key in erased], ErasedError())
+        known = self.store.find([job.key for job in batch])
         new: dict[tuple[str, str], Job] = {}
         for job in batch:
-            if job.key in erased:
+            if job.key not in known:
+                if new.setdefault(job.key, job).digest != job.digest:
+                    self._refuse([job], RequestIdReusedError())
                 continue
-            known = stored[job.key].request_digest if job.key in stored else None
-            first = new.setdefault(job.key, job).digest if known is None else known
-            if first != job.digest:
+            stored = known[job.key]
+            if stored is None:
+                self._refuse([job], ErasedError())
+            elif stored.request_digest != job.digest:
                 self._refuse([job], RequestIdReusedError())
-            elif known is not None:
-                self._publisher.repeat(stored[job.key].prediction)
+            else:
+                self._publisher.repeat(stored.prediction)
         return list(new.values())
 
     def _answer_new(self, jobs: Sequence[Job]) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 
 from config.access.accounts import Session
-from config.audit.trail import NOBODY, Action, Actor, AuditTrail
+from config.audit.trail import Action, Actor, AuditTrail
 from config.errors import AuditUnavailableError, NotSignedInError
 from config.web.sign_in import current_session
 
@@ -42,18 +42,18 @@ def audit_requests(app: Flask, trail: AuditTrail, actions: Mapping[str, Action])
 
 
 def _note(trail: AuditTrail, action: Action, status: int) -> None:
+    address = request.remote_addr or ""
     if status < HTTPStatus.BAD_REQUEST:
         acting = g.acting if action is Action.SIGNED_OUT else current_session()
         if acting is not None:  # a client app that reads its own patients is no person
-            _record(trail, _actor(acting), action, next(iter((request.view_args or {}).values()), ""))
+            _record(trail, _actor(acting, address), action, next(iter((request.view_args or {}).values()), ""))
     elif action is Action.SIGNED_IN and status == NotSignedInError.status:  # in a pause nothing was tried
-        _record(trail, Actor("", "", "", request.remote_addr or ""), Action.SIGN_IN_FAILED, "")
+        _record(trail, Actor("", "", "", address), Action.SIGN_IN_FAILED, "")
 
 
-def note_event(action: Action, target: str = "") -> None:
-    """Put what a person does over a live connection into the trail of this app."""
-    acting = current_session()
-    _record(current_app.config["AUDIT_TRAIL"], _actor(acting) if acting else NOBODY, action, target)
+def note_event(trail: AuditTrail, acting: Session, address: str, action: Action, target: str = "") -> None:
+    """Put what a person does over a live connection into the trail."""
+    _record(trail, _actor(acting, address), action, target)
 
 
 def _record(trail: AuditTrail, actor: Actor, action: Action, target: str) -> None:
@@ -61,6 +61,6 @@ def _record(trail: AuditTrail, actor: Actor, action: Action, target: str) -> Non
         trail.record(actor, action, target)
 
 
-def _actor(session: Session) -> Actor:
+def _actor(session: Session, address: str) -> Actor:
     account = session.account
-    return Actor(account.id, account.name, account.role, request.remote_addr or "")
+    return Actor(account.id, account.name, account.role, address)

@@ -82,10 +82,10 @@ class SocketLimits:
         if not self._counts.hit(self._requests, "socket requests", address_of(environ)):
             raise RateLimitedError
 
-    def require_event(self, sid: str, environ: Mapping[str, Any]) -> None:
+    def require_event(self, sid: str, address: str) -> None:
         """Count an event of a connection and of its address; raises as ``require_request`` does."""
         one = self._counts.hit(self._one, "events", sid)
-        if not one or not self._counts.hit(self._address, "events of address", address_of(environ)):
+        if not one or not self._counts.hit(self._address, "events of address", address):
             raise RateLimitedError
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from urllib.parse import parse_qs
 
 from flask import Flask, request
@@ -15,6 +15,7 @@ from werkzeug.exceptions import BadRequest, SecurityError
 from werkzeug.http import parse_cookie
 from werkzeug.wsgi import get_host
 
+from config.audit.trail import AuditTrail
 from config.errors import (
     DetectionSystemError,
     InternalError,
@@ -28,7 +29,7 @@ from config.web.codec import OrjsonCodec
 from config.web.cookies import SECURE_PREFIX
 from config.web.engine import ConnectionLimits, LimitedServer
 from config.web.headers import with_security_headers
-from config.web.limits import SocketLimits
+from config.web.limits import SocketLimits, address_of
 from config.web.origin import UNTRUSTED_HOST, is_same_origin
 from config.web.outgoing import Bounds
 from config.web.sessions import Sessions
@@ -64,6 +65,7 @@ class RealTime:
     def __init__(
         self, app: Flask, settings: ServerSettings | ClientSettings, newest_only: Sequence[tuple[str, str]] = ()
     ) -> None:
+        self._app = app
         self.sessions: Sessions = app.config["SIGN_IN_SESSIONS"]
         self.limits = SocketLimits(app.config["LIMITER"], settings)
         self.is_stopping = False
@@ -79,7 +81,7 @@ class RealTime:
             limits=_connection_limits(settings, self.limits, newest_only),
         )
         self._socketio.server.namespaces = []  # those registered below and no other; "/" would be open by default
-        self._socketio.on_error_default(reply_with_error)
+        self._socketio.on_error_default(_refuse_connection)
         own_browser = _of_one_browser(app.wsgi_app, self._socketio.server.environ, app.config["SESSION_COOKIE_NAME"])
         app.wsgi_app = with_security_headers(own_browser)  # type: ignore[assignment, method-assign]
 
@@ -93,6 +95,11 @@ class RealTime:
             "refused": engine.refused,
             "cut": dict(engine.cuts),
         }
+
+    @property
+    def audit_trail(self) -> AuditTrail:
+        trail: AuditTrail = self._app.config["AUDIT_TRAIL"]
+        return trail
 
     def close(self, seconds: float) -> None:
         """End all connections once what waits for them is sent, after so many seconds at the latest."""
@@ -122,13 +129,22 @@ class RealTime:
         session: dict[str, str] = self._socketio.server.get_session(sid, namespace=namespace)
         return session["identity"]
 
+    def address(self, sid: str, *, namespace: str) -> str:
+        """Return the address a connection was made from, as far as the trusted proxies tell it."""
+        return address_of(self._socketio.server.get_environ(sid, namespace=namespace))
+
     def test_client(self, app: Flask, **options: Any) -> Any:
         """Return Flask-SocketIO's in-process test client."""
         return self._socketio.test_client(app, **options)
 
 
 class Namespace(FlaskNamespace):
-    """A namespace whose unknown events are answered with an error rather than with silence."""
+    """A namespace whose unknown events are answered with an error rather than with silence.
+
+    A connection is made in a request of Flask's. What comes over it afterwards is no request, and is handed to
+    ``on_<event>`` with the connection's id before the message: a request made up for each event costs more than
+    reading and checking the event does.
+    """
 
     events: ClassVar[frozenset[str]] = frozenset()
     """The events it has handlers for, beside connect and disconnect."""
@@ -144,14 +160,14 @@ class Namespace(FlaskNamespace):
             return refusal(InvalidMessageError("This event is not known here."))
         if event == "connect":
             return self._connect(*args)
+        sid, *messages = args
         try:
-            self._require_room_for(event, args[0])
-        except DetectionSystemError as error:
-            return refusal(error)
-        return super().trigger_event(event, *args)
-
-    def on_disconnect(self, _reason: object = None) -> None:
-        self.forget(current_sid())
+            if event == "disconnect":
+                return self.forget(sid)
+            self._require_room_for(sid)
+            return getattr(self, f"on_{event}")(sid, *messages)
+        except Exception as error:  # noqa: BLE001 - whatever fails is logged, and is the event's answer
+            return refusal(_named(error))
 
     def forget(self, sid: str) -> None:
         """Drop what is kept of a connection that ended, or was not let in after all: it may be anything or nothing."""
@@ -165,12 +181,11 @@ class Namespace(FlaskNamespace):
             undone.pop_all()
         return answer
 
-    def _require_room_for(self, event: str, sid: str) -> None:
-        """Check that a peer's event may be handled now; what the library reports always is."""
-        if event in self.events:
-            if self.real_time.is_stopping:
-                raise ShuttingDownError
-            self.real_time.limits.require_event(sid, self.server.get_environ(sid, namespace=self.name))
+    def _require_room_for(self, sid: str) -> None:
+        """Check that a peer's event may be handled now."""
+        if self.real_time.is_stopping:
+            raise ShuttingDownError
+        self.real_time.limits.require_event(sid, self.real_time.address(sid, namespace=self.name))
 
     def _is_reported(self, event: str, args: tuple[Any, ...]) -> bool:
         """Tell whether the library reports a connect or disconnect: a peer can send events of these names as well."""
@@ -225,7 +240,7 @@ def _require_trusted_host(environ: "WSGIEnvironment") -> None:
 
 
 def current_sid() -> str:
-    """Return the id of the connection whose event is being handled."""
+    """Return the id of the connection that is being made."""
     return str(request.sid)  # type: ignore[attr-defined]
 
 
@@ -247,14 +262,15 @@ def refusal(error: DetectionSystemError) -> dict[str, Any]:
     return {"status": "refused", "error": WireError.of(error).to_wire()}
 
 
-def reply_with_error(error: Exception) -> dict[str, Any]:
-    """Turn an exception of any handler into its acknowledgement; in ``connect`` it refuses the connection.
+def _refuse_connection(error: Exception) -> NoReturn:
+    """Refuse the connection that is being made: whatever is returned here would count as letting it in."""
+    named = _named(error)
+    raise HandshakeRefused(named.message, WireError.of(named).to_wire()) from error
 
-    A value returned from here counts as a successful connect, so there the refusal has to be raised.
-    """
-    named = error if isinstance(error, DetectionSystemError) else InternalError()
-    if named is not error:
-        log.error("an event handler failed: %s", type(error).__name__, exc_info=error)
-    if request.event["message"] == "connect":  # type: ignore[attr-defined]
-        raise HandshakeRefused(named.message, WireError.of(named).to_wire()) from error
-    return refusal(named)
+
+def _named(error: Exception) -> DetectionSystemError:
+    """Return an error that may be told; any other is logged, and told as an internal one."""
+    if isinstance(error, DetectionSystemError):
+        return error
+    log.error("an event handler failed: %s", type(error).__name__, exc_info=error)
+    return InternalError()

@@ -4,6 +4,7 @@ from functools import partial
 
 from flask import request
 
+from config.access.accounts import Session
 from config.audit.trail import Action
 from config.errors import NotSignedInError
 from config.web.auditing import note_event
@@ -38,18 +39,25 @@ class SignedInRoom:
         close = partial(self._real_time.disconnect, sid, namespace=self._namespace)
         self._real_time.sessions.attach(sid, session, close)
         self._real_time.enter_room(sid, self._room, namespace=self._namespace)
-        note_event(Action.WATCHED_LIVE)
+        self.note(sid, session, Action.WATCHED_LIVE)
 
-    def require_signed_in(self) -> None:
-        """Check that the connection whose event is being handled is still signed in; the event is a person's doing.
+    def require_signed_in(self, sid: str) -> Session:
+        """Return the session of a connection whose event is being handled; the event is a person's doing.
 
         Raises
         ------
         NotSignedInError
-            If it is not; it is closed then.
+            If it has ended; the connection is closed then.
         """
         sessions = self._real_time.sessions
-        sessions.touch(sessions.require_open(current_sid()))
+        session = sessions.require_open(sid)
+        sessions.touch(session)
+        return session
+
+    def note(self, sid: str, session: Session, action: Action, target: str = "") -> None:
+        """Put what is done over a connection into the audit trail."""
+        address = self._real_time.address(sid, namespace=self._namespace)
+        note_event(self._real_time.audit_trail, session, address, action, target)
 
     def leave(self, sid: str) -> None:
         self._real_time.sessions.detach(sid)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import (
+    BindParameter,
     Connection,
     Engine,
     Label,
@@ -18,8 +19,10 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    null,
     select,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.exc import SQLAlchemyError
@@ -37,8 +40,14 @@ RequestKey = tuple[str, str]
 """Client id and request id."""
 
 # Built once: putting a statement together takes longer than running it.
-_FIND = select(predictions).where(
-    tuple_(predictions.c.client_id, predictions.c.request_id).in_(bindparam("keys", expanding=True))
+_KEYS: BindParameter[Sequence[RequestKey]] = bindparam("keys", expanding=True)
+_FIND = union_all(
+    select(predictions.c.client_id, predictions.c.request_id, predictions.c.request_digest, predictions.c.body).where(
+        tuple_(predictions.c.client_id, predictions.c.request_id).in_(_KEYS)
+    ),
+    select(erasures.c.client_id, erasures.c.request_id, null(), null()).where(
+        tuple_(erasures.c.client_id, erasures.c.request_id).in_(_KEYS)
+    ),
 )
 _TAKE_SEQUENCES = (
     update(change_counter).values(value=change_counter.c.value + bindparam("taken")).returning(change_counter.c.value)
@@ -53,9 +62,6 @@ _COUNT = (
 )
 _COUNTER = select(change_counter.c.value)
 _COUNTS = select(counts)
-_FIND_ERASED = select(erasures.c.client_id, erasures.c.request_id).where(
-    tuple_(erasures.c.client_id, erasures.c.request_id).in_(bindparam("keys", expanding=True))
-)
 
 _PROBE: Mapping[str, object] = {
     "prediction_id": "space-check",
@@ -103,16 +109,14 @@ class PredictionStore:
     def backend(self) -> str:
         return self._engine.dialect.name
 
-    def find(self, keys: Sequence[RequestKey]) -> dict[RequestKey, NewPrediction]:
-        """Return what is stored for these requests, by key."""
+    def find(self, keys: Sequence[RequestKey]) -> dict[RequestKey, NewPrediction | None]:
+        """Return what is stored for these requests, by key; ``None`` stands for a prediction that was erased."""
         with self._reading() as connection:
             rows = connection.execute(_FIND, {"keys": keys}).all()
-        return {(row.client_id, row.request_id): NewPrediction(_prediction(row), row.request_digest) for row in rows}
-
-    def erased(self, keys: Sequence[RequestKey]) -> set[RequestKey]:
-        """Return which of these requests had a prediction that was erased."""
-        with self._reading() as connection:
-            return {(row.client_id, row.request_id) for row in connection.execute(_FIND_ERASED, {"keys": keys})}
+        return {
+            (row.client_id, row.request_id): NewPrediction(_prediction(row), row.request_digest) if row.body else None
+            for row in rows
+        }
 
     def append(self, made: Sequence[NewPrediction]) -> Changes:
         """Store predictions in one transaction, in this order, and return their log entries."""

@@ -101,10 +101,11 @@ def test_an_explanation_that_comes_after_the_erasure_is_not_kept(store: Predicti
 
 
 def test_an_erased_request_is_known_by_its_client_and_id(store: PredictionStore) -> None:
-    store.append(new(made(1), made(2)))
+    erased, kept = new(made(1), made(2))
+    store.append([erased, kept])
     store.erase(["Client-1-1"], NOON)
     keys = [("Client-1", "request-1"), ("Client-1", "request-2"), ("Client-2", "request-1")]
-    assert store.erased(keys) == {("Client-1", "request-1")}
+    assert store.find(keys) == {("Client-1", "request-1"): None, ("Client-1", "request-2"): kept}
 
 
 @pytest.mark.parametrize("seed", range(4))
