@@ -416,6 +416,7 @@ def test_a_training_that_is_stopped_leaves_the_active_model(models: Path, tmp_pa
     """As Ctrl-C does it: the signal reaches the command and its worker processes alike."""
     before = names_in(models)
     slow = {"MODEL_CALIBRATION_FOLDS": "20", "MODEL_WORKERS": workers, "DATA_DIR": str(tmp_path / "data")}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, as in the background, it would be inherited
     training = subprocess.Popen(
         [sys.executable, str(PROJECT_ROOT / "train_model.py"), "--out", str(models)],
         env=os.environ | SMALL | slow,
