@@ -14,6 +14,8 @@ class CheckedPacket(Packet):  # type: ignore[misc]
     """python-socketio's packet, which takes only what has the protocol's form and raises one error for all else."""
 
     MOST_ATTACHMENTS: Final = 4
+    uses_binary_events = False
+    """Nothing binary is ever sent from here; the original goes through every message to see whether it is."""
 
     def decode(self, encoded_packet: str) -> int:
         try:

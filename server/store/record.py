@@ -21,7 +21,6 @@ from sqlalchemy import (
     insert,
     null,
     select,
-    tuple_,
     union_all,
     update,
 )
@@ -40,13 +39,15 @@ RequestKey = tuple[str, str]
 """Client id and request id."""
 
 # Built once: putting a statement together takes longer than running it.
-_KEYS: BindParameter[Sequence[RequestKey]] = bindparam("keys", expanding=True)
+_CLIENT_IDS: BindParameter[Sequence[str]] = bindparam("client_ids", expanding=True)
+_REQUEST_IDS: BindParameter[Sequence[str]] = bindparam("request_ids", expanding=True)
+# Each id in its own list: for a list of pairs SQLite reads through all that is stored.
 _FIND = union_all(
     select(predictions.c.client_id, predictions.c.request_id, predictions.c.request_digest, predictions.c.body).where(
-        tuple_(predictions.c.client_id, predictions.c.request_id).in_(_KEYS)
+        predictions.c.client_id.in_(_CLIENT_IDS), predictions.c.request_id.in_(_REQUEST_IDS)
     ),
     select(erasures.c.client_id, erasures.c.request_id, null(), null()).where(
-        tuple_(erasures.c.client_id, erasures.c.request_id).in_(_KEYS)
+        erasures.c.client_id.in_(_CLIENT_IDS), erasures.c.request_id.in_(_REQUEST_IDS)
     ),
 )
 _TAKE_SEQUENCES = (
@@ -111,11 +112,13 @@ class PredictionStore:
 
     def find(self, keys: Sequence[RequestKey]) -> dict[RequestKey, NewPrediction | None]:
         """Return what is stored for these requests, by key; ``None`` stands for a prediction that was erased."""
+        client_ids, request_ids = map(sorted, map(set, zip(*keys, strict=True))) if keys else ([], [])
         with self._reading() as connection:
-            rows = connection.execute(_FIND, {"keys": keys}).all()
+            rows = connection.execute(_FIND, {"client_ids": client_ids, "request_ids": request_ids}).all()
         return {
-            (row.client_id, row.request_id): NewPrediction(_prediction(row), row.request_digest) if row.body else None
+            key: NewPrediction(_prediction(row), row.request_digest) if row.body else None
             for row in rows
+            if (key := (row.client_id, row.request_id)) in keys
         }
 
     def append(self, made: Sequence[NewPrediction]) -> Changes:

@@ -1,0 +1,131 @@
+"""What is done for each patient costs no more the more is stored, counted in steps of SQLite's own program."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Engine, event
+
+from client.outbox import Outbox
+from config.messages import Changes, RiskLevel
+from server.database import open_database
+from server.store import NewPrediction, PredictionStore
+from tests.unit.client import made
+from tests.unit.client.made import LLAMA_TEXT, NOON, prediction, request, submission
+
+FEW: Final = 100
+MANY: Final = 2_000
+AT_MOST: Final = 1.5
+"""How many times the steps with few stored there may be with many: reading through all that is stored takes 20."""
+
+Work = Callable[[], object]
+
+
+@contextmanager
+def steps_of(engine: Engine) -> Iterator[list[int]]:
+    """Count the steps SQLite takes on the engine's connections."""
+    steps = [0]
+
+    def step() -> int:
+        steps[0] += 1
+        return 0
+
+    def watch(connection: Any, *_: object) -> None:
+        connection.set_progress_handler(step, 1)
+
+    event.listen(engine, "checkout", watch)
+    try:
+        yield steps
+    finally:
+        event.remove(engine, "checkout", watch)
+
+
+def measured(engine: Engine, works: Mapping[str, Work]) -> dict[str, int]:
+    found = {}
+    for what, work in works.items():
+        work()  # whatever is done but once
+        with steps_of(engine) as steps:
+            work()
+        found[what] = steps[0]
+    return found
+
+
+def too_much(few: Mapping[str, int], many: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    assert all(few.values()), "nothing was counted"
+    return {what: (few[what], many[what]) for what in few if many[what] > AT_MOST * few[what]}
+
+
+def new(*numbers: int) -> list[NewPrediction]:
+    return [NewPrediction(prediction(request(number)), "0" * 64) for number in numbers]
+
+
+def server_works(store: PredictionStore, fresh: Iterator[int]) -> dict[str, Work]:
+    newest = store.recent(1)[0].prediction
+    known = [("Client-1", f"request-{number}") for number in range(1, 9)] + [("Client-2", "never-sent")]
+    return {
+        "find": lambda: store.find(known),
+        "append": lambda: store.append(new(next(fresh))),
+        "explain": lambda: store.finish_explanation(prediction(request(next(fresh) - 1)), LLAMA_TEXT, NOON),
+        "erase": lambda: store.erase([prediction(request(next(fresh) - 1)).prediction_id], NOON),
+        "latest changes": lambda: store.changes(store.cursor() - 5, 100),
+        "latest changes of a client": lambda: store.changes(store.cursor() - 5, 100, client_id="Client-1"),
+        "newest page": lambda: store.recent(20),
+        "newest page of a client": lambda: store.recent(20, client_id="Client-1"),
+        "newest page of a level": lambda: store.recent(20, level=RiskLevel.MEDIUM),
+        "page before": lambda: store.recent(20, before=60),
+        "one": lambda: store.get(newest.prediction_id),
+        "totals": store.totals,
+        "erased up to": store.erased_up_to,
+        "check": store.check,
+    }
+
+
+def test_the_server_does_as_much_for_a_patient_however_many_are_stored(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'predictions.sqlite'}")
+    with closing(PredictionStore(engine)) as store:
+        store.append(new(*range(1, FEW + 1)))
+        fresh = iter(range(FEW + 1, MANY))
+        few = measured(engine, server_works(store, fresh))
+        store.append(new(*range(MANY + 1, 2 * MANY)))
+        many = measured(engine, server_works(store, fresh))
+    assert too_much(few, many) == {}
+
+
+def client_works(outbox: Outbox, fresh: Iterator[int]) -> dict[str, Work]:
+    def answered() -> int:
+        number = next(fresh)
+        outbox.put(submission(number), NOON)
+        outbox.answer(prediction(request(number)))
+        return number
+
+    def caught_up() -> object:
+        change = made.made(next(fresh), prediction(request(next(fresh))))
+        return outbox.take(Changes(after=0, next_after=change.sequence, has_more=False, entries=[change]))
+
+    return {
+        "answered": answered,
+        "waiting": lambda: outbox.waiting(after=0, limit=100),
+        "count waiting": outbox.count_waiting,
+        "explain": lambda: outbox.explain(prediction(request(answered())).prediction_id, LLAMA_TEXT),
+        "erase": lambda: outbox.erase(prediction(request(answered())).prediction_id),
+        "take": caught_up,
+        "history": lambda: outbox.history(before=None, limit=20),
+        "check": outbox.check_writable,
+    }
+
+
+def test_a_client_app_does_as_much_for_a_patient_however_many_are_stored(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "client.sqlite")
+    with closing(outbox):
+        fresh = iter(range(1, 10 * MANY))
+        fill(outbox, fresh, FEW)
+        few = measured(outbox._engine, client_works(outbox, fresh))
+        fill(outbox, fresh, MANY)
+        many = measured(outbox._engine, client_works(outbox, fresh))
+    assert too_much(few, many) == {}
+
+
+def fill(outbox: Outbox, fresh: Iterator[int], number: int) -> None:
+    entries = [made.made(place, prediction(request(place))) for place in (next(fresh) for _ in range(number))]
+    outbox.take(Changes(after=0, next_after=entries[-1].sequence, has_more=False, entries=entries))
