@@ -62,8 +62,16 @@ export function levelBadge(level) {
   return badge;
 }
 
-/** Return a colour of the current scheme as the browser computed it, for drawing on a canvas. */
+const colours = new Map();
+globalThis.addEventListener?.("schemechange", () => colours.clear());
+
+/** Return a colour of the current scheme as the browser computed it, for drawing on a canvas; each is asked for once. */
 export function computedColour(token) {
+  if (!colours.has(token)) colours.set(token, askedColour(token));
+  return colours.get(token);
+}
+
+function askedColour(token) {
   const probe = element("span", { hidden: true });
   probe.style.color = `var(${token})`;
   document.body.append(probe);

@@ -2,25 +2,29 @@
 
 import { byId, copyOf, element, icon, slot } from "/ui/dom.js";
 import { ago, count, fullTime, plural } from "/ui/format.js";
+import { paced } from "./pace.js";
+
+const DRAW_MS = 500;
 
 export class ClientList {
   #statuses = new Map();
   #byClient = {};
+  #drawSoon = paced(() => this.#draw(), DRAW_MS);
 
   /** Take the whole list, as after a reconnect. */
   showAll(statuses) {
     this.#statuses = new Map(statuses.map((status) => [status.client_id, status]));
-    this.#draw();
+    this.#drawSoon();
   }
 
   showOne(status) {
     this.#statuses.set(status.client_id, status);
-    this.#draw();
+    this.#drawSoon();
   }
 
   showTotals({ by_client: byClient }) {
     this.#byClient = byClient;
-    this.#draw();
+    this.#drawSoon();
   }
 
   #draw() {

@@ -11,11 +11,13 @@ import { ClientList } from "./client_list.js";
 import { DetailSheet } from "./detail_sheet.js";
 import { DriftPanel } from "./drift_panel.js";
 import { LiveState } from "./live_state.js";
+import { paced } from "./pace.js";
 import { PredictionPanel } from "./prediction_panel.js";
 import { pageAddress, RecentPredictions } from "./recent_predictions.js";
 import { ServerFacts } from "./server_facts.js";
 
 const TREND_LENGTH = 60;
+const DRAW_MS = 500;
 
 const fields = readFields();
 const facts = new ServerFacts();
@@ -31,13 +33,15 @@ const sheet = new DetailSheet(fields, {
 });
 
 let recentOfAll = new RecentPredictions(TREND_LENGTH);
-let trendFrame = null;
+let totals = null;
+const drawTrendSoon = paced(() => trend.show(recentOfAll.list().map(({ prediction }) => prediction)), DRAW_MS);
+const drawTotalsSoon = paced(drawTotals, DRAW_MS);
 
 new ChangeFeed({
   onState: (state, sentence) => live.show(state, sentence),
   onStatus: showStatus,
   onEntries: takeEntries,
-  onTotals: showTotals,
+  onTotals: takeTotals,
   onClient: (status) => clients.showOne(status),
   onExplanations: (status) => facts.showExplanations(status),
 });
@@ -46,7 +50,7 @@ new ChangeFeed({
 async function showStatus(status, isFirst) {
   facts.show(status);
   clients.showAll(status.clients);
-  showTotals(status.totals);
+  takeTotals(status.totals);
   if (!isFirst) return;
   const { predictions } = await getJson(pageAddress({}, TREND_LENGTH));
   recentOfAll = new RecentPredictions(TREND_LENGTH);
@@ -80,15 +84,21 @@ function forget(ids) {
   drift.refreshSoon();
 }
 
-function showTotals(totals) {
+function takeTotals(news) {
+  totals = news;
+  drawTotalsSoon();
+}
+
+function drawTotals() {
   clients.showTotals(totals);
   distribution.show(totals.by_level);
   byId("total-predictions").textContent = count(totals.predictions);
   byId("total-noun").textContent = totals.predictions === 1 ? "prediction" : "predictions";
-  byId("total-levels").replaceChildren(...["High", "Medium", "Low"].map((level) => levelTotal(level, totals)));
+  byId("total-levels").replaceChildren(...["High", "Medium", "Low"].map(levelTotal));
 }
 
-function levelTotal(level, { predictions, by_level: byLevel }) {
+function levelTotal(level) {
+  const { predictions, by_level: byLevel } = totals;
   const number = byLevel[level] ?? 0;
   return element(
     "li",
@@ -97,13 +107,6 @@ function levelTotal(level, { predictions, by_level: byLevel }) {
     element("strong", { className: "number", textContent: count(number) }),
     element("span", { className: "soft small number", textContent: predictions ? roundPercent(number / predictions) : "" }),
   );
-}
-
-function drawTrendSoon() {
-  trendFrame ??= requestAnimationFrame(() => {
-    trendFrame = null;
-    trend.show(recentOfAll.list().map(({ prediction }) => prediction));
-  });
 }
 
 addEventListener("schemechange", () => {

@@ -3,24 +3,27 @@
 import { announce, byId, element, icon } from "/ui/dom.js";
 import { count, plural } from "/ui/format.js";
 import { getJson, RequestError, toSignIn } from "/ui/http.js";
+import { paced } from "./pace.js";
 import { PredictionTable } from "./prediction_table.js";
 import { matches, pageAddress, RecentPredictions } from "./recent_predictions.js";
 
 const PAGE = 60;
-const MOST_ROWS = 500;
+const MOST_ROWS = 480;
+const MOST_MARKED = 3; // of a crowd none is marked: where all are new, the mark tells nothing
+const DRAW_MS = 100;
 const ANNOUNCE_MS = 4_000;
 
 export class PredictionPanel {
-  #recent = new RecentPredictions(MOST_ROWS);
+  #recent = new RecentPredictions(PAGE);
   #table;
   #filter = { client: "", level: "" };
-  #before = null;
+  #hasOlder = false;
   #loading = null;
   #held = null;
   #fresh = new Set();
-  #frame = null;
   #unsaid = 0;
   #onDraw;
+  #drawSoon = paced(() => this.#draw(), DRAW_MS);
 
   constructor(fields, { onOpen, onDraw }) {
     this.#onDraw = onDraw;
@@ -45,9 +48,9 @@ export class PredictionPanel {
 
   /** Load the newest page of the current filter, in place of all that is shown. */
   async load() {
-    const recent = new RecentPredictions(MOST_ROWS);
+    const recent = new RecentPredictions(PAGE);
     this.#recent = recent;
-    this.#before = null;
+    this.#hasOlder = false;
     if (this.#held) this.#setHeld([]);
     await this.#page(recent);
   }
@@ -90,7 +93,9 @@ export class PredictionPanel {
 
   async #loadOlder() {
     const index = byId("prediction-rows").children.length;
-    await this.#page(this.#recent, this.#before);
+    const before = this.#recent.oldestSequence;
+    this.#recent.extendTo(Math.min(this.#recent.limit + PAGE, MOST_ROWS));
+    await this.#page(this.#recent, before);
     this.#draw();
     this.#table.focusAt(Math.min(index, byId("prediction-rows").children.length - 1));
   }
@@ -102,8 +107,9 @@ export class PredictionPanel {
     try {
       const { predictions, next_before: next } = await getJson(pageAddress(this.#filter, PAGE, before));
       if (recent !== this.#recent) return;
+      recent.hasDropped = false;
       predictions.forEach((item) => recent.add(item));
-      this.#before = next;
+      this.#hasOlder = next !== null;
       this.#loading = null;
     } catch (failure) {
       this.#failed(failure, recent);
@@ -142,19 +148,14 @@ export class PredictionPanel {
     byId("pause").textContent = held.length ? `Resume · ${count(held.length)} new` : "Resume";
   }
 
-  #drawSoon() {
-    this.#frame ??= requestAnimationFrame(() => this.#draw());
-  }
-
   #draw() {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = null;
     const items = this.#recent.list();
-    this.#table.show(items, this.#fresh);
+    this.#table.show(items, this.#fresh.size > MOST_MARKED ? new Set() : this.#fresh);
     this.#fresh.clear();
-    const isFull = this.#recent.isFull;
-    byId("older").hidden = this.#before === null || isFull;
-    byId("row-limit").hidden = !isFull;
+    const hasOlder = this.#hasOlder || this.#recent.hasDropped;
+    const isFull = this.#recent.limit >= MOST_ROWS;
+    byId("older").hidden = !hasOlder || isFull;
+    byId("row-limit").hidden = !hasOlder || !isFull;
     byId("row-limit").textContent = `The newest ${count(MOST_ROWS)} are shown. Filter by client or level to see others.`;
     if (!this.#loading) this.#noteEmpty(items.length);
     this.#onDraw();

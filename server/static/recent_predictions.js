@@ -7,12 +7,25 @@ export class RecentPredictions {
   #erased = new Set();
   #limit;
 
+  /** Whether predictions older than those held were dropped since it was last set. */
+  hasDropped = false;
+
   constructor(limit) {
     this.#limit = limit;
   }
 
-  get isFull() {
-    return this.#items.size >= this.#limit;
+  get limit() {
+    return this.#limit;
+  }
+
+  /** Hold so many from now on. */
+  extendTo(limit) {
+    this.#limit = limit;
+  }
+
+  /** The sequence of the oldest one held, null if there is none. */
+  get oldestSequence() {
+    return this.#items.size ? this.#oldest().sequence : null;
   }
 
   /** Take {sequence, prediction, explanation}; a known one only gets its later explanation, an erased one stays out. */
@@ -51,8 +64,12 @@ export class RecentPredictions {
   }
 
   #dropOldest() {
-    const oldest = this.list().at(-1);
-    this.#items.delete(oldest.prediction.prediction_id);
+    this.#items.delete(this.#oldest().prediction.prediction_id);
+    this.hasDropped = true;
+  }
+
+  #oldest() {
+    return [...this.#items.values()].reduce((one, other) => (other.sequence < one.sequence ? other : one));
   }
 }
 

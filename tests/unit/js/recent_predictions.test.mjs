@@ -19,7 +19,19 @@ test("beyond the limit the oldest goes, not the one that came first", () => {
   const recent = new RecentPredictions(2);
   [5, 3, 4].forEach((sequence) => recent.add(item(sequence)));
   assert.deepEqual(sequences(recent), [5, 4]);
-  assert.ok(recent.isFull);
+  assert.ok(recent.hasDropped);
+  assert.equal(recent.oldestSequence, 4);
+});
+
+test("what is extended holds more, and tells from where older ones are to be asked for", () => {
+  const recent = new RecentPredictions(2);
+  assert.equal(recent.oldestSequence, null);
+  [5, 4].forEach((sequence) => recent.add(item(sequence)));
+  assert.ok(!recent.hasDropped);
+  recent.extendTo(4);
+  [3, 2].forEach((sequence) => recent.add(item(sequence)));
+  assert.deepEqual(sequences(recent), [5, 4, 3, 2]);
+  assert.equal(recent.oldestSequence, 2);
 });
 
 test("a finished explanation is not undone by an older copy of the prediction", () => {
