@@ -70,9 +70,12 @@ def serve(
         finally:
             wake.send(b".")
 
+    # A byte through a socket wakes the main (green) thread, whichever thread the system interrupted: a handler would
+    # only run once the main thread does, and an exception raised in it could land anywhere.
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
-        # A byte through a socket wakes the main (green) thread; an exception raised here could land in any of them.
-        signal.signal(number, lambda *_: wake.send(b"."))
+        signal.signal(number, lambda *_: None)
     threading.Thread(target=run, name="http", daemon=True).start()
     on_start()
     stopping.recv(1)
