@@ -20,7 +20,7 @@ from tests.integration.server.raw_socket import RawSocket
 from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, Connection
 from tests.unit.client.made import request, submission
 
-LIBC = ctypes.CDLL(None) if os.name == "posix" else None
+TGKILL = getattr(ctypes.CDLL(None), "tgkill", None) if os.name == "posix" else None
 MOST_SECONDS = 10.0
 CLINICIAN_TOKEN = "the-clinicians-token-of-this-test-0123456789"
 
@@ -132,12 +132,13 @@ def test_a_client_app_stops_in_time_and_has_on_disk_what_it_queued(
     assert "Traceback" not in process.text
 
 
-@pytest.mark.skipif(not hasattr(LIBC, "tgkill"), reason="a signal cannot be given to one thread here")
+@pytest.mark.skipif(TGKILL is None, reason="a signal cannot be given to one thread here")
 def test_a_stop_is_heeded_whichever_thread_the_system_hands_the_signal_to(
     processes: list[Process], tmp_path: Path, detector_dir: Path
 ) -> None:
     process = run(processes, environment_of(tmp_path, detector_dir, ASYNC_MODE))
     process.wait_until_started()
     others = {int(task.name) for task in Path(f"/proc/{process.running.pid}/task").iterdir()} - {process.running.pid}
-    assert LIBC.tgkill(process.running.pid, min(others), signal.SIGTERM) == 0
+    assert TGKILL is not None
+    assert TGKILL(process.running.pid, min(others), signal.SIGTERM) == 0
     assert process.wait(MOST_SECONDS) == 0
