@@ -2,11 +2,12 @@
 
 import logging
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from eventlet import wsgi
 
-from config.web.http_peers import IDLE_SECONDS, Discreet, PatientListener
+from config.web.http_peers import IDLE_SECONDS, Discreet, ListenerShutDown, PatientListener
 
 if TYPE_CHECKING:
     import socket
@@ -34,14 +35,15 @@ class _Log:
 
 
 def run(app: "WSGIApplication", listener: "socket.socket", most_connections: int) -> None:
-    """Answer requests until the process ends."""
-    wsgi.server(
-        PatientListener(listener),
-        app,
-        log=_Log(),
-        debug=False,
-        protocol=_Protocol,
-        max_size=most_connections,
-        keepalive=IDLE_SECONDS,
-        socket_timeout=IDLE_SECONDS,
-    )
+    """Answer requests until the listener is shut down."""
+    with suppress(ListenerShutDown):
+        wsgi.server(
+            PatientListener(listener),
+            app,
+            log=_Log(),
+            debug=False,
+            protocol=_Protocol,
+            max_size=most_connections,
+            keepalive=IDLE_SECONDS,
+            socket_timeout=IDLE_SECONDS,
+        )

@@ -45,6 +45,10 @@ def most_connections() -> int:
     return MAX_CONNECTIONS if now < 0 else min(MAX_CONNECTIONS, now - min(SPARE_FILES, now // 2))
 
 
+class ListenerShutDown(Exception):  # noqa: N818 - no error: it is how serving ends
+    """The listening socket was shut down; an ``OSError`` would have its servers ask again."""
+
+
 class PatientListener:
     """A listening socket that waits where a connection cannot be taken now, and does not fail."""
 
@@ -56,6 +60,8 @@ class PatientListener:
             try:
                 return self._listener.accept()
             except OSError as error:
+                if error.errno == errno.EINVAL:
+                    raise ListenerShutDown from error
                 if error.errno not in _PASSING:
                     raise
                 log.warning("a connection could not be taken: %s", error.strerror)

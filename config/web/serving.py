@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,7 +16,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from config.errors import ConfigurationError, ShuttingDownError
 from config.messages import WireError
-from config.web.http_peers import IDLE_SECONDS, Discreet, PatientListener, most_connections
+from config.web.http_peers import IDLE_SECONDS, Discreet, ListenerShutDown, PatientListener, most_connections
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -125,7 +126,7 @@ class Gate:
 
 
 def serve_forever(app: "WSGIApplication", listener: socket.socket, async_mode: str) -> None:
-    """Answer requests until the process ends."""
+    """Answer requests until the listener is shut down."""
     if async_mode == "eventlet":
         from config.web import green_serving  # noqa: PLC0415 - only if it is the mode
 
@@ -187,4 +188,5 @@ class _Server(ThreadedWSGIServer):
 
 def _run_threads(app: "WSGIApplication", listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
-    _Server(host, port, app, fd=listener.fileno(), most=most_connections()).serve_forever()
+    with suppress(ListenerShutDown):
+        _Server(host, port, app, fd=listener.fileno(), most=most_connections()).serve_forever()

@@ -10,7 +10,8 @@ from client.outbox import Outbox
 from client.relay import Relay
 from config.settings import ClientSettings
 from tests.integration.client.pages import Pages
-from tests.integration.client.programmable_server import ASYNC_MODE, TOKEN, ProgrammableServer
+from tests.integration.client.programmable_server import TOKEN, ProgrammableServer
+from tests.integration.serving import ASYNC_MODE
 from tests.unit.client.made import CLIENT_ID, request, submission
 
 MakeSettings = Callable[..., ClientSettings]

@@ -27,9 +27,9 @@ from config.messages import (
     WireError,
 )
 from config.web.codec import OrjsonCodec
+from tests.integration.serving import ASYNC_MODE
 from tests.unit.client.made import prediction
 
-ASYNC_MODE = "eventlet" if eventlet.patcher.is_monkey_patched("socket") else "threading"
 TOKEN = "a-token-of-this-test"
 WAIT_SECONDS = 20
 PAGE_ENTRIES = 3
@@ -109,7 +109,7 @@ class ProgrammableServer:
             self._questions.get(timeout=WAIT_SECONDS)
 
     def _make_socketio(self) -> Any:
-        server = socketio.Server(async_mode=ASYNC_MODE, async_handlers=False, json=OrjsonCodec)
+        server = socketio.Server(async_mode=ASYNC_MODE, async_handlers=False, json=OrjsonCodec, monitor_clients=False)
         server.on("connect", self._on_connect, namespace=CLIENTS_NAMESPACE)
         server.on("disconnect", self._on_disconnect, namespace=CLIENTS_NAMESPACE)
         server.on(Event.PREDICT, self._on_predict, namespace=CLIENTS_NAMESPACE)

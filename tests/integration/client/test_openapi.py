@@ -1,15 +1,13 @@
 """The OpenAPI description of a client app's HTTP API: every route is in it, and does what it says."""
 
-import threading
 from collections.abc import Callable
 
 from client.outbox import Outbox
-from config.web.serving import listen, serve_forever
 from tests.integration.client.conftest import MakeSettings
 from tests.integration.client.desk import Desk
-from tests.integration.client.programmable_server import ASYNC_MODE
 from tests.integration.conformance import check_conformance
 from tests.integration.server.speaking import Browser
+from tests.integration.serving import served
 
 
 def test_every_route_does_what_its_description_says(
@@ -17,14 +15,13 @@ def test_every_route_does_what_its_description_says(
 ) -> None:
     desk = Desk(make_settings(), outbox)
     enter(1, 2, 3)
-    listener = listen("127.0.0.1", 0)
-    threading.Thread(target=serve_forever, args=(desk.client.app, listener, ASYNC_MODE), daemon=True).start()
-    clinician = Browser(f"http://127.0.0.1:{listener.getsockname()[1]}")
-    assert clinician.sign_in(desk.settings.secrets.clinician_token).status == 204
-    document = clinician.get("/api/openapi.json").json
-    rules = {rule.rule for rule in desk.client.app.url_map.iter_rules() if rule.rule.startswith("/api/")}
-    assert set(document["paths"]) == rules | {"/livez", "/readyz"}
-    desk.relay.start()  # without which the app is not ready
-    for headers in ({"Cookie": clinician.cookie}, {}):
-        assert check_conformance(document, clinician.url, headers, 5) == len(document["paths"])
-    desk.relay.stop()
+    with served(desk.client.app) as url:
+        clinician = Browser(url)
+        assert clinician.sign_in(desk.settings.secrets.clinician_token).status == 204
+        document = clinician.get("/api/openapi.json").json
+        rules = {rule.rule for rule in desk.client.app.url_map.iter_rules() if rule.rule.startswith("/api/")}
+        assert set(document["paths"]) == rules | {"/livez", "/readyz"}
+        desk.relay.start()  # without which the app is not ready
+        for headers in ({"Cookie": clinician.cookie}, {}):
+            assert check_conformance(document, url, headers, 5) == len(document["paths"])
+        desk.relay.stop()

@@ -20,7 +20,8 @@ from config.messages import Event, ExplanationFinished, PredictionRefused, Predi
 from config.secret_store import PROJECT_ROOT
 from tests.integration.client.conftest import MakeRelay
 from tests.integration.client.pages import Pages
-from tests.integration.client.programmable_server import ASYNC_MODE, TOKEN, WAIT_SECONDS, ProgrammableServer
+from tests.integration.client.programmable_server import TOKEN, WAIT_SECONDS, ProgrammableServer
+from tests.integration.serving import ASYNC_MODE
 from tests.system.support import free_ports
 from tests.unit.client.made import CLIENT_ID, LLAMA_TEXT, NOON, explained, made, prediction, request, submission
 

@@ -1,25 +1,22 @@
 """A real server on a real socket with a real model and database, in the concurrency this process runs on."""
 
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import eventlet.patcher
 import pytest
 from sqlalchemy import Engine
 
 from config.settings import ServerSettings
-from config.web.serving import listen, serve_forever
 from config.web.sessions import Sessions
 from server.database import open_database
 from server.factory import Server, create_app, current_model
 from server.narrative.narrator import explanation_source
 from server.store import PredictionStore
 from tests.integration.server.speaking import Browser, ClientApp, Connection, Dashboard
-
-ASYNC_MODE = "eventlet" if eventlet.patcher.is_monkey_patched("socket") else "threading"
+from tests.integration.serving import ASYNC_MODE, served
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,6 @@ def now() -> datetime:
 @pytest.fixture
 def start_server(tmp_path: Path, detector_dir: Path) -> Iterator[StartServer]:
     """Start a server; the next one finds the same database, as after a restart."""
-    running: list[RunningServer] = []
 
     def start(*, answering: bool = True, clock: Clock = now, **changes: object) -> RunningServer:
         settings = _settings(tmp_path, {"model_dir": detector_dir} | changes)
@@ -77,18 +73,20 @@ def start_server(tmp_path: Path, detector_dir: Path) -> Iterator[StartServer]:
         )
         if answering:
             server.start()
-        listener = listen("127.0.0.1", 0)
-        threading.Thread(target=serve_forever, args=(server.app, listener, ASYNC_MODE), daemon=True).start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        running.append(RunningServer(server, settings, engine, url, database))
-        return running[-1]
+        url = ending.enter_context(served(server.app))
+        running = RunningServer(server, settings, engine, url, database)
+        ending.callback(_stop, running)
+        return running
 
-    yield start
-    for one in running:
-        one.server.housekeeping.stop()
-        if one.server.service.is_running:
-            one.server.stop()
-        one.engine.dispose()
+    with ExitStack() as ending:
+        yield start
+
+
+def _stop(running: RunningServer) -> None:
+    running.server.housekeeping.stop()
+    if running.server.service.is_running:
+        running.server.stop()
+    running.engine.dispose()
 
 
 def _settings(folder: Path, changes: dict[str, object]) -> ServerSettings:

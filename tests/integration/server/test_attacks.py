@@ -13,10 +13,11 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
 from config.messages import CLIENTS_NAMESPACE
-from tests.integration.server.conftest import ASYNC_MODE, Join, RunningServer
+from tests.integration.server.conftest import Join, RunningServer
 from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
 from tests.integration.server.raw_socket import RawSocket
 from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, handshake
+from tests.integration.serving import ASYNC_MODE
 from tests.unit.client.made import request
 
 if sys.platform != "win32":

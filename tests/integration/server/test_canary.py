@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.server.conftest import ASYNC_MODE
 from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
 from tests.integration.server.speaking import Browser, ClientApp
+from tests.integration.serving import ASYNC_MODE
 from tests.unit.client.made import request
 from tests.unit.server.faults import cuts, floods_with_one_line, sends, stalls_in_mid_stream
 from tests.unit.server.llm_server import LanguageModel, Reply, Script, answers, says

@@ -10,7 +10,8 @@ from client.outbox import Outbox
 from client.relay import Relay
 from config.settings import ClientSettings
 from tests.integration.client.pages import Pages
-from tests.integration.server.conftest import ASYNC_MODE, StartServer
+from tests.integration.server.conftest import StartServer
+from tests.integration.serving import ASYNC_MODE
 from tests.unit.client.made import request, submission
 
 Start = Callable[[str, str], Pages]

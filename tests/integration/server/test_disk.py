@@ -13,9 +13,9 @@ import pytest
 
 from config.secret_store import PROJECT_ROOT
 from tests.disks import SmallDisk, small_disk
-from tests.integration.server.conftest import ASYNC_MODE
 from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
 from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp
+from tests.integration.serving import ASYNC_MODE
 from tests.unit.client.made import request
 
 

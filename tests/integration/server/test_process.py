@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from config.messages import CLIENTS_NAMESPACE
-from tests.integration.server.conftest import ASYNC_MODE
 from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
 from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, RefusedError
+from tests.integration.serving import ASYNC_MODE
 from tests.unit.client.made import request
 
 

@@ -14,10 +14,10 @@ import socketio
 
 from client.outbox import Outbox
 from config.messages import CLIENTS_NAMESPACE, Event
-from tests.integration.server.conftest import ASYNC_MODE
 from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, free_port, run
 from tests.integration.server.raw_socket import RawSocket
 from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, Connection
+from tests.integration.serving import ASYNC_MODE
 from tests.unit.client.made import request, submission
 
 TGKILL = getattr(ctypes.CDLL(None), "tgkill", None) if os.name == "posix" else None

@@ -16,9 +16,9 @@ from config.messages import Event, Prediction
 from config.secret_store import PROJECT_ROOT
 from server.anomaly.artifact import CALIBRATION_FILE, FOREST_FILE, MANIFEST_FILE, PREPROCESSOR_FILE, load_detector
 from server.anomaly.detector import Detector
-from tests.integration.server.conftest import ASYNC_MODE
 from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
 from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, Dashboard
+from tests.integration.serving import ASYNC_MODE
 from tests.unit.client.made import request
 from tests.versions import activate, flip_a_byte, replace_files, swap, truncate
 
