@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from tests.browser.conftest import PATIENCE_MS, OpenPage
 from tests.system.conftest import Installation
-from tests.system.support import Visitor
+from tests.system.support import Clinician, Visitor
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -183,6 +183,20 @@ def test_filters_hold_for_what_is_loaded_and_what_arrives(
     analyze_sample(second, "filtered in")
     expect(dashboard.locator("#prediction-rows tr", has_text="filtered in")).to_have_count(1)
     expect(dashboard.locator("#prediction-rows tr", has_text="filtered out")).to_have_count(0)
+
+
+def test_the_newest_are_shown_until_older_ones_are_asked_for(links: Sequence[str], dashboard: Page) -> None:
+    with Clinician(links[3]) as clinician:
+        clinician.answers([clinician.submit() for _ in range(65)])
+    rows = dashboard.locator("#prediction-rows tr")
+    expect(rows).to_have_count(60)
+    stored = [
+        item["prediction"]["prediction_id"] for item in Visitor(links[0]).api("predictions?limit=120")["predictions"]
+    ]
+    assert len(stored) > 60
+    dashboard.get_by_role("button", name="Load older").click()
+    expect(rows).to_have_count(len(stored))
+    assert rows.evaluate_all("rows => rows.map((row) => row.dataset.id)") == stored
 
 
 def test_the_failure_of_an_earlier_filter_does_not_touch_the_later_one(dashboard: Page) -> None:
