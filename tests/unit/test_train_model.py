@@ -416,7 +416,7 @@ def test_a_training_that_is_stopped_leaves_the_active_model(models: Path, tmp_pa
     """As Ctrl-C does it: the signal reaches the command and its worker processes alike."""
     before = names_in(models)
     slow = {"MODEL_CALIBRATION_FOLDS": "20", "MODEL_WORKERS": workers, "DATA_DIR": str(tmp_path / "data")}
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, as in the background, it would be inherited
+    own = signal.signal(signal.SIGINT, signal.default_int_handler)  # the child inherits "ignored", as in the background
     training = subprocess.Popen(
         [sys.executable, str(PROJECT_ROOT / "train_model.py"), "--out", str(models)],
         env=os.environ | SMALL | slow,
@@ -425,6 +425,7 @@ def test_a_training_that_is_stopped_leaves_the_active_model(models: Path, tmp_pa
         text=True,
         start_new_session=True,
     )
+    signal.signal(signal.SIGINT, own)
     assert training.stderr is not None
     assert training.stderr.readline() == "Calibrating: 1 of 20 forests\n"
     os.killpg(training.pid, signal.SIGINT)
