@@ -68,7 +68,11 @@ CONTROLS: Final[Mapping[str, Control]] = {
     ),
     "no-deduplication": Control(
         (
-            Edit("server/store/record.py", 'connection.execute(_FIND, {"keys": keys}).all()', "[]"),
+            Edit(
+                "server/store/record.py",
+                'connection.execute(_FIND, {"client_ids": client_ids, "request_ids": request_ids}).all()',
+                "[]",
+            ),
             Edit(
                 "server/migrations/versions/0001_predictions_and_change_log.py",
                 '        sa.UniqueConstraint("client_id", "request_id", name="uq_predictions_client_id_request_id"),\n',
