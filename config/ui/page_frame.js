@@ -33,18 +33,20 @@ themeSwitch.addEventListener("click", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("schemechange")));
 showScheme();
 
-byId("sign-out")?.addEventListener("click", async ({ currentTarget: button }) => {
-  button.disabled = true;
+const signOut = byId("sign-out");
+signOut?.addEventListener("click", async () => {
+  signOut.disabled = true;
   try {
     await post("/sign-out");
     toSignIn();
   } catch (failure) {
     if (failure.status === 401) return toSignIn();
-    button.disabled = false;
+    signOut.disabled = false;
     byId("announcer").textContent = failure.message;
-    button.title = failure.message;
+    signOut.title = failure.message;
   }
 });
+if (signOut) signOut.disabled = false; // from now on a click is heard
 
 /** Tell the app now and then that somebody is here: what a page asks by itself does not keep it signed in. */
 let toldAt = performance.now();
@@ -53,7 +55,7 @@ async function tellActivity() {
   toldAt = performance.now();
   await post("/activity").catch((failure) => failure.status === 401 && toSignIn());
 }
-if (byId("sign-out")) {
+if (signOut) {
   for (const sign of ["pointerdown", "pointermove", "keydown", "wheel"]) addEventListener(sign, tellActivity, { passive: true });
 }
 

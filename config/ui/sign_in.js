@@ -63,5 +63,6 @@ addEventListener("hashchange", () => {
   signInWithLink(hash);
 });
 
+for (const form of forms) form.querySelector("[type=submit]").disabled = false; // from now on they are heard
 if (/[#&]token=/.test(fragment)) signInWithLink(fragment);
 else forms[0].querySelector("input").focus();

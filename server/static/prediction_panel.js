@@ -31,6 +31,7 @@ export class PredictionPanel {
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
     byId("filters").addEventListener("change", () => this.#filterChanged());
     byId("pause").addEventListener("click", () => this.#setPaused(this.#held === null));
+    byId("pause").disabled = false;
     byId("older").addEventListener("click", () => this.#loadOlder());
   }
 

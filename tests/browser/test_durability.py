@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import PATIENCE_MS, OpenPage
-from tests.browser.test_pages import analyze_sample, cuttable, load_sample
+from tests.browser.test_pages import Link, analyze_sample, load_sample
 from tests.system.conftest import Installation
 from tests.system.support import Visitor
 
@@ -99,13 +99,13 @@ def test_back_and_forward_send_nothing_again(clinic: Page, links: Sequence[str])
 def test_a_connection_cut_between_sending_and_its_acknowledgement_queues_once(
     links: Sequence[str], clinic: Page
 ) -> None:
-    cut = cuttable(clinic)
+    link = Link(clinic)
     clinic.reload()
     expect(clinic.locator("#link-state")).to_contain_text("Connected")
     load_sample(clinic)
     clinic.locator("#field-patient_reference").fill("cut off")
     clinic.get_by_role("button", name="Analyze Patient Data").click(no_wait_after=True)
-    cut()
+    link.cut()
     expect_answered_once(clinic, "cut off")
     assert len([entry for entry in history(links[1]) if entry["patient_reference"] == "cut off"]) == 1
 

@@ -3,7 +3,7 @@
 import os
 import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from playwright.sync_api import Page, Route, WebSocketRoute, expect
@@ -30,19 +30,26 @@ def analyze_sample(page: Page, reference: str = "") -> None:
     page.get_by_role("button", name="Analyze Patient Data").click()
 
 
-def cuttable(page: Page) -> Callable[[], None]:
-    """Let a page's next connections be cut: return what cuts the one that stands; the page makes a new one."""
-    sockets: list[WebSocketRoute] = []
+class Link:
+    """A page's connections, from its next one on: `cut` ends the one that stands, whereupon the page makes another."""
 
-    def pass_on(socket: WebSocketRoute) -> None:
-        socket.connect_to_server()
-        sockets.append(socket)
+    def __init__(self, page: Page) -> None:
+        self.accepted = 0
+        self._sockets: list[WebSocketRoute] = []
+        page.route_web_socket("**/socket.io/**", self._pass_on)
 
-    def cut() -> None:
-        sockets[-1].close()
+    def cut(self) -> None:
+        self._sockets[-1].close()
 
-    page.route_web_socket("**/socket.io/**", pass_on)
-    return cut
+    def _pass_on(self, socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def hand_on(message: str | bytes) -> None:
+            socket.send(message)
+            self.accepted += str(message).startswith("40/")  # the server's answer to connecting to a namespace
+
+        server.on_message(hand_on)
+        self._sockets.append(socket)
 
 
 def out_of_order(route: Route) -> None:
@@ -99,12 +106,12 @@ def test_signing_out_in_one_tab_ends_the_other_when_its_connection_ends(
     first = open_page(links[app])
     expect(first.locator(STATE)).to_contain_text(UP)
     second = first.context.new_page()
-    cut = cuttable(second)
+    link = Link(second)
     second.goto(first.url)
     expect(second.locator(STATE)).to_contain_text(UP)
     first.get_by_role("button", name="Sign out").click()
     expect(first.get_by_role("heading", name="Sign in")).to_be_visible()
-    cut()
+    link.cut()
     expect(second.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
@@ -226,11 +233,11 @@ def test_the_failure_of_an_earlier_filter_does_not_touch_the_later_one(dashboard
 
 
 def test_the_dashboard_is_live_again_when_the_request_that_failed_succeeds(dashboard: Page) -> None:
-    cut = cuttable(dashboard)
+    link = Link(dashboard)
     dashboard.reload()
     expect(dashboard.locator("#live-state")).to_contain_text("Live")
     dashboard.route("**/api/status", out_of_order)
-    cut()
+    link.cut()
     expect(dashboard.locator("#live-state")).to_contain_text("No data")
     expect(dashboard.locator("#live-banner")).to_contain_text("Out of order.")
     dashboard.unroute("**/api/status")
@@ -241,21 +248,27 @@ def test_the_dashboard_is_live_again_when_the_request_that_failed_succeeds(dashb
 def test_what_a_slow_status_does_not_know_yet_stays_on_the_dashboard(
     installation: Installation, dashboard: Page
 ) -> None:
-    cut = cuttable(dashboard)
+    link = Link(dashboard)
     dashboard.reload()
     expect(dashboard.locator("#live-state")).to_contain_text("Live")
     desk = dashboard.locator("#clients li", has_text="Client-3")
     expect(desk).to_contain_text("connected")
     old = dashboard.evaluate("async () => await (await fetch('/api/status')).json()")
-    asked: list[Route] = []
-    dashboard.route("**/api/status", lambda route: route.continue_() if asked else asked.append(route))
-    with dashboard.expect_request("**/api/status"):
-        cut()
-    expect(dashboard.locator("#live-state")).to_contain_text("Live")
+    held: list[Route] = []
+
+    def hold_the_first_of_the_new_connection(route: Route) -> None:
+        if held or link.accepted < 2:
+            route.continue_()
+        else:
+            held.append(route)
+
+    dashboard.route("**/api/status", hold_the_first_of_the_new_connection)
+    with dashboard.expect_request(lambda request: link.accepted == 2 and request.url.endswith("/api/status")):
+        link.cut()
     os.kill(installation.pid("client-3"), signal.SIGKILL)
     expect(desk).to_contain_text("away")
     with dashboard.expect_response("**/api/changes?*"):  # it is asked for when the status was shown
-        asked[0].fulfill(json=old)
+        held[0].fulfill(json=old)
     expect(desk).to_contain_text("away")
     installation.start()
     expect(desk).to_contain_text("connected", timeout=3 * PATIENCE_MS)
@@ -266,12 +279,12 @@ def test_a_history_that_could_not_be_loaded_again_is_loaded_on_request(
 ) -> None:
     page = open_page(links[1])
     expect(page.locator("#link-state")).to_contain_text("Connected")  # signed in: a reload ends a sign-in under way
-    cut = cuttable(page)
+    link = Link(page)
     page.reload()
     analyze_sample(page, "before the failure")
     expect(page.locator("#history-list")).to_contain_text("before the failure")
     page.route("**/api/history?*", out_of_order)
-    cut()
+    link.cut()
     note = page.locator("#history-note")
     expect(note).to_contain_text("Out of order.")
     page.unroute("**/api/history?*")
