@@ -96,7 +96,7 @@ class Handshake(Message):
 
     protocol: int
     token: Annotated[str, StringConstraints(min_length=1, max_length=256)]
-    waiting: Annotated[int, Field(ge=0)] = 0
+    waiting: Annotated[int, Field(ge=0, le=2**53)] = 0
 
 
 class Submission(Message):
@@ -117,7 +117,7 @@ class PredictRequest(Message):
     patient_reference: PatientReference | None
     record: PatientRecord
     entered_at: Timestamp
-    waiting: Annotated[int, Field(ge=0)] = 0
+    waiting: Annotated[int, Field(ge=0, le=2**53)] = 0
     """How many requests wait in the sender's outbox, this one included; shown to operators."""
 
 

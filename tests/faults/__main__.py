@@ -63,4 +63,7 @@ def _show_progress(done: int, schedules: int, failed: int, seconds: float) -> No
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("\nStopped before the last schedule.")

@@ -101,7 +101,9 @@ def test_a_head_that_was_kept_earlier_is_still_part_of_a_longer_trail(tmp_path: 
     earlier = trail.record(OPERATOR, Action.SIGNED_IN)
     trail.record(OPERATOR, Action.SIGNED_OUT)
     assert verify(file_in(tmp_path), KEY, expected=earlier).problems == ()
-    assert verify(file_in(tmp_path), KEY, expected=Head(1, "0" * 64)).problems
+    assert verify(file_in(tmp_path), KEY, expected=Head(0, "0" * 64)).problems == ()  # kept before the first entry
+    for forged in (Head(1, "0" * 64), Head(0, "f" * 64)):
+        assert verify(file_in(tmp_path), KEY, expected=forged).problems
 
 
 def test_without_the_key_nothing_can_be_forged(written: tuple[bytes, Head], tmp_path: Path) -> None:

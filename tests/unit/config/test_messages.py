@@ -4,7 +4,15 @@ import pytest
 
 from config import errors
 from config.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError
-from config.messages import Explanation, ExplanationSentence, Prediction, PredictRequest, Submission, WireError
+from config.messages import (
+    Explanation,
+    ExplanationSentence,
+    Handshake,
+    Prediction,
+    PredictRequest,
+    Submission,
+    WireError,
+)
 from config.web.codec import OrjsonCodec
 from tests.unit.client.made import prediction, request
 
@@ -69,6 +77,14 @@ def test_a_reference_is_printable_text(reference: str) -> None:
 def test_a_reference_of_another_kind_is_refused(reference: object) -> None:
     with pytest.raises(InvalidMessageError):
         PredictRequest.check(request(1).to_wire() | {"patient_reference": reference})
+
+
+@pytest.mark.parametrize("waiting", [-1, 2**53 + 1, 1.0, True])
+def test_how_many_wait_is_a_number_that_every_page_can_show(waiting: object) -> None:
+    with pytest.raises(InvalidMessageError):
+        PredictRequest.check(request(1).to_wire() | {"waiting": waiting})
+    with pytest.raises(InvalidMessageError):
+        Handshake.check({"protocol": 1, "token": "t", "waiting": waiting})
 
 
 def test_messages_survive_the_wire_to_the_last_digit() -> None:
