@@ -5,7 +5,7 @@ from math import ceil
 from typing import TypeVar
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from config.errors import InvalidDataError
 from config.messages import Thresholds
@@ -16,6 +16,7 @@ from server.anomaly.detector import AnomalyModel
 from server.anomaly.fitting import fit_and_score_patterns, fit_parts, score_with_patterns
 from server.anomaly.preprocessing import refuse_unmeasured
 from server.anomaly.splits import Fit, calibration_folds, refuse_too_few
+from server.anomaly.workers import in_workers
 
 FEWEST_TO_RECALIBRATE = 25
 """Disease-free patients of a site below which its false-alarm rates cannot be set from them."""
@@ -52,7 +53,7 @@ def train(dataset: Dataset, settings: TrainingSettings, *, progress: Progress = 
     for fit in fits:
         refuse_unmeasured(dataset.values[fit.fitted_on])
     calls = (delayed(pattern_scores)(dataset, fit, every_pattern(), settings) for fit in fits)
-    started: Iterator[FloatArray] = Parallel(n_jobs=settings.workers, return_as="generator")(calls)
+    started: Iterator[FloatArray] = in_workers(calls, settings.workers)
     preprocessor, forest = fit_parts(dataset.frame(rows), settings)
     scores = list(progress(started, len(fits)))
     calibration = calibrated(dataset, fits, scores, every_pattern(), settings)

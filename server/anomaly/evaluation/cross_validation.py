@@ -6,7 +6,7 @@ from itertools import count
 from math import ceil
 from pathlib import Path
 
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from config.settings import TrainingSettings
 from server.anomaly.dataset import Dataset
@@ -14,6 +14,7 @@ from server.anomaly.evaluation.folds import RANDOM_PATIENTS, FoldResult, evaluat
 from server.anomaly.evaluation.keeping import KeptResults, data_hash
 from server.anomaly.preprocessing import refuse_unmeasured
 from server.anomaly.splits import Fit, evaluation_folds, refuse_too_few
+from server.anomaly.workers import in_workers
 
 Progress = Callable[[Iterable[FoldResult], int], Iterable[FoldResult]]
 """What watches the folds: it passes on every result, and is told how many will come."""
@@ -100,5 +101,4 @@ def _compute(dataset: Dataset, folds: Iterable[_Fold], workers: int) -> Iterator
         )
         for fold in folds
     )
-    results: Iterator[FoldResult] = Parallel(n_jobs=workers, return_as="generator")(calls)
-    return results
+    return in_workers(calls, workers)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -29,6 +29,7 @@ from server.anomaly.evaluation.references import ordinary_encoding
 from server.anomaly.fitting import fit_and_score
 from server.anomaly.preprocessing import OneSidedRiskFactors, refuse_unmeasured
 from server.anomaly.splits import Fit, evaluation_folds, refuse_too_few
+from server.anomaly.workers import in_workers
 
 DETECTORS = ("ECOD", "COPOD", "HBOS", "KNN", "LOF", "OCSVM", "PCA", "MCD", "GMM", "IForest")
 """Classes of PyOD, each in the module that bears its name in lower case."""
@@ -154,8 +155,7 @@ def _folds(dataset: Dataset, settings: TrainingSettings, repeats: int) -> dict[s
 
 def _compute(dataset: Dataset, folds: Iterable[tuple[Fit, TrainingSettings]], workers: int) -> Iterator[PeerFold]:
     calls = (delayed(measure_fold)(dataset, fit, settings) for fit, settings in folds)
-    results: Iterator[PeerFold] = Parallel(n_jobs=workers, return_as="generator")(calls)
-    return results
+    return in_workers(calls, workers)
 
 
 def measure_fold(
