@@ -200,8 +200,8 @@ class Browser:
         sent = {name: value for name, value in (usual | dict(headers or {})).items() if value is not None}
         with closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=WAIT_SECONDS)) as connection:
             connection.request(method, path, body=body, headers=sent)
-            response = connection.getresponse()
-            answer = Answer(response.status, response.headers, response.read())
+            with connection.getresponse() as response:  # which owns the socket if the connection ends with it
+                answer = Answer(response.status, response.headers, response.read())
         for line in answer.headers.get_all("Set-Cookie") or []:
             for name, morsel in SimpleCookie(line).items():
                 self.cookies[name] = morsel.value
