@@ -62,12 +62,13 @@ def file_of(url: URL) -> Path | None:
     return Path(str(url.database))
 
 
-def open_database(url: str | URL, *, migrations: Path = MIGRATIONS) -> Engine:
+def open_database(url: str | URL, *, migrations: Path = MIGRATIONS, busy_seconds: float = BUSY_SECONDS) -> Engine:
     """Open the database, bring it to the newest schema, and return its engine; until that is disposed of, it is in use.
 
     The rollback journal is truncated, not deleted, and every commit is synchronous: SQLite does not sync the folder
     after deleting a journal, so that a loss of power could bring an answered prediction's transaction back undone. What
-    is deleted is overwritten with zeros.
+    is deleted is overwritten with zeros. While another program holds the file, a statement waits for ``busy_seconds``
+    and then fails.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def open_database(url: str | URL, *, migrations: Path = MIGRATIONS) -> Engine:
     parsed = _parsed(url)
     with ExitStack() as on_failure:
         try:
-            engine = _engine(parsed)
+            engine = _engine(parsed, busy_seconds)
             on_failure.callback(engine.dispose)
             if path := file_of(parsed):
                 check_whole(path)
@@ -147,11 +148,11 @@ def _parsed(url: str | URL) -> URL:
         raise ConfigurationError("DATABASE_URL is no database address. See .env.example.") from None
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, busy_seconds: float = BUSY_SECONDS) -> Engine:
     try:
         path = file_of(url)
         if path is not None:
-            return _sqlite_engine(url, path)
+            return _sqlite_engine(url, path, busy_seconds)
         return create_engine(url, pool_pre_ping=True, hide_parameters=True)
     except ArgumentError:
         raise ConfigurationError("DATABASE_URL is no database address. See .env.example.") from None
@@ -159,13 +160,13 @@ def _engine(url: URL) -> Engine:
         raise ConfigurationError(f"DATABASE_URL needs the Python package {error.name}. Install it.") from None
 
 
-def _sqlite_engine(url: URL, path: Path) -> Engine:
+def _sqlite_engine(url: URL, path: Path, busy_seconds: float) -> Engine:
     make_private(path)
     lock = DatabaseLock(path, alone=False)
     with ExitStack() as on_failure:
         on_failure.callback(lock.release)
         leave_write_ahead_mode(path)
-        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+        engine = create_engine(url, connect_args={"timeout": busy_seconds}, hide_parameters=True)
         on_failure.pop_all()
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 from flask import Flask
 
@@ -12,8 +13,9 @@ from config.audit.trail import AuditTrail
 from config.errors import InternalError
 from config.messages import OPERATORS_NAMESPACE, Event
 from config.settings import ServerSettings
+from config.sqlite import BUSY_SECONDS
 from config.web.auditing import audit_requests
-from config.web.concurrency import run_aside
+from config.web.concurrency import EVENTLET, run_aside
 from config.web.foundation import make_app, trust_proxies
 from config.web.realtime import RealTime
 from server import audit_routes, model_routes, routes, session_routes
@@ -30,6 +32,9 @@ from server.narrative.narrator import ExplanationSource, explanation_source
 from server.predictions import PredictionService
 from server.recorder import Recorder
 from server.store import PredictionStore
+
+BUSY_SECONDS_IN_LOOP: Final = 0.5
+"""How long a statement waits for another program on eventlet, where it holds up everybody; it is then tried again."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +144,11 @@ def build(settings: ServerSettings) -> Server:
         If there is no usable model or no usable database; the sentence says what to do.
     """
     clock = partial(datetime.now, UTC)
+    busy_seconds = BUSY_SECONDS_IN_LOOP if settings.socketio_async_mode == EVENTLET else BUSY_SECONDS
     return create_app(
         settings,
         model=current_model(settings, clock),
-        store=PredictionStore(open_database(database_url(settings))),
+        store=PredictionStore(open_database(database_url(settings), busy_seconds=busy_seconds)),
         explanations=explanation_source(settings),
         clock=clock,
     )

@@ -276,12 +276,13 @@ def run_into_faults(system: System, clinic: Page) -> None:
     expect(clinic.locator("#link-state")).not_to_contain_text("Connected")
     system.start_server("-c", BROKEN_SERVER)
     expect(clinic.locator("#link-state")).to_contain_text("Connected")
+    expect(clinic.locator("#prediction .explanation-reason")).to_be_visible()  # nothing is left to be stored
     app = ClientApp(system.server.url, SERVER_TOKENS["CLIENT_3_TOKEN"])
     app.predict(marked(20, cholesterol=BREAKING))
     system.keep(app.refused(f"{REQUEST_ID}-20"))
     record = system.folder / "data" / "server" / "predictions.sqlite"
     with closing(sqlite3.connect(record, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
         app.predict(marked(21) | {"outbox_number": 21})
         system.keep(app.refused(f"{REQUEST_ID}-21"))
         other.execute("ROLLBACK")

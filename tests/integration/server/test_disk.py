@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from config.secret_store import PROJECT_ROOT
+from server.factory import BUSY_SECONDS_IN_LOOP
 from tests.disks import SmallDisk, small_disk
 from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
 from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp
@@ -78,6 +79,33 @@ def test_a_full_disk_is_named_nothing_is_said_to_be_saved_and_it_goes_on_by_itse
     client.close()
     assert process.end() == 0
     assert "Traceback" not in process.text
+
+
+def test_a_locked_database_is_named_and_on_eventlet_holds_nobody_up_for_long(
+    processes: list[Process], environment: dict[str, str], tmp_path: Path
+) -> None:
+    process = run(processes, environment)
+    process.wait_until_started()
+    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+    database = tmp_path / "server" / "predictions.sqlite"
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        locked_at = time.monotonic()
+        error = outcome(client, 1)
+        unready = Browser(process.url).get("/readyz")
+        seconds = time.monotonic() - locked_at
+        other.execute("ROLLBACK")
+    assert error is not None
+    assert (error["code"], error["retryable"]) == ("store_unavailable", True)
+    assert unready.status == 503
+    assert "database is locked: another program holds it; it goes on by itself" in unready.error["message"]
+    if ASYNC_MODE == "eventlet":
+        assert seconds < 5 * 2 * BUSY_SECONDS_IN_LOOP
+    assert outcome(client, 1) is None
+    wait_until_ready(process.url)
+    client.close()
+    assert process.end() == 0
+    assert stored(database) == 1
 
 
 def test_a_disk_that_cannot_be_written_stops_a_start_with_a_sentence(
