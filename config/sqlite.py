@@ -25,7 +25,7 @@ _WRITE_AHEAD: Final = b"\2\2"
 
 _ADVICE: Final = {
     sqlite3.SQLITE_FULL: "free some space, and it goes on by itself",
-    sqlite3.SQLITE_IOERR: "the disk fails or is full; free some space or look after the disk",
+    sqlite3.SQLITE_IOERR: "the disk fails, is full or turned read-only; free some space, or mend it and start again",
     sqlite3.SQLITE_READONLY: "make the file and its folder writable, and it goes on by itself",
     sqlite3.SQLITE_CANTOPEN: "make the file and its folder readable and writable, and it goes on by itself",
     sqlite3.SQLITE_BUSY: "another program holds it; it goes on by itself when that one lets go",

@@ -8,6 +8,10 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
 if sys.platform != "win32":
     import resource
 
@@ -23,6 +27,10 @@ IDLE_SECONDS: Final = 30
 """How long a peer may take for its next bytes; a websocket has pings instead."""
 
 PAUSE_SECONDS: Final = 0.1
+
+LINES_A_MINUTE: Final = RateLimitItemPerMinute(60)
+
+_said = FixedWindowRateLimiter(MemoryStorage())
 
 _PASSING = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.ECONNRESET, errno.EPROTO}
@@ -83,9 +91,10 @@ class Discreet:
         handler.send_error(code)
 
     def log_error(self, format: str, *args: Any) -> None:
-        """Log that nothing readable came in time."""
+        """Log that nothing readable came in time, but not so often that it fills the disk."""
         handler: Any = self
-        log.warning("no readable request came from %s", handler.client_address[0])
+        if _said.hit(LINES_A_MINUTE, "no readable request"):
+            log.warning("no readable request came from %s", handler.client_address[0])
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log no request: an address may be made to hold anything."""

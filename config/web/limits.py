@@ -33,6 +33,7 @@ def make_limiter(app: Flask, settings: ServerSettings | ClientSettings) -> Limit
                 scope=_address_scope,
             ),
         ],
+        request_identifier=_route,
         storage_uri="memory://",
         strategy="fixed-window",
         fail_on_first_breach=True,
@@ -54,6 +55,13 @@ def _address_scope(endpoint: str) -> str:
     if endpoint.startswith("sign_in."):
         return "sign-in"
     return "files" if endpoint in {"static", "shared.ui", "shared.vendor"} else "address"
+
+
+def _route() -> str:
+    """Name what was asked for, so that it is counted: the library lets pass what has no name, or that of ``static``."""
+    if request.endpoint == "static":
+        return "file"
+    return request.endpoint or "unknown"
 
 
 def _who() -> str:

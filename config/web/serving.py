@@ -16,6 +16,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from config.errors import ConfigurationError, ShuttingDownError
 from config.messages import WireError
+from config.web.headers import with_security_headers
 from config.web.http_peers import IDLE_SECONDS, Discreet, ListenerShutDown, PatientListener, most_connections
 
 if TYPE_CHECKING:
@@ -91,14 +92,14 @@ class Gate:
 
     def __init__(self, app: "WSGIApplication") -> None:
         self._app = app
+        self._refuse = with_security_headers(_refuse)
         self._is_closed = False
         self._inside = 0
         self._changed = threading.Condition()
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
         if self._is_closed:
-            start_response("503 SERVICE UNAVAILABLE", [("Content-Type", "application/json"), ("Retry-After", "5")])
-            return [orjson.dumps({"error": WireError.of(ShuttingDownError()).to_wire()})]
+            return self._refuse(environ, start_response)
         if environ["PATH_INFO"].startswith("/socket.io/"):
             return self._app(environ, start_response)
         return self._counted(environ, start_response)
@@ -123,6 +124,11 @@ class Gate:
         with self._changed:
             self._inside += more
             self._changed.notify_all()
+
+
+def _refuse(_: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
+    start_response("503 SERVICE UNAVAILABLE", [("Content-Type", "application/json"), ("Retry-After", "5")])
+    return [orjson.dumps({"error": WireError.of(ShuttingDownError()).to_wire()})]
 
 
 def serve_forever(app: "WSGIApplication", listener: socket.socket, async_mode: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from config.secret_store import PROJECT_ROOT
 from server.factory import BUSY_SECONDS_IN_LOOP
-from tests.disks import SmallDisk, small_disk
+from tests.disks import SmallDisk, failing_disk, small_disk
 from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
 from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp
 from tests.integration.serving import ASYNC_MODE
@@ -116,6 +116,34 @@ def test_a_disk_that_cannot_be_written_stops_a_start_with_a_sentence(
     assert process.wait() == 1
     assert "cannot be used: Read-only file system" in process.text
     assert "Traceback" not in process.text
+
+
+def test_a_disk_that_turns_read_only_while_the_server_runs_is_named_and_loses_nothing(
+    processes: list[Process], environment: dict[str, str], tmp_path: Path
+) -> None:
+    with failing_disk(tmp_path / "server") as disk:
+        process = run(processes, environment)
+        process.wait_until_started()
+        client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+        assert outcome(client, 1) is None
+        disk.turn_read_only()
+        error = outcome(client, 2)
+        assert error is not None
+        assert (error["code"], error["retryable"]) == ("store_unavailable", True)
+        unready = Browser(process.url).get("/readyz")
+        assert unready.status == 503
+        assert "the disk fails, is full or turned read-only" in unready.error["message"]
+        client.close()
+        assert process.end() == 0
+        assert "Traceback" not in process.text
+        disk.mend()
+        again = run(processes, environment)
+        again.wait_until_started()
+        client = ClientApp(again.url, TOKENS["CLIENT_1_TOKEN"])
+        assert stored(tmp_path / "server" / "predictions.sqlite") == 1
+        assert outcome(client, 2) is None
+        client.close()
+        assert again.end() == 0
 
 
 def store_command(environment: dict[str, str], *words: str) -> str:

@@ -111,6 +111,13 @@ def test_an_address_has_a_limit_whatever_cookies_it_shows(start_server: StartSer
     assert Browser(server.url).get("/socket.io/?EIO=4&transport=polling").status == 200  # counted by itself
 
 
+@pytest.mark.parametrize("path", ["/no-such-page", "/static/dashboard.css", "/static/no-such-file"])
+def test_files_and_what_is_not_there_count_as_well(start_server: StartServer, path: str) -> None:
+    server = start_server(address_requests_per_minute=30)
+    statuses = [Browser(server.url).get(path).status for _ in range(90)]
+    assert (statuses[0], statuses[-1]) == (200 if path.endswith("dashboard.css") else 404, 429)
+
+
 @pytest.mark.parametrize("path", ["/api/status", "/", "/ui/base.css"])
 def test_a_flood_from_an_address_does_not_close_the_way_in(start_server: StartServer, path: str) -> None:
     """Behind one proxy the flood of a stranger comes from the clinic's own address."""

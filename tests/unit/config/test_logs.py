@@ -72,6 +72,10 @@ def is_sent_no_request():
     is_sent(b"the rest of " + CANARY.encode() + b"\\r\\n")
     is_sent(CANARY.encode() + b"\\r\\n")
 
+def is_flooded_with_what_is_no_request():
+    for _ in range(70):
+        is_sent(b"no request\\r\\n")
+
 configure_logging("DEBUG")
 {}()
 """
@@ -121,6 +125,13 @@ def test_what_is_no_request_is_not_repeated(tmp_path: Path, async_mode: str) -> 
     assert text.count("no readable request came") == 2
     assert text.count("answered 400 Bad Request") == 2
     assert CANARY not in text
+
+
+@pytest.mark.parametrize("async_mode", ["threading", "eventlet"])
+def test_a_flood_of_what_is_no_request_does_not_fill_the_disk(tmp_path: Path, async_mode: str) -> None:
+    text = said(tmp_path, "is_flooded_with_what_is_no_request", async_mode)
+    assert text.count("answered 400 Bad Request") == 70
+    assert text.count("no readable request came") <= 60
 
 
 def test_a_named_failure_keeps_its_sentence(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from werkzeug.test import Client
 
 from config.errors import ConfigurationError
+from config.web.headers import CONTENT_SECURITY_POLICY
 from config.web.logs import configure_logging
 from config.web.origin import is_same_origin
-from config.web.serving import listen
+from config.web.serving import Gate, listen
 from config.web.tokens import bearer_token, tokens_equal
 
 
@@ -25,6 +27,16 @@ def test_a_listening_socket_hands_down_tcp_nodelay() -> None:
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_who_comes_while_the_process_stops_is_told_when_to_come_back() -> None:
+    gate = Gate(lambda *_: pytest.fail("let in"))
+    gate.close()
+    answer = Client(gate).get("/api/status")
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, "shutting_down")
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+    assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_tokens_are_equal_only_if_they_are_the_same() -> None:
