@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventlet import wsgi
 
-from config.web.http_peers import IDLE_SECONDS, Discreet, ListenerShutDown, PatientListener
+from config.web.http_peers import IDLE_SECONDS, Discreet, ListenerShutDown, PatientListener, say_unreadable
 
 if TYPE_CHECKING:
     import socket
@@ -31,7 +31,9 @@ class _Log:
         if sys.exc_info()[0] is not None:
             log.error("a request failed outside of the app", exc_info=True)
 
-    error = info
+    def error(self, *_: Any) -> None:
+        """Say that a body could not be read to its end: eventlet reports nothing else as an error."""
+        say_unreadable("a peer whose answer was sent")
 
 
 def run(app: "WSGIApplication", listener: "socket.socket", most_connections: int) -> None:

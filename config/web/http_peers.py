@@ -53,6 +53,12 @@ def most_connections() -> int:
     return MAX_CONNECTIONS if now < 0 else min(MAX_CONNECTIONS, now - min(SPARE_FILES, now // 2))
 
 
+def say_unreadable(address: str) -> None:
+    """Log that a peer sent what is no request, but not so often that it fills the disk."""
+    if _said.hit(LINES_A_MINUTE, "no readable request"):
+        log.warning("no readable request came from %s", address)
+
+
 class ListenerShutDown(Exception):  # noqa: N818 - no error: it is how serving ends
     """The listening socket was shut down; an ``OSError`` would have its servers ask again."""
 
@@ -91,10 +97,9 @@ class Discreet:
         handler.send_error(code)
 
     def log_error(self, format: str, *args: Any) -> None:
-        """Log that nothing readable came in time, but not so often that it fills the disk."""
+        """Log that nothing readable came in time."""
         handler: Any = self
-        if _said.hit(LINES_A_MINUTE, "no readable request"):
-            log.warning("no readable request came from %s", handler.client_address[0])
+        say_unreadable(handler.client_address[0])
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log no request: an address may be made to hold anything."""

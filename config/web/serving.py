@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import orjson
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -158,6 +159,12 @@ class _RequestHandler(Discreet, WSGIRequestHandler):
         self.rfile: io.BufferedReader = _PatientReader(self.rfile.detach())
 
     def run_wsgi(self) -> None:
+        try:
+            urlsplit(self.path)
+        except ValueError:  # the original reads it once more, and lets this out
+            self.close_connection = True
+            self.send_error(400)
+            return
         super().run_wsgi()
         if "Upgrade" in self.headers:
             self.close_connection = True
@@ -186,6 +193,10 @@ class _Server(ThreadedWSGIServer):
             super().process_request_thread(request, client_address)
         finally:
             self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what ended a connection by place and kind; the original prints what it says."""
+        log.error("a connection failed", exc_info=True)
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """Log the failure being handled by place and kind; the original writes out what it says."""
