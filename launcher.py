@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.access.roles import sign_in_link
-from config.addresses import becomes_free, in_url, is_ready
-from config.secret_store import (
+from common.access.roles import sign_in_link
+from common.addresses import becomes_free, in_url, is_ready
+from config.secrets import (
     ENV_FILE,
     PROJECT_ROOT,
     complete_env_file,
@@ -36,7 +36,7 @@ VENV = PROJECT_ROOT / ".venv"
 LOCAL = PROJECT_ROOT / ".local"
 SERVER_LOCK = PROJECT_ROOT / "server" / "requirements.txt"
 COMPLETE_LOCK = PROJECT_ROOT / "requirements.txt"
-NPM_LOCK = PROJECT_ROOT / "config" / "npm-requirements.txt"
+NPM_LOCK = PROJECT_ROOT / "common" / "ui" / "npm-requirements.txt"
 CLIENT_IDS = ("Client-1", "Client-2", "Client-3")
 LOCAL_SECONDS, DOCKER_SECONDS, STOP_SECONDS = 60, 600, 15
 SHOWN_LOG_LINES = 20

@@ -14,20 +14,21 @@ try:
     from pydantic import ValidationError
     from tqdm import tqdm
 
-    from config.audit.command import audited_command
-    from config.audit.trail import Action
-    from config.errors import DetectionSystemError, NoModelError, OutdatedModelError
-    from config.messages import Thresholds
-    from config.settings import ServerSettings, TrainingSettings, settings_sentence
-    from server.anomaly.activation import activate, store_version
-    from server.anomaly.changes import changes_between, recalibration_effect
+    from common.access.audit.command import audited_command
+    from common.access.audit.trail import Action
+    from common.errors import NAMED_ERRORS, NoModelError, OutdatedModelError
+    from common.messages import Thresholds
+    from common.settings_errors import settings_sentence
+    from config.settings import ServerSettings, TrainingSettings
     from server.anomaly.dataset import SHIPPED_DATA, load_dataset
     from server.anomaly.detector import Detector
-    from server.anomaly.evaluation.report import summary_text, with_interval
     from server.anomaly.manifest import Manifest
-    from server.anomaly.model_card import SHIPPED_DATA_SHA256
-    from server.anomaly.new_version import recalibrated_version, trained_version
-    from server.anomaly.versions import (
+    from server.evaluation.new_version import recalibrated_version, trained_version
+    from server.evaluation.report_text import summary_text, with_interval
+    from server.registry.activation import activate, store_version
+    from server.registry.card_making import SHIPPED_DATA_SHA256
+    from server.registry.changes import changes_between, recalibration_effect
+    from server.registry.versions import (
         StoredVersion,
         active_manifest,
         load_active,
@@ -71,7 +72,7 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error(settings_sentence(error))
     try:
         _chosen(arguments)(place)
-    except DetectionSystemError as error:
+    except NAMED_ERRORS as error:
         return _fail(error.message, 1)
     except KeyboardInterrupt:
         warnings.filterwarnings("ignore", module="joblib")  # it would tell that what was under way is cancelled

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.running import our_server
-from config.messages import PROTOCOL_VERSION
+from common.messages import PROTOCOL_VERSION
 
 WARM_UP = 2_000
 REST_SECONDS = 25.0

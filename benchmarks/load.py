@@ -24,11 +24,11 @@ from benchmarks.predict import describe_machine
 from benchmarks.running import RunningServer, our_server, usual_server
 from benchmarks.usual_way import DATA
 from benchmarks.wire import Wire
-from config.csv_rows import read_patients
-from config.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, Event, Handshake
-from config.patient import PatientRecord
+from common.csv_rows import read_patients
+from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, Event, Handshake
+from common.patient import PatientRecord
 from tests.browser.conftest import CHROMIUM_OPTIONS, find_chromium
-from tests.integration.server.speaking import Browser
+from tests.support.speaking import Browser
 
 CONNECTIONS = 50
 RATE = 200.0

@@ -14,13 +14,13 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.usual_way import DATA, SAMPLES, TREES, UsualWay
-from config.csv_rows import read_patients
-from config.errors import ArtifactError
-from config.patient import PatientRecord
+from common.csv_rows import read_patients
+from common.errors import ArtifactError
+from common.patient import PatientRecord
 from config.settings import ServerSettings
-from server.anomaly.artifact import load_detector
 from server.anomaly.dataset import matrix_of
 from server.anomaly.detector import Detector
+from server.registry.artifact import load_detector
 
 BATCH = 1000
 REPETITIONS_ONE = 100

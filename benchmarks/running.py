@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
-from config.secret_store import PROJECT_ROOT, client_secret_names, new_secret
-from config.web.serving import listen
+from common.web.serving import listen
+from config.secrets import PROJECT_ROOT, client_secret_names, new_secret
 
 START_SECONDS = 120
 STOP_SECONDS = 30

@@ -11,10 +11,10 @@ from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from config.csv_rows import read_patients
-from config.messages import CLIENTS_NAMESPACE
-from config.patient import PatientRecord
-from config.secret_store import PROJECT_ROOT
+from common.csv_rows import read_patients
+from common.messages import CLIENTS_NAMESPACE
+from common.patient import PatientRecord
+from config.secrets import PROJECT_ROOT
 from server.anomaly.dataset import FloatArray, matrix_of
 
 DATA = PROJECT_ROOT / "data" / "heart_disease.csv"

@@ -1,8 +1,8 @@
 """What a client app's HTTP API answers, beside the messages that go to its pages as well."""
 
-from config.messages import HistoryEntry, LinkStatus, Message
-from config.patient import PatientRecord
-from config.web.openapi import Connections
+from common.messages import HistoryEntry, LinkStatus, Message
+from common.patient import PatientRecord
+from common.web.openapi import Connections
 
 
 class History(Message):

@@ -4,7 +4,7 @@ import os
 import sys
 
 try:
-    from config.web.concurrency import async_mode_of_environment, patch_standard_library
+    from common.web.concurrency import async_mode_of_environment, patch_standard_library
 except ModuleNotFoundError as missing:
     sys.exit(
         f"The client app is not installed here ({missing.name} is missing). "
@@ -14,8 +14,8 @@ except ModuleNotFoundError as missing:
 patch_standard_library(async_mode_of_environment())
 
 from client.factory import build
+from common.web.running import RunningApp, run_app
 from config.settings import ClientSettings
-from config.web.running import RunningApp, run_app
 
 
 def start(settings: ClientSettings) -> RunningApp:

@@ -5,8 +5,8 @@ from typing import Final
 import orjson
 
 from client.server_api import ServerApi
-from config.errors import InvalidMessageError, ServerUnreachableError
-from config.messages import Changes
+from common.errors import InvalidMessageError, ServerUnreachableError
+from common.messages import Changes
 
 PAGE_ENTRIES: Final = 100
 

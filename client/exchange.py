@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 
 from client.backoff import Backoff
 from client.outbox import News, Outbox
-from config.errors import ErasedError, InternalError, InvalidMessageError, ReplacedConnectionError
-from config.messages import (
+from common.errors import ErasedError, InternalError, InvalidMessageError, ReplacedConnectionError
+from common.messages import (
     EntryErased,
     Event,
     ExplanationFinished,

@@ -8,20 +8,20 @@ from pathlib import Path
 
 from flask import Flask
 
-from client import routes
-from client.events import PagePublisher, PagesNamespace
-from client.model_cards import ModelCards
+from client import api
+from client.card_cache import ModelCards
 from client.outbox import Outbox
 from client.relay import STOPPED_WORKING, Relay
 from client.samples import SampleDeck
 from client.server_api import ServerApi
-from config.audit.command import open_trail
-from config.audit.trail import AuditTrail
-from config.errors import InternalError
+from client.sockets import PagePublisher, PagesNamespace
+from common.access.audit.command import open_trail
+from common.access.audit.trail import AuditTrail
+from common.errors import InternalError
+from common.web.app import make_app, trust_proxies
+from common.web.auditing import audit_requests
+from common.web.realtime import RealTime
 from config.settings import ClientSettings
-from config.web.auditing import audit_requests
-from config.web.foundation import make_app, trust_proxies
-from config.web.realtime import RealTime
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ def create_app(
         clock=lambda: clock().timestamp(),
     )
     real_time = RealTime(app, settings)
-    audit_requests(app, trail := open_trail(settings, clock), routes.AUDITED)
+    audit_requests(app, trail := open_trail(settings, clock), api.AUDITED)
     publish = PagePublisher(real_time)
     relay = Relay(settings, token=secrets.token, outbox=outbox, publish=publish, clock=clock)
     real_time.register(PagesNamespace(outbox, relay, publish, clock))
     cards = ModelCards(ServerApi(settings.server_url, secrets.token), _folder(settings) / "model_cards")
-    app.register_blueprint(routes.blueprint(settings.client_id, outbox, relay, samples, cards, real_time=real_time))
+    app.register_blueprint(api.blueprint(settings.client_id, outbox, relay, samples, cards, real_time=real_time))
     trust_proxies(app, settings.trusted_proxies)
     return Client(app, real_time, relay, outbox)
 

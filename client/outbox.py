@@ -12,8 +12,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 
 from client.outbox_file import IS_WAITING, cause_of, erased, marks, open_outbox, requests
-from config.errors import RequestIdReusedError, StoreUnavailableError
-from config.messages import (
+from common.errors import RequestIdReusedError, StoreUnavailableError
+from common.messages import (
     Change,
     ChangeKind,
     Changes,
@@ -25,7 +25,7 @@ from config.messages import (
     Submission,
     WireError,
 )
-from config.patient import PatientRecord
+from common.patient import PatientRecord
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from config.errors import ConfigurationError, StoreUnavailableError
-from config.sqlite import check_whole, copy_before_migration, in_words, leave_write_ahead_mode, make_private
+from common.errors import StoreUnavailableError
+from common.sqlite import check_whole, copy_before_migration, in_words, leave_write_ahead_mode, make_private
+from config.secrets import ConfigurationError
 
 log = logging.getLogger(__name__)
 

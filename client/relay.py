@@ -15,15 +15,15 @@ from client.change_log import ChangeLogReader
 from client.exchange import Exchange, Publish
 from client.outbox import Outbox
 from client.server_api import ServerApi
-from config.errors import (
+from common.errors import (
     DetectionSystemError,
     ReplacedConnectionError,
     ServerUnreachableError,
     StoreUnavailableError,
 )
-from config.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION, Event, Handshake, LinkStatus, WireError
+from common.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION, Event, Handshake, LinkStatus, WireError
+from common.web.link import Link, LinkError
 from config.settings import ClientSettings
-from config.web.link import Link, LinkError
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from config.csv_rows import read_patients
-from config.patient import PatientRecord
+from common.csv_rows import read_patients
+from common.patient import PatientRecord
 
 
 @dataclass(frozen=True)

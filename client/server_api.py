@@ -4,7 +4,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Final
 from urllib.parse import urlsplit
 
-from config.errors import ServerUnreachableError
+from common.errors import ServerUnreachableError
 
 TIMEOUT_SECONDS: Final = 5.0
 _MAX_BYTES: Final = 16 * 1024 * 1024

@@ -1,1 +1,1 @@
-"""What every process must agree on: the field description, the wire, the settings and the errors."""
+"""The settings of every process, and the secrets that are generated where none is given."""

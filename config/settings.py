@@ -1,5 +1,6 @@
 """Typed, frozen settings of every process, read from the environment and from ``.env``."""
 
+import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
@@ -14,17 +15,20 @@ from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from config.access.roles import SERVER, BuiltInToken, Role
-from config.addresses import is_private
-from config.errors import ConfigurationError
-from config.patient import errors_by_field
-from config.secret_store import ENV_FILE, PROJECT_ROOT, client_secret_names, load_or_create, server_secret_names
+from config.secrets import (
+    ENV_FILE,
+    PROJECT_ROOT,
+    SERVER,
+    ConfigurationError,
+    client_secret_names,
+    load_or_create,
+    server_secret_names,
+)
 
 AsyncMode = Literal["eventlet", "threading"]
 
@@ -241,15 +245,6 @@ class ServerSettings(_AppSettings):
     def app_name(self) -> str:
         return SERVER
 
-    @property
-    def built_in_tokens(self) -> list[BuiltInToken]:
-        """What operators and administrators sign in with if nobody made accounts."""
-        _, operator, administrator = server_secret_names()
-        return [
-            BuiltInToken(Role.OPERATOR, operator, self.secrets.operator_token),
-            BuiltInToken(Role.ADMINISTRATOR, administrator, self.secrets.administrator_token),
-        ]
-
 
 class ClientSettings(_AppSettings):
     """A client app's settings."""
@@ -292,10 +287,18 @@ class ClientSettings(_AppSettings):
     def app_name(self) -> str:
         return self.client_id.lower()
 
-    @property
-    def built_in_tokens(self) -> list[BuiltInToken]:
-        """What this client app's clinicians sign in with if nobody made accounts."""
-        return [BuiltInToken(Role.CLINICIAN, client_secret_names(self.client_id)[1], self.secrets.clinician_token)]
+
+def is_private(address: str) -> bool:
+    """Tell whether what is sent to an IP address stays on this machine or in a private network.
+
+    Raises
+    ------
+    ValueError
+        If it is a name and not an address.
+    """
+    parsed = ipaddress.ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_private
 
 
 def _may_be_private(host: str) -> bool:
@@ -304,16 +307,6 @@ def _may_be_private(host: str) -> bool:
         return is_private(host)
     except ValueError:
         return True
-
-
-def settings_sentence(error: ValidationError) -> str:
-    """Say which settings cannot be used and why, by the names of their environment variables."""
-    prefix = TrainingSettings.model_config["env_prefix"] if error.title == TrainingSettings.__name__ else ""
-    said = [
-        f"{prefix}{name}".upper() + f" {', '.join(errors)}" if name else ", ".join(errors)
-        for name, errors in errors_by_field(error, whole="").items()
-    ]
-    return f"The settings cannot be used: {'; '.join(said)}. See .env.example."
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the server's HTTP API answers, beside the messages that go over the standing connections as well."""
 
-from config.access.roles import Role
-from config.messages import (
+from common.access.roles import Role
+from common.messages import (
     ClientStatus,
     Explanation,
     ExplanationStatus,
@@ -11,7 +11,7 @@ from config.messages import (
     Timestamp,
     Totals,
 )
-from config.web.openapi import Connections
+from common.web.openapi import Connections
 
 
 class StoreStatus(Message):

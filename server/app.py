@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from config.web.concurrency import async_mode_of_environment, patch_standard_library
+    from common.web.concurrency import async_mode_of_environment, patch_standard_library
 except ModuleNotFoundError as missing:
     sys.exit(
         f"The server is not installed here ({missing.name} is missing). "
@@ -12,8 +12,8 @@ except ModuleNotFoundError as missing:
 
 patch_standard_library(async_mode_of_environment())
 
+from common.web.running import RunningApp, run_app
 from config.settings import ServerSettings
-from config.web.running import RunningApp, run_app
 from server.factory import build
 
 

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from config.access.roles import Role
-from config.audit.trail import AuditTrail
-from config.web.openapi import described, number
-from config.web.query import limit_of_query, number_of_query
-from config.web.sign_in import require_role
+from common.access.audit.trail import AuditTrail
+from common.access.roles import Role
+from common.web.openapi import described, number
+from common.web.query import limit_of_query, number_of_query
+from common.web.sign_in import require_role
 from server.answers import AuditEntries
 
 

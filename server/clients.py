@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from config.errors import NotSignedInError
-from config.messages import ClientStatus
-from config.web.tokens import tokens_equal
+from common.errors import NotSignedInError
+from common.messages import ClientStatus
+from common.web.tokens import tokens_equal
 
 
 @dataclass

@@ -11,12 +11,12 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Final
 
-from config.errors import StoreUnavailableError
-from config.messages import Explanation, ExplanationSentence, ExplanationStatus, Prediction
-from server.narrative.facts import Facts
-from server.narrative.llama import NarrativeError, not_asked
-from server.narrative.metrics import measure
-from server.narrative.narrator import ExplanationSource, Writer
+from common.errors import StoreUnavailableError
+from common.messages import Explanation, ExplanationSentence, ExplanationStatus, Prediction
+from server.explanation.facts import Facts
+from server.explanation.llama import NarrativeError, not_asked
+from server.explanation.metrics import measure
+from server.explanation.narrator import ExplanationSource, Writer
 from server.recorder import Publisher, Recorder
 from server.tally import ExplanationTally
 from server.waiting_room import WaitingRoom

@@ -8,30 +8,30 @@ from typing import Final
 
 from flask import Flask
 
-from config.audit.command import open_trail
-from config.audit.trail import AuditTrail
-from config.errors import InternalError
-from config.messages import OPERATORS_NAMESPACE, Event
+from common.access.audit.command import open_trail
+from common.access.audit.trail import AuditTrail
+from common.errors import InternalError
+from common.messages import OPERATORS_NAMESPACE, Event
+from common.sqlite import BUSY_SECONDS
+from common.web.app import make_app, trust_proxies
+from common.web.auditing import audit_requests
+from common.web.concurrency import EVENTLET, run_aside
+from common.web.realtime import RealTime
 from config.settings import ServerSettings
-from config.sqlite import BUSY_SECONDS
-from config.web.auditing import audit_requests
-from config.web.concurrency import EVENTLET, run_aside
-from config.web.foundation import make_app, trust_proxies
-from config.web.realtime import RealTime
-from server import audit_routes, model_routes, routes, session_routes
-from server.anomaly.versions import load_active
+from server import api, audit_routes, model_routes, session_routes
 from server.clients import ConnectedClients
-from server.current_model import CurrentModel
-from server.database import database_url, open_database
-from server.drift_windows import RollingWindows
-from server.events import ClientsNamespace, OperatorsNamespace, SocketPublisher
+from server.drift.windows import RollingWindows
+from server.explanation.narrator import ExplanationSource, explanation_source
 from server.explanations import ExplanationWorkers
 from server.housekeeping import Housekeeping
-from server.model_cards import ModelCards
-from server.narrative.narrator import ExplanationSource, explanation_source
 from server.predictions import PredictionService
 from server.recorder import Recorder
+from server.registry.card_lookup import ModelCards
+from server.registry.current_model import CurrentModel
+from server.registry.versions import load_active
+from server.sockets import ClientsNamespace, OperatorsNamespace, SocketPublisher
 from server.store import PredictionStore
+from server.store.database import database_url, open_database
 
 BUSY_SECONDS_IN_LOOP: Final = 0.5
 """How long a statement waits for another program on eventlet, where it holds up everybody; it is then tried again."""
@@ -93,15 +93,13 @@ def create_app(
     )
     real_time.register(ClientsNamespace(service, clients, publisher, secrets.client_tokens))
     real_time.register(OperatorsNamespace(publisher.operators))
-    audit_requests(app, trail := open_trail(settings, clock), routes.AUDITED)
+    audit_requests(app, trail := open_trail(settings, clock), api.AUDITED)
     cards = ModelCards(model, settings.model_dir, key=settings.model_signing_key)
     windows = _rolling_windows(settings, store, clock)
     app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
     app.register_blueprint(session_routes.blueprint(real_time.sessions))
     app.register_blueprint(audit_routes.blueprint(trail))
-    app.register_blueprint(
-        routes.blueprint(service, clients, windows, secrets.client_tokens, clock, real_time=real_time)
-    )
+    app.register_blueprint(api.blueprint(service, clients, windows, secrets.client_tokens, clock, real_time=real_time))
     trust_proxies(app, settings.trusted_proxies)
     housekeeping = Housekeeping(store, recorder, retention_days=settings.retention_days, clock=clock)
     return Server(app, real_time, service, housekeeping)

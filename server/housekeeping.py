@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from config.errors import StoreUnavailableError
+from common.errors import StoreUnavailableError
 from server.recorder import Recorder
 from server.store import PredictionStore
 

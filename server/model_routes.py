@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from flask import Blueprint, current_app, url_for
 from flask.typing import ResponseReturnValue
 
-from config.model_card import ModelCard
-from config.web.model_card_page import model_card_page
-from config.web.openapi import described
-from config.web.sign_in import require_sign_in
-from server.model_cards import ModelCards
+from common.model_card import ModelCard
+from common.web.model_card_page import model_card_page
+from common.web.openapi import described
+from common.web.sign_in import require_sign_in
 from server.readers import client_id_of_reader
+from server.registry.card_lookup import ModelCards
 
 
 def blueprint(cards: ModelCards, tokens: Mapping[str, str]) -> Blueprint:

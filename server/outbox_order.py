@@ -3,7 +3,7 @@
 import threading
 from collections import defaultdict
 
-from config.messages import PredictRequest
+from common.messages import PredictRequest
 
 
 class OutboxOrder:

@@ -14,7 +14,7 @@ from functools import cached_property
 import orjson
 import uuid_utils
 
-from config.errors import (
+from common.errors import (
     DetectionSystemError,
     ErasedError,
     InternalError,
@@ -24,15 +24,15 @@ from config.errors import (
     ShuttingDownError,
     StoreUnavailableError,
 )
-from config.messages import Contribution, Prediction, PredictionRefused, PredictRequest, RiskLevel, WireError
-from config.patient import FIELDS, PatientRecord
+from common.messages import Contribution, Prediction, PredictionRefused, PredictRequest, RiskLevel, WireError
+from common.patient import FIELDS, PatientRecord
 from server.anomaly.detector import Assessment, Detector
-from server.current_model import CurrentModel
+from server.explanation.facts import Facts, facts_of
+from server.explanation.template import describe
 from server.explanations import ExplanationWorkers
-from server.narrative.facts import Facts, facts_of
-from server.narrative.template import describe
 from server.outbox_order import OutboxOrder
 from server.recorder import Publisher, Recorder
+from server.registry.current_model import CurrentModel
 from server.store import NewPrediction, PredictionStore
 
 log = logging.getLogger(__name__)

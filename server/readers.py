@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from flask import current_app, request
 
-from config.web.sign_in import require_sign_in
-from config.web.tokens import bearer_token
+from common.web.sign_in import require_sign_in
+from common.web.tokens import bearer_token
 from server.clients import client_of_token
 
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import Protocol
 
-from config.messages import (
+from common.messages import (
     Changes,
     Explanation,
     ExplanationSentence,

@@ -6,11 +6,11 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from config.access.accounts import Session
-from config.access.roles import Role
-from config.web.openapi import described
-from config.web.sessions import Sessions
-from config.web.sign_in import current_session, require_role
+from common.access.accounts import Session
+from common.access.roles import Role
+from common.access.sessions import Sessions
+from common.web.openapi import described
+from common.web.sign_in import current_session, require_role
 from server.answers import OpenSessions
 
 

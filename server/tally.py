@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from config.messages import Explanation, ExplanationCounts
+from common.messages import Explanation, ExplanationCounts
 
 MOST_REASONS = 20
 

@@ -54,7 +54,7 @@ def _quick() -> list[Check]:
 
 def _slow(pytest: Sequence[str]) -> list[Check]:
     """Return what runs side by side, the longest first."""
-    on_eventlet = ["-p", "tests.async_mode"]
+    on_eventlet = ["-p", "tests.support.async_mode"]
     return [
         Check("unit tests", [*pytest, "tests/unit"]),
         Check("integration tests on threading", [*pytest, "tests/integration"], {"SOCKETIO_ASYNC_MODE": "threading"}),

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from config import settings
-from server.anomaly.artifact import load_detector
 from server.anomaly.detector import Detector
-from tests.unit.anomaly.patients import real_patients, small_training
-from tests.versions import folder_with_versions, save_another_version, save_version
+from server.registry.artifact import load_detector
+from tests.support.model_versions import folder_with_versions, save_another_version, save_version
+from tests.support.patients import real_patients, small_training
 
 
 @pytest.fixture(autouse=True)

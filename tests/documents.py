@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 
-from config import messages
-from config.patient import FIELDS, FieldDescription
-from config.secret_store import PROJECT_ROOT
+from common import messages
+from common.patient import FIELDS, FieldDescription
+from config.secrets import PROJECT_ROOT
 from config.settings import ClientSettings, ServerSettings, TrainingSettings
 
 Row = tuple[str, ...]

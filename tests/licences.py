@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from importlib.metadata import PackageMetadata, metadata
 
-from config.secret_store import PROJECT_ROOT
+from config.secrets import PROJECT_ROOT
 
 SERVER_LOCK = PROJECT_ROOT / "server" / "requirements.txt"
 NPM_LOCK = PROJECT_ROOT / "package-lock.json"

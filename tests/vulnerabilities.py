@@ -10,13 +10,13 @@ import tempfile
 import venv
 from pathlib import Path
 
-from config.secret_store import PROJECT_ROOT
+from config.secrets import PROJECT_ROOT
 
 LOCKS = (
     "requirements.txt",
     "server/requirements.txt",
     "client/requirements.txt",
-    "config/npm-requirements.txt",
+    "common/ui/npm-requirements.txt",
     "tests/llama/requirements.txt",
 )
 

@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 from scipy.stats import beta
 
-from config.messages import RiskLevel, Thresholds
-from config.patient import FIELDS
+from common.messages import RiskLevel, Thresholds
+from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
 
 SPLIT_AGE = 55
@@ -18,6 +18,9 @@ SPLIT_AGE = 55
 
 LEAST_COMPARABLE = 19
 """Calibration patients with every field of a pattern, below which the others stay in: so many can put 5 % at High."""
+
+MOST_CALIBRATION_PATIENTS = 1000
+"""Of more disease-free patients so many are drawn: the share at High is then within 0.7 % (one standard error)."""
 
 _TAIL_SHARE = 0.1
 _MOST_IN_MEMORY = 256

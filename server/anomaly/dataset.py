@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from config.csv_rows import read_patients
-from config.patient import FIELDS, PatientRecord
-from config.secret_store import PROJECT_ROOT
+from common.csv_rows import read_patients
+from common.patient import FIELDS, PatientRecord
+from config.secrets import PROJECT_ROOT
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

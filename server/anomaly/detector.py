@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from config.messages import RiskLevel, Thresholds
-from config.patient import PatientRecord
+from common.messages import RiskLevel, Thresholds
+from common.patient import PatientRecord
 from server.anomaly.attribution import ForestExplainer, divide_among_fields
 from server.anomaly.calibration import CalibrationByPattern, risk_level
 from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray, matrix_of
-from server.anomaly.drift import Reference
 from server.anomaly.manifest import Manifest
 from server.anomaly.preprocessing import OneSidedRiskFactors
+from server.anomaly.reference import Reference
 from server.anomaly.scoring import ForestScorer
 
 ADDITIVITY = 1e-9

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field, SecretStr
 
-from config.evaluation import Evaluation, Value
-from config.messages import Thresholds
-from config.model_card import DataDescription, Parameters
-from config.patient import PatientRecord
+from common.evaluation_figures import Evaluation, Value
+from common.messages import Thresholds
+from common.model_card import DataDescription, Parameters
+from common.patient import PatientRecord
 from server.anomaly.dataset import Dataset
-from server.anomaly.drift import Reference
+from server.anomaly.reference import Reference
 
 FORMAT = 3
 """Version of the files' layout; a model of another one is trained anew."""

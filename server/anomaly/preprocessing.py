@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from config.errors import InvalidDataError
-from config.patient import FIELDS
+from common.errors import InvalidDataError
+from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, FloatArray
 
 FACTORS: Mapping[str, tuple[str, ...]] = {

@@ -14,14 +14,16 @@ from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from config.audit.command import audited_command
-from config.audit.trail import Action
-from config.errors import ConfigurationError, DetectionSystemError, StoreUnavailableError
-from config.messages import PatientReference
-from config.settings import ServerSettings, settings_sentence
-from config.sqlite import Progress
-from server.database import cause_of, database_url, file_of, open_existing
+from common.access.audit.command import audited_command
+from common.access.audit.trail import Action
+from common.errors import NAMED_ERRORS, StoreUnavailableError
+from common.messages import PatientReference
+from common.settings_errors import settings_sentence
+from common.sqlite import Progress
+from config.secrets import ConfigurationError
+from config.settings import ServerSettings
 from server.store.backup import back_up, closing_engine, restore
+from server.store.database import cause_of, database_url, file_of, open_existing
 from server.store.erasure import Erasable
 from server.store.record import PredictionStore
 from server.store.verification import count_rows, problems_of, read_only
@@ -47,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
             return int(arguments.call(database_url(settings), arguments))
     except ValidationError as error:
         return _fail(settings_sentence(error), 2)
-    except DetectionSystemError as error:
+    except NAMED_ERRORS as error:
         return _fail(error.message, 1)
     except SQLAlchemyError as error:
         return _fail(f"The database cannot be used: {cause_of(error)}.", 1)

@@ -12,19 +12,20 @@ from typing import Final
 
 from sqlalchemy import URL, Engine, insert, update
 
-from config.durability import move_to_free_name, sync_file, sync_folder
-from config.errors import ConfigurationError, StoreUnavailableError
-from config.sqlite import (
+from common.durability import move_to_free_name, sync_file
+from common.errors import StoreUnavailableError
+from common.sqlite import (
     Progress,
     check_whole,
     copy_database,
     is_write_ahead,
     leave_write_ahead_mode,
 )
-from server.database import WRITE, cause_of, open_database
-from server.database_lock import DatabaseLock
-from server.schema import change_counter, sequence_gaps
+from config.secrets import ConfigurationError, sync_folder
+from server.store.database import WRITE, cause_of, open_database
+from server.store.database_lock import DatabaseLock
 from server.store.record import PredictionStore
+from server.store.schema import change_counter, sequence_gaps
 from server.store.unfinished import own_folder
 from server.store.verification import problems_of, read_only
 

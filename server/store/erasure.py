@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from config.messages import ChangeKind
-from server.schema import changes, erasures, predictions
+from common.messages import ChangeKind
+from server.store.schema import changes, erasures, predictions
 
 _AT_ONCE = 200
 

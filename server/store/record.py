@@ -26,12 +26,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.errors import NotFoundError, StoreUnavailableError
-from config.messages import Change, ChangeKind, Changes, Explanation, Prediction, RiskLevel, Totals
-from server.database import WRITE, cause_of
-from server.schema import change_counter, changes, counts, erasures, predictions
+from common.errors import NotFoundError, StoreUnavailableError
+from common.messages import Change, ChangeKind, Changes, Explanation, Prediction, RiskLevel, Totals
 from server.store import erasure
+from server.store.database import WRITE, cause_of
 from server.store.erasure import Erasable
+from server.store.schema import change_counter, changes, counts, erasures, predictions
 
 log = logging.getLogger(__name__)
 

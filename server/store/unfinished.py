@@ -8,9 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from config.durability import make_folder
-from config.errors import ConfigurationError
-from server.database_lock import DatabaseLock, lock_file
+from config.secrets import ConfigurationError, make_folder
+from server.store.database_lock import DatabaseLock, lock_file
 
 log = logging.getLogger(__name__)
 

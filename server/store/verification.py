@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, exists, func, select
 from sqlalchemy.pool import NullPool
 
-from config.messages import ChangeKind, Explanation, Prediction
-from server.database import newest_revision, revision_of
-from server.schema import change_counter, changes, counts, erasures, predictions, sequence_gaps
+from common.messages import ChangeKind, Explanation, Prediction
+from server.store.database import newest_revision, revision_of
+from server.store.schema import change_counter, changes, counts, erasures, predictions, sequence_gaps
 
 OnProgress = Callable[[int], object]
 """Hears how many more rows were read."""

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import PATIENCE_MS, OpenPage
-from tests.system.support import Clinician
+from tests.support.system_parts import Clinician
 
 expect.set_options(timeout=PATIENCE_MS)
 

@@ -10,8 +10,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import PATIENCE_MS, OpenPage
 from tests.browser.test_pages import Link, analyze_sample, load_sample
+from tests.support.system_parts import Visitor
 from tests.system.conftest import Installation
-from tests.system.support import Visitor
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -164,7 +164,7 @@ def test_a_page_that_was_cut_off_from_its_app_drops_what_was_erased_meanwhile(
 
 def test_a_client_app_of_another_version_says_so_on_its_page(installation: Installation, clinic: Page) -> None:
     """The server is updated, the client apps are not yet: patients are queued, and answered after the update."""
-    messages = installation.folder / "config" / "messages.py"
+    messages = installation.folder / "common" / "messages.py"
     ours = messages.read_text()
     messages.write_text(ours.replace("PROTOCOL_VERSION = 3", "PROTOCOL_VERSION = 4"))
     try:

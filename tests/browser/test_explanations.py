@@ -9,9 +9,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.test_pages import analyze_sample
+from tests.support.llm_server import LanguageModel, Reply
+from tests.support.truthful import explains, true_sentences
 from tests.system.conftest import Installation
-from tests.unit.server.llm_server import LanguageModel, Reply
-from tests.unit.server.truthful import explains, true_sentences
 
 WAIT_SECONDS = 30
 

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE_MS, OpenPage
 from tests.browser.test_pages import analyze_sample
+from tests.support.system_parts import Visitor
 from tests.system.conftest import Installation
-from tests.system.support import Visitor
 
 expect.set_options(timeout=PATIENCE_MS)
 

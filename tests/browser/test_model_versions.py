@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from server.anomaly.artifact import FOREST_FILE, load_detector
+from server.registry.artifact import FOREST_FILE, load_detector
 from tests.browser.conftest import OpenPage
-from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
-from tests.versions import activate, flip_a_byte, replace_file
+from tests.support.model_versions import activate, flip_a_byte, replace_file
+from tests.support.processes import TOKENS, Process, end_all, environment_of, run
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from tests.browser.conftest import PATIENCE_MS, OpenPage
+from tests.support.system_parts import Clinician, Visitor
 from tests.system.conftest import Installation
-from tests.system.support import Clinician, Visitor
 
 expect.set_options(timeout=PATIENCE_MS)
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 import pytest
 from playwright.sync_api import expect
 
-from config.messages import Prediction
+from common.messages import Prediction
 from tests.browser.conftest import OpenPage
 from tests.browser.test_pages import analyze_sample
 from tests.llama.oracle import untruths
 from tests.llama.running import llama_server
 from tests.llama.server import MODEL
+from tests.support.system_parts import Visitor
 from tests.system.conftest import Installation
-from tests.system.support import Visitor
 
 WRITING_MS = 110_000
 ENDED = re.compile("verified against the facts|The language model was asked, but its text was withheld")

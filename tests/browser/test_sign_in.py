@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from config.access.passwords import password_hash
-from config.access.roles import Role
-from config.access.store import AccessStore, access_file
+from common.access.passwords import password_hash
+from common.access.people import AccessStore, access_file
+from common.access.roles import Role
 from tests.browser.conftest import OpenPage
-from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.processes import TOKENS, Process, end_all, environment_of, run
 
 MARKUP = "Ada <img src=x onerror=alert(1)>"
 PASSWORD = "correct horse battery staple"

@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TypeVar
 
-from config.messages import ChangeKind
+from common.messages import ChangeKind
 from tests.faults.records import DashboardRecord, PageRecord, Records, Wire, canonical
 
 Value = TypeVar("Value")

@@ -74,7 +74,7 @@ CONTROLS: Final[Mapping[str, Control]] = {
                 "[]",
             ),
             Edit(
-                "server/migrations/versions/0001_predictions_and_change_log.py",
+                "server/store/migrations/versions/0001_predictions_and_change_log.py",
                 '        sa.UniqueConstraint("client_id", "request_id", name="uq_predictions_client_id_request_id"),\n',
                 "",
             ),

@@ -8,11 +8,11 @@ import time
 import uuid
 from typing import Any, Final
 
-from config.messages import BROWSER_NAMESPACE, OPERATORS_NAMESPACE, Event
+from common.messages import BROWSER_NAMESPACE, OPERATORS_NAMESPACE, Event
 from tests.faults.records import DashboardRecord, PageRecord, Wire
 from tests.faults.sockets import GoneError, Packet, Socket
-from tests.integration.server.speaking import Browser
-from tests.unit.client.made import record
+from tests.support.made_requests import record
+from tests.support.speaking import Browser
 
 RETRY_SECONDS: Final = 0.2
 ACKNOWLEDGED_SECONDS: Final = 3.0

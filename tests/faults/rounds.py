@@ -10,8 +10,8 @@ from typing import Final, Self
 from tests.faults.controls import Control
 from tests.faults.storms import Outcome, Storm
 from tests.faults.system import System, copy_tree
-from tests.unit.anomaly.patients import real_patients, small_training
-from tests.versions import save_version
+from tests.support.model_versions import save_version
+from tests.support.patients import real_patients, small_training
 
 SCHEDULES_A_SYSTEM: Final = 25
 

@@ -8,13 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from config.secret_store import PROJECT_ROOT
+from config.secrets import PROJECT_ROOT
 from tests.faults.processes import App, environment
 from tests.faults.proxy import FaultyLink, Loop
 from tests.faults.schedules import CLIENT_LINKS, DASHBOARD_LINKS, Fault
-from tests.system.support import free_ports
+from tests.support.system_parts import free_ports
 
-COPIED: Final = ("client", "config", "data", "server")
+COPIED: Final = ("client", "common", "config", "data", "server")
 NOBODY_THERE: Final = "http://127.0.0.1:9"
 """Where no language model answers: every prediction gets its final explanation from the template, a little later."""
 

@@ -2,8 +2,8 @@
 
 import re
 
-from config.messages import Prediction
-from config.patient import FIELDS
+from common.messages import Prediction
+from common.patient import FIELDS
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
 _DIRECTION = re.compile(r"\b(raise|lower)", re.IGNORECASE)

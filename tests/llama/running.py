@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from config.secret_store import PROJECT_ROOT
+from config.secrets import PROJECT_ROOT
 from tests.llama.server import is_installed
 
 STOP_SECONDS = 20

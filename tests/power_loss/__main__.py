@@ -12,8 +12,8 @@ from tests.power_loss.commands import of_commands
 from tests.power_loss.controls import CONTROLS
 from tests.power_loss.exploring import Case, Result, explore_all
 from tests.power_loss.processes import why_not
-from tests.unit.anomaly.patients import real_patients, small_training
-from tests.versions import save_another_version, save_version
+from tests.support.model_versions import save_another_version, save_version
+from tests.support.patients import real_patients, small_training
 
 _SHOWN: Final = 5
 _NOT_HERE: Final = 2

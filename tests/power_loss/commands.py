@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from config.messages import Prediction
-from config.secret_store import PROJECT_ROOT
-from server.anomaly.artifact import load_detector
-from server.anomaly.versions import active_manifest, load_active_or_stored
-from server.database import open_database
+from common.messages import Prediction
+from config.secrets import PROJECT_ROOT
+from server.registry.artifact import load_detector
+from server.registry.versions import active_manifest, load_active_or_stored
 from server.store import NewPrediction, PredictionStore
 from server.store.backup import back_up
+from server.store.database import open_database
 from server.store.verification import problems_of
 from tests.power_loss.exploring import Case
 from tests.power_loss.judging import Claim, Judge, Reading
@@ -24,9 +24,9 @@ from tests.power_loss.processes import Traced
 from tests.power_loss.recording import Promise
 from tests.power_loss.sent import PRINTED, Said
 from tests.power_loss.workload import DATA
-from tests.unit.client.made import prediction, request
+from tests.support.made_requests import prediction, request
+from tests.support.model_versions import folder_with_versions
 from tests.unit.server.test_database import of_the_first_version
-from tests.versions import folder_with_versions
 
 BACKUP: Final = "backup.sqlite"
 MODELS: Final = "models"
@@ -188,7 +188,7 @@ def _prepare_first_version(disk: Path) -> None:
 
 
 def _migrating(disk: Path) -> list[str]:
-    opening = f"from server.database import open_database; open_database('sqlite:///{disk / DATABASE}').dispose()"
+    opening = f"from server.store.database import open_database; open_database('sqlite:///{disk / DATABASE}').dispose()"
     return ["-c", f"{opening}; print('migrated')"]
 
 

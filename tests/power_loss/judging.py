@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.errors import DetectionSystemError
+from common.errors import DetectionSystemError
 from tests.power_loss.sent import Said
 
 _UNREADABLE: Final = (SQLAlchemyError, sqlite3.Error, ValueError, TypeError, LookupError)

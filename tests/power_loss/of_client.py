@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from client.outbox import Outbox
-from config.access.store import AccessStore, access_file
-from config.messages import Event, HistoryEntry
-from config.secret_store import client_secret_names, load_or_create
+from common.access.people import AccessStore, access_file
+from common.messages import Event, HistoryEntry
+from config.secrets import client_secret_names, load_or_create
 from tests.power_loss.judging import Claim, Judge, Reading
 from tests.power_loss.of_server import EVERYTHING, link, printed_links
 from tests.power_loss.sent import ACKNOWLEDGED, Said

@@ -7,11 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from config.access.store import AccessStore, access_file
-from config.messages import Changes, Event, Prediction
-from config.secret_store import load_or_create, server_secret_names
-from server.database import open_database
+from common.access.people import AccessStore, access_file
+from common.messages import Changes, Event, Prediction
+from config.secrets import load_or_create, server_secret_names
 from server.store import PredictionStore
+from server.store.database import open_database
 from tests.power_loss.judging import Claim, Judge, Reading
 from tests.power_loss.sent import PRINTED, Said
 from tests.power_loss.workload import DATA, SECRETS

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from config.secret_store import PROJECT_ROOT
-from tests.integration.server.speaking import Browser, Dashboard
+from config.secrets import PROJECT_ROOT
 from tests.power_loss.processes import Traced
 from tests.power_loss.recording import Recording
-from tests.system.support import Clinician, free_ports
+from tests.support.speaking import Browser, Dashboard
+from tests.support.system_parts import Clinician, free_ports
 
-COPIED: Final = ("client", "config", "data", "server")
+COPIED: Final = ("client", "common", "config", "data", "server")
 DATA: Final = "local"
 SECRETS: Final = "local/secrets"
 CLIENT_ID: Final = "Client-1"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import launcher
-from config.secret_store import PROJECT_ROOT
-from tests.system.support import free_ports
+from config.secrets import PROJECT_ROOT
+from tests.support.system_parts import free_ports
 
 COPIED = (
     ".env.example",
@@ -25,7 +25,7 @@ COPIED = (
     "package.json",
     "package-lock.json",
 )
-COPIED_FOLDERS = ("client", "config", "data", "node_modules", "server")
+COPIED_FOLDERS = ("client", "common", "config", "data", "node_modules", "server")
 APPS = ("server", "client-1", "client-2", "client-3")
 
 
@@ -55,7 +55,7 @@ class Installation:
         """Run the command that manages accounts as a person would; return what it says."""
         python = self.folder / ".venv" / "bin" / "python"
         done = subprocess.run(
-            [python, "-m", "config.access", *arguments], cwd=self.folder, capture_output=True, text=True, check=True
+            [python, "-m", "common.access", *arguments], cwd=self.folder, capture_output=True, text=True, check=True
         )
         return done.stdout
 

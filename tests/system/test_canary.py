@@ -17,13 +17,13 @@ from typing import Any, Final, Self
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
-from config.messages import BROWSER_NAMESPACE
-from config.secret_store import PROJECT_ROOT
+from common.messages import BROWSER_NAMESPACE
+from config.secrets import PROJECT_ROOT
 from tests.browser.conftest import CHROMIUM_OPTIONS, PATIENCE_MS, find_chromium
-from tests.integration.server.speaking import Browser, ClientApp, Connection
-from tests.system.support import free_ports
-from tests.unit.client.made import request
-from tests.unit.server.llm_server import LanguageModel, Reply
+from tests.support.llm_server import LanguageModel, Reply
+from tests.support.made_requests import request
+from tests.support.speaking import Browser, ClientApp, Connection
+from tests.support.system_parts import free_ports
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -56,7 +56,7 @@ CLINICIAN: Final = "the-clinicians-token-of-this-test-of-32"
 BROKEN_SERVER: Final = f"""
 import sys
 sys.path.insert(0, {str(PROJECT_ROOT)!r})
-from config.web.concurrency import async_mode_of_environment, patch_standard_library
+from common.web.concurrency import async_mode_of_environment, patch_standard_library
 patch_standard_library(async_mode_of_environment())
 import runpy
 from server import predictions
@@ -302,10 +302,10 @@ def use_commands(system: System) -> None:
     system.command("server.store", "erase", "--patient-reference", "--client", "Client-3", asked=f"{REFERENCE}\n")
     system.command("server.store", "erase", "--patient-reference", asked=f"{REFERENCE}\n" * 40)
     for app in ("server", "client-1"):
-        system.command("config.audit", app, "verify")
-        system.command("config.audit", app, "show")
-    system.command("config.access", "server", "list")
-    system.command("config.access", "server", "revoke", REFERENCE.lower())
+        system.command("common.access.audit", app, "verify")
+        system.command("common.access.audit", app, "show")
+    system.command("common.access", "server", "list")
+    system.command("common.access", "server", "revoke", REFERENCE.lower())
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import launcher
-from config.secret_store import PROJECT_ROOT
+from config.secrets import PROJECT_ROOT
+from tests.support.system_parts import Clinician, Visitor, free_ports, stored_requests
 from tests.system.conftest import APPS
-from tests.system.support import Clinician, Visitor, free_ports, stored_requests
 
 pytestmark = [
     pytest.mark.timeout(900),

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import pytest
 
 import launcher
+from tests.support.system_parts import Clinician, Visitor, stored_requests
 from tests.system.conftest import APPS, Installation
-from tests.system.support import Clinician, Visitor, stored_requests
 
 PATIENTS_A_STAGE = 10
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 from sqlalchemy import Engine, event
 
 from client.outbox import Outbox
-from config.messages import Changes, RiskLevel
-from server.database import open_database
+from common.messages import Changes, RiskLevel
 from server.store import NewPrediction, PredictionStore
-from tests.unit.client import made
-from tests.unit.client.made import LLAMA_TEXT, NOON, prediction, request, submission
+from server.store.database import open_database
+from tests.support import made_requests as made
+from tests.support.made_requests import LLAMA_TEXT, NOON, prediction, request, submission
 
 FEW: Final = 100
 MANY: Final = 2_000

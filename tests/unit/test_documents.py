@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from config.messages import Event
-from config.secret_store import PROJECT_ROOT
+from common.messages import Event
+from config.secrets import PROJECT_ROOT
 from tests.documents import DOCUMENTS, EVENTS, TABLES, markers, with_tables
 
 TEXTS = {name: (PROJECT_ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}

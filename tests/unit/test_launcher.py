@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import launcher
-from config.secret_store import PROJECT_ROOT
+from config.secrets import PROJECT_ROOT
 from launcher import App, LaunchError
-from tests.versions import truncate
+from tests.support.model_versions import truncate
 
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - given to the launcher, not bound
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import launcher
-from config.secret_store import PROJECT_ROOT, given_settings
+from config.secrets import PROJECT_ROOT, given_settings
 from launcher import App
-from tests.system.support import free_ports
+from tests.support.system_parts import free_ports
 
 SERVER = App("server", "127.0.0.1", 1, {}, {})
 
@@ -22,7 +22,8 @@ def project(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in ("launcher.py", ".env.example"):
         shutil.copy(PROJECT_ROOT / name, folder)
-    shutil.copytree(PROJECT_ROOT / "config", folder / "config", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("common", "config"):
+        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from config.secret_store import PROJECT_ROOT
+from config.secrets import PROJECT_ROOT
 from tests.licences import EXPECTED, STATED_ELSEWHERE, family_of, licences, parts
 
 LISTED = (PROJECT_ROOT / "SECURITY.md").read_text(encoding="utf-8")

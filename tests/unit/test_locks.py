@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from config.secret_store import PROJECT_ROOT
+from config.secrets import PROJECT_ROOT
 
 PROJECT = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]
@@ -16,7 +16,7 @@ ASKED_FOR = {
     "client/requirements.txt": CLIENT,
     "server/requirements.txt": SERVER,
     "requirements.txt": [*SERVER, *EXTRAS["test"]],
-    "config/npm-requirements.txt": PROJECT["dependency-groups"]["npm"],
+    "common/ui/npm-requirements.txt": PROJECT["dependency-groups"]["npm"],
     "tests/llama/requirements.txt": PROJECT["dependency-groups"]["llama"],
 }
 

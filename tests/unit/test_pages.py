@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from config.access.accounts import Account
-from config.access.roles import Role
-from config.errors import NotFoundError
-from config.patient import FIELDS, FieldDescription
-from config.secret_store import PROJECT_ROOT
+from common.access.accounts import Account
+from common.access.roles import Role
+from common.errors import NotFoundError
+from common.patient import FIELDS, FieldDescription
+from config.secrets import PROJECT_ROOT
 
-UI = PROJECT_ROOT / "config" / "ui"
+UI = PROJECT_ROOT / "common" / "ui"
 PAGES = {
     "client_dashboard.html": "client",
     "server_dashboard.html": "server",

@@ -5,7 +5,7 @@ import re
 import pytest
 from pydantic.fields import FieldInfo
 
-from config.secret_store import PROJECT_ROOT
+from config.secrets import PROJECT_ROOT
 from config.settings import ClientSettings, ServerSettings, TrainingSettings
 
 GIVEN_BY_THE_LAUNCHER = {

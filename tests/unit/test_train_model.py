@@ -16,16 +16,16 @@ import pytest
 from pydantic import SecretStr
 
 import train_model
-from config.secret_store import PROJECT_ROOT
-from server.anomaly.artifact import load_detector
+from config.secrets import PROJECT_ROOT
 from server.anomaly.dataset import COLUMNS
-from server.anomaly.drift import Status, field_drifts, score_drift
-from server.anomaly.evaluation import __main__ as evaluation
-from server.anomaly.evaluation.report import with_interval
-from server.anomaly.versions import stored_versions
-from tests.unit.anomaly.patients import real_patients
-from tests.unit.anomaly.tampering import change_manifest
-from tests.versions import flip_a_byte, truncate
+from server.drift.comparison import Status, field_drifts, score_drift
+from server.evaluation import __main__ as evaluation
+from server.evaluation.report_text import with_interval
+from server.registry.artifact import load_detector
+from server.registry.versions import stored_versions
+from tests.support.model_versions import flip_a_byte, truncate
+from tests.support.patients import real_patients
+from tests.support.tampering import change_manifest
 
 HEADER, *ROWS = (PROJECT_ROOT / "data" / "heart_disease.csv").read_text().splitlines()
 

@@ -9,10 +9,10 @@ import pytest
 from client.outbox import Outbox
 from client.relay import Relay
 from config.settings import ClientSettings
-from tests.integration.client.pages import Pages
-from tests.integration.client.programmable_server import TOKEN, ProgrammableServer
-from tests.integration.serving import ASYNC_MODE
-from tests.unit.client.made import CLIENT_ID, request, submission
+from tests.support.made_requests import CLIENT_ID, request, submission
+from tests.support.pages import Pages
+from tests.support.programmable_server import TOKEN, ProgrammableServer
+from tests.support.serving import ASYNC_MODE
 
 MakeSettings = Callable[..., ClientSettings]
 MakeRelay = Callable[..., Relay]

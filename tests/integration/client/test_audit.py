@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from client.outbox import Outbox
-from config.audit.trail import trail_file
+from common.access.audit.trail import trail_file
 from tests.integration.client.conftest import MakeSettings
-from tests.integration.client.desk import Desk
-from tests.unit.client.made import submission
+from tests.support.desk import Desk
+from tests.support.made_requests import submission
 
 
 def test_entering_a_patient_and_reading_the_history_are_recorded(

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from client.outbox import Outbox
-from config.messages import PROTOCOL_VERSION
-from config.patient import PatientRecord
-from tests.clock import StoppedClock
+from common.messages import PROTOCOL_VERSION
+from common.patient import PatientRecord
 from tests.integration.client.conftest import MakeSettings
-from tests.integration.client.desk import Desk
-from tests.integration.client.programmable_server import ProgrammableServer
-from tests.unit.client.made import CLIENT_ID, prediction, record, request, submission
+from tests.support.clock import StoppedClock
+from tests.support.desk import Desk
+from tests.support.made_requests import CLIENT_ID, prediction, record, request, submission
+from tests.support.programmable_server import ProgrammableServer
 
 
 @pytest.fixture

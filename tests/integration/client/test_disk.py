@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from client.outbox import Outbox
-from tests.disks import SmallDisk, small_disk
 from tests.integration.client.conftest import MakeSettings
-from tests.integration.client.desk import Desk
-from tests.unit.client.made import submission
+from tests.support.desk import Desk
+from tests.support.disks import SmallDisk, small_disk
+from tests.support.made_requests import submission
 
 
 @pytest.fixture

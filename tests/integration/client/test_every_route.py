@@ -5,10 +5,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from client.outbox import Outbox
-from config.web.headers import HEADERS
+from common.web.headers import HEADERS
 from tests.integration.client.conftest import MakeSettings
-from tests.integration.client.desk import ORIGIN, Desk
-from tests.integration.routes import FILES, OPEN, Route, changing, readable, routes_of
+from tests.support.desk import ORIGIN, Desk
+from tests.support.routes import FILES, OPEN, Route, changing, readable, routes_of
 
 
 @pytest.fixture

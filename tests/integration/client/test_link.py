@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from config.errors import NotSignedInError
-from config.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION, Event, ExplanationSentence, Handshake, WireError
-from config.web.link import Link, LinkError
-from tests.integration.client.programmable_server import TOKEN, WAIT_SECONDS, ProgrammableServer
+from common.errors import NotSignedInError
+from common.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION, Event, ExplanationSentence, Handshake, WireError
+from common.web.link import Link, LinkError
+from tests.support.programmable_server import TOKEN, WAIT_SECONDS, ProgrammableServer
 
 HELLO = Handshake(protocol=PROTOCOL_VERSION, token=TOKEN)
 LONG_ENOUGH_TO_OVERTAKE = 0.5

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from client.model_cards import ModelCards
+from client.card_cache import ModelCards
 from client.outbox import Outbox
-from config.model_card import CARD_FORMAT, ModelCard
+from common.model_card import CARD_FORMAT, ModelCard
 from config.settings import ClientSettings
-from server.anomaly.artifact import CARD_FILE
+from server.registry.artifact import CARD_FILE
 from tests.integration.client.conftest import MakeSettings
-from tests.integration.client.desk import Desk
-from tests.integration.client.programmable_server import ProgrammableServer
+from tests.support.desk import Desk
+from tests.support.programmable_server import ProgrammableServer
 
 OK, MISSING, FAILED = "200 OK", "404 NOT FOUND", "500 INTERNAL SERVER ERROR"
 UNKNOWN = "20260101T000000Z-0123456789ab"

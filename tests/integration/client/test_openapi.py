@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from client.outbox import Outbox
 from tests.integration.client.conftest import MakeSettings
-from tests.integration.client.desk import Desk
-from tests.integration.conformance import check_conformance
-from tests.integration.server.speaking import Browser
-from tests.integration.serving import served
+from tests.support.conformance import check_conformance
+from tests.support.desk import Desk
+from tests.support.serving import served
+from tests.support.speaking import Browser
 
 
 def test_every_route_does_what_its_description_says(

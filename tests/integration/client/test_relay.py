@@ -11,7 +11,7 @@ import pytest
 
 from client.outbox import Outbox
 from client.relay import Relay
-from config.errors import (
+from common.errors import (
     InternalError,
     InvalidRecordError,
     NotSignedInError,
@@ -20,7 +20,7 @@ from config.errors import (
     ReplacedConnectionError,
     ShuttingDownError,
 )
-from config.messages import (
+from common.messages import (
     PROTOCOL_VERSION,
     Event,
     ExplanationFinished,
@@ -32,9 +32,9 @@ from config.messages import (
 )
 from server.outbox_order import OutboxOrder
 from tests.integration.client.conftest import MakeRelay
-from tests.integration.client.pages import Pages
-from tests.integration.client.programmable_server import TOKEN, WAIT_SECONDS, ProgrammableServer
-from tests.unit.client.made import CLIENT_ID, LLAMA_TEXT, explained, made, prediction, request
+from tests.support.made_requests import CLIENT_ID, LLAMA_TEXT, explained, made, prediction, request
+from tests.support.pages import Pages
+from tests.support.programmable_server import TOKEN, WAIT_SECONDS, ProgrammableServer
 
 Enter = Callable[..., None]
 

@@ -8,8 +8,8 @@ from queue import Queue
 
 from client.outbox import Outbox
 from client.relay import Relay
-from config.errors import ErasedError, UnsupportedProtocolError
-from config.messages import (
+from common.errors import ErasedError, UnsupportedProtocolError
+from common.messages import (
     PROTOCOL_VERSION,
     Change,
     ChangeKind,
@@ -21,9 +21,9 @@ from config.messages import (
     Receipt,
     WireError,
 )
-from tests.integration.client.pages import Pages
-from tests.integration.client.programmable_server import WAIT_SECONDS, ProgrammableServer
-from tests.unit.client.made import NOON, made, prediction, request
+from tests.support.made_requests import NOON, made, prediction, request
+from tests.support.pages import Pages
+from tests.support.programmable_server import WAIT_SECONDS, ProgrammableServer
 
 Enter = Callable[..., None]
 

@@ -15,15 +15,15 @@ import pytest
 
 from client.outbox import Outbox
 from client.relay import STOPPED_WORKING, Relay
-from config.errors import ReplacedConnectionError, StoreUnavailableError
-from config.messages import Event, ExplanationFinished, PredictionRefused, PredictRequest, Receipt, WireError
-from config.secret_store import PROJECT_ROOT
+from common.errors import ReplacedConnectionError, StoreUnavailableError
+from common.messages import Event, ExplanationFinished, PredictionRefused, PredictRequest, Receipt, WireError
+from config.secrets import PROJECT_ROOT
 from tests.integration.client.conftest import MakeRelay
-from tests.integration.client.pages import Pages
-from tests.integration.client.programmable_server import TOKEN, WAIT_SECONDS, ProgrammableServer
-from tests.integration.serving import ASYNC_MODE
-from tests.system.support import free_ports
-from tests.unit.client.made import CLIENT_ID, LLAMA_TEXT, NOON, explained, made, prediction, request, submission
+from tests.support.made_requests import CLIENT_ID, LLAMA_TEXT, NOON, explained, made, prediction, request, submission
+from tests.support.pages import Pages
+from tests.support.programmable_server import TOKEN, WAIT_SECONDS, ProgrammableServer
+from tests.support.serving import ASYNC_MODE
+from tests.support.system_parts import free_ports
 
 Enter = Callable[..., None]
 

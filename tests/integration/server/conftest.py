@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from common.access.sessions import Sessions
 from config.settings import ServerSettings
-from config.web.sessions import Sessions
-from server.database import open_database
+from server.explanation.narrator import explanation_source
 from server.factory import Server, create_app, current_model
-from server.narrative.narrator import explanation_source
 from server.store import PredictionStore
-from tests.integration.server.speaking import Browser, ClientApp, Connection, Dashboard
-from tests.integration.serving import ASYNC_MODE, served
+from server.store.database import open_database
+from tests.support.serving import ASYNC_MODE, served
+from tests.support.speaking import Browser, ClientApp, Connection, Dashboard
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from config.access.accounts import Account
-from config.access.passwords import password_hash
-from config.access.roles import Role
-from config.access.store import AccessStore, access_file
-from config.messages import OPERATORS_NAMESPACE
-from config.web.sessions import DISPLAY_SECONDS
-from tests.clock import StoppedClock
+from common.access.accounts import Account
+from common.access.passwords import password_hash
+from common.access.people import AccessStore, access_file
+from common.access.roles import Role
+from common.access.sessions import DISPLAY_SECONDS
+from common.messages import OPERATORS_NAMESPACE
 from tests.integration.server.conftest import RunningServer, StartServer
-from tests.integration.server.speaking import Answer, Browser, Connection, Dashboard
 from tests.integration.server.test_connections import refusal_of
+from tests.support.clock import StoppedClock
+from tests.support.speaking import Answer, Browser, Connection, Dashboard
 
 ADA, PASSWORD = "Ada <img src=x onerror=alert(1)>", "correct horse battery staple"
 TOKEN = "a-token-of-at-least-thirty-two-characters"

@@ -12,13 +12,13 @@ import pytest
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
-from config.messages import CLIENTS_NAMESPACE
+from common.messages import CLIENTS_NAMESPACE
 from tests.integration.server.conftest import Join, RunningServer
-from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
-from tests.integration.server.raw_socket import RawSocket
-from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, handshake
-from tests.integration.serving import ASYNC_MODE
-from tests.unit.client.made import request
+from tests.support.made_requests import request
+from tests.support.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.raw_socket import RawSocket
+from tests.support.serving import ASYNC_MODE
+from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp, handshake
 
 if sys.platform != "win32":
     import resource

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from config.audit.trail import trail_file, verify
-from config.secret_store import PROJECT_ROOT
+from common.access.audit.trail import trail_file, verify
+from config.secrets import PROJECT_ROOT
 from tests.integration.server.conftest import Join, RunningServer, Watch
-from tests.integration.server.speaking import Browser
-from tests.unit.client.made import request
+from tests.support.made_requests import request
+from tests.support.speaking import Browser
 
 
 @pytest.fixture
@@ -97,8 +97,8 @@ def test_commands_stand_in_the_trail_of_a_running_server(running: RunningServer,
         "PATH": "",
     }
     for words in (
-        ["config.access", "server", "add", "Ada"],
-        ["config.access", "server", "list"],
+        ["common.access", "server", "add", "Ada"],
+        ["common.access", "server", "list"],
         ["server.store", "erase", "--older-than", "1", "--dry-run"],
         ["server.store", "erase", "--older-than", "1", "--client", "Client-1"],
     ):

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
-from tests.integration.server.speaking import Browser, ClientApp
-from tests.integration.serving import ASYNC_MODE
-from tests.unit.client.made import request
-from tests.unit.server.faults import cuts, floods_with_one_line, sends, stalls_in_mid_stream
-from tests.unit.server.llm_server import LanguageModel, Reply, Script, answers, says
-from tests.unit.server.truthful import explains
+from tests.support.llm_faults import cuts, floods_with_one_line, sends, stalls_in_mid_stream
+from tests.support.llm_server import LanguageModel, Reply, Script, answers, says
+from tests.support.made_requests import request
+from tests.support.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.serving import ASYNC_MODE
+from tests.support.speaking import Browser, ClientApp
+from tests.support.truthful import explains
 
 MARKED = {"resting_bp": 137.48213, "cholesterol": 263.91737, "max_heart_rate": 151.62943, "st_depression": 2.718283}
 REFERENCE = "REFERENCE-CANARY"

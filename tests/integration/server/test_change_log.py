@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from config.messages import CLIENTS_NAMESPACE, Changes
+from common.messages import CLIENTS_NAMESPACE, Changes
 from server.store import NewPrediction
 from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch
-from tests.integration.server.speaking import Browser
-from tests.unit.client.made import prediction, request
+from tests.support.made_requests import prediction, request
+from tests.support.speaking import Browser
 
 
 def bearer(token: str) -> dict[str, str | None]:

@@ -9,10 +9,10 @@ import pytest
 from client.outbox import Outbox
 from client.relay import Relay
 from config.settings import ClientSettings
-from tests.integration.client.pages import Pages
 from tests.integration.server.conftest import StartServer
-from tests.integration.serving import ASYNC_MODE
-from tests.unit.client.made import request, submission
+from tests.support.made_requests import request, submission
+from tests.support.pages import Pages
+from tests.support.serving import ASYNC_MODE
 
 Start = Callable[[str, str], Pages]
 

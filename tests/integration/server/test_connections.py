@@ -12,9 +12,10 @@ import pytest
 import websocket
 from flask.sessions import SecureCookieSessionInterface
 
-from config.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, WireError
+from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, WireError
 from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch, now
-from tests.integration.server.speaking import (
+from tests.support.made_requests import request
+from tests.support.speaking import (
     WAIT_SECONDS,
     Browser,
     ClientApp,
@@ -23,7 +24,6 @@ from tests.integration.server.speaking import (
     RefusedError,
     handshake,
 )
-from tests.unit.client.made import request
 
 
 def refusal_of(url: str, namespace: str, **options: Any) -> WireError:

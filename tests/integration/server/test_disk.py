@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from config.secret_store import PROJECT_ROOT
+from config.secrets import PROJECT_ROOT
 from server.factory import BUSY_SECONDS_IN_LOOP
-from tests.disks import SmallDisk, failing_disk, small_disk
-from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
-from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp
-from tests.integration.serving import ASYNC_MODE
-from tests.unit.client.made import request
+from tests.support.disks import SmallDisk, failing_disk, small_disk
+from tests.support.made_requests import request
+from tests.support.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.serving import ASYNC_MODE
+from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp
 
 
 @pytest.fixture

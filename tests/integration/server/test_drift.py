@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from config.messages import CLIENTS_NAMESPACE, Event, PredictRequest
+from common.messages import CLIENTS_NAMESPACE, Event, PredictRequest
 from tests.integration.server.conftest import Join, RunningServer, StartServer
-from tests.integration.server.speaking import Browser, ClientApp
-from tests.unit.client.made import request
+from tests.support.made_requests import request
+from tests.support.speaking import Browser, ClientApp
 
 ENOUGH = 100
 

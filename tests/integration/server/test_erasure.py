@@ -4,11 +4,11 @@ import os
 import subprocess
 import sys
 
-from config.messages import Changes, Event
-from config.secret_store import PROJECT_ROOT
+from common.messages import Changes, Event
+from config.secrets import PROJECT_ROOT
 from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch, now
-from tests.integration.server.speaking import Browser
-from tests.unit.client.made import request
+from tests.support.made_requests import request
+from tests.support.speaking import Browser
 
 
 def store_command(running: RunningServer, *words: str, told: str = "") -> str:

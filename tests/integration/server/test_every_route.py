@@ -2,11 +2,11 @@
 
 import pytest
 
-from config.web.headers import CONTENT_SECURITY_POLICY
-from tests.integration.routes import FILES, OPEN, Route, changing, readable, routes_of
+from common.web.headers import CONTENT_SECURITY_POLICY
 from tests.integration.server.conftest import RunningServer
-from tests.integration.server.speaking import Answer, Browser
 from tests.integration.server.test_http import PAGE, assert_guarded
+from tests.support.routes import FILES, OPEN, Route, changing, readable, routes_of
+from tests.support.speaking import Answer, Browser
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from queue import Queue
 
 import pytest
 
-from server.narrative.endpoint import Endpoint
-from server.narrative.llama import LlamaWriter, NarrativeError, asked_but
-from tests.unit.server.faults import CUT, FAULTS, LATE, stalls, stalls_in_mid_stream
-from tests.unit.server.llm_server import LanguageModel, Script, says
-from tests.unit.server.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
-from tests.unit.server.writing import endpoint_at
+from server.explanation.endpoint import Endpoint
+from server.explanation.llama import LlamaWriter, NarrativeError, asked_but
+from tests.support.llm_faults import CUT, FAULTS, LATE, stalls, stalls_in_mid_stream
+from tests.support.llm_server import LanguageModel, Script, says
+from tests.support.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
+from tests.support.writing import endpoint_at
 
 SECONDS = 1.0
 """What a call has that is never answered; the others have ``ENOUGH``, also on a busy machine."""

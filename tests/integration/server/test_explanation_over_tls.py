@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import trustme
 
-from config.errors import ConfigurationError
-from server.narrative.llama import LlamaWriter, NarrativeError
-from server.narrative.transport import NOT_TRUSTED
+from config.secrets import ConfigurationError
+from server.explanation.llama import LlamaWriter, NarrativeError
+from server.explanation.transport import NOT_TRUSTED
 from tests.integration.server.conftest import StartServer
-from tests.integration.server.speaking import ClientApp, Connection
-from tests.unit.client.made import request
-from tests.unit.server.llm_server import LanguageModel, says
-from tests.unit.server.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
-from tests.unit.server.truthful import explains
-from tests.unit.server.writing import endpoint_at
+from tests.support.llm_server import LanguageModel, says
+from tests.support.made_requests import request
+from tests.support.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
+from tests.support.speaking import ClientApp, Connection
+from tests.support.truthful import explains
+from tests.support.writing import endpoint_at
 
 SECONDS = 10
 LONG_AGO = datetime(2020, 1, 2, tzinfo=UTC)

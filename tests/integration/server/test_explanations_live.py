@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.server.conftest import RunningServer, StartServer
-from tests.integration.server.speaking import Browser, ClientApp, Connection, Dashboard
-from tests.unit.client.made import request
-from tests.unit.server.llm_server import LanguageModel, Reply, answers, says
-from tests.unit.server.truthful import explains
+from tests.support.llm_server import LanguageModel, Reply, answers, says
+from tests.support.made_requests import request
+from tests.support.speaking import Browser, ClientApp, Connection, Dashboard
+from tests.support.truthful import explains
 
 
 @pytest.fixture

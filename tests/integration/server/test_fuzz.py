@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.integration.server.conftest import RunningServer, StartServer
-from tests.integration.server.raw_socket import RawSocket
-from tests.integration.server.speaking import Browser, ClientApp, handshake
 from tests.integration.server.test_limits import connections_of, wait_until
-from tests.unit.client.made import request
+from tests.support.made_requests import request
+from tests.support.raw_socket import RawSocket
+from tests.support.speaking import Browser, ClientApp, handshake
 
 MESSAGES_EACH = 20
 

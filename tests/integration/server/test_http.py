@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from config.messages import WireError
-from config.web.headers import HEADERS
+from common.messages import WireError
+from common.web.headers import HEADERS
 from tests.integration.server.conftest import RunningServer, StartServer
-from tests.integration.server.speaking import Answer, Browser
+from tests.support.speaking import Answer, Browser
 
 API = ("/api/status", "/api/changes", "/api/predictions", "/api/predictions/some-id", "/api/model", "/api/drift")
 PAGE = "text/html,application/xhtml+xml,*/*;q=0.8"

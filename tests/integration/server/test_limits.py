@@ -11,13 +11,13 @@ import pytest
 
 from client.outbox import Outbox
 from client.relay import Relay
-from config.messages import CLIENTS_NAMESPACE, Event, HistoryEntry, Message, WireError
+from common.messages import CLIENTS_NAMESPACE, Event, HistoryEntry, Message, WireError
 from config.settings import ClientSettings
 from tests.integration.server.conftest import RunningServer, StartServer, now
-from tests.integration.server.raw import RawPolling
-from tests.integration.server.raw_socket import RawSocket
-from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, Connection, Dashboard, handshake
-from tests.unit.client.made import request, submission
+from tests.support.made_requests import request, submission
+from tests.support.raw import RawPolling
+from tests.support.raw_socket import RawSocket
+from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp, Connection, Dashboard, handshake
 
 PUBLISHED = 2000
 

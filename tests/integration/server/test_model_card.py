@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from config.model_card import ModelCard
-from server.anomaly import activation
-from server.anomaly.artifact import CALIBRATION_FILE, CARD_FILE, FOREST_FILE, MANIFEST_FILE, PREPROCESSOR_FILE
-from server.anomaly.versions import VERSIONS_FOLDER
+from common.model_card import ModelCard
+from server.registry import activation
+from server.registry.artifact import CALIBRATION_FILE, CARD_FILE, FOREST_FILE, MANIFEST_FILE, PREPROCESSOR_FILE
+from server.registry.versions import VERSIONS_FOLDER
 from tests.integration.server.conftest import RunningServer, StartServer
-from tests.integration.server.speaking import Browser
-from tests.unit.anomaly.patients import real_patients, small_training
-from tests.versions import flip_a_byte, save_version
+from tests.support.model_versions import flip_a_byte, save_version
+from tests.support.patients import real_patients, small_training
+from tests.support.speaking import Browser
 
 PAGE = "text/html,application/xhtml+xml,*/*;q=0.8"
 UNKNOWN = "20260101T000000Z-0123456789ab"

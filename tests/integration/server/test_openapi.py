@@ -3,11 +3,11 @@
 import pytest
 from flask import Flask, Response
 
-from config.web.openapi import openapi_document
-from tests.integration.conformance import check_conformance
+from common.web.openapi import openapi_document
 from tests.integration.server.conftest import Join, RunningServer
-from tests.integration.server.speaking import Browser
-from tests.unit.client.made import request
+from tests.support.conformance import check_conformance
+from tests.support.made_requests import request
+from tests.support.speaking import Browser
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from config.messages import CLIENTS_NAMESPACE, Prediction
-from config.patient import FIELDS
+from common.messages import CLIENTS_NAMESPACE, Prediction
+from common.patient import FIELDS
 from server.anomaly.detector import Detector
 from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch
-from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp
-from tests.unit.client.made import record, request
+from tests.support.made_requests import record, request
+from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp
 
 Edit = Callable[[dict[str, Any]], object]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from config.messages import CLIENTS_NAMESPACE
-from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
-from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, RefusedError
-from tests.integration.serving import ASYNC_MODE
-from tests.unit.client.made import request
+from common.messages import CLIENTS_NAMESPACE
+from tests.support.made_requests import request
+from tests.support.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.serving import ASYNC_MODE
+from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp, RefusedError
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import pytest
 import trustme
 import websocket
 
-from config.audit.trail import trail_file, verify
+from common.access.audit.trail import trail_file, verify
 from tests.integration.server.conftest import RunningServer, StartServer
-from tests.integration.server.processes import free_port
-from tests.integration.server.speaking import WAIT_SECONDS, Answer, Browser
+from tests.support.processes import free_port
+from tests.support.speaking import WAIT_SECONDS, Answer, Browser
 
 FORWARDED: dict[str, str | None] = {"X_Forwarded_Proto": "https", "X_Forwarded_For": "192.0.2.7"}
 

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from config.csv_rows import read_patients
-from config.messages import Explanation, ExplanationFinished, ExplanationSentence
-from config.patient import FIELDS
+from common.csv_rows import read_patients
+from common.messages import Explanation, ExplanationFinished, ExplanationSentence
+from common.patient import FIELDS
 from tests.integration.server.conftest import StartServer
-from tests.integration.server.speaking import Browser, ClientApp, Connection
 from tests.llama.oracle import untruths
 from tests.llama.running import llama_server
 from tests.llama.server import MODEL
-from tests.unit.anomaly.patients import DATA
-from tests.unit.client.made import request
+from tests.support.made_requests import request
+from tests.support.patients import DATA
+from tests.support.speaking import Browser, ClientApp, Connection
 
 PATIENTS = 2
 PATIENTS_IN_FULL = 40

@@ -7,11 +7,11 @@ from datetime import datetime
 
 import pytest
 
-from config.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE
+from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE
 from tests.integration.server.conftest import Join, RunningServer, StartServer, now
-from tests.integration.server.raw import RawPolling, RawWebSocket, RefusedHandshakeError
-from tests.integration.server.speaking import WAIT_SECONDS, Browser, handshake
-from tests.unit.client.made import request
+from tests.support.made_requests import request
+from tests.support.raw import RawPolling, RawWebSocket, RefusedHandshakeError
+from tests.support.speaking import WAIT_SECONDS, Browser, handshake
 
 Raw = RawWebSocket | RawPolling
 ENTER = f"40{OPERATORS_NAMESPACE},"

@@ -13,12 +13,12 @@ import pytest
 import socketio
 
 from client.outbox import Outbox
-from config.messages import CLIENTS_NAMESPACE, Event
-from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, free_port, run
-from tests.integration.server.raw_socket import RawSocket
-from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, Connection
-from tests.integration.serving import ASYNC_MODE
-from tests.unit.client.made import request, submission
+from common.messages import CLIENTS_NAMESPACE, Event
+from tests.support.made_requests import request, submission
+from tests.support.processes import TOKENS, Process, end_all, environment_of, free_port, run
+from tests.support.raw_socket import RawSocket
+from tests.support.serving import ASYNC_MODE
+from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp, Connection
 
 TGKILL = getattr(ctypes.CDLL(None), "tgkill", None) if os.name == "posix" else None
 MOST_SECONDS = 10.0

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from config.messages import Event, Prediction
-from config.secret_store import PROJECT_ROOT
-from server.anomaly.artifact import CALIBRATION_FILE, FOREST_FILE, MANIFEST_FILE, PREPROCESSOR_FILE, load_detector
+from common.messages import Event, Prediction
+from config.secrets import PROJECT_ROOT
 from server.anomaly.detector import Detector
-from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
-from tests.integration.server.speaking import WAIT_SECONDS, Browser, ClientApp, Dashboard
-from tests.integration.serving import ASYNC_MODE
-from tests.unit.client.made import request
-from tests.versions import activate, flip_a_byte, replace_files, swap, truncate
+from server.registry.artifact import CALIBRATION_FILE, FOREST_FILE, MANIFEST_FILE, PREPROCESSOR_FILE, load_detector
+from tests.support.made_requests import request
+from tests.support.model_versions import activate, flip_a_byte, replace_files, swap, truncate
+from tests.support.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.serving import ASYNC_MODE
+from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp, Dashboard
 
 ACTIVATIONS = 8
 BUNCH = 8

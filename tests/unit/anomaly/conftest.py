@@ -7,9 +7,9 @@ import pytest
 
 from server.anomaly.dataset import COLUMNS, Dataset
 from server.anomaly.detector import Detector
-from server.anomaly.new_version import NewVersion, recalibrated_version
-from tests.unit.anomaly.patients import real_patients, small_training
-from tests.unit.anomaly.tampering import own_copy
+from server.evaluation.new_version import NewVersion, recalibrated_version
+from tests.support.patients import real_patients, small_training
+from tests.support.tampering import own_copy
 
 SICKER = {"age": 10, "resting_bp": 20, "st_depression": 1}
 """By how much the patients of the sicker site exceed the real ones."""

@@ -11,20 +11,20 @@ import joblib
 import numpy as np
 import pytest
 
-from config.errors import ArtifactError, NoModelError, OutdatedModelError
-from server.anomaly.artifact import (
+from common.errors import ArtifactError, NoModelError, OutdatedModelError
+from server.anomaly.detector import Detector
+from server.anomaly.manifest import FORMAT, Manifest
+from server.registry.artifact import (
     CALIBRATION_FILE,
     FOREST_FILE,
     MANIFEST_FILE,
     PREPROCESSOR_FILE,
     load_detector,
 )
-from server.anomaly.detector import Detector
-from server.anomaly.known_answers import made_up_patients
-from server.anomaly.manifest import FORMAT, Manifest
-from tests.unit.anomaly.patients import real_patients
-from tests.unit.anomaly.tampering import Trap, change_manifest, manifest_in, replace_and_vouch
-from tests.versions import flip_a_byte, swap, truncate
+from server.registry.known_answers import made_up_patients
+from tests.support.model_versions import flip_a_byte, swap, truncate
+from tests.support.patients import real_patients
+from tests.support.tampering import Trap, change_manifest, manifest_in, replace_and_vouch
 
 MODEL_FILES = [FOREST_FILE, PREPROCESSOR_FILE, CALIBRATION_FILE]
 NEEDED = sorted(set(Manifest.model_fields) - {"format", "model_version", "signature"})

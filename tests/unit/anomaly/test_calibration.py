@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.messages import RiskLevel, Thresholds
+from common.messages import RiskLevel, Thresholds
 from server.anomaly.calibration import Calibration, risk_level
 
 raw_scores = st.floats(0.01, 1)

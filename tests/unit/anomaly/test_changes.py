@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from config.evaluation import Estimate, Figure
-from config.messages import Thresholds
-from server.anomaly.artifact import MANIFEST_FILE
-from server.anomaly.changes import changes_between, recalibration_effect
+from common.evaluation_figures import Estimate, Figure
+from common.messages import Thresholds
 from server.anomaly.dataset import BoolArray, Dataset, FloatArray
 from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest
-from server.anomaly.new_version import NewVersion
+from server.evaluation.new_version import NewVersion
+from server.registry.artifact import MANIFEST_FILE
+from server.registry.changes import changes_between, recalibration_effect
 
 
 @pytest.fixture

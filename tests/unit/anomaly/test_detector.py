@@ -8,14 +8,14 @@ import orjson
 import pytest
 from hypothesis import given, settings
 
-from config.messages import RiskLevel
-from config.patient import FIELDS, PatientRecord
+from common.messages import RiskLevel
+from common.patient import FIELDS, PatientRecord
 from server.anomaly.attribution import divide_among_fields
 from server.anomaly.dataset import matrix_of
 from server.anomaly.detector import Detector
 from server.anomaly.fitting import average_path_length
 from server.anomaly.preprocessing import FACTORS, MEMBERSHIP
-from tests.unit.anomaly.patients import real_patients, records, typical_patient
+from tests.support.patients import real_patients, records, typical_patient
 
 WORST = {
     "chest_pain_type": 4,

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from config.messages import Thresholds
-from config.patient import FIELDS
-from server.anomaly.artifact import MANIFEST_FILE
+from common.messages import Thresholds
+from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, Dataset, FloatArray
 from server.anomaly.detector import Detector
-from server.anomaly.drift import LEAST_WITH_DISEASE, Reference, Status, field_drifts, reference_of, score_drift
 from server.anomaly.manifest import Manifest
-from server.anomaly.new_version import NewVersion
 from server.anomaly.preprocessing import MEMBERSHIP, directed_factors
-from tests.unit.anomaly.patients import real_patients
+from server.anomaly.reference import LEAST_WITH_DISEASE, Reference, reference_of
+from server.drift.comparison import Status, field_drifts, score_drift
+from server.evaluation.new_version import NewVersion
+from server.registry.artifact import MANIFEST_FILE
+from tests.support.patients import real_patients
 
 THRESHOLDS = Thresholds(medium=0.8, high=0.95)
 PATIENTS = real_patients()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from server.anomaly.dataset import COLUMNS, FloatArray
-from server.anomaly.drift import reference_of
+from server.anomaly.reference import reference_of
 from tests.unit.anomaly.test_drift import DISEASE_FREE, THRESHOLDS, WITH_DISEASE, clinic, drawn, reference, told
 
 pytestmark = pytest.mark.full

@@ -19,25 +19,25 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from config.evaluation import SHOWN, Estimate, Evaluation
-from config.messages import Thresholds
-from config.patient import FIELDS
+from common.evaluation_figures import SHOWN, Estimate, Evaluation
+from common.messages import Thresholds
+from common.patient import FIELDS
 from config.settings import TrainingSettings
 from server.anomaly.dataset import COLUMNS, frame_of
 from server.anomaly.detector import Detector
-from server.anomaly.evaluation.__main__ import main
-from server.anomaly.evaluation.cross_validation import cross_validate, kept_repeats
-from server.anomaly.evaluation.figures import Summary
-from server.anomaly.evaluation.folds import FoldResult, evaluate_fold, random_values, reseeded, worsened
-from server.anomaly.evaluation.keeping import MOST_KEPT, KeptResults, code_hash, data_hash, imported_code
-from server.anomaly.evaluation.references import supervised_scores, usual_forest_scores
-from server.anomaly.evaluation.report import TARGETS, evaluation_text, missed_targets, summary_text
 from server.anomaly.fitting import fit_parts
-from server.anomaly.new_version import trained_version
-from server.anomaly.splits import calibration_folds, evaluation_folds
-from server.anomaly.training import unwatched
-from tests.unit.anomaly.estimates import known, ours
-from tests.unit.anomaly.patients import real_patients, small_training, some_patients
+from server.evaluation.__main__ import main
+from server.evaluation.cross_validation import cross_validate, kept_repeats
+from server.evaluation.figures import Summary
+from server.evaluation.folds import FoldResult, evaluate_fold, random_values, reseeded, worsened
+from server.evaluation.keeping import MOST_KEPT, KeptResults, code_hash, data_hash, imported_code
+from server.evaluation.new_version import trained_version
+from server.evaluation.references import supervised_scores, usual_forest_scores
+from server.evaluation.report_text import TARGETS, evaluation_text, missed_targets, summary_text
+from server.evaluation.splits import calibration_folds, evaluation_folds
+from server.evaluation.training import unwatched
+from tests.support.estimates import known, ours
+from tests.support.patients import real_patients, small_training, some_patients
 
 THRESHOLDS = Thresholds(medium=0.8, high=0.95)
 FOLDS = evaluate_fold.__module__
@@ -233,7 +233,7 @@ def test_other_data_settings_or_code_are_kept_apart(tmp_path: Path, results: lis
     assert kept(tmp_path, made_of).read("0-0") == results[0]
     assert kept(tmp_path, made_of | {"data": "b"}).read("0-0") is None
     assert kept(tmp_path, made_of | {"n_estimators": 51}).read("0-0") is None
-    elsewhere = KeptResults(tmp_path, made_of, FoldResult, worked_out_in="server.anomaly.evaluation.peers")
+    elsewhere = KeptResults(tmp_path, made_of, FoldResult, worked_out_in="server.evaluation.peers")
     assert elsewhere.read("0-0") is None
     with_another_package = KeptResults(tmp_path, made_of, FoldResult, worked_out_in=FOLDS, packages=["joblib"])
     assert with_another_package.read("0-0") is None
@@ -261,10 +261,10 @@ def test_results_belong_to_values_and_labels_and_not_to_the_file_they_were_read_
 def test_the_code_hash_covers_all_of_the_project_that_evaluating_a_fold_imports() -> None:
     command = [sys.executable, "-c", f"import sys, {FOLDS}; print(*sys.modules)"]
     modules = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
-    loaded = {name for name in modules if name.partition(".")[0] in {"server", "config", "client"}}
+    loaded = {name for name in modules if name.partition(".")[0] in {"server", "common", "config", "client"}}
     assert set(imported_code(FOLDS)) == loaded
-    assert "config.patient" in imported_code(FOLDS)
-    assert not {"server.anomaly.changes", "server.anomaly.evaluation.report"} & set(imported_code(FOLDS))
+    assert "common.patient" in imported_code(FOLDS)
+    assert not {"server.registry.changes", "server.evaluation.report_text"} & set(imported_code(FOLDS))
 
 
 def test_changed_code_counts_wherever_it_is_imported_from_and_comments_do_not(tmp_path: Path) -> None:

@@ -9,18 +9,18 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import train_model
-from config.csv_rows import survey_patients
-from config.errors import InvalidDataError
-from config.patient import LABEL_COLUMN
+from common.csv_rows import survey_patients
+from common.errors import InvalidDataError
+from common.patient import LABEL_COLUMN
 from server.anomaly import dataset
 from server.anomaly.dataset import load_dataset
 from server.anomaly.detector import Detector
-from server.anomaly.evaluation import __main__ as command
-from server.anomaly.evaluation.__main__ import main
-from server.anomaly.evaluation.external import ExternalValidation, Gaps, validate
-from server.anomaly.evaluation.report import validation_text
-from tests.unit.anomaly.estimates import interval, known
-from tests.unit.anomaly.patients import DATA
+from server.evaluation import __main__ as command
+from server.evaluation.__main__ import main
+from server.evaluation.external import ExternalValidation, Gaps, validate
+from server.evaluation.report_text import validation_text
+from tests.support.estimates import interval, known
+from tests.support.patients import DATA
 
 HEADER, *ROWS = DATA.read_text().splitlines()
 COLUMNS = HEADER.split(",")

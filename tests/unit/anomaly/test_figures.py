@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, ttest_1samp
 
-from config.evaluation import Estimate, Evaluation
-from config.messages import Thresholds
+from common.evaluation_figures import Estimate, Evaluation
+from common.messages import Thresholds
 from server.anomaly.dataset import COLUMNS, Dataset
-from server.anomaly.evaluation.figures import Summary, held_out_scores, spearman
-from server.anomaly.evaluation.folds import Explained, FoldResult, Scores, SecondSeed
-from server.anomaly.evaluation.intervals import by_bootstrap, of_share, over_folds, wilson_interval
-from server.anomaly.evaluation.metrics import confusion, levels_of, sensitivity_at, share, subgroups
-from server.anomaly.evaluation.report import summary_text
-from tests.unit.anomaly.estimates import interval, ours, usual
+from server.anomaly.intervals import by_bootstrap, of_share, over_folds, wilson_interval
+from server.evaluation.figures import Summary, held_out_scores, spearman
+from server.evaluation.folds import Explained, FoldResult, Scores, SecondSeed
+from server.evaluation.measures import confusion, levels_of, sensitivity_at, share, subgroups
+from server.evaluation.report_text import summary_text
+from tests.support.estimates import interval, ours, usual
 
 THRESHOLDS = Thresholds(medium=0.8, high=0.95)
 LABELS = [False, False, False, False, True, True]

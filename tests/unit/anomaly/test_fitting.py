@@ -8,7 +8,7 @@ from server.anomaly.calibration import every_pattern
 from server.anomaly.dataset import FloatArray, frame_of
 from server.anomaly.fitting import fit_and_score, fit_and_score_patterns, fit_parts, score_with_patterns
 from server.anomaly.preprocessing import OneSidedRiskFactors
-from tests.unit.anomaly.patients import real_patients, small_training
+from tests.support.patients import real_patients, small_training
 
 PATTERNS = every_pattern()[::73]
 """29 of the 2,048 missingness patterns, the first of them without any gap."""

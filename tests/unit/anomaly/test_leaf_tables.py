@@ -11,9 +11,9 @@ from sklearn.ensemble import IsolationForest
 
 from server.anomaly.dataset import FloatArray
 from server.anomaly.detector import Detector
-from server.anomaly.evaluation.folds import random_values
-from server.anomaly.known_answers import tree_shap_contributions
 from server.anomaly.leaf_tables import LeafTables
+from server.evaluation.folds import random_values
+from server.registry.known_answers import tree_shap_contributions
 
 
 def factors_of(detector: Detector, patients: int) -> FloatArray:
@@ -58,7 +58,7 @@ def test_the_known_answers_are_shaps_own(detector: Detector) -> None:
 
 def test_a_server_loads_and_explains_without_the_package_shap(detector_dir: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from server.anomaly.artifact import load_detector\n"
+        "import sys; from pathlib import Path; from server.registry.artifact import load_detector\n"
         "detector = load_detector(Path(sys.argv[1]))\n"
         "said = detector.assess([detector.manifest.known_answers[-1].record])[0]\n"
         "assert said.contributions and detector.model.explains\n"

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from config.evaluation import Confusion, Estimate, Evaluation, Figure, GroupRates, Rates
-from config.messages import Thresholds
-from config.model_card import ModelCard
-from server.anomaly.artifact import CARD_FILE, MANIFEST_FILE
+from common.evaluation_figures import Confusion, Estimate, Evaluation, Figure, GroupRates, Rates
+from common.messages import Thresholds
+from common.model_card import ModelCard
 from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest
-from server.anomaly.model_card import SHIPPED_DATA_SHA256, model_card
-from server.anomaly.new_version import NewVersion
-from server.anomaly.versions import VERSIONS_FOLDER
-from tests.unit.anomaly.patients import DATA, real_patients
-from tests.unit.anomaly.tampering import manifest_in
+from server.evaluation.new_version import NewVersion
+from server.registry.artifact import CARD_FILE, MANIFEST_FILE
+from server.registry.card_making import SHIPPED_DATA_SHA256, model_card
+from server.registry.versions import VERSIONS_FOLDER
+from tests.support.patients import DATA, real_patients
+from tests.support.tampering import manifest_in
 
 
 def rates(false_alarms: float | None, sensitivity: float | None) -> Rates:

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from sklearn.ensemble import IsolationForest
 from sklearn.model_selection import KFold
 
-from config.patient import FIELDS
+from common.patient import FIELDS
 from config.settings import TrainingSettings
 from server.anomaly.calibration import Calibration, CalibrationByPattern, every_pattern
 from server.anomaly.dataset import COLUMNS, FloatArray, frame_of
 from server.anomaly.detector import Detector
 from server.anomaly.fitting import fit_and_score, fit_and_score_patterns
 from server.anomaly.preprocessing import OneSidedRiskFactors
-from server.anomaly.splits import calibration_folds, evaluation_folds
-from server.anomaly.training import calibrated, pattern_scores
-from tests.unit.anomaly.patients import real_patients, small_training, typical_patient
+from server.evaluation.splits import calibration_folds, evaluation_folds
+from server.evaluation.training import calibrated, pattern_scores
+from tests.support.patients import real_patients, small_training, typical_patient
 
 THREE_TESTS = ("st_slope", "major_vessels", "thallium_scan")
 AGE = COLUMNS.index("age")

@@ -10,16 +10,16 @@ import pytest
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
-from server.anomaly.evaluation import peers
-from server.anomaly.evaluation.__main__ import main
-from server.anomaly.evaluation.intervals import over_folds
-from server.anomaly.evaluation.peer_report import compare, is_above_all, peers_text
-from server.anomaly.evaluation.peers import PEERS, Attempt, Encoding, Peer, PeerFold, measure_fold, peer_scores
-from server.anomaly.evaluation.references import ordinary_encoding, supervised_scores
+from server.anomaly.intervals import over_folds
 from server.anomaly.preprocessing import OneSidedRiskFactors
-from server.anomaly.splits import evaluation_folds
-from tests.unit.anomaly.estimates import interval
-from tests.unit.anomaly.patients import real_patients, small_training
+from server.evaluation import peers
+from server.evaluation.__main__ import main
+from server.evaluation.peer_report import compare, is_above_all, peers_text
+from server.evaluation.peers import PEERS, Attempt, Encoding, Peer, PeerFold, measure_fold, peer_scores
+from server.evaluation.references import ordinary_encoding, supervised_scores
+from server.evaluation.splits import evaluation_folds
+from tests.support.estimates import interval
+from tests.support.patients import real_patients, small_training
 
 needs_pyod = pytest.mark.skipif(find_spec("pyod") is None, reason='PyOD is not installed: pip install -e ".[peers]"')
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 
-from config.errors import InvalidDataError
-from config.patient import PatientRecord
+from common.errors import InvalidDataError
+from common.patient import PatientRecord
 from server.anomaly.dataset import COLUMNS, matrix_of
 from server.anomaly.preprocessing import FACTORS, MEMBERSHIP, OneSidedRiskFactors, directed_factors
-from tests.unit.anomaly.patients import real_patients, records
+from tests.support.patients import real_patients, records
 
 PATIENT: dict[str, Any] = {
     "age": 60,

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from config.errors import InvalidDataError
-from server.anomaly.activation import activate, store_version
-from server.anomaly.artifact import load_detector
+from common.errors import InvalidDataError
 from server.anomaly.calibration import Calibration
 from server.anomaly.dataset import COLUMNS, Dataset, FloatArray, frame_of
 from server.anomaly.detector import Detector
-from server.anomaly.new_version import NewVersion, recalibrated_version
-from server.anomaly.training import recalibrate
-from tests.unit.anomaly.patients import real_patients, small_training, some_patients
+from server.evaluation.new_version import NewVersion, recalibrated_version
+from server.evaluation.training import recalibrate
+from server.registry.activation import activate, store_version
+from server.registry.artifact import load_detector
+from tests.support.patients import real_patients, small_training, some_patients
 from tests.unit.anomaly.test_detector import real_records
 
 

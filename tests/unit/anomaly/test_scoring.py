@@ -9,16 +9,16 @@ import pytest
 import shap
 from sklearn.ensemble import IsolationForest
 
-from config.messages import RiskLevel
-from config.patient import FIELDS
+from common.messages import RiskLevel
+from common.patient import FIELDS
 from server.anomaly import attribution
-from server.anomaly.artifact import load_detector
 from server.anomaly.attribution import ForestExplainer
 from server.anomaly.dataset import FloatArray
 from server.anomaly.detector import Detector
-from server.anomaly.evaluation.folds import random_values
 from server.anomaly.scoring import ForestScorer
-from tests.unit.anomaly.patients import typical_patient
+from server.evaluation.folds import random_values
+from server.registry.artifact import load_detector
+from tests.support.patients import typical_patient
 
 Explain = Callable[[ForestExplainer, FloatArray], FloatArray]
 

@@ -12,7 +12,7 @@ from server.anomaly.dataset import FloatArray, matrix_of
 from server.anomaly.detector import Detector
 from server.anomaly.fitting import average_path_length
 from server.anomaly.preprocessing import FACTORS
-from tests.unit.anomaly.patients import real_patients
+from tests.support.patients import real_patients
 from tests.unit.anomaly.test_detector import real_records
 
 PLAYERS = range(len(FACTORS))

@@ -10,15 +10,15 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 import train_model
-from config.errors import ArtifactError
+from common.errors import ArtifactError
 from config.settings import ServerSettings, TrainingSettings
-from server.anomaly.activation import activate
-from server.anomaly.artifact import MANIFEST_FILE, load_detector
 from server.anomaly.manifest import Manifest
-from server.anomaly.model_card import model_card
-from server.anomaly.versions import VERSIONS_FOLDER, stored_versions
-from tests.unit.anomaly.tampering import change_manifest, manifest_in, sign
-from tests.versions import replace_file
+from server.registry.activation import activate
+from server.registry.artifact import MANIFEST_FILE, load_detector
+from server.registry.card_making import model_card
+from server.registry.versions import VERSIONS_FOLDER, stored_versions
+from tests.support.model_versions import replace_file
+from tests.support.tampering import change_manifest, manifest_in, sign
 
 KEY = SecretStr("k" * 32)
 OTHER_KEY = SecretStr("k" * 31 + "l")

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from config.errors import InvalidDataError
+from common.errors import InvalidDataError
 from config.settings import TrainingSettings
+from server.anomaly.calibration import MOST_CALIBRATION_PATIENTS
 from server.anomaly.dataset import COLUMNS, Dataset, FloatArray
 from server.anomaly.detector import AnomalyModel, Detector
-from server.anomaly.splits import calibration_folds, evaluation_folds
-from server.anomaly.training import MOST_CALIBRATION_PATIENTS, drawn_to_calibrate, train
-from tests.unit.anomaly.patients import real_patients, small_training, some_patients, typical_patient
+from server.evaluation.splits import calibration_folds, evaluation_folds
+from server.evaluation.training import drawn_to_calibrate, train
+from tests.support.patients import real_patients, small_training, some_patients, typical_patient
 
 
 def raw_scores(model: AnomalyModel) -> list[float]:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import ArtifactError, NoModelError
-from server.anomaly import activation
-from server.anomaly.activation import activate, store_version
-from server.anomaly.artifact import (
+from common.errors import ArtifactError, NoModelError
+from server.anomaly.detector import Detector
+from server.anomaly.manifest import Manifest
+from server.registry import activation
+from server.registry.activation import activate, store_version
+from server.registry.artifact import (
     CALIBRATION_FILE,
     CARD_FILE,
     FOREST_FILE,
@@ -19,11 +21,9 @@ from server.anomaly.artifact import (
     detector_of,
     load_detector,
 )
-from server.anomaly.detector import Detector
-from server.anomaly.manifest import Manifest
-from server.anomaly.versions import VERSIONS_FOLDER, active_manifest, load_active, stored_versions
-from tests.unit.anomaly.tampering import change_manifest, manifest_in
-from tests.versions import flip_a_byte, replace_files, swap, truncate
+from server.registry.versions import VERSIONS_FOLDER, active_manifest, load_active, stored_versions
+from tests.support.model_versions import flip_a_byte, replace_files, swap, truncate
+from tests.support.tampering import change_manifest, manifest_in
 
 FILES = {FOREST_FILE, PREPROCESSOR_FILE, CALIBRATION_FILE, CARD_FILE, MANIFEST_FILE}
 UNKNOWN = "20260102T030405Z-000000000000"

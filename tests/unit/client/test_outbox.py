@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from client.outbox import Outbox
-from config.errors import ConfigurationError, InvalidRecordError, RequestIdReusedError, StoreUnavailableError
-from config.messages import Changes, EntryErased, HistoryEntry, WireError
-from config.secret_store import PROJECT_ROOT
-from tests.unit.client.made import LLAMA_TEXT, NOON, explained, made, prediction, record, request, submission
+from common.errors import InvalidRecordError, RequestIdReusedError, StoreUnavailableError
+from common.messages import Changes, EntryErased, HistoryEntry, WireError
+from config.secrets import PROJECT_ROOT, ConfigurationError
+from tests.support.made_requests import LLAMA_TEXT, NOON, explained, made, prediction, record, request, submission
 
 OpenOutbox = Callable[[], Outbox]
 
@@ -88,7 +88,7 @@ def test_what_is_sent_is_what_was_entered(outbox: Outbox) -> None:
 def test_a_request_is_on_disk_before_put_returns(path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from client.outbox import Outbox;"
-        "from tests.unit.client.made import NOON, submission;"
+        "from tests.support.made_requests import NOON, submission;"
         "Outbox(Path(sys.argv[1])).put(submission(1), NOON); os.kill(os.getpid(), signal.SIGKILL)"
     )
     ended = subprocess.run([sys.executable, "-c", code, str(path)], cwd=PROJECT_ROOT, check=False)
@@ -288,7 +288,7 @@ def test_a_file_of_somebody_else_is_refused_with_a_sentence(path: Path) -> None:
     path.chmod(0o644)
     code = (
         "import os, sys; from pathlib import Path; from client.outbox import Outbox;"
-        "from config.errors import StoreUnavailableError; os.setuid(65534)\n"
+        "from common.errors import StoreUnavailableError; os.setuid(65534)\n"
         "try: Outbox(Path(sys.argv[1]))\n"
         "except StoreUnavailableError as error: print(error)"
     )

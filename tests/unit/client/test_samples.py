@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from client.samples import SampleDeck
-from config.csv_rows import read_patients
-from config.errors import InvalidDataError
-from config.secret_store import PROJECT_ROOT
+from common.csv_rows import read_patients
+from common.errors import InvalidDataError
+from config.secrets import PROJECT_ROOT
 
 DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
 

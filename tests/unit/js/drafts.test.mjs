@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Drafts } from "../../../config/ui/drafts.js";
+import { Drafts } from "../../../common/ui/drafts.js";
 
 const sentence = (id, text, attempt = 1) => ({ prediction_id: id, text, attempt });
 const texts = (drafts, id) => drafts.of(id).map(({ text }) => text);

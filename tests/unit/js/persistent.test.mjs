@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { setImmediate as settled } from "node:timers/promises";
 import "./page_addresses.mjs";
 
-const { RequestError } = await import("../../../config/ui/http.js");
-const { Persistent } = await import("../../../config/ui/persistent.js");
+const { RequestError } = await import("../../../common/ui/http.js");
+const { Persistent } = await import("../../../common/ui/persistent.js");
 
 /** Run what fails as often as given; `said` is what became of it. */
 function failing(times) {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { ago, duration, percent, score, signed, threshold } from "../../../config/ui/format.js";
-import { tokenIn } from "../../../config/ui/sign_in_token.js";
-import { authorOf, effectOf, endOfWaiting, inWords, isAwaited, linkInWords, meaningOf, withdrawalOf } from "../../../config/ui/wording.js";
+import { ago, duration, percent, score, signed, threshold } from "../../../common/ui/format.js";
+import { tokenIn } from "../../../common/ui/sign_in_token.js";
+import { authorOf, effectOf, endOfWaiting, inWords, isAwaited, linkInWords, meaningOf, withdrawalOf } from "../../../common/ui/wording.js";
 
 const SPACE = "\u202f";
 const SHARES = JSON.parse(readFileSync(new URL("../shares_in_words.json", import.meta.url), "utf8"));

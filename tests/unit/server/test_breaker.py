@@ -5,11 +5,11 @@ from contextlib import closing
 
 import pytest
 
-from config.messages import CircuitStatus
-from server.narrative.breaker import CircuitBreaker, CircuitOpenError
-from server.narrative.endpoint import EndpointError
-from tests.clock import StoppedClock
-from tests.unit.server.writing import CLOSED
+from common.messages import CircuitStatus
+from server.explanation.breaker import CircuitBreaker, CircuitOpenError
+from server.explanation.endpoint import EndpointError
+from tests.support.clock import StoppedClock
+from tests.support.writing import CLOSED
 
 
 @pytest.fixture

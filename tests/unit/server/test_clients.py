@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from config.errors import NotSignedInError
+from common.errors import NotSignedInError
 from server.clients import ConnectedClients, client_of_token
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)

@@ -9,22 +9,22 @@ from queue import Queue
 
 import pytest
 
-from config.errors import ArtifactError
-from config.messages import ModelStatus
-from server.anomaly.artifact import (
+from common.errors import ArtifactError
+from common.messages import ModelStatus
+from server.anomaly.attribution import ForestExplainer
+from server.anomaly.dataset import FloatArray
+from server.anomaly.detector import Detector
+from server.registry.artifact import (
     CALIBRATION_FILE,
     FOREST_FILE,
     MANIFEST_FILE,
     PREPROCESSOR_FILE,
     load_detector,
 )
-from server.anomaly.attribution import ForestExplainer
-from server.anomaly.dataset import FloatArray
-from server.anomaly.detector import Detector
-from server.anomaly.known_answers import made_up_patients
-from server.current_model import CurrentModel
-from tests.unit.server.published import WAIT_SECONDS
-from tests.versions import activate, flip_a_byte, replace_file, replace_files, swap, truncate
+from server.registry.current_model import CurrentModel
+from server.registry.known_answers import made_up_patients
+from tests.support.model_versions import activate, flip_a_byte, replace_file, replace_files, swap, truncate
+from tests.support.published import WAIT_SECONDS
 
 MESSAGE = "one that holds 61.5"
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)

@@ -14,13 +14,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, insert, inspect, text
 
-from config.errors import ConfigurationError, StoreUnavailableError
-from server.database import MIGRATIONS, WRITE, open_database
-from server.schema import changes, counts, metadata, predictions
+from common.errors import StoreUnavailableError
+from config.secrets import ConfigurationError
 from server.store import PredictionStore
 from server.store.backup import restore
+from server.store.database import MIGRATIONS, WRITE, open_database
+from server.store.schema import changes, counts, metadata, predictions
 from server.store.verification import problems_of
-from tests.unit.client.made import NOON, prediction, request
+from tests.support.made_requests import NOON, prediction, request
 
 NEXT_REVISION = '''"""A later schema."""
 

@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from config.errors import StoreUnavailableError
-from config.messages import Prediction, Thresholds
-from config.patient import FIELDS
-from server.anomaly.drift import Reference, Status, reference_of, score_drift
-from server.database import open_database
-from server.drift import DriftReport, GroupDrift, drift_report
-from server.drift_sentences import data_in_words, levels_in_words, score_findings
-from server.drift_windows import RollingWindows
+from common.errors import StoreUnavailableError
+from common.messages import Prediction, Thresholds
+from common.patient import FIELDS
+from server.anomaly.reference import Reference, reference_of
+from server.drift.comparison import Status, score_drift
+from server.drift.report import DriftReport, GroupDrift, drift_report
+from server.drift.sentences import data_in_words, levels_in_words, score_findings
+from server.drift.windows import RollingWindows
 from server.store import NewPrediction, PredictionStore
-from tests.unit.anomaly.patients import real_patients
-from tests.unit.client.made import NOON, prediction, request
+from server.store.database import open_database
+from tests.support.made_requests import NOON, prediction, request
+from tests.support.patients import real_patients
 
 VERSION = "a version"
 THRESHOLDS = Thresholds(medium=0.8, high=0.95)

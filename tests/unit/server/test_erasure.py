@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from config.messages import Change, ChangeKind, Prediction
-from server.database import open_database
-from server.drift_windows import RollingWindows
+from common.messages import Change, ChangeKind, Prediction
+from server.drift.windows import RollingWindows
 from server.housekeeping import Housekeeping
 from server.recorder import Recorder
 from server.store import NewPrediction, PredictionStore
-from tests.unit.client.made import LLAMA_TEXT, NOON, prediction, request
-from tests.unit.server.published import Kept
+from server.store.database import open_database
+from tests.support.made_requests import LLAMA_TEXT, NOON, prediction, request
+from tests.support.published import Kept
 
 
 @pytest.fixture

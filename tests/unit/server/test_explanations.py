@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from config.messages import Changes, Explanation, ExplanationSentence, ExplanationStatus, Prediction
-from server.database import open_database
+from common.messages import Changes, Explanation, ExplanationSentence, ExplanationStatus, Prediction
+from server.explanation.facts import Facts
+from server.explanation.llama import LlamaWriter, Release, asked_but
+from server.explanation.narrator import ExplanationSource, Writer
+from server.explanation.prompt import PROMPT_VERSION
 from server.explanations import FAILED, ExplanationWorkers
-from server.narrative.facts import Facts
-from server.narrative.llama import LlamaWriter, Release, asked_but
-from server.narrative.narrator import ExplanationSource, Writer
-from server.narrative.prompt import PROMPT_VERSION
 from server.recorder import Recorder
 from server.store import NewPrediction, PredictionStore
-from tests.unit.client.made import prediction, request
-from tests.unit.server.faults import REFUSALS, stalls
-from tests.unit.server.llm_server import LanguageModel, Reply, answers, says
-from tests.unit.server.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
-from tests.unit.server.published import BreaksOnChanges, Kept
-from tests.unit.server.writing import CLOSED, endpoint_at
+from server.store.database import open_database
+from tests.support.llm_faults import REFUSALS, stalls
+from tests.support.llm_server import LanguageModel, Reply, answers, says
+from tests.support.made_requests import prediction, request
+from tests.support.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
+from tests.support.published import BreaksOnChanges, Kept
+from tests.support.writing import CLOSED, endpoint_at
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.messages import RiskLevel
-from config.patient import FIELDS, PatientRecord
+from common.messages import RiskLevel
+from common.patient import FIELDS, PatientRecord
 from server.anomaly.detector import Detector
-from server.narrative.facts import Facts, facts_of, score_in_words, share_in_words
-from server.narrative.template import describe
-from tests.unit.anomaly.patients import records, typical_patient
-from tests.unit.server.narratives import factor, facts
+from server.explanation.facts import Facts, facts_of, score_in_words, share_in_words
+from server.explanation.template import describe
+from tests.support.narratives import factor, facts
+from tests.support.patients import records, typical_patient
 
 SHARES = Path(__file__).parents[1] / "shares_in_words.json"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")

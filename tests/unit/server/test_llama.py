@@ -7,15 +7,15 @@ from queue import Queue
 
 import pytest
 
-from config.messages import CircuitStatus, RiskLevel
-from server.narrative.breaker import LONGEST_PAUSE_SECONDS
-from server.narrative.endpoint import ROUTER_URL, Endpoint
-from server.narrative.llama import LlamaWriter, NarrativeError, Release, asked_but
-from server.narrative.narrator import explanation_source
-from tests.unit.server.faults import REFUSALS, cuts, ends_at_its_limit
-from tests.unit.server.llm_server import LanguageModel, Reply, Script, answers, says
-from tests.unit.server.narratives import GOOD_SENTENCES, GOOD_TEXT, GOOD_TEXT_FILLED, facts
-from tests.unit.server.writing import CLOSED, endpoint_at, settings_for
+from common.messages import CircuitStatus, RiskLevel
+from server.explanation.breaker import LONGEST_PAUSE_SECONDS
+from server.explanation.endpoint import ROUTER_URL, Endpoint
+from server.explanation.llama import LlamaWriter, NarrativeError, Release, asked_but
+from server.explanation.narrator import explanation_source
+from tests.support.llm_faults import REFUSALS, cuts, ends_at_its_limit
+from tests.support.llm_server import LanguageModel, Reply, Script, answers, says
+from tests.support.narratives import GOOD_SENTENCES, GOOD_TEXT, GOOD_TEXT_FILLED, facts
+from tests.support.writing import CLOSED, endpoint_at, settings_for
 
 NO_PATIENT_VALUES = ("3.5", "171", "reversible defect", "left ventricular", "0.987", "0.95", "0.8")
 BAD_TEXT = GOOD_TEXT.replace("lowers", "raises")

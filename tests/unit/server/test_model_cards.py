@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import ArtifactError, NotFoundError
-from server.anomaly.artifact import load_detector
-from server.anomaly.versions import VERSIONS_FOLDER, version_names
-from server.current_model import CurrentModel
-from server.model_cards import ModelCards
+from common.errors import ArtifactError, NotFoundError
+from server.registry.artifact import load_detector
+from server.registry.card_lookup import ModelCards
+from server.registry.current_model import CurrentModel
+from server.registry.versions import VERSIONS_FOLDER, version_names
 
 NOBODY = 65534
 

@@ -2,9 +2,9 @@
 
 import random
 
-from config.messages import PredictRequest
+from common.messages import PredictRequest
 from server.outbox_order import OutboxOrder
-from tests.unit.client.made import request
+from tests.support.made_requests import request
 
 
 def following(number: int, before: int) -> PredictRequest:

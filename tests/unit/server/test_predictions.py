@@ -13,24 +13,24 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
-from config.errors import OverloadedError, ShuttingDownError
-from config.messages import Changes, Prediction, PredictRequest
-from config.patient import FIELDS, PatientRecord
-from server.anomaly.artifact import load_detector
+from common.errors import OverloadedError, ShuttingDownError
+from common.messages import Changes, Prediction, PredictRequest
+from common.patient import FIELDS, PatientRecord
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
-from server.current_model import CurrentModel
-from server.database import open_database
+from server.explanation.facts import Facts
+from server.explanation.llama import NarrativeError, Release
+from server.explanation.narrator import ExplanationSource
 from server.explanations import ExplanationWorkers
-from server.narrative.facts import Facts
-from server.narrative.llama import NarrativeError, Release
-from server.narrative.narrator import ExplanationSource
 from server.predictions import PredictionService
 from server.recorder import Recorder
+from server.registry.artifact import load_detector
+from server.registry.current_model import CurrentModel
 from server.store import PredictionStore
-from tests.unit.client.made import record, request
-from tests.unit.server.published import WAIT_SECONDS, BreaksOnChanges, Kept, Mute
-from tests.unit.server.writing import CLOSED
-from tests.versions import activate
+from server.store.database import open_database
+from tests.support.made_requests import record, request
+from tests.support.model_versions import activate
+from tests.support.published import WAIT_SECONDS, BreaksOnChanges, Kept, Mute
+from tests.support.writing import CLOSED
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.server.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.processes import TOKENS, Process, end_all, environment_of, run
 
 
 @pytest.fixture

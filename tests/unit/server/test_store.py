@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from config.errors import NotFoundError, StoreUnavailableError
-from config.messages import Changes, Explanation, Prediction, RiskLevel
-from server.database import open_database
+from common.errors import NotFoundError, StoreUnavailableError
+from common.messages import Changes, Explanation, Prediction, RiskLevel
 from server.store import NewPrediction, PredictionStore
-from tests.unit.client.made import LLAMA_TEXT, NOON, prediction, request
+from server.store.database import open_database
+from tests.support.made_requests import LLAMA_TEXT, NOON, prediction, request
 
 
 @pytest.fixture

@@ -18,14 +18,13 @@ from typing import Final
 import pytest
 from sqlalchemy import Engine
 
-from config.errors import ConfigurationError
-from config.messages import ChangeKind
-from config.secret_store import PROJECT_ROOT
-from server.database import open_database
+from common.messages import ChangeKind
+from config.secrets import PROJECT_ROOT, ConfigurationError
 from server.store import NewPrediction, PredictionStore
 from server.store.__main__ import main
 from server.store.backup import GAP_WHERE_UNKNOWN, back_up
-from tests.unit.client.made import LLAMA_TEXT, NOON, prediction, request
+from server.store.database import open_database
+from tests.support.made_requests import LLAMA_TEXT, NOON, prediction, request
 
 MARKER = "Mrs. Marker of bed 12"
 
@@ -227,7 +226,7 @@ def test_a_process_that_was_killed_leaves_no_lock(path: Path, tmp_path: Path) ->
     copy = tmp_path / "copy.sqlite"
     main(["backup", str(copy)])
     code = (
-        "import os, signal; from server.database import open_database\n"
+        "import os, signal; from server.store.database import open_database\n"
         f"engine = open_database('sqlite:///{path}'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, check=False)

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from config.addresses import is_private
-from server.narrative.endpoint import CALL, EndpointError
-from server.narrative.transport import (
+from config.settings import is_private
+from server.explanation.endpoint import CALL, EndpointError
+from server.explanation.transport import (
     ForbiddenAnswerError,
     Limits,
     limits_of_call,
     make_http_client,
     trusted_authorities,
 )
-from tests.unit.server.llm_server import LanguageModel, says
-from tests.unit.server.writing import endpoint_at
+from tests.support.llm_server import LanguageModel, says
+from tests.support.writing import endpoint_at
 
 TOKEN = "hf_a_token_of_this_test"
 

@@ -1,0 +1,250 @@
+"""The error taxonomy: every failure that crosses a process boundary has a name, a wire code and a sentence."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from config.secrets import ConfigurationError
+
+FieldErrors = Mapping[str, Sequence[str]]
+
+
+class DetectionSystemError(Exception):
+    """Base of every named failure.
+
+    ``code`` goes over the wire, ``status`` is its HTTP status, and ``retryable`` says whether the same
+    request may succeed later. The message is shown to people: it never holds a patient's value.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+    default_message: ClassVar[str] = "Something went wrong on our side. The request was not processed."
+
+    def __init__(self, message: str | None = None, *, fields: FieldErrors | None = None) -> None:
+        super().__init__(message or self.default_message)
+        self.fields = {name: list(errors) for name, errors in (fields or {}).items()}
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class InternalError(DetectionSystemError):
+    """An unexpected failure; its details are in the log of the process, never in the answer."""
+
+
+class InvalidMessageError(DetectionSystemError):
+    """A message does not fit its schema; ``fields`` holds every error of every field."""
+
+    code = "invalid_message"
+    status = 422
+    default_message = "The message does not have the expected form."
+
+
+class InvalidRecordError(InvalidMessageError):
+    """A patient record has a field that is missing, of the wrong type, or outside its possible range."""
+
+    code = "invalid_record"
+    default_message = "Some fields of the patient record cannot be accepted."
+
+
+class RequestIdReusedError(DetectionSystemError):
+    """A ``request_id`` came a second time from the same client with other content."""
+
+    code = "request_id_reused"
+    status = 409
+    default_message = "This request id was already used for a different patient record."
+
+
+class ErasedError(DetectionSystemError):
+    """A request came again whose prediction was erased; it is never answered anew."""
+
+    code = "erased"
+    status = 410
+    default_message = "This patient was erased from the record, and is not analyzed again under the same request id."
+
+
+class NotSignedInError(DetectionSystemError):
+    """No valid session or token came with the request."""
+
+    code = "not_signed_in"
+    status = 401
+    default_message = "Please sign in with the link that was printed when the system started."
+
+
+class NotAllowedError(DetectionSystemError):
+    """The caller is known but may not do this, or the request came from a foreign origin."""
+
+    code = "not_allowed"
+    status = 403
+    default_message = "This is not allowed."
+
+
+class TooManyAttemptsError(DetectionSystemError):
+    """Too many attempts to sign in failed; the next is looked at after ``retry_after`` seconds."""
+
+    code = "too_many_attempts"
+    status = 429
+    retryable = True
+    default_message = "Too many attempts to sign in have failed. Wait a while."
+
+    def __init__(self, retry_after: int = 1) -> None:
+        wait = f"{retry_after} seconds" if retry_after != 1 else "1 second"
+        super().__init__(
+            f"Too many attempts to sign in have failed. Try again in {wait}; a one-click link works at any time."
+        )
+        self.retry_after = retry_after
+
+
+class InvalidAccountError(DetectionSystemError):
+    """What was to be done to an account cannot be done; the message says why."""
+
+    code = "invalid_account"
+    status = 422
+    default_message = "This account cannot be changed so."
+
+
+class NotFoundError(DetectionSystemError):
+    """There is nothing at this address that the caller may see."""
+
+    code = "not_found"
+    status = 404
+    default_message = "There is nothing at this address."
+
+
+class UnsupportedProtocolError(DetectionSystemError):
+    """Client app and server speak different protocol versions."""
+
+    code = "unsupported_protocol"
+    status = 400
+    default_message = "The client app and the server speak different protocol versions: update the older one."
+
+
+class ReplacedConnectionError(DetectionSystemError):
+    """A newer connection with the same client identity took over."""
+
+    code = "connection_replaced"
+    status = 409
+    default_message = "Another client app connected with this identity, so this connection was closed."
+
+
+class RateLimitedError(DetectionSystemError):
+    """One sender asks for more than its share; the same request may be sent again after ``retry_after`` seconds."""
+
+    code = "rate_limited"
+    status = 429
+    retryable = True
+    default_message = "Too much was asked for in a short time. Try again in a moment."
+
+    def __init__(self, retry_after: int = 1) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+class TooManyConnectionsError(DetectionSystemError):
+    """As many connections stand as this process is allowed to hold."""
+
+    code = "too_many_connections"
+    status = 503
+    retryable = True
+    default_message = "As many pages and client apps are connected as this app can hold. Try again in a moment."
+
+
+class OverloadedError(DetectionSystemError):
+    """Too much is waiting already; the request may be sent again later."""
+
+    code = "overloaded"
+    status = 503
+    retryable = True
+    default_message = "The server is busy. The request will be sent again."
+
+
+class OutOfTurnError(DetectionSystemError):
+    """An earlier request of the same client app was refused for now and has to come first."""
+
+    code = "out_of_turn"
+    status = 503
+    retryable = True
+    default_message = "An earlier patient has to be answered first. The request will be sent again."
+
+
+class StoreUnavailableError(DetectionSystemError):
+    """The record of predictions cannot be written or read, so nothing is answered as saved."""
+
+    code = "store_unavailable"
+    status = 503
+    retryable = True
+    default_message = "The record of predictions cannot be reached, so nothing was saved."
+
+
+class AuditUnavailableError(DetectionSystemError):
+    """The audit trail cannot be written, so nothing is done that must stand in it."""
+
+    code = "audit_unavailable"
+    status = 503
+    retryable = True
+    default_message = (
+        "The audit trail cannot be written, so nobody can sign in and nothing can be changed. Make room on the disk, "
+        "or make the folder of the app's data writable."
+    )
+
+
+class ShuttingDownError(DetectionSystemError):
+    """The process accepts nothing new because it is about to stop."""
+
+    code = "shutting_down"
+    status = 503
+    retryable = True
+    default_message = "The server is shutting down. The request will be sent again."
+
+
+class ServerUnreachableError(DetectionSystemError):
+    """The client app has no connection to the server."""
+
+    code = "server_unreachable"
+    status = 503
+    retryable = True
+    default_message = "The server cannot be reached at the moment."
+
+
+class ArtifactError(DetectionSystemError):
+    """A model artifact is missing, altered, or does not reproduce its known answers."""
+
+    code = "model_unavailable"
+    status = 503
+    default_message = "There is no usable model. Run: python train_model.py"
+
+
+class NoModelError(ArtifactError):
+    """There is no trained model."""
+
+    code = "no_model"
+
+
+class OutdatedModelError(ArtifactError):
+    """The model was written by an earlier version of this program."""
+
+    code = "outdated_model"
+
+
+class InvalidModelCardError(DetectionSystemError):
+    """What came as a model card does not fit its schema."""
+
+    code = "invalid_model_card"
+    status = 502
+    default_message = (
+        "The server sent something that is no model card of a form this client app knows. Update the older one of the "
+        "two to the other's version."
+    )
+
+
+class InvalidDataError(DetectionSystemError):
+    """A CSV file of patients cannot be used; the message names row and column."""
+
+    code = "invalid_data"
+    status = 422
+    default_message = "The data file cannot be used."
+
+
+NAMED_ERRORS = (DetectionSystemError, ConfigurationError)
+"""What a command says in one sentence, and ends."""

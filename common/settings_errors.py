@@ -1,0 +1,16 @@
+"""What is wrong with the settings, in one sentence."""
+
+from pydantic import ValidationError
+
+from common.patient import errors_by_field
+from config.settings import TrainingSettings
+
+
+def settings_sentence(error: ValidationError) -> str:
+    """Say which settings cannot be used and why, by the names of their environment variables."""
+    prefix = TrainingSettings.model_config["env_prefix"] if error.title == TrainingSettings.__name__ else ""
+    said = [
+        f"{prefix}{name}".upper() + f" {', '.join(errors)}" if name else ", ".join(errors)
+        for name, errors in errors_by_field(error, whole="").items()
+    ]
+    return f"The settings cannot be used: {'; '.join(said)}. See .env.example."

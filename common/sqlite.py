@@ -1,0 +1,167 @@
+"""What every record on SQLite needs: a private file, out of write-ahead mode, whole, copied while it is in use."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from common.durability import sync_file
+from config.secrets import make_folder, sync_folder
+
+log = logging.getLogger(__name__)
+
+BUSY_SECONDS: Final = 5.0
+PAGES_AT_ONCE: Final = 256
+
+Progress = Callable[[int, int], None]
+"""Hears how many pages are copied, and of how many."""
+
+_HEADER_BYTES: Final = 20
+_WRITE_AHEAD: Final = b"\2\2"
+"""Bytes 18 and 19 of a file in write-ahead mode (https://www.sqlite.org/fileformat2.html, section 1.3)."""
+
+_ADVICE: Final = {
+    sqlite3.SQLITE_FULL: "free some space, and it goes on by itself",
+    sqlite3.SQLITE_IOERR: "the disk fails, is full or turned read-only; free some space, or mend it and start again",
+    sqlite3.SQLITE_READONLY: "make the file and its folder writable, and it goes on by itself",
+    sqlite3.SQLITE_CANTOPEN: "make the file and its folder readable and writable, and it goes on by itself",
+    sqlite3.SQLITE_BUSY: "another program holds it; it goes on by itself when that one lets go",
+}
+
+_DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class DamagedFileError(sqlite3.DatabaseError):
+    """A file is not whole; it was not written to."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+def in_words(error: sqlite3.Error, *, if_damaged: str) -> str:
+    """Return SQLite's own words, which hold no value, and what to do; ``if_damaged`` is what to do then."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in _DAMAGED:
+        return f"the file is damaged ({error}) and was left as it is; {if_damaged}"
+    return f"{error}: {_ADVICE[code]}" if code in _ADVICE else str(error)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that its owner alone can read, and its folder, unless they are there; on disk either way."""
+    make_folder(path.parent)
+    if not path.exists():
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        sync_folder(path.parent)
+
+
+def has_write_ahead_defect(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:
+    """Tell whether this SQLite may lose commits of two connections in write-ahead mode.
+
+    That is 3.7.0 to 3.51.2, but for 3.44.6 and later of 3.44, and 3.50.7 and later of 3.50
+    (https://www.sqlite.org/wal.html#walresetbug).
+    """
+    mended = {(3, 44): 6, (3, 50): 7}.get(version[:2])
+    return (3, 7, 0) <= version <= (3, 51, 2) and (mended is None or version[2] < mended)
+
+
+def is_write_ahead(path: Path) -> bool:
+    """Tell whether a file is in write-ahead mode."""
+    with path.open("rb") as file:
+        return file.read(_HEADER_BYTES)[18:] == _WRITE_AHEAD
+
+
+def leave_write_ahead_mode(path: Path) -> None:
+    """Take what stands in the write-ahead log into the file, and go back to the rollback journal.
+
+    Raises
+    ------
+    sqlite3.Error
+        When another program has the file open, or it is damaged.
+    """
+    if not is_write_ahead(path):
+        return
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # one connection alone: the defect needs two
+        connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()
+    check_whole(path)
+    defect = (
+        f", in which SQLite {sqlite3.sqlite_version} can lose what was committed" if has_write_ahead_defect() else ""
+    )
+    log.warning("%s was in write-ahead mode%s: it was taken out of it, and is whole", path, defect)
+
+
+def check_whole(path: Path) -> None:
+    """Read every page of a file.
+
+    Raises
+    ------
+    sqlite3.Error
+        When it is damaged or cannot be read.
+    """
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if said != "ok":
+        raise DamagedFileError("the check of its pages failed")
+
+
+def copy_database(source: Path, target: Path, on_progress: Progress = lambda _done, _all: None) -> None:
+    """Copy a database that may be in use to a new file of its owner's alone, whole as of one moment, and on disk.
+
+    It is copied in small steps, between which others write. Each write makes SQLite begin anew, so the steps grow until
+    none comes between.
+
+    Raises
+    ------
+    FileExistsError
+        When there is such a file; it stays as it is.
+    """
+    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    with ExitStack() as undo:
+        undo.callback(target.unlink)
+        _copy_in_steps(source, target, on_progress)
+        sync_file(target)
+        undo.pop_all()
+    sync_folder(target.parent)
+
+
+def _copy_in_steps(source: Path, target: Path, on_progress: Progress) -> None:
+    pages = PAGES_AT_ONCE
+    with closing(sqlite3.connect(source, timeout=BUSY_SECONDS)) as old, closing(sqlite3.connect(target)) as new:
+        new.execute("PRAGMA synchronous=OFF")  # a writer would wait for each sync of the copy; it is synced in the end
+        while not _copied(old, new, pages, on_progress):
+            pages *= 4
+
+
+class _BegunAnewError(Exception):
+    """Somebody wrote between two steps."""
+
+
+def _copied(old: sqlite3.Connection, new: sqlite3.Connection, pages: int, on_progress: Progress) -> bool:
+    """Copy in steps of so many pages; return whether that came to its end."""
+    fewest_left = None
+
+    def follow(_status: int, left: int, total: int) -> None:
+        nonlocal fewest_left
+        if fewest_left is not None and left > fewest_left:
+            raise _BegunAnewError
+        fewest_left = left
+        on_progress(total - left, total)
+
+    try:
+        old.backup(new, pages=pages, progress=follow, sleep=0.01)
+    except _BegunAnewError:
+        return False
+    return True
+
+
+def copy_before_migration(path: Path, version: str) -> Path:
+    """Copy a database beside itself, named for the version of its schema and the time; return the copy."""
+    name = f"{path.stem}-before-migration-{version}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{path.suffix}"
+    copy = path.with_name(name)
+    copy_database(path, copy)
+    log.info("the database was copied to %s before its migration", name)
+    return copy

@@ -1,0 +1,234 @@
+"""The Flask app both processes start from: templates, shared files, headers, errors, sign-in and health."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import orjson
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    send_from_directory,
+    url_for,
+)
+from flask.json.provider import JSONProvider
+from flask.typing import ResponseReturnValue
+from flask_limiter import Limiter, RateLimitExceeded
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from jinja2 import ChoiceLoader, FileSystemLoader
+from werkzeug.exceptions import HTTPException, SecurityError
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from common.access.built_in import built_in_tokens
+from common.access.passwords import PasswordCheck
+from common.access.people import AccessStore, access_file
+from common.access.sessions import DISPLAY_SECONDS, Sessions
+from common.addresses import is_address
+from common.errors import (
+    DetectionSystemError,
+    InternalError,
+    InvalidMessageError,
+    NotAllowedError,
+    NotFoundError,
+    NotSignedInError,
+    RateLimitedError,
+    TooManyAttemptsError,
+)
+from common.messages import WireError
+from common.web.concurrency import run_aside
+from common.web.cookies import AppSessions
+from common.web.limits import make_limiter, seconds_to_next_window
+from common.web.openapi import Health, described, openapi_blueprint
+from common.web.origin import UNTRUSTED_HOST, require_same_origin
+from common.web.readiness import RememberedCheck
+from common.web.sign_in import CheckPassword, SignIn, sign_in_blueprint
+from config.secrets import PROJECT_ROOT
+from config.settings import ClientSettings, ServerSettings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+UI_FOLDER = PROJECT_ROOT / "common" / "ui"
+NODE_MODULES = PROJECT_ROOT / "node_modules"
+VENDOR_PACKAGES = frozenset({"socket.io-client", "chart.js", "uuid"})
+
+UI_FILE_TYPES = frozenset({".css", ".js", ".svg"})
+
+
+class OrjsonProvider(JSONProvider):
+    """Flask's JSON on orjson, as on the real-time side."""
+
+    def dumps(self, obj: object, **_: object) -> str:
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_: object) -> object:
+        return orjson.loads(s)
+
+
+def make_app(
+    import_name: str,
+    settings: ServerSettings | ClientSettings,
+    *,
+    audience: str,
+    title: str,
+    secret_key: str,
+    check_ready: Callable[[], None],
+    clock: Callable[[], float] = time.time,
+) -> Flask:
+    """Make the Flask app of one process.
+
+    ``audience`` names its cookie and is checked in it; ``check_ready`` raises the named error that keeps the process
+    from doing its job. ``clock`` gives seconds since 1970.
+    """
+    app = Flask(import_name)
+    app.json = OrjsonProvider(app)
+    app.session_interface = AppSessions()
+    app.config.update(
+        SECRET_KEY=secret_key,
+        SESSION_COOKIE_NAME=f"hads_{audience}",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.url.startswith("https://"),
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=DISPLAY_SECONDS,  # the cookie's; each session has its own end
+        MAX_CONTENT_LENGTH=settings.max_message_bytes,
+        TRUSTED_HOSTS=list(settings.allowed_hosts),
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,  # the exact origin is checked below, with or without TLS
+    )
+    app.jinja_env.loader = ChoiceLoader(
+        [FileSystemLoader(Path(app.root_path) / "templates"), FileSystemLoader(UI_FOLDER / "templates")]
+    )
+    limiter = app.config["LIMITER"] = make_limiter(app, settings)
+    CSRFProtect(app)
+    app.before_request(lambda: require_same_origin(request))
+    app.register_error_handler(Exception, _reply_with_error)
+    app.register_blueprint(_shared_blueprint(RememberedCheck(check_ready, clock=time.monotonic), limiter))
+    app.register_blueprint(openapi_blueprint())
+    sessions = _sessions(settings, clock)
+    sign_in = SignIn(sessions, _check_password_aside(settings.socketio_async_mode), clock=clock)
+    app.register_blueprint(sign_in_blueprint(sign_in, sessions, title=title))
+    return app
+
+
+def _check_password_aside(async_mode: str) -> CheckPassword:
+    """Check one password at a time, and serve everybody else meanwhile: each takes 64 MiB and a tenth of a second."""
+    check, one_at_a_time = PasswordCheck(), threading.Lock()
+
+    def check_aside(kept: str | None, password: str) -> bool:
+        with one_at_a_time:
+            return run_aside(async_mode, partial(check, kept), password)
+
+    return check_aside
+
+
+def _sessions(settings: ServerSettings | ClientSettings, clock: Callable[[], float]) -> Sessions:
+    store = AccessStore(access_file(settings.data_dir, settings.app_name))
+    store.take_built_in(built_in_tokens(settings), settings.url, clock())
+    return Sessions(
+        store, seconds=settings.session_hours * 3600, idle_seconds=settings.session_idle_minutes * 60, clock=clock
+    )
+
+
+def trust_proxies(app: Flask, count: int) -> None:
+    """Believe the X-Forwarded headers of ``count`` proxies; called last, so that Socket.IO sees the result as well."""
+    if count:
+        checked = _of_an_address(app.wsgi_app)
+        app.wsgi_app = ProxyFix(checked, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+
+
+def _of_an_address(app: "WSGIApplication") -> "WSGIApplication":
+    """Wrap a WSGI app so that what was forwarded counts as the peer's address if it is one, and the proxy's otherwise.
+
+    It goes into limits and the audit trail, and may be of any text and length.
+    """
+
+    def checked(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        if not is_address(environ.get("REMOTE_ADDR", "")):
+            environ["REMOTE_ADDR"] = environ["werkzeug.proxy_fix.orig"]["REMOTE_ADDR"]
+        return app(environ, start_response)
+
+    return checked
+
+
+def _shared_blueprint(check_ready: Callable[[], None], limiter: Limiter) -> Blueprint:
+    blueprint = Blueprint("shared", __name__)
+
+    @blueprint.get("/ui/<path:name>")
+    def ui(name: str) -> Response:
+        if PurePosixPath(name).suffix not in UI_FILE_TYPES:
+            raise NotFoundError
+        return send_from_directory(UI_FOLDER, name)
+
+    @blueprint.get("/vendor/<package>/<path:name>")
+    def vendor(package: str, name: str) -> Response:
+        if package not in VENDOR_PACKAGES:
+            raise NotFoundError
+        return send_from_directory(NODE_MODULES / package, name)
+
+    @blueprint.get("/livez")
+    @described("Whether the process serves.", Health, is_open=True)
+    @limiter.exempt
+    def livez() -> ResponseReturnValue:
+        return {"status": "alive"}
+
+    @blueprint.get("/readyz")
+    @described("Whether the process can do its job.", Health, is_open=True)
+    @limiter.exempt  # whoever floods the app must not have it restarted as well
+    def readyz() -> ResponseReturnValue:
+        check_ready()
+        return {"status": "ready"}
+
+    return blueprint
+
+
+def _reply_with_error(error: Exception) -> ResponseReturnValue:
+    """Answer a failure once, for every route: JSON for programs, a page or the sign-in for people."""
+    named, status = _named(error)
+    response = make_response(_as_page_or_json(named, status))
+    if isinstance(named, TooManyAttemptsError | RateLimitedError):
+        response.headers["Retry-After"] = str(named.retry_after)
+    return response
+
+
+def _as_page_or_json(named: DetectionSystemError, status: int) -> ResponseReturnValue:
+    wants_page = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+    if not wants_page or request.path.startswith("/api/"):
+        return jsonify(error=WireError.of(named).to_wire()), status
+    if isinstance(named, NotSignedInError):
+        return redirect(url_for("sign_in.page"))
+    return render_template("error.html", error=named, status=status), status
+
+
+def _named(error: Exception) -> tuple[DetectionSystemError, int]:
+    if isinstance(error, DetectionSystemError):
+        return error, error.status
+    if isinstance(error, CSRFError):
+        return NotAllowedError("The page is out of date. Reload it and try again."), 400
+    if isinstance(error, SecurityError):
+        return InvalidMessageError(UNTRUSTED_HOST), 400
+    if isinstance(error, RateLimitExceeded):
+        return RateLimitedError(seconds_to_next_window(current_app.config["LIMITER"])), RateLimitedError.status
+    if isinstance(error, HTTPException):
+        return _of_http(error), error.code or 500
+    current_app.logger.error("a request failed: %s", type(error).__name__, exc_info=error)
+    return InternalError(), 500
+
+
+def _of_http(error: HTTPException) -> DetectionSystemError:
+    code = error.code or InternalError.status
+    if code == NotFoundError.status:
+        return NotFoundError()
+    kinds: Mapping[int, type[DetectionSystemError]] = {NotAllowedError.status: NotAllowedError}
+    kind = kinds.get(code, InvalidMessageError if code < InternalError.status else InternalError)
+    return kind(error.description)

@@ -1,0 +1,60 @@
+"""Which concurrency the process runs on, decided before anything else is imported."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+from dotenv import dotenv_values
+
+from config.secrets import ENV_FILE
+
+EVENTLET = "eventlet"
+
+SWITCH_SECONDS: Final = 0.0005
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+
+def async_mode_of_environment() -> str:
+    """Return ``SOCKETIO_ASYNC_MODE`` from the environment or ``.env``; the settings check its value later."""
+    name = "SOCKETIO_ASYNC_MODE"
+    return os.environ.get(name) or dotenv_values(ENV_FILE).get(name) or EVENTLET
+
+
+def patch_standard_library(async_mode: str) -> None:
+    """Make the standard library cooperative if eventlet is on; it has to come before every other import."""
+    if async_mode == EVENTLET:
+        warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
+        import eventlet  # noqa: PLC0415 - only if it is the mode
+
+        eventlet.monkey_patch()
+
+
+def run_aside(async_mode: str, function: Callable[[Given], Result], given: Given) -> Result:
+    """Call what computes for seconds, and wait for it while everybody else is served nearly as usual.
+
+    It runs on a thread of the operating system, under eventlet too: it must not touch what belongs to green threads.
+    """
+    with _short_turns():
+        if async_mode != EVENTLET:
+            return function(given)
+        from eventlet import tpool  # noqa: PLC0415 - only if it is the mode
+
+        tpool.set_num_threads(1)
+        result: Result = tpool.execute(function, given)
+        return result
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let a computing thread hand over soon: at the usual 5 ms for each call that waits, an answer takes a second."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)

@@ -1,0 +1,184 @@
+"""The reference that drift is measured from: counts of the patients a model was made with, and no patient's record.
+
+Bins end between two observed values, and hold none of a population or at least ``LEAST_IN_BIN``, unless all are in one
+bin.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Self, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from common.messages import Thresholds
+from common.patient import FIELDS
+from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
+
+LEAST_WITH_DISEASE = 25
+"""Patients with disease of which fewer are left out: they cannot tell case mix from drift."""
+
+LEAST_IN_BIN = 5
+"""Patients of whom fewer are counted together with those of a bin beside."""
+
+
+_QUANTITY_BINS = 5
+_SCORE_BINS_BELOW_HIGH = 5
+
+_Number = TypeVar("_Number", int, float)
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class _ReferencePart(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FieldCounts(_ReferencePart):
+    """In how many patients a field was not measured, and how many measured values fell into each of its bins."""
+
+    missing: Count
+    counts: list[Count]
+
+
+class Population(_ReferencePart):
+    """Some patients as counts; ``scores`` are those of their anomaly scores by bin, ``None`` where not known."""
+
+    patients: Count
+    fields: dict[str, FieldCounts]
+    scores: list[Annotated[float, Field(ge=0)]] | None
+
+    def __add__(self, other: "Population") -> "Population":
+        return Population(
+            patients=self.patients + other.patients,
+            fields={
+                name: FieldCounts(
+                    missing=field.missing + other.fields[name].missing,
+                    counts=_sum(field.counts, other.fields[name].counts),
+                )
+                for name, field in self.fields.items()
+            },
+            scores=_sum(self.scores, other.scores) if self.scores and other.scores else None,
+        )
+
+
+class Reference(_ReferencePart):
+    """The patients that a model was calibrated with, in aggregates alone: drift is measured from them.
+
+    A value falls into the bin of the first of ``edges`` that it does not exceed, or the last; a score belongs to the
+    bin above an edge it equals, as with a threshold. The scores of the disease-free patients are those by design.
+    """
+
+    edges: dict[str, list[float]]
+    score_edges: list[float]
+    disease_free: Population
+    with_disease: Population
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        fits = all(map(self._fits, (self.disease_free, self.with_disease)))
+        if list(self.edges) != COLUMNS or not fits or not self.disease_free.patients:
+            raise ValueError("the counts do not fit the fields and their bins")
+        return self
+
+    def _fits(self, population: Population) -> bool:
+        bins = {name: len(edges) + 1 for name, edges in self.edges.items()}
+        return {name: len(field.counts) for name, field in population.fields.items()} == bins and (
+            population.scores is None or len(population.scores) == len(self.score_edges) + 1
+        )
+
+    @cached_property
+    def populations(self) -> dict[str, Population]:
+        """The disease-free patients, those of the whole file, and those with disease if they are known, by name."""
+        populations = {"disease_free": self.disease_free, "all_patients": self.disease_free + self.with_disease}
+        return populations | ({"with_disease": self.with_disease} if self.with_disease.patients else {})
+
+
+def reference_of(
+    values: FloatArray, has_disease: BoolArray, thresholds: Thresholds, *, anomaly_scores: FloatArray | None = None
+) -> Reference:
+    """Describe the patients of a file that a model was trained or recalibrated with; some must be without disease.
+
+    Parameters
+    ----------
+    values
+        All patients of the file, shape (n, 13), NaN where not measured.
+    has_disease
+        Their labels, shape (n,). Patients with disease count if there are ``LEAST_WITH_DISEASE`` of them.
+    thresholds
+        Those of the model: they are edges of the score's bins.
+    anomaly_scores
+        Calibrated anomaly scores of all patients, by forests that saw none of those with disease, shape (n,); only
+        theirs count, since those of the others are known by design.
+    """
+    known = has_disease & (has_disease.sum() >= LEAST_WITH_DISEASE)
+    disease_free, with_disease = values[~has_disease], values[known]
+    edges = {}
+    for column, name in enumerate(COLUMNS):
+        ends = _codes_but_the_last(name) or _near_quintiles(disease_free[:, column], values[:, column])
+        edges[name] = _without_small_bins(ends, (disease_free[:, column], with_disease[:, column]))
+    score_edges = [*np.linspace(0, thresholds.medium, _SCORE_BINS_BELOW_HIGH)[1:].tolist(), thresholds.high]
+    scores = None
+    if anomaly_scores is not None and known.any():
+        scores = score_counts(anomaly_scores[known], score_edges)
+    return Reference(
+        edges=edges,
+        score_edges=score_edges,
+        disease_free=_population(disease_free, edges, _scores_by_design(len(disease_free), score_edges)),
+        with_disease=_population(with_disease, edges, scores),
+    )
+
+
+def _scores_by_design(patients: int, edges: Sequence[float]) -> list[float]:
+    """Return how many of the disease-free should score in each bin: their scores are calibrated to be uniform."""
+    counts: list[float] = (np.diff([0, *edges, 1]) * patients).tolist()
+    return counts
+
+
+def _sum(counts: Sequence[_Number], others: Sequence[_Number]) -> list[_Number]:
+    return [count + other for count, other in zip(counts, others, strict=True)]
+
+
+def _codes_but_the_last(name: str) -> list[float]:
+    return [float(code) for code in sorted(FIELDS[name].codes)[:-1]]
+
+
+def _near_quintiles(disease_free: FloatArray, everybody: FloatArray) -> list[float]:
+    """Return the quintiles of the disease-free, each moved half way up to the next value seen in anybody."""
+    measured = disease_free[~np.isnan(disease_free)]
+    if not measured.size:
+        return []
+    quantiles = np.quantile(measured, np.arange(1, _QUANTITY_BINS) / _QUANTITY_BINS, method="inverted_cdf")
+    observed = np.unique(everybody[~np.isnan(everybody)])
+    below = np.flatnonzero(np.isin(observed, quantiles[quantiles < measured.max()]))
+    edges: list[float] = ((observed[below] + observed[below + 1]) / 2).tolist()
+    return edges
+
+
+def _without_small_bins(edges: list[float], populations: Sequence[FloatArray]) -> list[float]:
+    """Join each bin that holds a few of a population to the emptier one beside it, until none does."""
+    counts = np.array([field_counts(values, edges).counts for values in populations])
+    small = np.flatnonzero(((counts > 0) & (counts < LEAST_IN_BIN)).any(axis=0))
+    if not edges or not small.size:
+        return edges
+    beside = [number for number in (small[0] - 1, small[0] + 1) if 0 <= number <= len(edges)]
+    emptier = min(beside, key=lambda number: counts[:, number].sum())
+    between = min(small[0], emptier)
+    return _without_small_bins([*edges[:between], *edges[between + 1 :]], populations)
+
+
+def _population(values: FloatArray, edges: Mapping[str, list[float]], scores: list[float] | None) -> Population:
+    fields = {name: field_counts(values[:, column], edges[name]) for column, name in enumerate(COLUMNS)}
+    return Population(patients=len(values), fields=fields, scores=scores)
+
+
+def field_counts(values: FloatArray, edges: Sequence[float]) -> FieldCounts:
+    measured = values[~np.isnan(values)]
+    counts = np.bincount(np.searchsorted(edges, measured, side="left"), minlength=len(edges) + 1)
+    return FieldCounts(missing=len(values) - len(measured), counts=counts.tolist())
+
+
+def score_counts(scores: FloatArray, edges: Sequence[float]) -> list[float]:
+    bins = np.searchsorted(edges, scores, side="right")
+    counts: list[float] = np.bincount(bins, minlength=len(edges) + 1).astype(np.float64).tolist()
+    return counts

@@ -1,0 +1,1 @@
+"""Whether the patients seen lately are like those that the model was made with."""

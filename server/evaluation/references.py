@@ -1,0 +1,43 @@
+"""What the detector is measured against: the usual isolation forest, and a classifier that is shown the labels."""
+
+import numpy as np
+from sklearn.compose import ColumnTransformer, make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from common.patient import FIELDS
+from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
+from server.anomaly.fitting import grow_and_score
+
+_USUAL_TREES, _USUAL_SAMPLES = 300, 256
+_CODED = ("chest_pain_type", "resting_ecg", "st_slope", "major_vessels", "thallium_scan")
+_UNORDERED = [COLUMNS.index(name) for name in _CODED]
+_ORDERED = [i for i in range(len(COLUMNS)) if i not in _UNORDERED]
+
+
+def usual_forest_scores(disease_free: FloatArray, others: FloatArray, *, seed: int) -> FloatArray:
+    """Return the raw scores (0 to 1) of others, shape (n, 13), by an isolation forest on the 13 standardised fields."""
+    prepare = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    fitted_on = prepare.fit_transform(disease_free)
+    return grow_and_score(fitted_on, prepare.transform(others), trees=_USUAL_TREES, samples=_USUAL_SAMPLES, seed=seed)
+
+
+def ordinary_encoding() -> ColumnTransformer:
+    """Return what turns patients of shape (n, 13) into 25 columns, gaps filled with the median or most frequent code.
+
+    Quantities and yes-or-no fields are standardised, the other codes one-hot encoded.
+    """
+    codes = [sorted(FIELDS[COLUMNS[i]].codes) for i in _UNORDERED]
+    return make_column_transformer(
+        (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), _ORDERED),
+        (make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(categories=codes)), _UNORDERED),
+        sparse_threshold=0,
+    )
+
+
+def supervised_scores(patients: FloatArray, has_disease: BoolArray, others: FloatArray) -> FloatArray:
+    """Return the probabilities of disease of others, shape (n, 13), by logistic regression on labelled patients."""
+    classifier = make_pipeline(ordinary_encoding(), LogisticRegression(max_iter=1000)).fit(patients, has_disease)
+    return np.asarray(classifier.predict_proba(others)[:, 1], dtype=np.float64)

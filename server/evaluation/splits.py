@@ -1,0 +1,69 @@
+"""Who is held out of which fit: the folds of calibration and evaluation, and how many patients they need."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from common.errors import InvalidDataError
+from common.patient import LABEL_COLUMN
+from config.settings import TrainingSettings
+from server.anomaly.dataset import Dataset, IndexArray
+
+FEWEST_TO_TRAIN = 40
+"""Disease-free patients below which no forest is grown: recalibrating an earlier one needs fewer."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A forest to fit on the patients of some rows, and the rows it then scores."""
+
+    fitted_on: IndexArray
+    scored: IndexArray
+
+
+def evaluation_folds(dataset: Dataset, settings: TrainingSettings) -> list[Fit]:
+    """Hold out every patient once, fitting on the disease-free of the other folds.
+
+    The folds are stratified by label where each can have patients with disease.
+    """
+    kind = StratifiedKFold if can_be_stratified(dataset, settings.evaluation_folds) else KFold
+    splitter = kind(settings.evaluation_folds, shuffle=True, random_state=settings.random_state)
+    splits = splitter.split(dataset.values, dataset.has_disease)
+    return [Fit(others[~dataset.has_disease[others]], held_out) for others, held_out in splits]
+
+
+def can_be_stratified(dataset: Dataset, folds: int) -> bool:
+    """Return whether each of some folds can have patients with disease."""
+    return int(dataset.has_disease.sum()) >= folds
+
+
+def calibration_folds(rows: IndexArray, settings: TrainingSettings) -> list[Fit]:
+    """Hold out every one of some disease-free patients once, fitting on the others."""
+    splitter = KFold(settings.calibration_folds, shuffle=True, random_state=settings.random_state)
+    return [Fit(rows[others], rows[held_out]) for others, held_out in splitter.split(rows)]
+
+
+def refuse_too_few(dataset: Dataset, settings: TrainingSettings) -> None:
+    """Raise InvalidDataError when there are too few disease-free patients to train on, or to hold folds of them out."""
+    disease_free = dataset.disease_free.size
+    if not disease_free:
+        raise InvalidDataError(
+            f"{dataset.name} holds no disease-free patients (column {LABEL_COLUMN}: Absence), "
+            "and the detector learns from them alone."
+        )
+    if disease_free < FEWEST_TO_TRAIN:
+        raise InvalidDataError(
+            f"{dataset.name} holds {disease_free} disease-free patients; a detector of one's own needs at least "
+            f"{FEWEST_TO_TRAIN}. With fewer, keep the forest of another clinic: train_model.py --recalibrate."
+        )
+    fewest = _without_a_fold(_without_a_fold(disease_free, settings.evaluation_folds), settings.calibration_folds)
+    if fewest < settings.max_samples:
+        raise InvalidDataError(
+            f"{dataset.name} holds {disease_free} disease-free patients; the folds leave {max(fewest, 0)} of them, "
+            f"and each tree is grown on {settings.max_samples}. Add patients or lower MODEL_MAX_SAMPLES."
+        )
+
+
+def _without_a_fold(patients: int, folds: int) -> int:
+    return patients - ceil(patients / folds) if patients >= folds else 0

@@ -1,0 +1,60 @@
+"""The deterministic explanation: always there, at once, from the facts alone."""
+
+from collections.abc import Sequence
+
+from common.messages import Explanation, RiskLevel
+from server.explanation.facts import STATED_FACTORS, Factor, Facts, score_in_words, share_in_words
+
+UNAVAILABLE = "Explanation unavailable: what moved the score could not be worked out, so nothing is shown of it."
+
+
+def describe(facts: Facts) -> Explanation:
+    """Write the paragraph of one prediction."""
+    sentences = [
+        _level(facts),
+        _meaning(facts),
+        _factors("The score is raised most by", facts, "raises"),
+        _factors("It is lowered most by", facts, "lowers"),
+        "" if facts.factors else UNAVAILABLE,
+        _listed("Not measured, taken as typical:", facts.not_measured),
+        _listed("Outside the model's range, less certain:", facts.extrapolated),
+    ]
+    return Explanation(text=" ".join(sentence for sentence in sentences if sentence), source="template")
+
+
+def _level(facts: Facts) -> str:
+    score = score_in_words(facts.anomaly_score)
+    medium, high = facts.thresholds.medium, facts.thresholds.high
+    place = {
+        RiskLevel.HIGH: f"at or above the High threshold of {high:g}",
+        RiskLevel.MEDIUM: f"between the Medium threshold of {medium:g} and the High threshold of {high:g}",
+        RiskLevel.LOW: f"below the Medium threshold of {medium:g}",
+    }[facts.level]
+    return f"Risk level {facts.level}: the anomaly score is {score}, {place}."
+
+
+def _meaning(facts: Facts) -> str:
+    alike = " with the same fields not measured" if facts.not_measured else ""
+    return f"This record is more unusual than {share_in_words(facts.anomaly_score)} of disease-free patients{alike}."
+
+
+def _factors(opening: str, facts: Facts, direction: str) -> str:
+    chosen = [factor for factor in facts.factors if factor.direction == direction][:STATED_FACTORS]
+    return f"{opening} {_join([_in_words(factor) for factor in chosen])}." if chosen else ""
+
+
+def _in_words(factor: Factor) -> str:
+    return f"{label_in_sentence(factor.label)} ({factor.value})"
+
+
+def label_in_sentence(label: str) -> str:
+    """Return a label as it stands within a sentence: ``resting ECG``, but ``ST depression``."""
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
+def _listed(opening: str, labels: Sequence[str]) -> str:
+    return f"{opening} {_join([label_in_sentence(label) for label in labels])}." if labels else ""
+
+
+def _join(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

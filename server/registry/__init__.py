@@ -1,0 +1,1 @@
+"""The versions of the model on disk, and the one in use."""

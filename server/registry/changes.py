@@ -1,0 +1,89 @@
+"""What a new version changes, in plain sentences."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from common.patient import FIELDS
+from server.anomaly.calibration import LEAST_COMPARABLE, alarm_interval
+from server.anomaly.dataset import COLUMNS, Dataset, FloatArray
+from server.anomaly.detector import AnomalyModel
+from server.anomaly.manifest import Manifest
+
+_FIGURES = {
+    "auroc": "AUROC",
+    "false_alarm_rate_high": "false alarms at High",
+    "sensitivity_high": "sensitivity at High",
+}
+
+
+def changes_between(earlier: Manifest, later: Manifest) -> list[str]:
+    """Say in what a newly trained version differs from an earlier one: data, settings, and held-out figures."""
+    return [*_data_changes(earlier, later), *_setting_changes(earlier, later), *_figure_changes(earlier, later)]
+
+
+def _data_changes(earlier: Manifest, later: Manifest) -> Iterator[str]:
+    if earlier.data != later.data:
+        yield (
+            f"trained on {later.data.name} ({later.data.disease_free} disease-free patients), "
+            f"before on {earlier.data.name} ({earlier.data.disease_free})"
+        )
+    if earlier.recalibrated_from:
+        yield f"calibrated on its own training patients again, before on {earlier.calibration_data.name}"
+
+
+def _setting_changes(earlier: Manifest, later: Manifest) -> Iterator[str]:
+    before = earlier.parameters.model_dump() | earlier.thresholds.model_dump() | earlier.versions
+    after = later.parameters.model_dump() | later.thresholds.model_dump() | later.versions
+    for name, value in after.items():
+        if before.get(name) != value:
+            yield f"{name} {value}, before {before.get(name)}"
+
+
+def _figure_changes(earlier: Manifest, later: Manifest) -> Iterator[str]:
+    for name, title in _FIGURES.items():
+        before, after = earlier.evaluation.value(name), later.evaluation.value(name)
+        if before is not None and after is not None and round(before, 3) != round(after, 3):
+            yield f"{title} {after:.3f}, before {before:.3f}"
+
+
+def recalibration_effect(earlier: AnomalyModel, later: AnomalyModel, dataset: Dataset) -> list[str]:
+    """Say how many of a site's patients were at each level before recalibration on its disease-free patients, and now.
+
+    Patients with disease were not used, so theirs is measured. What the disease-free are at now follows from the design
+    and says nothing on those who calibrated; how far others may be from it depends on the number of patients.
+    """
+    before, after = (model.anomaly_scores(dataset.values) for model in (earlier, later))
+    return [*_alarms(before, after, dataset, later), *_seldom_measured(dataset)]
+
+
+def _alarms(before: FloatArray, after: FloatArray, dataset: Dataset, model: AnomalyModel) -> Iterator[str]:
+    thresholds, diseased = model.thresholds, dataset.has_disease
+    for level, threshold in (("Medium or higher", thresholds.medium), ("High", thresholds.high)):
+        low, high = alarm_interval(min(model.calibration.patients), threshold)
+        yield (
+            f"disease-free patients at {level}: {_share(before[~diseased], threshold)} before, now "
+            f"{1 - threshold:.0%} by design; with so many patients it may truly be {low:.0%} to {high:.0%}"
+        )
+        if diseased.any():
+            share_before, share_now = (_share(scores[diseased], threshold) for scores in (before, after))
+            yield f"patients with disease at {level}: {share_before} before, {share_now} now"
+
+
+def _seldom_measured(dataset: Dataset) -> Iterator[str]:
+    measured = (~np.isnan(dataset.values[dataset.disease_free])).sum(axis=0)
+    for name, number in zip(COLUMNS, measured.tolist(), strict=True):
+        if number < LEAST_COMPARABLE:
+            yield seldom_measured(FIELDS[name].label, number, dataset.disease_free.size)
+
+
+def seldom_measured(label: str, measured: int, patients: int) -> str:
+    """Say that a field was measured in too few calibration patients to compare others with these alone."""
+    return (
+        f"{label}: measured in {measured} of {patients} disease-free calibration patients, which is too few; a patient "
+        "in whom it is measured is compared with all of them, and flagged more often than by design"
+    )
+
+
+def _share(scores: FloatArray, threshold: float) -> str:
+    return f"{int((scores >= threshold).sum())} of {scores.size} ({np.mean(scores >= threshold):.0%})"

@@ -1,0 +1,23 @@
+"""Figures that must be there, taken out of what may lack them."""
+
+from common.evaluation_figures import Estimate, Evaluation
+
+
+def known(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
+def interval(estimate: Estimate) -> tuple[float, float, float]:
+    """The lower end, the figure itself and the upper end."""
+    return known(estimate.low), known(estimate.value), known(estimate.high)
+
+
+def ours(evaluation: Evaluation, name: str) -> float:
+    return known(evaluation.figures[name].ours.value)
+
+
+def usual(evaluation: Evaluation, name: str) -> float:
+    estimate = evaluation.figures[name].usual
+    assert estimate is not None
+    return known(estimate.value)

@@ -1,0 +1,111 @@
+"""Messages for tests of the client app: real patients of the data set in messages of the real models."""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+from common.csv_rows import read_patients
+from common.messages import (
+    Change,
+    ChangeKind,
+    Contribution,
+    Explanation,
+    Prediction,
+    PredictRequest,
+    RiskLevel,
+    Submission,
+    Thresholds,
+)
+from common.patient import FIELDS, PatientRecord
+from config.secrets import PROJECT_ROOT
+
+CLIENT_ID = "Client-1"
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+LLAMA_TEXT = Explanation(text="The exercise test stands out.", source="llm", model="a model")
+
+
+@cache
+def _records() -> list[PatientRecord]:
+    return [patient.record for patient in read_patients(PROJECT_ROOT / "data" / "heart_disease.csv", needs_label=False)]
+
+
+def record(number: int = 0) -> PatientRecord:
+    """The record of one of the data set's patients."""
+    return _records()[number % len(_records())]
+
+
+def submission(number: int, *, reference: str | None = None) -> Submission:
+    """What a page submits for the patient of that number; the number makes the request id."""
+    return Submission(request_id=f"request-{number}", patient_reference=reference, record=record(number))
+
+
+def request(number: int) -> PredictRequest:
+    """The request an outbox that holds the submissions 1, 2, 3 ... sends as the one of that number."""
+    return PredictRequest(
+        request_id=f"request-{number}",
+        outbox_number=number,
+        patient_reference=None,
+        record=record(number),
+        entered_at=NOON + timedelta(minutes=number),
+    )
+
+
+def prediction(asked: PredictRequest, *, client_id: str = CLIENT_ID) -> Prediction:
+    """An answer to a request, in form; its numbers are made up, for a client app passes them on as they are."""
+    return Prediction(
+        prediction_id=f"prediction-of-{asked.request_id}",
+        request_id=asked.request_id,
+        client_id=client_id,
+        outbox_number=asked.outbox_number,
+        patient_reference=asked.patient_reference,
+        record=asked.record,
+        entered_at=asked.entered_at,
+        made_at=NOON + timedelta(days=1),
+        risk_level=RiskLevel.MEDIUM,
+        anomaly_score=0.875,
+        raw_score=0.5,
+        is_anomaly=False,
+        thresholds=Thresholds(medium=0.8, high=0.95),
+        base_value=-1.0,
+        contributions=[
+            Contribution(
+                field=name,
+                value=getattr(asked.record, name),
+                typical=1.0,
+                contribution=0.0,
+                imputed=getattr(asked.record, name) is None,
+                extrapolated=False,
+            )
+            for name in FIELDS
+        ],
+        top_factors=["st_depression"],
+        imputed=asked.record.imputed(),
+        extrapolated=asked.record.extrapolated(),
+        explanation=Explanation(text="The score is above the threshold of Medium.", source="template"),
+        awaits_explanation=True,
+        model_version="a version",
+        timings_ms={"scoring": 0.5},
+    )
+
+
+def made(sequence: int, answer: Prediction) -> Change:
+    """The change-log entry of a prediction."""
+    return Change(
+        sequence=sequence,
+        kind=ChangeKind.PREDICTION_MADE,
+        prediction_id=answer.prediction_id,
+        client_id=answer.client_id,
+        at=answer.made_at,
+        prediction=answer,
+    )
+
+
+def explained(sequence: int, answer: Prediction, explanation: Explanation = LLAMA_TEXT) -> Change:
+    """The change-log entry of a finished explanation."""
+    return Change(
+        sequence=sequence,
+        kind=ChangeKind.EXPLANATION_FINISHED,
+        prediction_id=answer.prediction_id,
+        client_id=answer.client_id,
+        at=answer.made_at,
+        explanation=explanation,
+    )

@@ -1,0 +1,49 @@
+"""Facts for tests of the explanations, and what a well-behaved language model writes about them."""
+
+from common.messages import RiskLevel, Thresholds
+from common.patient import FIELDS
+from server.explanation.facts import Direction, Factor, Facts
+
+THRESHOLDS = Thresholds(medium=0.8, high=0.95)
+
+
+def factor(name: str, value: float | None, direction: Direction) -> Factor:
+    return Factor(name, FIELDS[name].label, FIELDS[name].in_words(value), direction, imputed=value is None)
+
+
+def facts(
+    level: RiskLevel = RiskLevel.HIGH,
+    score: float = 0.987654,
+    *,
+    factors: tuple[Factor, ...] | None = None,
+    not_measured: tuple[str, ...] = (),
+    extrapolated: tuple[str, ...] = (),
+) -> Facts:
+    usual = (
+        factor("st_depression", 3.5, "raises"),
+        factor("thallium_scan", 7, "raises"),
+        factor("max_heart_rate", 171, "lowers"),
+        factor("resting_ecg", 2, "raises"),
+        factor("fasting_blood_sugar_high", 1, "raises"),
+    )
+    return Facts(
+        level=level,
+        anomaly_score=score,
+        thresholds=THRESHOLDS,
+        factors=usual if factors is None else factors,
+        not_measured=not_measured,
+        extrapolated=extrapolated,
+    )
+
+
+GOOD_SENTENCES = (
+    "The risk level is High, with an anomaly score of [[anomaly_score]] against a threshold of [[threshold]].",
+    "The ST depression ([[st_depression]]) and the thallium scan ([[thallium_scan]]) raise the score most.",
+    "The maximum heart rate ([[max_heart_rate]]) lowers it.",
+)
+GOOD_TEXT = " ".join(GOOD_SENTENCES)
+GOOD_TEXT_FILLED = (
+    "The risk level is High, with an anomaly score of 0.987 against a threshold of 0.95. "
+    "The ST depression (3.5 mm) and the thallium scan (reversible defect) raise the score most. "
+    "The maximum heart rate (171 beats/min) lowers it."
+)

@@ -1,0 +1,62 @@
+"""Patients for tests: the real ones, and any the field description allows."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from common.patient import FIELDS, PatientRecord
+from config.secrets import PROJECT_ROOT
+from config.settings import TrainingSettings
+from server.anomaly.dataset import Dataset, load_dataset
+
+DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
+
+
+@cache
+def real_patients() -> Dataset:
+    return load_dataset(DATA)
+
+
+def some_patients(*, disease_free: int, diseased: int) -> Dataset:
+    """The first real patients with either label."""
+    whole = real_patients()
+    rows = np.concatenate([whole.disease_free[:disease_free], np.flatnonzero(whole.has_disease)[:diseased]])
+    return Dataset("clinic.csv", whole.sha256, whole.values[rows], whole.has_disease[rows])
+
+
+def small_training() -> TrainingSettings:
+    """Settings of a training that takes about a second, whatever the environment says."""
+    return TrainingSettings(
+        n_estimators=50,
+        max_samples=16,
+        random_state=0,
+        calibration_folds=4,
+        evaluation_folds=2,
+        medium_threshold=0.8,
+        high_threshold=0.95,
+        workers=1,
+        calibration_by_age=False,
+        signing_key=None,
+    )
+
+
+def typical_patient(typical: dict[str, float], **changes: float | None) -> PatientRecord:
+    """A patient with every median of the disease-free, but for what is changed."""
+    whole = {name: int(value) if FIELDS[name].codes or name == "age" else value for name, value in typical.items()}
+    return PatientRecord.check(whole | changes)
+
+
+def _values_of(name: str) -> st.SearchStrategy[Any]:
+    field = FIELDS[name]
+    if field.codes:
+        values: st.SearchStrategy[Any] = st.sampled_from(sorted(field.codes))
+    else:
+        lowest, highest = field.possible_range or (0, 0)
+        values = st.integers(int(lowest), int(highest)) if name == "age" else st.floats(lowest, highest)
+    return values if field.required else st.none() | values
+
+
+records = st.fixed_dictionaries({name: _values_of(name) for name in FIELDS}).map(PatientRecord.check)
+"""Any possible patient, with any fields but age and sex not measured."""

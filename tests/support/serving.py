@@ -1,0 +1,28 @@
+"""Serving an app of this process on a real socket, in the concurrency the process runs on."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import eventlet.patcher
+from flask import Flask
+
+from common.web.serving import listen, serve_forever
+
+ASYNC_MODE = "eventlet" if eventlet.patcher.is_monkey_patched("socket") else "threading"
+CLOSING_SECONDS = 5
+
+
+@contextmanager
+def served(app: Flask) -> Iterator[str]:
+    """Serve an app on a port of its own, and yield its address."""
+    listener = listen("127.0.0.1", 0)
+    serving = threading.Thread(target=serve_forever, args=(app, listener, ASYNC_MODE), daemon=True)
+    serving.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        serving.join(CLOSING_SECONDS)
+        listener.close()

@@ -1,0 +1,198 @@
+"""Accounts: who may be added, what is kept of a proof, and what the command says and does."""
+
+import io
+import re
+import sqlite3
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from common.access.__main__ import main
+from common.access.accounts import hash_of
+from common.access.passwords import PasswordCheck, password_hash
+from common.access.people import AccessStore, access_file
+from common.access.roles import BuiltInToken, Role
+from common.errors import InvalidAccountError, StoreUnavailableError
+from config.secrets import ConfigurationError
+
+Said = Callable[..., str]
+Typed = Callable[[str], None]
+GOOD = "correct horse battery staple"
+OPERATOR = BuiltInToken(Role.OPERATOR, "OPERATOR_TOKEN", "the operators' token")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return access_file(tmp_path, "server")
+
+
+@pytest.fixture
+def store(file: Path) -> AccessStore:
+    return AccessStore(file)
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
+    """Run the command for the server, and return what it says."""
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+
+    def run(*arguments: str) -> str:
+        capsys.readouterr()
+        assert main(["server", *arguments]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """Write on the standard input."""
+    return lambda text: monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+def test_the_file_is_for_its_owner_alone(store: AccessStore, file: Path) -> None:
+    store.add("Ada", Role.OPERATOR, "a token", 0)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()} == {0o600}
+    file.chmod(0o644)
+    file.parent.chmod(0o755)
+    AccessStore(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 65, "a\nb", "a\x00", "a\u202eb", "Operator", "ADMINISTRATOR "])
+def test_a_name_that_would_mislead_is_refused(store: AccessStore, name: str) -> None:
+    with pytest.raises(InvalidAccountError):
+        store.add(name, Role.OPERATOR, "a token", 0)
+    assert store.accounts() == []
+
+
+@pytest.mark.parametrize("name", ["Ada", "ADA", " ada ", "\uff21da"])
+def test_two_people_have_two_names(store: AccessStore, name: str) -> None:
+    store.add("Ada", Role.OPERATOR, "a token", 0)
+    with pytest.raises(InvalidAccountError, match="already"):
+        store.add(name, Role.OPERATOR, "another token", 0)
+
+
+def test_a_name_is_free_when_its_account_is_revoked(store: AccessStore) -> None:
+    first = store.add("Ada", Role.OPERATOR, "a token", 0)
+    store.revoke(first, 1)
+    second = store.add("Ada", Role.OPERATOR, "another token", 2)
+    assert store.find("ada") == second
+    with pytest.raises(InvalidAccountError, match="already"):
+        store.renew(store.find(first.id), "a third token")
+
+
+def test_a_revoked_account_has_no_proof_left(store: AccessStore) -> None:
+    account = store.add("Ada", Role.OPERATOR, "a token", 0)
+    store.set_password(account, password_hash(GOOD, "Ada"))
+    store.revoke(store.find("Ada"), 5)
+    revoked = store.find("Ada")
+    assert (revoked.token_hash, revoked.password_hash, revoked.revoked_at) == (None, None, 5)
+    store.renew(revoked, "another token")
+    renewed = store.find("Ada")
+    assert (renewed.token_hash, renewed.password_hash, renewed.revoked_at) == (hash_of("another token"), None, None)
+
+
+def test_the_settings_link_is_revoked_until_they_give_another(store: AccessStore) -> None:
+    store.take_built_in([OPERATOR], "http://here", 0)
+    store.revoke(store.find("operator"), 1)
+    store.take_built_in([OPERATOR], "http://here", 2)
+    assert store.find("operator").revoked_at == 1
+    store.take_built_in([BuiltInToken(Role.OPERATOR, "OPERATOR_TOKEN", "another")], "http://there", 3)
+    assert store.find("operator").revoked_at is None
+    assert store.url() == "http://there"
+
+
+def test_the_settings_link_is_not_renewed_by_the_command(store: AccessStore) -> None:
+    store.take_built_in([OPERATOR], "http://here", 0)
+    with pytest.raises(InvalidAccountError, match="OPERATOR_TOKEN"):
+        store.renew(store.find("operator"), "another")
+    with pytest.raises(InvalidAccountError, match="person"):
+        store.set_password(store.find("operator"), "a hash")
+
+
+def test_a_file_of_a_newer_version_is_left_alone(store: AccessStore, file: Path) -> None:
+    store.accounts()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    with pytest.raises(ConfigurationError, match="newer version"):
+        AccessStore(file)
+
+
+def test_a_file_that_is_gone_or_damaged_is_an_error_and_no_empty_list(store: AccessStore, file: Path) -> None:
+    file.write_bytes(b"something else, and no database at all" * 100)
+    with pytest.raises(StoreUnavailableError):
+        store.accounts()
+    file.unlink()
+    with pytest.raises(StoreUnavailableError):
+        store.accounts()
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "password", ["", "x" * 14, "x" * 129, "aaaaaaaaaaaaaaaa", "abababababababab", "i am ada lovelace"]
+)
+def test_a_password_that_is_easily_guessed_is_refused(password: str) -> None:
+    with pytest.raises(InvalidAccountError):
+        password_hash(password, "Ada Lovelace")
+
+
+def test_a_password_is_checked_however_the_keyboard_wrote_it() -> None:
+    kept = password_hash("cafe\u0301 au lait, s'il vous plait", "Ada")
+    assert kept.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    check = PasswordCheck()
+    assert check(kept, "caf\u00e9 au lait, s'il vous plait")
+    for wrong in ("", "cafe au lait, s'il vous plait", "x" * 5000):
+        assert not check(kept, wrong)
+    assert not check(None, GOOD)
+
+
+def test_the_command_adds_lists_renews_and_revokes(command: Said, tmp_path: Path) -> None:
+    added = command("add", "Ada Lovelace", "--role", "administrator")
+    account_id, token = re.search(r"\((\w+)\)", added)[1], added.strip().rpartition("#token=")[2]  # type: ignore[index]
+    assert len(token) >= 43
+    store = AccessStore(access_file(tmp_path, "server"))
+    assert store.find(account_id).token_hash == hash_of(token)
+    renewed = command("renew", "ada lovelace").strip().rpartition("#token=")[2]
+    assert store.find(account_id).token_hash == hash_of(renewed) != hash_of(token)
+    listed = command("list")
+    assert re.search(rf"^{account_id}  Ada Lovelace  administrator  link ", listed, re.M)
+    assert "can no longer sign in" in command("revoke", account_id)
+    assert "nothing: revoked" in command("list")
+    kept = (tmp_path / "server" / "access.sqlite").read_bytes()
+    assert token.encode() not in kept
+    assert renewed.encode() not in kept
+
+
+def test_the_command_takes_a_password_from_the_standard_input(command: Said, typed: Typed, tmp_path: Path) -> None:
+    command("add", "Ada")
+    typed(GOOD + "\n")
+    command("set-password", "Ada")
+    kept = AccessStore(access_file(tmp_path, "server")).find("Ada").password_hash
+    assert PasswordCheck()(kept, GOOD)
+    assert "link, password" in command("list")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["server", "renew", "nobody"], 1, "no account of this name"),
+        (["server", "add", "Ada", "--role", "clinician"], 1, "no such role"),
+        (["client-1", "add", "Ada", "--role", "operator"], 1, "no such role"),
+        (["../etc", "list"], 2, "CLIENT_ID must be a name"),
+        (["server", "end", "nothing"], 1, "no such session"),
+    ],
+)
+@pytest.mark.usefixtures("command")
+def test_what_the_command_cannot_do_is_a_sentence(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    assert said in capsys.readouterr().err

@@ -1,0 +1,116 @@
+"""The wire: what is refused where, and that every message survives it."""
+
+import pytest
+
+from common import errors
+from common.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError
+from common.messages import (
+    Explanation,
+    ExplanationSentence,
+    Handshake,
+    Prediction,
+    PredictRequest,
+    Submission,
+    WireError,
+)
+from common.web.codec import OrjsonCodec
+from tests.support.made_requests import prediction, request
+
+
+def kinds(base: type[DetectionSystemError] = DetectionSystemError) -> list[type[DetectionSystemError]]:
+    return [base, *(kind for child in base.__subclasses__() for kind in kinds(child))]
+
+
+def test_every_failure_has_its_own_code_and_a_sentence() -> None:
+    named = [kind for kind in kinds() if kind is not DetectionSystemError]
+    codes = [kind.code for kind in named]
+    assert len(set(codes)) == len(codes)
+    for kind in named:
+        assert kind.default_message.endswith((".", "train_model.py"))
+        assert 400 <= kind.status < 600
+        assert WireError.check(WireError.of(kind()).to_wire()).code == kind.code
+
+
+def test_only_what_may_succeed_later_is_retryable() -> None:
+    assert {kind.code for kind in kinds() if kind.retryable} == {
+        "audit_unavailable",
+        "out_of_turn",
+        "overloaded",
+        "rate_limited",
+        "store_unavailable",
+        "shutting_down",
+        "too_many_connections",
+        "server_unreachable",
+        "too_many_attempts",
+    }
+
+
+def test_errors_of_the_record_alone_name_its_fields() -> None:
+    wire = request(1).to_wire()
+    with pytest.raises(InvalidRecordError) as raised:
+        PredictRequest.check(wire | {"record": wire["record"] | {"age": 0, "sex": 5}})
+    assert set(raised.value.fields) == {"age", "sex"}
+
+
+def test_errors_of_message_and_record_are_told_together() -> None:
+    wire = request(1).to_wire()
+    with pytest.raises(InvalidMessageError) as raised:
+        PredictRequest.check(wire | {"record": wire["record"] | {"age": 0}, "outbox_number": 0})
+    assert type(raised.value) is InvalidMessageError
+    assert set(raised.value.fields) == {"record.age", "outbox_number"}
+
+
+@pytest.mark.parametrize("received", [None, [], "x", 1, b"x"])
+def test_what_is_no_object_is_an_error_of_the_message(received: object) -> None:
+    with pytest.raises(InvalidMessageError) as raised:
+        Submission.check(received)
+    assert list(raised.value.fields) == ["message"]
+
+
+@pytest.mark.parametrize("reference", ["A", "Zoë Ω 7", "x" * 64, "  trimmed  "])
+def test_a_reference_is_printable_text(reference: str) -> None:
+    checked = PredictRequest.check(request(1).to_wire() | {"patient_reference": reference})
+    assert checked.patient_reference == reference.strip()
+
+
+@pytest.mark.parametrize("reference", ["", "   ", "x" * 65, "a\nb", "a\x00b", "a\u200bb", "a\u202eb", "\ue000", 7])
+def test_a_reference_of_another_kind_is_refused(reference: object) -> None:
+    with pytest.raises(InvalidMessageError):
+        PredictRequest.check(request(1).to_wire() | {"patient_reference": reference})
+
+
+@pytest.mark.parametrize("waiting", [-1, 2**53 + 1, 1.0, True])
+def test_how_many_wait_is_a_number_that_every_page_can_show(waiting: object) -> None:
+    with pytest.raises(InvalidMessageError):
+        PredictRequest.check(request(1).to_wire() | {"waiting": waiting})
+    with pytest.raises(InvalidMessageError):
+        Handshake.check({"protocol": 1, "token": "t", "waiting": waiting})
+
+
+def test_messages_survive_the_wire_to_the_last_digit() -> None:
+    answer = prediction(request(3)).model_copy(update={"raw_score": 0.1 + 0.2, "base_value": -1e-17})
+    there = OrjsonCodec.loads(OrjsonCodec.dumps(answer.to_wire()))
+    assert Prediction.check(there) == answer
+    assert Prediction.model_validate_json(answer.model_dump_json()).to_wire() == answer.to_wire()
+
+
+def test_a_message_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        request(1).waiting = 7  # type: ignore[misc]
+
+
+def test_every_name_in_the_taxonomy_is_an_error_class() -> None:
+    assert {kind.__name__ for kind in kinds()} <= set(vars(errors))
+
+
+def test_what_was_stored_before_explanations_were_measured_still_loads() -> None:
+    wire = prediction(request(1)).to_wire()
+    wire["explanation"] = {"text": "A text.", "source": "template", "model": None, "reason": None}
+    loaded = Prediction.check(wire).explanation
+    assert loaded == Explanation(text="A text.", source="template")
+    assert (loaded.measures, loaded.total_ms, loaded.prompt_version) == (None, None, None)
+
+
+def test_a_sentence_of_an_earlier_server_is_of_the_first_attempt() -> None:
+    wire = {"prediction_id": "p", "text": "A sentence.", "source": "llm"}
+    assert ExplanationSentence.check(wire).attempt == 1

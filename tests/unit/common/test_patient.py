@@ -1,0 +1,134 @@
+"""The 13 fields: what is possible, what is refused in which words, and that no value is repeated."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import InvalidRecordError
+from common.patient import FIELDS, PatientRecord
+from tests.support.made_requests import record
+from tests.support.patients import records
+
+QUANTITIES = [name for name, field in FIELDS.items() if field.possible_range]
+CODED = [name for name, field in FIELDS.items() if field.codes]
+
+
+def values(**changes: object) -> dict[str, Any]:
+    return record().model_dump() | changes
+
+
+def errors_of(received: object) -> dict[str, list[str]]:
+    with pytest.raises(InvalidRecordError) as raised:
+        PatientRecord.check(received)
+    return raised.value.fields
+
+
+def bounds(name: str) -> tuple[float, float]:
+    possible = FIELDS[name].possible_range
+    assert possible
+    return possible
+
+
+def number(name: str, value: float) -> float:
+    return int(value) if name == "age" else value
+
+
+def test_the_fields_are_those_of_the_data_set_in_order() -> None:
+    assert list(FIELDS) == [
+        "age",
+        "sex",
+        "chest_pain_type",
+        "resting_bp",
+        "cholesterol",
+        "fasting_blood_sugar_high",
+        "resting_ecg",
+        "max_heart_rate",
+        "exercise_angina",
+        "st_depression",
+        "st_slope",
+        "major_vessels",
+        "thallium_scan",
+    ]
+    assert [name for name, field in FIELDS.items() if field.required] == ["age", "sex"]
+    assert all(bool(field.codes) != bool(field.possible_range) for field in FIELDS.values())
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_both_ends_of_what_is_possible_are_accepted_and_nothing_beyond(name: str) -> None:
+    lowest, highest = bounds(name)
+    for value in (lowest, highest):
+        assert getattr(PatientRecord.check(values(**{name: number(name, value)})), name) == value
+    for value in (lowest - 1, highest + 1, math.nextafter(lowest, -math.inf), math.nextafter(highest, math.inf)):
+        if name == "age" and value != int(value):
+            continue
+        fields = errors_of(values(**{name: number(name, value)}))
+        assert list(fields) == [name]
+        assert fields[name] == [f"must be {FIELDS[name].possible_text}"]
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_what_lies_outside_the_models_range_is_extrapolated(name: str) -> None:
+    model = FIELDS[name].model_range
+    assert model
+    for value, outside in ((model[0], False), (model[1], False), (bounds(name)[0], bounds(name)[0] < model[0])):
+        checked = PatientRecord.check(values(**{name: number(name, value)}))
+        assert (name in checked.extrapolated()) == outside
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_only_known_codes_are_accepted(name: str) -> None:
+    for code in FIELDS[name].codes:
+        assert getattr(PatientRecord.check(values(**{name: code})), name) == code
+    for value in (-1, 9, 8):
+        assert errors_of(values(**{name: value}))[name][0].startswith("must be one of: ")
+
+
+@pytest.mark.parametrize("name", list(FIELDS))
+@pytest.mark.parametrize("value", ["54", "", True, [], {}, math.nan, math.inf, -math.inf, b"54", 10**400])
+def test_no_other_type_passes_for_a_number(name: str, value: object) -> None:
+    assert list(errors_of(values(**{name: value}))) == [name]
+
+
+@pytest.mark.parametrize("name", list(FIELDS))
+def test_not_measured_is_said_not_left_out(name: str) -> None:
+    left_out = values()
+    del left_out[name]
+    assert errors_of(left_out) == {name: ["is missing; send null for a value that was not measured"]}
+    if FIELDS[name].required:
+        assert errors_of(values(**{name: None})) == {name: ["is required"]}
+    else:
+        assert PatientRecord.check(values(**{name: None})).imputed() == [name]
+
+
+def test_every_error_of_every_field_is_reported() -> None:
+    fields = errors_of(values(age=0, sex=None, cholesterol="x", st_slope=4, more=1))
+    assert set(fields) == {"age", "sex", "cholesterol", "st_slope", "unknown field"}
+
+
+@pytest.mark.parametrize("received", [None, [], "MARKER", 7, b"MARKER"])
+def test_what_is_no_object_is_an_error_of_the_whole(received: object) -> None:
+    assert list(errors_of(received)) == ["record"]
+
+
+@given(st.dictionaries(st.sampled_from([*FIELDS, "MARKER"]), st.sampled_from(["MARKER", -987654321, 1e300, None])))
+def test_no_error_repeats_what_was_received(received: dict[str, object]) -> None:
+    said = str(errors_of(received))
+    assert "MARKER" not in said
+    assert "987654321" not in said
+    assert "1e+300" not in said
+
+
+@given(records)
+def test_a_record_survives_the_wire(record: PatientRecord) -> None:
+    assert PatientRecord.model_validate_json(record.model_dump_json()) == record
+    assert PatientRecord.check(record.model_dump(mode="json")) == record
+
+
+def test_values_are_told_as_a_clinician_would_write_them() -> None:
+    assert FIELDS["resting_bp"].in_words(120.0) == "120 mm Hg"
+    assert FIELDS["st_depression"].in_words(1.4) == "1.4 mm"
+    assert FIELDS["thallium_scan"].in_words(7) == "reversible defect"
+    assert FIELDS["thallium_scan"].in_words(None) == "not measured"

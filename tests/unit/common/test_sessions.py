@@ -1,0 +1,221 @@
+"""A sign-in ends by a person, by idleness or at its deadline, for good, and its open connections with it."""
+
+from pathlib import Path
+
+import pytest
+
+from common.access.accounts import Account, Session
+from common.access.people import AccessStore
+from common.access.roles import Role
+from common.access.sessions import DISPLAY_SECONDS, Sessions
+from common.errors import NotFoundError, NotSignedInError, StoreUnavailableError
+from tests.support.clock import StoppedClock
+
+HOUR = 3600.0
+IDLE = 600.0
+ADDRESS = "192.0.2.7"
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock(1000.0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AccessStore:
+    return AccessStore(tmp_path / "access.sqlite")
+
+
+@pytest.fixture
+def account(store: AccessStore) -> Account:
+    return store.add("Ada", Role.OPERATOR, "a token", 0)
+
+
+def sessions_of(store: AccessStore, clock: StoppedClock) -> Sessions:
+    return Sessions(store, seconds=HOUR, idle_seconds=IDLE, clock=clock)
+
+
+@pytest.fixture
+def sessions(store: AccessStore, clock: StoppedClock) -> Sessions:
+    return sessions_of(store, clock)
+
+
+@pytest.fixture
+def closed() -> list[str]:
+    return []
+
+
+def begin(sessions: Sessions, account: Account) -> Session:
+    _, session = sessions.begin(account, ADDRESS)
+    return session
+
+
+def attach(sessions: Sessions, session: Session, sid: str, closed: list[str]) -> None:
+    sessions.attach(sid, session, lambda: closed.append(sid))
+
+
+def test_signing_out_closes_every_connection_of_the_session_and_no_other(
+    sessions: Sessions, account: Account, closed: list[str]
+) -> None:
+    mine, another = begin(sessions, account), begin(sessions, account)
+    for sid, session in {"one": mine, "two": mine, "three": another}.items():
+        attach(sessions, session, sid, closed)
+    sessions.end(mine)
+    assert closed == ["one", "two"]
+    assert sessions.require_open("three") == another
+    with pytest.raises(NotSignedInError):
+        sessions.require_open("one")
+
+
+def test_a_session_that_was_signed_out_opens_nothing_more(
+    sessions: Sessions, account: Account, closed: list[str]
+) -> None:
+    key, session = sessions.begin(account, ADDRESS)
+    assert sessions.find(key) == session
+    sessions.end(session)
+    assert sessions.find(key) is None
+    with pytest.raises(NotSignedInError):
+        attach(sessions, session, "one", closed)
+
+
+def test_a_session_survives_a_restart_and_its_end_does_too(
+    sessions: Sessions, account: Account, store: AccessStore, clock: StoppedClock
+) -> None:
+    (stays, session), (over, ended) = sessions.begin(account, ADDRESS), sessions.begin(account, ADDRESS)
+    sessions.end(ended)
+    restarted = sessions_of(store, clock)
+    assert restarted.find(stays) == session
+    assert restarted.find(over) is None
+
+
+def test_nothing_in_the_file_is_a_key_or_a_token(sessions: Sessions, account: Account, tmp_path: Path) -> None:
+    key, session = sessions.begin(account, ADDRESS)
+    kept = (tmp_path / "access.sqlite").read_bytes()
+    assert session.id.encode() in kept
+    assert key.encode() not in kept
+    assert b"a token" not in kept
+
+
+def test_a_connection_ends_at_the_deadline_of_its_session(
+    sessions: Sessions, account: Account, clock: StoppedClock, closed: list[str]
+) -> None:
+    earlier = begin(sessions, account)
+    attach(sessions, earlier, "one", closed)
+    for _ in range(7):
+        clock.now += IDLE - 100
+        sessions.touch(earlier)
+    later = begin(sessions, account)
+    attach(sessions, later, "two", closed)
+    sessions.close_ended()
+    assert closed == []
+    clock.now = 1000.0 + HOUR
+    sessions.touch(earlier)
+    assert not sessions.is_open(earlier)
+    with pytest.raises(NotSignedInError):
+        sessions.require_open("one")
+    assert closed == ["one"]
+    sessions.require_open("two")
+
+
+def test_a_session_ends_when_nobody_is_there(
+    sessions: Sessions, account: Account, clock: StoppedClock, closed: list[str]
+) -> None:
+    idle, active = begin(sessions, account), begin(sessions, account)
+    attach(sessions, idle, "idle", closed)
+    attach(sessions, active, "active", closed)
+    clock.now += IDLE - 1
+    sessions.touch(active)
+    clock.now += 1
+    sessions.touch(idle)  # too late
+    sessions.close_ended()
+    assert closed == ["idle"]
+    assert [one.id for one in sessions.all()] == [active.id]
+
+
+def test_a_display_stays_though_nobody_is_there(sessions: Sessions, store: AccessStore, clock: StoppedClock) -> None:
+    display = begin(sessions, store.add("Wall", Role.DISPLAY, "its token", 0))
+    clock.now += DISPLAY_SECONDS - 1
+    assert sessions.is_open(display)
+    clock.now += 1
+    assert not sessions.is_open(display)
+
+
+def test_what_a_person_did_last_is_known_after_a_restart(
+    sessions: Sessions, account: Account, store: AccessStore, clock: StoppedClock
+) -> None:
+    session = begin(sessions, account)
+    clock.now += IDLE - 1
+    sessions.touch(session)
+    sessions.start()
+    sessions.stop()
+    clock.now += IDLE - 1
+    assert sessions_of(store, clock).is_open(session)
+
+
+@pytest.mark.parametrize("change", ["revoke", "renew", "set_password"])
+def test_a_change_of_the_account_ends_its_sessions_and_no_other(
+    sessions: Sessions, account: Account, store: AccessStore, closed: list[str], change: str
+) -> None:
+    mine, another = begin(sessions, account), begin(sessions, store.add("Bob", Role.OPERATOR, "his token", 0))
+    attach(sessions, mine, "mine", closed)
+    attach(sessions, another, "another", closed)
+    changes = {
+        "revoke": lambda: store.revoke(account, 0),
+        "renew": lambda: store.renew(account, "another token"),
+        "set_password": lambda: store.set_password(account, "its hash"),
+    }
+    changes[change]()
+    sessions.refresh()
+    sessions.close_ended()
+    assert closed == ["mine"]
+    assert not sessions.is_open(mine)
+
+
+def test_no_session_begins_with_what_was_revoked_a_moment_ago(
+    sessions: Sessions, account: Account, store: AccessStore
+) -> None:
+    """The account was read, and is changed before its session is written."""
+    store.renew(account, "another token")
+    with pytest.raises(NotSignedInError):
+        sessions.begin(account, ADDRESS)
+    assert sessions.all() == []
+
+
+def test_a_session_is_found_by_what_the_list_shows(sessions: Sessions, account: Account) -> None:
+    session = begin(sessions, account)
+    assert sessions.of(session.public_id).id == session.id
+    sessions.end(session)
+    with pytest.raises(NotFoundError):
+        sessions.of(session.public_id)
+
+
+def test_an_end_that_cannot_be_written_is_an_end_all_the_same(
+    sessions: Sessions, account: Account, store: AccessStore, clock: StoppedClock, tmp_path: Path
+) -> None:
+    key, session = sessions.begin(account, ADDRESS)
+    file = tmp_path / "access.sqlite"
+    file.rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnavailableError):
+        sessions.end(session)
+    assert sessions.find(key) is None
+    (tmp_path / "elsewhere").rename(file)
+    sessions.refresh()
+    assert sessions.find(key) is None
+    sessions.end(session)
+    assert sessions_of(store, clock).find(key) is None
+
+
+def test_a_connection_that_is_gone_is_not_closed_again(sessions: Sessions, account: Account, closed: list[str]) -> None:
+    session = begin(sessions, account)
+    attach(sessions, session, "one", closed)
+    sessions.detach("one")
+    sessions.end(session)
+    assert closed == []
+
+
+def test_closing_may_tell_the_one_that_detaches(sessions: Sessions, account: Account) -> None:
+    session = begin(sessions, account)
+    sessions.attach("one", session, lambda: sessions.detach("one"))
+    sessions.end(session)
+    with pytest.raises(NotSignedInError):
+        sessions.require_open("one")
