@@ -50,6 +50,7 @@ from config.web.cookies import AppSessions
 from config.web.limits import make_limiter, seconds_to_next_window
 from config.web.openapi import Health, described, openapi_blueprint
 from config.web.origin import UNTRUSTED_HOST, require_same_origin
+from config.web.proxy_advice import ProxyAdvisor
 from config.web.readiness import RememberedCheck
 from config.web.sessions import DISPLAY_SECONDS, Sessions
 from config.web.sign_in import CheckPassword, SignIn, sign_in_blueprint
@@ -110,6 +111,8 @@ def make_app(
     )
     limiter = app.config["LIMITER"] = make_limiter(app, settings)
     CSRFProtect(app)
+    advisor = app.config["PROXY_ADVISOR"] = ProxyAdvisor(settings.trusted_proxies)
+    app.before_request(lambda: advisor.require_no_path(request.environ))
     app.before_request(lambda: require_same_origin(request))
     app.register_error_handler(Exception, _reply_with_error)
     app.register_blueprint(_shared_blueprint(RememberedCheck(check_ready, clock=time.monotonic), limiter))
@@ -215,7 +218,8 @@ def _named(error: Exception) -> tuple[DetectionSystemError, int]:
     if isinstance(error, CSRFError):
         return NotAllowedError("The page is out of date. Reload it and try again."), 400
     if isinstance(error, SecurityError):
-        return InvalidMessageError(UNTRUSTED_HOST), 400
+        advisor: ProxyAdvisor = current_app.config["PROXY_ADVISOR"]
+        return InvalidMessageError(advisor.explained(UNTRUSTED_HOST, request.environ, "Host")), 400
     if isinstance(error, RateLimitExceeded):
         return RateLimitedError(seconds_to_next_window(current_app.config["LIMITER"])), RateLimitedError.status
     if isinstance(error, HTTPException):
