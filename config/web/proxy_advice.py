@@ -17,8 +17,8 @@ UNDER_A_PATH: Final = (
     "as deploy/nginx.conf does."
 )
 UNTOLD: Final = (
-    "A proxy seems to be in front that this app was not told of: set TRUSTED_PROXIES=1, name the host in ALLOWED_HOSTS, "
-    "and pass on Host, X-Forwarded-For and X-Forwarded-Proto as deploy/nginx.conf does."
+    "A proxy seems to be in front that this app was not told of: set TRUSTED_PROXIES=1, name the host in "
+    "ALLOWED_HOSTS, and pass on Host, X-Forwarded-For and X-Forwarded-Proto as deploy/nginx.conf does."
 )
 WITHOUT_PORT: Final = (
     "The proxy in front drops the port from {header}: in nginx, write proxy_set_header {header} $http_host; "

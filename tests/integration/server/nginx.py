@@ -24,6 +24,20 @@ TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 Edits = dict[str, str]
 
 
+def without(*lines: str) -> Edits:
+    return dict.fromkeys(lines, "")
+
+
+# The cases in which people put an app behind nginx; with no edit at all it is as it should be.
+NO_PORT: Edits = {"Host $http_host;": "Host $host;"}
+BARE = without(*PASSED_ON, "proxy_http_version 1.1;")
+BELOW_HEART: Edits = {
+    "location / { proxy_pass http://127.0.0.1:5000;": "location /heart/ { proxy_pass http://127.0.0.1:5000/;",
+    'X-Forwarded-Prefix "";': "X-Forwarded-Prefix /heart;",
+}
+NO_UPGRADE = without("proxy_set_header Upgrade $http_upgrade;", "proxy_set_header Connection $connection_upgrade;")
+
+
 @dataclass(frozen=True)
 class Front:
     """What an nginx can be reached at, and who vouches for it."""
@@ -31,10 +45,6 @@ class Front:
     url: str
     plain_url: str
     trust: ssl.SSLContext
-
-
-def without(*lines: str) -> Edits:
-    return dict.fromkeys(lines, "")
 
 
 @contextmanager

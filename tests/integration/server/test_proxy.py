@@ -14,7 +14,7 @@ from config.audit.trail import trail_file, verify
 from config.web.origin import FOREIGN_ORIGIN, UNTRUSTED_HOST
 from config.web.proxy_advice import OTHER_HOST, UNDER_A_PATH, UNTOLD, WITHOUT_PORT
 from tests.integration.server.conftest import Join, RunningServer, StartServer
-from tests.integration.server.nginx import PASSED_ON, Edits, Front, nginx, without
+from tests.integration.server.nginx import BARE, BELOW_HEART, NO_PORT, NO_UPGRADE, Edits, Front, nginx
 from tests.integration.server.speaking import WAIT_SECONDS, Answer, Browser, Connection, Dashboard
 from tests.unit.client.made import request
 
@@ -107,14 +107,6 @@ def test_over_tls_too_requests_are_counted_by_session(start_server: StartServer)
     assert Browser(server.url).get("/api/status", **other).status == 401
 
 
-BARE = without(*PASSED_ON, "proxy_http_version 1.1;")
-NO_PORT = {"Host $http_host;": "Host $host;"}
-BELOW_HEART: Edits = {
-    "location / { proxy_pass http://127.0.0.1:5000;": "location /heart/ { proxy_pass http://127.0.0.1:5000/;",
-    'X-Forwarded-Prefix "";': "X-Forwarded-Prefix /heart;",
-}
-NO_UPGRADE = without("proxy_set_header Upgrade $http_upgrade;", "proxy_set_header Connection $connection_upgrade;")
-
 PutBehind = Callable[..., Front]
 
 
@@ -168,11 +160,15 @@ def test_plain_http_leads_to_https(trusting: RunningServer, behind: PutBehind) -
 
 def test_a_name_that_nobody_set_up_gets_no_answer(trusting: RunningServer, behind: PutBehind) -> None:
     front = behind(trusting)
-    with (
-        socket.create_connection(("127.0.0.1", int(front.url.rpartition(":")[2])), WAIT_SECONDS) as connected,
-        pytest.raises(ssl.SSLError, match="unrecognized name"),
-    ):
-        front.trust.wrap_socket(connected, server_hostname="evil.example")
+    heard, said = ssl.MemoryBIO(), ssl.MemoryBIO()  # eventlet's sockets stay open when their handshake fails
+    tls = front.trust.wrap_bio(heard, said, server_hostname="evil.example")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    with socket.create_connection(("127.0.0.1", int(front.url.rpartition(":")[2])), WAIT_SECONDS) as connected:
+        connected.sendall(said.read())
+        heard.write(connected.recv(4096))
+    with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
+        tls.do_handshake()
 
 
 def test_what_a_visitor_claims_to_be_forwarded_does_not_get_through(trusting: RunningServer, behind: PutBehind) -> None:

@@ -8,9 +8,10 @@ HOST, PORT, UPSTREAM = "hads.example", "hads.example:8443", "127.0.0.1:5000"
 
 
 def environ(host: str, origin: str | None, scheme: str = "https", **headers: str) -> dict[str, object]:
-    sent = {f"HTTP_{name}": value for name, value in headers.items()}
-    origins = {} if origin is None else {"HTTP_ORIGIN": origin}
-    return {"wsgi.url_scheme": scheme, "HTTP_HOST": host, "SERVER_PROTOCOL": "HTTP/1.1"} | origins | sent
+    sent: dict[str, object] = {f"HTTP_{name}": value for name, value in headers.items()}
+    if origin is not None:
+        sent["HTTP_ORIGIN"] = origin
+    return sent | {"wsgi.url_scheme": scheme, "HTTP_HOST": host, "SERVER_PROTOCOL": "HTTP/1.1"}
 
 
 FORWARDED = {"X_FORWARDED_FOR": "192.0.2.7", "X_FORWARDED_PROTO": "https"}

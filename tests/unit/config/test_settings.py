@@ -86,8 +86,8 @@ def test_a_bad_value_is_refused_by_name(values: dict[str, object], field: str) -
         (
             ServerSettings,
             {"public_url": "https://hads.example/heart"},
-            "PUBLIC_URL must be http:// or https:// with a host and, if need be, a port: an app cannot be reached under "
-            "a path",
+            "PUBLIC_URL must be http:// or https:// with a host and, if need be, a port: an app cannot be "
+            "reached under a path",
         ),
         (ServerSettings, {"log_level": "x"}, "LOG_LEVEL must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         (
