@@ -141,6 +141,17 @@ class _AppSettings(_Settings):
         10, ge=0.5, le=300, description="Seconds after which a connection that takes nothing of what waits is closed."
     )
 
+    @field_validator("public_url")
+    @classmethod
+    def _is_no_path(cls, value: str) -> str:
+        parts = urlsplit(value)
+        is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        if value and (not is_address or parts.path.strip("/") or parts.query or parts.fragment):
+            raise ValueError(
+                "must be http:// or https:// with a host and, if need be, a port: an app cannot be reached under a path"
+            )
+        return value
+
     @property
     def url(self) -> str:
         return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"

@@ -50,6 +50,7 @@ from common.web.cookies import AppSessions
 from common.web.limits import make_limiter, seconds_to_next_window
 from common.web.openapi import Health, described, openapi_blueprint
 from common.web.origin import UNTRUSTED_HOST, require_same_origin
+from common.web.proxy_advice import ProxyAdvisor
 from common.web.readiness import RememberedCheck
 from common.web.sign_in import CheckPassword, SignIn, sign_in_blueprint
 from config.secrets import PROJECT_ROOT
@@ -111,6 +112,8 @@ def make_app(
     )
     limiter = app.config["LIMITER"] = make_limiter(app, settings)
     CSRFProtect(app)
+    advisor = app.config["PROXY_ADVISOR"] = ProxyAdvisor(settings.trusted_proxies)
+    app.before_request(lambda: advisor.require_no_path(request.environ))
     app.before_request(lambda: require_same_origin(request))
     app.register_error_handler(Exception, _reply_with_error)
     app.register_blueprint(_shared_blueprint(RememberedCheck(check_ready, clock=time.monotonic), limiter))
@@ -216,7 +219,8 @@ def _named(error: Exception) -> tuple[DetectionSystemError, int]:
     if isinstance(error, CSRFError):
         return NotAllowedError("The page is out of date. Reload it and try again."), 400
     if isinstance(error, SecurityError):
-        return InvalidMessageError(UNTRUSTED_HOST), 400
+        advisor: ProxyAdvisor = current_app.config["PROXY_ADVISOR"]
+        return InvalidMessageError(advisor.explained(UNTRUSTED_HOST, request.environ, "Host")), 400
     if isinstance(error, RateLimitExceeded):
         return RateLimitedError(seconds_to_next_window(current_app.config["LIMITER"])), RateLimitedError.status
     if isinstance(error, HTTPException):

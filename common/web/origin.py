@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 
-from flask import Request
+from flask import Request, current_app
 
 from common.errors import NotAllowedError
+from common.web.proxy_advice import ProxyAdvisor
 
 UNTRUSTED_HOST = "This app is not known by that host name. If it is meant to be, name it in ALLOWED_HOSTS."
+
+FOREIGN_ORIGIN = "The request came from another address than the page's own."
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -30,7 +33,7 @@ def require_own_page(environ: Mapping[str, object]) -> None:
     is_websocket = str(environ.get("HTTP_UPGRADE", "")).lower() == "websocket"
     site = environ.get("HTTP_SEC_FETCH_SITE", "same-origin")
     if (is_websocket and "HTTP_ORIGIN" not in environ) or site not in {"same-origin", "none"}:
-        raise NotAllowedError("The request came from another address than the page's own.")
+        raise NotAllowedError(FOREIGN_ORIGIN)
 
 
 def require_same_origin(request: Request) -> None:
@@ -42,4 +45,5 @@ def require_same_origin(request: Request) -> None:
         When ``Origin`` is missing or foreign.
     """
     if request.method not in _SAFE_METHODS and not is_same_origin(request.headers.get("Origin"), request.environ):
-        raise NotAllowedError("The request came from another address than the page's own.")
+        advisor: ProxyAdvisor = current_app.config["PROXY_ADVISOR"]
+        raise NotAllowedError(advisor.explained(FOREIGN_ORIGIN, request.environ, "Origin"))

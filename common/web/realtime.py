@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from urllib.parse import parse_qs
 
@@ -30,8 +31,9 @@ from common.web.cookies import SECURE_PREFIX
 from common.web.engine import ConnectionLimits, LimitedServer
 from common.web.headers import with_security_headers
 from common.web.limits import SocketLimits, address_of
-from common.web.origin import UNTRUSTED_HOST, is_same_origin
+from common.web.origin import FOREIGN_ORIGIN, UNTRUSTED_HOST, is_same_origin
 from common.web.outgoing import Bounds
+from common.web.proxy_advice import ProxyAdvisor
 from config.settings import ClientSettings, ServerSettings
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class RealTime:
             async_handlers=False,  # ordered, and no task for each event
             manage_session=False,  # identity is kept by sid in python-socketio's own session
             json=OrjsonCodec,
-            cors_allowed_origins=is_same_origin,
+            cors_allowed_origins=partial(_is_own_page, app.config["PROXY_ADVISOR"]),
             max_http_buffer_size=settings.max_message_bytes,
             http_compression=False,
             limits=_connection_limits(settings, self.limits, newest_only),
@@ -229,13 +231,22 @@ def _connection_limits(
     )
 
 
+def _is_own_page(advisor: ProxyAdvisor, origin: str, environ: "WSGIEnvironment") -> bool:
+    """Tell whether ``Origin`` is this app's; that a proxy is why it is not goes to the log alone."""
+    is_own = is_same_origin(origin, environ)
+    if not is_own:
+        advisor.explained(FOREIGN_ORIGIN, environ, "Origin")
+    return is_own
+
+
 def _require_trusted_host(environ: "WSGIEnvironment") -> None:
     """Refuse a handshake sent to a host name that is not ours; Flask checks its own requests only."""
     app: Flask = environ["flask.app"]
     try:
         get_host(environ, app.config["TRUSTED_HOSTS"])
     except SecurityError:
-        error = WireError.of(NotAllowedError(UNTRUSTED_HOST))
+        sentence = app.config["PROXY_ADVISOR"].explained(UNTRUSTED_HOST, environ, "Host")
+        error = WireError.of(NotAllowedError(sentence))
         raise HandshakeRefused(error.message, error.to_wire()) from None
 
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Connection:
         *,
         auth: object = None,
         headers: Mapping[str, str] | None = None,
-        **websocket_options: str,
+        **websocket_options: object,
     ) -> None:
         self._namespace = namespace
         self._heard: list[tuple[str, Any]] = []
@@ -150,7 +151,7 @@ class ClientApp(Connection):
 class Dashboard(Connection):
     """An operator's connection."""
 
-    def __init__(self, url: str, cookie: str, **websocket_options: str) -> None:
+    def __init__(self, url: str, cookie: str, **websocket_options: object) -> None:
         super().__init__(url, OPERATORS_NAMESPACE, headers={"Cookie": cookie}, **websocket_options)
 
     def next_changes(self) -> Changes:
@@ -181,8 +182,9 @@ class Answer:
 class Browser:
     """Speaks HTTP as a browser would: with its cookie, and the page's origin and CSRF token where state changes."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
         self.url = url
+        self._tls = tls
         self.cookies: dict[str, str] = {}
 
     @property
@@ -198,7 +200,7 @@ class Browser:
         if method == "POST":
             usual |= {"Origin": self.url, "Content-Type": "application/json"}
         sent = {name: value for name, value in (usual | dict(headers or {})).items() if value is not None}
-        with closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=WAIT_SECONDS)) as connection:
+        with closing(self._connection()) as connection:
             connection.request(method, path, body=body, headers=sent)
             with connection.getresponse() as response:  # which owns the socket if the connection ends with it
                 answer = Answer(response.status, response.headers, response.read())
@@ -206,6 +208,12 @@ class Browser:
             for name, morsel in SimpleCookie(line).items():
                 self.cookies[name] = morsel.value
         return answer
+
+    def _connection(self) -> http.client.HTTPConnection:
+        address = urlsplit(self.url).netloc
+        if self._tls is None:
+            return http.client.HTTPConnection(address, timeout=WAIT_SECONDS)
+        return http.client.HTTPSConnection(address, timeout=WAIT_SECONDS, context=self._tls)
 
     def get(self, path: str, **headers: str | None) -> Answer:
         return self.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})

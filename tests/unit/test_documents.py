@@ -32,7 +32,7 @@ def test_every_event_is_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "DISTRIBUTED_SYSTEM.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md"]
+    "name", ["README.md", "DISTRIBUTED_SYSTEM.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md", "docs/proxy.md"]
 )
 def test_every_link_to_a_file_leads_somewhere(name: str) -> None:
     document = PROJECT_ROOT / name

@@ -1,25 +1,22 @@
 """Behind a proxy with TLS: what counts is what people see, and only where the proxy is trusted."""
 
 import json
-import shutil
 import socket
 import ssl
-import subprocess
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import suppress
-from http.cookiejar import CookieJar
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import trustme
 import websocket
 
 from common.access.audit.trail import trail_file, verify
-from tests.integration.server.conftest import RunningServer, StartServer
-from tests.support.processes import free_port
-from tests.support.speaking import WAIT_SECONDS, Answer, Browser
+from common.web.origin import FOREIGN_ORIGIN, UNTRUSTED_HOST
+from common.web.proxy_advice import OTHER_HOST, UNDER_A_PATH, UNTOLD, WITHOUT_PORT
+from tests.integration.server.conftest import Join, RunningServer, StartServer
+from tests.support.made_requests import request
+from tests.support.nginx import BARE, BELOW_HEART, NO_PORT, NO_UPGRADE, Edits, Front, nginx
+from tests.support.speaking import WAIT_SECONDS, Answer, Browser, Connection, Dashboard
 
 FORWARDED: dict[str, str | None] = {"X_Forwarded_Proto": "https", "X_Forwarded_For": "192.0.2.7"}
 
@@ -110,87 +107,134 @@ def test_over_tls_too_requests_are_counted_by_session(start_server: StartServer)
     assert Browser(server.url).get("/api/status", **other).status == 401
 
 
-NGINX = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  map $http_upgrade $connection_upgrade {{ default upgrade; "" close; }}
-  server {{
-    listen 127.0.0.1:{port} ssl;
-    ssl_certificate {folder}/chain.pem; ssl_certificate_key {folder}/key.pem;
-    location / {{
-      proxy_pass {url};
-      proxy_http_version 1.1;
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_set_header X-Forwarded-Host $http_host;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_upgrade;
-    }}
-  }}
-}}
-"""
+PutBehind = Callable[..., Front]
 
 
 @pytest.fixture
-def secure_url(trusting: RunningServer, tmp_path: Path) -> Iterator[str]:
-    """The server behind a real nginx with TLS; where nginx is not installed, the test is skipped."""
-    program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
-    if program is None:
-        pytest.skip("nginx is not installed: apt-get install nginx-light")
-    certificate = trustme.CA()
-    certificate.cert_pem.write_to_path(tmp_path / "ca.pem")
-    issued = certificate.issue_cert("localhost")
-    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
-    for part in issued.cert_chain_pems:
-        part.write_to_path(tmp_path / "chain.pem", append=True)
-    port = free_port()
-    (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, port=port, url=trusting.url))
-    with subprocess.Popen([program, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]) as nginx:
-        wait_for(port)
-        yield f"https://localhost:{port}"
-        nginx.terminate()
+def behind(tmp_path: Path) -> Iterator[PutBehind]:
+    """Put a real nginx with TLS before a server; ``edits`` change the shipped configuration."""
+    with ExitStack() as ending:
+
+        def put(server: RunningServer, edits: Edits | None = None) -> Front:
+            return ending.enter_context(nginx(tmp_path, server.url, edits or {}))
+
+        yield put
 
 
-def wait_for(port: int) -> None:
-    """Wait until somebody listens."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-    raise TimeoutError
-
-
-def test_a_person_signs_in_and_listens_through_a_real_proxy(
-    trusting: RunningServer, secure_url: str, tmp_path: Path
-) -> None:
-    jar, context = CookieJar(), ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}),
-        urllib.request.HTTPSHandler(context=context),
-        urllib.request.HTTPCookieProcessor(jar),
-    )
-    with opener.open(f"{secure_url}/sign-in") as answer:
-        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
-        token = answer.read().partition(b'csrf-token" content="')[2].partition(b'"')[0].decode()
-    body = f'{{"token": "{trusting.operator_token}"}}'.encode()
-    headers = {"Origin": secure_url, "X-CSRFToken": token, "Content-Type": "application/json"}
-    with opener.open(urllib.request.Request(f"{secure_url}/sign-in", body, headers)) as answer:
-        assert answer.status == 204
-    (cookie,) = [cookie for cookie in jar if not cookie.name.endswith("_device")]
-    assert (cookie.name, cookie.secure) == ("__Host-hads_server", True)
-    peer = websocket.create_connection(
-        secure_url.replace("https", "wss", 1) + "/socket.io/?EIO=4&transport=websocket",
+def websocket_through(front: Front, browser: Browser) -> websocket.WebSocket:
+    return websocket.create_connection(
+        front.url.replace("https", "wss", 1) + "/socket.io/?EIO=4&transport=websocket",
         timeout=WAIT_SECONDS,
-        origin=secure_url,
-        cookie=f"{cookie.name}={cookie.value}",
-        sslopt={"context": context},
+        origin=front.url,
+        cookie=browser.cookie,
+        sslopt={"context": front.trust},
     )
-    assert str(peer.recv()).startswith("0")
-    peer.send("40/operators,")
-    assert str(peer.recv()).startswith("40/operators,")
-    peer.shutdown()  # type: ignore[no-untyped-call]
+
+
+def sentences(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged about proxies."""
+    return [record.getMessage() for record in caplog.records if record.name == "common.web.proxy_advice"]
+
+
+def test_through_the_shipped_configuration_a_person_signs_in_and_sees_a_prediction(
+    trusting: RunningServer, behind: PutBehind, join: Join, connections: list[Connection]
+) -> None:
+    front = behind(trusting)
+    browser = Browser(front.url, tls=front.trust)
+    assert browser.get("/sign-in").headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert browser.get("/ui/base.css").headers.get_content_type() == "text/css"
+    assert browser.sign_in(trusting.operator_token).status == 204
+    assert browser.cookie.startswith("__Host-hads_server=")
+    assert [session.address for session in trusting.sessions.all()] == ["127.0.0.1"]
+    dashboard = Dashboard(front.url, browser.cookie, sslopt={"context": front.trust})
+    connections.append(dashboard)
+    join(to=trusting).predict(request(1).to_wire())
+    assert "request-1" in str(dashboard.next("changes"))
+
+
+def test_plain_http_leads_to_https(trusting: RunningServer, behind: PutBehind) -> None:
+    front = behind(trusting)
+    answer = Browser(front.plain_url).get("/sign-in?a=b")
+    assert (answer.status, answer.headers["Location"]) == (301, f"{front.url}/sign-in?a=b")
+
+
+def test_a_name_that_nobody_set_up_gets_no_answer(trusting: RunningServer, behind: PutBehind) -> None:
+    front = behind(trusting)
+    heard, said = ssl.MemoryBIO(), ssl.MemoryBIO()  # eventlet's sockets stay open when their handshake fails
+    tls = front.trust.wrap_bio(heard, said, server_hostname="evil.example")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    with socket.create_connection(("127.0.0.1", int(front.url.rpartition(":")[2])), WAIT_SECONDS) as connected:
+        connected.sendall(said.read())
+        heard.write(connected.recv(4096))
+    with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
+        tls.do_handshake()
+
+
+def test_what_a_visitor_claims_to_be_forwarded_does_not_get_through(trusting: RunningServer, behind: PutBehind) -> None:
+    front = behind(trusting)
+    browser = Browser(front.url, tls=front.trust)
+    claims = {"X_Forwarded_Host": "evil.example", "X_Forwarded_Prefix": "/x", "X_Forwarded_Proto": "http"}
+    assert browser.get("/sign-in", X_Forwarded_For="192.0.2.7", **claims).status == 200
+    assert browser.post("/sign-in", {"token": trusting.operator_token}, X_Forwarded_For="192.0.2.7").status == 204
+    assert [session.address for session in trusting.sessions.all()] == ["127.0.0.1"]
+
+
+def test_a_proxy_that_drops_the_port_is_told_which_header_to_change(
+    trusting: RunningServer, behind: PutBehind, caplog: pytest.LogCaptureFixture
+) -> None:
+    front = behind(trusting, NO_PORT)
+    browser = Browser(front.url, tls=front.trust)
+    told = WITHOUT_PORT.format(header="Host")
+    assert "write proxy_set_header Host $http_host;" in told
+    for _ in range(2):
+        answer = browser.sign_in(trusting.operator_token)
+        assert (answer.status, answer.error["message"]) == (403, f"{FOREIGN_ORIGIN} {told}")
+    with pytest.raises(websocket.WebSocketBadStatusException):
+        websocket_through(front, browser)
+    assert sentences(caplog) == [f"a request was refused: {told}"]  # once a minute, however often it happens
+
+
+def test_without_upgrade_headers_pages_are_served_by_polling(trusting: RunningServer, behind: PutBehind) -> None:
+    front = behind(trusting, NO_UPGRADE)
+    browser = Browser(front.url, tls=front.trust)
+    assert browser.sign_in(trusting.operator_token).status == 204
+    with pytest.raises(websocket.WebSocketBadStatusException):
+        websocket_through(front, browser)
+    polling = "/socket.io/?EIO=4&transport=polling"
+    polling += "&sid=" + json.loads(browser.get(polling).body[1:])["sid"]
+    assert browser.request("POST", polling, body=b"40/operators,").status == 200
+    assert browser.get(polling).body.startswith(b"40/operators,{")
+    assert browser.request("POST", polling, body=b"1").status == 200  # hang up
+
+
+def test_an_app_under_a_path_says_that_it_cannot_be_there(
+    trusting: RunningServer, behind: PutBehind, caplog: pytest.LogCaptureFixture
+) -> None:
+    front = behind(trusting, BELOW_HEART)
+    answer = Browser(front.url, tls=front.trust).get("/heart/sign-in")
+    assert (answer.status, answer.error["message"]) == (400, UNDER_A_PATH)
+    assert sentences(caplog) == [f"a request was refused: {UNDER_A_PATH}"]
+
+
+def test_a_bare_proxy_that_the_app_was_not_told_of_is_named(
+    running: RunningServer, behind: PutBehind, caplog: pytest.LogCaptureFixture
+) -> None:
+    front = behind(running, BARE)
+    browser = Browser(front.url, tls=front.trust)
+    assert browser.get("/sign-in").status == 200
+    answer = browser.sign_in(running.operator_token)
+    assert (answer.status, answer.error["message"]) == (403, f"{FOREIGN_ORIGIN} {UNTOLD}")
+    foreign = browser.post("/sign-in", {}, Origin="https://evil.example", Sec_Fetch_Site="cross-site")
+    assert (foreign.status, foreign.error["message"]) == (403, FOREIGN_ORIGIN)
+    assert sentences(caplog) == [f"a request was refused: {UNTOLD}"]
+
+
+def test_a_proxy_that_says_its_own_name_for_the_app_is_told_what_to_pass_on(
+    trusting: RunningServer, behind: PutBehind, caplog: pytest.LogCaptureFixture
+) -> None:
+    front = behind(trusting, {"Host $http_host;": "Host upstream;"})
+    answer = Browser(front.url, tls=front.trust).get("/sign-in")
+    told = OTHER_HOST.format(header="Host")
+    assert (answer.status, answer.error["message"]) == (400, f"{UNTRUSTED_HOST} {told}")
+    assert sentences(caplog) == [f"a request was refused: {told}"]

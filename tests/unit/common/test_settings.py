@@ -84,6 +84,12 @@ def test_a_bad_value_is_refused_by_name(values: dict[str, object], field: str) -
         (ServerSettings, {"session_hours": "x"}, "SESSION_HOURS must be a number"),
         (ServerSettings, {"max_message_bytes": 2**21}, "MAX_MESSAGE_BYTES must be 1048576 or less"),
         (ServerSettings, {"trusted_proxies": 1.5}, "TRUSTED_PROXIES must be a whole number"),
+        (
+            ServerSettings,
+            {"public_url": "https://hads.example/heart"},
+            "PUBLIC_URL must be http:// or https:// with a host and, if need be, a port: an app cannot be "
+            "reached under a path",
+        ),
         (ServerSettings, {"log_level": "x"}, "LOG_LEVEL must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         (
             ClientSettings,
