@@ -2,6 +2,7 @@
 
 import { byId, element, icon } from "/ui/dom.js";
 import { plural } from "/ui/format.js";
+import { readDecimal } from "./decimal.js";
 import { errorOf, extrapolationOf, sortErrors } from "./field_check.js";
 
 const REFERENCE = "patient_reference";
@@ -106,8 +107,9 @@ export class PatientForm {
       const chosen = this.#form.elements.namedItem(field.name).value;
       return { notMeasured, unreadable: false, value: chosen === "" ? null : Number(chosen) };
     }
-    const { value, validity } = this.#input(field);
-    return { notMeasured, unreadable: validity.badInput, value: notMeasured || value === "" ? null : Number(value) };
+    const text = notMeasured ? "" : this.#input(field).value.trim();
+    const value = readDecimal(text);
+    return { notMeasured, unreadable: text !== "" && value === null, value };
   }
 
   #put(field, value) {

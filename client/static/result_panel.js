@@ -13,6 +13,7 @@ export class ResultPanel {
   constructor(fields, { onReuse }) {
     this.#fields = fields;
     byId("reuse").addEventListener("click", () => onReuse(this.#entry));
+    addEventListener("beforeprint", () => this.#unfold());
   }
 
   show(entry) {
@@ -66,6 +67,14 @@ export class ResultPanel {
   moveFocus() {
     this.bringIntoView();
     this.#heading.focus({ preventScroll: true });
+  }
+
+  /** On paper nothing can be opened: print with all open, and close again afterwards. */
+  #unfold() {
+    for (const folded of this.#view.querySelectorAll("details:not([open])")) {
+      folded.open = true;
+      addEventListener("afterprint", () => (folded.open = false), { once: true });
+    }
   }
 
   #explain(entry) {

@@ -26,7 +26,7 @@ test("age and sex cannot be left out", () => {
 });
 
 test("what is not a number is called so, not empty", () => {
-  assert.equal(errorOf(BP, entry(null, { unreadable: true })), "Resting blood pressure must be a number.");
+  assert.equal(errorOf(BP, entry(null, { unreadable: true })), "Resting blood pressure must be one number, such as 5.8 or 5,8, with no unit or other characters.");
 });
 
 test("zero is a value", () => {

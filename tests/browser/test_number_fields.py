@@ -1,0 +1,125 @@
+"""Numbers as they are typed, pasted and left alone in the clinicians' form, with real keys and a real wheel."""
+
+from collections.abc import Sequence
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import OpenPage
+from tests.browser.test_pages import load_sample
+
+ROW = "63\t1\t145\t233\t1"
+
+
+@pytest.fixture
+def form(links: Sequence[str], open_page: OpenPage) -> Page:
+    page = open_page(links[1])
+    load_sample(page)
+    return page
+
+
+def number(page: Page, name: str = "st_depression") -> Locator:
+    field = page.locator(f"#field-{name}")
+    if field.is_disabled():
+        page.locator(f"#field-{name}-none").uncheck()
+    field.fill("")
+    return field
+
+
+def paste(page: Page, field: Locator, text: str) -> None:
+    """Paste by keys what another program has put into the clipboard."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("(text) => navigator.clipboard.writeText(text)", text)
+    field.press("Control+V")
+
+
+def refusal(page: Page, name: str = "st_depression") -> Locator:
+    return page.locator(f"#field-{name}-error")
+
+
+def analyzed(page: Page) -> Locator:
+    page.get_by_role("button", name="Analyze Patient Data").click()
+    expect(page.locator("#prediction")).to_contain_text("disease-free")
+    page.get_by_text("Values entered").click()
+    return page.locator("#prediction dl").first
+
+
+@pytest.mark.parametrize(("typed", "scored"), [("0,8", "0.8 mm"), ("0.8", "0.8 mm"), ("-0,5", "-0.5 mm")])
+def test_a_comma_is_scored_as_the_point_it_means(form: Page, typed: str, scored: str) -> None:
+    field = number(form)
+    field.press_sequentially(typed)
+    field.press("Tab")
+    expect(field).to_have_value(typed)
+    expect(refusal(form)).to_be_hidden()
+    expect(analyzed(form)).to_contain_text(f"ST depression{scored}")
+
+
+@pytest.mark.parametrize("typed", ["12/8", "1.234,5", "1 000", "5.8 mm", "1e3", "\uff11", "<2", "1,"])
+def test_what_is_no_number_is_called_so_and_nothing_of_it_is_dropped(form: Page, typed: str) -> None:
+    field = number(form)
+    field.press_sequentially(typed)
+    field.press("Tab")
+    expect(field).to_have_value(typed)
+    expect(refusal(form)).to_contain_text("must be one number")
+    form.get_by_role("button", name="Analyze Patient Data").click()
+    expect(form.locator("#form-error")).to_contain_text("Please check 1 field.")
+    expect(field).to_be_focused()
+    expect(form.locator("#result-empty")).to_be_visible()
+
+
+def test_a_pasted_number_is_read_and_a_pasted_row_refused(form: Page) -> None:
+    field = number(form)
+    paste(form, field, " 2,3\n")
+    field.press("Tab")
+    expect(refusal(form)).to_be_hidden()
+    field.fill("")
+    for row in (ROW, ROW.replace("\t", "\n")):
+        paste(form, field, row)
+        field.press("Tab")
+        expect(refusal(form)).to_contain_text("must be one number")
+        field.fill("")
+
+
+def test_neither_the_wheel_nor_an_arrow_key_changes_a_number(form: Page) -> None:
+    field = number(form, "resting_bp")
+    field.press_sequentially("145")
+    field.hover()
+    before = form.evaluate("scrollY")
+    form.mouse.wheel(0, 120)
+    form.wait_for_function("(before) => scrollY > before", arg=before)  # the wheel has done what it does
+    for key in ("ArrowUp", "ArrowDown", "ArrowDown", "PageDown"):
+        field.press(key)
+    expect(field).to_have_value("145")
+    expect(field).to_be_focused()
+
+
+def test_a_comma_counts_for_the_range_and_for_the_models_range(form: Page) -> None:
+    field = number(form, "resting_bp")
+    field.press_sequentially("300,5")
+    field.press("Tab")
+    expect(refusal(form, "resting_bp")).to_contain_text("between 40 and 300")
+    field.fill("200,5")
+    expect(refusal(form, "resting_bp")).to_be_hidden()
+    expect(form.locator("#field-resting_bp-far")).to_contain_text("Extrapolated")
+
+
+def test_what_cannot_be_read_comes_back_with_undo_and_goes_with_not_measured(form: Page) -> None:
+    field = number(form)
+    field.press_sequentially("12/8")
+    form.get_by_role("button", name="Clear").click()
+    expect(field).to_have_value("")
+    form.get_by_role("button", name="Undo").click()
+    expect(field).to_have_value("12/8")
+    field.press("Tab")
+    expect(refusal(form)).to_be_visible()
+    form.locator("#field-st_depression-none").check()
+    expect(refusal(form)).to_be_hidden()
+    expect(analyzed(form)).to_contain_text("ST depressionnot measured")
+
+
+def test_the_servers_word_on_a_number_stands_beside_it(form: Page) -> None:
+    field = number(form, "age")
+    field.press_sequentially("63,5")
+    form.get_by_role("button", name="Analyze Patient Data").click()
+    expect(refusal(form, "age")).to_have_text("Must be a whole number.")
+    expect(field).to_be_focused()
