@@ -310,7 +310,8 @@ def is_usable(python: str) -> bool:
 
 def install_python_packages(python: str, lock: Path) -> None:
     stamp = VENV / "installed.json"
-    locks = {str(path.relative_to(PROJECT_ROOT)): fingerprint(path) for path in {lock, SERVER_LOCK}}
+    packages = PROJECT_ROOT / "pyproject.toml"  # which names our own
+    locks = {str(path.relative_to(PROJECT_ROOT)): fingerprint(path) for path in {lock, SERVER_LOCK, packages}}
     if locks.items() <= read_stamp(stamp).items():
         return
     print("Installing the Python packages: about 200 MB the first time, which takes a minute or more.", flush=True)

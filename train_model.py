@@ -217,7 +217,7 @@ def _report_changes(earlier: str, changes: Sequence[str]) -> None:
 def _report_trouble(detector: Detector) -> None:
     trouble = detector.model.trouble
     if trouble is not None:
-        print(f"It scores, but no contributions are shown: {trouble.reason}.\n{trouble.where}", file=sys.stderr)
+        print(f"It scores, but no contributions are shown: {trouble}.", file=sys.stderr)
 
 
 def _report_kept_thresholds(kept: Thresholds, settings: TrainingSettings) -> None:

@@ -1,150 +1,83 @@
-"""Connections held, refused and dropped: ``python -m benchmarks.connections [--held 1000] [--cycles 100000]``.
+"""Connections held, refused and dropped: ``python -m benchmarks.connections [--held 1000] [--cycles 20000]``.
 
 The server is a process of its own. After the cycles its memory and threads have to be where they were.
 """
 
 import argparse
-import json
-import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 
-from benchmarks.running import our_server
-from common.messages import PROTOCOL_VERSION
+from benchmarks.running import RunningServer, our_server
+from common.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION, Handshake
+from tests.support.wire import GoneError, Wire
 
 WARM_UP = 2_000
 REST_SECONDS = 25.0
+"""By then the server has put out everybody who was never let in."""
 MOST_GROWTH_MB = 5.0
-FRAME = 0x81
-MASK = bytes(4)
+MOST_OF_AN_ADDRESS = 900
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print what was measured; return 1 when the server kept more than it may."""
-    asked = _options(arguments)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--held", type=int, default=1000, help="client apps connected at once")
+    parser.add_argument("--cycles", type=int, default=20_000, help="connections made and dropped")
+    parser.add_argument("--mode", choices=("eventlet", "threading"), default="eventlet")
+    asked = parser.parse_args(arguments)
     limits = {
         "MAX_CONNECTIONS": str(asked.held),
         "ADDRESS_REQUESTS_PER_MINUTE": "10000000",
         "REQUESTS_PER_MINUTE": "1000000",
         "SOCKETIO_ASYNC_MODE": asked.mode,
     }
-    with our_server(1, **limits) as server:
-        url, token, watched = server.url, server.tokens[0], _Watched(server.process.pid)
-        print(_hold(url, asked.held, watched), flush=True)
-        _run_cycles(url, token, WARM_UP)
-        _rest()
-        before = watched.figures()
+    with our_server(asked.held + 1, **limits) as server:
+        print(_hold(server, asked.held), flush=True)
+        _run_cycles(server, WARM_UP)
+        time.sleep(REST_SECONDS)
+        before = server.figures()
         print(f"after these and {WARM_UP} more to warm up: {before[0]:.1f} MB, {before[1]} threads", flush=True)
         began = time.monotonic()
-        _run_cycles(url, token, asked.cycles)
+        _run_cycles(server, asked.cycles)
         took = time.monotonic() - began
-        _rest()
-        after = watched.figures()
+        time.sleep(REST_SECONDS)
+        after = server.figures()
     growth = after[0] - before[0]
     print(f"{asked.cycles} connected, refused and dropped, {asked.cycles / took:.0f} a second")
     print(f"after them: {after[0]:.1f} MB ({growth:+.1f}), {after[1]} threads ({after[1] - before[1]:+d})")
     return 0 if growth < MOST_GROWTH_MB and after[1] <= before[1] else 1
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--held", type=int, default=1000, help="connections held at once")
-    parser.add_argument("--cycles", type=int, default=100_000, help="connections made and dropped")
-    parser.add_argument("--mode", choices=("eventlet", "threading"), default="eventlet")
-    return parser.parse_args(arguments)
+def _connect(server: RunningServer, token: str, *, source: str = "127.0.0.1") -> Wire:
+    auth = Handshake(protocol=PROTOCOL_VERSION, instance=f"of-{token[:8]}", attempt=time.monotonic_ns())
+    return Wire(server.url, CLIENTS_NAMESPACE, token=token, auth=auth.to_wire(), source=source)
 
 
-class _Watched:
-    """Memory and threads of a process, as Linux counts them."""
-
-    def __init__(self, pid: int) -> None:
-        self._status = Path(f"/proc/{pid}/status")
-
-    def figures(self) -> tuple[float, int]:
-        """Return resident memory in MB, and the number of threads."""
-        lines = dict(line.split(":", 1) for line in self._status.read_text().splitlines())
-        return int(lines["VmRSS"].split()[0]) / 1024, int(lines["Threads"])
-
-
-def _rest() -> None:
-    """Wait until the server has put out everybody who was never let in."""
-    time.sleep(REST_SECONDS)
-
-
-def _hold(url: str, count: int, watched: _Watched) -> str:
-    """Hold as many connections as there may be, find the next one refused, and let all go."""
-    before, _ = watched.figures()
+def _hold(server: RunningServer, count: int) -> str:
+    """Hold as many following client apps as there may be, find the next one refused, and let all go."""
+    before, _ = server.figures()
     with ExitStack() as stack:
-        for _ in range(count):
-            if not _upgraded(stack.enter_context(_socket(url)), url):
-                sys.exit("A connection below the ceiling was refused.")
-        with _socket(url) as one_too_many:
-            refused = not _upgraded(one_too_many, url)
-        memory, threads = watched.figures()
+        for number, token in enumerate(server.tokens[:count]):
+            wire = _connect(server, token, source=f"127.0.0.{1 + number // MOST_OF_AN_ADDRESS}")
+            stack.callback(wire.close)
+            wire.follow(None, 0, None)
+        memory, threads = server.figures()
+        try:
+            _connect(server, server.tokens[count], source="127.0.0.99").close()
+            said: object = "NOT refused"
+        except GoneError as gone:
+            said = f"refused with {gone.said}"
     each = (memory - before) * 1024 / count
-    said = "refused" if refused else "NOT refused"
     return f"{count} held: {memory:.1f} MB, {each:.0f} kB each, {threads} threads; the next one was {said}"
 
 
-def _run_cycles(url: str, token: str, count: int) -> None:
-    """Connect and drop, in turn: without a word, with a wrong token, with the right one, and by polling."""
-    good = _handshake(token)
-    wrong = _handshake("wrong")
+def _run_cycles(server: RunningServer, count: int) -> None:
+    """Connect and drop, in turn: with a wrong token, without any, and twice with the right one."""
     for number in range(count):
-        with _socket(url) as peer, suppress(ConnectionError):
-            if number % 4 == 3:
-                _poll(peer, url)
-                continue
-            if _upgraded(peer, url) and number % 4:
-                peer.sendall(_frame(good if number % 4 == 1 else wrong))
-                peer.recv(4096)
-
-
-@contextmanager
-def _socket(url: str) -> Iterator[socket.socket]:
-    address = urlsplit(url)
-    with socket.create_connection((address.hostname or "", address.port or 80), timeout=30) as peer:
-        yield peer
-
-
-def _upgraded(peer: socket.socket, url: str) -> bool:
-    """Begin a websocket and read the first packet; return whether that was let in."""
-    host = urlsplit(url).netloc
-    lines = [
-        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1",
-        f"Host: {host}",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ]
-    peer.sendall("\r\n".join([*lines, "", ""]).encode())
-    answer = b""
-    while b'"maxPayload"' not in answer and (more := peer.recv(4096)):
-        answer += more
-        if answer.startswith(b"HTTP/1.1 5"):
-            return False
-    return answer.startswith(b"HTTP/1.1 101")
-
-
-def _poll(peer: socket.socket, url: str) -> None:
-    host = urlsplit(url).netloc
-    peer.sendall(f"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-    peer.recv(4096)
-
-
-def _handshake(token: str) -> bytes:
-    auth = json.dumps({"protocol": PROTOCOL_VERSION, "token": token, "waiting": 0})
-    return f"40/clients,{auth}".encode()
-
-
-def _frame(payload: bytes) -> bytes:
-    """Frame a text of up to 64 KB as a client does; a mask of zeros changes nothing."""
-    return bytes([FRAME, 0x80 | 126]) + len(payload).to_bytes(2, "big") + MASK + payload
+        with suppress(GoneError):
+            _connect(server, ("wrong", "", *server.tokens[:2])[number % 4]).close()
 
 
 if __name__ == "__main__":

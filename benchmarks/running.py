@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
-from common.web.serving import listen
 from config.secrets import PROJECT_ROOT, client_secret_names, new_secret
+from tests.support.system_parts import free_ports
 
 START_SECONDS = 120
 STOP_SECONDS = 30
@@ -20,12 +20,17 @@ STOP_SECONDS = 30
 
 @dataclass(frozen=True)
 class RunningServer:
-    """Where a server listens, and what proves who is who there."""
+    """Where a server listens, what proves who is who there, and its process."""
 
     url: str
     tokens: Sequence[str]
     operator_token: str
-    process: subprocess.Popen[bytes]
+    pid: int
+
+    def figures(self) -> tuple[float, int]:
+        """Return its resident memory in MB and the number of its threads, as Linux counts them."""
+        lines = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
+        return int(lines["VmRSS"].split()[0]) / 1024, int(lines["Threads"])
 
 
 @contextmanager
@@ -48,31 +53,29 @@ def our_server(clients: int, **changes: str) -> Iterator[RunningServer]:
             "OPERATOR_TOKEN": operator_token,
             **changes,
         }
-        port = _free_port()
-        command = [sys.executable, "app.py"]
-        with _running(command, PROJECT_ROOT / "server", port, tokens | settings | {"PORT": str(port)}) as process:
-            yield RunningServer(f"http://127.0.0.1:{port}", list(tokens.values()), operator_token, process)
+        with _running(["app.py"], PROJECT_ROOT / "server", tokens | settings) as (url, pid):
+            yield RunningServer(url, list(tokens.values()), operator_token, pid)
 
 
 @contextmanager
 def usual_server(clients: int) -> Iterator[RunningServer]:
     """Run a server that scores the usual way, stores nothing and asks nobody who they are."""
-    port = _free_port()
-    with _running([sys.executable, "-m", "benchmarks.usual_way", str(port)], PROJECT_ROOT, port, {}) as process:
-        yield RunningServer(f"http://127.0.0.1:{port}", ["none"] * clients, "", process)
+    with _running(["-m", "benchmarks.usual_way"], PROJECT_ROOT, {}) as (url, pid):
+        yield RunningServer(url, ["none"] * clients, "", pid)
 
 
 @contextmanager
-def _running(
-    command: Sequence[str], folder: Path, port: int, environment: Mapping[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
+def _running(command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    environment = os.environ | settings | {"PORT": str(port)}
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, cwd=folder, env=os.environ | environment, stdout=said, stderr=said)
+        process = subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, stdout=said, stderr=said)
         try:
-            if not _gets_ready(process, f"http://127.0.0.1:{port}/readyz"):
+            if not _gets_ready(process, f"{url}/readyz"):
                 said.seek(0)
                 sys.exit(f"The server did not start. It said:\n{said.read().decode(errors='replace')}")
-            yield process
+            yield url, process.pid
         finally:
             process.terminate()
             process.wait(STOP_SECONDS)
@@ -89,8 +92,3 @@ def _gets_ready(process: subprocess.Popen[bytes], address: str) -> bool:
         else:
             return True
     return False
-
-
-def _free_port() -> int:
-    with listen("127.0.0.1", 0) as listener:
-        return int(listener.getsockname()[1])

@@ -1,6 +1,6 @@
-"""The usual way to score and explain, to compare with; it is a server too: ``python -m benchmarks.usual_way PORT``."""
+"""The usual way to score and explain, to compare with; a server too: ``PORT=8000 python -m benchmarks.usual_way``."""
 
-import sys
+import os
 from typing import Any
 
 import numpy as np
@@ -67,4 +67,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(os.environ["PORT"]))

@@ -2,27 +2,50 @@
 
 from collections.abc import Mapping
 
-from flask import Blueprint, current_app, redirect, render_template, url_for
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from client.answers import ClientAppStatus, DealtSample, History
 from client.card_cache import FoundCard, ModelCards
 from client.outbox import Outbox
 from client.relay import Relay
 from client.samples import SampleDeck
 from common.access.audit.trail import Action
-from common.messages import PROTOCOL_VERSION
-from common.patient import FIELDS
+from common.messages import PROTOCOL_VERSION, HistoryEntry, Identifier, LinkStatus, Message, Position
+from common.patient import FIELDS, PatientRecord
 from common.web.model_card_page import model_card_page
-from common.web.openapi import described, number
-from common.web.query import limit_of_query, number_of_query
-from common.web.realtime import RealTime
+from common.web.openapi import Connections, described, number
+from common.web.query import limit_of_query
 from common.web.sign_in import is_signed_in, require_sign_in
+from common.web.sockets import RealTime
 
 AUDITED: Mapping[str, Action] = {"client.history": Action.READ_HISTORY}
 """What goes into the audit trail, by endpoint; live connections and patients entered besides."""
 
 USUAL_ENTRIES = 50
+
+
+class History(Message):
+    """Requests of this client app, newest first, as they are at a place of its own log, to be followed from there."""
+
+    entries: list[HistoryEntry]
+    next_before: Identifier | None
+    log: Identifier
+    after: Position
+
+
+class DealtSample(Message):
+    """A real patient to try the page with, and where the record stands."""
+
+    record: PatientRecord
+    source: str
+
+
+class ClientAppStatus(LinkStatus):
+    """How the client app and its link to the server are."""
+
+    client_id: str
+    protocol: int
+    connections: Connections
 
 
 def blueprint(
@@ -38,18 +61,16 @@ def blueprint(
         return render_template("client_dashboard.html", fields=FIELDS, client_id=client_id)
 
     @routes.get("/api/history")
-    @described("The history, newest first.", History, query={"limit": number(1), "before": number()})
+    @described("The history, newest first.", History, query={"limit": number(1), "before": {"type": "string"}})
     def history() -> ResponseReturnValue:
         require_sign_in(current_app.config)
         limit = limit_of_query(USUAL_ENTRIES)
-        erasures = (
-            outbox.erasures()
-        )  # before the entries: what is erased in between is then noticed at the next request
-        entries = outbox.history(before=number_of_query("before"), limit=limit)
+        page = outbox.history(before=request.args.get("before") or None, limit=limit)
         return {
-            "entries": [entry.to_wire() for entry in entries],
-            "next_before": entries[-1].outbox_number if len(entries) >= limit else None,
-            "erasures": erasures,
+            "entries": page.entries,
+            "next_before": page.entries[-1]["request_id"] if len(page.entries) >= limit else None,
+            "log": page.place.log,
+            "after": page.place.newest,
         }
 
     @routes.get("/api/sample")

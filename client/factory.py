@@ -14,13 +14,13 @@ from client.outbox import Outbox
 from client.relay import STOPPED_WORKING, Relay
 from client.samples import SampleDeck
 from client.server_api import ServerApi
-from client.sockets import PagePublisher, PagesNamespace
+from client.sockets import PagesNamespace
 from common.access.audit.command import open_trail
 from common.access.audit.trail import AuditTrail
 from common.errors import InternalError
 from common.web.app import make_app, trust_proxies
 from common.web.auditing import audit_requests
-from common.web.realtime import RealTime
+from common.web.sockets import RealTime
 from config.settings import ClientSettings
 
 
@@ -55,9 +55,13 @@ def create_app(
     )
     real_time = RealTime(app, settings)
     audit_requests(app, trail := open_trail(settings, clock), api.AUDITED)
-    publish = PagePublisher(real_time)
-    relay = Relay(settings, token=secrets.token, outbox=outbox, publish=publish, clock=clock)
-    real_time.register(PagesNamespace(outbox, relay, publish, clock))
+
+    def nudge() -> None:
+        pages.followers.nudge()  # which need the relay to be made
+
+    relay: Relay = Relay(settings, token=secrets.token, outbox=outbox, nudge=nudge, clock=clock)
+    pages: PagesNamespace = PagesNamespace(outbox, relay, clock)
+    real_time.register(pages)
     cards = ModelCards(ServerApi(settings.server_url, secrets.token), _folder(settings) / "model_cards")
     app.register_blueprint(api.blueprint(settings.client_id, outbox, relay, samples, cards, real_time=real_time))
     trust_proxies(app, settings.trusted_proxies)

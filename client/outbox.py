@@ -1,192 +1,181 @@
-"""The client app's own record: requests that wait for their answer, and the history of those that have one."""
+"""The client app's own record: requests that wait for their answer, the history of the others, and the log of both."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+import orjson
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 
-from client.outbox_file import IS_WAITING, cause_of, erased, marks, open_outbox, requests
-from common.errors import RequestIdReusedError, StoreUnavailableError
-from common.messages import (
-    Change,
-    ChangeKind,
-    Changes,
-    EntryErased,
-    Explanation,
-    HistoryEntry,
-    Prediction,
-    PredictRequest,
-    Submission,
-    WireError,
-)
+from client.outbox_file import IS_WAITING, cause_of, open_outbox, place, requests
+from common.errors import ErasedError, RequestIdReusedError, StoreUnavailableError
+from common.followers import Run
+from common.messages import Change, ChangeKind, Changes, HistoryEntry, Prediction, PredictRequest, Submission, WireError
 from common.patient import PatientRecord
 
 log = logging.getLogger(__name__)
 
-News = HistoryEntry | EntryErased
-"""What the pages are told of a request."""
+MAX_RUN_ENTRIES: Final = 500
+MAX_RUN_BYTES: Final = 256 * 1024
 
-_CAUGHT_UP_TO: Final = "caught_up_to"
-_ERASURES: Final = "erasures"
-_HIGHEST_NUMBER: Final = "highest_number"
-_NUMBERS_SETTLED: Final = "numbers_settled"
+_PLACE: Final = select(place, select(func.count()).select_from(requests).where(IS_WAITING).scalar_subquery())
 
-_WAITING_IDS: Final = select(requests.c.request_id).where(IS_WAITING).order_by(requests.c.outbox_number)
+_TOMBSTONE: Final = dict.fromkeys(("patient_reference", "entered_at", "record", "prediction", "explanation", "error"))
 
-_PROBE: Final = {
-    "request_id": "space-check",
-    "outbox_number": 0,
-    "entered_at": "",
-    "state": "probe",
-    "record": "." * 65_536,
-}
+_PROBE: Final = {"request_id": "space-check", "sequence": 0, "state": "probe", "record": "." * 65_536}
 """A row as long as the largest request that nobody ever sees."""
 
 
-class Outbox:
-    """Durable, ordered and idempotent; safe to share among threads, real or green.
+@dataclass(frozen=True)
+class Place:
+    """Where the file stands: its own log and newest entry, how far the server's log was applied, and what waits."""
 
-    Every method is one short transaction that waits for nothing but the disk, and raises ``StoreUnavailableError`` when
-    the file cannot be written or read.
+    log: str
+    newest: int
+    server_log: str | None
+    server_after: int
+    waiting: int
+
+
+@dataclass(frozen=True)
+class HistoryPage:
+    """Entries of the history, newest first, and the place in the own log as of which they are so."""
+
+    entries: list[dict[str, Any]]
+    place: Place
+
+
+class Outbox:
+    """Durable, ordered by request id, and idempotent; safe to share among threads, real or green.
+
+    Its own log is compacted: each change gives a request the next ``sequence``, and only the last one is kept.
+    ``apply`` and the other methods that write or read are one short transaction each, which waits for nothing but the
+    disk, and raise ``StoreUnavailableError`` when the file cannot be written or read.
     """
 
     def __init__(self, path: Path) -> None:
         """Open the file, or make it; raises as ``open_outbox`` does."""
         self._path = path
         self._engine = open_outbox(path)
+        self._lock = threading.Lock()
         self._last_cause: str | None = None
+        self.generation = 0
+        """Changes when runs that were read before must not be shown again: they hold what has been erased."""
+        self.place = Place("", 0, None, 0, 0)
+        with self._transaction():
+            pass  # which finds out the place
 
     def close(self) -> None:
         self._engine.dispose()
 
+    @property
+    def name(self) -> str:
+        return self.place.log
+
+    @property
+    def newest(self) -> int:
+        return self.place.newest
+
     def put(self, submission: Submission, entered_at: datetime) -> HistoryEntry:
-        """Write a request down and return it with its running number, on disk.
+        """Write a request down and return it as it is on disk.
 
         Raises
         ------
         RequestIdReusedError
             When the id was used for other content; with the same content the entry already there is returned.
+        ErasedError
+            When the patient of this id was erased.
         """
         with self._transaction() as connection:
-            if row := _by_request(connection, submission.request_id):
-                return _same_request(_entry(row), submission)
-            values = {
-                "request_id": submission.request_id,
-                "outbox_number": _highest_number(connection) + 1,
-                "patient_reference": submission.patient_reference,
-                "entered_at": entered_at.isoformat(),
-                "state": "queued",
-                "record": submission.record.model_dump_json(),
-            }
-            connection.execute(insert(requests).values(values))
-            return _entry_now(connection, submission.request_id)
+            if _row(connection, submission.request_id) is None:
+                _save(
+                    connection,
+                    submission.request_id,
+                    state="queued",
+                    patient_reference=submission.patient_reference,
+                    entered_at=entered_at.isoformat(),
+                    record=submission.record.model_dump_json(),
+                )
+            row = connection.execute(select(requests).where(requests.c.request_id == submission.request_id)).one()
+        if row.state == "erased":
+            raise ErasedError
+        entry = HistoryEntry.model_validate_json(orjson.dumps(_entry(row)))
+        if (entry.record, entry.patient_reference) != (submission.record, submission.patient_reference):
+            raise RequestIdReusedError
+        return entry
 
-    def waiting(self, *, after: int, limit: int) -> list[PredictRequest]:
-        """Return the oldest unanswered requests with numbers above ``after``, ascending."""
-        wanted = select(requests).where(IS_WAITING, requests.c.outbox_number > after)
+    def waiting(self, limit: int) -> list[PredictRequest]:
+        """Return the oldest unanswered requests, ascending."""
         with self._transaction() as connection:
-            rows = connection.execute(wanted.order_by(requests.c.outbox_number).limit(limit)).all()
-            count = _count_waiting(connection)
-            before = [_last_waiting(connection, up_to=after), *(row.outbox_number for row in rows)]
-        return [_request(row, follows, count) for row, follows in zip(rows, before, strict=False)]
-
-    def count_waiting(self) -> int:
-        with self._transaction() as connection:
-            return _count_waiting(connection)
-
-    def answer(self, prediction: Prediction) -> News | None:
-        """Keep an answer, one to an unknown request too, and forget the request if it was erased before it came here.
-
-        Return the news of it, ``None`` if nothing is new.
-        """
-        with self._transaction() as connection:
-            return _answer(connection, prediction)
-
-    def refuse(self, request_id: str, error: WireError) -> HistoryEntry | None:
-        """Mark a waiting request as refused for good. Return the entry, ``None`` if it was not waiting."""
-        with self._transaction() as connection:
-            done = connection.execute(
-                update(requests)
-                .where(IS_WAITING, requests.c.request_id == request_id)
-                .values(state="refused", error=error.model_dump_json())
+            oldest = select(requests).where(IS_WAITING).order_by(requests.c.request_id).limit(limit)
+            rows = connection.execute(oldest).all()
+        return [
+            PredictRequest(
+                request_id=row.request_id,
+                patient_reference=row.patient_reference,
+                record=PatientRecord.model_validate_json(row.record),
+                entered_at=datetime.fromisoformat(row.entered_at),
             )
-            return _entry_now(connection, request_id) if done.rowcount else None
+            for row in rows
+        ]
 
-    def explain(self, prediction_id: str, explanation: Explanation) -> HistoryEntry | None:
-        """Keep the final explanation of a prediction. Return the entry, ``None`` if nothing is new."""
-        with self._transaction() as connection:
-            return _explain(connection, prediction_id, explanation)
+    def apply(self, changes: Changes) -> set[str]:
+        """Apply a run of the server's log, and how far it reaches; return the requests that changed by it.
 
-    def erase(self, prediction_id: str) -> EntryErased | None:
-        """Erase a prediction with its request, for good. Return whose it was, ``None`` if it is not here."""
+        What was applied before changes nothing, so that the log may be read from its beginning at any time.
+        """
         with self._transaction() as connection:
-            return _erase(connection, prediction_id)
-
-    def forget(self, request_id: str) -> EntryErased | None:
-        """Erase a waiting request whose prediction was erased before its answer came here."""
-        with self._transaction() as connection:
-            return _forget(connection, IS_WAITING & (requests.c.request_id == request_id))
-
-    def erasures(self) -> int:
-        """Return how many requests were ever erased here."""
-        with self._transaction() as connection:
-            return _mark(connection, _ERASURES)
-
-    def take(self, changes: Changes) -> list[News]:
-        """Take a run of change-log entries and remember how far they reach; return the news of it."""
-        with self._transaction() as connection:
-            changed = [news for change in changes.entries if (news := _apply(connection, change))]
-            _set_mark(connection, _CAUGHT_UP_TO, changes.next_after)
+            changed = {change.request_id for change in changes.entries if _apply(connection, change)}
+            connection.execute(update(place).values(server_log=changes.log, server_after=changes.next_after))
+        # Whoever reads from now on finds it erased; what was read before must go.
+        self.generation += any(change.kind is ChangeKind.PREDICTION_ERASED for change in changes.entries)
         return changed
 
-    def caught_up_to(self) -> int:
-        """Return the last change-log sequence taken, 0 before the first."""
+    def refuse(self, request_id: str, error: WireError) -> None:
+        """Keep a waiting request as refused for good; one whose answer was erased leaves nothing but its id."""
         with self._transaction() as connection:
-            return _mark(connection, _CAUGHT_UP_TO)
+            _refuse(connection, request_id, error)
+        self.generation += error.code == ErasedError.code
 
-    def has_settled_numbers(self) -> bool:
-        """Tell whether its numbers are known to go on from those that the server has."""
+    def history(self, *, before: str | None, limit: int) -> HistoryPage:
+        """Return the entries with request ids below ``before``, newest first."""
+        wanted = select(requests).where(requests.c.state != "erased")
+        if before is not None:
+            wanted = wanted.where(requests.c.request_id < before)
         with self._transaction() as connection:
-            return bool(_mark(connection, _NUMBERS_SETTLED))
+            rows = connection.execute(wanted.order_by(requests.c.request_id.desc()).limit(limit)).all()
+            now = _place(connection)
+        return HistoryPage([_entry(row) for row in rows], now)
 
-    def settle_numbers(self) -> list[HistoryEntry]:
-        """Number what waits anew if numbers were given twice, in a file that was lost and begun anew; return that.
-
-        It is called when all of the log was taken and nothing is under way. The server answers in the order of the
-        numbers, so what waits has higher ones than what is answered, unless they were given before.
-        """
+    def read(self, after: int, scope: str) -> Run:
+        """Return the run of the own log that follows ``after``, encoded."""
+        later = select(requests).where(requests.c.sequence > after).order_by(requests.c.sequence)
         with self._transaction() as connection:
-            _set_mark(connection, _NUMBERS_SETTLED, 1)
-            waiting = connection.execute(_WAITING_IDS).scalars().all()
-            if not waiting or _lowest_waiting(connection) > _highest_answered(connection):
-                return []
-            for number, request_id in enumerate(waiting, _highest_number(connection) + 1):
-                renumbered = update(requests).where(requests.c.request_id == request_id)
-                connection.execute(renumbered.values(outbox_number=number))
-            return [_entry_now(connection, request_id) for request_id in waiting]
-
-    def history(self, *, before: int | None, limit: int) -> list[HistoryEntry]:
-        """Return entries with outbox numbers below ``before``, newest first.
-
-        There are ``limit`` of them, or more where the last ones share a number, as those may that earlier versions of
-        this program gave after they had lost their file.
-        """
-        number = requests.c.outbox_number
-        wanted = select(requests) if before is None else select(requests).where(number < before)
-        newest_first = wanted.order_by(number.desc(), requests.c.entered_at.desc())
-        with self._transaction() as connection:
-            rows = list(connection.execute(newest_first.limit(limit)).all())
-            if len(rows) == limit:
-                lowest = rows[-1].outbox_number
-                rows = [row for row in rows if row.outbox_number > lowest]
-                rows += connection.execute(newest_first.where(number == lowest)).all()
-        return [_entry(row) for row in rows]
+            rows = connection.execute(later.limit(MAX_RUN_ENTRIES + 1)).all()
+            newest = _place(connection).newest
+        texts: list[bytes] = []
+        room = MAX_RUN_BYTES
+        for row in rows[:MAX_RUN_ENTRIES]:
+            entry = None if row.state == "erased" else _entry(row)
+            text = orjson.dumps({"sequence": row.sequence, "request_id": row.request_id, "entry": entry})
+            room -= len(text)
+            if texts and room < 0:
+                break
+            texts.append(text)
+        has_more = len(texts) < len(rows)
+        return Run(
+            after=after,
+            next_after=rows[len(texts) - 1].sequence if has_more else newest,
+            has_more=has_more,
+            entries=orjson.Fragment(b"[" + b",".join(texts) + b"]"),
+        )
 
     def check_writable(self) -> None:
         """Write as much as a request takes and take it back, synced; raises when that fails."""
@@ -197,8 +186,11 @@ class Outbox:
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         try:
-            with self._engine.begin() as connection:
+            with self._lock, self._engine.connect() as connection:
                 yield connection
+                now = _place(connection)
+                connection.commit()
+                self.place = now
         except SQLAlchemyError as error:
             cause = cause_of(error)
             if cause != self._last_cause:
@@ -210,136 +202,90 @@ class Outbox:
         self._last_cause = None
 
 
-def _same_request(entry: HistoryEntry, submission: Submission) -> HistoryEntry:
-    if (entry.record, entry.patient_reference) != (submission.record, submission.patient_reference):
-        raise RequestIdReusedError
-    return entry
-
-
-def _apply(connection: Connection, change: Change) -> News | None:
-    if change.kind is ChangeKind.PREDICTION_MADE and change.prediction:
-        return _answer(connection, change.prediction)
-    if change.kind is ChangeKind.EXPLANATION_FINISHED and change.explanation:
-        return _explain(connection, change.prediction_id, change.explanation)
+def _apply(connection: Connection, change: Change) -> bool:
+    """Apply one entry of the server's log; return whether anything is new. Nothing brings back what was erased."""
+    row = _row(connection, change.request_id)
+    if row is not None and row.state == "erased":
+        return False
     if change.kind is ChangeKind.PREDICTION_ERASED:
-        return _erase(connection, change.prediction_id)
-    return None
+        return _erase(connection, change.request_id, change.prediction_id)
+    if change.prediction:
+        return _answer(connection, change.prediction, row)
+    if change.explanation:
+        return _explain(connection, change, row)
+    return change.error is not None and _refuse(connection, change.request_id, change.error)
 
 
-def _erase(connection: Connection, prediction_id: str) -> EntryErased | None:
-    connection.execute(upsert(erased).values(prediction_id=prediction_id).on_conflict_do_nothing())
-    return _forget(connection, requests.c.prediction_id == prediction_id)
-
-
-def _forget(connection: Connection, which: ColumnElement[bool]) -> EntryErased | None:
-    """Delete a request; its number is not given again."""
-    _set_mark(connection, _HIGHEST_NUMBER, _highest_number(connection))
-    request_id = connection.execute(delete(requests).where(which).returning(requests.c.request_id)).scalar_one_or_none()
-    if request_id is None:
-        return None
-    _set_mark(connection, _ERASURES, _mark(connection, _ERASURES) + 1)
-    return EntryErased(request_id=request_id)
-
-
-def _answer(connection: Connection, prediction: Prediction) -> News | None:
-    if connection.scalar(select(erased.c.prediction_id).where(erased.c.prediction_id == prediction.prediction_id)):
-        return _forget(connection, requests.c.request_id == prediction.request_id)
-    answered = {
-        "state": "answered",
-        "prediction_id": prediction.prediction_id,
-        "prediction": prediction.model_dump_json(),
-        "explanation": prediction.explanation.model_dump_json(),
-        "error": None,
-    }
-    known = {
-        "request_id": prediction.request_id,
-        "outbox_number": prediction.outbox_number,
-        "patient_reference": prediction.patient_reference,
-        "entered_at": prediction.entered_at.isoformat(),
-        "record": prediction.record.model_dump_json(),
-    }
-    statement = upsert(requests).values(known | answered)
-    done = connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["request_id"], set_=answered, where=requests.c.prediction_id.is_(None)
-        )
+def _answer(connection: Connection, prediction: Prediction, row: Row[Any] | None) -> bool:
+    if row is not None and row.state == "answered":
+        return False
+    if _is_erased(connection, prediction.prediction_id):
+        return row is not None and _erase(connection, prediction.request_id, prediction.prediction_id)
+    _save(
+        connection,
+        prediction.request_id,
+        state="answered",
+        patient_reference=prediction.patient_reference,
+        entered_at=prediction.entered_at.isoformat(),
+        record=prediction.record.model_dump_json(),
+        prediction_id=prediction.prediction_id,
+        prediction=prediction.model_dump_json(),
+        explanation=prediction.explanation.model_dump_json(),
+        error=None,
     )
-    return _entry_now(connection, prediction.request_id) if done.rowcount else None
+    return True
 
 
-def _explain(connection: Connection, prediction_id: str, explanation: Explanation) -> HistoryEntry | None:
-    new = explanation.model_dump_json()
-    done = connection.execute(
-        update(requests)
-        .where(requests.c.prediction_id == prediction_id, requests.c.explanation != new)
-        .values(explanation=new)
-    )
-    if not done.rowcount:
-        return None
-    return _entry(connection.execute(select(requests).where(requests.c.prediction_id == prediction_id)).one())
+def _explain(connection: Connection, change: Change, row: Row[Any] | None) -> bool:
+    explanation = change.explanation.model_dump_json() if change.explanation else None
+    if row is None or row.prediction_id != change.prediction_id or row.explanation in {None, explanation}:
+        return False
+    _save(connection, change.request_id, state="answered", explanation=explanation)
+    return True
 
 
-def _by_request(connection: Connection, request_id: str) -> Row[Any] | None:
+def _erase(connection: Connection, request_id: str, prediction_id: str | None) -> bool:
+    _save(connection, request_id, state="erased", prediction_id=prediction_id, **_TOMBSTONE)
+    return True
+
+
+def _refuse(connection: Connection, request_id: str, error: WireError) -> bool:
+    row = _row(connection, request_id)
+    if row is None or row.state != "queued":
+        return False
+    if error.code == ErasedError.code:
+        return _erase(connection, request_id, None)
+    _save(connection, request_id, state="refused", error=error.model_dump_json())
+    return True
+
+
+def _save(connection: Connection, request_id: str, **values: str | None) -> None:
+    """Write the changed columns of a request, and give it the next place in the own log."""
+    next_one = update(place).values(sequence=place.c.sequence + 1).returning(place.c.sequence)
+    changed = {**values, "sequence": connection.execute(next_one).scalar_one()}
+    statement = upsert(requests).values(request_id=request_id, **changed)
+    connection.execute(statement.on_conflict_do_update(index_elements=["request_id"], set_=changed))
+
+
+def _row(connection: Connection, request_id: str) -> Row[Any] | None:
     return connection.execute(select(requests).where(requests.c.request_id == request_id)).one_or_none()
 
 
-def _entry_now(connection: Connection, request_id: str) -> HistoryEntry:
-    return _entry(connection.execute(select(requests).where(requests.c.request_id == request_id)).one())
+def _is_erased(connection: Connection, prediction_id: str) -> bool:
+    tombstone = (requests.c.prediction_id == prediction_id) & (requests.c.state == "erased")
+    return connection.scalar(select(func.count()).select_from(requests).where(tombstone)) != 0
 
 
-def _count_waiting(connection: Connection) -> int:
-    return connection.scalar(select(func.count()).select_from(requests).where(IS_WAITING)) or 0
+def _place(connection: Connection) -> Place:
+    return Place(*connection.execute(_PLACE).one())
 
 
-def _last_waiting(connection: Connection, *, up_to: int) -> int:
-    number = requests.c.outbox_number
-    return connection.scalar(select(func.max(number)).where(IS_WAITING, number <= up_to)) or 0
-
-
-def _highest_number(connection: Connection) -> int:
-    """Return the highest number that was ever given."""
-    return max(connection.scalar(select(func.max(requests.c.outbox_number))) or 0, _mark(connection, _HIGHEST_NUMBER))
-
-
-def _highest_answered(connection: Connection) -> int:
-    answered = requests.c.state == "answered"
-    return connection.scalar(select(func.max(requests.c.outbox_number)).where(answered)) or 0
-
-
-def _lowest_waiting(connection: Connection) -> int:
-    return connection.scalar(select(func.min(requests.c.outbox_number)).where(IS_WAITING)) or 0
-
-
-def _mark(connection: Connection, name: str) -> int:
-    return connection.scalar(select(marks.c.value).where(marks.c.name == name)) or 0
-
-
-def _set_mark(connection: Connection, name: str, value: int) -> None:
-    statement = upsert(marks).values(name=name, value=value)
-    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
-
-
-def _request(row: Row[Any], follows: int, waiting: int) -> PredictRequest:
-    return PredictRequest(
-        request_id=row.request_id,
-        outbox_number=row.outbox_number,
-        follows=follows,
-        patient_reference=row.patient_reference,
-        record=PatientRecord.model_validate_json(row.record),
-        entered_at=datetime.fromisoformat(row.entered_at),
-        waiting=waiting,
-    )
-
-
-def _entry(row: Row[Any]) -> HistoryEntry:
-    return HistoryEntry(
-        request_id=row.request_id,
-        outbox_number=row.outbox_number,
-        patient_reference=row.patient_reference,
-        entered_at=datetime.fromisoformat(row.entered_at),
-        state=row.state,
-        record=PatientRecord.model_validate_json(row.record),
-        prediction=Prediction.model_validate_json(row.prediction) if row.prediction else None,
-        explanation=Explanation.model_validate_json(row.explanation) if row.explanation else None,
-        error=WireError.model_validate_json(row.error) if row.error else None,
-    )
+def _entry(row: Row[Any]) -> dict[str, Any]:
+    """Return a ``HistoryEntry`` for the wire; what is stored as JSON goes into it as it is."""
+    stored = ("record", "prediction", "explanation", "error")
+    return {
+        "request_id": row.request_id,
+        "patient_reference": row.patient_reference,
+        "entered_at": row.entered_at,
+        "state": row.state,
+    } | {name: orjson.Fragment(text) if (text := getattr(row, name)) else None for name in stored}

@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable
+import uuid
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    insert,
     inspect,
     text,
 )
@@ -31,12 +32,13 @@ from config.secrets import ConfigurationError
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 2
-BUSY_SECONDS: Final = 2.0
+SCHEMA_VERSION: Final = 3
+BUSY_SECONDS: Final = 0.5
+"""On eventlet everybody waits as long as one waits for SQLite."""
 
 IF_DAMAGED: Final = (
     "move it away and start again: what was answered comes back from the server, and patients that were still queued "
-    "have to be entered anew"
+    "have to be entered again"
 )
 
 IS_WAITING: Final = text("state = 'queued'")  # spelled out, not a parameter: SQLite then uses the partial index
@@ -47,22 +49,29 @@ requests = Table(
     "requests",
     _metadata,
     Column("request_id", String, primary_key=True),
-    Column("outbox_number", Integer, nullable=False, index=True),
-    Column("patient_reference", String),
-    Column("entered_at", String, nullable=False),
+    Column("sequence", Integer, nullable=False, index=True, unique=True),
     Column("state", String, nullable=False),
-    Column("record", Text, nullable=False),
-    Column("prediction_id", String, unique=True),
+    Column("patient_reference", String),
+    Column("entered_at", String),
+    Column("record", Text),
+    Column("prediction_id", String, index=True),
     Column("prediction", Text),
     Column("explanation", Text),
     Column("error", Text),
 )
-Index("waiting_requests", requests.c.outbox_number, sqlite_where=IS_WAITING)
+"""One row for each request; ``sequence`` is that of its last change. Of an erased one the ids stay: a tombstone."""
 
-marks = Table("marks", _metadata, Column("name", String, primary_key=True), Column("value", Integer, nullable=False))
+Index("waiting_requests", requests.c.request_id, sqlite_where=IS_WAITING)
 
-erased = Table("erased", _metadata, Column("prediction_id", String, primary_key=True))
-"""Predictions that were erased: an answer that was still on its way does not bring one back."""
+place = Table(
+    "place",
+    _metadata,
+    Column("log", String, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("server_log", String),
+    Column("server_after", Integer, nullable=False),
+)
+"""One row: this file's own log and its newest entry, and how far which log of the server was applied."""
 
 
 def open_outbox(path: Path) -> Engine:
@@ -105,7 +114,7 @@ def _bring_up_to_date(engine: Engine, path: Path) -> None:
         is_new = not version and not inspect(connection).get_table_names()
     if version == SCHEMA_VERSION:
         return
-    if not is_new and version not in _STEPS:
+    if not is_new and version not in {1, 2}:
         raise ConfigurationError(
             f"The outbox {path} was written by another version of this program (schema {version}, wanted "
             f"{SCHEMA_VERSION}). Run that version until nothing waits, then move the file away: what was answered "
@@ -114,31 +123,63 @@ def _bring_up_to_date(engine: Engine, path: Path) -> None:
     if not is_new:
         copy_before_migration(path, str(version))
     with engine.begin() as connection:
-        for step in [_metadata.create_all] if is_new else _STEPS[version]:
-            step(connection)
+        if is_new:
+            _make_tables(connection)
+        else:
+            _take_over(connection, version)
         connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
     if not is_new:
-        _write_anew(engine)
+        _rewrite(engine)
         log.info("the schema of the outbox went from %d to %d", version, SCHEMA_VERSION)
 
 
-def _write_anew(engine: Engine) -> None:
-    """Let nothing be left of what was deleted before deleting meant overwriting."""
+def _make_tables(connection: Connection) -> None:
+    _metadata.create_all(connection)
+    connection.execute(insert(place).values(log=f"{uuid.uuid4()}.0", sequence=0, server_after=0))
+
+
+_OLD_REQUESTS: Final = """
+SELECT request_id, outbox_number, state, patient_reference, entered_at, record, prediction_id,
+    json_remove(prediction, '$.outbox_number', '$.explanation.first_sentence_ms', '$.explanation.measures')
+        AS prediction,
+    json_remove(explanation, '$.first_sentence_ms', '$.measures') AS explanation, error
+FROM numbered
+"""
+
+_OLD_TOMBSTONES: Final = """
+UNION ALL SELECT prediction_id, 0, 'erased', NULL, NULL, NULL, prediction_id, NULL, NULL, NULL FROM erased
+"""
+
+
+def _take_over(connection: Connection, version: int) -> None:
+    """Bring in a file of schema 1 or 2, which numbered the requests, and counted in a log of the server without name.
+
+    The server's log is read from its beginning again. Of what was erased only the prediction is known; its id then
+    serves as that of the request as well.
+    """
+    has_tombstones = version > 1
+    connection.exec_driver_sql("ALTER TABLE requests RENAME TO numbered")
+    for index in ("ix_requests_outbox_number", "waiting_requests"):
+        connection.exec_driver_sql(f"DROP INDEX {index}")
+    _make_tables(connection)
+    old = _OLD_REQUESTS + (_OLD_TOMBSTONES if has_tombstones else "")
+    connection.exec_driver_sql(
+        "INSERT INTO requests (request_id, sequence, state, patient_reference, entered_at, record, prediction_id, "  # noqa: S608
+        "prediction, explanation, error) SELECT request_id, row_number() OVER (ORDER BY outbox_number, entered_at), "
+        f"state, patient_reference, entered_at, record, prediction_id, prediction, explanation, error FROM ({old})"
+    )
+    connection.exec_driver_sql("UPDATE place SET sequence = (SELECT count(*) FROM requests)")
+    for table in ("numbered", "marks", *(["erased"] if has_tombstones else [])):
+        connection.exec_driver_sql(f"DROP TABLE {table}")
+
+
+def _rewrite(engine: Engine) -> None:
+    """Leave nothing of what the older schema held, nor of what was deleted before deleting meant overwriting."""
     connection = engine.raw_connection()
     try:
         connection.cursor().execute("VACUUM")
     finally:
         connection.close()
-
-
-def _remember_erasures(connection: Connection) -> None:
-    """From 1 to 2: a client app that has read the log once knows how far its numbers have gone."""
-    connection.exec_driver_sql("CREATE TABLE erased (prediction_id VARCHAR NOT NULL PRIMARY KEY)")
-    connection.exec_driver_sql("INSERT INTO marks SELECT 'numbers_settled', 1 FROM marks WHERE name = 'caught_up_to'")
-
-
-_STEPS: Final[dict[int, list[Callable[[Connection], object]]]] = {1: [_remember_erasures]}
-"""What brings each older schema up to date."""
 
 
 def _engine(path: Path) -> Engine:

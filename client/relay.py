@@ -1,47 +1,251 @@
-"""The standing link to the server: one thread that connects, catches up, sends what waits and keeps the answers."""
+"""What carries the outbox to the server and the server's log back: one thread, and one connection at a time."""
 
 import logging
+import math
 import queue
+import random
 import threading
 import time
+import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from client.backoff import Backoff
-from client.change_log import ChangeLogReader
-from client.exchange import Exchange, Publish
+from client.attempt import CONNECTED, ENDED, RECEIPT, Attempt
 from client.outbox import Outbox
-from client.server_api import ServerApi
 from common.errors import (
-    DetectionSystemError,
+    InternalError,
+    InvalidMessageError,
+    NotAllowedError,
     ReplacedConnectionError,
     ServerUnreachableError,
     StoreUnavailableError,
+    UnsupportedProtocolError,
 )
-from common.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION, Event, Handshake, LinkStatus, WireError
-from common.web.link import Link, LinkError
+from common.messages import (
+    PROTOCOL_VERSION,
+    Changes,
+    Closing,
+    Event,
+    Follow,
+    Handshake,
+    LinkStatus,
+    Receipt,
+    WireError,
+)
 from config.settings import ClientSettings
 
 log = logging.getLogger(__name__)
 
-REFUSED_PAUSE_SECONDS: Final = 30.0
-REPLACED_PAUSE_SECONDS: Final = 600.0
-CATCH_UP_SECONDS: Final = 60.0
+CONNECT_SECONDS: Final = 12.0
+"""For all steps of an attempt, each of which has its own time-out."""
+PACE_SECONDS: Final = 0.05
+
+FIRST_PAUSE_SECONDS: Final = 0.5
 SHORTEST_PAUSE_SECONDS: Final = 0.2
-IDLE_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 5.0
 
 STOPPED_WORKING: Final = "The link to the server has stopped working. Restart this client app."
 
-LinkState = Literal["up", "connecting", "down", "refused"]
+OTHER_IDENTITY: Final = "The server knows this client app by another name. Check CLIENT_ID and its token."
+
+WAKE: Final = "wake"
+
+_jitter = random.SystemRandom()
+
+
+@dataclass(frozen=True)
+class Patience:
+    """For how many seconds what is waited for."""
+
+    first_answer: float = 3.0
+    """From the server's log, which answers the first question of a connection at once."""
+    answer: float = 25.0
+    """It holds a later one back for 20 s if there is nothing new."""
+    refused: float = 30.0
+    """Until the next attempt, after the server refused for good."""
+    replaced: float = 600.0
+    """The same, after another client app of this name took over."""
+
+
+class Backoff:
+    """Pauses that double up to a longest one, each shortened by up to a half at random, so that nobody keeps step."""
+
+    def __init__(self, longest_seconds: float) -> None:
+        self._longest = longest_seconds
+        self._failures = 0
+
+    def next_pause(self) -> float:
+        """Return the next pause in seconds."""
+        pause = min(self._longest, FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures, 32))
+        self._failures += 1
+        return pause * _jitter.uniform(0.5, 1)
+
+    def reset(self) -> None:
+        self._failures = 0
+
+
+class _EndedError(Exception):
+    """A connection is over; ``refusal`` is the server's reason if it gave one."""
+
+    def __init__(self, refusal: WireError | None) -> None:
+        super().__init__()
+        self.refusal = refusal
+
+
+@dataclass
+class _Flight:
+    """A request that was sent; once it is acknowledged, its entry in the log is what is waited for."""
+
+    deadline: float
+    is_acknowledged: bool = False
+
+
+class _Exchange:
+    """What goes over one connection; all of it on the relay's thread."""
+
+    def __init__(
+        self, attempt: Attempt, outbox: Outbox, settings: ClientSettings, patience: Patience, holding: Backoff
+    ) -> None:
+        self._attempt = attempt
+        self._outbox = outbox
+        self._settings = settings
+        self._patience = patience
+        self._holding = holding
+        self._flights: dict[str, _Flight] = {}
+        self._stored: Counter[str] = Counter()
+        """How often a request was said to be stored whose entry did not come."""
+        self._is_connected = False
+        self._may_send = True
+        self._held_until = 0.0
+        self._silence_at = time.monotonic() + CONNECT_SECONDS
+        self._ticket: str | None = None
+        self._asked: tuple[str | None, int] = (None, 0)
+        self._follow_at: float | None = None
+        self._paced_until = 0.0
+        self._starts_over = self._started_over = False
+
+    def hear(self, event: str, data: Any) -> bool:
+        """Take what came over the connection; return whether it was an answer from the log.
+
+        Raises
+        ------
+        _EndedError
+            When the connection is over.
+        StoreUnavailableError
+            When what came cannot be kept.
+        """
+        try:
+            if event == CONNECTED:
+                self._is_connected = True
+                self._follow(self._patience.first_answer)
+            elif event == Event.CHANGES:
+                self._take(Changes.check(data))
+            elif event == RECEIPT:
+                self._take_receipt(*data)
+            elif event == Event.CLOSING:
+                raise _EndedError(Closing.check(data).reason)
+            elif event == ENDED:
+                raise _EndedError(data)
+        except InvalidMessageError:
+            log.error("the server sent %s in a form that is not known here", event)  # noqa: TRY400 - the cause may tell
+            raise _EndedError(WireError.of(UnsupportedProtocolError())) from None
+        return event == Event.CHANGES
+
+    def work(self) -> float:
+        """Do what is due; return for how many seconds nothing else will be. Raises as ``hear`` does."""
+        now = time.monotonic()
+        if now >= self._silence_at:
+            log.warning("the server does not answer; connecting again")
+            raise _EndedError(None)
+        self._look_after_flights(now)
+        if self._follow_at is not None and now >= self._follow_at:
+            self._follow(self._patience.answer)
+        if self._is_connected and self._may_send and now >= self._held_until:
+            self._may_send = False
+            self._send_waiting(now)
+        times = [self._silence_at, *(flight.deadline for flight in self._flights.values())]
+        times += [time for time in (self._follow_at, self._held_until) if time and time > now]
+        return max(0.0, min(times) - now)
+
+    def may_send(self) -> None:
+        """Say that there may be something to send."""
+        self._may_send = True
+
+    def _send_waiting(self, now: float) -> None:
+        """Fill the window with the oldest requests that are unanswered."""
+        for request in self._outbox.waiting(self._settings.in_flight):
+            if request.request_id not in self._flights and len(self._flights) < self._settings.in_flight:
+                self._flights[request.request_id] = _Flight(now + self._settings.reply_timeout_seconds)
+                self._attempt.ask(Event.PREDICT, request.request_id, request)
+
+    def _look_after_flights(self, now: float) -> None:
+        overdue = [request_id for request_id, flight in self._flights.items() if flight.deadline <= now]
+        for request_id in overdue:
+            if not self._flights.pop(request_id).is_acknowledged:
+                log.warning("the server acknowledges nothing; connecting again")
+                raise _EndedError(None)
+            self._may_send = True
+            # Said to be stored twice, and not heard of: the entry was passed over, so the log is read from 0, once.
+            if self._stored[request_id] > 1 and not self._started_over:
+                self._starts_over = self._started_over = True
+
+    def _follow(self, seconds: float) -> None:
+        now, place = time.monotonic(), self._outbox.place
+        self._asked = place.server_log, 0 if self._starts_over else place.server_after
+        self._starts_over = False
+        self._follow_at, self._silence_at = None, now + seconds
+        question = Follow(log=self._asked[0], after=self._asked[1], ticket=self._ticket, waiting=place.waiting)
+        self._paced_until = now + PACE_SECONDS
+        self._attempt.send(Event.FOLLOW, question)
+
+    def _take(self, changes: Changes) -> None:
+        asked_log, asked_after = self._asked
+        if changes.after > (asked_after if changes.log == asked_log else 0):
+            raise InvalidMessageError  # what is between was not read
+        if any(change.client_id != self._settings.client_id for change in changes.entries):
+            log.error("the server sent entries that belong to another client app")
+            raise _EndedError(WireError.of(NotAllowedError(OTHER_IDENTITY)))
+        changed = self._outbox.apply(changes)
+        for request_id in changed:
+            self._flights.pop(request_id, None)
+        if changed:
+            self._holding.reset()
+            self._may_send = True
+        self._ticket = changes.ticket
+        self._follow_at, self._silence_at = self._paced_until, math.inf
+
+    def _take_receipt(self, request_id: str, received: object) -> None:
+        flight = self._flights.get(request_id)
+        if flight is None:
+            return  # the log was faster
+        try:
+            receipt = Receipt.check(received)
+        except InvalidMessageError:
+            log.warning("an acknowledgement that is no message counts as none")
+            return
+        if receipt.status == "refused":
+            self._take_refusal(request_id, receipt.error or WireError.of(InternalError()))
+        else:
+            flight.is_acknowledged = True
+            flight.deadline = time.monotonic() + self._settings.reply_timeout_seconds
+            self._stored[request_id] += receipt.status == "stored"
+
+    def _take_refusal(self, request_id: str, error: WireError) -> None:
+        del self._flights[request_id]
+        self._may_send = True
+        if not error.retryable:
+            log.warning("the server refused a request for good: %s", error.code)
+            self._outbox.refuse(request_id, error)
+        elif (now := time.monotonic()) >= self._held_until:
+            self._held_until = now + self._holding.next_pause()
 
 
 @dataclass(frozen=True)
 class _State:
-    state: LinkState
+    state: Literal["up", "connecting", "down", "refused"]
     reason: str | None
     since: datetime
 
@@ -49,8 +253,8 @@ class _State:
 class Relay:
     """Carries the outbox to the server and the answers back.
 
-    Everything it does happens on its own thread, one piece of work after the other out of its inbox; the other methods
-    may be called on any thread and never wait for the server.
+    Everything it does happens on its own thread, out of one queue that all connections talk to; the other methods may
+    be called on any thread and never wait for the server. ``nudge`` tells that the outbox or ``status`` has changed.
     """
 
     def __init__(
@@ -59,36 +263,27 @@ class Relay:
         *,
         token: str,
         outbox: Outbox,
-        publish: Publish,
+        nudge: Callable[[], object],
         clock: Callable[[], datetime],
-        refused_pause: float = REFUSED_PAUSE_SECONDS,
-        replaced_pause: float = REPLACED_PAUSE_SECONDS,
-        catch_up_every: float = CATCH_UP_SECONDS,
+        patience: Patience = Patience(),
     ) -> None:
         self._settings = settings
         self._token = token
         self._outbox = outbox
-        self._publish = publish
+        self._nudge = nudge
         self._clock = clock
-        self._refused_pause = refused_pause
-        self._replaced_pause = replaced_pause
-        self._catch_up_every = catch_up_every
-        self._change_log = ChangeLogReader(ServerApi(settings.server_url, token))
+        self._patience = patience
+        self._instance = str(uuid.uuid4())
+        self._attempts = 0
+        self._doubts_disk = True
         self._reconnecting = Backoff(settings.reconnect_max_seconds)
-        self._catching_up = Backoff(settings.reconnect_max_seconds)
-        self._catch_up_at = 0.0
-        self._is_numbered = False
-        self._inbox: queue.Queue[Callable[[], None]] = queue.Queue()
+        self._holding = Backoff(settings.reconnect_max_seconds)
+        self._heard: queue.Queue[tuple[Attempt | None, str, Any]] = queue.Queue()
         self._has_work = threading.Event()
         self._stopping = threading.Event()
         self._state = _State("connecting", None, clock())
-        self._reported: LinkStatus | None = None
-        self._on_failure: Callable[[], object] = _nothing
+        self._on_failure: Callable[[], object] = nudge
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
-
-    @property
-    def is_up(self) -> bool:
-        return self._state.state == "up"
 
     @property
     def is_running(self) -> bool:
@@ -96,178 +291,100 @@ class Relay:
 
     def start(self, *, on_failure: Callable[[], object] | None = None) -> None:
         """Begin to work; ``on_failure`` is called, on the relay's thread, when an unexpected exception ends it."""
-        self._on_failure = on_failure or _nothing
+        self._on_failure = on_failure or self._on_failure
         self._thread.start()
 
     def stop(self) -> None:
-        """Close the link and end the thread, waiting at most ``STOP_SECONDS``."""
+        """Hang up and end the thread, waiting at most ``STOP_SECONDS``."""
         self._stopping.set()
-        self._post(_nothing)
+        self._hear(None, WAKE, None)
         self._thread.join(STOP_SECONDS)
 
     def wake(self) -> None:
         """Say that the outbox holds something new."""
         self._has_work.set()
-        self._post(_nothing)
+        self._hear(None, WAKE, None)
 
     def status(self) -> LinkStatus:
-        """Return the state of the link and how many requests wait; raises ``StoreUnavailableError``."""
+        """Return the state of the link and how many requests wait, from memory."""
         now = self._state
-        return LinkStatus(state=now.state, reason=now.reason, since=now.since, waiting=self._outbox.count_waiting())
+        return LinkStatus(state=now.state, reason=now.reason, since=now.since, waiting=self._outbox.place.waiting)
 
-    def _post(self, work: Callable[[], None]) -> None:
-        self._inbox.put(work)
+    def _hear(self, attempt: Attempt | None, event: str, data: Any) -> None:
+        self._heard.put((attempt, event, data))
 
     def _run(self) -> None:
         try:
-            self._work()
+            while not self._stopping.is_set():
+                self._has_work.clear()
+                try:
+                    refusal = self._use_one_connection()
+                except StoreUnavailableError as error:
+                    self._doubts_disk = True
+                    refusal = WireError.of(error)
+                self._rest(refusal)
         except Exception:
             log.exception("the link to the server has stopped working")
-            try:
-                self._enter("down", STOPPED_WORKING)
-            finally:
-                self._on_failure()
+            self._enter("down", STOPPED_WORKING)
+            self._on_failure()
 
-    def _work(self) -> None:
-        while not self._stopping.is_set():
-            self._has_work.clear()
-            try:
-                refusal = self._connect_and_serve()
-            except LinkError as error:
-                log.debug("no connection: %r", error.__cause__)
-                refusal = error.refusal
-            except StoreUnavailableError as error:
-                refusal = WireError.of(error)
-            if not self._stopping.is_set():
-                self._rest(refusal)
-
-    def _connect_and_serve(self) -> WireError | None:
+    def _use_one_connection(self) -> WireError | None:
         """Use one connection for as long as it lasts; return the server's reason for ending it, if it gave one."""
-        exchange = Exchange(
-            self._outbox,
-            client_id=self._settings.client_id,
-            window=self._settings.in_flight,
-            reply_timeout=self._settings.reply_timeout_seconds,
-            backoff=Backoff(self._settings.reconnect_max_seconds),
-            publish=self._publish,
-            post=self._post,
-        )
-        link = Link(CLIENTS_NAMESPACE, on_event=exchange.deliver, on_closed=partial(self._post, _nothing))
-        handshake = Handshake(protocol=PROTOCOL_VERSION, token=self._token, waiting=self._outbox.count_waiting())
-        link.connect(self._settings.server_url, handshake)
+        if self._doubts_disk:
+            self._outbox.check_writable()  # without a disk there is nothing that a connection would be good for
+            self._doubts_disk = False
+        self._attempts += 1
+        handshake = Handshake(protocol=PROTOCOL_VERSION, instance=self._instance, attempt=self._attempts)
+        attempt = Attempt(self._settings.server_url, self._token, handshake, self._hear)
+        exchange = _Exchange(attempt, self._outbox, self._settings, self._patience, self._holding)
         try:
-            self._enter("up", None)
-            self._serve(link, exchange)
+            while not self._stopping.is_set():
+                newest = self._outbox.newest
+                heard = self._next(exchange.work())
+                if heard and heard[0] is attempt and exchange.hear(*heard[1:]):
+                    self._reconnecting.reset()
+                    self._enter("up", None)
+                elif heard and heard[0] is None:
+                    exchange.may_send()
+                if self._outbox.newest != newest:
+                    self._nudge()
+        except _EndedError as ended:
+            return ended.refusal
         finally:
-            link.close()
-            self._finish_inbox()
-        return exchange.refusal
+            attempt.end()
+        return None
 
-    def _serve(self, link: Link, exchange: Exchange) -> None:
-        self._catch_up_at = time.monotonic()
-        while link.is_up and not self._stopping.is_set():
-            try:
-                self._catch_up_if_due(link, exchange)
-                if self._has_settled_numbers():
-                    exchange.send_waiting(link)
-                self._report()
-            except StoreUnavailableError:
-                exchange.hold()
-            self._do_next(exchange.seconds_to_next_duty(at_most=self._seconds_to_catch_up()))
-
-    def _catch_up_if_due(self, link: Link, exchange: Exchange) -> None:
-        if time.monotonic() < self._catch_up_at:
-            return
+    def _next(self, seconds: float) -> tuple[Attempt | None, str, Any] | None:
         try:
-            while link.is_up and not self._stopping.is_set() and self._catch_up_by_a_page(exchange):
-                self._reconnecting.reset()
-            if link.is_up and not exchange.has_sent:
-                self._settle_numbers(exchange)
-        except DetectionSystemError as error:
-            pause = self._catching_up.next_pause()
-            log.warning("missed entries could not be fetched, next attempt in %.1f s: %s", pause, error)
-            self._catch_up_at = time.monotonic() + pause
-        else:
-            self._reconnecting.reset()
-            self._catching_up.reset()
-            # What comes over the link may get lost on the way or find no room on this disk.
-            self._catch_up_at = time.monotonic() + self._catch_up_every
-
-    def _catch_up_by_a_page(self, exchange: Exchange) -> bool:
-        """Take one run of missed entries; return whether there are more."""
-        after = self._outbox.caught_up_to()
-        changes = self._change_log.read(after)
-        for news in self._outbox.take(changes):
-            exchange.settle(news)
-        return changes.has_more and changes.next_after > changes.after
-
-    def _settle_numbers(self, exchange: Exchange) -> None:
-        for entry in self._outbox.settle_numbers():
-            exchange.settle(entry)
-
-    def _has_settled_numbers(self) -> bool:
-        """Tell whether anything may be sent: who lost the file first asks how far its numbers had gone."""
-        self._is_numbered = self._is_numbered or self._outbox.has_settled_numbers()
-        return self._is_numbered
-
-    def _seconds_to_catch_up(self) -> float:
-        return min(IDLE_SECONDS, self._catch_up_at - time.monotonic())
-
-    def _do_next(self, seconds: float) -> None:
-        """Do the next piece of work, if one comes in time."""
-        try:
-            work = self._inbox.get(timeout=max(0.0, seconds))
+            return self._heard.get(timeout=seconds)
         except queue.Empty:
-            return
-        try:
-            work()
-        except StoreUnavailableError:
-            log.warning("what the server sent could not be kept; it is asked for again")
-            self._catch_up_at = time.monotonic()
-
-    def _finish_inbox(self) -> None:
-        while not self._inbox.empty():
-            self._do_next(0)
+            return None
 
     def _rest(self, refusal: WireError | None) -> None:
         """Pause before the next attempt; new work shortens the pause unless the server refused."""
+        if self._stopping.is_set():
+            return
+        shortest = SHORTEST_PAUSE_SECONDS
         if refusal and refusal.code == ReplacedConnectionError.code:
             # Coming back at once would throw the newer client app out, which would come back in turn.
             self._has_work.clear()
             self._enter("refused", refusal.message)
-            shortest, longest = SHORTEST_PAUSE_SECONDS, self._replaced_pause
+            longest = self._patience.replaced
         elif refusal and not refusal.retryable:
             self._enter("refused", refusal.message)
-            shortest = longest = self._refused_pause
+            shortest = longest = self._patience.refused
         else:
             self._enter("down", refusal.message if refusal else ServerUnreachableError.default_message)
-            shortest, longest = SHORTEST_PAUSE_SECONDS, self._reconnecting.next_pause()
+            longest = self._reconnecting.next_pause()
         began = time.monotonic()
         while not self._stopping.is_set():
-            rested = time.monotonic() - began
-            if rested >= longest or (rested >= shortest and self._has_work.is_set()):
+            left = (shortest if self._has_work.is_set() else longest) - (time.monotonic() - began)
+            if left <= 0:
                 return
-            self._do_next((shortest if self._has_work.is_set() else longest) - rested)
-            self._report_if_possible()
+            self._next(left)
 
-    def _enter(self, state: LinkState, reason: str | None) -> None:
+    def _enter(self, state: Literal["up", "down", "refused"], reason: str | None) -> None:
         if (self._state.state, self._state.reason) != (state, reason):
             log.info("link to the server: %s%s", state, f" ({reason})" if reason else "")
             self._state = _State(state, reason, self._clock())
-        self._report_if_possible()
-
-    def _report_if_possible(self) -> None:
-        try:
-            self._report()
-        except StoreUnavailableError:
-            log.warning("the pages could not be told how many requests wait")
-
-    def _report(self) -> None:
-        status = self.status()
-        if status != self._reported:
-            self._reported = status
-            self._publish(Event.LINK_STATUS, status)
-
-
-def _nothing() -> None:
-    """Only wakes the relay."""
+            self._nudge()

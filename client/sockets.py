@@ -1,4 +1,4 @@
-"""The Socket.IO namespace of the clinicians' pages: it checks who speaks, writes the request down, and acknowledges."""
+"""The Socket.IO namespace of the clinicians' pages: it writes a request down, and acknowledges with what is on disk."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -6,49 +6,34 @@ from datetime import datetime
 from client.outbox import Outbox
 from client.relay import Relay
 from common.access.audit.trail import Action
-from common.messages import BROWSER_NAMESPACE, Event, Message, Queued, Submission
-from common.web.realtime import Namespace, RealTime, Wire, current_sid, only_message
-from common.web.signed_in_room import SignedInRoom
+from common.errors import NotSignedInError
+from common.followers import ALL, Peer
+from common.messages import BROWSER_NAMESPACE, Event, Submission, SubmissionReceipt
+from common.web.sockets import FollowedNamespace
 
-CLINICIANS_ROOM = "clinicians"
-
-
-class PagePublisher:
-    """Tells every page whose clinician is signed in; a connection still being checked is not in the room."""
-
-    def __init__(self, real_time: RealTime) -> None:
-        self.clinicians = SignedInRoom(real_time, BROWSER_NAMESPACE, CLINICIANS_ROOM)
-
-    def __call__(self, event: Event, message: Message) -> None:
-        self.clinicians.emit(event, message.to_wire())
+RELOAD_BEYOND = 2000
 
 
-class PagesNamespace(Namespace):
-    """Where pages submit patients and hear what became of them."""
+class PagesNamespace(FollowedNamespace):
+    """Where pages submit patients and follow what becomes of them."""
 
     events = frozenset({Event.SUBMIT})
 
-    def __init__(self, outbox: Outbox, relay: Relay, publish: PagePublisher, clock: Callable[[], datetime]) -> None:
-        super().__init__(BROWSER_NAMESPACE)
+    def __init__(self, outbox: Outbox, relay: Relay, clock: Callable[[], datetime]) -> None:
+        super().__init__(BROWSER_NAMESPACE, outbox, status=relay.status, reload_beyond=RELOAD_BEYOND)
         self._outbox = outbox
         self._relay = relay
-        self._publish = publish
         self._clock = clock
 
-    def on_connect(self, _auth: object = None) -> None:
-        self._publish.clinicians.enter()
-        status = self._relay.status().to_wire()
-        self.real_time.emit(Event.LINK_STATUS, status, namespace=self.name, to=current_sid())
+    def admit(self, peer: Peer, auth: object, sid: str) -> str:
+        if peer.session is None:
+            raise NotSignedInError
+        return ALL
 
-    def on_submit(self, sid: str, *arguments: object) -> Wire:
-        session = self._publish.clinicians.require_signed_in(sid)
-        submission = Submission.check(only_message(arguments))
+    def on_submit(self, _sid: str, peer: Peer, message: object) -> SubmissionReceipt:
+        submission = Submission.check(message)
         entry = self._outbox.put(submission, self._clock())
-        self._publish.clinicians.note(sid, session, Action.SUBMITTED_PATIENT, entry.request_id)
+        self.note(peer, Action.SUBMITTED_PATIENT, entry.request_id)
         self._relay.wake()
-        self._publish(Event.UPDATE, entry)
-        return Queued(status="queued", outbox_number=entry.outbox_number).to_wire()
-
-    def forget(self, sid: str) -> None:
-        """Keep nothing for a page: it asks for the history when it comes back."""
-        self._publish.clinicians.leave(sid)
+        self.followers.nudge()
+        return SubmissionReceipt(status="saved", entry=entry)

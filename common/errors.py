@@ -159,13 +159,22 @@ class OverloadedError(DetectionSystemError):
     default_message = "The server is busy. The request will be sent again."
 
 
-class OutOfTurnError(DetectionSystemError):
-    """An earlier request of the same client app was refused for now and has to come first."""
+class OutdatedAttemptError(DetectionSystemError):
+    """An earlier attempt of the same process to connect arrives after a later one."""
 
-    code = "out_of_turn"
-    status = 503
+    code = "outdated_attempt"
+    status = 409
     retryable = True
-    default_message = "An earlier patient has to be answered first. The request will be sent again."
+    default_message = "A newer connection of this client app is open already."
+
+
+class UnreadAnswerError(DetectionSystemError):
+    """A follower asked again without the ticket of the last answer."""
+
+    code = "unread_answer"
+    status = 429
+    retryable = True
+    default_message = "The connection asked for more before it had read the last answer. Reconnecting."
 
 
 class StoreUnavailableError(DetectionSystemError):

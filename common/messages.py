@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from common.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError
 from common.patient import PatientRecord, errors_by_field
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 CLIENTS_NAMESPACE = "/clients"
 OPERATORS_NAMESPACE = "/operators"
@@ -21,20 +21,11 @@ class Event(StrEnum):
     """Names of the Socket.IO events; DISTRIBUTED_SYSTEM.md says who sends which to whom."""
 
     PREDICT = "predict"
-    PREDICTION_RESULT = "prediction_result"
-    PREDICTION_REFUSED = "prediction_refused"
-    EXPLANATION_SENTENCE = "explanation_sentence"
-    EXPLANATION_FINISHED = "explanation_finished"
-    PREDICTION_ERASED = "prediction_erased"
-    CONNECTION_REPLACED = "connection_replaced"
-    CHANGES = "changes"
-    CLIENT_STATUS = "client_status"
-    MODEL_STATUS = "model_status"
-    EXPLANATION_STATUS = "explanation_status"
     SUBMIT = "submit"
-    UPDATE = "update"
-    ENTRY_ERASED = "entry_erased"
-    LINK_STATUS = "link_status"
+    FOLLOW = "follow"
+    CHANGES = "changes"
+    RELOAD = "reload"
+    CLOSING = "closing"
 
 
 class RiskLevel(StrEnum):
@@ -91,12 +82,18 @@ class Message(BaseModel):
         return self.model_dump(mode="json")
 
 
+Position = Annotated[int, Field(ge=0, le=2**53)]
+"""A place in a log: the sequence of the last entry that a reader has, 0 before the first."""
+
+
 class Handshake(Message):
-    """What a client app presents when it connects to ``/clients``."""
+    """What a client app says when it connects to ``/clients``, beside its token in the ``Authorization`` header."""
 
     protocol: int
-    token: Annotated[str, StringConstraints(min_length=1, max_length=256)]
-    waiting: Annotated[int, Field(ge=0, le=2**53)] = 0
+    instance: Identifier
+    """Of the running process: attempts are counted within it."""
+    attempt: Annotated[int, Field(ge=1, le=2**53)]
+    """Of the attempts of one instance, an older one that arrives late is refused."""
 
 
 class Submission(Message):
@@ -111,14 +108,21 @@ class PredictRequest(Message):
     """One patient on the way from a client app's outbox to the server."""
 
     request_id: Identifier
-    outbox_number: Annotated[int, Field(ge=1, le=2**53)]
-    follows: Annotated[int, Field(ge=0, le=2**53)] = 0
-    """Outbox number of the one before it that still waits for its answer, 0 if none does; that one comes first."""
     patient_reference: PatientReference | None
     record: PatientRecord
     entered_at: Timestamp
-    waiting: Annotated[int, Field(ge=0, le=2**53)] = 0
-    """How many requests wait in the sender's outbox, this one included; shown to operators."""
+
+
+class Follow(Message):
+    """A follower asks for what comes after a place in the log; one ``changes`` (or ``reload``) is the answer."""
+
+    log: Identifier | None
+    """The log that ``after`` counts in, as the last answer named it; ``None`` before the first."""
+    after: Position
+    ticket: Annotated[str, StringConstraints(max_length=64)] | None
+    """Of the last answer over this connection; ``None`` before the first."""
+    waiting: Position | None = None
+    """How many requests wait in a client app's outbox now."""
 
 
 class WireError(Message):
@@ -135,25 +139,13 @@ class WireError(Message):
 
 
 class Receipt(Message):
-    """The acknowledgement of ``predict``: received for processing, or refused; never the answer itself."""
+    """The acknowledgement of ``predict``; the answer itself is an entry of the log.
 
-    status: Literal["accepted", "refused"]
+    ``stored``: the log has, or will bring, what became of this request.
+    """
+
+    status: Literal["accepted", "stored", "refused"]
     error: WireError | None = None
-
-
-class Queued(Message):
-    """The acknowledgement of ``submit``: on disk at the client app, or refused."""
-
-    status: Literal["queued", "refused"]
-    outbox_number: int | None = None
-    error: WireError | None = None
-
-
-class PredictionRefused(Message):
-    """A request that had been accepted but could not be answered."""
-
-    request_id: Identifier
-    error: WireError
 
 
 class Thresholds(Message):
@@ -161,16 +153,6 @@ class Thresholds(Message):
 
     medium: float
     high: float
-
-
-class ExplanationMeasures(Message):
-    """How far a text agrees with the facts it explains, each a share from 0 to 1; ``None`` where it says nothing."""
-
-    rank_agreement: float | None = None
-    sign_agreement: float | None = None
-    value_agreement: float | None = None
-    completeness: float | None = None
-    conciseness: float | None = None
 
 
 class Explanation(Message):
@@ -182,11 +164,8 @@ class Explanation(Message):
     reason: str | None = None
     """Why this is the deterministic text although a language model was asked; ``None`` otherwise."""
     prompt_version: str | None = None
-    first_sentence_ms: float | None = None
-    """Milliseconds from the request to the language model's first sentence that passed, if any did."""
     total_ms: float | None = None
     """Milliseconds from the request to the final explanation."""
-    measures: ExplanationMeasures | None = None
 
 
 class Contribution(Message):
@@ -215,7 +194,6 @@ class Prediction(Message):
     prediction_id: Identifier
     request_id: Identifier
     client_id: str
-    outbox_number: int
     patient_reference: str | None
     record: PatientRecord
     entered_at: Timestamp
@@ -232,33 +210,10 @@ class Prediction(Message):
     extrapolated: list[str]
     explanation: Explanation
     awaits_explanation: bool
-    """Whether a language model was asked as well; exactly one ``explanation_finished`` then follows."""
+    """Whether a language model was asked as well; exactly one entry ``explanation_finished`` then follows."""
     model_version: str
     timings_ms: Mapping[str, float]
     """Milliseconds by stage: ``waiting`` in the batcher, ``scoring`` with attribution, ``explaining``."""
-
-
-class ExplanationSentence(Message):
-    """One checked sentence of an explanation that is still being written."""
-
-    prediction_id: Identifier
-    text: str
-    source: Literal["llm"] = "llm"
-    attempt: Annotated[int, Field(ge=1)] = 1
-    """A sentence of a later attempt makes those of an earlier one void."""
-
-
-class ExplanationFinished(Message):
-    """The final explanation of a prediction; from ``template``, the text is the first one and ``reason`` says why."""
-
-    prediction_id: Identifier
-    explanation: Explanation
-
-
-class PredictionErased(Message):
-    """A prediction was erased for good: whoever holds a copy erases it too."""
-
-    prediction_id: Identifier
 
 
 class ChangeKind(StrEnum):
@@ -267,21 +222,27 @@ class ChangeKind(StrEnum):
     PREDICTION_MADE = "prediction_made"
     EXPLANATION_FINISHED = "explanation_finished"
     PREDICTION_ERASED = "prediction_erased"
+    REQUEST_REFUSED = "request_refused"
 
 
 class Change(Message):
     """One entry of the change log; ``sequence`` ascends with commit order.
 
-    Of a prediction that was erased the entries stay, without prediction and explanation.
+    Client apps see their own entries, operators all. Of a prediction that was erased the entries stay, without
+    prediction and explanation.
     """
 
-    sequence: int
+    sequence: Position
     kind: Annotated[ChangeKind, Field(strict=False)]
-    prediction_id: Identifier
     client_id: str
+    request_id: Identifier
+    prediction_id: Identifier | None
+    """``None`` of a request that was refused."""
     at: Timestamp
     prediction: Prediction | None = None
     explanation: Explanation | None = None
+    error: WireError | None = None
+    """Why a request was refused for good."""
 
 
 class Totals(Message):
@@ -292,19 +253,47 @@ class Totals(Message):
     by_client: dict[str, int]
 
 
-class Changes(Message):
-    """A run of change-log entries, ascending.
+class OperatorStatus(Message):
+    """What dashboards show that is no history: client apps, model and language model as they are now."""
 
-    A reader that holds everything up to ``after`` holds everything up to ``next_after`` once it has taken these
-    entries; ``after`` above the reader's own position means that it missed some and has to ask for them.
+    clients: "list[ClientStatus]"
+    model: "ModelStatus"
+    explanations: "ExplanationStatus"
+
+
+class Changes(Message):
+    """What followed a place in the change log: the one answer to a ``follow``.
+
+    A reader that holds everything up to ``after`` of ``log`` holds everything up to ``next_after``, the place that was
+    scanned, once it has applied these entries. An answer about another log, or about another place than was asked
+    after, means that the record was replaced: the reader drops what it holds, and starts over with this answer.
     """
 
-    after: int
-    next_after: int
+    log: Identifier
+    """The identity of the database and its epoch: another one is another log."""
+    after: Position
+    next_after: Position
     has_more: bool
     entries: list[Change]
     totals: Totals | None = None
     """Only for operators."""
+    status: OperatorStatus | None = None
+    """Only for operators, and only if it is news to this follower."""
+    ticket: str | None = None
+    """What the next ``follow`` has to return; ``None`` over HTTP."""
+
+
+class Reload(Message):
+    """The answer to a follower that is so far behind that it should load its page instead."""
+
+    log: Identifier
+    ticket: str
+
+
+class Closing(Message):
+    """Why a connection is about to be closed."""
+
+    reason: WireError
 
 
 class ClientStatus(Message):
@@ -313,8 +302,10 @@ class ClientStatus(Message):
     client_id: str
     connected: bool
     last_seen: Timestamp | None
-    waiting: int
-    """Requests in its outbox when it last spoke, less those answered since."""
+    waiting: int | None
+    """Requests in its outbox when it last said so; ``None`` if it never did."""
+    waiting_at: Timestamp | None
+    """When it said so: a number that nobody confirms ages."""
 
 
 class ModelStatus(Message):
@@ -347,7 +338,7 @@ class ExplanationCounts(Message):
     by_source: Mapping[str, int]
     by_reason: Mapping[str, int]
     means: Mapping[str, Mapping[str, float]]
-    """Of the times (milliseconds) and the measures (shares) that an explanation is stored with."""
+    """Of the times (milliseconds) that an explanation is stored with."""
 
 
 class ExplanationStatus(Message):
@@ -379,10 +370,9 @@ class LinkStatus(Message):
 
 
 class HistoryEntry(Message):
-    """One request of this client app: waiting, answered or refused."""
+    """One request of this client app: waiting, answered or refused. The ``request_id`` is its order as well."""
 
     request_id: Identifier
-    outbox_number: int
     patient_reference: str | None
     entered_at: Timestamp
     state: Literal["queued", "answered", "refused"]
@@ -393,7 +383,30 @@ class HistoryEntry(Message):
     error: WireError | None = None
 
 
-class EntryErased(Message):
-    """A request of this client app was erased with its answer."""
+class SubmissionReceipt(Message):
+    """The acknowledgement of ``submit``: the entry as it is on the client app's disk, or why nothing was saved."""
 
+    status: Literal["saved", "refused"]
+    entry: HistoryEntry | None = None
+    error: WireError | None = None
+
+
+class HistoryChange(Message):
+    """One entry of a client app's own log: a request as it is now, or, without ``entry``, that it was erased."""
+
+    sequence: Position
     request_id: Identifier
+    entry: HistoryEntry | None
+
+
+class HistoryChanges(Message):
+    """What followed a place in a client app's own log; read like ``Changes``."""
+
+    log: Identifier
+    after: Position
+    next_after: Position
+    has_more: bool
+    entries: list[HistoryChange]
+    status: LinkStatus | None = None
+    """Only if it is news to this page."""
+    ticket: str | None = None

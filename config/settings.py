@@ -38,6 +38,10 @@ RESERVED_IDS = frozenset({"server", "operator", "administrator"})
 """Names that would give a client app the server's own secrets."""
 
 
+OF_OTHERS = r"(COMPOSE|DOCKER)_.*|BIND_ADDRESS|.+_(PORT|PUBLIC_URL|TOKEN|SECRET_KEY)"
+"""Names in ``.env`` that are no fields here: read by Docker, by the launcher, or as a secret."""
+
+
 def _split_at_commas(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
@@ -126,19 +130,7 @@ class _AppSettings(_Settings):
         description="Most HTTP requests a minute of one address, all people there together.",
     )
     events_per_second: int = Field(
-        300, ge=1, le=100_000, description="Most events a second of one connection; more may be sent again later."
-    )
-    address_events_per_second: int = Field(
-        3000, ge=1, le=1_000_000, description="Most events a second of one address, all people there together."
-    )
-    outgoing_buffer_bytes: int = Field(
-        1_048_576,
-        ge=131_072,
-        le=268_435_456,
-        description="Most bytes that wait to be sent on one connection; one that lets more pile up is closed.",
-    )
-    stalled_seconds: float = Field(
-        10, ge=0.5, le=300, description="Seconds after which a connection that takes nothing of what waits is closed."
+        300, ge=1, le=100_000, description="Most events a second of one connection; one that sends more is closed."
     )
 
     @field_validator("public_url")
@@ -297,6 +289,16 @@ class ClientSettings(_AppSettings):
     @property
     def app_name(self) -> str:
         return self.client_id.lower()
+
+
+def unknown_names() -> list[str]:
+    """Name what stands in ``.env`` and means nothing to any process: a setting that is gone, or a typing error."""
+    prefix = TrainingSettings.model_config["env_prefix"]
+    fields = [*ServerSettings.model_fields, *ClientSettings.model_fields]
+    fields += [f"{prefix}{name}" for name in TrainingSettings.model_fields]
+    known = {name.upper() for name in fields}
+    given = [name for name in dotenv_values(ENV_FILE) if name.upper() not in known]
+    return sorted(name for name in given if not re.fullmatch(OF_OTHERS, name, re.IGNORECASE))
 
 
 def is_private(address: str) -> bool:

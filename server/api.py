@@ -4,25 +4,38 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+import orjson
 from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from common.access.audit.trail import Action
-from common.errors import InvalidMessageError, StoreUnavailableError
-from common.messages import PROTOCOL_VERSION, Changes, RiskLevel
+from common.errors import DetectionSystemError, InvalidMessageError
+from common.messages import (
+    PROTOCOL_VERSION,
+    Changes,
+    ClientStatus,
+    Explanation,
+    ExplanationStatus,
+    Identifier,
+    Message,
+    ModelStatus,
+    Prediction,
+    RiskLevel,
+    Timestamp,
+    Totals,
+)
 from common.patient import FIELDS
-from common.web.openapi import described, number
+from common.web.openapi import Connections, described, number
 from common.web.query import limit_of_query, number_of_query
-from common.web.realtime import RealTime
 from common.web.sign_in import is_signed_in, require_sign_in
-from server.answers import ListedPrediction, ListedPredictions, ServerStatus
+from common.web.sockets import RealTime
 from server.clients import ConnectedClients
 from server.drift.report import DriftReport, drift_report
 from server.drift.sentences import data_in_words
 from server.drift.windows import RollingWindows
 from server.predictions import PredictionService
 from server.readers import client_id_of_reader
-from server.store import ExplainedPrediction, PredictionStore
+from server.store import ExplainedPrediction, Page
 
 AUDITED: Mapping[str, Action] = {
     "server.changes": Action.READ_CHANGE_LOG,
@@ -31,6 +44,55 @@ AUDITED: Mapping[str, Action] = {
     "audit.newest": Action.READ_AUDIT_TRAIL,
 }
 """What goes into the audit trail, by endpoint; live connections besides."""
+
+
+class StoreStatus(Message):
+    """Which database keeps the record, and why it cannot be used if it cannot."""
+
+    backend: str
+    ok: bool
+    reason: str | None
+
+
+class ServerStatus(Message):
+    """How the server is, and what it has counted; all but the first two are for those who are signed in.
+
+    ``cursor`` and ``totals`` are ``None`` if they cannot be read.
+    """
+
+    status: str
+    ready: bool
+    cursor: int | None = None
+    totals: Totals | None = None
+    store: StoreStatus | None = None
+    protocol: int | None = None
+    model: ModelStatus | None = None
+    clients: list[ClientStatus] | None = None
+    explanations: ExplanationStatus | None = None
+    started_at: Timestamp | None = None
+    uptime_seconds: int | None = None
+    connections: Connections | None = None
+
+
+class ListedPrediction(Message):
+    """A prediction with its latest explanation and its place in the change log."""
+
+    sequence: int
+    prediction: Prediction
+    explanation: Explanation
+
+
+class ListedPredictions(Message):
+    """Predictions, newest first; ``next_before`` asks for those that follow.
+
+    A page that follows the log from ``after`` on, misses nothing: ``totals`` are of the same moment.
+    """
+
+    log: Identifier
+    after: int
+    totals: Totals
+    predictions: list[ListedPrediction]
+    next_before: int | None
 
 
 def blueprint(
@@ -53,10 +115,17 @@ def blueprint(
         return render_template("server_dashboard.html", fields=FIELDS)
 
     @routes.get("/api/status")
-    @described("How the server is.", ServerStatus)
+    @described("Whether the server is ready; to those who are signed in, also how it is.", ServerStatus, is_open=True)
     def status() -> ResponseReturnValue:
-        require_sign_in(current_app.config)
-        return _status(service, clients) | {
+        store = _store_status(service)
+        ready = store["store"]["ok"] and service.is_running
+        told = {"status": "ready" if ready else "not_ready", "ready": ready}
+        if not is_signed_in(current_app.config):
+            return told
+        return {
+            **told,
+            **store,
+            **_parts(service, clients),
             "started_at": started_at.isoformat(),
             "uptime_seconds": int((clock() - started_at).total_seconds()),
             "connections": real_time.connections,
@@ -70,8 +139,8 @@ def blueprint(
     )
     def changes() -> ResponseReturnValue:
         client_id = client_id_of_reader(tokens)
-        page = service.store.changes(number_of_query("after") or 0, limit_of_query(200), client_id=client_id)
-        return page.to_wire()
+        page = service.store.changes(number_of_query("after") or 0, limit=limit_of_query(200), client_id=client_id)
+        return _changes(page, client_id)
 
     @routes.get("/api/predictions")
     @described(
@@ -88,8 +157,11 @@ def blueprint(
         require_sign_in(current_app.config)
         limit = limit_of_query(50)
         before = number_of_query("before") or None
-        found = service.store.recent(limit, before=before, client_id=request.args.get("client"), level=_level())
+        end, found = service.store.recent(limit, before=before, client_id=request.args.get("client"), level=_level())
         return {
+            "log": end.log,
+            "after": end.after,
+            "totals": end.totals.to_wire(),
             "predictions": [_wire(item) for item in found],
             "next_before": found[-1].sequence if len(found) == limit else None,
         }
@@ -114,26 +186,38 @@ def _add_drift(routes: Blueprint, service: PredictionService, windows: RollingWi
         return drift_report(windows, detector.reference, detector.model_version, data).to_wire()
 
 
-def _status(service: PredictionService, clients: ConnectedClients) -> dict[str, Any]:
-    return _store_status(service.store) | {
+def _store_status(service: PredictionService) -> dict[str, Any]:
+    """Tell how the store is, as far as reading and the last writing show, and what it counted."""
+    counted: dict[str, Any] = {"cursor": None, "totals": None}
+    reason = service.store.failure
+    try:
+        end = service.store.end()
+        counted = {"cursor": end.after, "totals": end.totals.to_wire()}
+    except DetectionSystemError as error:
+        reason = error.message
+    return counted | {"store": {"backend": service.store.backend, "ok": reason is None, "reason": reason}}
+
+
+def _parts(service: PredictionService, clients: ConnectedClients) -> dict[str, Any]:
+    return {
         "protocol": PROTOCOL_VERSION,
         "model": service.model.status.to_wire(),
-        "clients": [status.to_wire() for status in clients.all()],
+        "clients": [client.to_wire() for client in clients.all()],
         "explanations": service.explanations.status.to_wire(),
     }
 
 
-def _store_status(store: PredictionStore) -> dict[str, Any]:
-    """Tell how the store is, and what it counted: nothing, if it cannot be read."""
-    counted: dict[str, Any] = {"cursor": None, "totals": None}
-    reason = None
-    try:
-        cursor = store.cursor()  # before the totals: what comes in between is then told twice rather than never
-        counted = {"cursor": cursor, "totals": store.totals().to_wire()}
-        store.check()
-    except StoreUnavailableError as error:
-        reason = error.message
-    return counted | {"store": {"backend": store.backend, "ok": reason is None, "reason": reason}}
+def _changes(page: Page, client_id: str | None) -> dict[str, Any]:
+    return {
+        "log": page.log,
+        "after": page.after,
+        "next_after": page.next_after,
+        "has_more": page.has_more,
+        "entries": [orjson.Fragment(entry.wire) for entry in page.entries],
+        "totals": page.totals.to_wire() if client_id is None else None,
+        "status": None,
+        "ticket": None,
+    }
 
 
 def _level() -> RiskLevel | None:
@@ -144,8 +228,4 @@ def _level() -> RiskLevel | None:
 
 
 def _wire(item: ExplainedPrediction) -> dict[str, Any]:
-    return {
-        "sequence": item.sequence,
-        "prediction": item.prediction.to_wire(),
-        "explanation": item.explanation.to_wire(),
-    }
+    return {"sequence": item.sequence, "prediction": item.body, "explanation": item.explanation}

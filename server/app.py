@@ -12,7 +12,7 @@ except ModuleNotFoundError as missing:
 
 patch_standard_library(async_mode_of_environment())
 
-from common.web.running import RunningApp, run_app
+from common.web.serve import RunningApp, run_app
 from config.settings import ServerSettings
 from server.factory import build
 

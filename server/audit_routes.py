@@ -7,10 +7,30 @@ from flask.typing import ResponseReturnValue
 
 from common.access.audit.trail import AuditTrail
 from common.access.roles import Role
+from common.messages import Message
 from common.web.openapi import described, number
 from common.web.query import limit_of_query, number_of_query
 from common.web.sign_in import require_role
-from server.answers import AuditEntries
+
+
+class AuditEntry(Message):
+    """One entry of the audit trail."""
+
+    number: int
+    at: str
+    account: str
+    name: str
+    role: str
+    address: str
+    action: str
+    target: str
+
+
+class AuditEntries(Message):
+    """Entries of the audit trail, newest first."""
+
+    entries: list[AuditEntry]
+    next_before: int | None
 
 
 def blueprint(trail: AuditTrail) -> Blueprint:

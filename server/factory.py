@@ -1,6 +1,6 @@
 """The composition root of the server: where its parts meet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -10,26 +10,26 @@ from flask import Flask
 
 from common.access.audit.command import open_trail
 from common.access.audit.trail import AuditTrail
-from common.errors import InternalError
-from common.messages import OPERATORS_NAMESPACE, Event
+from common.errors import InternalError, NotSignedInError
+from common.messages import OperatorStatus
 from common.sqlite import BUSY_SECONDS
 from common.web.app import make_app, trust_proxies
 from common.web.auditing import audit_requests
 from common.web.concurrency import EVENTLET, run_aside
-from common.web.realtime import RealTime
+from common.web.sockets import RealTime
 from config.settings import ServerSettings
 from server import api, audit_routes, model_routes, session_routes
-from server.clients import ConnectedClients
+from server.clients import ConnectedClients, client_of_token
 from server.drift.windows import RollingWindows
 from server.explanation.narrator import ExplanationSource, explanation_source
 from server.explanations import ExplanationWorkers
 from server.housekeeping import Housekeeping
+from server.log import ChangeLog
 from server.predictions import PredictionService
-from server.recorder import Recorder
 from server.registry.card_lookup import ModelCards
 from server.registry.current_model import CurrentModel
 from server.registry.versions import load_active
-from server.sockets import ClientsNamespace, OperatorsNamespace, SocketPublisher
+from server.sockets import ClientsNamespace, OperatorsNamespace
 from server.store import PredictionStore
 from server.store.database import database_url, open_database
 
@@ -76,23 +76,33 @@ def create_app(
         check_ready=lambda: _check_ready(store, service, trail),
         clock=lambda: clock().timestamp(),
     )
-    real_time = RealTime(app, settings, newest_only=[(OPERATORS_NAMESPACE, Event.CHANGES)])
+    real_time = RealTime(app, settings, client_of_token=partial(_client_of_token, secrets.client_tokens))
     clients = ConnectedClients(settings.client_ids, clock=clock)
-    publisher = SocketPublisher(real_time, clients)
-    recorder = Recorder(store, publisher)
-    workers = _explanation_workers(settings, explanations, recorder, publisher, clock)
+    changes = ChangeLog(store)
+    workers = ExplanationWorkers(
+        explanations,
+        store,
+        changes,
+        clock=clock,
+        seconds=settings.llm_seconds,
+        concurrency=settings.llm_concurrency,
+        max_waiting=settings.llm_max_waiting,
+    )
     service = PredictionService(
         model,
         store,
-        recorder,
-        publisher,
+        changes,
         workers,
         clock=clock,
         batch_size=settings.batch_size,
         max_waiting=settings.max_waiting,
     )
-    real_time.register(ClientsNamespace(service, clients, publisher, secrets.client_tokens))
-    real_time.register(OperatorsNamespace(publisher.operators))
+
+    def status() -> OperatorStatus:
+        return OperatorStatus(clients=clients.all(), model=model.status, explanations=workers.status)
+
+    real_time.register(ClientsNamespace(service, clients))
+    real_time.register(OperatorsNamespace(changes, status=status))
     audit_requests(app, trail := open_trail(settings, clock), api.AUDITED)
     cards = ModelCards(model, settings.model_dir, key=settings.model_signing_key)
     windows = _rolling_windows(settings, store, clock)
@@ -101,26 +111,8 @@ def create_app(
     app.register_blueprint(audit_routes.blueprint(trail))
     app.register_blueprint(api.blueprint(service, clients, windows, secrets.client_tokens, clock, real_time=real_time))
     trust_proxies(app, settings.trusted_proxies)
-    housekeeping = Housekeeping(store, recorder, retention_days=settings.retention_days, clock=clock)
+    housekeeping = Housekeeping(store, changes, retention_days=settings.retention_days, clock=clock)
     return Server(app, real_time, service, housekeeping)
-
-
-def _explanation_workers(
-    settings: ServerSettings,
-    source: ExplanationSource,
-    recorder: Recorder,
-    publisher: SocketPublisher,
-    clock: Callable[[], datetime],
-) -> ExplanationWorkers:
-    return ExplanationWorkers(
-        source,
-        recorder,
-        publisher,
-        clock=clock,
-        seconds=settings.llm_seconds,
-        concurrency=settings.llm_concurrency,
-        max_waiting=settings.llm_max_waiting,
-    )
 
 
 def _rolling_windows(settings: ServerSettings, store: PredictionStore, clock: Callable[[], datetime]) -> RollingWindows:
@@ -160,6 +152,13 @@ def current_model(settings: ServerSettings, clock: Callable[[], datetime]) -> Cu
         clock=clock,
         seconds=settings.model_watch_seconds,
     )
+
+
+def _client_of_token(tokens: Mapping[str, str], token: str) -> str | None:
+    try:
+        return client_of_token(token, tokens)
+    except NotSignedInError:
+        return None
 
 
 def _check_ready(store: PredictionStore, service: PredictionService, trail: AuditTrail) -> None:

@@ -1,49 +1,47 @@
-"""What the server does beside answering: publish what other processes wrote to its record, and erase what is old."""
+"""Retention: predictions that are older than they are to be kept are erased, at the start and every day."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 from common.errors import StoreUnavailableError
-from server.recorder import Recorder
+from server.log import ChangeLog
 from server.store import PredictionStore
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
-ERASED_AT_ONCE = 50
-STOP_SECONDS = 2.0
-RETENTION_EVERY = timedelta(days=1)
+LOOK_SECONDS: Final = 60.0
+ERASED_AT_ONCE: Final = 50
+STOP_SECONDS: Final = 2.0
+RETENTION_EVERY: Final = timedelta(days=1)
 
 
 class Housekeeping:
-    """Looks at the record every ``seconds`` on a thread of its own; old predictions are erased at start and daily.
-
-    What fails is logged and tried again at the next look.
-    """
+    """Erases what is too old, on a thread of its own; what fails is logged and tried again after ``seconds``."""
 
     def __init__(
         self,
         store: PredictionStore,
-        recorder: Recorder,
+        changes: ChangeLog,
         *,
         retention_days: int | None,
         clock: Callable[[], datetime],
         seconds: float = LOOK_SECONDS,
     ) -> None:
         self._store = store
-        self._recorder = recorder
+        self._changes = changes
         self._retention_days = retention_days
         self._clock = clock
         self._seconds = seconds
-        self._retention_at = clock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        if self._retention_days is not None:
+            self._thread.start()
 
     def stop(self) -> None:
         """End, at the latest after the piece of work that is being done."""
@@ -52,26 +50,24 @@ class Housekeeping:
             self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
+        due_at: datetime | None = None
         while not self._stopping.is_set():
             try:
-                self._look()
+                now = self._clock()
+                if due_at is None or now >= due_at:
+                    self._erase_old(now)
+                    due_at = now + RETENTION_EVERY
             except StoreUnavailableError:
-                log.debug("the record cannot be looked at now")  # the store has said why
+                log.debug("nothing can be erased now")  # the store has said why
             except Exception:
                 log.exception("housekeeping failed; it is tried again")
             self._stopping.wait(self._seconds)
 
-    def _look(self) -> None:
-        while not self._stopping.is_set() and self._recorder.publish_others():
-            time.sleep(0)  # between runs everybody else has a turn
-        if self._retention_days is not None and (now := self._clock()) >= self._retention_at:
-            self._erase_older_than(self._retention_days, now)
-            self._retention_at = now + RETENTION_EVERY
-
-    def _erase_older_than(self, days: int, now: datetime) -> None:
-        number, made_before = 0, now - timedelta(days=days)
+    def _erase_old(self, now: datetime) -> None:
+        number, made_before = 0, now - timedelta(days=self._retention_days or 0)
         while not self._stopping.is_set() and (old := self._store.older_than(made_before, limit=ERASED_AT_ONCE)):
-            number += self._recorder.erase([one.prediction_id for one in old], now)
-            time.sleep(0)
+            self._changes.appended(self._store.erase([one.prediction_id for one in old], now))
+            number += len(old)
+            time.sleep(0)  # between batches everybody else has a turn
         if number:
-            log.info("%d predictions were erased because they were older than %d days", number, days)
+            log.info("%d predictions were erased because they were older than %d days", number, self._retention_days)

@@ -1,44 +1,45 @@
-"""From a checked request to a stored, published prediction: score, explain, store, publish. Knows no transport."""
+"""From a checked request to a stored prediction: score, explain, store, tell the log. Knows no transport."""
 
 import hashlib
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any, Final
 
 import orjson
 import uuid_utils
 
-from common.errors import (
-    DetectionSystemError,
-    ErasedError,
-    InternalError,
-    OutOfTurnError,
-    OverloadedError,
-    RequestIdReusedError,
-    ShuttingDownError,
-    StoreUnavailableError,
-)
-from common.messages import Contribution, Prediction, PredictionRefused, PredictRequest, RiskLevel, WireError
-from common.patient import FIELDS, PatientRecord
+from common.errors import ErasedError, InternalError, OverloadedError, ShuttingDownError, StoreUnavailableError
+from common.messages import ChangeKind, PredictRequest, Receipt, RiskLevel, WireError
+from common.patient import PatientRecord
 from server.anomaly.detector import Assessment, Detector
 from server.explanation.facts import Facts, facts_of
 from server.explanation.template import describe
 from server.explanations import ExplanationWorkers
-from server.outbox_order import OutboxOrder
-from server.recorder import Publisher, Recorder
+from server.log import ChangeLog
 from server.registry.current_model import CurrentModel
-from server.store import NewPrediction, PredictionStore
+from server.store import NewPrediction, PredictionStore, Refusal, Unfinished
+from server.store.record import RequestKey
 
 log = logging.getLogger(__name__)
 
-Clock = Callable[[], datetime]
-STOP_SECONDS = 5
+STOP_SECONDS: Final = 5
+STORE_PAUSE_SECONDS: Final = 1.0
+"""For how long requests are refused for now after the store could not be used."""
+
+MAX_KNOWN: Final = 4096
+"""Requests of which it is remembered what the record knows, about 1 MB."""
+
+ACCEPTED: Final = Receipt(status="accepted")
+STORED: Final = Receipt(status="stored")
+RESTARTED: Final = "The server was restarted before the language model's explanation was finished."
 
 
 @dataclass(frozen=True)
@@ -50,55 +51,64 @@ class Job:
     received: float
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> RequestKey:
         return self.client_id, self.request.request_id
 
     @cached_property
     def digest(self) -> str:
         """Identify what was asked: the record and the patient's reference."""
-        meaning = self.request.model_dump(mode="json", include={"record", "patient_reference"})
+        meaning = {"record": vars(self.request.record), "patient_reference": self.request.patient_reference}
         return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+@dataclass(frozen=True)
+class Made:
+    """A new prediction, the facts of its explanation, and who awaits one."""
+
+    new: NewPrediction
+    facts: Facts
+    unfinished: Unfinished
 
 
 class PredictionService:
     """Takes requests without waiting, and answers them in batches, each in one call and one transaction.
 
-    An answer goes out after its commit; the same request again gets the stored answer. The requests of one client app
-    are stored in the order of its outbox, whichever of them have to come again.
+    The answer is an entry of the log; the same request again changes nothing. While the store is unavailable requests
+    are dropped and refused for now: client apps send them again.
     """
 
     def __init__(
         self,
         model: CurrentModel,
         store: PredictionStore,
-        recorder: Recorder,
-        publisher: Publisher,
+        changes: ChangeLog,
         explanations: ExplanationWorkers,
         *,
-        clock: Clock,
+        clock: Callable[[], datetime],
         batch_size: int,
         max_waiting: int,
     ) -> None:
         self.model = model
         self.store = store
+        self.changes = changes
         self.explanations = explanations
-        self._recorder = recorder
-        self._publisher = publisher
         self._clock = clock
         self._batch_size = batch_size
         self._jobs: queue.Queue[Job | None] = queue.Queue(max_waiting)
-        self._order = OutboxOrder()
+        self._known: OrderedDict[RequestKey, set[str]] = OrderedDict()
+        self._known_as_of = changes.generation
+        self._unavailable_until = 0.0
         self._accepting = threading.Lock()
         self._stopping = False
         self._batcher = threading.Thread(target=self._run, name="batcher", daemon=True)
 
     def start(self) -> None:
         """End what an earlier process left unexplained, and begin to answer."""
-        for prediction in self.store.unfinished():
-            reason = "The server was restarted before the language model's explanation was finished."
-            self.explanations.fall_back(prediction, reason)
+        for unfinished in self.store.unfinished():
+            self.explanations.fall_back(unfinished, RESTARTED)
         self.explanations.start()
-        self.model.start(self._publisher.model_status)
+        self.changes.start()
+        self.model.start(lambda _: self.changes.nudge())
         self._batcher.start()
 
     def stop(self) -> None:
@@ -110,34 +120,65 @@ class PredictionService:
             self._jobs.put(None, timeout=STOP_SECONDS)
         self._batcher.join(max(0.0, deadline - time.monotonic()))
         self.model.stop(max(0.0, deadline - time.monotonic()))
+        self.changes.stop()
         self.store.close()
 
     @property
     def is_running(self) -> bool:
         return self._batcher.is_alive()
 
-    def submit(self, request: PredictRequest, client_id: str) -> None:
-        """Take a request; its answer is published later.
+    def submit(self, request: PredictRequest, client_id: str) -> Receipt:
+        """Take a request, whose answer is an entry of the log; ``stored`` if that is known to be there.
 
         Raises
         ------
-        OverloadedError, ShuttingDownError
-            Both may be tried again.
+        OverloadedError, ShuttingDownError, StoreUnavailableError
+            All may be tried again.
+        ErasedError
+            If its prediction was erased.
         """
         job = Job(request, client_id, time.perf_counter())
+        if said := self._said(job):
+            if ChangeKind.PREDICTION_ERASED in said:
+                raise ErasedError
+            if self._is_known(job):
+                return STORED
+        if time.monotonic() < self._unavailable_until:
+            raise StoreUnavailableError
         with self._accepting:  # so that nothing is taken after the end of the queue
             if self._stopping:
                 raise ShuttingDownError
             try:
                 self._jobs.put_nowait(job)
             except queue.Full:
-                self._order.give_back(client_id, request)
                 raise OverloadedError from None
+        return ACCEPTED
+
+    def _is_known(self, job: Job) -> bool:
+        """Tell whether nothing is to be written of a request, as far as is remembered."""
+        return not self._said(job).isdisjoint({job.digest, *ChangeKind})
+
+    def _said(self, job: Job) -> Set[str]:
+        """Return what is remembered of a request; an erasure takes all of it, which are digests, with it."""
+        if self._known_as_of != self.changes.generation:
+            self._known_as_of = self.changes.generation
+            self._known.clear()
+        return self._known.get(job.key, frozenset())
+
+    def _remember(self, known: Mapping[RequestKey, set[str]]) -> None:
+        self._known.update(known)
+        while len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
 
     def _run(self) -> None:
         while (first := self._jobs.get()) is not None:
             batch = [first, *self._waiting()]
-            self._answer(batch)
+            try:
+                self._answer(batch)
+            except StoreUnavailableError:  # the store has said why
+                self._unavailable_until = time.monotonic() + STORE_PAUSE_SECONDS
+            except Exception:
+                log.exception("a batch of %d was not stored; its requests will come again", len(batch))
             time.sleep(0)  # between batches everybody else has a turn
 
     def _waiting(self) -> list[Job]:
@@ -154,146 +195,100 @@ class PredictionService:
         return more
 
     def _answer(self, batch: Sequence[Job]) -> None:
-        """Answer a batch; whatever fails is an answer too, and never ends the batcher.
-
-        Each job of a batch that failed is tried once more alone: one that was stored before is a repeat then.
-        """
-        unanswered = list(batch)
-        if self._succeeds(self._answer_together, unanswered):
-            return
-        for job in unanswered:
-            if not self._succeeds(self._answer_together, [job]):
-                self._succeeds(self._give_up, [job])
-
-    @staticmethod
-    def _succeeds(answer: Callable[[list[Job]], None], jobs: list[Job]) -> bool:
-        try:
-            answer(jobs)
-        except Exception:
-            log.exception("a batch of %d could not be answered", len(jobs))
-            return False
-        return True
-
-    def _answer_together(self, unanswered: list[Job]) -> None:
-        """Answer jobs; those that the store could answer leave the list."""
-        try:
-            unanswered[:] = self._in_order(unanswered)
-            unanswered[:] = self._without_repeats(unanswered)
-            self._answer_new(unanswered)
-        except DetectionSystemError as error:
-            self._refuse(unanswered, error)
-
-    def _give_up(self, jobs: list[Job]) -> None:
-        """Refuse what could not be answered, unless it was stored: then its answer stands in the change log."""
-        try:
-            stored = self.store.find([job.key for job in jobs])
-        except StoreUnavailableError as error:
-            self._refuse(jobs, error)
-        else:
-            self._refuse([job for job in jobs if job.key not in stored], InternalError())
-
-    def _in_order(self, batch: Sequence[Job]) -> list[Job]:
-        """Refuse for now whatever follows a request that has to come again, and return the rest."""
-        in_turn = []
-        for job in batch:
-            if self._order.take(job.client_id, job.request):
-                in_turn.append(job)
-            else:
-                self._refuse([job], OutOfTurnError())
-        return in_turn
-
-    def _without_repeats(self, batch: Sequence[Job]) -> list[Job]:
-        """Answer what was answered before, refuse ids erased or used for something else, and return the rest."""
-        known = self.store.find([job.key for job in batch])
-        new: dict[tuple[str, str], Job] = {}
-        for job in batch:
-            if job.key not in known:
-                if new.setdefault(job.key, job).digest != job.digest:
-                    self._refuse([job], RequestIdReusedError())
-                continue
-            stored = known[job.key]
-            if stored is None:
-                self._refuse([job], ErasedError())
-            elif stored.request_digest != job.digest:
-                self._refuse([job], RequestIdReusedError())
-            else:
-                self._publisher.repeat(stored.prediction)
-        return list(new.values())
-
-    def _answer_new(self, jobs: Sequence[Job]) -> None:
+        """Store what is new in a batch, refuse for good what cannot be scored, and tell the log."""
+        jobs = [job for job in batch if not self._is_known(job)]
         if not jobs:
             return
+        made, refused = self._made(jobs)
+        appended = self.store.append([one.new for one in made], refused, self._clock())
+        self._remember(appended.known)
+        # The commit comes before the nudge: a follower that reads first would find nothing and sleep.
+        self.changes.appended(appended.page)
+        new = {one.prediction_id for one in appended.new}
+        for one in made:
+            if one.new.awaits_explanation and one.new.prediction_id in new:
+                self.explanations.request(one.unfinished, one.facts)
+
+    def _made(self, jobs: Sequence[Job]) -> tuple[list[Made], list[Refusal]]:
+        """Score and explain together; if that fails, each alone, so that one patient does not take others along."""
+        try:
+            return self._scored(jobs), []
+        except Exception:
+            log.exception("a batch of %d could not be scored", len(jobs))
+        if len(jobs) == 1:
+            return [], [Refusal(*jobs[0].key, WireError.of(InternalError()))]
+        alone = [self._made([job]) for job in jobs]
+        return [one for made, _ in alone for one in made], [one for _, refused in alone for one in refused]
+
+    def _scored(self, jobs: Sequence[Job]) -> list[Made]:
         detector = self.model.detector  # once, so that a batch is of one version
         started = time.perf_counter()
         assessments = detector.assess([job.request.record for job in jobs])
         scoring = time.perf_counter() - started
-        explained = [
+        return [
             self._predict(job, detector, assessment, started - job.received, scoring)
             for job, assessment in zip(jobs, assessments, strict=True)
         ]
-        new = [NewPrediction(made, job.digest) for job, (made, _) in zip(jobs, explained, strict=True)]
-        self._recorder.record(new, then=lambda: self._request_explanations(explained))
 
-    def _request_explanations(self, explained: Sequence[tuple[Prediction, Facts]]) -> None:
-        for made, facts in explained:
-            if made.awaits_explanation:
-                self.explanations.request(made, facts)
-
-    def _predict(
-        self, job: Job, detector: Detector, assessment: Assessment, waiting: float, scoring: float
-    ) -> tuple[Prediction, Facts]:
-        request, thresholds = job.request, detector.thresholds
+    def _predict(self, job: Job, detector: Detector, assessment: Assessment, waiting: float, scoring: float) -> Made:
+        """Make the message ``Prediction``: once and unchecked, for the record, the log and everybody who reads it."""
+        request, made_at = job.request, self._clock()
         started = time.perf_counter()
-        facts = facts_of(request.record, assessment, thresholds)
+        facts = facts_of(request.record, assessment, detector.thresholds)
         explanation = describe(facts)
         explaining = time.perf_counter() - started
-        made = Prediction(
-            prediction_id=str(uuid_utils.uuid7()),
-            request_id=request.request_id,
+        prediction_id = str(uuid_utils.uuid7())
+        awaits_explanation = self.explanations.enabled and bool(facts.factors)
+        body = {
+            "prediction_id": prediction_id,
+            "request_id": request.request_id,
+            "client_id": job.client_id,
+            "patient_reference": request.patient_reference,
+            "record": vars(request.record),
+            "entered_at": request.entered_at,
+            "made_at": made_at,
+            "risk_level": assessment.risk_level,
+            "anomaly_score": assessment.anomaly_score,
+            "raw_score": assessment.raw_score,
+            "is_anomaly": assessment.risk_level == RiskLevel.HIGH,
+            "thresholds": vars(detector.thresholds),
+            "base_value": assessment.base_value,
+            "contributions": _contributions(request.record, detector, assessment),
+            "top_factors": [factor.name for factor in facts.factors],
+            "imputed": request.record.imputed(),
+            "extrapolated": request.record.extrapolated(),
+            "explanation": vars(explanation),
+            "awaits_explanation": awaits_explanation,
+            "model_version": detector.model_version,
+            "timings_ms": _milliseconds(waiting=waiting, scoring=scoring, explaining=explaining),
+        }
+        new = NewPrediction(
+            prediction_id=prediction_id,
             client_id=job.client_id,
-            outbox_number=request.outbox_number,
-            patient_reference=request.patient_reference,
-            record=request.record,
-            entered_at=request.entered_at,
-            made_at=self._clock(),
+            request_id=request.request_id,
+            request_digest=job.digest,
             risk_level=assessment.risk_level,
             anomaly_score=assessment.anomaly_score,
-            raw_score=assessment.raw_score,
-            is_anomaly=assessment.risk_level == RiskLevel.HIGH,
-            thresholds=thresholds,
-            base_value=assessment.base_value,
-            contributions=_contributions(request.record, detector, assessment),
-            top_factors=[factor.name for factor in facts.factors],
-            imputed=request.record.imputed(),
-            extrapolated=request.record.extrapolated(),
-            explanation=explanation,
-            awaits_explanation=self.explanations.enabled and bool(facts.factors),
-            model_version=detector.model_version,
-            timings_ms=_milliseconds(waiting=waiting, scoring=scoring, explaining=explaining),
+            awaits_explanation=awaits_explanation,
+            made_at=made_at,
+            body=orjson.dumps(body, option=orjson.OPT_UTC_Z).decode(),
         )
-        return made, facts
-
-    def _refuse(self, jobs: Sequence[Job], error: DetectionSystemError) -> None:
-        for job in jobs:
-            if error.retryable:
-                self._order.give_back(job.client_id, job.request)
-            refusal = PredictionRefused(request_id=job.request.request_id, error=WireError.of(error))
-            self._publisher.refused(job.client_id, refusal)
+        return Made(new, facts, Unfinished(prediction_id, job.client_id, request.request_id, explanation))
 
 
-def _contributions(record: PatientRecord, detector: Detector, assessment: Assessment) -> list[Contribution]:
+def _contributions(record: PatientRecord, detector: Detector, assessment: Assessment) -> list[dict[str, Any]]:
     """Return the contributions of all fields, or none where they could not be worked out."""
+    values, typical, extrapolated = vars(record), detector.typical, record.extrapolated()
     return [
-        Contribution(
-            field=name,
-            value=(value := getattr(record, name)),
-            typical=detector.typical[name],
-            contribution=assessment.contributions[name],
-            imputed=value is None,
-            extrapolated=description.is_extrapolated(value),
-        )
-        for name, description in FIELDS.items()
-        if name in assessment.contributions
+        {
+            "field": name,
+            "value": values[name],
+            "typical": typical[name],
+            "contribution": contribution,
+            "imputed": values[name] is None,
+            "extrapolated": name in extrapolated,
+        }
+        for name, contribution in assessment.contributions.items()
     ]
 
 

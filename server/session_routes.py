@@ -9,9 +9,28 @@ from flask.typing import ResponseReturnValue
 from common.access.accounts import Session
 from common.access.roles import Role
 from common.access.sessions import Sessions
+from common.messages import Message, Timestamp
 from common.web.openapi import described
 from common.web.sign_in import current_session, require_role
-from server.answers import OpenSessions
+
+
+class SignedIn(Message):
+    """One open session."""
+
+    id: str
+    name: str
+    role: Role
+    began_at: Timestamp
+    last_active_at: Timestamp
+    ends_at: Timestamp
+    address: str
+    is_this_one: bool
+
+
+class OpenSessions(Message):
+    """Who is signed in."""
+
+    sessions: list[SignedIn]
 
 
 def blueprint(sessions: Sessions) -> Blueprint:

@@ -11,6 +11,7 @@ from common import messages
 from common.patient import FIELDS, FieldDescription
 from config.secrets import PROJECT_ROOT
 from config.settings import ClientSettings, ServerSettings, TrainingSettings
+from server.anomaly.preprocessing import FACTORS
 
 Row = tuple[str, ...]
 
@@ -25,6 +26,13 @@ def fields_table() -> str:
     return table(
         ("field", "CSV column", "what it is", "unit", "model range", "possible", "may be not measured"),
         [_field_row(name, field) for name, field in FIELDS.items()],
+    )
+
+
+def factors_table() -> str:
+    return table(
+        ("factor", "fields it is made of", "definition"),
+        [(f"`{name}`", ", ".join(factor.fields), factor.definition) for name, factor in FACTORS.items()],
     )
 
 
@@ -67,39 +75,27 @@ def _default(value: object) -> str:
     return f"`{','.join(value) if isinstance(value, tuple) else value}`"
 
 
+BOTH = "`/clients`, `/operators`, `/`"
 EVENTS: Mapping[str, tuple[str, str, tuple[type[messages.Message], ...]]] = {
     "predict": ("`/clients`", "client app to server", (messages.PredictRequest, messages.Receipt)),
-    "prediction_result": ("`/clients`", "server to that client app", (messages.Prediction,)),
-    "prediction_refused": ("`/clients`", "server to that client app", (messages.PredictionRefused,)),
-    "explanation_sentence": (
-        "`/clients`, `/`",
-        "to that client app, and on to its pages",
-        (messages.ExplanationSentence,),
-    ),
-    "explanation_finished": (
-        "`/clients`, `/`",
-        "to that client app, and on to its pages",
-        (messages.ExplanationFinished,),
-    ),
-    "prediction_erased": ("`/clients`", "server to that client app", (messages.PredictionErased,)),
-    "connection_replaced": ("`/clients`", "server to the older connection", (messages.WireError,)),
-    "changes": ("`/operators`", "server to the dashboards", (messages.Changes,)),
-    "model_status": ("`/operators`", "server to the dashboards", (messages.ModelStatus,)),
-    "explanation_status": ("`/operators`", "server to the dashboards", (messages.ExplanationStatus,)),
-    "client_status": ("`/operators`", "server to the dashboards", (messages.ClientStatus,)),
-    "submit": ("`/`", "page to client app", (messages.Submission, messages.Queued)),
-    "update": ("`/`", "client app to its pages", (messages.HistoryEntry,)),
-    "entry_erased": ("`/`", "client app to its pages", (messages.EntryErased,)),
-    "link_status": ("`/`", "client app to its pages", (messages.LinkStatus,)),
+    "submit": ("`/`", "page to client app", (messages.Submission, messages.SubmissionReceipt)),
+    "follow": (BOTH, "follower to the app whose log it follows", (messages.Follow,)),
+    "changes": (BOTH, "the one answer to a follow", (messages.Changes, messages.HistoryChanges)),
+    "reload": (BOTH, "instead, to a page that is far behind", (messages.Reload,)),
+    "closing": (BOTH, "to a follower whose connection is about to be closed", (messages.Closing,)),
 }
 
 
 def events_table() -> str:
     rows: list[Row] = [
-        (f"`{event}`", namespace, way, " → ".join(f"[{model.__name__}](#{model.__name__.lower()})" for model in models))
-        for event, (namespace, way, models) in EVENTS.items()
+        (f"`{event}`", namespace, way, _carried(event, models)) for event, (namespace, way, models) in EVENTS.items()
     ]
     return table(("event", "namespace", "from, to", "carries → acknowledged with"), rows)
+
+
+def _carried(event: str, models: tuple[type[messages.Message], ...]) -> str:
+    separator = " or " if event == messages.Event.CHANGES else " → "
+    return separator.join(f"[{model.__name__}](#{model.__name__.lower()})" for model in models)
 
 
 def messages_tables() -> str:
@@ -113,6 +109,7 @@ def messages_tables() -> str:
 
 
 def _message_table(model: type[BaseModel]) -> str:
+    model.model_rebuild()  # some are declared with names that come later
     rows: list[Row] = [(f"`{name}`", _type_text(field.annotation)) for name, field in model.model_fields.items()]
     return f"#### {model.__name__}\n\n{(model.__doc__ or '').splitlines()[0]}\n\n{table(('field', 'type'), rows)}"
 
@@ -148,11 +145,12 @@ def _is_mapping(origin: Any) -> bool:
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "fields": fields_table,
+    "factors": factors_table,
     "settings": settings_table,
     "events": events_table,
     "messages": messages_tables,
 }
-DOCUMENTS = ("README.md", "DISTRIBUTED_SYSTEM.md", "data/README.md")
+DOCUMENTS = ("README.md", "DISTRIBUTED_SYSTEM.md", "data/README.md", "docs/detector.md")
 
 
 def with_tables(text: str) -> str:

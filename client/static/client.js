@@ -1,68 +1,62 @@
 /** The clinician's page: form, result and history of one client app. */
 
 import "/ui/prediction_view.js";
-import { announce, byId, element } from "/ui/dom.js";
+import { announce, byId, element, showState, timeElement } from "/ui/dom.js";
 import { readFields } from "/ui/fields.js";
+import { Follower } from "/ui/follow.js";
+import { fullTime, shortTime } from "/ui/format.js";
 import { getJson, RequestError, toSignIn } from "/ui/http.js";
-import { connect } from "/ui/live_socket.js";
+import { socketTo } from "/ui/socket.js";
+import { linkInWords } from "/ui/wording.js";
 import { PatientForm } from "./patient_form.js";
 import { HistoryPanel } from "./history_panel.js";
-import { LinkState } from "./link_state.js";
 import { ResultPanel } from "./result_panel.js";
 import { Submitter } from "./submission.js";
 
 const fields = readFields();
-const link = new LinkState();
 const result = new ResultPanel(fields, { onReuse: reuse });
-const history = new HistoryPanel({ onOpen: openEntry, onChange: (entry) => result.update(entry), onForget: (id, why) => result.forget(id, why) });
+const history = new HistoryPanel({ onOpen: openEntry, onChange: (entry) => result.update(entry), onForget: (why) => result.forget(why) });
 const form = new PatientForm(fields, { onSubmit: (values) => submitter.submit(values) });
+const socket = socketTo("/");
+const submitter = new Submitter(socket, { sending, delayed: showNote, saved, refused: (error) => form.showRefusal(error) });
 
-const socket = connect("/", {
-  probe: "/api/history?limit=1",
-  onState: (state) => {
-    link.showPage(state === "up");
-    history.connectionIs(state);
+let link = null;
+const follower = new Follower(socket, {
+  load: () => history.load(),
+  apply({ entries, status }) {
+    history.take(entries);
+    if (status) showLink((link = status));
   },
-  on: {
-    update: (entry) => history.take(entry),
-    entry_erased: ({ request_id: id }) => history.forget(id),
-    link_status: (status) => link.showLink(status),
-    explanation_sentence: (sentence) => result.addSentence(sentence),
-    explanation_finished: (finished) => history.explain(finished),
+  stateIs(state, sentence) {
+    if (state === "up") return link && showLink(link);
+    if (state === "lost") return show({ tone: "bad", label: "No connection to this clinic’s app", sentence });
+    show({ tone: "bad", label: "No data" });
+    history.note(`${sentence} Retrying automatically.`, () => follower.load());
   },
 });
+follower.start();
 
-const submitter = new Submitter(socket, {
-  onState: showSending,
-  onDelayed: (sentence) => showNote(sentence),
-  onQueued: showQueued,
-  onRefused: (error) => form.showRefusal(error),
-});
-
-function showSending(sending) {
-  const button = byId("analyze");
-  button.disabled = sending;
-  showNote("");
-  const text = socket.connected ? "Sending …" : "Waiting for the connection …";
-  button.replaceChildren(...(sending ? [element("span", { className: "spinner", "aria-hidden": "true" }), text] : ["Analyze Patient Data"]));
+function showLink(status) {
+  const { since } = status;
+  show(linkInWords(status), " Since ", timeElement(since, shortTime(since), fullTime(since)), ".");
 }
 
-function showQueued({ request_id, patient_reference, record }, outboxNumber) {
-  const entry = {
-    request_id,
-    patient_reference,
-    record,
-    outbox_number: outboxNumber,
-    entered_at: new Date().toISOString(),
-    state: "queued",
-    prediction: null,
-    explanation: null,
-    error: null,
-  };
-  const current = history.take(entry);
-  if (!current) return;
-  result.show(current);
-  history.mark(request_id);
+function show(words, ...more) {
+  showState(byId("link-state"), byId("link-banner"), words, ...more);
+}
+
+function sending(isSending) {
+  const button = byId("analyze");
+  button.disabled = isSending;
+  showNote("");
+  const text = socket.connected ? "Sending …" : "Waiting for the connection …";
+  button.replaceChildren(...(isSending ? [element("span", { className: "spinner", "aria-hidden": "true" }), text] : ["Analyze Patient Data"]));
+}
+
+function saved(acknowledged) {
+  const entry = history.acknowledge(acknowledged);
+  if (!entry) return;
+  result.show(entry);
   result.bringIntoView();
   byId("analyze").focus({ preventScroll: true });
 }

@@ -1,92 +1,64 @@
-/** The history panel: loads pages, takes news, and opens a request on demand. */
+/** The history panel: shows the pages that are loaded and their news, and opens a request on demand. */
 
 import { byId, element } from "/ui/dom.js";
 import { getJson, RequestError, toSignIn } from "/ui/http.js";
-import { Persistent } from "/ui/persistent.js";
+import { paced } from "/ui/pace.js";
 import { HistoryList } from "./history_list.js";
-import { HistoryPages } from "./history_pages.js";
 import { HistoryStore } from "./history_store.js";
 
-const MISSED = "Patients were erased while this page was away. If this one is still there, open it from the history.";
+const PAGE = 30;
+const ERASED = "This patient was erased from the record.";
+const RELOADED = "The history was loaded again. If this patient is still there, open it from the history.";
 
 export class HistoryPanel {
   #store = new HistoryStore();
-  #pages;
-  #newest;
   #list;
   #openId = null;
+  #isLoaded = false;
+  #isAsking = false;
   #onChange;
   #onForget;
-  #frame = null;
+  #drawSoon = paced(() => this.#draw());
 
+  /** `onChange(entry)` and `onForget(why)` tell what became of the request that is open. */
   constructor({ onOpen, onChange, onForget }) {
     this.#onChange = onChange;
     this.#onForget = onForget;
     this.#list = new HistoryList({
       onOpen: (id) => {
-        this.mark(id);
+        this.#open(id);
         onOpen(this.#store.get(id));
       },
-    });
-    this.#pages = new HistoryPages(this.#store, { ask: getJson, onTaken: onChange, onGone: (id) => onForget(id, MISSED) });
-    this.#newest = new Persistent(() => this.#pages.loadNewest(), {
-      onDone: () => {
-        this.#note("");
-        this.#drawSoon();
-      },
-      onFailed: (sentence) => this.#note(`${sentence} It is tried again by itself.`, () => this.#newest.run()),
     });
     byId("history-more").addEventListener("click", () => this.#loadOlder());
   }
 
-  /** Follow the live connection: with every one that is made, what was missed is loaded. */
-  connectionIs(state) {
-    this.#pages.connectionIs(state);
-    if (state === "up") this.#newest.run();
+  /** Load the newest page in place of all that is shown; return it, with its place in the log. */
+  async load() {
+    const page = await getJson(`/api/history?limit=${PAGE}`);
+    this.#store.start(page);
+    this.#isLoaded = true;
+    this.note("");
+    this.#tell(RELOADED);
+    return page;
   }
 
-  /** Take one entry; return the one that counts now. */
-  take(entry) {
-    const current = this.#store.take(entry);
-    if (current) this.#onChange(current);
-    this.#drawSoon();
-    return current;
+  /** Take changes of the app's log. */
+  take(changes) {
+    changes.forEach((change) => this.#store.take(change));
+    if (changes.some(({ request_id: id }) => id === this.#openId)) this.#tell(ERASED);
+    if (changes.length) this.#drawSoon();
   }
 
-  /** Drop a request that was erased. */
-  forget(requestId) {
-    this.#store.forget(requestId);
-    this.#onForget(requestId, "This patient was erased from the record.");
-    this.#drawSoon();
-  }
-
-  explain(finished) {
-    const entry = this.#store.explain(finished);
-    if (entry) this.#onChange(entry);
-  }
-
-  /** Mark the request whose result is open. */
-  mark(requestId) {
-    this.#openId = requestId;
-    this.#drawSoon();
-  }
-
-  async #loadOlder() {
-    const focusIndex = byId("history-list").children.length;
-    try {
-      await this.#pages.loadOlder();
-      if (!this.#newest.isWaiting) this.#note("");
-    } catch (failure) {
-      if (!(failure instanceof RequestError)) throw failure;
-      if (failure.status === 401) return toSignIn();
-      this.#note(failure.message, () => this.#loadOlder());
-    }
-    this.#draw();
-    byId("history-list").children[focusIndex]?.firstElementChild.focus();
+  /** Take an acknowledged entry and mark it as open; return what is known of that request now. */
+  acknowledge(acknowledged) {
+    const entry = this.#store.acknowledge(acknowledged);
+    if (entry) this.#open(entry.request_id);
+    return entry;
   }
 
   /** Say something instead of what was said; after a failure with a button that tries `again`. */
-  #note(sentence, again = null) {
+  note(sentence, again = null) {
     const note = byId("history-note");
     note.replaceChildren(sentence);
     note.hidden = !sentence;
@@ -96,17 +68,44 @@ export class HistoryPanel {
     note.append(" ", button);
   }
 
-  #drawSoon() {
-    this.#frame ??= requestAnimationFrame(() => this.#draw());
+  #open(requestId) {
+    this.#openId = requestId;
+    this.#drawSoon();
+  }
+
+  #tell(whyGone) {
+    const entry = this.#openId && this.#store.get(this.#openId);
+    if (entry) this.#onChange(entry);
+    else if (this.#openId) this.#onForget(whyGone);
+    if (!entry) this.#openId = null;
+    this.#drawSoon();
+  }
+
+  async #loadOlder() {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    const focusIndex = byId("history-list").children.length;
+    const before = this.#store.before;
+    try {
+      const page = await getJson(`/api/history?limit=${PAGE}&before=${before}`);
+      if (before === this.#store.before) this.#store.addPage(page); // otherwise the list was loaded again meanwhile
+      this.note("");
+    } catch (failure) {
+      if (!(failure instanceof RequestError)) throw failure;
+      if (failure.status === 401) return toSignIn();
+      this.note(failure.message, () => this.#loadOlder());
+    } finally {
+      this.#isAsking = false;
+    }
+    this.#draw();
+    byId("history-list").children[focusIndex]?.firstElementChild.focus();
   }
 
   #draw() {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = null;
     const entries = this.#store.list();
     this.#list.show(entries, this.#openId);
-    byId("history-more").hidden = !this.#pages.hasOlder;
-    if (!this.#pages.isLoaded || byId("history-note").querySelector("button")) return;
-    this.#note(!entries.length ? "Nothing here yet. Every patient you analyze is kept here, also when the app restarts." : "");
+    byId("history-more").hidden = this.#store.before === null;
+    if (!this.#isLoaded || byId("history-note").querySelector("button")) return;
+    this.note(entries.length ? "" : "Nothing here yet. Every patient you analyze is kept here, also when the app restarts.");
   }
 }

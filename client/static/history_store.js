@@ -1,81 +1,47 @@
-/** The history of this client app as the page knows it: each request once, whatever order news comes in. */
+/** The history as the page knows it: of each request the latest state that the app told; no document needed. */
 
-import { isAwaited } from "/ui/wording.js";
-
-const SETTLED = 3;
-
-/** How far a request has come; news never takes an entry back. A refused one may be answered later. */
-function progress({ state, prediction, explanation }) {
-  if (state !== "answered") return state === "refused" ? 1 : 0;
-  return isAwaited(prediction, explanation ?? prediction.explanation) ? 2 : SETTLED;
-}
+const ACKNOWLEDGED = 0; // older than anything the log says
 
 export class HistoryStore {
-  #entries = new Map();
-  #erased = new Set();
+  #known = new Map(); // request_id -> {entry, at}: the entry as it was at a place of the log, null when it was erased
+  #before = null;
 
-  /** Take an entry unless a later state of it is known or it was erased; return the entry that counts now, or null. */
-  take(entry) {
-    if (this.#erased.has(entry.request_id)) return null;
-    const known = this.#entries.get(entry.request_id);
-    if (known && progress(known) > progress(entry)) return known;
-    this.#entries.set(entry.request_id, entry);
-    return entry;
+  /** Where the next page begins: older requests are not listed until their page is loaded; null if all are. */
+  get before() {
+    return this.#before;
   }
 
-  /**
-   * Take the newest page after a reconnect; return whether older entries had to be dropped.
-   *
-   * If nothing on the page is among the ids `held` when the connection was lost and older pages exist, what lies
-   * between is missing here: then only this page and what is newer stay, and the rest is loaded again on demand.
-   */
-  takeNewest(page, hasOlder, held) {
-    const meets = page.some((entry) => held.has(entry.request_id));
-    const drops = hasOlder && held.size > 0 && !meets;
-    if (drops) {
-      const oldest = Math.min(...page.map((entry) => entry.outbox_number));
-      for (const [id, entry] of this.#entries) if (entry.outbox_number < oldest) this.#entries.delete(id);
-    }
-    page.forEach((entry) => this.take(entry));
-    return drops;
+  /** Start over with the newest page. What was acknowledged stays: the page may have been read before it was saved. */
+  start(page) {
+    for (const [id, { at }] of this.#known) if (at > ACKNOWLEDGED) this.#known.delete(id);
+    this.addPage(page);
   }
 
-  /** Put a finished explanation to the request whose prediction it explains; return that entry or null. */
-  explain({ prediction_id: id, explanation }) {
-    const entry = this.list().find(({ prediction }) => prediction?.prediction_id === id);
-    return entry ? this.take({ ...entry, explanation }) : null;
+  addPage({ entries, after, next_before: before }) {
+    this.#before = before;
+    entries.forEach((entry) => this.take({ request_id: entry.request_id, entry, sequence: after }));
   }
 
-  /** Drop a request that was erased, and take it no more: a page that was asked for before may still hold it. */
-  forget(requestId) {
-    this.#erased.add(requestId);
-    this.#entries.delete(requestId);
+  /** Take a request as it was at a place of the log, unless a later state of it is known. */
+  take({ request_id: id, entry, sequence }) {
+    if ((this.#known.get(id)?.at ?? 0) > sequence) return;
+    this.#known.set(id, { entry, at: sequence });
   }
 
-  /** Of the ids `held` drop all not on a page: some were erased, and nobody here knows which. Return what is gone. */
-  keepOnly(page, held) {
-    const kept = new Set(page.map(({ request_id: id }) => id));
-    const gone = [...held].filter((id) => this.#entries.has(id) && !kept.has(id));
-    gone.forEach((id) => this.#entries.delete(id));
-    return gone;
-  }
-
-  /** Tell whether an entry among the ids `held` has a number below this one and may have come further. */
-  isOpenBelow(number, held) {
-    return [...held].map((id) => this.#entries.get(id)).some((entry) => entry && entry.outbox_number < number && progress(entry) < SETTLED);
-  }
-
-  /** Return the ids of all entries. */
-  ids() {
-    return new Set(this.#entries.keys());
+  /** Take an entry as it was acknowledged; return the one that counts now, null if it was erased meanwhile. */
+  acknowledge(entry) {
+    this.take({ request_id: entry.request_id, entry, sequence: ACKNOWLEDGED });
+    return this.get(entry.request_id);
   }
 
   get(requestId) {
-    return this.#entries.get(requestId) ?? null;
+    return this.#known.get(requestId)?.entry ?? null;
   }
 
-  /** Return all entries, newest first. */
+  /** Return the entries down to the oldest page that is loaded, newest first: ids ascend with time. */
   list() {
-    return [...this.#entries.values()].sort((one, other) => other.outbox_number - one.outbox_number);
+    const entries = [...this.#known.values()].map(({ entry }) => entry);
+    const listed = entries.filter((entry) => entry && (this.#before === null || entry.request_id >= this.#before));
+    return listed.sort((one, other) => (one.request_id < other.request_id ? 1 : -1));
   }
 }

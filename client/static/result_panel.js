@@ -24,23 +24,21 @@ export class ResultPanel {
     const waiting = byId("result-waiting");
     waiting.hidden = entry.state === "answered";
     this.#view.hidden = entry.state !== "answered";
-    if (entry.state === "answered") this.#view.show(entry.prediction, entry.explanation ?? entry.prediction.explanation, this.#fields);
+    if (entry.state === "answered") this.#view.show(entry.prediction, explanationOf(entry), this.#fields);
     else waiting.replaceChildren(...(entry.state === "queued" ? queued() : refused(entry.error, this.#fields)));
     waiting.dataset.state = entry.state;
   }
 
-  /** Take news of a request; only that of the shown one changes the panel, and never moves the focus. */
+  /** Take news of the request that is shown, without moving the focus. */
   update(entry) {
-    if (entry.request_id !== this.#entry?.request_id || entry === this.#entry) return;
-    const before = this.#entry;
-    if (before.state === "answered" && entry.state === "answered") return this.#explain(entry);
-    this.show(entry);
-    if (entry.state !== before.state) announce(newsOf(entry));
+    const before = this.#entry?.state;
+    if (before !== "answered" || entry.state !== "answered") this.show(entry);
+    else this.#view.explain(entry.prediction.prediction_id, explanationOf((this.#entry = entry)));
+    if (entry.state !== before && entry.state !== "queued") announce(newsOf(entry));
   }
 
-  /** Empty the panel if it shows this request, and say why. */
-  forget(requestId, why) {
-    if (requestId !== this.#entry?.request_id) return;
+  /** Empty the panel, and say why. */
+  forget(why) {
     this.#entry = null;
     this.#view.clear();
     this.#view.hidden = true;
@@ -52,10 +50,6 @@ export class ResultPanel {
     note.dataset.state = "erased";
     note.replaceChildren(icon("refused"), element("p", { className: "waiting-title", textContent: "Not shown any more" }), element("p", { textContent: why }));
     announce(why);
-  }
-
-  addSentence(sentence) {
-    this.#view.addSentence(sentence);
   }
 
   /** On a small screen the result lies below the form: bring it up. */
@@ -76,13 +70,9 @@ export class ResultPanel {
       addEventListener("afterprint", () => (folded.open = false), { once: true });
     }
   }
-
-  #explain(entry) {
-    this.#entry = entry;
-    const { prediction, explanation } = entry;
-    if (explanation) this.#view.finishExplanation({ prediction_id: prediction.prediction_id, explanation });
-  }
 }
+
+const explanationOf = ({ prediction, explanation }) => explanation ?? prediction.explanation;
 
 function headingOf(entry) {
   const name = element("span", { className: "break", textContent: entry.patient_reference ?? "Patient without reference" });
@@ -94,7 +84,7 @@ function queued() {
   return [
     icon("queued"),
     element("p", { className: "waiting-title", textContent: "Queued" }),
-    element("p", { textContent: "The patient is saved at this clinic’s app and is sent to the server by itself. The result appears here as soon as it is there." }),
+    element("p", { textContent: "The patient is saved at this clinic’s app and will be sent to the server automatically. The result will appear here." }),
   ];
 }
 

@@ -10,18 +10,15 @@ export class Submitter {
   #socket;
   #pending = null;
   #last = { text: "", at: -Infinity };
-  #onState;
-  #onQueued;
-  #onRefused;
-  #onDelayed;
+  #page;
 
-  /** `onState(sending)` follows whether something waits for its acknowledgement; `onDelayed` gets a sentence why. */
-  constructor(socket, { onState, onDelayed, onQueued, onRefused }) {
+  /**
+   * Of the page, `sending(isSending)` follows whether something waits for its acknowledgement, `delayed(sentence)` gets
+   * why it takes long, and `saved(entry)` or `refused(error)` what the app said in the end.
+   */
+  constructor(socket, page) {
     this.#socket = socket;
-    this.#onState = onState;
-    this.#onDelayed = onDelayed;
-    this.#onQueued = onQueued;
-    this.#onRefused = onRefused;
+    this.#page = page;
     socket.on("connect", () => this.#send());
   }
 
@@ -36,30 +33,30 @@ export class Submitter {
     if (this.#pending || isRepeat) return;
     this.#last = { text, at: performance.now() };
     this.#pending = { request_id: uuidv7(), ...values };
-    this.#onState(true);
+    this.#page.sending(true);
     this.#send();
   }
 
   #send() {
     const sent = this.#pending;
     if (!sent || !this.#socket.connected) return;
-    this.#socket.timeout(ACK_TIMEOUT_MS).emit("submit", sent, (unanswered, answer) => {
+    this.#socket.timeout(ACK_TIMEOUT_MS).emit("submit", sent, (unanswered, receipt) => {
       if (this.#pending !== sent) return;
-      if (unanswered) this.#sendAgain("The clinic’s app has not confirmed this patient yet.");
-      else this.#settle(sent, answer);
+      if (unanswered || !receipt?.status) this.#sendAgain("The clinic’s app has not confirmed this patient yet.");
+      else if (receipt.error?.retryable) this.#sendAgain(receipt.error.message);
+      else this.#settle(receipt);
     });
   }
 
   #sendAgain(why) {
-    this.#onDelayed(`${why} It is sent again by itself.`);
+    this.#page.delayed(`${why} Retrying automatically.`);
     setTimeout(() => this.#send(), RESEND_MS);
   }
 
-  #settle(sent, answer) {
-    if (answer.status !== "queued" && answer.error.retryable) return this.#sendAgain(answer.error.message);
+  #settle({ status, entry, error }) {
     this.#pending = null;
-    this.#onState(false);
-    if (answer.status === "queued") this.#onQueued(sent, answer.outbox_number);
-    else this.#onRefused(answer.error);
+    this.#page.sending(false);
+    if (status === "saved") this.#page.saved(entry);
+    else this.#page.refused(error);
   }
 }

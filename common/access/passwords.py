@@ -1,6 +1,7 @@
 """Passwords: what is asked of one, and Argon2id to keep and check it."""
 
 import unicodedata
+from functools import cache
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -40,7 +41,7 @@ class PasswordCheck:
     """Checks passwords, and takes as long for an account that has none or is not there."""
 
     def __init__(self) -> None:
-        self._nobodys = _HASHER.hash(new_secret())
+        self._nobodys = _nobodys()
 
     def __call__(self, kept: str | None, password: str) -> bool:
         if len(password) > MOST_CHARACTERS:
@@ -49,6 +50,11 @@ class PasswordCheck:
             return _HASHER.verify(kept or self._nobodys, _normal(password)) and kept is not None
         except VerificationError:
             return False
+
+
+@cache
+def _nobodys() -> str:
+    return _HASHER.hash(new_secret())
 
 
 def _normal(password: str) -> str:

@@ -15,7 +15,8 @@ from common.errors import InvalidAccountError, NotSignedInError, StoreUnavailabl
 from config.secrets import ConfigurationError, make_folder
 
 SCHEMA_VERSION: Final = 1
-BUSY_SECONDS: Final = 5.0
+BUSY_SECONDS: Final = 0.5
+"""How long another process's lock is waited for: on eventlet everybody waits as well."""
 
 _SCHEMA = (
     """CREATE TABLE accounts (

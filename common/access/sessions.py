@@ -1,27 +1,21 @@
-"""Sign-ins that end, by a person, by idleness or at their deadline, and the open connections that end with them."""
+"""Sign-ins that end: by a person, by idleness or at their deadline."""
 
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from common.access.accounts import Account, Session, hash_of
 from common.access.people import AccessStore
 from common.access.roles import Role
-from common.errors import NotFoundError, NotSignedInError, StoreUnavailableError
+from common.errors import NotFoundError, StoreUnavailableError
 from config.secrets import new_secret
 
 log = logging.getLogger(__name__)
 
 DISPLAY_SECONDS: Final = 30 * 24 * 3600.0
 """A display on a wall has nobody to sign it in every morning; its account can be revoked at any time."""
-
-
-@dataclass(frozen=True)
-class _Connection:
-    session: Session
-    close: Callable[[], object]
 
 
 class Sessions:
@@ -43,7 +37,6 @@ class Sessions:
         self._accounts: list[Account] = []
         self._sessions: dict[str, Session] = {}
         self._ended: set[str] = set()
-        self._connections: dict[str, _Connection] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._keep_looking, name="sessions", daemon=True)
@@ -109,7 +102,7 @@ class Sessions:
         raise NotFoundError("This session has ended already.")
 
     def end(self, session: Session) -> None:
-        """End a session at once: it is good for nothing more, and its connections are closed.
+        """End a session at once: it is good for nothing more.
 
         Raises
         ------
@@ -119,56 +112,10 @@ class Sessions:
         with self._lock:
             self._ended.add(session.id)
             self._sessions.pop(session.id, None)
-        self.close_ended()
         self._save_ends()
 
-    def attach(self, sid: str, session: Session, close: Callable[[], object]) -> None:
-        """Note a connection, to be closed with ``close`` when its session has ended.
-
-        Raises
-        ------
-        NotSignedInError
-            If it has ended already.
-        """
-        with self._lock:
-            if not self.is_open(session):
-                raise NotSignedInError
-            self._connections[sid] = _Connection(session, close)
-
-    @property
-    def connections(self) -> int:
-        """How many connections are noted."""
-        return len(self._connections)
-
-    def detach(self, sid: str) -> None:
-        with self._lock:
-            self._connections.pop(sid, None)
-
-    def require_open(self, sid: str) -> Session:
-        """Return the session of a connection.
-
-        Raises
-        ------
-        NotSignedInError
-            If it has ended; the connection is closed then.
-        """
-        self.close_ended()
-        connection = self._connections.get(sid)
-        if connection is None:
-            raise NotSignedInError
-        return connection.session
-
-    def close_ended(self) -> None:
-        """Close every connection whose session has ended."""
-        with self._lock:
-            ended = {sid: one for sid, one in self._connections.items() if not self.is_open(one.session)}
-            for sid in ended:
-                del self._connections[sid]
-        for connection in ended.values():  # without the lock: closing tells the handlers, who detach
-            connection.close()
-
     def start(self) -> None:
-        """Begin to look at the file and at the clock, so that connections are closed though nothing is sent."""
+        """Begin to look at the file, so that what the command ends there is ended here."""
         self._watch.start()
 
     def stop(self) -> None:
@@ -206,7 +153,6 @@ class Sessions:
                 if self._is_file_well:
                     log.warning("sessions go on as they are known: %s", error.message)
                 self._is_file_well = False
-            self.close_ended()
 
     def _look(self) -> None:
         self.refresh()

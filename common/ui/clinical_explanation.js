@@ -1,14 +1,16 @@
-/** `<clinical-explanation>`: the computed paragraph, the AI-written one, and its sentences while they are checked. */
+/** `<clinical-explanation>`: the computed paragraph, and the AI-written one once it is there. */
 
-import { announce, copyOf, element, fill, icon, slot } from "./dom.js";
-import { authorOf, endOfWaiting, isAwaited, withdrawalOf } from "./wording.js";
+import { announce, copyOf, fill, icon, slot } from "./dom.js";
+import { authorOf, endOfWaiting, isAwaited } from "./wording.js";
 
 class ClinicalExplanation extends HTMLElement {
-  #attempt = 1;
-  #shown = 0;
+  #prediction = null;
+  #isAwaited = false;
 
-  /** Show the computed explanation of a prediction and the AI-written one, or that one is awaited if so. */
+  /** Show the computed explanation of a prediction and the AI-written one, or that one is being written. */
   show(prediction, explanation) {
+    this.#prediction = prediction;
+    this.#isAwaited = isAwaited(prediction, explanation);
     const content = copyOf("explanation-template");
     fill(content, "text", prediction.explanation.text);
     showAuthor(content, "author", prediction.explanation);
@@ -19,38 +21,15 @@ class ClinicalExplanation extends HTMLElement {
       showAuthor(content, "written-author", explanation);
     }
     fill(content, "reason", explanation.reason);
-    slot(content, "draft").hidden = !isAwaited(prediction, explanation);
-    this.#attempt = 1;
-    this.#shown = 0;
+    slot(content, "awaited").hidden = !this.#isAwaited;
     this.replaceChildren(content);
   }
 
-  /** Add a sentence of a text that is still being written; the first of a later attempt withdraws the earlier ones. */
-  addSentence({ text, attempt }) {
-    const draft = slot(this, "draft");
-    if (!draft || draft.hidden || attempt < this.#attempt) return;
-    if (attempt > this.#attempt) this.#beginAnew(attempt);
-    this.#shown += 1;
-    slot(this, "sentences").append(element("li", {}, `${text} `, element("span", { className: "tag", "data-tone": "warn", textContent: "being checked" })));
-  }
-
-  /** Take the explanation that ends the waiting, once; until then its sentences are left alone. */
-  finish(prediction, explanation) {
-    const sentence = endOfWaiting(prediction, explanation);
-    const isWaiting = slot(this, "draft")?.hidden === false;
-    if (!sentence || !isWaiting) return;
-    const withdrawal = withdrawalOf(explanation, this.#shown);
-    this.show(prediction, explanation);
-    fill(this, "withdrawn-text", withdrawal);
-    slot(this, "withdrawn").hidden = !withdrawal;
-    announce(withdrawal ?? sentence);
-  }
-
-  #beginAnew(attempt) {
-    slot(this, "again").hidden = this.#shown === 0;
-    slot(this, "sentences").replaceChildren();
-    this.#attempt = attempt;
-    this.#shown = 0;
+  /** Take the explanation that ends the waiting. */
+  finish(explanation) {
+    if (!this.#isAwaited || isAwaited(this.#prediction, explanation)) return;
+    this.show(this.#prediction, explanation);
+    announce(endOfWaiting(explanation));
   }
 }
 

@@ -62,6 +62,14 @@ export function levelBadge(level) {
   return badge;
 }
 
+/** Show how a connection is in its pill, and what that means, if anything, in its banner. */
+export function showState(pill, banner, { tone, label, sentence }, ...more) {
+  pill.dataset.tone = banner.dataset.tone = tone;
+  pill.replaceChildren(icon(tone), element("span", { textContent: label }));
+  banner.hidden = !sentence;
+  banner.replaceChildren(...(sentence ? [icon("warning"), element("p", {}, sentence, ...more)] : []));
+}
+
 const colours = new Map();
 globalThis.addEventListener?.("schemechange", () => colours.clear());
 

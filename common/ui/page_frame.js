@@ -5,9 +5,9 @@ import { ago } from "./format.js";
 import { post, toSignIn } from "./http.js";
 
 const SCHEMES = [
-  { name: "system", icon: "theme", text: "Colours: as the system" },
-  { name: "light", icon: "sun", text: "Colours: light" },
-  { name: "dark", icon: "moon", text: "Colours: dark" },
+  { name: "system", icon: "theme", text: "Theme: system" },
+  { name: "light", icon: "sun", text: "Theme: light" },
+  { name: "dark", icon: "moon", text: "Theme: dark" },
 ];
 const AGE_REFRESH_MS = 15_000;
 const ACTIVITY_MS = 60_000;

@@ -4,13 +4,11 @@ import "./clinical_explanation.js";
 import "./contribution_chart.js";
 import "./score_scale.js";
 import { copyOf, element, fill, icon, slot, timeElement } from "./dom.js";
-import { Drafts } from "./drafts.js";
 import { decimal, fullTime, milliseconds, shortTime } from "./format.js";
 import { inWords, meaningOf } from "./wording.js";
 
 class PredictionView extends HTMLElement {
   #prediction = null;
-  #drafts = new Drafts();
 
   get predictionId() {
     return this.#prediction?.prediction_id ?? null;
@@ -29,25 +27,17 @@ class PredictionView extends HTMLElement {
     slot(content, "technical").append(...technicalFacts(prediction));
     slot(content, "model-card").href = `/model/${encodeURIComponent(prediction.model_version)}`;
     this.replaceChildren(content);
-    this.#drafts.of(prediction.prediction_id).forEach((sentence) => slot(this, "explanation").addSentence(sentence));
   }
 
   /** Hold and show nothing any more. */
   clear() {
-    this.#drafts.forget(this.predictionId);
     this.#prediction = null;
     this.replaceChildren();
   }
 
-  /** Take a sentence of any prediction, be it shown now or later. */
-  addSentence(sentence) {
-    this.#drafts.add(sentence);
-    if (sentence.prediction_id === this.predictionId) slot(this, "explanation").addSentence(sentence);
-  }
-
-  finishExplanation({ prediction_id: id, explanation }) {
-    this.#drafts.forget(id);
-    if (id === this.predictionId) slot(this, "explanation").finish(this.#prediction, explanation);
+  /** Take the finished explanation of any prediction. */
+  explain(predictionId, explanation) {
+    if (predictionId === this.predictionId) slot(this, "explanation").finish(explanation);
   }
 }
 

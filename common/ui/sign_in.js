@@ -65,4 +65,5 @@ addEventListener("hashchange", () => {
 
 for (const form of forms) form.querySelector("[type=submit]").disabled = false; // from now on they are heard
 if (/[#&]token=/.test(fragment)) signInWithLink(fragment);
+else if (document.querySelector("[data-signed-in]")) location.replace("/"); // not by the server, which sees no fragment
 else forms[0].querySelector("input").focus();

@@ -4,8 +4,7 @@ import { count, percent, plural, score, signed, threshold } from "./format.js";
 
 export const NOT_MEASURED = "not measured";
 
-/** Say what a score means: a comparison with disease-free patients, not a probability. */
-/** Say what the score of a prediction means: who it is compared with depends on what was not measured. */
+/** Say what a score means, no probability: who it is compared with depends on what was not measured. */
 export function meaningOf({ anomaly_score: anomalyScore, imputed }) {
   const alike = imputed.length === 0 ? "" : " with the same fields not measured";
   return `More unusual than ${percent(anomalyScore)} of disease-free patients${alike}.`;
@@ -40,17 +39,8 @@ export function isAwaited(prediction, explanation) {
   return prediction.awaits_explanation && explanation.source === "template" && !explanation.reason;
 }
 
-/** Return the sentence that says how the waiting for a language model ended, or null while it goes on. */
-export function endOfWaiting(prediction, explanation) {
-  if (isAwaited(prediction, explanation)) return null;
-  return explanation.source === "llm" ? "The AI-written explanation is ready." : "The explanation stays as it was.";
-}
-
-/** Say that the sentences of a language model that were shown are void, or return null where none were. */
-export function withdrawalOf(explanation, shown) {
-  if (explanation.source === "llm" || !shown) return null;
-  return `${plural(shown, "AI-written sentence")} that stood here ${shown === 1 ? "was" : "were"} withdrawn. The computed explanation stays as it was.`;
-}
+/** Say how the waiting for a language model ended. */
+export const endOfWaiting = ({ source }) => (source === "llm" ? "The AI-written explanation is ready." : "The explanation stays as it was.");
 
 export function authorOf(explanation) {
   if (explanation.source === "llm") return { icon: "spark", text: `AI-written${explanation.model ? ` · ${explanation.model}` : ""}` };
@@ -58,22 +48,15 @@ export function authorOf(explanation) {
 }
 
 /** Say how a client app's link to the server is, for its own page. */
-export function linkInWords({ state, reason, waiting }, pageConnected) {
+export function linkInWords({ state, reason, waiting }) {
   const queue = waiting ? ` ${plural(waiting, "patient")} ${waiting === 1 ? "waits" : "wait"} to be sent.` : "";
-  if (!pageConnected) {
-    return {
-      tone: "bad",
-      label: "No connection to this clinic’s app",
-      sentence: "This page lost its connection to the clinic’s app. It keeps trying; nothing that was queued is lost.",
-    };
-  }
   const words = {
     up: { tone: "good", label: waiting ? `Connected · ${count(waiting)} waiting` : "Connected to the server", sentence: null },
     connecting: { tone: "wait", label: "Connecting to the server", sentence: `Connecting to the server.${queue}` },
     down: {
       tone: "bad",
       label: waiting ? `Server away · ${count(waiting)} waiting` : "Server away",
-      sentence: `The server cannot be reached. You can go on working: new patients are queued and sent as soon as it is back.${queue}`,
+      sentence: `The server cannot be reached. You can keep working: new patients are queued and sent when it is back.${queue}`,
     },
     refused: { tone: "bad", label: "Refused by the server", sentence: `${reason ?? "The server refused this client app."}${queue}` },
   };

@@ -2,10 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 import orjson
 from flask import (
@@ -33,7 +32,6 @@ from common.access.built_in import built_in_tokens
 from common.access.passwords import PasswordCheck
 from common.access.people import AccessStore, access_file
 from common.access.sessions import DISPLAY_SECONDS, Sessions
-from common.addresses import is_address
 from common.errors import (
     DetectionSystemError,
     InternalError,
@@ -55,9 +53,6 @@ from common.web.readiness import RememberedCheck
 from common.web.sign_in import CheckPassword, SignIn, sign_in_blueprint
 from config.secrets import PROJECT_ROOT
 from config.settings import ClientSettings, ServerSettings
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 UI_FOLDER = PROJECT_ROOT / "common" / "ui"
 NODE_MODULES = PROJECT_ROOT / "node_modules"
@@ -144,24 +139,9 @@ def _sessions(settings: ServerSettings | ClientSettings, clock: Callable[[], flo
 
 
 def trust_proxies(app: Flask, count: int) -> None:
-    """Believe the X-Forwarded headers of ``count`` proxies; called last, so that Socket.IO sees the result as well."""
+    """Believe the X-Forwarded headers of ``count`` proxies; called last, so that the door sees the result as well."""
     if count:
-        checked = _of_an_address(app.wsgi_app)
-        app.wsgi_app = ProxyFix(checked, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
-
-
-def _of_an_address(app: "WSGIApplication") -> "WSGIApplication":
-    """Wrap a WSGI app so that what was forwarded counts as the peer's address if it is one, and the proxy's otherwise.
-
-    It goes into limits and the audit trail, and may be of any text and length.
-    """
-
-    def checked(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
-        if not is_address(environ.get("REMOTE_ADDR", "")):
-            environ["REMOTE_ADDR"] = environ["werkzeug.proxy_fix.orig"]["REMOTE_ADDR"]
-        return app(environ, start_response)
-
-    return checked
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
 
 
 def _shared_blueprint(check_ready: Callable[[], None], limiter: Limiter) -> Blueprint:

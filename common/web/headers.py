@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.datastructures import Headers
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -25,23 +25,16 @@ CACHING = "no-store"
 """Of everything but the pages' own files, which say themselves how they may be kept."""
 
 
-def with_security_headers(app: "WSGIApplication") -> "WSGIApplication":
-    """Wrap a WSGI app so that each of its answers carries the headers, unless it says something else itself."""
+def with_security_headers(environ: "WSGIEnvironment", start_response: "StartResponse") -> "StartResponse":
+    """Return what begins an answer with the headers added that it does not set itself."""
 
-    def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Any:
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
-            return start_response(status, _completed(headers, environ["wsgi.url_scheme"]), exc_info)
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
+        completed = Headers(headers)
+        for name, value in HEADERS.items():
+            completed.setdefault(name, value)
+        completed.setdefault("Cache-Control", CACHING)
+        if environ["wsgi.url_scheme"] == "https":
+            completed.setdefault("Strict-Transport-Security", TLS_ONLY)
+        return start_response(status, completed.to_wsgi_list(), exc_info)
 
-        return app(environ, start)
-
-    return guarded
-
-
-def _completed(headers: list[tuple[str, str]], scheme: str) -> list[tuple[str, str]]:
-    completed = Headers(headers)
-    for name, value in HEADERS.items():
-        completed.setdefault(name, value)
-    completed.setdefault("Cache-Control", CACHING)
-    if scheme == "https":
-        completed.setdefault("Strict-Transport-Security", TLS_ONLY)
-    return completed.to_wsgi_list()
+    return start

@@ -1,18 +1,13 @@
-"""How much one person, one client app and one address may ask for, over HTTP and by events; counted in memory."""
+"""How much one person, one client app and one address may ask for, over HTTP; counted in memory."""
 
 import hashlib
 import math
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from flask import Flask, current_app, request
 from flask_limiter import ApplicationLimit, Limiter
 from flask_limiter.util import get_remote_address
-from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.strategies import RateLimiter
 
-from common.errors import RateLimitedError
 from config.settings import ClientSettings, ServerSettings
 
 
@@ -68,35 +63,3 @@ def _who() -> str:
     cookie = current_app.session_interface.get_cookie_name(current_app)
     credential = request.headers.get("Authorization") or request.cookies.get(cookie)
     return hashlib.sha256(credential.encode()).hexdigest() if credential else get_remote_address()
-
-
-class SocketLimits:
-    """The limits of Socket.IO, whose requests and events do not pass through Flask; counted beside the app's own."""
-
-    def __init__(self, limiter: Limiter, settings: ServerSettings | ClientSettings) -> None:
-        self._counts: RateLimiter = limiter.limiter
-        self._one = RateLimitItemPerSecond(settings.events_per_second)
-        self._address = RateLimitItemPerSecond(settings.address_events_per_second)
-        self._requests = RateLimitItemPerMinute(settings.address_requests_per_minute)
-
-    def require_request(self, environ: Mapping[str, Any]) -> None:
-        """Count a request of Socket.IO's own, a handshake for one.
-
-        Raises
-        ------
-        RateLimitedError
-            When its address has sent too many.
-        """
-        if not self._counts.hit(self._requests, "socket requests", address_of(environ)):
-            raise RateLimitedError
-
-    def require_event(self, sid: str, address: str) -> None:
-        """Count an event of a connection and of its address; raises as ``require_request`` does."""
-        one = self._counts.hit(self._one, "events", sid)
-        if not one or not self._counts.hit(self._address, "events of address", address):
-            raise RateLimitedError
-
-
-def address_of(environ: Mapping[str, Any]) -> str:
-    """Return the address a request came from, as far as the trusted proxies tell it."""
-    return str(environ.get("REMOTE_ADDR", ""))

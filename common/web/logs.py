@@ -1,5 +1,6 @@
 """Logging of a process, configured once: standard error, one line a record, never a patient's value."""
 
+import io
 import logging
 import sys
 import threading
@@ -7,6 +8,11 @@ import time
 import traceback
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Final
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
 
 from common.errors import DetectionSystemError
 
@@ -16,6 +22,16 @@ OWN_PACKAGES = ("config", "common", "server", "client")
 
 WRITE_BY_THEMSELVES = ("engineio.server", "engineio.client", "socketio.server", "socketio.client")
 """Loggers to which their libraries add a handler of their own, which says everything, unless a level is set."""
+
+
+LINES_A_MINUTE: Final = RateLimitItemPerMinute(60)
+
+_lines_said = FixedWindowRateLimiter(MemoryStorage())
+
+
+def may_be_said(what: str) -> bool:
+    """Count a line that peers can cause at will; tell whether it may be logged, or would help to fill the disk."""
+    return _lines_said.hit(LINES_A_MINUTE, what)
 
 
 def configure_logging(level: str) -> None:
@@ -35,10 +51,36 @@ def configure_logging(level: str) -> None:
         logging.getLogger(package).setLevel(severity)
     for library in WRITE_BY_THEMSELVES:
         logging.getLogger(library).setLevel(max(severity, logging.ERROR))
+        logging.getLogger(library).addFilter(_may_be_said)
+    logging.getLogger("werkzeug").addFilter(_without_words)
     logging.raiseExceptions = False  # a log that cannot be written would print the failure itself, with all it says
     sys.excepthook = _log_uncaught
     sys.unraisablehook = _log_unraisable
     threading.excepthook = _log_uncaught_in_thread
+
+
+def _may_be_said(record: logging.LogRecord) -> bool:
+    return may_be_said(record.name)
+
+
+def _without_words(record: logging.LogRecord) -> bool:
+    """Keep the place and kind of a failure that werkzeug reports: it writes out what the error says."""
+    if record.levelno >= logging.ERROR:
+        record.msg, record.args, record.exc_info = "a request failed outside of the app", (), sys.exc_info()
+    return True
+
+
+def keep_libraries_quiet() -> None:
+    """Let nothing into standard error but records: eventlet's HTTP server writes what it cannot read there."""
+    sys.stderr = _Unrepeated()
+
+
+class _Unrepeated(io.TextIOBase):
+    def write(self, text: str, /) -> int:
+        if text.strip() and may_be_said("unrepeated"):
+            error = sys.exc_info()[1]
+            log.warning("what a library reports is not repeated: no readable request, or a failure", exc_info=error)
+        return len(text)
 
 
 class _Formatter(logging.Formatter):

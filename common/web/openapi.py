@@ -30,12 +30,11 @@ class ErrorAnswer(Message):
 
 
 class Connections(Message):
-    """Standing connections of a process: how many there are, may be and were refused, and why others were cut."""
+    """Standing connections of a process: how many there are, may be and were refused."""
 
     now: int
     at_most: int
     refused: int
-    cut: dict[str, int]
 
 
 class Health(Message):

@@ -19,21 +19,16 @@ def is_same_origin(origin: str | None, environ: Mapping[str, object]) -> bool:
     return origin == f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST')}"
 
 
-def require_own_page(environ: Mapping[str, object]) -> None:
-    """Check that a page of this app made a Socket.IO handshake that proves itself with a cookie.
+def is_of_own_page(environ: Mapping[str, object]) -> bool:
+    """Tell whether a page of this app made a request to Socket.IO that proves itself with a cookie.
 
-    An ``Origin`` that came is checked before; a browser leaves it out of no websocket, and of no request to another
-    origin that it lets scripts read, but of a mere image's. What such a page is, ``Sec-Fetch-Site`` says.
-
-    Raises
-    ------
-    NotAllowedError
-        When none did.
+    A browser leaves ``Origin`` out of no websocket and no POST, but out of a GET to the page's own app, and of a mere
+    image's: what such a page is, ``Sec-Fetch-Site`` says.
     """
-    is_websocket = str(environ.get("HTTP_UPGRADE", "")).lower() == "websocket"
-    site = environ.get("HTTP_SEC_FETCH_SITE", "same-origin")
-    if (is_websocket and "HTTP_ORIGIN" not in environ) or site not in {"same-origin", "none"}:
-        raise NotAllowedError(FOREIGN_ORIGIN)
+    origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE", "same-origin")
+    may_have_none = environ["REQUEST_METHOD"] == "GET" and str(environ.get("HTTP_UPGRADE", "")).lower() != "websocket"
+    is_own = may_have_none if origin is None else is_same_origin(str(origin), environ)
+    return is_own and site in {"same-origin", "none"}
 
 
 def require_same_origin(request: Request) -> None:

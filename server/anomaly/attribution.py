@@ -1,51 +1,66 @@
-"""The contributions of the fields to log2 of an isolation forest's score."""
+"""Log2 of a patient's raw score, and what each of the 13 fields contributes to it."""
 
-import numpy as np
+from collections.abc import Sequence
+
 from sklearn.ensemble import IsolationForest
 
-from server.anomaly.dataset import FloatArray
-from server.anomaly.fitting import average_path_length
-from server.anomaly.leaf_tables import LeafTables
-from server.anomaly.preprocessing import MEMBERSHIP
+from server.anomaly.dataset import COLUMNS
+from server.anomaly.preprocessing import FACTORS, OneSidedRiskFactors, directed
+from server.anomaly.shapley import CellTables
 
 
-class ForestExplainer:
-    """Exact contributions of the factors to log2 of an isolation forest's score."""
+class Attribution:
+    """A fitted preprocessor and forest at work.
 
-    def __init__(self, forest: IsolationForest) -> None:
-        self._leaf_tables = LeafTables(forest)
-        # What is explained is the mean path length, and a short path is an anomaly: the sign is turned here, once.
-        self._per_path_step = -1 / average_path_length(forest.max_samples_)
-
-    def contributions(self, factors: FloatArray) -> FloatArray:
-        """Return the signed contribution of each factor, shape (n, 8) as given, in log2 score units.
-
-        Positive pulls toward anomalous, and ``log2(score) == base + contributions.sum(axis=1)``, the score being
-        2 ** (-mean path length / c) of Liu et al. (2008, equation 2), the opposite of scikit-learn's ``score_samples``.
-        """
-        return self._leaf_tables.shapley_values(factors) * self._per_path_step
-
-
-def divide_among_fields(by_factor: FloatArray, field_effects: FloatArray) -> FloatArray:
-    """Divide the contributions of the factors among the fields they are made of, keeping every sum.
-
-    Each field of a factor gets a share in proportion to how far it alone takes the factor from the typical patient's in
-    the direction of the contribution; where none does, all its fields get the same.
-
-    Parameters
-    ----------
-    by_factor
-        Shape (n, 8).
-    field_effects
-        Shape (n, 13, 8), zero where a field does not enter a factor.
-
-    Returns
-    -------
-    Contributions by field, shape (n, 13).
+    It takes one patient at a time, in Python's own numbers: an operation on a small array takes longer than all that is
+    done with one patient's 13. ``base_value`` and a patient's contributions add up to log2 of the raw score.
     """
-    directed = np.maximum(field_effects * np.sign(by_factor)[:, np.newaxis, :], 0)
-    has_cause = directed.any(axis=1, keepdims=True)
-    weights = np.where(has_cause, directed, MEMBERSHIP)
-    shares = weights / weights.sum(axis=1, keepdims=True)
-    by_field: FloatArray = (shares * by_factor[:, np.newaxis, :]).sum(axis=2)
-    return by_field
+
+    def __init__(self, preprocessor: OneSidedRiskFactors, forest: IsolationForest) -> None:
+        self._typical: list[float] = preprocessor.typical_.tolist()
+        self._shares = FieldShares(self._typical)
+        self._medians: list[float] = preprocessor.factor_medians_.tolist()
+        self._tables = CellTables(forest)
+        self.base_value = self._tables.base_value
+
+    def of(self, values: Sequence[float | None]) -> tuple[list[float], float]:
+        """Return the signed contributions of a patient's 13 fields in order, and log2 of the raw score.
+
+        Both are in log2 score units, and positive contributions pull toward anomalous; ``None`` was not measured.
+        """
+        complete = [usual if value is None else value for value, usual in zip(values, self._typical, strict=True)]
+        factors = [max(x - median, 0.0) for x, median in zip(directed(complete), self._medians, strict=True)]
+        by_factor, log2_score = self._tables.look_up(factors)
+        return self._shares.divide(by_factor, complete), log2_score
+
+
+class FieldShares:
+    """Divides what a factor contributes among the fields it is made of, keeping every sum.
+
+    Each field of a factor gets a share in proportion to how far it alone takes the directed factor from the typical
+    patient's in the direction of the contribution; where none does, all its fields get the same.
+    """
+
+    def __init__(self, typical: Sequence[float]) -> None:
+        self._factors = []
+        for factor in FACTORS.values():
+            usual = [typical[place] for place in factor.places]
+            self._factors.append((factor.directed, factor.places, usual, factor.directed(*usual)))
+
+    def divide(self, by_factor: Sequence[float], complete: Sequence[float]) -> list[float]:
+        """Return the contributions of the 13 fields, from those of the eight factors and a patient's imputed values."""
+        by_field = [0.0] * len(COLUMNS)
+        for contribution, (directed_factor, places, usual, at_usual) in zip(by_factor, self._factors, strict=True):
+            if len(places) == 1:
+                by_field[places[0]] += contribution
+                continue
+            weights = []
+            for number, place in enumerate(places):
+                alone = usual.copy()
+                alone[number] = complete[place]
+                effect = directed_factor(*alone) - at_usual if alone != usual else 0.0
+                weights.append(abs(effect) if effect * contribution > 0 else 0.0)
+            total = sum(weights)
+            for place, weight in zip(places, weights, strict=True):
+                by_field[place] += contribution * (weight / total if total else 1 / len(weights))
+        return by_field

@@ -1,9 +1,11 @@
 """From a raw isolation score to the share of disease-free patients who are less anomalous, and to a risk level."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from itertools import product
+from math import exp
 from typing import Self
 
 import numpy as np
@@ -11,7 +13,7 @@ from scipy.stats import beta
 
 from common.messages import RiskLevel, Thresholds
 from common.patient import FIELDS
-from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
+from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray, rows_of
 
 SPLIT_AGE = 55
 """Years from which calibration by age counts a patient as older."""
@@ -25,7 +27,7 @@ MOST_CALIBRATION_PATIENTS = 1000
 _TAIL_SHARE = 0.1
 _MOST_IN_MEMORY = 256
 _AGE = COLUMNS.index("age")
-_BITS = 1 << np.arange(len(COLUMNS))
+_BITS = [1 << column for column in range(len(COLUMNS))]
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,20 @@ class Calibration:
             raise ValueError("calibration needs raw scores, all above zero")
         return cls(scores)
 
-    def score(self, raw_scores: FloatArray) -> FloatArray:
-        """Return the anomaly scores (0 to 1) of raw scores (0 to 1), same shape; order is kept at both ends.
+    def score(self, raw_score: float) -> float:
+        """Return the anomaly score (0 to 1) of a raw score (0 to 1); order is kept at both ends.
 
         With the n sorted calibration scores c: linear through (c_i, i / (n + 1)), ties taking the upper rank; below
         c_1 raw / c_1 / (n + 1); above c_n 1 - exp(-(raw - c_n) / b) / (n + 1), b being the tail's mean excess.
         """
         knots, shares, step = self._knots
-        excess = np.maximum(raw_scores - knots[-1], 0) / self.tail_scale
-        within = np.interp(raw_scores, knots, shares)
-        below = np.where(raw_scores < knots[0], raw_scores / knots[0] * step, within)
-        return np.where(raw_scores > knots[-1], 1 - np.exp(-excess) * step, below)
+        place = bisect_right(knots, raw_score)
+        if place == 0:
+            return raw_score / knots[0] * step
+        if place == len(knots):
+            return 1 - exp((knots[-1] - raw_score) / self.tail_scale) * step
+        way = (raw_score - knots[place - 1]) / (knots[place] - knots[place - 1])
+        return shares[place - 1] + way * (shares[place] - shares[place - 1])
 
     @cached_property
     def tail_scale(self) -> float:
@@ -69,19 +74,17 @@ class Calibration:
         return next(float(scale) for scale in candidates if scale > 0)
 
     @cached_property
-    def _knots(self) -> tuple[FloatArray, FloatArray, float]:
-        scores = np.asarray(self.sorted_scores, dtype=np.float64)
-        knots = np.unique(scores)
-        step = 1 / (scores.size + 1)
-        ranks = np.searchsorted(scores, knots, side="right").astype(np.float64)
-        return knots, ranks * step, step
+    def _knots(self) -> tuple[list[float], list[float], float]:
+        knots = sorted(set(self.sorted_scores))
+        step = 1 / (len(self.sorted_scores) + 1)
+        return knots, [bisect_right(self.sorted_scores, knot) * step for knot in knots], step
 
 
 @cache
 def every_pattern() -> BoolArray:
     """Return every missingness pattern there can be, shape (2048, 13): true where a field was not measured."""
     possible = [(False,) if field.required else (False, True) for field in FIELDS.values()]
-    return np.array(sorted(product(*possible), key=lambda pattern: pattern @ _BITS), dtype=np.bool_)
+    return np.array(sorted(product(*possible), key=lambda pattern: np.dot(pattern, _BITS)), dtype=np.bool_)
 
 
 class CalibrationByPattern:
@@ -103,7 +106,7 @@ class CalibrationByPattern:
 
     def __init__(self, patterns: BoolArray, scores: Sequence[FloatArray]) -> None:
         self.scores = tuple(np.sort(band, axis=1) for band in scores)
-        self._codes = patterns @ _BITS
+        self._rows = {code: row for row, code in enumerate((patterns @ np.array(_BITS)).tolist())}
         self._calibration = lru_cache(_MOST_IN_MEMORY)(self._made)
 
     @classmethod
@@ -119,25 +122,25 @@ class CalibrationByPattern:
         """How many calibration patients each age band has."""
         return tuple(band.shape[1] for band in self.scores)
 
-    def score(self, values: FloatArray, raw_scores: FloatArray) -> FloatArray:
-        """Return the anomaly scores (0 to 1), shape (n,), of patients of shape (n, 13) and their raw scores.
+    def of(self, values: Sequence[float | None]) -> Calibration:
+        """Return the calibration for a patient's 13 fields.
 
         Raises
         ------
-        ValueError
-            When a patient has a missingness pattern that this was not fitted for.
+        LookupError
+            When the patient has a missingness pattern that this was not fitted for.
         """
-        bands = (values[:, _AGE] >= SPLIT_AGE) * (len(self.scores) - 1)
-        keys = np.stack([bands, np.isnan(values) @ _BITS], axis=1)
-        anomaly_scores = np.empty_like(raw_scores)
-        for key in {(band, code) for band, code in keys.tolist()}:
-            members = (keys == key).all(axis=1)
-            anomaly_scores[members] = self._calibration(*key).score(raw_scores[members])
-        return anomaly_scores
+        age = values[_AGE]
+        band = len(self.scores) > 1 and age is not None and age >= SPLIT_AGE
+        return self._calibration(int(band), sum(bit for bit, value in zip(_BITS, values, strict=True) if value is None))
+
+    def score(self, values: FloatArray, raw_scores: FloatArray) -> FloatArray:
+        """Return the anomaly scores (0 to 1), shape (n,), of patients of shape (n, 13) and their raw scores."""
+        pairs = zip(rows_of(values), raw_scores.tolist(), strict=True)
+        return np.array([self.of(row).score(raw_score) for row, raw_score in pairs], dtype=np.float64)
 
     def _made(self, band: int, code: int) -> Calibration:
-        (row,) = np.flatnonzero(self._codes == code)
-        scores = self.scores[band][row]
+        scores = self.scores[band][self._rows[code]]
         return Calibration.fit(scores[~np.isnan(scores)])
 
 

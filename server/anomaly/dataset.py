@@ -1,8 +1,9 @@
 """Patients as the matrices the detector is trained on and scores."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import isnan
 from operator import attrgetter
 from pathlib import Path
 
@@ -23,7 +24,8 @@ SHIPPED_DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
 COLUMNS = list(FIELDS)
 """Wire names of the 13 fields, in the column order of every matrix."""
 
-_values_of = attrgetter(*COLUMNS)
+values_of: Callable[[PatientRecord], tuple[float | None, ...]] = attrgetter(*COLUMNS)
+"""Returns the 13 fields of a record in order, ``None`` where a value was not measured."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,14 @@ def frame_of(values: FloatArray) -> pd.DataFrame:
     return pd.DataFrame(values, columns=COLUMNS)
 
 
+def rows_of(values: FloatArray) -> list[list[float | None]]:
+    """Return the rows of a matrix of shape (n, 13) in Python's own numbers, ``None`` where a value was not measured."""
+    return [[None if isnan(value) else value for value in row] for row in values.tolist()]
+
+
 def matrix_of(records: Iterable[PatientRecord]) -> FloatArray:
     """Return records as a matrix of shape (n, 13), NaN where a value was not measured."""
-    return np.array([_values_of(record) for record in records], dtype=np.float64).reshape(-1, len(COLUMNS))
+    return np.array([values_of(record) for record in records], dtype=np.float64).reshape(-1, len(COLUMNS))
 
 
 def load_dataset(path: Path) -> Dataset:

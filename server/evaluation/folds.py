@@ -9,12 +9,11 @@ from sklearn.ensemble import IsolationForest
 
 from common.patient import FIELDS, FieldDescription
 from config.settings import TrainingSettings
-from server.anomaly.attribution import ForestExplainer, divide_among_fields
+from server.anomaly.attribution import Attribution
 from server.anomaly.calibration import CalibrationByPattern
-from server.anomaly.dataset import COLUMNS, Dataset, FloatArray, IndexArray, frame_of
+from server.anomaly.dataset import COLUMNS, Dataset, FloatArray, IndexArray, frame_of, rows_of
 from server.anomaly.fitting import fit_and_score, fit_parts, raw_scores
 from server.anomaly.preprocessing import OneSidedRiskFactors
-from server.anomaly.scoring import ForestScorer
 from server.evaluation.references import supervised_scores, usual_forest_scores
 from server.evaluation.splits import Fit, calibration_folds
 from server.evaluation.training import calibrated, pattern_scores
@@ -193,10 +192,9 @@ def _explained(
     disease_free: FloatArray, held_out: FloatArray, settings: TrainingSettings, random_patients: int
 ) -> Explained:
     preprocessor, forest = fit_parts(frame_of(disease_free), settings)
-    explainer = ForestExplainer(forest)
-    complete = preprocessor.impute(held_out)
-    contributions = _contributions(explainer, preprocessor, complete)
-    falls = _falls(preprocessor, forest, complete)
+    attribution = Attribution(preprocessor, forest)
+    contributions = np.array([attribution.of(row)[0] for row in rows_of(held_out)])
+    falls = _falls(preprocessor, forest, preprocessor.impute(held_out))
     top = [_triple_of(fields) for fields in np.argsort(-contributions, axis=1, kind="stable")[:, :_TOP]]
     strangers = random_values(random_patients, settings.random_state)
     return Explained(
@@ -204,13 +202,8 @@ def _explained(
         random_fall=falls.mean(axis=1).tolist(),
         best_fall=falls.max(axis=1).tolist(),
         random_patients=random_patients,
-        largest_gap=_largest_gap(explainer, preprocessor, forest, strangers),
+        largest_gap=_largest_gap(attribution, preprocessor, forest, strangers),
     )
-
-
-def _contributions(explainer: ForestExplainer, preprocessor: OneSidedRiskFactors, complete: FloatArray) -> FloatArray:
-    by_factor = explainer.contributions(preprocessor.factors(complete))
-    return divide_among_fields(by_factor, preprocessor.field_effects(complete))
 
 
 def _falls(preprocessor: OneSidedRiskFactors, forest: IsolationForest, complete: FloatArray) -> FloatArray:
@@ -247,11 +240,9 @@ def _any_values(field: FieldDescription, patients: int, random: np.random.Genera
 
 
 def _largest_gap(
-    explainer: ForestExplainer, preprocessor: OneSidedRiskFactors, forest: IsolationForest, values: FloatArray
+    attribution: Attribution, preprocessor: OneSidedRiskFactors, forest: IsolationForest, values: FloatArray
 ) -> float:
     """Return the largest gap between log2 of scikit-learn's score and our base value with all contributions."""
-    complete = preprocessor.impute(values)
-    by_field = _contributions(explainer, preprocessor, complete)
-    scores = -forest.score_samples(preprocessor.factors(complete))
-    gaps = ForestScorer(forest).base_value + by_field.sum(axis=1) - np.log2(scores)
-    return float(np.abs(gaps).max())
+    scores = -forest.score_samples(preprocessor.factors(preprocessor.impute(values)))
+    ours = [attribution.base_value + sum(attribution.of(row)[0]) for row in rows_of(values)]
+    return float(np.abs(ours - np.log2(scores)).max())

@@ -1,11 +1,11 @@
-"""The explanation of a Llama model: asked within a deadline, checked sentence by sentence, kept for the same facts."""
+"""The explanation of a Llama model: asked within a deadline, checked as a whole, kept for the same facts."""
 
 import hashlib
 import random
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from typing import Final
 
@@ -27,9 +27,6 @@ PAUSE_SECONDS: Final = (0.1, 0.4)
 MOST_KEPT: Final = 500
 
 _JITTER = random.SystemRandom()
-
-Release = Callable[[str, int], None]
-"""Takes a sentence that has passed, and the number of the attempt it is of: a later one makes the earlier ones void."""
 
 
 class NarrativeError(Exception):
@@ -66,20 +63,18 @@ class LlamaWriter:
         self._jitter = jitter
         self._kept = _Kept(MOST_KEPT)
 
-    def write(self, facts: Facts, *, deadline: float, release: Release) -> str:
-        """Write one explanation, handing each sentence to ``release`` once it has passed the guard.
-
-        All of it ends by ``deadline``, in seconds of the clock.
+    def write(self, facts: Facts, *, deadline: float) -> str:
+        """Write one explanation by ``deadline``, in seconds of the clock.
 
         Raises
         ------
         NarrativeError
-            When there is no text by then that keeps every rule; what was released is void then.
+            When there is no text by then that keeps every rule.
         """
         key = self._key(facts)
         text = self._kept.get(key)
         if text is None:
-            text = self._new_text(facts, deadline, release)
+            text = self._new_text(facts, deadline)
             self._kept.put(key, text)
         return text
 
@@ -88,11 +83,11 @@ class LlamaWriter:
         """How the endpoint is doing."""
         return self._breaker.status
 
-    def _new_text(self, facts: Facts, deadline: float, release: Release) -> str:
+    def _new_text(self, facts: Facts, deadline: float) -> str:
         if self._clock() >= deadline:
             raise NarrativeError(not_asked("no time was left for it"))
         try:
-            return self._attempt_twice(facts, deadline, release)
+            return self._attempt_twice(facts, deadline)
         except CircuitOpenError as error:
             raise NarrativeError(not_asked(str(error))) from None
         except EndpointError as error:
@@ -103,11 +98,10 @@ class LlamaWriter:
     def _key(self, facts: Facts) -> bytes:
         return hashlib.sha256(repr((facts, self.model, self.prompt_version)).encode()).digest()
 
-    def _attempt_twice(self, facts: Facts, deadline: float, release: Release) -> str:
-        first = _Draft(facts, 1, release)
+    def _attempt_twice(self, facts: Facts, deadline: float) -> str:
         messages: Messages = prompt_of(facts)
         try:
-            return self._attempt(messages, first, deadline)
+            return self._attempt(messages, facts, deadline)
         except EndpointError as error:
             pause = max(error.retry_after, self._jitter(*PAUSE_SECONDS))
             if not error.passing or not self._has_time(deadline, after=pause):
@@ -115,54 +109,27 @@ class LlamaWriter:
             failure: EndpointError | GuardError = error
             self._pause(pause)
         except GuardError as error:
-            if first.sentences or not self._has_time(deadline):
+            if not self._has_time(deadline):
                 raise
             failure = error
             messages = prompt_of(facts, broken=error.rules)
         try:
-            return self._attempt(messages, _Draft(facts, 2, release), deadline)
+            return self._attempt(messages, facts, deadline)
         except CircuitOpenError:
             raise failure from None
 
     def _has_time(self, deadline: float, after: float = 0) -> bool:
         return self._clock() + after + LEAST_SECONDS <= deadline
 
-    def _attempt(self, messages: Messages, draft: "_Draft", deadline: float) -> str:
+    def _attempt(self, messages: Messages, facts: Facts, deadline: float) -> str:
+        draft = ""
         with closing(self._breaker.watch(self._endpoint.stream(messages, deadline=deadline))) as pieces:
-            return draft.take_all(pieces)
-
-
-class _Draft:
-    """The text of one attempt while it comes in."""
-
-    def __init__(self, facts: Facts, attempt: int, release: Release) -> None:
-        self.sentences: list[str] = []
-        self._facts = facts
-        self._attempt = attempt
-        self._release = release
-        self._raw = ""
-
-    def take_all(self, pieces: Iterator[str]) -> str:
-        """Release each sentence once it is finished and has passed; return the text once all of it has.
-
-        Raises
-        ------
-        GuardError
-            When it breaks a rule.
-        """
-        for piece in pieces:
-            self._raw += piece
-            if len(self._raw) > MAX_CHARACTERS:
-                raise GuardError([Rule.LENGTH])
-            self._check(sentences_of(self._raw)[:-1])  # the last one may go on
-        self._check(sentences_of(self._raw))
-        check_whole(self._raw, self._facts)
-        return " ".join(self.sentences)
-
-    def _check(self, finished: list[str]) -> None:
-        for sentence in finished[len(self.sentences) :]:
-            self.sentences.append(checked_sentence(sentence, self._facts))
-            self._release(self.sentences[-1], self._attempt)
+            for piece in pieces:
+                draft += piece
+                if len(draft) > MAX_CHARACTERS:
+                    raise GuardError([Rule.LENGTH])
+        check_whole(draft, facts)
+        return " ".join(checked_sentence(sentence, facts) for sentence in sentences_of(draft))
 
 
 class _Kept:

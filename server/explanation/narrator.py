@@ -7,7 +7,7 @@ from common.messages import CircuitStatus
 from config.settings import ServerSettings
 from server.explanation.endpoint import Endpoint
 from server.explanation.facts import Facts
-from server.explanation.llama import LlamaWriter, Release
+from server.explanation.llama import LlamaWriter
 
 
 class Writer(Protocol):
@@ -16,7 +16,7 @@ class Writer(Protocol):
     model: str
     prompt_version: str
 
-    def write(self, facts: Facts, *, deadline: float, release: Release) -> str: ...
+    def write(self, facts: Facts, *, deadline: float) -> str: ...
 
     @property
     def circuit(self) -> CircuitStatus:

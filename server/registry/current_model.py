@@ -11,7 +11,7 @@ from typing import Final
 
 from common.errors import ArtifactError
 from common.messages import ModelStatus
-from server.anomaly.detector import Detector, ExplainerTrouble
+from server.anomaly.detector import Detector
 from server.registry.versions import load_active_or_stored
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class CurrentModel:
         self._failures = 0
         self._looks_to_wait = 0
         self._unexplained = 0
-        self._trouble: ExplainerTrouble | None = None
+        self._trouble: str | None = None
         self._state = self._first_state()
         self._told = self.status
         self._stopping = threading.Event()
@@ -163,7 +163,7 @@ class CurrentModel:
         model = detector.model
         self._unexplained, self._trouble = model.unexplained, None
         if not model.explains and model.trouble is not None:
-            log.error("no contributions are shown: %s\n%s", model.trouble.reason, model.trouble.where)
+            log.error("no contributions are shown: %s", model.trouble)
 
     def _report_unexplained(self) -> None:
         """Log that contributions failed since the last look; the same trouble once for as long as it goes on."""
@@ -171,7 +171,7 @@ class CurrentModel:
         more, self._unexplained = model.unexplained - self._unexplained, model.unexplained
         trouble = model.trouble if more else None
         if trouble is not None and trouble != self._trouble:
-            log.error("no contributions are shown for %d patients: %s\n%s", more, trouble.reason, trouble.where)
+            log.error("no contributions are shown for %d patients: %s", more, trouble)
         self._trouble = trouble
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import shap
 
 from common.patient import FIELDS, PatientRecord
-from server.anomaly.attribution import divide_among_fields
+from server.anomaly.attribution import FieldShares
 from server.anomaly.dataset import COLUMNS, FloatArray, matrix_of
 from server.anomaly.detector import AnomalyModel
 from server.anomaly.fitting import average_path_length
@@ -36,12 +36,14 @@ def tree_shap_contributions(model: AnomalyModel, values: FloatArray) -> FloatArr
     """Return the contributions by field, shape (n, 13), with the Shapley values of the package shap.
 
     Lundberg et al. (2020), path-dependent TreeSHAP of the mean path length. A model in use looks the same values up in
-    its leaves, which takes a fraction of the time, and is held to these.
+    its cell tables, which takes a fraction of the time, and is held to these.
     """
     complete = model.preprocessor.impute(values)
-    path_lengths = shap.TreeExplainer(model.forest).shap_values(model.preprocessor.factors(complete))
+    factors = model.preprocessor.factors(complete).astype(np.float32)  # scikit-learn rounds by itself, shap does not
+    path_lengths = shap.TreeExplainer(model.forest).shap_values(factors)
     by_factor = -path_lengths / average_path_length(model.forest.max_samples_)
-    return divide_among_fields(by_factor, model.preprocessor.field_effects(complete))
+    shares = FieldShares(model.preprocessor.typical_.tolist())
+    return np.array([shares.divide(*pair) for pair in zip(by_factor.tolist(), complete.tolist(), strict=True)])
 
 
 def made_up_patients(typical: Mapping[str, float], seed: int) -> list[PatientRecord]:

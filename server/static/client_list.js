@@ -1,24 +1,24 @@
 /** The client apps as the server sees them. */
 
 import { byId, copyOf, element, icon, slot } from "/ui/dom.js";
-import { ago, count, fullTime, plural } from "/ui/format.js";
-import { paced } from "./pace.js";
+import { ago, fullTime, plural } from "/ui/format.js";
+import { paced } from "/ui/pace.js";
+import { waitingInWords } from "./client_words.js";
 
 const DRAW_MS = 500;
+const AGE_REFRESH_MS = 15_000;
 
 export class ClientList {
-  #statuses = new Map();
+  #statuses = [];
   #byClient = {};
   #drawSoon = paced(() => this.#draw(), DRAW_MS);
 
-  /** Take the whole list, as after a reconnect. */
-  showAll(statuses) {
-    this.#statuses = new Map(statuses.map((status) => [status.client_id, status]));
-    this.#drawSoon();
+  constructor() {
+    setInterval(this.#drawSoon, AGE_REFRESH_MS); // numbers that nobody confirms grow old
   }
 
-  showOne(status) {
-    this.#statuses.set(status.client_id, status);
+  show(statuses) {
+    this.#statuses = [...statuses].sort((one, other) => one.client_id.localeCompare(other.client_id, "en", { numeric: true }));
     this.#drawSoon();
   }
 
@@ -28,22 +28,23 @@ export class ClientList {
   }
 
   #draw() {
-    const names = [...this.#statuses.keys()].sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
-    byId("clients").replaceChildren(...names.map((name) => item(this.#statuses.get(name), this.#byClient[name] ?? 0)));
-    showChoices(names);
+    byId("clients").replaceChildren(...this.#statuses.map((status) => item(status, this.#byClient[status.client_id] ?? 0)));
+    showChoices(this.#statuses.map(({ client_id: id }) => id));
   }
 }
 
-function item({ client_id: id, connected, last_seen: seen, waiting }, predictions) {
+function item(status, predictions) {
+  const { client_id: id, connected, last_seen: seen } = status;
   const made = copyOf("client-template");
   const tone = connected ? "good" : "bad";
   const state = slot(made, "state");
   state.append(icon(tone), connected ? "connected" : seen ? "away" : "not seen yet");
   state.dataset.tone = connected ? "good" : seen ? "bad" : "none";
   slot(made, "name").textContent = id;
+  const waiting = waitingInWords(status);
   slot(made, "facts").append(
     element("span", { textContent: plural(predictions, "prediction") }),
-    element("span", { className: waiting ? "is-waiting" : "", textContent: `${count(waiting)} waiting` }),
+    ...(waiting ? [element("span", { className: status.waiting ? "is-waiting" : "", textContent: waiting })] : []),
     ...(seen ? [element("span", {}, "seen ", ageOf(seen))] : []),
   );
   return made;

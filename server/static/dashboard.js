@@ -1,22 +1,21 @@
-/** The operators' page: puts the change feed and the panels together. */
+/** The operators' page: loads what it shows, follows the change log from there, and hands the news to its panels. */
 
 import "/ui/prediction_view.js";
-import { byId, element, levelBadge } from "/ui/dom.js";
+import { byId, element, levelBadge, showState, timeElement } from "/ui/dom.js";
 import { readFields } from "/ui/fields.js";
-import { count, roundPercent } from "/ui/format.js";
+import { Follower } from "/ui/follow.js";
+import { count, fullTime, roundPercent, shortTime } from "/ui/format.js";
 import { getJson } from "/ui/http.js";
-import { ChangeFeed } from "./change_feed.js";
+import { paced } from "/ui/pace.js";
+import { socketTo } from "/ui/socket.js";
 import { DistributionChart, TrendChart } from "./charts.js";
 import { ClientList } from "./client_list.js";
 import { DetailSheet } from "./detail_sheet.js";
 import { DriftPanel } from "./drift_panel.js";
-import { LiveState } from "./live_state.js";
-import { paced } from "./pace.js";
 import { PredictionPanel } from "./prediction_panel.js";
-import { pageAddress, RecentPredictions } from "./recent_predictions.js";
+import { PAGE, pageAddress, RecentPredictions } from "./recent_predictions.js";
 import { ServerFacts } from "./server_facts.js";
 
-const TREND_LENGTH = 60;
 const DRAW_MS = 500;
 
 const fields = readFields();
@@ -24,7 +23,6 @@ const facts = new ServerFacts();
 const clients = new ClientList();
 const distribution = new DistributionChart();
 const trend = new TrendChart();
-const live = new LiveState();
 const drift = new DriftPanel();
 const panel = new PredictionPanel(fields, { onOpen: (item) => sheet.open(item), onDraw: () => sheet.refresh() });
 const sheet = new DetailSheet(fields, {
@@ -32,60 +30,54 @@ const sheet = new DetailSheet(fields, {
   onClose: (id) => panel.focusRow(id),
 });
 
-let recentOfAll = new RecentPredictions(TREND_LENGTH);
+let recent = new RecentPredictions();
 let totals = null;
-const drawTrendSoon = paced(() => trend.show(recentOfAll.list().map(({ prediction }) => prediction)), DRAW_MS);
+let asOf = null;
+const drawTrendSoon = paced(() => trend.show(recent.list().map(({ prediction }) => prediction)), DRAW_MS);
 const drawTotalsSoon = paced(drawTotals, DRAW_MS);
 
-new ChangeFeed({
-  onState: (state, sentence) => live.show(state, sentence),
-  onStatus: showStatus,
-  onEntries: takeEntries,
-  onTotals: takeTotals,
-  onClient: (status) => clients.showOne(status),
-  onExplanations: (status) => facts.showExplanations(status),
-});
+new Follower(socketTo("/operators"), { load, apply, stateIs }).start();
 
-/** Show what the server says of itself; at the first time, and when its record is another one, load the lists too. */
-async function showStatus(status, isFirst) {
-  facts.show(status);
-  clients.showAll(status.clients);
-  takeTotals(status.totals);
-  if (!isFirst) return;
-  const { predictions } = await getJson(pageAddress({}, TREND_LENGTH));
-  recentOfAll = new RecentPredictions(TREND_LENGTH);
-  predictions.forEach((item) => recentOfAll.add(item));
+/** Load the newest predictions; the answer names the place in the log that they and the totals belong to. */
+async function load() {
+  const page = await getJson(pageAddress({}));
+  recent = new RecentPredictions(page.predictions);
+  sheet.keepOnly(page.predictions);
+  panel.start(page);
+  showTotals(page.totals);
   drawTrendSoon();
-  await Promise.all([panel.load(), drift.load()]);
+  drift.load();
+  return page;
 }
 
-function takeEntries(entries) {
-  const made = entries.filter(({ prediction }) => prediction).map(({ sequence, prediction }) => ({ sequence, prediction, explanation: prediction.explanation }));
-  panel.add(made);
-  made.forEach((item) => recentOfAll.add(item));
-  if (made.length) {
-    drawTrendSoon();
-    drift.refreshSoon();
+function apply({ entries, totals: counted, status }) {
+  asOf = new Date().toISOString();
+  entries.forEach((entry) => recent.apply(entry));
+  panel.take(entries);
+  sheet.take(entries);
+  if (counted) showTotals(counted);
+  if (status) {
+    facts.show(status);
+    clients.show(status.clients);
   }
-  const erased = entries.filter(({ kind }) => kind === "prediction_erased").map(({ prediction_id: id }) => id);
-  if (erased.length) forget(erased);
-  for (const { prediction_id, explanation } of entries.filter((entry) => entry.explanation)) {
-    panel.explain(prediction_id, explanation);
-    sheet.finishExplanation({ prediction_id, explanation });
-  }
-}
-
-/** Drop what was erased from the record, wherever it is shown. */
-function forget(ids) {
-  panel.forget(ids);
-  sheet.forget(ids);
-  ids.forEach((id) => recentOfAll.forget(id));
+  if (!entries.some(({ prediction, kind }) => prediction || kind === "prediction_erased")) return;
   drawTrendSoon();
   drift.refreshSoon();
 }
 
-function takeTotals(news) {
-  totals = news;
+function stateIs(state, sentence) {
+  if (state === "up") facts.load();
+  const words = {
+    up: { tone: "good", label: "Live" },
+    lost: { tone: "bad", label: "Connection lost", sentence },
+    failed: { tone: "bad", label: "No data", sentence: `${sentence} Retrying automatically.` },
+  }[state];
+  const age = asOf ? [" The figures shown are those of ", timeElement(asOf, shortTime(asOf), fullTime(asOf)), "."] : [];
+  showState(byId("live-state"), byId("live-banner"), words, ...age);
+}
+
+function showTotals(counted) {
+  totals = counted;
   drawTotalsSoon();
 }
 

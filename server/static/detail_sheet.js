@@ -32,14 +32,22 @@ export class DetailSheet {
     byId("detail-heading").focus();
   }
 
-  finishExplanation(change) {
-    this.#view.finishExplanation(change);
+  /** Take entries of the change log. */
+  take(entries) {
+    for (const { kind, prediction_id: id, explanation } of entries) {
+      if (kind === "prediction_erased" && id === this.#view.predictionId) this.#empty("This prediction was erased from the record.");
+      else if (explanation && this.#dialog.open) this.#view.explain(id, explanation);
+    }
   }
 
-  /** Close and empty the sheet if the prediction it shows was erased. */
-  forget(predictionIds) {
-    if (!predictionIds.includes(this.#view.predictionId)) return;
-    if (this.#dialog.open) announce("This prediction was erased from the record.");
+  /** The page was loaded again: nobody knows what became of a prediction that is not among the newest. */
+  keepOnly(items) {
+    const id = this.#view.predictionId;
+    if (id && !items.some(({ prediction }) => prediction.prediction_id === id)) this.#empty("The predictions were loaded again.");
+  }
+
+  #empty(why) {
+    if (this.#dialog.open) announce(why);
     this.#dialog.close();
     this.#view.clear();
     byId("detail-heading").replaceChildren();

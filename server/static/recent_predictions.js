@@ -1,21 +1,26 @@
 /** The newest predictions of one view, each once, newest first, at most `limit`; no document needed. */
 
-import { isAwaited } from "/ui/wording.js";
+export const PAGE = 60;
 
 export class RecentPredictions {
   #items = new Map();
-  #erased = new Set();
   #limit;
 
   /** Whether predictions older than those held were dropped since it was last set. */
   hasDropped = false;
 
-  constructor(limit) {
+  /** `items` are {sequence, prediction, explanation}. */
+  constructor(items = [], limit = PAGE) {
     this.#limit = limit;
+    items.forEach((item) => this.add(item));
   }
 
   get limit() {
     return this.#limit;
+  }
+
+  get size() {
+    return this.#items.size;
   }
 
   /** Hold so many from now on. */
@@ -28,28 +33,25 @@ export class RecentPredictions {
     return this.#items.size ? this.#oldest().sequence : null;
   }
 
-  /** Take {sequence, prediction, explanation}; a known one only gets its later explanation, an erased one stays out. */
+  /** Take an entry of the change log. */
+  apply({ kind, sequence, prediction_id: id, prediction, explanation }) {
+    if (prediction) this.add({ sequence, prediction, explanation: prediction.explanation });
+    else if (kind === "prediction_erased") this.#items.delete(id);
+    else if (explanation && this.#items.has(id)) this.#items.set(id, { ...this.#items.get(id), explanation });
+  }
+
+  /** Take one of a page that was asked for; what the log said of a prediction meanwhile is newer. */
   add(item) {
     const id = item.prediction.prediction_id;
-    if (this.#erased.has(id)) return;
-    const known = this.#items.get(id);
-    this.#items.set(id, known && !isAwaited(known.prediction, known.explanation) ? known : item);
-    if (this.#items.size > this.#limit) this.#dropOldest();
+    if (this.#items.has(id)) return;
+    this.#items.set(id, item);
+    if (this.#items.size <= this.#limit) return;
+    this.#items.delete(this.#oldest().prediction.prediction_id);
+    this.hasDropped = true;
   }
 
-  /** Put a finished explanation to its prediction; return the item, or null if it is not held. */
-  explain(predictionId, explanation) {
-    const known = this.#items.get(predictionId);
-    if (!known) return null;
-    const item = { ...known, explanation };
-    this.#items.set(predictionId, item);
-    return item;
-  }
-
-  /** Drop a prediction that was erased, and take it no more: a page that was asked for before may still hold it. */
-  forget(predictionId) {
-    this.#erased.add(predictionId);
-    this.#items.delete(predictionId);
+  get(predictionId) {
+    return this.#items.get(predictionId);
   }
 
   list() {
@@ -63,11 +65,6 @@ export class RecentPredictions {
     return index < 0 ? null : (list[index + step] ?? null);
   }
 
-  #dropOldest() {
-    this.#items.delete(this.#oldest().prediction.prediction_id);
-    this.hasDropped = true;
-  }
-
   #oldest() {
     return [...this.#items.values()].reduce((one, other) => (other.sequence < one.sequence ? other : one));
   }
@@ -79,8 +76,8 @@ export function matches({ client, level }, prediction) {
 }
 
 /** Return the address of a page of predictions, newest first. */
-export function pageAddress({ client, level }, limit, before = null) {
-  const query = new URLSearchParams({ limit });
+export function pageAddress({ client, level }, before = null) {
+  const query = new URLSearchParams({ limit: PAGE });
   if (client) query.set("client", client);
   if (level) query.set("level", level);
   if (before !== null) query.set("before", before);

@@ -1,84 +1,79 @@
 /** The strip that says what runs: model and its held-out figures, uptime, store, who explains. */
 
-import { byId, element, icon } from "/ui/dom.js";
+import { byId, element, fill, icon, slot } from "/ui/dom.js";
 import { count, duration, fullTime, roundPercent } from "/ui/format.js";
-import { ExplanationFact } from "./explanation_fact.js";
+import { getJson, RequestError, toSignIn } from "/ui/http.js";
+import { circuitInWords, countsInWords, troubleInWords } from "./explanation_words.js";
 
-const UPTIME_REFRESH_MS = 15_000;
+const REFRESH_MS = 60_000;
+const JITTER_MS = 3_000; // whole seconds that are left, told at any time, end a little earlier or later each time
+
+const facts = byId("server-facts");
 
 export class ServerFacts {
-  #uptime = { seconds: 0, readAt: 0 };
-  #explanations = new ExplanationFact();
-
   constructor() {
-    setInterval(() => this.#tick(), UPTIME_REFRESH_MS);
+    setInterval(() => this.load(), REFRESH_MS);
   }
 
-  show({ model, uptime_seconds: seconds, started_at: startedAt, store, explanations }) {
-    this.#uptime = { seconds, readAt: performance.now() };
-    const facts = byId("server-facts");
-    facts.replaceChildren(
-      modelFact(model),
-      fact("AUROC", measured(model.metrics.auroc, (auroc) => auroc.toFixed(3)), `held out, ${count(model.metrics.patients)} patients${model.metrics.recalibrated_on === null ? "" : ", before recalibration"}`),
-      levelFact("Medium or higher", model.metrics.medium_or_higher),
-      levelFact("High", model.metrics.high),
-      uptimeFact(startedAt),
-      fact("Store", store.backend, store.ok ? "writable" : store.reason),
-      this.#explanations.element,
-    );
-    this.showExplanations(explanations);
-    showTrouble(model);
+  /** Show what the server says of itself when it is asked. */
+  async load() {
+    try {
+      const { started_at: startedAt, uptime_seconds: seconds, store } = await getJson("/api/status");
+      fill(facts, "uptime", duration(seconds)).title = `Since ${fullTime(startedAt)}`;
+      fill(facts, "store", store.backend);
+      fill(facts, "store-note", store.ok ? "writable" : store.reason);
+    } catch (failure) {
+      if (!(failure instanceof RequestError)) throw failure;
+      if (failure.status === 401) toSignIn(); // any other failure shows in the connection, or is over in a minute
+    }
+  }
+
+  /** Show what the server tells while it changes. */
+  show({ model, explanations }) {
+    showModel(model);
+    showExplanations(explanations);
     facts.setAttribute("aria-busy", "false");
-    this.#tick();
-  }
-
-  showExplanations(status) {
-    this.#explanations.show(status);
-  }
-
-  #tick() {
-    const place = byId("uptime");
-    const passed = (performance.now() - this.#uptime.readAt) / 1000;
-    if (place) place.textContent = duration(this.#uptime.seconds + passed);
   }
 }
 
-function fact(term, value, note) {
-  return element(
-    "div",
-    {},
-    element("dt", { textContent: term }),
-    element("dd", {}, element("strong", {}, value), note ? element("span", { className: "strip-note", textContent: note }) : null),
-  );
-}
-
-function modelFact({ version, since, metrics }) {
-  const card = element("a", { href: "/model", textContent: version, title: "Open the model card" });
-  const recalibrated = metrics.recalibrated_on === null ? "" : `, recalibrated on ${count(metrics.recalibrated_on)} of another site`;
-  const made = fact("Model", card, `Trained on ${count(metrics.disease_free)} disease-free patients${recalibrated}`);
-  made.title = `In use since ${fullTime(since)}`;
-  return made;
-}
-
-/** Say what is wrong with the model, if something is: the files in its folder are refused, or this one cannot explain. */
-function showTrouble({ version, refused, explains }) {
-  const banner = byId("model-banner");
-  const sentences = [];
-  if (refused) sentences.push(`The files in the model's folder were refused, and version ${version} goes on scoring: ${refused}`);
-  if (!explains) sentences.push("Explanation unavailable: the contributions cannot be trusted, so none are shown. Scores and levels are not affected; the server's log says more.");
-  banner.hidden = sentences.length === 0;
-  banner.replaceChildren(...(banner.hidden ? [] : [icon("warning"), ...sentences.map((sentence) => element("p", { textContent: sentence }))]));
+function showModel({ version, since, metrics, refused, explains }) {
+  const { recalibrated_on: recalibrated, auroc, patients, disease_free: diseaseFree, medium_or_higher: medium, high } = metrics;
+  fill(facts, "model", version);
+  const site = recalibrated === null ? "" : `, recalibrated on ${count(recalibrated)} of another site`;
+  fill(facts, "model-note", `Trained on ${count(diseaseFree)} disease-free patients${site}`).title = `In use since ${fullTime(since)}`;
+  fill(facts, "auroc", measured(auroc, (share) => share.toFixed(3)));
+  fill(facts, "auroc-note", `held out, ${count(patients)} patients${recalibrated === null ? "" : ", before recalibration"}`);
+  for (const [name, { sensitivity, false_alarm_rate: falseAlarms }] of [["medium", medium], ["high", high]]) {
+    fill(facts, name, `${measured(sensitivity, roundPercent)} sensitivity`);
+    fill(facts, `${name}-note`, `${measured(falseAlarms, roundPercent)} false alarms`);
+  }
+  const trouble = [];
+  if (refused) trouble.push(`The files in the model's folder were refused, and version ${version} goes on scoring: ${refused}`);
+  if (!explains) trouble.push("Explanation unavailable: the contributions cannot be trusted, so none are shown. Scores and levels are not affected; the server's log says more.");
+  showTrouble(byId("model-banner"), trouble);
 }
 
 /** Return a figure as text; a model may have been made without one. */
 const measured = (figure, asText) => (figure === null ? "unknown" : asText(figure));
 
-function levelFact(term, { sensitivity, false_alarm_rate: falseAlarms }) {
-  return fact(term, `${measured(sensitivity, roundPercent)} sensitivity`, `${measured(falseAlarms, roundPercent)} false alarms`);
+let until = 0;
+
+/** Say who writes explanations and how that goes, and in a banner where somebody has to do something. */
+function showExplanations(status) {
+  const { source, model, circuit, last_failure: failure, reason } = status;
+  const end = Date.now() + 1000 * (circuit?.seconds_left ?? 0);
+  if (Math.abs(end - until) > JITTER_MS) until = end;
+  fill(facts, "explainer", source === "llm" ? `AI-written · ${model}` : "Computed text");
+  const notes = circuit ? [circuitInWords(circuit, until), countsInWords(status)] : [reason];
+  if (failure && circuit?.state === "closed") notes.push(`Last failure: ${failure}`);
+  slot(facts, "explainer-notes").replaceChildren(...notes.map((text) => element("span", { className: "strip-note", textContent: text })));
+  const trouble = circuit && troubleInWords(circuit, until);
+  showTrouble(byId("explanations-banner"), trouble ? [trouble] : []);
 }
 
-function uptimeFact(startedAt) {
-  const made = fact("Running for", element("span", { id: "uptime" }), null);
-  made.title = `Since ${fullTime(startedAt)}`;
-  return made;
+/** Say sentences in a banner; those that stand there already are left alone, so that they are announced once. */
+function showTrouble(banner, sentences) {
+  banner.hidden = sentences.length === 0;
+  if (banner.textContent === sentences.join("")) return;
+  banner.replaceChildren(...(banner.hidden ? [] : [icon("warning"), ...sentences.map((sentence) => element("p", { textContent: sentence }))]));
 }

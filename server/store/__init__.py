@@ -1,5 +1,5 @@
 """The durable record of predictions; ``python -m server.store`` backs it up, restores, verifies and erases."""
 
-from server.store.record import ExplainedPrediction, NewPrediction, PredictionStore
+from server.store.record import Entry, ExplainedPrediction, NewPrediction, Page, PredictionStore, Refusal, Unfinished
 
-__all__ = ["ExplainedPrediction", "NewPrediction", "PredictionStore"]
+__all__ = ["Entry", "ExplainedPrediction", "NewPrediction", "Page", "PredictionStore", "Refusal", "Unfinished"]

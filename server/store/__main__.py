@@ -127,7 +127,7 @@ def _restore(url: URL, arguments: argparse.Namespace) -> int:
         print(f"Erased again, as it had been since the backup: {_predictions(done.erased_again)}.")
     if not done.knows_replaced:
         print("The replaced file could not be read: erase again what was erased since the backup.")
-    print("Start the server; reload dashboards that were open.")
+    print("Start the server; pages and client apps then read the record from its beginning.")
     return 0
 
 
@@ -182,7 +182,7 @@ def _found(store: PredictionStore, arguments: argparse.Namespace) -> list[Erasab
         made_before = datetime.now(UTC) - timedelta(days=arguments.older_than)
         return store.older_than(made_before, client_id=arguments.client)
     reference = _reference(arguments.patient_reference)
-    with tqdm(total=store.totals().predictions, desc="Looking", delay=1, disable=None) as bar:
+    with tqdm(total=store.end().totals.predictions, desc="Looking", delay=1, disable=None) as bar:
         return store.of_patient(reference, client_id=arguments.client, on_progress=bar.update)
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
-from sqlalchemy import URL, Engine, insert, update
+from sqlalchemy import URL, Engine, select, update
 
 from common.durability import move_to_free_name, sync_file
 from common.errors import StoreUnavailableError
@@ -25,12 +26,9 @@ from config.secrets import ConfigurationError, sync_folder
 from server.store.database import WRITE, cause_of, open_database
 from server.store.database_lock import DatabaseLock
 from server.store.record import PredictionStore
-from server.store.schema import change_counter, sequence_gaps
+from server.store.schema import change_counter
 from server.store.unfinished import own_folder
 from server.store.verification import problems_of, read_only
-
-GAP_WHERE_UNKNOWN: Final = 1_000_000_000
-"""How many numbers the log leaves out where nobody can tell how far the lost one had come."""
 
 _ERASED_AT_ONCE: Final = 50
 
@@ -46,9 +44,10 @@ class Restored:
 
 @dataclass(frozen=True)
 class _Replaced:
-    """What is taken over from the file that is replaced: how far its log had come, and what was erased."""
+    """What is taken over from the file that is replaced: which log it was, and what was erased."""
 
-    counter: int
+    log_id: str
+    epoch: int
     erased: list[str]
 
 
@@ -79,7 +78,7 @@ def back_up(database: Path, target: Path, on_progress: Progress) -> None:
 def restore(backup: Path, database: Path, on_progress: Progress) -> Restored:
     """Put a backup in the place of a database that nobody uses, after a check; an older one is brought up to date.
 
-    The replaced file is kept aside. The log goes on after the numbers that readers may have seen, and what was erased
+    The replaced file is kept aside. The log gets a new epoch, so that its followers start over, and what was erased
     after the backup is erased again, as far as the replaced file can tell.
 
     Raises
@@ -158,32 +157,36 @@ def _what_to_take_over(database: Path) -> _Replaced | None:
         return None
     try:
         with closing(sqlite3.connect(database)) as connection:
-            (counter,) = connection.execute("SELECT value FROM change_counter").fetchone()
-            has_erasures = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'erasures'").fetchone()
-            erased = connection.execute("SELECT prediction_id FROM erasures").fetchall() if has_erasures else []
+            erased = connection.execute("SELECT prediction_id FROM changes WHERE kind = 'prediction_erased'").fetchall()
+            columns = {column[1] for column in connection.execute("PRAGMA table_info(change_counter)")}
+            query = "SELECT log_id, epoch FROM change_counter" if "epoch" in columns else "SELECT '', 0"
+            log_id, epoch = connection.execute(query).fetchone()
     except (sqlite3.Error, TypeError):
         return None
-    return _Replaced(counter, [prediction_id for (prediction_id,) in erased])
+    return _Replaced(log_id, epoch, [prediction_id for (prediction_id,) in erased])
 
 
 def _prepare(incoming: Path, replaced: _Replaced | None) -> int:
     """Bring a restored file up to date with the schema and with the replaced one; return how many were erased again."""
     at = datetime.now(UTC)
     with closing_engine(open_database(URL.create("sqlite", database=str(incoming)))) as engine:
+        _begin_epoch(engine, replaced)
         store = PredictionStore(engine)
-        newest = store.cursor()
-        up_to = replaced.counter if replaced else newest + GAP_WHERE_UNKNOWN
-        if up_to > newest:
-            _leave_out(engine, newest, up_to, at)
         erased = replaced.erased if replaced else []
         batches = [erased[start : start + _ERASED_AT_ONCE] for start in range(0, len(erased), _ERASED_AT_ONCE)]
         return sum(len(store.erase(batch, at).entries) for batch in batches)
 
 
-def _leave_out(engine: Engine, after: int, up_to: int, at: datetime) -> None:
+def _begin_epoch(engine: Engine, replaced: _Replaced | None) -> None:
+    """Name the log as it never was before: by the next epoch, or anew where nobody knows which one was the last."""
     with engine.execution_options(**WRITE).begin() as connection:
-        connection.execute(insert(sequence_gaps).values(after=after, up_to=up_to, at=at.isoformat()))
-        connection.execute(update(change_counter).values(value=up_to))
+        log_id, epoch = connection.execute(select(change_counter.c.log_id, change_counter.c.epoch)).one()
+        named = (
+            {"epoch": max(epoch, replaced.epoch) + 1}
+            if replaced and replaced.log_id == log_id
+            else {"log_id": str(uuid4())}
+        )
+        connection.execute(update(change_counter).values(named))
 
 
 def _exchange(database: Path, incoming: Path, folder: Path) -> Path | None:

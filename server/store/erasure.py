@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from common.messages import ChangeKind
-from server.store.schema import changes, erasures, predictions
+from server.store.schema import change_counter, changes, predictions
 
 _AT_ONCE = 200
 
@@ -40,26 +40,14 @@ def find(connection: Connection, prediction_ids: Sequence[str]) -> list[Row[Any]
     return list(connection.execute(chosen.order_by(predictions.c.sequence)))
 
 
-def erase(connection: Connection, found: Sequence[Row[Any]], sequences: Sequence[int]) -> None:
-    """Delete predictions, the digests of their requests and their explanations; note which tombstone is whose.
+def erase(connection: Connection, ids: Sequence[str], up_to: int) -> None:
+    """Delete predictions, the digests of their requests and their explanations, of which the last tombstone is known.
 
     The digest goes too: whoever has it could find a patient's values by trying.
     """
-    ids = [row.prediction_id for row in found]
     connection.execute(delete(predictions).where(predictions.c.prediction_id.in_(ids)))
     connection.execute(update(changes).where(changes.c.prediction_id.in_(ids)).values(explanation=None))
-    connection.execute(
-        insert(erasures),
-        [
-            {
-                "sequence": sequence,
-                "prediction_id": row.prediction_id,
-                "client_id": row.client_id,
-                "request_id": row.request_id,
-            }
-            for sequence, row in zip(sequences, found, strict=True)
-        ],
-    )
+    connection.execute(update(change_counter).values(erased_up_to=up_to))
 
 
 def older_than(

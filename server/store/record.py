@@ -1,39 +1,41 @@
 """Predictions, and the change log that every reader follows."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
+import orjson
 from sqlalchemy import (
     BindParameter,
     Connection,
     Engine,
-    Label,
-    Row,
-    Select,
     and_,
     bindparam,
     delete,
-    func,
     insert,
-    null,
+    literal_column,
     select,
     union_all,
     update,
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from common.errors import NotFoundError, StoreUnavailableError
-from common.messages import Change, ChangeKind, Changes, Explanation, Prediction, RiskLevel, Totals
+from common.errors import NotFoundError, RequestIdReusedError, StoreUnavailableError
+from common.messages import ChangeKind, Explanation, RiskLevel, Totals, WireError
 from server.store import erasure
 from server.store.database import WRITE, cause_of
 from server.store.erasure import Erasable
-from server.store.schema import change_counter, changes, counts, erasures, predictions
+from server.store.schema import WITHOUT_PREDICTION, change_counter, changes, counts, predictions
 
 log = logging.getLogger(__name__)
+
+MAX_ENTRIES: Final = 500
+MAX_BYTES: Final = 256 * 1024
+"""Of a run of the log; a single entry may be longer."""
 
 RequestKey = tuple[str, str]
 """Client id and request id."""
@@ -42,18 +44,19 @@ RequestKey = tuple[str, str]
 _CLIENT_IDS: BindParameter[Sequence[str]] = bindparam("client_ids", expanding=True)
 _REQUEST_IDS: BindParameter[Sequence[str]] = bindparam("request_ids", expanding=True)
 # Each id in its own list: for a list of pairs SQLite reads through all that is stored.
-_FIND = union_all(
-    select(predictions.c.client_id, predictions.c.request_id, predictions.c.request_digest, predictions.c.body).where(
+_KNOWN = union_all(
+    select(predictions.c.client_id, predictions.c.request_id, predictions.c.request_digest).where(
         predictions.c.client_id.in_(_CLIENT_IDS), predictions.c.request_id.in_(_REQUEST_IDS)
     ),
-    select(erasures.c.client_id, erasures.c.request_id, null(), null()).where(
-        erasures.c.client_id.in_(_CLIENT_IDS), erasures.c.request_id.in_(_REQUEST_IDS)
+    select(changes.c.client_id, changes.c.request_id, changes.c.kind).where(
+        WITHOUT_PREDICTION, changes.c.client_id.in_(_CLIENT_IDS), changes.c.request_id.in_(_REQUEST_IDS)
     ),
 )
 _TAKE_SEQUENCES = (
-    update(change_counter).values(value=change_counter.c.value + bindparam("taken")).returning(change_counter.c.value)
+    update(change_counter)
+    .values(value=change_counter.c.value + bindparam("taken"))
+    .returning(change_counter.c.value, change_counter.c.log_id, change_counter.c.epoch)
 )
-_NEWEST_ERASURE = select(func.max(erasures.c.sequence))
 _INSERT_PREDICTIONS = insert(predictions)
 _INSERT_CHANGES = insert(changes)
 _COUNT = (
@@ -61,8 +64,32 @@ _COUNT = (
     .where(counts.c.client_id == bindparam("of_client"), counts.c.risk_level == bindparam("of_level"))
     .values(predictions=counts.c.predictions + bindparam("number"))
 )
-_COUNTER = select(change_counter.c.value)
+_COUNTER = select(change_counter)
 _COUNTS = select(counts)
+_LOG = (
+    select(changes, predictions.c.body)
+    .outerjoin_from(
+        changes,
+        predictions,
+        and_(
+            changes.c.prediction_id == predictions.c.prediction_id,
+            changes.c.kind == literal_column(f"'{ChangeKind.PREDICTION_MADE}'"),
+        ),
+    )
+    .where(changes.c.sequence > bindparam("after"), changes.c.sequence <= bindparam("newest"))
+    .order_by(changes.c.sequence)
+    .limit(bindparam("most"))
+)
+_LOG_OF_CLIENT = _LOG.where(changes.c.client_id == bindparam("of_client"))
+_FINISHED = select(changes.c.prediction_id).where(changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
+_UNFINISHED = select(predictions).where(predictions.c.prediction_id.not_in(_FINISHED))
+_LATEST_EXPLANATION = (
+    select(changes.c.explanation)
+    .where(changes.c.prediction_id == predictions.c.prediction_id, changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
+    .limit(1)
+    .scalar_subquery()
+)
+_EXPLAINED = select(predictions.c.sequence, predictions.c.body, _LATEST_EXPLANATION.label("explanation"))
 
 _PROBE: Mapping[str, object] = {
     "prediction_id": "space-check",
@@ -80,18 +107,92 @@ _PROBE: Mapping[str, object] = {
 
 @dataclass(frozen=True)
 class NewPrediction:
-    """A prediction about to be stored, and the digest of the request it answers."""
+    """A prediction about to be stored: its columns, and ``body``, the message as it is stored, sent and never changed.
 
-    prediction: Prediction
+    ``request_digest`` identifies what was asked.
+    """
+
+    prediction_id: str
+    client_id: str
+    request_id: str
     request_digest: str
+    risk_level: str
+    anomaly_score: float
+    awaits_explanation: bool
+    made_at: datetime
+    body: str
+
+    @property
+    def key(self) -> RequestKey:
+        return self.client_id, self.request_id
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A request that is refused for good, and why."""
+
+    client_id: str
+    request_id: str
+    error: WireError
+
+    @property
+    def key(self) -> RequestKey:
+        return self.client_id, self.request_id
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the log, and the JSON of its message ``Change``."""
+
+    sequence: int
+    kind: str
+    client_id: str
+    wire: bytes
+
+
+@dataclass(frozen=True)
+class Page:
+    """What followed a place in the log, and what was counted, of one transaction; ``log`` is its identity and epoch."""
+
+    log: str
+    after: int
+    next_after: int
+    has_more: bool
+    entries: Sequence[Entry]
+    totals: Totals
+
+
+@dataclass(frozen=True)
+class Appended:
+    """The entries of new predictions and refusals, and what is known of all these requests now.
+
+    That is the digest of what a stored prediction answers, or the kind of entry that took its place.
+    """
+
+    page: Page
+    new: Sequence[NewPrediction]
+    known: Mapping[RequestKey, set[str]]
 
 
 @dataclass(frozen=True)
 class ExplainedPrediction:
-    """A stored prediction with its latest explanation; ``sequence`` is that of the prediction's own log entry."""
+    """A stored prediction with its latest explanation, both as messages in JSON.
+
+    ``sequence`` is that of the prediction's own log entry.
+    """
 
     sequence: int
-    prediction: Prediction
+    body: dict[str, Any]
+    explanation: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A prediction that awaits a language model's explanation, and the text that it has."""
+
+    prediction_id: str
+    client_id: str
+    request_id: str
     explanation: Explanation
 
 
@@ -104,69 +205,73 @@ class PredictionStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._last_cause: str | None = None
+        # what is read in several statements is of one moment; SQLite's transactions always are
+        options = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+        self._reader = engine.execution_options(**options)
+        self._writer = engine.execution_options(**WRITE)
+        self.failure: str | None = None
+        """Why the database could not be used, until something was written again."""
 
     @property
     def backend(self) -> str:
         return self._engine.dialect.name
 
-    def find(self, keys: Sequence[RequestKey]) -> dict[RequestKey, NewPrediction | None]:
-        """Return what is stored for these requests, by key; ``None`` stands for a prediction that was erased."""
-        client_ids, request_ids = map(sorted, map(set, zip(*keys, strict=True))) if keys else ([], [])
-        with self._reading() as connection:
-            rows = connection.execute(_FIND, {"client_ids": client_ids, "request_ids": request_ids}).all()
-        return {
-            key: NewPrediction(_prediction(row), row.request_digest) if row.body else None
-            for row in rows
-            if (key := (row.client_id, row.request_id)) in keys
-        }
+    def append(self, made: Sequence[NewPrediction], refused: Sequence[Refusal], at: datetime) -> Appended:
+        """Store predictions and refusals in one transaction, in this order, and each request once.
 
-    def append(self, made: Sequence[NewPrediction]) -> Changes:
-        """Store predictions in one transaction, in this order, and return their log entries."""
+        Nothing is written of a request that is known: that it is asked for something else is refused, once as well.
+        """
         with self._writing() as connection:
-            last = self._take_sequences(connection, len(made))
-            numbered = list(enumerate(made, start=last - len(made) + 1))
-            connection.execute(_INSERT_PREDICTIONS, [_prediction_row(sequence, new) for sequence, new in numbered])
-            entries = [_made(sequence, new.prediction) for sequence, new in numbered]
-            connection.execute(_INSERT_CHANGES, [_change_row(entry) for entry in entries])
-            self._count(connection, [(new.prediction.client_id, new.prediction.risk_level) for new in made])
+            known = _known(connection, [one.key for one in made] + [one.key for one in refused])
+            new, refusals = _unknown(made, refused, known)
+            if not new and not refusals:
+                return Appended(_end(connection), [], known)
+            last, name = _take_sequences(connection, len(new) + len(refusals))
+            after = last - len(new) - len(refusals)
+            written: list[NewPrediction | Refusal] = [*new, *refusals]
+            rows = [_change_row(sequence, one, at) for sequence, one in enumerate(written, after + 1)]
+            if new:
+                pairs = zip(rows, new, strict=False)
+                connection.execute(_INSERT_PREDICTIONS, [_prediction_row(row["sequence"], one) for row, one in pairs])
+                _count(connection, Counter((one.client_id, one.risk_level) for one in new))
+            if rows:
+                connection.execute(_INSERT_CHANGES, rows)
             totals = _totals(connection)
-        return Changes(after=last - len(made), next_after=last, has_more=False, entries=entries, totals=totals)
+        bodies = [one.body for one in new] + [None] * len(refusals)
+        entries = [_entry(row, body) for row, body in zip(rows, bodies, strict=True)]
+        return Appended(Page(name, after, last, False, entries, totals), new, known)
 
-    def finish_explanation(self, prediction: Prediction, explanation: Explanation, at: datetime) -> Changes | None:
+    def finish_explanation(self, of: Unfinished, explanation: Explanation, at: datetime) -> Page | None:
         """Log the final explanation of a prediction; ``None`` if it has one, which stays, or was erased."""
         with self._writing() as connection:
-            sequence = self._take_sequences(connection, 1)
-            if not connection.execute(_awaiting(prediction.prediction_id)).first():
+            last, name = _take_sequences(connection, 1)
+            if not connection.execute(_UNFINISHED.where(predictions.c.prediction_id == of.prediction_id)).first():
                 connection.rollback()
                 return None
-            entry = Change(
-                sequence=sequence,
-                kind=ChangeKind.EXPLANATION_FINISHED,
-                prediction_id=prediction.prediction_id,
-                client_id=prediction.client_id,
-                at=at,
-                explanation=explanation,
-            )
-            connection.execute(_INSERT_CHANGES, [_change_row(entry)])
+            row = _row(last, ChangeKind.EXPLANATION_FINISHED, (of.client_id, of.request_id), at, of.prediction_id)
+            row["explanation"] = explanation.model_dump_json()
+            connection.execute(_INSERT_CHANGES, row)
             totals = _totals(connection)
-        return Changes(after=sequence - 1, next_after=sequence, has_more=False, entries=[entry], totals=totals)
+        return Page(name, last - 1, last, False, [_entry(row, None)], totals)
 
-    def erase(self, prediction_ids: Sequence[str], at: datetime) -> Changes:
+    def erase(self, prediction_ids: Sequence[str], at: datetime) -> Page:
         """Erase predictions and their explanations in one transaction, and return their tombstones.
 
         Of each its ids, its client app and the times of its entries are kept. What is not there is passed over.
         """
         with self._writing() as connection:
             found = erasure.find(connection, prediction_ids)
-            last = self._take_sequences(connection, len(found))
-            entries = [_erased(sequence, row, at) for sequence, row in enumerate(found, last - len(found) + 1)]
-            if entries:
-                connection.execute(_INSERT_CHANGES, [_change_row(entry) for entry in entries])
-                erasure.erase(connection, found, [entry.sequence for entry in entries])
-                self._count(connection, [(row.client_id, row.risk_level) for row in found], each=-1)
+            last, name = _take_sequences(connection, len(found))
+            rows = [
+                _row(sequence, ChangeKind.PREDICTION_ERASED, (one.client_id, one.request_id), at, one.prediction_id)
+                for sequence, one in enumerate(found, last - len(found) + 1)
+            ]
+            if rows:
+                connection.execute(_INSERT_CHANGES, rows)
+                erasure.erase(connection, [one.prediction_id for one in found], last)
+                _count(connection, Counter((one.client_id, one.risk_level) for one in found), each=-1)
             totals = _totals(connection)
-        return Changes(after=last - len(found), next_after=last, has_more=False, entries=entries, totals=totals)
+        return Page(name, last - len(found), last, False, [_entry(row, None) for row in rows], totals)
 
     def older_than(
         self, made_before: datetime, *, limit: int | None = None, client_id: str | None = None
@@ -195,41 +300,23 @@ class PredictionStore:
     def erased_up_to(self) -> int:
         """Return the sequence of the newest tombstone, 0 if nothing was ever erased."""
         with self._reading() as connection:
-            return connection.execute(_NEWEST_ERASURE).scalar_one() or 0
+            return int(connection.execute(_COUNTER).one().erased_up_to)
 
-    def changes(self, after: int, limit: int, *, client_id: str | None = None) -> Changes:
-        """Return the log entries after a sequence, ascending; all of them or one client's.
+    def changes(self, after: int, *, limit: int = MAX_ENTRIES, client_id: str | None = None) -> Page:
+        """Return a run of the log after a sequence, all of it or one client's.
 
         A reader that is further than the log has read another one, and gets this one from its beginning.
         """
         with self._reading() as connection:
-            if after > connection.execute(_COUNTER).scalar_one():
-                after = 0
-            return self._changes(connection, after, limit, client_id)
-
-    @staticmethod
-    def _changes(connection: Connection, after: int, limit: int, client_id: str | None) -> Changes:
-        query = (
-            select(changes, predictions.c.body)
-            .outerjoin_from(
-                changes,
-                predictions,
-                and_(
-                    changes.c.prediction_id == predictions.c.prediction_id,
-                    changes.c.kind == ChangeKind.PREDICTION_MADE,
-                ),
-            )
-            .where(changes.c.sequence > after)
-            .order_by(changes.c.sequence)
-            .limit(limit + 1)
-        )
-        if client_id is not None:
-            query = query.where(changes.c.client_id == client_id)
-        rows = connection.execute(query).all()
-        totals = _totals(connection) if client_id is None else None
-        entries = [_change(row) for row in rows[:limit]]
-        next_after = entries[-1].sequence if entries else after
-        return Changes(after=after, next_after=next_after, has_more=len(rows) > limit, entries=entries, totals=totals)
+            counter = connection.execute(_COUNTER).one()
+            after = after if after <= counter.value else 0
+            asked = {"after": after, "newest": counter.value, "most": limit + 1, "of_client": client_id}
+            rows = connection.execute(_LOG if client_id is None else _LOG_OF_CLIENT, asked)
+            entries, has_more = _run_of(rows.mappings(), limit)
+            rows.close()
+            totals = _totals(connection)
+        next_after = entries[-1].sequence if has_more else counter.value
+        return Page(_name(counter), after, next_after, has_more, entries, totals)
 
     def recent(
         self,
@@ -239,9 +326,12 @@ class PredictionStore:
         before: int | None = None,
         client_id: str | None = None,
         level: RiskLevel | None = None,
-    ) -> list[ExplainedPrediction]:
-        """Return predictions after and before some sequences, newest first, with their latest explanations."""
-        query = select(predictions, _latest_explanation()).where(predictions.c.sequence > after)
+    ) -> tuple[Page, list[ExplainedPrediction]]:
+        """Return predictions after and before some sequences, newest first, with their latest explanations.
+
+        With them comes the end of the log at the same moment, without entries.
+        """
+        query = _EXPLAINED.where(predictions.c.sequence > after)
         query = query.order_by(predictions.c.sequence.desc()).limit(limit)
         if before is not None:
             query = query.where(predictions.c.sequence < before)
@@ -250,7 +340,7 @@ class PredictionStore:
         if level is not None:
             query = query.where(predictions.c.risk_level == level)
         with self._reading() as connection:
-            return [_explained(row) for row in connection.execute(query)]
+            return _end(connection), [_explained(row) for row in connection.execute(query)]
 
     def get(self, prediction_id: str) -> ExplainedPrediction:
         """Return one prediction.
@@ -260,36 +350,36 @@ class PredictionStore:
         NotFoundError
             If there is none with this id.
         """
-        query = select(predictions, _latest_explanation()).where(predictions.c.prediction_id == prediction_id)
         with self._reading() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_EXPLAINED.where(predictions.c.prediction_id == prediction_id)).one_or_none()
         if row is None:
             raise NotFoundError("There is no prediction with this id.")
         return _explained(row)
 
-    def unfinished(self) -> list[Prediction]:
+    def unfinished(self) -> list[Unfinished]:
         """Return the predictions that still await a language model's explanation, oldest first."""
-        query = (
-            select(predictions)
-            .where(predictions.c.awaits_explanation, predictions.c.prediction_id.not_in(_finished()))
-            .order_by(predictions.c.sequence)
-        )
+        query = _UNFINISHED.where(predictions.c.awaits_explanation).order_by(predictions.c.sequence)
         with self._reading() as connection:
-            return [_prediction(row) for row in connection.execute(query)]
+            rows = connection.execute(query).all()
+        return [
+            Unfinished(
+                row.prediction_id,
+                row.client_id,
+                row.request_id,
+                Explanation.model_validate(orjson.loads(row.body)["explanation"]),
+            )
+            for row in rows
+        ]
 
-    def totals(self) -> Totals:
+    def end(self) -> Page:
+        """Return the end of the log: its identity, its newest place and what was counted, without entries."""
         with self._reading() as connection:
-            return _totals(connection)
-
-    def cursor(self) -> int:
-        """Return the sequence of the newest log entry, 0 if there is none."""
-        with self._reading() as connection:
-            return int(connection.execute(_COUNTER).scalar_one())
+            return _end(connection)
 
     def check(self) -> None:
         """Write as much as a batch takes and take it back, so that a full or read-only disk is noticed."""
         with self._writing() as connection:
-            self._take_sequences(connection, 0)
+            _take_sequences(connection, 0)
             connection.execute(insert(predictions).values(_PROBE))
             connection.execute(delete(predictions).where(predictions.c.prediction_id == _PROBE["prediction_id"]))
 
@@ -298,14 +388,14 @@ class PredictionStore:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._named_failure(), self._engine.connect() as connection:
+        with self._named_failure(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self._named_failure(), self._engine.execution_options(**WRITE).begin() as connection:
+        with self._named_failure(), self._writer.begin() as connection:
             yield connection
-        self._last_cause = None
+        self.failure = None
 
     @contextmanager
     def _named_failure(self) -> Iterator[None]:
@@ -314,123 +404,136 @@ class PredictionStore:
             yield
         except SQLAlchemyError as error:
             cause = cause_of(error)
-            if cause != self._last_cause:
+            if cause != self.failure:
                 log.error("the record of predictions cannot be used: %s", cause)  # noqa: TRY400
-            self._last_cause = cause
+            self.failure = cause
             raise StoreUnavailableError(f"{StoreUnavailableError.default_message} The cause: {cause}.") from error
 
-    @staticmethod
-    def _take_sequences(connection: Connection, count: int) -> int:
-        return int(connection.execute(_TAKE_SEQUENCES, {"taken": count}).scalar_one())
 
-    @staticmethod
-    def _count(connection: Connection, of: Sequence[tuple[str, str]], *, each: int = 1) -> None:
-        """Add to the counts, by client and level."""
-        for (client_id, level), number in Counter(of).items():
-            place = {"of_client": client_id, "of_level": level, "number": each * number}
-            if not connection.execute(_COUNT, place).rowcount:
-                connection.execute(insert(counts).values(client_id=client_id, risk_level=level, predictions=number))
-
-
-def _finished() -> Select[tuple[str]]:
-    return select(changes.c.prediction_id).where(changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
+def _known(connection: Connection, keys: Sequence[RequestKey]) -> dict[RequestKey, set[str]]:
+    """Return what is known of requests, by key: a digest, and kinds of entries without a prediction."""
+    known: dict[RequestKey, set[str]] = {key: set() for key in keys}
+    if known:
+        client_ids, request_ids = zip(*known, strict=True)
+        asked = {"client_ids": list(set(client_ids)), "request_ids": list(set(request_ids))}
+        for client_id, request_id, said in connection.execute(_KNOWN, asked):
+            if (client_id, request_id) in known:
+                known[client_id, request_id].add(said)
+    return known
 
 
-def _awaiting(prediction_id: str) -> Select[tuple[str]]:
-    """Find a prediction unless it has its final explanation."""
-    return select(predictions.c.prediction_id).where(
-        predictions.c.prediction_id == prediction_id, predictions.c.prediction_id.not_in(_finished())
-    )
+def _unknown(
+    made: Sequence[NewPrediction], refused: Sequence[Refusal], known: Mapping[RequestKey, set[str]]
+) -> tuple[list[NewPrediction], list[Refusal]]:
+    """Return what has to be written, and add it to what is known."""
+    new: list[NewPrediction] = []
+    refusals: list[Refusal] = []
+    reused = WireError.of(RequestIdReusedError())
+    for one in made:
+        said = known[one.key]
+        if not said:
+            said.add(one.request_digest)
+            new.append(one)
+        elif said.isdisjoint({one.request_digest, *ChangeKind}):
+            said.add(ChangeKind.REQUEST_REFUSED)
+            refusals.append(Refusal(*one.key, reused))
+    for refusal in refused:
+        if not known[refusal.key]:
+            known[refusal.key].add(ChangeKind.REQUEST_REFUSED)
+            refusals.append(refusal)
+    return new, refusals
 
 
-def _latest_explanation() -> Label[str | None]:
-    return (
-        select(changes.c.explanation)
-        .where(
-            changes.c.prediction_id == predictions.c.prediction_id,
-            changes.c.kind == ChangeKind.EXPLANATION_FINISHED,
-        )
-        .order_by(changes.c.sequence.desc())
-        .limit(1)
-        .scalar_subquery()
-        .label("explanation")
-    )
+def _take_sequences(connection: Connection, count: int) -> tuple[int, str]:
+    """Take the next numbers of the log; return the last of them, and the log's name."""
+    counter = connection.execute(_TAKE_SEQUENCES, {"taken": count}).one()
+    return counter.value, _name(counter)
+
+
+def _end(connection: Connection) -> Page:
+    counter = connection.execute(_COUNTER).one()
+    return Page(_name(counter), counter.value, counter.value, False, [], _totals(connection))
+
+
+def _name(counter: Any) -> str:
+    return f"{counter.log_id}.{counter.epoch}"
+
+
+def _count(connection: Connection, numbers: Mapping[tuple[str, str], int], *, each: int = 1) -> None:
+    """Add to the counts, by client and level."""
+    for (client_id, level), number in numbers.items():
+        place = {"of_client": client_id, "of_level": level, "number": each * number}
+        if not connection.execute(_COUNT, place).rowcount:
+            connection.execute(insert(counts).values(client_id=client_id, risk_level=level, predictions=number))
 
 
 def _totals(connection: Connection) -> Totals:
-    rows = connection.execute(_COUNTS).all()
-    by_level: Counter[str] = Counter(dict.fromkeys(RiskLevel, 0))
-    by_client: Counter[str] = Counter()
+    by_level: dict[str, int] = dict.fromkeys(RiskLevel, 0)
+    by_client: defaultdict[str, int] = defaultdict(int)
+    for client_id, level, number in connection.execute(_COUNTS):
+        by_level[level] += number
+        by_client[client_id] += number
+    return Totals(predictions=sum(by_level.values()), by_level=by_level, by_client=dict(by_client))
+
+
+def _run_of(rows: Any, limit: int) -> tuple[list[Entry], bool]:
+    """Take as many entries as a run may hold, and tell whether there are more."""
+    entries: list[Entry] = []
+    size = 0
     for row in rows:
-        by_level[row.risk_level] += row.predictions
-        by_client[row.client_id] += row.predictions
-    return Totals(predictions=by_level.total(), by_level=dict(by_level), by_client=dict(by_client))
+        entry = _entry(row, row["body"])
+        size += len(entry.wire)
+        if len(entries) == limit or (entries and size > MAX_BYTES):
+            return entries, True
+        entries.append(entry)
+    return entries, False
 
 
-def _prediction(row: Row[tuple[object, ...]]) -> Prediction:
-    return Prediction.model_validate_json(row.body)
+def _entry(row: Mapping[str, Any], body: str | None) -> Entry:
+    """Encode one entry; the messages in it are embedded as they are stored."""
+    message = {
+        "sequence": row["sequence"],
+        "kind": row["kind"],
+        "client_id": row["client_id"],
+        "request_id": row["request_id"],
+        "prediction_id": row["prediction_id"],
+        "at": row["at"],
+        "prediction": _embedded(body),
+        "explanation": _embedded(row["explanation"]),
+        "error": _embedded(row["error"]),
+    }
+    return Entry(row["sequence"], row["kind"], row["client_id"], orjson.dumps(message))
 
 
-def _explained(row: Row[tuple[object, ...]]) -> ExplainedPrediction:
-    prediction = _prediction(row)
-    latest = Explanation.model_validate_json(row.explanation) if row.explanation else prediction.explanation
-    return ExplainedPrediction(row.sequence, prediction, latest)
+def _embedded(message: str | None) -> orjson.Fragment | None:
+    return None if message is None else orjson.Fragment(message)
 
 
-def _made(sequence: int, prediction: Prediction) -> Change:
-    return Change(
-        sequence=sequence,
-        kind=ChangeKind.PREDICTION_MADE,
-        prediction_id=prediction.prediction_id,
-        client_id=prediction.client_id,
-        at=prediction.made_at,
-        prediction=prediction,
-    )
+def _explained(row: Any) -> ExplainedPrediction:
+    body = orjson.loads(row.body)
+    latest = orjson.loads(row.explanation) if row.explanation else body["explanation"]
+    return ExplainedPrediction(row.sequence, body, latest)
 
 
-def _erased(sequence: int, row: Row[tuple[object, ...]], at: datetime) -> Change:
-    return Change(
-        sequence=sequence,
-        kind=ChangeKind.PREDICTION_ERASED,
-        prediction_id=row.prediction_id,
-        client_id=row.client_id,
-        at=at,
-    )
+def _change_row(sequence: int, one: NewPrediction | Refusal, at: datetime) -> dict[str, Any]:
+    if isinstance(one, NewPrediction):
+        return _row(sequence, ChangeKind.PREDICTION_MADE, one.key, one.made_at, one.prediction_id)
+    row = _row(sequence, ChangeKind.REQUEST_REFUSED, one.key, at, None)
+    return row | {"error": one.error.model_dump_json()}
 
 
-def _change(row: Row[tuple[object, ...]]) -> Change:
-    return Change(
-        sequence=row.sequence,
-        kind=row.kind,
-        prediction_id=row.prediction_id,
-        client_id=row.client_id,
-        at=datetime.fromisoformat(row.at),
-        prediction=Prediction.model_validate_json(row.body) if row.body else None,
-        explanation=Explanation.model_validate_json(row.explanation) if row.explanation else None,
-    )
-
-
-def _prediction_row(sequence: int, new: NewPrediction) -> dict[str, object]:
-    made = new.prediction
+def _row(sequence: int, kind: ChangeKind, key: RequestKey, at: datetime, prediction_id: str | None) -> dict[str, Any]:
     return {
-        "prediction_id": made.prediction_id,
         "sequence": sequence,
-        "client_id": made.client_id,
-        "request_id": made.request_id,
-        "request_digest": new.request_digest,
-        "risk_level": made.risk_level,
-        "anomaly_score": made.anomaly_score,
-        "awaits_explanation": made.awaits_explanation,
-        "body": made.model_dump_json(),
+        "kind": kind.value,
+        "prediction_id": prediction_id,
+        "client_id": key[0],
+        "request_id": key[1],
+        "at": at.isoformat(),
+        "explanation": None,
+        "error": None,
     }
 
 
-def _change_row(entry: Change) -> dict[str, object]:
-    return {
-        "sequence": entry.sequence,
-        "kind": entry.kind,
-        "prediction_id": entry.prediction_id,
-        "client_id": entry.client_id,
-        "at": entry.at.isoformat(),
-        "explanation": entry.explanation.model_dump_json() if entry.explanation else None,
-    }
+def _prediction_row(sequence: int, new: NewPrediction) -> dict[str, Any]:
+    return {"sequence": sequence} | {name: value for name, value in vars(new).items() if name != "made_at"}

@@ -4,7 +4,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Float,
-    ForeignKey,
     Index,
     Integer,
     MetaData,
@@ -12,7 +11,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
+
+WITHOUT_PREDICTION = text("kind IN ('prediction_erased', 'request_refused')")
+"""What became of requests that have no prediction (any more); SQLite uses their index for these very words alone."""
 
 metadata = MetaData(
     naming_convention={
@@ -45,12 +48,23 @@ changes = Table(
     metadata,
     Column("sequence", Integer, primary_key=True, autoincrement=False),
     Column("kind", String(32), nullable=False),
-    Column("prediction_id", String(64), nullable=False),
+    Column("prediction_id", String(64)),
     Column("client_id", String(64), nullable=False),
+    Column("request_id", String(64), nullable=False),
     Column("at", String(40), nullable=False),
     Column("explanation", Text),
+    Column("error", Text),
     Index(None, "client_id", "sequence"),
     Index(None, "prediction_id", "kind"),
+    Index(
+        "uq_changes_without_prediction",
+        "client_id",
+        "request_id",
+        "kind",
+        unique=True,
+        sqlite_where=WITHOUT_PREDICTION,
+        postgresql_where=WITHOUT_PREDICTION,
+    ),
 )
 
 change_counter = Table(
@@ -58,7 +72,11 @@ change_counter = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("value", Integer, nullable=False),
+    Column("erased_up_to", Integer, nullable=False),
+    Column("log_id", String(36), nullable=False),
+    Column("epoch", Integer, nullable=False),
 )
+"""One row: the newest entry, the newest tombstone, and which log this is: a restore makes another epoch of it."""
 
 counts = Table(
     "counts",
@@ -68,17 +86,6 @@ counts = Table(
     Column("predictions", Integer, nullable=False),
 )
 
-erasures = Table(
-    "erasures",
-    metadata,
-    Column("sequence", Integer, ForeignKey("changes.sequence"), primary_key=True, autoincrement=False),
-    Column("prediction_id", String(64), nullable=False, unique=True),
-    Column("client_id", String(64), nullable=False),
-    Column("request_id", String(64), nullable=False),
-    UniqueConstraint("client_id", "request_id"),
-)
-"""Predictions that were erased, without anything of a patient; ``sequence`` is that of the tombstone."""
-
 sequence_gaps = Table(
     "sequence_gaps",
     metadata,
@@ -86,4 +93,4 @@ sequence_gaps = Table(
     Column("up_to", Integer, nullable=False),
     Column("at", String(40), nullable=False),
 )
-"""Numbers that the log left out when an older backup took its place, so that no reader takes new entries for old."""
+"""Numbers that earlier versions left out of the log where they restored a backup."""

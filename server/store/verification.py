@@ -1,5 +1,6 @@
 """Whether a record is whole and agrees with itself: file, schema, log, counts and every prediction's content."""
 
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,9 +11,9 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, exists, func, select
 from sqlalchemy.pool import NullPool
 
-from common.messages import ChangeKind, Explanation, Prediction
+from common.messages import ChangeKind, Explanation, Prediction, WireError
 from server.store.database import newest_revision, revision_of
-from server.store.schema import change_counter, changes, counts, erasures, predictions, sequence_gaps
+from server.store.schema import change_counter, changes, counts, predictions, sequence_gaps
 
 OnProgress = Callable[[int], object]
 """Hears how many more rows were read."""
@@ -71,16 +72,23 @@ def _of_the_file(engine: Engine) -> Iterator[str]:
 
 
 def _of_the_log(connection: Connection) -> Iterator[str]:
-    """Compare the counter with the numbers of the log: each is there once, or left out and noted."""
-    counter = connection.execute(select(change_counter.c.value)).scalars().all()
+    """Compare the counter with the log: each number is there once, or was left out; and the log has a name."""
+    counter = connection.execute(select(change_counter)).all()
     highest, number = connection.execute(select(func.max(changes.c.sequence), func.count()).select_from(changes)).one()
     left_out = _count(connection, select(func.sum(sequence_gaps.c.up_to - sequence_gaps.c.after)))
     if len(counter) != 1:
         yield f"The counter of the log has {len(counter)} rows instead of 1."
-    elif counter[0] < (highest or 0):
-        yield f"The counter of the log stands at {counter[0]}, but the log goes up to {highest}."
-    elif counter[0] != number + left_out:
-        yield f"Of the {counter[0] - left_out} entries of the log {number} are there."
+        return
+    (row,) = counter
+    if row.value < (highest or 0):
+        yield f"The counter of the log stands at {row.value}, but the log goes up to {highest}."
+    elif row.value != number + left_out:
+        yield f"Of the {row.value - left_out} entries of the log {number} are there."
+    tombstones = changes.c.kind == ChangeKind.PREDICTION_ERASED
+    if row.erased_up_to != _count(connection, select(func.max(changes.c.sequence)).where(tombstones)):
+        yield "The newest erasure is not the one that is noted."
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", row.log_id) or row.epoch < 0:
+        yield "The log has no valid identity."
 
 
 def _of_the_counts(connection: Connection) -> Iterator[str]:
@@ -100,29 +108,40 @@ def _of_the_counts(connection: Connection) -> Iterator[str]:
 
 
 def _of_pairs(connection: Connection) -> Iterator[str]:
-    """Compare predictions and tombstones with the entries of the log that tell of them."""
-    made, erased = ChangeKind.PREDICTION_MADE, ChangeKind.PREDICTION_ERASED
-    stored = exists().where(predictions.c.prediction_id == changes.c.prediction_id)
-    gone = exists().where(erasures.c.prediction_id == changes.c.prediction_id)
-    same_entry = (changes.c.prediction_id == predictions.c.prediction_id) & (
-        changes.c.client_id == predictions.c.client_id
+    """Compare predictions with the entries of the log that tell of them, of their end, or of refusals."""
+    made, erased, refused = (
+        ChangeKind.PREDICTION_MADE,
+        ChangeKind.PREDICTION_ERASED,
+        ChangeKind.REQUEST_REFUSED,
     )
-    told = exists().where(changes.c.sequence == predictions.c.sequence, changes.c.kind == made, same_entry)
-    buried = exists().where(
-        changes.c.sequence == erasures.c.sequence,
-        changes.c.kind == erased,
-        changes.c.prediction_id == erasures.c.prediction_id,
+    other = changes.alias("other")
+    same_request = (changes.c.client_id == predictions.c.client_id) & (changes.c.request_id == predictions.c.request_id)
+    stored = exists().where(changes.c.prediction_id == predictions.c.prediction_id, same_request)
+    gone = exists().where(
+        other.c.prediction_id == changes.c.prediction_id,
+        other.c.kind == erased,
+        other.c.client_id == changes.c.client_id,
+        other.c.request_id == changes.c.request_id,
     )
-    entries, no_trace = select(func.count()).select_from(changes), ~stored & ~gone
+    told = exists().where(
+        changes.c.sequence == predictions.c.sequence,
+        changes.c.kind == made,
+        changes.c.prediction_id == predictions.c.prediction_id,
+        same_request,
+    )
+    entries = select(func.count()).select_from(changes)
+    of_prediction, of_refusal = entries.where(changes.c.kind != refused), entries.where(changes.c.kind == refused)
+    wrong_refusal = changes.c.prediction_id.is_not(None) | changes.c.error.is_(None)
     for query, sentence in (
-        (entries.where(no_trace), "entries of the log tell of predictions that are neither stored nor erased."),
-        (entries.where(stored & gone), "entries of the log tell of predictions that are both stored and erased."),
-        (entries.where(gone, changes.c.explanation.is_not(None)), "explanations of erased predictions are left."),
+        (of_prediction.where(~stored & ~gone), "entries of the log tell of predictions neither stored nor erased."),
+        (of_prediction.where(stored & gone), "entries of the log tell of predictions both stored and erased."),
+        (of_prediction.where(gone, changes.c.explanation.is_not(None)), "explanations of erased predictions are left."),
+        (of_prediction.where(changes.c.error.is_not(None)), "entries of predictions hold errors."),
+        (of_refusal.where(wrong_refusal), "refused requests are not in the log as they should be."),
         (
             select(func.count()).select_from(predictions).where(~told),
             "predictions are not in the log as they should be.",
         ),
-        (select(func.count()).select_from(erasures).where(~buried), "erasures are not in the log as they should be."),
     ):
         if number := _count(connection, query):
             yield f"{number} {sentence}"
@@ -158,8 +177,10 @@ def _fault(row: Row[Any]) -> str | None:
     try:
         if row.explanation is not None:
             Explanation.model_validate_json(row.explanation)
+        if row.error is not None:
+            WireError.model_validate_json(row.error)
     except ValidationError:
-        return "the explanation cannot be read"
+        return "the explanation or the error cannot be read"
     if row.stored_body is None:
         return None
     try:

@@ -1,9 +1,11 @@
 """What clinicians do to a page while a patient is under way, and what becomes of erased patients on open pages."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -43,17 +45,15 @@ def stop_the_server(installation: Installation, page: Page) -> None:
     expect(page.locator("#link-state")).not_to_contain_text("Connected")
 
 
+def at_the_record(installation: Installation, *arguments: str, typed: str = "") -> None:
+    """Do something to the record as somebody at the server's machine does."""
+    python = str(installation.folder / ".venv" / "bin" / "python")
+    command = [python, "-m", "server.store", *arguments]
+    subprocess.run(command, cwd=installation.folder, input=typed, check=True, capture_output=True, text=True)
+
+
 def erase(installation: Installation, reference: str) -> None:
-    """Erase a patient as somebody at the server's machine does, while everything runs."""
-    python = installation.folder / ".venv" / "bin" / "python"
-    subprocess.run(
-        [python, "-m", "server.store", "erase", "--patient-reference"],
-        cwd=installation.folder,
-        input=f"{reference}\n",
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    at_the_record(installation, "erase", "--patient-reference", typed=f"{reference}\n")
 
 
 def test_a_page_reloaded_while_a_patient_is_under_way_shows_it_once(installation: Installation, clinic: Page) -> None:
@@ -162,20 +162,39 @@ def test_a_page_that_was_cut_off_from_its_app_drops_what_was_erased_meanwhile(
     expect(clinic.locator("#history-list li", has_text="erased unseen")).to_have_count(0, timeout=LONG)
 
 
+def test_an_open_dashboard_starts_over_when_an_older_record_was_put_back(
+    installation: Installation, tmp_path: Path, clinic: Page, dashboard: Page
+) -> None:
+    rows = dashboard.locator("#prediction-rows tr")
+    analyze_sample(clinic, "in the backup")
+    expect(rows.filter(has_text="in the backup")).to_have_count(1)
+    at_the_record(installation, "backup", str(tmp_path / "backup.sqlite"))
+    analyze_sample(clinic, "after the backup")
+    expect(rows.filter(has_text="after the backup")).to_have_count(1)
+    stop_the_server(installation, clinic)
+    at_the_record(installation, "restore", str(tmp_path / "backup.sqlite"))
+    installation.start()
+    expect(dashboard.locator("#live-state")).to_contain_text("Live", timeout=LONG)
+    expect(rows.filter(has_text="after the backup")).to_have_count(0)
+    expect(rows.filter(has_text="in the backup")).to_have_count(1)
+
+
 def test_a_client_app_of_another_version_says_so_on_its_page(installation: Installation, clinic: Page) -> None:
     """The server is updated, the client apps are not yet: patients are queued, and answered after the update."""
-    messages = installation.folder / "common" / "messages.py"
-    ours = messages.read_text()
-    messages.write_text(ours.replace("PROTOCOL_VERSION = 3", "PROTOCOL_VERSION = 4"))
+    files = [installation.folder / "common" / name for name in ("messages.py", "ui/socket.js")]
+    ours = {file: file.read_text() for file in files}
+    for file, text in ours.items():
+        file.write_text(re.sub(r"\b(PROTOCOL(?:_VERSION)? =) 4\b", r"\1 5", text))
     try:
         os.kill(installation.pid("server"), signal.SIGKILL)
         installation.start()
         banner = clinic.locator("#link-banner")
-        expect(banner).to_contain_text("speaks protocol version 3, the server 4. Update the older one.", timeout=LONG)
+        expect(banner).to_contain_text("speaks protocol version 4, the server 5. Update the older one.", timeout=LONG)
         analyze_sample(clinic, "before the update")
         expect(clinic.locator("#history-list li", has_text="before the update")).to_contain_text("Queued")
         os.kill(installation.pid("client-1"), signal.SIGKILL)
         installation.start()
-        expect_answered_once(clinic, "before the update")
+        expect_answered_once(clinic, "before the update")  # on the page of the new version, which loaded itself
     finally:
-        messages.write_text(ours)
+        for file, text in ours.items():
+            file.write_text(text)

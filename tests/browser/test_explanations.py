@@ -1,4 +1,4 @@
-"""A clinician's page while a language model writes: sentences come, are cut, are replaced, are withdrawn, or stand."""
+"""A clinician's page while a language model writes: the text comes once, whole and verified, or the reason for none."""
 
 import re
 import threading
@@ -14,6 +14,7 @@ from tests.support.truthful import explains, true_sentences
 from tests.system.conftest import Installation
 
 WAIT_SECONDS = 30
+WRITING = "An AI explanation is being written."
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +36,8 @@ class Paused:
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
-        self.attempts = 0
 
-    def begin(self, reply: Reply) -> list[str]:
-        """Say the first sentence, wait, and return the others."""
-        self.attempts += 1
+    def _begin(self, reply: Reply) -> list[str]:
         first, *others = true_sentences(reply)
         reply.begin()
         reply.say(f"{first} The")
@@ -47,21 +45,13 @@ class Paused:
         return others
 
     def finish(self, reply: Reply) -> None:
-        reply.say(" ".join(self.begin(reply)).removeprefix("The"))
+        reply.say(" ".join(self._begin(reply)).removeprefix("The"))
         reply.end()
 
     def lie(self, reply: Reply) -> None:
-        self.begin(reply)
+        self._begin(reply)
         reply.say(" patient should rest. All is well.")
         reply.end()
-
-    def break_off_once(self, reply: Reply) -> None:
-        """Be cut in the first attempt, and wait once more in the second."""
-        if self.attempts:
-            self.finish(reply)
-        else:
-            self.begin(reply)
-            self.go_on.clear()
 
 
 @pytest.fixture
@@ -76,90 +66,68 @@ def page(links: Sequence[str], open_page: OpenPage) -> Page:
     return open_page(links[1])
 
 
-def sentences(page: Page) -> Locator:
-    return page.locator("clinical-explanation .draft-sentences li")
+@pytest.fixture
+def explanation(page: Page) -> Locator:
+    return page.locator("clinical-explanation")
 
 
 def computed_text(page: Page) -> str:
     return page.locator('clinical-explanation [data-slot="text"]').inner_text()
 
 
-def test_sentences_are_marked_as_being_checked_until_the_whole_text_has_passed(
-    page: Page, model: LanguageModel, paused: Paused
+def test_the_text_of_the_model_is_shown_once_and_whole(
+    page: Page, explanation: Locator, model: LanguageModel, paused: Paused
 ) -> None:
     model.script = paused.finish
     analyze_sample(page)
-    expect(sentences(page)).to_have_count(1)
-    expect(sentences(page)).to_contain_text("The risk level is")
-    expect(sentences(page)).to_contain_text("being checked")
+    expect(explanation).to_contain_text(WRITING, use_inner_text=True)
+    expect(explanation).not_to_contain_text("The risk level is", use_inner_text=True)
     computed = computed_text(page)
     assert computed.startswith("Risk level")
     paused.go_on.set()
-    explanation = page.locator("clinical-explanation")
     expect(explanation).to_contain_text("AI-written · a/model", use_inner_text=True)
+    expect(explanation).to_contain_text("The risk level is", use_inner_text=True)
     expect(explanation).to_contain_text("verified against the facts", use_inner_text=True)
-    expect(explanation).not_to_contain_text("being checked", use_inner_text=True)
+    expect(explanation).not_to_contain_text(WRITING, use_inner_text=True)
     assert computed_text(page) == computed
 
 
-def test_a_result_that_is_opened_while_it_is_written_shows_all_sentences_from_the_first(
-    page: Page, model: LanguageModel, paused: Paused
+def test_a_result_that_is_opened_while_it_is_written_says_so_and_gets_the_text(
+    page: Page, explanation: Locator, model: LanguageModel, paused: Paused
 ) -> None:
     model.script = explains
     analyze_sample(page)
-    expect(page.locator("clinical-explanation")).to_contain_text("verified against the facts", use_inner_text=True)
+    expect(explanation).to_contain_text("verified against the facts", use_inner_text=True)
     model.script = paused.finish
     analyze_sample(page)
-    expect(sentences(page)).to_have_count(1)
+    expect(explanation).to_contain_text(WRITING, use_inner_text=True)
     page.locator("#history-list button").nth(1).click()
-    expect(sentences(page).filter(visible=True)).to_have_count(0)
+    expect(explanation).not_to_contain_text(WRITING, use_inner_text=True)
     page.locator("#history-list button").first.click()
-    expect(sentences(page)).to_have_count(1)
-    expect(sentences(page)).to_contain_text("The risk level is")
+    expect(explanation).to_contain_text(WRITING, use_inner_text=True)
     paused.go_on.set()
-    expect(page.locator("clinical-explanation")).to_contain_text("verified against the facts", use_inner_text=True)
+    expect(explanation).to_contain_text("verified against the facts", use_inner_text=True)
 
 
-def test_a_text_that_turns_out_wrong_is_withdrawn_visibly_and_with_the_reason(
-    page: Page, model: LanguageModel, paused: Paused
+def test_a_text_that_turns_out_wrong_is_never_shown_and_the_reason_stands(
+    page: Page, explanation: Locator, model: LanguageModel, paused: Paused
 ) -> None:
     model.script = paused.lie
     analyze_sample(page)
-    expect(sentences(page)).to_have_count(1)
+    expect(explanation).to_contain_text(WRITING, use_inner_text=True)
     computed = computed_text(page)
     paused.go_on.set()
-    explanation = page.locator("clinical-explanation")
-    expect(explanation).to_contain_text("1 AI-written sentence that stood here was withdrawn.", use_inner_text=True)
     expect(explanation).to_contain_text("its text was withheld because", use_inner_text=True)
     expect(explanation).not_to_contain_text("verified against the facts", use_inner_text=True)
-    expect(explanation).not_to_contain_text("should rest", use_inner_text=True)
-    expect(sentences(page).filter(visible=True)).to_have_count(0)
+    expect(explanation).not_to_contain_text("should rest")
     assert computed_text(page) == computed
     page.reload()
     page.locator("#history-list button").first.click()
     expect(explanation).to_contain_text("its text was withheld because", use_inner_text=True)
 
 
-def test_a_stream_that_is_cut_is_replaced_by_a_second_one_and_the_page_says_so(
-    page: Page, model: LanguageModel, paused: Paused
-) -> None:
-    model.script = paused.break_off_once
-    analyze_sample(page)
-    expect(sentences(page)).to_have_count(1)
-    explanation = page.locator("clinical-explanation")
-    expect(explanation).not_to_contain_text("A first draft was withdrawn", use_inner_text=True)
-    paused.go_on.set()
-    expect(explanation).to_contain_text(
-        "A first draft was withdrawn because the model’s answer broke off.", use_inner_text=True
-    )
-    expect(sentences(page)).to_have_count(1)
-    paused.go_on.set()
-    expect(explanation).to_contain_text("verified against the facts", use_inner_text=True)
-    assert paused.attempts == 2
-
-
 def test_a_model_that_refuses_leaves_the_computed_text_and_operators_read_at_once_what_to_do(
-    links: Sequence[str], open_page: OpenPage, page: Page, model: LanguageModel
+    links: Sequence[str], open_page: OpenPage, page: Page, explanation: Locator, model: LanguageModel
 ) -> None:
     dashboard = open_page(links[0])
     facts, banner = dashboard.locator("#server-facts"), dashboard.locator("#explanations-banner")
@@ -175,10 +143,9 @@ def test_a_model_that_refuses_leaves_the_computed_text_and_operators_read_at_onc
 
     model.script = refuses
     analyze_sample(page)
-    explanation = page.locator("clinical-explanation")
     expect(explanation).to_contain_text("the key was refused; check LLM_API_KEY in .env", use_inner_text=True)
-    expect(explanation).not_to_contain_text("withdrawn", use_inner_text=True)
     expect(facts).to_contain_text("Circuit open until")
+    expect(banner).to_contain_text("AI explanations are paused until")
     expect(banner).to_contain_text("the key was refused; check LLM_API_KEY in .env")
     analyze_sample(page)
     expect(explanation).to_contain_text("The language model was not asked", use_inner_text=True)

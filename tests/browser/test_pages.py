@@ -14,6 +14,12 @@ from tests.system.conftest import Installation
 
 expect.set_options(timeout=PATIENCE_MS)
 
+BLOCKED = """
+globalThis.WebSocket = class extends EventTarget {
+  constructor() { super(); setTimeout(() => this.onerror(new Event("error"))); }
+  close() {}
+};
+"""
 STATE = "#live-state, #link-state"
 LEVEL = re.compile("Low|Medium|High")
 UP = re.compile("Live|Connected")
@@ -31,25 +37,29 @@ def analyze_sample(page: Page, reference: str = "") -> None:
 
 
 class Link:
-    """A page's connections, from its next one on: `cut` ends the one that stands, whereupon the page makes another."""
+    """A page's connections, from its next one on: `cut` ends the one that stands, whereupon the page makes another.
 
-    def __init__(self, page: Page) -> None:
-        self.accepted = 0
+    ``muted`` so many of them say nothing once they are made.
+    """
+
+    def __init__(self, page: Page, muted: int = 0) -> None:
         self._sockets: list[WebSocketRoute] = []
+        self._muted = muted
         page.route_web_socket("**/socket.io/**", self._pass_on)
 
     def cut(self) -> None:
         self._sockets[-1].close()
 
     def _pass_on(self, socket: WebSocketRoute) -> None:
+        self._sockets.append(socket)
+        is_muted = len(self._sockets) <= self._muted
         server = socket.connect_to_server()
 
         def hand_on(message: str | bytes) -> None:
-            socket.send(message)
-            self.accepted += str(message).startswith("40/")  # the server's answer to connecting to a namespace
+            if not (is_muted and str(message).startswith("42")):  # an event; what makes the connection passes
+                socket.send(message)
 
         server.on_message(hand_on)
-        self._sockets.append(socket)
 
 
 def out_of_order(route: Route) -> None:
@@ -100,19 +110,15 @@ def test_signing_out_ends_it(links: Sequence[str], open_page: OpenPage) -> None:
 
 
 @pytest.mark.parametrize("app", [0, 2])
-def test_signing_out_in_one_tab_ends_the_other_when_its_connection_ends(
-    links: Sequence[str], open_page: OpenPage, app: int
-) -> None:
+def test_signing_out_in_one_tab_ends_the_other(links: Sequence[str], open_page: OpenPage, app: int) -> None:
     first = open_page(links[app])
     expect(first.locator(STATE)).to_contain_text(UP)
     second = first.context.new_page()
-    link = Link(second)
     second.goto(first.url)
     expect(second.locator(STATE)).to_contain_text(UP)
     first.get_by_role("button", name="Sign out").click()
-    expect(first.get_by_role("heading", name="Sign in")).to_be_visible()
-    link.cut()
-    expect(second.get_by_role("heading", name="Sign in")).to_be_visible()
+    for page in (first, second):
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
 def test_an_impossible_value_is_refused_beside_its_field(links: Sequence[str], open_page: OpenPage) -> None:
@@ -232,64 +238,59 @@ def test_the_failure_of_an_earlier_filter_does_not_touch_the_later_one(dashboard
     expect(dashboard.locator("#predictions-note")).not_to_contain_text("Out of order.")
 
 
-def test_the_dashboard_is_live_again_when_the_request_that_failed_succeeds(dashboard: Page) -> None:
-    link = Link(dashboard)
+def test_a_page_whose_connection_falls_silent_makes_another(dashboard: Page) -> None:
+    Link(dashboard, muted=2)
     dashboard.reload()
-    expect(dashboard.locator("#live-state")).to_contain_text("Live")
-    dashboard.route("**/api/status", out_of_order)
-    link.cut()
-    expect(dashboard.locator("#live-state")).to_contain_text("No data")
-    expect(dashboard.locator("#live-banner")).to_contain_text("Out of order.")
-    dashboard.unroute("**/api/status")
+    expect(dashboard.locator("#live-state")).to_contain_text("Connection lost")
+    expect(dashboard.locator("#live-banner")).to_contain_text("Reconnecting; missed entries will load automatically.")
     expect(dashboard.locator("#live-state")).to_contain_text("Live")
     expect(dashboard.locator("#live-banner")).to_be_hidden()
 
 
-def test_what_a_slow_status_does_not_know_yet_stays_on_the_dashboard(
-    installation: Installation, dashboard: Page
-) -> None:
-    link = Link(dashboard)
+def test_a_page_that_websockets_do_not_reach_follows_by_polling(links: Sequence[str], open_page: OpenPage) -> None:
+    clinic = open_page(links[1])
+    expect(clinic.locator("#link-state")).to_contain_text("Connected")
+    clinic.add_init_script(BLOCKED)
+    with clinic.expect_response(lambda response: "transport=polling" in response.url):
+        clinic.reload()
+    analyze_sample(clinic, "by polling")
+    expect(clinic.locator("#history-list li", has_text="by polling")).to_contain_text(LEVEL)
+
+
+def test_a_dashboard_that_could_not_be_loaded_is_loaded_when_that_is_over(dashboard: Page) -> None:
+    dashboard.route("**/api/predictions?*", out_of_order)
     dashboard.reload()
+    expect(dashboard.locator("#live-state")).to_contain_text("No data")
+    expect(dashboard.locator("#live-banner")).to_contain_text("Out of order. Retrying automatically.")
+    dashboard.unroute("**/api/predictions?*")
     expect(dashboard.locator("#live-state")).to_contain_text("Live")
-    desk = dashboard.locator("#clients li", has_text="Client-3")
-    expect(desk).to_contain_text("connected")
-    old = dashboard.evaluate("async () => await (await fetch('/api/status')).json()")
-    held: list[Route] = []
-
-    def hold_the_first_of_the_new_connection(route: Route) -> None:
-        if held or link.accepted < 2:
-            route.continue_()
-        else:
-            held.append(route)
-
-    dashboard.route("**/api/status", hold_the_first_of_the_new_connection)
-    with dashboard.expect_request(lambda request: link.accepted == 2 and request.url.endswith("/api/status")):
-        link.cut()
-    os.kill(installation.pid("client-3"), signal.SIGKILL)
-    expect(desk).to_contain_text("away")
-    with dashboard.expect_response("**/api/changes?*"):  # it is asked for when the status was shown
-        held[0].fulfill(json=old)
-    expect(desk).to_contain_text("away")
-    installation.start()
-    expect(desk).to_contain_text("connected", timeout=3 * PATIENCE_MS)
+    expect(dashboard.locator("#live-banner")).to_be_hidden()
 
 
-def test_a_history_that_could_not_be_loaded_again_is_loaded_on_request(
-    links: Sequence[str], open_page: OpenPage
-) -> None:
+def test_a_history_that_could_not_be_loaded_is_loaded_on_request(links: Sequence[str], open_page: OpenPage) -> None:
     page = open_page(links[1])
     expect(page.locator("#link-state")).to_contain_text("Connected")  # signed in: a reload ends a sign-in under way
-    link = Link(page)
-    page.reload()
-    analyze_sample(page, "before the failure")
-    expect(page.locator("#history-list")).to_contain_text("before the failure")
     page.route("**/api/history?*", out_of_order)
-    link.cut()
+    page.reload()
     note = page.locator("#history-note")
     expect(note).to_contain_text("Out of order.")
     page.unroute("**/api/history?*")
     note.get_by_role("button", name="Try again").click()
-    expect(note).to_be_hidden()
+    expect(note.get_by_role("button")).to_have_count(0)
+    expect(page.locator("#link-state")).to_contain_text("Connected")
+
+
+def test_the_number_that_waits_at_a_client_app_that_is_gone_is_shown_with_its_time(
+    installation: Installation, dashboard: Page
+) -> None:
+    desk = dashboard.locator("#clients li", has_text="Client-3")
+    expect(desk).to_contain_text("connected")
+    os.kill(installation.pid("client-3"), signal.SIGKILL)
+    expect(desk).to_contain_text("away")
+    expect(desk).to_contain_text("0 waiting at")
+    installation.start()
+    expect(desk).to_contain_text("connected", timeout=3 * PATIENCE_MS)
+    expect(desk).not_to_contain_text("waiting at")
 
 
 def test_a_patient_waits_for_a_killed_server_and_nothing_is_lost_or_doubled(

@@ -21,13 +21,14 @@ def main(arguments: Sequence[str]) -> int:
     failed, predictions, began = 0, 0, time.monotonic()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
-        rounds = stack.enter_context(Rounds(folder, async_mode=options.mode, control=CONTROLS.get(options.control)))
+        rounds = stack.enter_context(Rounds(folder, async_mode=options.mode, control=options.control))
         for done, seed in enumerate(range(options.seed, options.seed + options.schedules), start=1):
-            outcome = rounds.run(seed)
+            kept = options.keep / f"seed-{seed}"
+            outcome = rounds.run(seed, keep=kept)
             predictions += outcome.predictions
             if outcome.trouble:
                 failed += 1
-                _tell(outcome, rounds.keep(outcome, options.keep), options)
+                _tell(outcome, kept, options)
             _show_progress(done, options.schedules, failed, time.monotonic() - began)
             if options.control and failed:
                 print(f"\nThe control was caught by schedule {done}.")

@@ -5,21 +5,20 @@ import json
 import random
 import threading
 import time
-import uuid
 from typing import Any, Final
 
+import uuid_utils
+
 from common.messages import BROWSER_NAMESPACE, OPERATORS_NAMESPACE, Event
-from tests.faults.records import DashboardRecord, PageRecord, Wire
-from tests.faults.sockets import GoneError, Packet, Socket
+from tests.faults.records import DashboardRecord, Json, PageRecord, ReaderRecord
 from tests.support.made_requests import record
 from tests.support.speaking import Browser
+from tests.support.wire import GoneError, Packet, Wire
 
 RETRY_SECONDS: Final = 0.2
 ACKNOWLEDGED_SECONDS: Final = 3.0
 LONGEST_PAUSE: Final = 0.15
-RELOAD_SECONDS: Final = 2.0
-HISTORY_PAGE: Final = 100
-CHANGES_PAGE: Final = 200
+PAGE: Final = 100
 REFERENCES: Final = (None, "bed 7", "Zoë Ω 12/3")
 CLOSED_IN_MID_REQUEST: Final = 0.05
 RELOADED: Final = 0.03
@@ -30,18 +29,26 @@ class AwayError(Exception):
     """The app does not answer, or not as it does when all is well: the page tries again."""
 
 
-class _Person(threading.Thread):
-    """Somebody at a page, who comes back whatever happens, until told to leave."""
+class Person(threading.Thread):
+    """Somebody at a page that follows a log, who comes back whatever happens, until told to leave."""
 
-    def __init__(self, name: str, url: str, token: str, cookies: dict[str, str]) -> None:
-        super().__init__(name=name, daemon=True)
+    def __init__(
+        self, noted: ReaderRecord, url: str, token: str, cookies: dict[str, str], *, namespace: str, path: str
+    ) -> None:
+        super().__init__(name=noted.name, daemon=True)
+        self.noted = noted
+        self._namespace = namespace
+        self._path = path
         self._browser = Browser(url)
         self._browser.cookies = cookies
         self._token = token
+        self._log: str | None = None
+        self.after = 0
+        """How far the page has read."""
+        self.reads = threading.Event()
+        """Whether it has been answered once."""
         self._leaving = threading.Event()
         self.last_failure = ""
-        self.settled = threading.Event()
-        """Whether the page shows everything it is to show."""
 
     def leave(self) -> None:
         self._leaving.set()
@@ -54,21 +61,81 @@ class _Person(threading.Thread):
                 self.last_failure = f"{error!r} of {error.__cause__!r}"
                 self._leaving.wait(RETRY_SECONDS)
             except Exception as error:
-                self.last_failure = f"it broke: {error!r}"  # the schedule fails, since the page never settles
+                self.last_failure = f"it broke: {error!r}"  # the schedule fails, since the page never reads on
                 raise
 
-    def _visit(self) -> None:
-        raise NotImplementedError
+    def load(self) -> list[Json]:
+        """Load the page: all that it shows of this schedule, and the place from which it follows."""
+        shown: list[Json] = []
+        query = ""
+        while True:
+            answer = self._get(f"{self._path}?limit={PAGE}{query}")
+            if not query:
+                self._log, self.after = answer["log"], answer["after"]
+            entries, before = self._of_schedule(answer)
+            shown += entries
+            if len(entries) < PAGE or before is None:
+                return shown
+            query = f"&before={before}"
 
-    def _connect(self, namespace: str) -> Socket:
+    def _visit(self) -> None:
         if not self._browser.cookie:
             self._sign_in()
+        if self._log is None:
+            self._show(self.load())
         try:
-            return Socket(self._browser.url, namespace, self._browser.cookie)
+            wire = Wire(self._browser.url, self._namespace, cookie=self._browser.cookie)
         except GoneError as gone:
-            if isinstance(gone.said, dict) and "not_signed_in" in json.dumps(gone.said):
+            if gone.said == http.client.UNAUTHORIZED:
                 self._browser.cookies.clear()
             raise
+        try:
+            while not self._leaving.is_set() and self._spend_a_moment(wire):
+                pass
+        finally:
+            wire.close()
+
+    def _spend_a_moment(self, wire: Wire) -> bool:
+        """Do the next thing; return whether the page stays open."""
+        self._read(wire, RETRY_SECONDS)
+        return True
+
+    def _read(self, wire: Wire, seconds: float) -> Packet | None:
+        """Follow the log for so long, or until an acknowledgement comes, which is returned."""
+        deadline = time.monotonic() + seconds
+        while self._log is not None and (left := deadline - time.monotonic()) > 0:
+            packet = wire.next_following(self._log, self.after, left)
+            if packet is not None and packet.number is not None:
+                return packet
+            if packet is not None:
+                self._take(packet)
+        return None
+
+    def _take(self, answer: Packet) -> None:
+        """Apply a run, and only then move on; an answer about anything else makes the page load anew."""
+        said = answer.data
+        if answer.name != Event.CHANGES or (said["log"], said["after"]) != (self._log, self.after):
+            self.noted.restarts += 1
+            self._log = None
+            raise GoneError(answer.name)
+        before = self.after
+        for entry in said["entries"]:
+            if not before < entry["sequence"] <= said["next_after"]:
+                self.noted.disorder.append(entry["sequence"])
+            before = entry["sequence"]
+        self._apply(said)
+        self.after = said["next_after"]
+        self.reads.set()
+
+    def _of_schedule(self, answer: Json) -> tuple[list[Json], object]:
+        """Return what belongs to this schedule of a page of entries, and what the next page comes before."""
+        raise NotImplementedError
+
+    def _show(self, loaded: list[Json]) -> None:
+        raise NotImplementedError
+
+    def _apply(self, run: Json) -> None:
+        raise NotImplementedError
 
     def _sign_in(self) -> None:
         try:
@@ -87,185 +154,129 @@ class _Person(threading.Thread):
         if answer.status == http.client.UNAUTHORIZED:
             self._browser.cookies.clear()
         if answer.status != http.client.OK:
-            raise AwayError
+            raise AwayError(answer.status)
         return answer.json
 
 
-class Clinician(_Person):
-    """Submits patients, each until it is acknowledged, closes the page in between, and comes back to its history."""
+class Clinician(Person):
+    """Submits patients, each until it is acknowledged; closes the page in between, and comes back to its history."""
 
     def __init__(
-        self, page: PageRecord, url: str, token: str, cookies: dict[str, str], *, after: int, seed: int
+        self, page: PageRecord, url: str, token: str, cookies: dict[str, str], *, since: str, seed: int
     ) -> None:
-        super().__init__(page.name, url, token, cookies)
+        super().__init__(page, url, token, cookies, namespace=BROWSER_NAMESPACE, path="/api/history")
         self.page = page
-        self._after = after
+        self._since = since
         self._chance = random.Random(seed)
-        self._pending: tuple[str, Wire] | None = None
-        self._number = 0
-        self._first_number = 0
-        self._last_patients = 1
+        self._pending: Json | None = None
+        self._sent: list[str] = []
         self._resting = threading.Event()
         self._finishing = threading.Event()
-        self._last_news = 0.0
+        self.settled = threading.Event()
+        """Whether the last patient was saved."""
 
     def rest(self) -> None:
         """Enter nobody more until it is time to finish."""
         self._resting.set()
 
     def finish(self) -> None:
-        """Enter one more patient, now that everything works again, and wait for what is unanswered."""
+        """Enter one more patient, now that everything works again."""
         self._finishing.set()
 
-    def _visit(self) -> None:
-        socket = self._connect(BROWSER_NAMESPACE)
-        try:
-            self._reload_history()
-            while not self._leaving.is_set() and self._spend_a_moment(socket):
-                pass
-        finally:
-            socket.close()
-
-    def _spend_a_moment(self, socket: Socket) -> bool:
-        """Do the next thing; return whether the page stays open."""
+    def _spend_a_moment(self, wire: Wire) -> bool:
         if self._pending is not None:
-            self._send_until_settled(socket)
-        elif self._finishing.is_set():
-            return self._wrap_up(socket)
-        elif self._resting.is_set():
-            self._listen(socket, RETRY_SECONDS)
+            self._submit(wire)
+            return True
+        if self._finishing.is_set() and not self.settled.is_set():
+            self._enter_patient(always_valid=True)
+            while self._pending is not None and not self._leaving.is_set():
+                self._submit(wire)
+            self.settled.set()
+        elif self._resting.is_set() or not self.reads.is_set():
+            self._read(wire, RETRY_SECONDS)
         else:
-            self._listen(socket, self._chance.uniform(0, LONGEST_PAUSE))
+            self._read(wire, self._chance.uniform(0, LONGEST_PAUSE))
             self._enter_patient()
             if self._chance.random() < CLOSED_IN_MID_REQUEST:
-                self._send(socket)
+                self._send(wire)
                 self._pending = None
-                return False
-            return self._chance.random() > RELOADED
-        return True
-
-    def _wrap_up(self, socket: Socket) -> bool:
-        if self._last_patients:
-            self._last_patients -= 1
-            self._enter_patient(always_valid=True)
-            return True
-        self._listen(socket, RETRY_SECONDS)
-        if not self.page.awaits():
-            self._reload_history()
-            self.settled.set()
-            self._leaving.wait()
-        elif time.monotonic() > self._last_news + RELOAD_SECONDS:
-            self._reload_history()
+            stays = self._pending is not None and self._chance.random() > RELOADED
+            self._log = self._log if stays else None
+            return stays
         return True
 
     def _enter_patient(self, *, always_valid: bool = False) -> None:
         values = record(self._chance.randrange(303)).model_dump(mode="json")
         values["cholesterol"] = float(self._chance.randrange(100, 600))
-        request_id = str(uuid.UUID(int=self._chance.getrandbits(128), version=4))
-        message = {"request_id": request_id, "patient_reference": self._chance.choice(REFERENCES), "record": values}
+        request_id = str(uuid_utils.uuid7())
+        asked = {"patient_reference": self._chance.choice(REFERENCES), "record": values}
         if not always_valid and self._chance.random() < IMPOSSIBLE:
             values["age"] = 121
             self.page.invalid.append(request_id)
-        self.page.submitted[request_id] = {name: message[name] for name in ("record", "patient_reference")}
-        self._pending = (request_id, message)
-        self._first_number = self._number + 1
+        self.page.submitted[request_id] = asked
+        self._pending = {"request_id": request_id, **asked}
 
-    def _send(self, socket: Socket) -> None:
+    def _send(self, wire: Wire) -> None:
         assert self._pending is not None
-        self._number += 1
-        socket.send(Event.SUBMIT, self._pending[1], self._number)
+        wire.send(Event.SUBMIT, json.dumps(self._pending), len(self._sent))
+        self._sent.append(self._pending["request_id"])
 
-    def _send_until_settled(self, socket: Socket) -> None:
+    def _submit(self, wire: Wire) -> None:
         """Send what is pending and take its acknowledgement; without one in time it stays pending."""
-        self._send(socket)
+        self._send(wire)
         deadline = time.monotonic() + ACKNOWLEDGED_SECONDS
-        while self._pending is not None and not self._leaving.is_set():
-            left = deadline - time.monotonic()
-            if left <= 0:
+        while self._pending is not None and not self._leaving.is_set() and time.monotonic() < deadline:
+            packet = self._read(wire, RETRY_SECONDS)
+            if packet is None or self._sent[packet.number or 0] != self._pending["request_id"]:
+                continue
+            if packet.data["status"] == "saved":
+                self.page.saved.append(self._pending["request_id"])
+                self.page.see(packet.data["entry"])
+            elif packet.data["error"]["retryable"]:
+                self._leaving.wait(RETRY_SECONDS)
                 return
-            packet = socket.next(min(left, RETRY_SECONDS))
-            if packet is not None and packet.number is not None and packet.number >= self._first_number:
-                self._take_acknowledgement(packet.data)
-                return
-            self._take(packet)
+            else:
+                self.page.refused[self._pending["request_id"]] = packet.data["error"]
+            self._pending = None
 
-    def _take_acknowledgement(self, said: Wire) -> None:
-        assert self._pending is not None
-        request_id = self._pending[0]
-        if said["status"] == "queued":
-            self.page.queued[request_id] = said["outbox_number"]
-        elif said["error"]["retryable"]:
-            self._leaving.wait(RETRY_SECONDS)
-            return
-        else:
-            self.page.refused[request_id] = said["error"]
-        self._pending = None
+    def _of_schedule(self, answer: Json) -> tuple[list[Json], object]:
+        entries = [entry for entry in answer["entries"] if entry["request_id"] > self._since]
+        return entries, entries[-1]["request_id"] if entries else None
 
-    def _listen(self, socket: Socket, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            self._take(socket.next(left))
+    def _show(self, loaded: list[Json]) -> None:
+        for entry in loaded:
+            self.page.see(entry)
 
-    def _take(self, packet: Packet | None) -> None:
-        if packet is not None and packet.name == Event.UPDATE and packet.data["outbox_number"] > self._after:
-            self._last_news = time.monotonic()
-            self.page.see(packet.data)
-
-    def _reload_history(self) -> None:
-        """Read the history back to where this schedule began."""
-        self._last_news = time.monotonic()
-        before = ""
-        read: list[str] = []
-        while True:
-            answer = self._get(f"/api/history?limit={HISTORY_PAGE}{before}")
-            entries = [entry for entry in answer["entries"] if entry["outbox_number"] > self._after]
-            for entry in entries:
-                self.page.see(entry)
-            read += [entry["request_id"] for entry in entries]
-            if len(entries) < HISTORY_PAGE or answer["next_before"] is None:
-                break
-            before = f"&before={answer['next_before']}"
-        self.page.histories.append(read)
+    def _apply(self, run: Json) -> None:
+        for change in run["entries"]:
+            if change["entry"] and change["request_id"] > self._since:
+                self.page.see(change["entry"])
 
 
-class Dashboard(_Person):
-    """Follows the change log as the operators' page does: live, and over HTTP for what it missed."""
+class Dashboard(Person):
+    """Follows the server's log as the operators' page does, from the place that it was loaded at."""
 
-    def __init__(self, taken: DashboardRecord, url: str, token: str, cookies: dict[str, str]) -> None:
-        super().__init__(taken.name, url, token, cookies)
+    def __init__(self, taken: DashboardRecord, url: str, token: str, cookies: dict[str, str], *, since: int) -> None:
+        super().__init__(taken, url, token, cookies, namespace=OPERATORS_NAMESPACE, path="/api/predictions")
         self.record = taken
-        self.cursor = taken.after
+        self._since = since
+
+    def _of_schedule(self, answer: Json) -> tuple[list[Json], object]:
+        found = [one for one in answer["predictions"] if one["sequence"] > self._since]
+        return [one["prediction"] for one in found], found[-1]["sequence"] if found else None
+
+    def _show(self, loaded: list[Json]) -> None:
+        if self.record.after is None:
+            self.record.after = self.after
+
+    def _apply(self, run: Json) -> None:
+        self.record.taken += run["entries"]
+        self.record.totals = run["totals"] or self.record.totals
+
+
+class ForgetfulDashboard(Dashboard):
+    """Broken on purpose: goes on from the end of the log whenever it connects, whatever it missed."""
 
     def _visit(self) -> None:
-        socket = self._connect(OPERATORS_NAMESPACE)
-        try:
-            self._synchronise()
-            while not self._leaving.is_set():
-                packet = socket.next(RETRY_SECONDS)
-                if packet is not None and packet.name == Event.CHANGES and not self._take(packet.data):
-                    self._synchronise()
-        finally:
-            socket.close()
-
-    def _synchronise(self) -> None:
-        """Ask for the state of the server and for what was missed."""
-        if (cursor := self._get("/api/status")["cursor"]) is None:
-            raise AwayError
-        if cursor < self.cursor:
-            self.record.restarts += 1
-            self.cursor = cursor
-        has_more = True
-        while has_more and not self._leaving.is_set():
-            page = self._get(f"/api/changes?after={self.cursor}&limit={CHANGES_PAGE}")
-            self._take(page)
-            has_more = page["has_more"]
-
-    def _take(self, message: Wire) -> bool:
-        """Take what is new; return whether nothing was missed before it."""
-        if message["after"] > self.cursor:
-            return False
-        self.record.taken += [entry for entry in message["entries"] if entry["sequence"] > self.cursor]
-        if message["totals"] and message["next_after"] >= self.cursor:
-            self.record.totals = message["totals"]
-        self.cursor = max(self.cursor, message["next_after"])
-        return True
+        self._log = None
+        super()._visit()

@@ -5,58 +5,68 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-Wire = dict[str, Any]
+Json = dict[str, Any]
 """A message or a row as JSON gives it."""
 
 
 def canonical(value: object) -> str:
-    """Return the one text of a JSON value; two values with the same text are the same to the last digit."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    """Return the one text of a JSON value; two values with the same text are the same to the last digit.
+
+    Whole numbers may be written as integers or not, and UTC as ``Z`` or as an offset.
+    """
+    text = json.dumps(json.loads(json.dumps(value), parse_int=float), sort_keys=True)
+    return text.replace('Z"', '+00:00"')
 
 
 @dataclass
-class PageRecord:
-    """What one clinician did at the page of a client app, and what the page was told."""
+class ReaderRecord:
+    """What one page read of the log that it follows."""
 
     name: str
-    client_id: str
-    submitted: dict[str, Wire] = field(default_factory=dict)
-    """Record and patient reference by request id, in the order they were entered."""
+    restarts: int = 0
+    """How often an answer was about another log or another place than was asked after."""
+    disorder: list[int] = field(default_factory=list)
+    """Sequences that came out of order, or outside the run they came in."""
+    loaded: list[Json] = field(default_factory=list)
+    """What the page shows when it is loaded anew in the end."""
+
+
+@dataclass
+class PageRecord(ReaderRecord):
+    """What one clinician did at the page of a client app, and what the page was told."""
+
+    client_id: str = ""
+    submitted: dict[str, Json] = field(default_factory=dict)
+    """Record and patient reference by request id."""
     invalid: list[str] = field(default_factory=list)
     """Request ids of the records that must be refused."""
-    queued: dict[str, int] = field(default_factory=dict)
-    """Acknowledged outbox numbers by request id, in the order they were acknowledged."""
-    refused: dict[str, Wire] = field(default_factory=dict)
+    saved: list[str] = field(default_factory=list)
+    """Request ids that were acknowledged as saved."""
+    refused: dict[str, Json] = field(default_factory=dict)
     """Errors of the submissions that were refused for good, by request id."""
-    seen: dict[str, list[Wire]] = field(default_factory=dict)
-    """Every different state that updates and histories showed, by request id."""
-    histories: list[list[str]] = field(default_factory=list)
-    """Request ids of each page of the history that was read."""
+    seen: dict[str, list[Json]] = field(default_factory=dict)
+    """Every different state that a request was shown in, by its id."""
 
-    def see(self, entry: Wire) -> None:
+    def see(self, entry: Json) -> None:
         states = self.seen.setdefault(entry["request_id"], [])
         if not states or canonical(states[-1]) != canonical(entry):
             states.append(entry)
 
     def awaits(self) -> set[str]:
-        """Return the acknowledged requests whose answer was not seen."""
-        answered = {
-            request_id for request_id, states in list(self.seen.items()) if any(one["prediction"] for one in states)
-        }
-        return set(self.queued) - answered
+        """Return the saved requests whose answer was not seen."""
+        states = {one: list(self.seen.get(one, ())) for one in list(self.saved)}
+        return {one for one, shown in states.items() if not any(state["prediction"] for state in shown)}
 
 
 @dataclass
-class DashboardRecord:
-    """What one dashboard took from live messages and from the change log, without what it knew already."""
+class DashboardRecord(ReaderRecord):
+    """What one dashboard read of the server's log, without what it knew already."""
 
-    name: str
-    after: int
-    """The sequence it began behind."""
-    taken: list[Wire] = field(default_factory=list)
-    restarts: int = 0
-    """How often the server's log ended before what the dashboard had read."""
-    totals: Wire | None = None
+    after: int | None = None
+    """The place that it began to follow from, as it was loaded."""
+    taken: list[Json] = field(default_factory=list)
+    """Entries as they came."""
+    totals: Json | None = None
 
 
 @dataclass
@@ -66,20 +76,20 @@ class ServerRecord:
     after: int
     last: int
     """The value of the counter that numbers the log."""
-    predictions: list[Wire]
+    predictions: list[Json]
     """``sequence``, ``client_id``, ``request_id`` and the parsed ``body``, ascending."""
-    changes: list[Wire]
-    """``sequence``, ``kind``, ``prediction_id``, ``client_id`` and the parsed ``explanation``, ascending."""
+    changes: list[Json]
+    """The entries of the log as a dashboard should get them, ascending."""
     totals: dict[str, int]
     """Predictions of each client app over the whole database."""
 
 
 @dataclass
 class ClientRecord:
-    """What is on a client app's disk behind an outbox number, with all that is JSON parsed."""
+    """The requests of this schedule on a client app's disk, each as its pages should show it."""
 
     client_id: str
-    requests: list[Wire]
+    requests: list[Json]
 
 
 @dataclass
@@ -93,13 +103,3 @@ class Records:
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False))
-
-    @classmethod
-    def load(cls, path: Path) -> "Records":
-        saved = json.loads(path.read_text())
-        return cls(
-            pages=[PageRecord(**page) for page in saved["pages"]],
-            dashboards=[DashboardRecord(**dashboard) for dashboard in saved["dashboards"]],
-            server=ServerRecord(**saved["server"]),
-            clients=[ClientRecord(**client) for client in saved["clients"]],
-        )

@@ -9,7 +9,6 @@ PROCESSES: Final = ("server", "client-1", "client-2", "client-3")
 CLIENT_LINKS: Final = ("client-1", "client-2", "client-3")
 DASHBOARD_LINKS: Final = ("dashboard-1", "dashboard-2")
 
-ENDING: Final = frozenset({"kill", "restart"})
 PROCESS_FAULTS: Final = ("kill", "kill", "pause", "full disk", "full disk", "restart")
 LINK_FAULTS: Final = ("reset", "close", "half-open", "stall", "slow", "duplicate")
 

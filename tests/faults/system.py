@@ -2,19 +2,22 @@
 
 import secrets
 import shutil
+import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from config.secrets import PROJECT_ROOT
-from tests.faults.processes import App, environment
-from tests.faults.proxy import FaultyLink, Loop
+from tests.faults.controls import CONTROLS
+from tests.faults.processes import App
+from tests.faults.proxy import FaultyLink
 from tests.faults.schedules import CLIENT_LINKS, DASHBOARD_LINKS, Fault
 from tests.support.system_parts import free_ports
 
-COPIED: Final = ("client", "common", "config", "data", "server")
+COPIED: Final = ("client", "common", "config", "data", "server", "tests")
 NOBODY_THERE: Final = "http://127.0.0.1:9"
 """Where no language model answers: every prediction gets its final explanation from the template, a little later."""
 
@@ -22,24 +25,25 @@ CLIENT_IDS: Final = {name: name.title() for name in CLIENT_LINKS}
 """Names of the client apps and the identities they have at the server."""
 
 
-def copy_tree(folder: Path, *, source: Path = PROJECT_ROOT) -> Path:
-    """Copy the product, so that every schedule of a run meets the same code."""
+def copy_tree(folder: Path) -> Path:
+    """Copy the product, so that every schedule of a run meets the same code, and no settings of this checkout."""
     for name in COPIED:
-        shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
 class System:
     """A server, three client apps, and the links between them and to two dashboards."""
 
-    def __init__(self, folder: Path, *, tree: Path, model_dir: Path, async_mode: str) -> None:
+    def __init__(self, folder: Path, *, tree: Path, model_dir: Path, async_mode: str, control: str | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._loop = Loop()
+        self.control = control
+        self._tree = tree
         ports = dict(zip(("server", *CLIENT_LINKS), free_ports(4), strict=True))
-        self.links = {name: FaultyLink(self._loop, ports["server"]) for name in CLIENT_LINKS + DASHBOARD_LINKS}
+        self.links = {name: FaultyLink(ports["server"]) for name in CLIENT_LINKS + DASHBOARD_LINKS}
         self.tokens = _secrets()
-        shared = self.tokens | {
+        self._shared = self.tokens | {
             "PYTHONPATH": tree,
             "SOCKETIO_ASYNC_MODE": async_mode,
             "DATA_DIR": folder / "data",
@@ -53,17 +57,14 @@ class System:
             "REPLY_TIMEOUT_SECONDS": 2,
             "RECONNECT_MAX_SECONDS": 1,
         }
-        self.server = self._app("server", tree / "server", shared | {"PORT": ports["server"]}, "predictions.sqlite")
+        self.server = self._app("server", "server", "predictions.sqlite", PORT=ports["server"])
         self.clients = {
-            name: self._app(name, tree / "client", shared | self._of_client(name, ports[name]), "client.sqlite")
-            for name in CLIENT_LINKS
+            name: self._app(name, "client", "client.sqlite", PORT=ports[name], CLIENT_ID=client_id, SERVER_URL=link.url)
+            for (name, client_id), link in zip(CLIENT_IDS.items(), self.links.values(), strict=False)
         }
+        self.apps: Mapping[str, App] = {"server": self.server, **self.clients}
         self.cookies: dict[str, dict[str, str]] = {}
         """Sign-ins by address, kept over schedules as browsers keep them."""
-
-    @property
-    def apps(self) -> Mapping[str, App]:
-        return {"server": self.server, **self.clients}
 
     def start(self) -> None:
         for app in self.apps.values():
@@ -76,18 +77,28 @@ class System:
             self.links[fault.target].begin(fault.kind)
             return
         app = self.apps[fault.target]
-        acts = {"kill": app.kill, "restart": app.terminate, "pause": app.pause, "full disk": app.fill_disk}
+        acts: dict[str, Callable[[], None]] = {
+            "kill": app.kill,
+            "restart": partial(app.signal, signal.SIGTERM),
+            "pause": partial(app.signal, signal.SIGSTOP),
+            "full disk": app.fill_disk,
+        }
         acts[fault.kind]()
 
     def end(self, fault: Fault) -> None:
+        """End a fault; raises ``TimeoutExpired`` when a process does not end that was told to."""
         if fault.of_link:
             self.links[fault.target].heal()
             return
         app = self.apps[fault.target]
         if fault.kind == "restart":
             app.wait_until_ended()
-        acts = {"kill": app.start, "restart": app.start, "pause": app.go_on, "full disk": app.free_disk}
-        acts[fault.kind]()
+        if fault.kind in {"kill", "restart"}:
+            app.start()
+        elif fault.kind == "pause":
+            app.signal(signal.SIGCONT)
+        else:
+            app.free_disk()
 
     def close(self) -> None:
         for app in self.apps.values():
@@ -95,18 +106,13 @@ class System:
                 app.kill()
         for link in self.links.values():
             link.close()
-        self._loop.close()
 
-    def _app(self, name: str, folder: Path, settings: Mapping[str, object], database: str) -> App:
+    def _app(self, name: str, role: str, database: str, **settings: object) -> App:
+        command, folder = ["app.py"], self._tree / role
+        if self.control and CONTROLS[self.control].role == role:
+            command, folder = ["-m", "tests.faults.broken", self.control], self._tree
         path = self.folder / "data" / name / database
-        return App(name, folder, environment(**settings), path, self.folder / f"{name}.log")
-
-    def _of_client(self, name: str, port: int) -> dict[str, object]:
-        return {
-            "PORT": port,
-            "CLIENT_ID": CLIENT_IDS[name],
-            "SERVER_URL": f"http://127.0.0.1:{self.links[name].port}",
-        }
+        return App(command, folder, self._shared | settings, database=path, log=self.folder / f"{name}.log")
 
 
 def _secrets() -> dict[str, str]:

@@ -14,6 +14,7 @@ from common.messages import (
     RiskLevel,
     Submission,
     Thresholds,
+    WireError,
 )
 from common.patient import FIELDS, PatientRecord
 from config.secrets import PROJECT_ROOT
@@ -33,16 +34,20 @@ def record(number: int = 0) -> PatientRecord:
     return _records()[number % len(_records())]
 
 
+def id_of(number: int) -> str:
+    """A request id; of numbers with as many digits they are in order, as those of pages are in the order of time."""
+    return f"request-{number}"
+
+
 def submission(number: int, *, reference: str | None = None) -> Submission:
     """What a page submits for the patient of that number; the number makes the request id."""
-    return Submission(request_id=f"request-{number}", patient_reference=reference, record=record(number))
+    return Submission(request_id=id_of(number), patient_reference=reference, record=record(number))
 
 
 def request(number: int) -> PredictRequest:
-    """The request an outbox that holds the submissions 1, 2, 3 ... sends as the one of that number."""
+    """The request an outbox sends of the submission of that number."""
     return PredictRequest(
-        request_id=f"request-{number}",
-        outbox_number=number,
+        request_id=id_of(number),
         patient_reference=None,
         record=record(number),
         entered_at=NOON + timedelta(minutes=number),
@@ -55,7 +60,6 @@ def prediction(asked: PredictRequest, *, client_id: str = CLIENT_ID) -> Predicti
         prediction_id=f"prediction-of-{asked.request_id}",
         request_id=asked.request_id,
         client_id=client_id,
-        outbox_number=asked.outbox_number,
         patient_reference=asked.patient_reference,
         record=asked.record,
         entered_at=asked.entered_at,
@@ -88,24 +92,33 @@ def prediction(asked: PredictRequest, *, client_id: str = CLIENT_ID) -> Predicti
 
 
 def made(sequence: int, answer: Prediction) -> Change:
-    """The change-log entry of a prediction."""
-    return Change(
-        sequence=sequence,
-        kind=ChangeKind.PREDICTION_MADE,
-        prediction_id=answer.prediction_id,
-        client_id=answer.client_id,
-        at=answer.made_at,
-        prediction=answer,
-    )
+    """The entry of a prediction."""
+    return _entry(sequence, ChangeKind.PREDICTION_MADE, answer, prediction=answer)
 
 
 def explained(sequence: int, answer: Prediction, explanation: Explanation = LLAMA_TEXT) -> Change:
-    """The change-log entry of a finished explanation."""
+    """The entry of a finished explanation."""
+    return _entry(sequence, ChangeKind.EXPLANATION_FINISHED, answer, explanation=explanation)
+
+
+def erased(sequence: int, answer: Prediction) -> Change:
+    """The entry of an erasure."""
+    return _entry(sequence, ChangeKind.PREDICTION_ERASED, answer)
+
+
+def refused(sequence: int, asked: PredictRequest, error: WireError) -> Change:
+    """The entry of a request that was refused for good."""
     return Change(
         sequence=sequence,
-        kind=ChangeKind.EXPLANATION_FINISHED,
-        prediction_id=answer.prediction_id,
-        client_id=answer.client_id,
-        at=answer.made_at,
-        explanation=explanation,
+        kind=ChangeKind.REQUEST_REFUSED,
+        request_id=asked.request_id,
+        prediction_id=None,
+        client_id=CLIENT_ID,
+        at=NOON,
+        error=error,
     )
+
+
+def _entry(sequence: int, kind: ChangeKind, answer: Prediction, **content: object) -> Change:
+    of = {"request_id": answer.request_id, "prediction_id": answer.prediction_id, "client_id": answer.client_id}
+    return Change.model_validate({"sequence": sequence, "kind": kind, "at": answer.made_at} | of | content)

@@ -1,50 +1,69 @@
-"""What the pages of a client app would have been told."""
+"""What the pages of a client app would see: its own log and the state of its link."""
 
-import queue
+import threading
+import time
 from collections.abc import Callable
 
-from common.messages import Event, HistoryEntry, LinkStatus, Message
+import orjson
+
+from client.outbox import Outbox
+from common.followers import Run
+from common.messages import HistoryChange, HistoryEntry, LinkStatus
 from tests.support.programmable_server import WAIT_SECONDS
 
 
 class Pages:
-    """Takes the place of the browsers at the end of ``publish`` and remembers everything, in order."""
+    """Follows the outbox as a page does: when it was nudged, it looks."""
 
-    def __init__(self) -> None:
-        self.told: list[tuple[Event, Message]] = []
-        self._news: queue.Queue[tuple[Event, Message]] = queue.Queue()
+    def __init__(self, outbox: Outbox) -> None:
+        self.changes: list[HistoryChange] = []
+        self.links: list[LinkStatus] = []
+        self.status: Callable[[], LinkStatus] | None = None
+        """Of the relay, once there is one."""
+        self._outbox = outbox
+        self._nudged = threading.Condition()
 
-    def __call__(self, event: Event, message: Message) -> None:
-        self.told.append((event, message))
-        self._news.put((event, message))
+    def nudge(self) -> None:
+        with self._nudged:
+            if self.status and (not self.links or self.links[-1] != self.status()):
+                self.links.append(self.status())
+            self._nudged.notify_all()
 
-    def wait_for_update(self, request_id: str, state: str = "answered") -> HistoryEntry:
-        def is_it(message: Message) -> bool:
-            return isinstance(message, HistoryEntry) and (message.request_id, message.state) == (request_id, state)
-
-        message = self.wait_for(Event.UPDATE, is_it)
-        assert isinstance(message, HistoryEntry)
-        return message
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so after a nudge."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        with self._nudged:
+            while not is_so():
+                assert self._nudged.wait(deadline - time.monotonic()), "it did not come about"
 
     def wait_for_link(self, state: str) -> LinkStatus:
-        message = self.wait_for(Event.LINK_STATUS, lambda news: isinstance(news, LinkStatus) and news.state == state)
-        assert isinstance(message, LinkStatus)
-        return message
+        """Wait for a state of the link that was not waited for before."""
+        self.wait_for(lambda: any(link.state == state for link in self.links))
+        while (link := self.links.pop(0)).state != state:
+            pass
+        return link
 
-    def wait_for_waiting(self, count: int) -> None:
-        self.wait_for(Event.LINK_STATUS, lambda news: isinstance(news, LinkStatus) and news.waiting == count)
+    def wait_for_entry(self, request_id: str, state: str = "answered") -> HistoryEntry:
+        def found() -> list[HistoryEntry]:
+            return [entry for entry in history(self._outbox) if (entry.request_id, entry.state) == (request_id, state)]
 
-    def wait_for(self, wanted: Event, fits: Callable[[Message], bool] = lambda _: True) -> Message:
-        """Return the next piece of news that fits; what came before it is passed over."""
-        while True:
-            event, message = self._news.get(timeout=WAIT_SECONDS)
-            if event == wanted and fits(message):
-                return message
+        self.wait_for(lambda: bool(found()))
+        return found()[0]
 
-    def updates(self, request_id: str) -> list[str]:
-        """Return the states that were told of one request, in order."""
-        return [
-            message.state
-            for _, message in self.told
-            if isinstance(message, HistoryEntry) and message.request_id == request_id
-        ]
+    def wait_for_states(self, states: dict[str, str]) -> None:
+        self.wait_for(lambda: states_of(self._outbox) == states)
+
+
+def history(outbox: Outbox) -> list[HistoryEntry]:
+    """The whole history, newest first."""
+    page = outbox.history(before=None, limit=10_000)
+    return [HistoryEntry.model_validate_json(orjson.dumps(entry)) for entry in page.entries]
+
+
+def states_of(outbox: Outbox) -> dict[str, str]:
+    return {entry.request_id: entry.state for entry in history(outbox)}
+
+
+def changes_in(run: Run) -> list[HistoryChange]:
+    """The entries of a run of a client app's own log."""
+    return [HistoryChange.check(entry) for entry in orjson.loads(orjson.dumps(run.entries))]

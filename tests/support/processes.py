@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,9 +92,15 @@ def environment_of(folder: Path, model_dir: Path, async_mode: str) -> dict[str, 
     )
 
 
-def run(processes: list[Process], environment: dict[str, str], folder: str = "server") -> Process:
+def run(
+    processes: list[Process],
+    environment: dict[str, str],
+    folder: str = "server",
+    *,
+    program: Sequence[str] = ("app.py",),
+) -> Process:
     running = subprocess.Popen(
-        [sys.executable, "app.py"],
+        [sys.executable, *program],
         cwd=PROJECT_ROOT / folder,
         env=environment,
         stdout=subprocess.PIPE,

@@ -4,8 +4,8 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qs
 
 import eventlet
 import eventlet.patcher
@@ -18,23 +18,24 @@ from common.messages import (
     CLIENTS_NAMESPACE,
     Change,
     Changes,
+    Closing,
     Event,
+    Follow,
     Handshake,
     Message,
-    Prediction,
     PredictRequest,
     Receipt,
     WireError,
 )
 from common.web.codec import OrjsonCodec
-from tests.support.made_requests import prediction
-from tests.support.serving import ASYNC_MODE
+from tests.support.made_requests import made, prediction
 
+ASYNC_MODE = "eventlet" if eventlet.patcher.is_monkey_patched("socket") else "threading"
 TOKEN = "a-token-of-this-test"
+LOG = "a-log.0"
 WAIT_SECONDS = 20
-PAGE_ENTRIES = 3
 
-Answer = Callable[[str, PredictRequest], Receipt]
+Answer = Callable[[PredictRequest], Receipt | object]
 
 
 class ProgrammableServer:
@@ -43,16 +44,32 @@ class ProgrammableServer:
     def __init__(self) -> None:
         self.received: queue.Queue[PredictRequest] = queue.Queue()
         self.handshakes: queue.Queue[Handshake] = queue.Queue()
+        self.follows: queue.Queue[Follow] = queue.Queue()
         self.farewells: queue.Queue[str] = queue.Queue()
+        self.authorizations: set[str | None] = set()
         self.refusal: WireError | None = None
+        """Refuses whoever connects to the namespace."""
+        self.door: tuple[str, bytes] | None = None
+        """Refuses with this status and body before there is a websocket."""
+        self.location = ""
+        """Where it redirects to then."""
         self.answer: Answer = self.predict
-        self.answers: dict[str, Prediction] = {}
-        self.change_log: list[Change] = []
-        self.change_log_status = "200 OK"
+        self.is_mute = False
+        """Whether it takes everything and answers nothing."""
+        self.hang_ups = 0
+        """How many connections it closes as soon as they are made."""
+        self.let_in = threading.Event()
+        """Whoever connects waits for it, at most 1.5 s."""
+        self.let_in.set()
+        self.log_name = LOG
+        self.log: list[Change] = []
+        self.page_entries = 3
         self.pages: dict[str, tuple[str, bytes]] = {}
-        """Status and body of the answers at other addresses than the change log's."""
+        """Status and body of its answers over HTTP."""
         self.asked: list[dict[str, str]] = []
-        self._questions: queue.Queue[None] = queue.Queue()
+        self._pending: dict[str, Follow | None] = {}
+        """By connection, with the question that is not answered yet."""
+        self._lock = threading.RLock()
         with socket.create_server(("127.0.0.1", 0)) as reserved:
             self.port: int = reserved.getsockname()[1]
         self._connections = _Connections()
@@ -63,11 +80,11 @@ class ProgrammableServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Listen, on the same port as ever."""
+        self._pending.clear()
         self._socketio = self._make_socketio()
         self._connections = _Connections()
-        application = socketio.WSGIApp(self._socketio, self._http_app)
-        self._end = _serve(self.port, self._connections.of(application))
+        application = self._connections.of(self._door(socketio.WSGIApp(self._socketio, self._http_app)))
+        self._end = _serve(self.port, application)
 
     def stop(self) -> None:
         """Stop listening and cut every connection, as when the process is killed."""
@@ -81,73 +98,125 @@ class ProgrammableServer:
         """Cut every connection without a word."""
         self._connections.cut()
 
-    def send(self, event: str, message: Message | object, *, to: str | None = None) -> None:
+    def send(self, event: str, message: Message | object) -> None:
         wire = message.to_wire() if isinstance(message, Message) else message
-        self._socketio.emit(event, wire, namespace=CLIENTS_NAMESPACE, to=to)
+        self._socketio.emit(event, wire, namespace=CLIENTS_NAMESPACE)
 
-    def disconnect_everyone(self) -> None:
-        for sid, _ in list(self._socketio.manager.get_participants(CLIENTS_NAMESPACE, None)):
+    def close_all(self, reason: WireError) -> None:
+        """Say why, and leave the namespace with everybody."""
+        self.send(Event.CLOSING, Closing(reason=reason))
+        for sid in list(self._pending):
             self._socketio.disconnect(sid, namespace=CLIENTS_NAMESPACE)
 
-    def predict(self, sid: str, request: PredictRequest) -> Receipt:
-        """Answer as the server does: the same request gets the same stored answer."""
-        self.send(Event.PREDICTION_RESULT, self.answers.setdefault(request.request_id, prediction(request)), to=sid)
+    def append(self, *entries: Change) -> None:
+        """Add entries to the log, and answer those who wait for some."""
+        with self._lock:
+            self.log.extend(entries)
+            for sid, follow in list(self._pending.items()):
+                self._answer(sid, follow)
+
+    def predict(self, request: PredictRequest) -> Receipt:
+        """Answer as the server does: each request once, with an entry of the log."""
+        with self._lock:
+            if any(entry.request_id == request.request_id for entry in self.log):
+                return Receipt(status="stored")
+            self.append(made(len(self.log) + 1, prediction(request)))
         return Receipt(status="accepted")
 
     @staticmethod
-    def keep_silent(_sid: str, _request: PredictRequest) -> Receipt:
+    def keep_silent(_request: PredictRequest) -> Receipt:
         """Take a request and never answer it."""
         return Receipt(status="accepted")
 
-    def next_numbers(self, count: int) -> list[int]:
-        """Wait for so many requests and return their outbox numbers in the order they came."""
-        return [self.received.get(timeout=WAIT_SECONDS).outbox_number for _ in range(count)]
+    def next_ids(self, count: int) -> list[str]:
+        """Wait for so many requests and return their ids in the order they came."""
+        return [self.received.get(timeout=WAIT_SECONDS).request_id for _ in range(count)]
 
-    def wait_for_questions(self, count: int) -> None:
-        """Wait until the change log was asked so many times more."""
-        for _ in range(count):
-            self._questions.get(timeout=WAIT_SECONDS)
+    def next_follow(self, fits: Callable[[Follow], bool] = lambda _: True) -> Follow:
+        """Wait for a question that fits."""
+        while True:
+            if fits(follow := self.follows.get(timeout=WAIT_SECONDS)):
+                return follow
 
     def _make_socketio(self) -> Any:
-        server = socketio.Server(async_mode=ASYNC_MODE, async_handlers=False, json=OrjsonCodec, monitor_clients=False)
+        server = socketio.Server(
+            async_mode=ASYNC_MODE,
+            async_handlers=False,
+            json=OrjsonCodec,
+            monitor_clients=False,
+            always_connect=bool(self.hang_ups),  # who is to be put out comes in first
+        )
         server.on("connect", self._on_connect, namespace=CLIENTS_NAMESPACE)
         server.on("disconnect", self._on_disconnect, namespace=CLIENTS_NAMESPACE)
         server.on(Event.PREDICT, self._on_predict, namespace=CLIENTS_NAMESPACE)
+        server.on(Event.FOLLOW, self._on_follow, namespace=CLIENTS_NAMESPACE)
         return server
 
-    def _on_connect(self, _sid: str, _environ: object, auth: object) -> None:
-        handshake = Handshake.check(auth)
-        self.handshakes.put(handshake)
+    def _on_connect(self, sid: str, environ: dict[str, Any], auth: object) -> bool:
+        self.authorizations.add(environ.get("HTTP_AUTHORIZATION"))
+        self.handshakes.put(Handshake.check(auth))
+        self.let_in.wait(1.5)
         if self.refusal:
             raise HandshakeRefused(self.refusal.message, self.refusal.to_wire())
+        if self.hang_ups:
+            self.hang_ups -= 1
+            return False
+        self._pending[sid] = None
+        return True
 
     def _on_disconnect(self, sid: str, _reason: str) -> None:
+        self._pending.pop(sid, None)
         self.farewells.put(sid)
 
-    def _on_predict(self, sid: str, message: object) -> dict[str, Any]:
+    def _on_predict(self, _sid: str, message: object) -> object:
         request = PredictRequest.check(message)
         self.received.put(request)
-        return self.answer(sid, request).to_wire()
+        receipt = self.answer(request)
+        return receipt.to_wire() if isinstance(receipt, Message) else receipt
 
-    def _http_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        asked = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
-        self.asked.append(asked | {"path": environ["PATH_INFO"], "authorization": environ["HTTP_AUTHORIZATION"]})
-        if environ["PATH_INFO"] in self.pages:
-            status, body = self.pages[environ["PATH_INFO"]]
-            start_response(status, [("Content-Type", "application/json")])
-            return [body]
-        after = int(asked["after"])
-        later = [entry for entry in self.change_log if entry.sequence > after]
-        page = later[:PAGE_ENTRIES]
+    def _on_follow(self, sid: str, message: object) -> None:
+        follow = Follow.check(message)
+        self.follows.put(follow)
+        with self._lock:
+            self._pending[sid] = follow
+            self._answer(sid, follow)
+
+    def _answer(self, sid: str, follow: Follow | None) -> None:
+        if follow is None or self.is_mute:
+            return
+        newest = self.log[-1].sequence if self.log else 0
+        after = follow.after if follow.log == self.log_name and follow.after <= newest else 0
+        if newest <= after and follow.ticket:
+            return  # nothing new; the first question is answered at once
+        later = [entry for entry in self.log if entry.sequence > after]
+        page = later[: self.page_entries]
         run = Changes(
+            log=self.log_name,
             after=after,
             next_after=page[-1].sequence if page else after,
             has_more=len(later) > len(page),
             entries=page,
+            ticket="the last one",
         )
-        self._questions.put(None)
-        start_response(self.change_log_status, [("Content-Type", "application/json")])
-        return [OrjsonCodec.dumps(run.to_wire()).encode()]
+        self._pending[sid] = None
+        self._socketio.emit(Event.CHANGES, run.to_wire(), namespace=CLIENTS_NAMESPACE, to=sid)
+
+    def _door(self, application: Any) -> Any:
+        def refusing(environ: dict[str, Any], start_response: Any) -> Any:
+            if self.door and environ["PATH_INFO"].startswith("/socket.io/"):
+                return _reply(start_response, *self.door, ("Location", self.location))
+            return application(environ, start_response)
+
+        return refusing
+
+    def _http_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self.asked.append({"path": environ["PATH_INFO"], "authorization": environ["HTTP_AUTHORIZATION"]})
+        return _reply(start_response, *self.pages[environ["PATH_INFO"]])
+
+
+def _reply(start_response: Any, status: str, body: bytes, *headers: tuple[str, str]) -> Iterable[bytes]:
+    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
+    return [body]
 
 
 class _Connections:
@@ -180,33 +249,28 @@ class _Connections:
         with self._lock:
             sockets, self._sockets = self._sockets, []
         for connection in sockets:
-            try:
+            with suppress(OSError):  # gone already
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # gone already
 
 
 def _serve(port: int, application: Any) -> Callable[[], object]:
     """Serve in the background; return what ends it."""
-    if ASYNC_MODE == "eventlet":
-        return _serve_green(port, application)
-    server = make_server("127.0.0.1", port, application, threaded=True)
-    server.daemon_threads = True  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def end() -> None:
-        server.shutdown()
-        server.server_close()
-
-    return end
-
-
-def _serve_green(port: int, application: Any) -> Callable[[], object]:
     listener = socket.create_server(("127.0.0.1", port))
-    serving = eventlet.spawn(eventlet.wsgi.server, listener, application, log_output=False)
+    server: Any = None
+    if ASYNC_MODE == "eventlet":
+        serving = eventlet.spawn(eventlet.wsgi.server, listener, application, log_output=False)
+    else:
+        server = make_server("127.0.0.1", port, application, threaded=True, fd=listener.fileno())
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def end() -> None:
-        serving.kill()
+        if server is None:
+            serving.kill()
+        else:
+            listener.shutdown(socket.SHUT_RDWR)
+            server.shutdown()
+            server.server_close()
         listener.close()
 
     return end

@@ -1,10 +1,11 @@
 """A peer that speaks Engine.IO by hand, over a websocket that it controls to the byte."""
 
 import base64
+import json
 import os
 import socket
 import struct
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from tests.support.speaking import WAIT_SECONDS
@@ -19,28 +20,57 @@ _LONG: Final = 127
 class RawSocket:
     """A websocket connection to ``/socket.io/`` whose frames are made here."""
 
-    def __init__(self, url: str, *, cookie: str = "", buffer: int | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        cookie: str = "",
+        token: str = "",
+        origin: str | None = "",
+        host: str = "",
+        query: str = "",
+        buffer: int | None = None,
+    ) -> None:
+        """Connect; an empty ``origin`` is the app's own, ``None`` sends none."""
         address = urlsplit(url)
         self.socket = socket.socket()
         if buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(WAIT_SECONDS)
         self.socket.connect((address.hostname, address.port))
-        key = base64.b64encode(os.urandom(16)).decode()
-        lines = [
-            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1",
-            f"Host: {address.netloc}",
-            f"Origin: {url}",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            "Sec-WebSocket-Version: 13",
-            f"Sec-WebSocket-Key: {key}",
-            *([f"Cookie: {cookie}"] if cookie else []),
-        ]
+        headers = {
+            "Host": host or address.netloc,
+            "User-Agent": "a test",
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+        }
+        if origin is not None:
+            headers["Origin"] = origin or url
+        if cookie:
+            headers["Cookie"] = cookie
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        lines = [f"GET /socket.io/?EIO=4&transport=websocket{query} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
         self._read = self.socket.makefile("rb")
         self.status = int(self._read.readline().split()[1])
         self.headers = dict(line.decode().rstrip().split(": ", 1) for line in iter(self._read.readline, b"\r\n"))
+
+    @property
+    def error(self) -> Any:
+        """The error that the handshake was answered with."""
+        return json.loads(self._read.read(int(self.headers["Content-Length"])))["error"]
+
+    def enter(self, namespace: str, auth: object) -> str:
+        """Say CONNECT, and return the answer."""
+        self.send(f"40{namespace}{',' * bool(namespace)}{json.dumps(auth)}")
+        while True:
+            received = (self.receive() or b"").decode()
+            if received[:1] != "0":
+                return received
 
     def send(self, payload: str | bytes, *, kind: int | None = None, final: bool = True) -> None:
         """Send one frame, masked as a client's has to be."""

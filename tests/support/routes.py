@@ -7,7 +7,9 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-OPEN = frozenset({"static", "shared.ui", "shared.vendor", "shared.livez", "shared.readyz", "sign_in.page"})
+OPEN = frozenset(
+    {"static", "shared.ui", "shared.vendor", "shared.livez", "shared.readyz", "sign_in.page", "server.status"}
+)
 """What anybody may get; the start page leads to the sign-in."""
 FILES = frozenset({"static", "shared.ui", "shared.vendor"})
 EXISTING = {

@@ -1,6 +1,5 @@
 """Serving an app of this process on a real socket, in the concurrency the process runs on."""
 
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 import eventlet.patcher
 from flask import Flask
 
-from common.web.serving import listen, serve_forever
+from common.web.serve import listen, serve_forever
 
 ASYNC_MODE = "eventlet" if eventlet.patcher.is_monkey_patched("socket") else "threading"
 CLOSING_SECONDS = 5
@@ -23,6 +22,6 @@ def served(app: Flask) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        listener.shutdown(socket.SHUT_RDWR)
+        app.extensions["door"].close()
         serving.join(CLOSING_SECONDS)
         listener.close()

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import engineio
 import socketio
 
-from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, Changes, Event, Prediction
+from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, Event, Prediction
 from common.web.codec import OrjsonCodec
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 30.0
 
 
 class RefusedError(Exception):
@@ -127,38 +127,88 @@ class Connection:
             websocket.shutdown()  # what the server has closed is left open by the other
 
 
-def handshake(token: str, **changes: object) -> dict[str, object]:
-    return {"protocol": PROTOCOL_VERSION, "token": token, "waiting": 0} | changes
+class Follower(Connection):
+    """A connection that follows a log: it asks, applies the one answer, and asks again."""
+
+    def __init__(self, url: str, namespace: str, **options: Any) -> None:
+        super().__init__(url, namespace, **options)
+        self.log: str | None = None
+        self.after = 0
+        self.ticket: str | None = None
+        self.status: Any = None
+        self.entries: list[Any] = []
+        """What was read and not taken."""
+
+    def follow(self, **changes: object) -> None:
+        """Ask for what comes next; the answer is to be waited for."""
+        self.client.emit(Event.FOLLOW, self.question() | changes, namespace=self._namespace)
+
+    def question(self) -> dict[str, object]:
+        return {"log": self.log, "after": self.after, "ticket": self.ticket}
+
+    def next_changes(self) -> Any:
+        """Wait for an answer, and apply it."""
+        changes = self.next(Event.CHANGES)
+        if (changes["log"], changes["after"]) != (self.log, self.after):
+            self.entries.clear()
+        self.log, self.after, self.ticket = changes["log"], changes["next_after"], changes["ticket"]
+        self.entries += changes["entries"]
+        self.status = changes["status"] or self.status
+        return changes
+
+    def ask_for_changes(self, **changes: object) -> Any:
+        """Ask, and wait for the answer."""
+        self.follow(**changes)
+        return self.next_changes()
+
+    def entry(self, wanted: Callable[[Any], bool] = lambda _: True) -> Any:
+        """Read on until there is such an entry, and take it."""
+        while True:
+            for place, entry in enumerate(self.entries):
+                if wanted(entry):
+                    return self.entries.pop(place)
+            self.ask_for_changes()
+
+    def status_with(self, wanted: Callable[[Any], bool]) -> Any:
+        """Read on until the status is such."""
+        while self.status is None or not wanted(self.status):
+            self.ask_for_changes()
+        return self.status
+
+    def closing(self) -> Any:
+        """Wait to be told why the connection is closed, and until it is."""
+        reason = self.next(Event.CLOSING)["reason"]
+        self.next("disconnect")
+        return reason
 
 
-class ClientApp(Connection):
-    """A client app's connection."""
+class ClientApp(Follower):
+    """A client app's connection, proved by its token."""
 
     def __init__(self, url: str, token: str, **changes: object) -> None:
-        super().__init__(url, CLIENTS_NAMESPACE, auth=handshake(token, **changes))
+        auth = {"protocol": PROTOCOL_VERSION, "instance": "a-test", "attempt": 1} | changes
+        super().__init__(url, CLIENTS_NAMESPACE, auth=auth, headers={"Authorization": f"Bearer {token}"})
 
     def predict(self, message: object) -> Any:
         return self.ask(Event.PREDICT, message)
 
     def answered(self, request_id: str) -> Prediction:
-        wire = self.next(Event.PREDICTION_RESULT, lambda data: data["request_id"] == request_id)
-        return Prediction.model_validate(wire)
+        entry = self.entry(lambda one: one["kind"] == "prediction_made" and one["request_id"] == request_id)
+        return Prediction.model_validate(entry["prediction"])
 
     def refused(self, request_id: str) -> Any:
-        return self.next(Event.PREDICTION_REFUSED, lambda data: data["request_id"] == request_id)["error"]
+        return self.entry(lambda one: one["kind"] == "request_refused" and one["request_id"] == request_id)["error"]
 
 
-class Dashboard(Connection):
-    """An operator's connection."""
+class Page(Follower):
+    """A page's connection, proved by its session's cookie."""
 
-    def __init__(self, url: str, cookie: str, **websocket_options: object) -> None:
-        super().__init__(url, OPERATORS_NAMESPACE, headers={"Cookie": cookie}, **websocket_options)
+    def __init__(self, url: str, cookie: str, namespace: str = OPERATORS_NAMESPACE, **options: object) -> None:
+        auth = {"protocol": PROTOCOL_VERSION}
+        super().__init__(url, namespace, auth=auth, headers={"Cookie": cookie}, **options)
 
-    def next_changes(self) -> Changes:
-        return Changes.model_validate(self.next(Event.CHANGES))
 
-    def next_status(self, client_id: str, wanted: Callable[[Any], bool] = lambda _: True) -> Any:
-        return self.next(Event.CLIENT_STATUS, lambda data: data["client_id"] == client_id and wanted(data))
+Dashboard = Page
 
 
 @dataclass(frozen=True)

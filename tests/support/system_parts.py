@@ -1,7 +1,6 @@
 """People at the pages of a running system: they sign in with a link and submit patients, over HTTP and Socket.IO."""
 
 import json
-import queue
 import re
 import socket
 import time
@@ -11,9 +10,8 @@ from collections.abc import Iterable
 from http.cookiejar import CookieJar
 from typing import Any, Self
 
-import socketio
-
-from common.messages import Event
+from common.messages import BROWSER_NAMESPACE, Event
+from tests.support.speaking import Page
 
 
 def free_ports(count: int) -> list[int]:
@@ -61,40 +59,31 @@ class Visitor:
 class Clinician(Visitor):
     """A clinician at a client app's page, who submits patients and sees what becomes of them."""
 
-    def __init__(self, link: str) -> None:
-        super().__init__(link)
-        self._updates: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._socket = socketio.Client(reconnection=False, handle_sigint=False)
-        self._socket.on(Event.UPDATE, self._updates.put)
-
     def __enter__(self) -> Self:
-        self._socket.connect(self.url, headers={"Cookie": self.cookie}, transports=["websocket"], wait_timeout=20)
-        self._websocket = self._socket.eio.ws  # the library forgets it, unclosed, when the app hangs up
+        self._page = Page(self.url, self.cookie, BROWSER_NAMESPACE)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.disconnect()
-        self._socket.wait()
-        self._websocket.shutdown()
+        self._page.close()
 
     def submit(self, **changes: object) -> str:
         """Submit a real patient, changed if need be; return the request's id once the client app has it on disk."""
         request_id = str(uuid.uuid4())
         message = {"request_id": request_id, "record": self.api("sample")["record"] | changes}
-        receipt = self._socket.call(Event.SUBMIT, message, timeout=20)
-        assert receipt["status"] == "queued", receipt
+        receipt = self._page.ask(Event.SUBMIT, message)
+        assert receipt["status"] == "saved", receipt
         return request_id
 
     def answers(self, request_ids: Iterable[str], seconds: float = 60) -> dict[str, dict[str, Any]]:
-        """Wait for the predictions of these requests; ``queue.Empty`` if one does not come within ``seconds``."""
+        """Wait for the predictions of these requests, at most so many seconds."""
         wanted = set(request_ids)
         found: dict[str, dict[str, Any]] = {}
         deadline = time.monotonic() + seconds
         while wanted - set(found):
-            entry = self._updates.get(timeout=max(0.0, deadline - time.monotonic()))
-            assert entry["state"] != "refused", entry["error"]
-            if entry["state"] == "answered":
-                found[entry["request_id"]] = entry["prediction"]
+            assert time.monotonic() < deadline, f"{len(wanted - set(found))} requests were not answered"
+            entry = self._page.entry(lambda change: change["entry"]["state"] != "queued")["entry"]
+            assert entry["state"] == "answered", entry["error"]
+            found[entry["request_id"]] = entry["prediction"]
         return {request_id: found[request_id] for request_id in wanted}
 
 

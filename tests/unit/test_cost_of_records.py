@@ -8,11 +8,13 @@ from typing import Any, Final
 from sqlalchemy import Engine, event
 
 from client.outbox import Outbox
-from common.messages import Changes, RiskLevel
-from server.store import NewPrediction, PredictionStore
+from common.followers import ALL
+from common.messages import Change, Changes, RiskLevel
+from server.store import PredictionStore
 from server.store.database import open_database
 from tests.support import made_requests as made
 from tests.support.made_requests import LLAMA_TEXT, NOON, prediction, request, submission
+from tests.support.recording import stored, unfinished
 
 FEW: Final = 100
 MANY: Final = 2_000
@@ -56,26 +58,25 @@ def too_much(few: Mapping[str, int], many: Mapping[str, int]) -> dict[str, tuple
     return {what: (few[what], many[what]) for what in few if many[what] > AT_MOST * few[what]}
 
 
-def new(*numbers: int) -> list[NewPrediction]:
-    return [NewPrediction(prediction(request(number)), "0" * 64) for number in numbers]
+def put(store: PredictionStore, *numbers: int) -> object:
+    return stored(store, *(prediction(request(number)) for number in numbers))
 
 
 def server_works(store: PredictionStore, fresh: Iterator[int]) -> dict[str, Work]:
-    newest = store.recent(1)[0].prediction
-    known = [("Client-1", f"request-{number}") for number in range(1, 9)] + [("Client-2", "never-sent")]
+    newest = store.recent(1)[1][0].body["prediction_id"]
     return {
-        "find": lambda: store.find(known),
-        "append": lambda: store.append(new(next(fresh))),
-        "explain": lambda: store.finish_explanation(prediction(request(next(fresh) - 1)), LLAMA_TEXT, NOON),
+        "append what is known": lambda: put(store, *range(1, 9)),
+        "append": lambda: put(store, next(fresh)),
+        "explain": lambda: store.finish_explanation(unfinished(prediction(request(next(fresh) - 1))), LLAMA_TEXT, NOON),
         "erase": lambda: store.erase([prediction(request(next(fresh) - 1)).prediction_id], NOON),
-        "latest changes": lambda: store.changes(store.cursor() - 5, 100),
-        "latest changes of a client": lambda: store.changes(store.cursor() - 5, 100, client_id="Client-1"),
+        "latest changes": lambda: store.changes(store.end().after - 5),
+        "latest changes of a client": lambda: store.changes(store.end().after - 5, client_id="Client-1"),
         "newest page": lambda: store.recent(20),
         "newest page of a client": lambda: store.recent(20, client_id="Client-1"),
         "newest page of a level": lambda: store.recent(20, level=RiskLevel.MEDIUM),
         "page before": lambda: store.recent(20, before=60),
-        "one": lambda: store.get(newest.prediction_id),
-        "totals": store.totals,
+        "one": lambda: store.get(newest),
+        "end": store.end,
         "erased up to": store.erased_up_to,
         "check": store.check,
     }
@@ -84,33 +85,33 @@ def server_works(store: PredictionStore, fresh: Iterator[int]) -> dict[str, Work
 def test_the_server_does_as_much_for_a_patient_however_many_are_stored(tmp_path: Path) -> None:
     engine = open_database(f"sqlite:///{tmp_path / 'predictions.sqlite'}")
     with closing(PredictionStore(engine)) as store:
-        store.append(new(*range(1, FEW + 1)))
+        put(store, *range(1, FEW + 1))
         fresh = iter(range(FEW + 1, MANY))
         few = measured(engine, server_works(store, fresh))
-        store.append(new(*range(MANY + 1, 2 * MANY)))
+        put(store, *range(MANY + 1, 2 * MANY))
         many = measured(engine, server_works(store, fresh))
     assert too_much(few, many) == {}
 
 
 def client_works(outbox: Outbox, fresh: Iterator[int]) -> dict[str, Work]:
-    def answered() -> int:
+    def answered() -> Change:
         number = next(fresh)
         outbox.put(submission(number), NOON)
-        outbox.answer(prediction(request(number)))
-        return number
+        change = made.made(number, prediction(request(number)))
+        applied(change)
+        return change
 
-    def caught_up() -> object:
-        change = made.made(next(fresh), prediction(request(next(fresh))))
-        return outbox.take(Changes(after=0, next_after=change.sequence, has_more=False, entries=[change]))
+    def applied(change: Change) -> object:
+        return outbox.apply(Changes(log="log.0", after=0, next_after=1, has_more=False, entries=[change]))
 
     return {
         "answered": answered,
-        "waiting": lambda: outbox.waiting(after=0, limit=100),
-        "count waiting": outbox.count_waiting,
-        "explain": lambda: outbox.explain(prediction(request(answered())).prediction_id, LLAMA_TEXT),
-        "erase": lambda: outbox.erase(prediction(request(answered())).prediction_id),
-        "take": caught_up,
+        "waiting": lambda: outbox.waiting(100),
+        "explain": lambda: applied(made.explained(1, prediction(request(answered().sequence)))),
+        "erase": lambda: applied(made.erased(1, prediction(request(answered().sequence)))),
+        "not asked here": lambda: applied(made.made(1, prediction(request(next(fresh))))),
         "history": lambda: outbox.history(before=None, limit=20),
+        "newest of the own log": lambda: outbox.read(outbox.newest - 1, ALL),
         "check": outbox.check_writable,
     }
 
@@ -128,4 +129,4 @@ def test_a_client_app_does_as_much_for_a_patient_however_many_are_stored(tmp_pat
 
 def fill(outbox: Outbox, fresh: Iterator[int], number: int) -> None:
     entries = [made.made(place, prediction(request(place))) for place in (next(fresh) for _ in range(number))]
-    outbox.take(Changes(after=0, next_after=entries[-1].sequence, has_more=False, entries=entries))
+    outbox.apply(Changes(log="log.0", after=0, next_after=1, has_more=False, entries=entries))

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from common.access.accounts import Account
 from common.access.roles import Role
 from common.errors import NotFoundError
+from common.messages import PROTOCOL_VERSION
 from common.patient import FIELDS, FieldDescription
 from config.secrets import PROJECT_ROOT
 
@@ -134,9 +135,13 @@ def test_every_module_a_script_imports_is_there() -> None:
                 assert found, f"{script.name} imports {imported}"
 
 
+def test_the_pages_speak_the_protocol_of_the_apps() -> None:
+    assert f"const PROTOCOL = {PROTOCOL_VERSION};" in (UI / "socket.js").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("template", ["client_dashboard.html", "server_dashboard.html", "sessions.html"])
 def test_every_element_a_script_asks_for_by_id_is_on_its_page(template: str) -> None:
-    known = {*page(template).ids, "uptime"}  # the strip makes its own uptime
+    known = set(page(template).ids)
     own = set((PROJECT_ROOT / PAGES[template] / "static").glob("*.js"))
     alone = {script for script in own if script.stem == "sessions"}
     for script in alone if template == "sessions.html" else own - alone:

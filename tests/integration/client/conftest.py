@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from client.outbox import Outbox
-from client.relay import Relay
+from client.relay import Patience, Relay
 from config.settings import ClientSettings
 from tests.support.made_requests import CLIENT_ID, request, submission
 from tests.support.pages import Pages
-from tests.support.programmable_server import TOKEN, ProgrammableServer
-from tests.support.serving import ASYNC_MODE
+from tests.support.programmable_server import ASYNC_MODE, TOKEN, ProgrammableServer
 
 MakeSettings = Callable[..., ClientSettings]
 MakeRelay = Callable[..., Relay]
@@ -51,8 +50,8 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 
 
 @pytest.fixture
-def pages() -> Pages:
-    return Pages()
+def pages(outbox: Outbox) -> Pages:
+    return Pages(outbox)
 
 
 @pytest.fixture
@@ -60,19 +59,16 @@ def make_relay(make_settings: MakeSettings, outbox: Outbox, pages: Pages) -> Ite
     """Make relays; they are stopped when the test ends."""
     relays: list[Relay] = []
 
-    def make(
-        *, refused_pause: float = 60.0, replaced_pause: float = 60.0, catch_up_every: float = 60.0, **settings: object
-    ) -> Relay:
+    def make(patience: Patience = Patience(refused=60.0, replaced=60.0), **settings: object) -> Relay:  # noqa: B008
         relay = Relay(
             make_settings(**settings),
             token=TOKEN,
             outbox=outbox,
-            publish=pages,
+            nudge=pages.nudge,
             clock=lambda: datetime.now(UTC),
-            refused_pause=refused_pause,
-            replaced_pause=replaced_pause,
-            catch_up_every=catch_up_every,
+            patience=patience,
         )
+        pages.status = relay.status
         relays.append(relay)
         return relay
 

@@ -1,6 +1,7 @@
 """What clinicians do at a client app stands in its own audit trail."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 from client.outbox import Outbox
@@ -17,9 +18,9 @@ def test_entering_a_patient_and_reading_the_history_are_recorded(
     desk = Desk(settings, outbox)
     browser = desk.clinician()
     sent = submission(1, reference="Bed 12")
-    with desk.open_page(browser) as page:
-        assert page.submit(sent.to_wire())["status"] == "queued"
-    assert browser.get("/api/history").status_code == 200
+    with desk.open(), closing(desk.page(browser)) as page:
+        assert page.submit(sent.to_wire())["status"] == "saved"
+        assert browser.get("/api/history").status_code == 200
     lines = trail_file(settings.data_dir, settings.app_name).read_text().splitlines()
     said = [(entry["role"], entry["action"], entry["target"]) for entry in map(json.loads, lines)]
     assert said == [

@@ -1,31 +1,36 @@
 """A whole client app: what its page may read, what becomes of a submitted patient, with and without the server."""
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from client.outbox import Outbox
-from common.messages import PROTOCOL_VERSION
+from common.messages import PROTOCOL_VERSION, Changes, Event
 from common.patient import PatientRecord
 from tests.integration.client.conftest import MakeSettings
 from tests.support.clock import StoppedClock
-from tests.support.desk import Desk
-from tests.support.made_requests import CLIENT_ID, prediction, record, request, submission
+from tests.support.desk import Desk, Page
+from tests.support.made_requests import CLIENT_ID, erased, id_of, made, prediction, record, request, submission
+from tests.support.pages import history
 from tests.support.programmable_server import ProgrammableServer
+from tests.support.speaking import RefusedError
 
 
 @pytest.fixture
 def desk(make_settings: MakeSettings, outbox: Outbox) -> Iterator[Desk]:
-    """A client app whose link is not started; when it is, one patient is answered before the next is sent."""
-    desk = Desk(make_settings(in_flight=1), outbox)
-    yield desk
-    if desk.relay.is_running:
-        desk.relay.stop()
+    """A client app whose link is not started."""
+    desk = Desk(make_settings(), outbox)
+    with desk.open():
+        yield desk
+
+
+@pytest.fixture
+def page(desk: Desk) -> Iterator[Page]:
+    with closing(desk.page(desk.clinician())) as page:
+        yield page
 
 
 def wire(number: int, **changes: object) -> dict[str, object]:
@@ -53,81 +58,64 @@ def test_the_cookie_is_this_client_apps_own(desk: Desk) -> None:
     assert desk.clinician().get_cookie("hads_client_client-1") is not None
 
 
-def test_a_stranger_cannot_connect_and_hears_nothing(desk: Desk) -> None:
-    stranger, clinician = desk.open_page(desk.visitor()), desk.open_page(desk.clinician())
-    assert not stranger.is_connected
-    with clinician:
-        clinician.submit(wire(1))
-        assert len(clinician.news("update")) == 1
+def test_a_stranger_cannot_connect(desk: Desk) -> None:
+    with pytest.raises(RefusedError):
+        desk.page(desk.visitor())
 
 
-def test_a_page_hears_the_state_of_the_link_when_it_connects(desk: Desk, outbox: Outbox) -> None:
+def test_a_page_hears_the_state_of_the_link_when_it_asks(page: Page, outbox: Outbox) -> None:
     outbox.put(submission(1), request(1).entered_at)
-    with desk.open_page(desk.clinician()) as page:
-        (status,) = page.news("link_status")
+    status = page.ask_for_changes()["status"]
     assert (status["state"], status["waiting"]) == ("connecting", 1)
 
 
-def test_of_a_page_that_could_not_be_let_in_nothing_is_kept(desk: Desk, outbox: Outbox, tmp_path: Path) -> None:
-    browser = desk.clinician()
-    with closing(sqlite3.connect(tmp_path / "client.sqlite")) as file:
-        file.execute("ALTER TABLE requests RENAME TO lost")
-        assert not desk.open_page(browser).is_connected
-        assert desk.client.real_time.sessions.connections == 0
-        file.execute("ALTER TABLE lost RENAME TO requests")
-    with desk.open_page(browser) as page:
-        assert page.is_connected
-        assert desk.client.real_time.sessions.connections == 1
-    assert desk.client.real_time.sessions.connections == 0
+def test_a_submitted_patient_is_acknowledged_as_on_disk_and_every_open_page_hears_it(
+    desk: Desk, page: Page, outbox: Outbox
+) -> None:
+    with closing(desk.page(desk.clinician())) as other_tab:
+        other_tab.ask_for_changes()
+        saved = page.submit(wire(1, patient_reference=" bed 12 "))
+        assert saved == {"status": "saved", "entry": history(outbox)[0].to_wire(), "error": None}
+        assert (saved["entry"]["state"], saved["entry"]["patient_reference"]) == ("queued", "bed 12")
+        page.submit(wire(2))
+        assert other_tab.states(2) == [(id_of(1), "queued"), (id_of(2), "queued")]
 
 
-def test_a_submitted_patient_is_queued_on_disk_and_every_open_page_hears_it(desk: Desk, outbox: Outbox) -> None:
-    browser = desk.clinician()
-    with desk.open_page(browser) as page, desk.open_page(browser) as other_tab:
-        assert page.submit(wire(1)) == {"status": "queued", "outbox_number": 1, "error": None}
-        assert page.submit(wire(2, patient_reference=" bed 12 "))["outbox_number"] == 2
-        states = [(news["outbox_number"], news["state"]) for news in other_tab.news("update")]
-    assert states == [(1, "queued"), (2, "queued")]
-    assert [sent.patient_reference for sent in outbox.waiting(after=0, limit=9)] == [None, "bed 12"]
-
-
-def test_the_same_submission_again_is_the_same_entry(desk: Desk, outbox: Outbox) -> None:
-    with desk.open_page(desk.clinician()) as page:
-        assert page.submit(wire(1)) == page.submit(wire(1))
-        other = page.submit(wire(1, record=record(2).model_dump()))
+def test_the_same_submission_again_is_the_same_entry(page: Page, outbox: Outbox) -> None:
+    assert page.submit(wire(1)) == page.submit(wire(1))
+    other = page.submit(wire(1, record=record(2).model_dump()))
     assert (other["status"], other["error"]["code"]) == ("refused", "request_id_reused")
-    assert outbox.count_waiting() == 1
+    assert outbox.place.waiting == 1
 
 
-def test_a_patient_that_cannot_be_is_refused_with_every_field_at_fault(desk: Desk, outbox: Outbox) -> None:
+def test_a_patient_that_cannot_be_is_refused_with_every_field_at_fault(page: Page, outbox: Outbox) -> None:
     impossible = record(1).model_dump() | {"age": 130, "resting_bp": "high", "sex": None}
-    with desk.open_page(desk.clinician()) as page:
-        refused = page.submit(wire(1, record=impossible))
-        assert not page.news("update")
+    refused = page.submit(wire(1, record=impossible))
     assert (refused["status"], refused["error"]["code"]) == ("refused", "invalid_record")
     assert sorted(refused["error"]["fields"]) == ["age", "resting_bp", "sex"]
-    assert outbox.count_waiting() == 0
+    assert outbox.newest == 0
 
 
 @pytest.mark.parametrize("message", [None, [], "text", {}])
-def test_what_is_no_submission_is_refused(desk: Desk, message: object) -> None:
-    with desk.open_page(desk.clinician()) as page:
-        assert page.submit(message)["error"]["code"] == "invalid_message"
+def test_what_is_no_submission_is_refused(page: Page, message: object) -> None:
+    assert page.submit(message)["error"]["code"] == "invalid_message"
 
 
-def test_history_comes_in_pages_newest_first(desk: Desk, outbox: Outbox) -> None:
+def test_history_comes_in_pages_newest_first_with_its_place_in_the_log(desk: Desk, outbox: Outbox) -> None:
     for number in range(1, 6):
         outbox.put(submission(number), request(number).entered_at)
-    outbox.answer(prediction(request(4)))
+    outbox.apply(Changes(log="a", after=0, next_after=1, has_more=False, entries=[made(1, prediction(request(4)))]))
     browser, seen, before = desk.clinician(), [], ""
     while before is not None:
         page = browser.get("/api/history", query_string={"limit": 2, "before": before}).get_json()
-        seen += [(entry["outbox_number"], entry["state"]) for entry in page["entries"]]
+        seen += [(entry["request_id"], entry["state"]) for entry in page["entries"]]
         before = page["next_before"]
-    assert seen == [(5, "queued"), (4, "answered"), (3, "queued"), (2, "queued"), (1, "queued")]
+        assert (page["log"], page["after"]) == (outbox.name, 6)
+    states = ("queued", "answered", "queued", "queued", "queued")
+    assert seen == list(zip([id_of(number) for number in (5, 4, 3, 2, 1)], states, strict=True))
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=x", "before=-1", "before=1.5", "before=" + "9" * 40])
+@pytest.mark.parametrize("query", ["limit=0", "limit=x"])
 def test_a_page_of_history_that_cannot_be_is_refused(desk: Desk, query: str) -> None:
     answer = desk.clinician().get(f"/api/history?{query}")
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (422, "invalid_message")
@@ -155,36 +143,43 @@ def test_it_is_not_ready_when_its_link_has_ended(desk: Desk) -> None:
 
 
 def test_a_patient_submitted_while_the_server_is_away_is_answered_when_it_comes(
-    desk: Desk, server: ProgrammableServer
+    desk: Desk, page: Page, server: ProgrammableServer
 ) -> None:
     desk.relay.start()
-    with desk.open_page(desk.clinician()) as page:
-        assert [page.submit(wire(number))["status"] for number in (1, 2)] == ["queued", "queued"]
-        server.start()
-        assert server.next_numbers(2) == [1, 2]  # the second comes when the first was answered
-        told = [(news["request_id"], news["state"]) for news in page.news("update")]
-        assert told[:3] == [("request-1", "queued"), ("request-2", "queued"), ("request-1", "answered")]
-        assert "up" in [news["state"] for news in page.news("link_status")]
+    assert [page.submit(wire(number))["status"] for number in (1, 2)] == ["saved", "saved"]
+    page.states(2)
+    server.start()
+    assert sorted(page.states(2)) == [(id_of(1), "answered"), (id_of(2), "answered")]
+    assert page.status_with(lambda status: status["waiting"] == 0)["state"] == "up"
 
 
-def test_signing_out_ends_every_open_page_of_that_sign_in(desk: Desk, outbox: Outbox) -> None:
+def test_an_erased_patient_leaves_open_pages(desk: Desk, page: Page, server: ProgrammableServer) -> None:
+    server.start()
+    desk.relay.start()
+    page.submit(wire(1))
+    page.entry(lambda change: change["entry"]["state"] == "answered")
+    server.append(erased(2, prediction(request(1))))
+    assert page.entry(lambda change: change["entry"] is None)["request_id"] == id_of(1)
+
+
+def test_signing_out_ends_every_open_page_of_that_sign_in(desk: Desk, page: Page) -> None:
     browser = desk.clinician()
-    here, there, elsewhere = desk.open_page(browser), desk.open_page(browser), desk.open_page(desk.clinician())
-    assert desk.sign_out(browser) == 204
-    assert (here.is_connected, there.is_connected, elsewhere.is_connected) == (False, False, True)
-    elsewhere.submit(wire(1))
-    assert elsewhere.news("update")
+    with closing(desk.page(browser)) as here, closing(desk.page(browser)) as there:
+        assert desk.sign_out(browser) == 204
+        assert [gone.closing()["code"] for gone in (here, there)] == ["not_signed_in"] * 2
+    assert page.submit(wire(1))["status"] == "saved"
 
 
 def test_nothing_is_taken_from_a_page_after_the_end_of_its_session(make_settings: MakeSettings, outbox: Outbox) -> None:
     clock = StoppedClock(time.time())
     desk = Desk(make_settings(), outbox, lambda: datetime.fromtimestamp(clock.now, UTC))
-    page = desk.open_page(desk.clinician())
-    clock.now += desk.settings.session_idle_minutes * 60 - 1
-    assert page.submit(wire(1))["status"] == "queued"  # which is a clinician's doing
-    clock.now += desk.settings.session_idle_minutes * 60 - 1
-    assert page.submit(wire(2))["status"] == "queued"
-    clock.now += desk.settings.session_idle_minutes * 60
-    assert page.submit(wire(3))["error"]["code"] == "not_signed_in"
-    assert not page.is_connected
-    assert outbox.count_waiting() == 2
+    idle = desk.settings.session_idle_minutes * 60
+    with desk.open(), closing(desk.page(desk.clinician())) as page:
+        clock.now += idle - 1
+        assert page.submit(wire(1))["status"] == "saved"  # which is a clinician's doing
+        clock.now += idle - 1
+        assert page.submit(wire(2))["status"] == "saved"
+        clock.now += idle
+        assert page.submit(wire(3))["error"]["code"] == "not_signed_in"
+        assert page.next(Event.CLOSING)["reason"]["code"] == "not_signed_in"
+    assert outbox.place.waiting == 2

@@ -1,15 +1,19 @@
 """A client app's disk fills up: the page keeps the form, its health names it, and it goes on once there is room."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from client.outbox import Outbox
+from client.relay import Relay
 from tests.integration.client.conftest import MakeSettings
-from tests.support.desk import Desk
+from tests.support.desk import Desk, now
 from tests.support.disks import SmallDisk, small_disk
-from tests.support.made_requests import submission
+from tests.support.made_requests import NOON, id_of, made, prediction, request, submission
+from tests.support.pages import Pages, states_of
+from tests.support.programmable_server import TOKEN, ProgrammableServer
 
 
 @pytest.fixture
@@ -30,8 +34,8 @@ def test_on_a_full_disk_nothing_is_said_to_be_queued_and_the_health_says_why(
 ) -> None:
     desk = Desk(make_settings(), outbox)
     browser = desk.clinician()
-    with desk.open_page(browser) as page:
-        assert page.submit(submission(1).to_wire())["status"] == "queued"
+    with desk.open(), closing(desk.page(browser)) as page:
+        assert page.submit(submission(1).to_wire())["status"] == "saved"
         disk.fill()
         refused = page.submit(submission(2).to_wire())
         assert refused["status"] == "refused"
@@ -40,7 +44,30 @@ def test_on_a_full_disk_nothing_is_said_to_be_queued_and_the_health_says_why(
         unready = browser.get("/readyz")
         assert unready.status_code == 503
         assert "database or disk is full: free some space" in unready.get_json()["error"]["message"]
-        assert [entry.request_id for entry in outbox.history(before=None, limit=9)] == ["request-1"]
+        assert list(states_of(outbox)) == [id_of(1)]
         disk.make_room()
-        assert page.submit(submission(2).to_wire())["status"] == "queued"
-    assert [entry.request_id for entry in outbox.history(before=None, limit=9)] == ["request-2", "request-1"]
+        assert page.submit(submission(2).to_wire())["status"] == "saved"
+    assert list(states_of(outbox)) == [id_of(2), id_of(1)]
+
+
+def test_on_a_full_disk_nothing_is_sent_or_applied_and_it_goes_on_once_there_is_room(
+    make_settings: MakeSettings, outbox: Outbox, disk: SmallDisk, server: ProgrammableServer
+) -> None:
+    pages = Pages(outbox)
+    relay = Relay(make_settings(), token=TOKEN, outbox=outbox, nudge=pages.nudge, clock=now)
+    pages.status = relay.status
+    outbox.put(submission(1), NOON)
+    disk.fill()
+    server.start()
+    relay.start()
+    assert "database or disk is full" in (pages.wait_for_link("down").reason or "")
+    assert server.handshakes.empty()
+    disk.make_room()
+    pages.wait_for_entry(id_of(1))
+    disk.fill()
+    server.append(made(2, prediction(request(2))))
+    pages.wait_for_link("down")
+    assert outbox.place.server_after == 1
+    disk.make_room()
+    pages.wait_for_entry(id_of(2))
+    relay.stop()

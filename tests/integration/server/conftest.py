@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from common.access.sessions import Sessions
 from config.settings import ServerSettings
 from server.explanation.narrator import explanation_source
-from server.factory import Server, create_app, current_model
+from server.factory import BUSY_SECONDS_IN_LOOP, Server, create_app, current_model
 from server.store import PredictionStore
 from server.store.database import open_database
 from tests.support.serving import ASYNC_MODE, served
@@ -63,7 +63,7 @@ def start_server(tmp_path: Path, detector_dir: Path) -> Iterator[StartServer]:
     def start(*, answering: bool = True, clock: Clock = now, **changes: object) -> RunningServer:
         settings = _settings(tmp_path, {"model_dir": detector_dir} | changes)
         database = tmp_path / "data" / "predictions.sqlite"
-        engine = open_database(f"sqlite:///{database}")
+        engine = open_database(f"sqlite:///{database}", busy_seconds=BUSY_SECONDS_IN_LOOP)
         server = create_app(
             settings,
             model=current_model(settings, clock),

@@ -14,10 +14,9 @@ from common.access.passwords import password_hash
 from common.access.people import AccessStore, access_file
 from common.access.roles import Role
 from common.access.sessions import DISPLAY_SECONDS
-from common.messages import OPERATORS_NAMESPACE
 from tests.integration.server.conftest import RunningServer, StartServer
-from tests.integration.server.test_connections import refusal_of
 from tests.support.clock import StoppedClock
+from tests.support.raw_socket import RawSocket
 from tests.support.speaking import Answer, Browser, Connection, Dashboard
 
 ADA, PASSWORD = "Ada <img src=x onerror=alert(1)>", "correct horse battery staple"
@@ -75,11 +74,11 @@ def listed(administrator: Browser) -> Sequence[dict[str, object]]:
 
 @pytest.mark.usefixtures("ada")
 def test_a_person_who_was_added_signs_in_with_the_link_or_the_password(running: RunningServer, sign_in: SignIn) -> None:
-    assert sign_in(TOKEN).get("/api/status").status == 200
+    assert sign_in(TOKEN).get("/api/model").status == 200
     for name in (ADA, ADA.upper(), f" {ADA} "):
         browser = Browser(running.url)
         assert by_password(browser, name, PASSWORD).status == 204
-        assert browser.get("/api/status").status == 200
+        assert browser.get("/api/model").status == 200
 
 
 @pytest.mark.usefixtures("ada")
@@ -93,7 +92,7 @@ def test_a_wrong_name_and_a_wrong_password_are_told_alike(running: RunningServer
     ]
     assert {answer.status for answer in answers} == {401}
     assert len({json.dumps(answer.error) for answer in answers}) == 1
-    assert browser.get("/api/status").status == 401
+    assert browser.get("/api/model").status == 401
 
 
 @pytest.mark.parametrize("body", [{"name": "x"}, {"name": 1, "password": "x"}, {"password": "x"}, {"password": None}])
@@ -116,7 +115,7 @@ def test_operators_and_displays_may_not_what_administrators_may(
     store.add("Wall", Role.DISPLAY, TOKEN, 0)
     for token, status in ((running.administrator_token, 200), (running.operator_token, 403), (TOKEN, 403)):
         browser = sign_in(token)
-        assert browser.get("/api/status").status == 200
+        assert browser.get("/api/model").status == 200
         assert browser.get("/sessions").status == status
         answer = browser.get("/api/sessions")
         assert answer.status == status
@@ -136,7 +135,7 @@ def test_an_administrator_ends_somebody_elses_session_and_its_dashboards(
     assert (theirs["name"], theirs["is_this_one"], theirs["address"]) == ("Operator", False, "127.0.0.1")
     assert administrator.post(f"/api/sessions/{theirs['id']}/end", {}).status == 204
     dashboard.next("disconnect")
-    assert operator.get("/api/status").status == 401
+    assert operator.get("/api/model").status == 401
     assert administrator.post(f"/api/sessions/{theirs['id']}/end", {}).status == 404
     assert listed(administrator) == [mine]
 
@@ -158,8 +157,8 @@ def test_a_running_server_follows_the_command(
     dashboard.next("disconnect")
     running.sessions.stop()
     dashboard.close()
-    assert operator.get("/api/status").status == 401
-    assert other.get("/api/status").status == 200
+    assert operator.get("/api/model").status == 401
+    assert other.get("/api/model").status == 200
     assert Browser(running.url).sign_in(TOKEN).status == (204 if change == "set_password" else 401)
 
 
@@ -170,9 +169,10 @@ def test_signing_out_is_for_good_though_the_server_starts_anew(
     copied = leaves.cookie
     assert leaves.post("/sign-out", {}).status == 204
     restarted = start_server()
-    assert Browser(restarted.url).get("/api/status", Cookie=copied).status == 401
-    assert refusal_of(restarted.url, OPERATORS_NAMESPACE, headers={"Cookie": copied}).code == "not_signed_in"
-    assert Browser(restarted.url).get("/api/status", Cookie=stays.cookie).status == 200
+    assert Browser(restarted.url).get("/api/model", Cookie=copied).status == 401
+    with RawSocket(restarted.url, cookie=copied) as page:
+        assert page.status == 401
+    assert Browser(restarted.url).get("/api/model", Cookie=stays.cookie).status == 200
 
 
 def test_another_operators_token_ends_what_the_earlier_one_opened(
@@ -181,8 +181,8 @@ def test_another_operators_token_ends_what_the_earlier_one_opened(
     operator, administrator = sign_in(running.operator_token), sign_in(running.administrator_token)
     (running.settings.secrets_dir / "server" / "OPERATOR_TOKEN").write_text("another-token\n")
     restarted = start_server()
-    assert Browser(restarted.url).get("/api/status", Cookie=operator.cookie).status == 401
-    assert Browser(restarted.url).get("/api/status", Cookie=administrator.cookie).status == 200
+    assert Browser(restarted.url).get("/api/model", Cookie=operator.cookie).status == 401
+    assert Browser(restarted.url).get("/api/model", Cookie=administrator.cookie).status == 200
 
 
 def test_a_session_cannot_be_fixed_before_the_sign_in(running: RunningServer, sign_in: SignIn) -> None:
@@ -195,7 +195,7 @@ def test_a_session_cannot_be_fixed_before_the_sign_in(running: RunningServer, si
         victim.cookies = dict(planted)
         assert victim.sign_in(running.administrator_token).status == 204
         assert victim.cookies["hads_server"] != planted["hads_server"]
-        old = Browser(running.url).get("/api/status", Cookie=f"hads_server={planted['hads_server']}")
+        old = Browser(running.url).get("/api/model", Cookie=f"hads_server={planted['hads_server']}")
         assert old.status == 401
 
 
@@ -203,14 +203,14 @@ def test_only_what_a_person_does_keeps_a_session(running: RunningServer, clock: 
     idle = running.settings.session_idle_minutes * 60
     polled, used, seen = (sign_in(running.operator_token) for _ in range(3))
     clock.now += idle - 1
-    for path in ("/api/status", "/api/changes", "/ui/base.css", "/static/dashboard.js", "/livez"):
+    for path in ("/api/model", "/api/changes", "/ui/base.css", "/static/dashboard.js", "/livez"):
         assert polled.get(path).status == 200
     assert used.post("/activity", {}).status == 204
     assert seen.get("/").status == 200
     clock.now += 2
-    assert polled.get("/api/status").status == 401
-    assert used.get("/api/status").status == 200
-    assert seen.get("/api/status").status == 200
+    assert polled.get("/api/model").status == 401
+    assert used.get("/api/model").status == 200
+    assert seen.get("/api/model").status == 200
 
 
 def test_a_foreign_page_keeps_no_session(running: RunningServer, clock: StoppedClock, sign_in: SignIn) -> None:
@@ -219,7 +219,7 @@ def test_a_foreign_page_keeps_no_session(running: RunningServer, clock: StoppedC
     clock.now += running.settings.session_idle_minutes * 60 - 1
     assert operator.post("/activity", {}, Origin="http://evil.example", X_CSRFToken=token).status == 403
     clock.now += 2
-    assert operator.get("/api/status").status == 401
+    assert operator.get("/api/model").status == 401
 
 
 def test_a_display_on_a_wall_stays_signed_in_for_a_month(
@@ -278,7 +278,7 @@ def test_who_guesses_locks_nobody_out(running: RunningServer, sign_in: SignIn) -
         pass
     assert by_password(Browser(running.url), ADA, PASSWORD).status == 429
     assert by_password(colleague, ADA, PASSWORD).status == 204
-    assert sign_in(TOKEN).get("/api/status").status == 200
+    assert sign_in(TOKEN).get("/api/model").status == 200
 
 
 @pytest.mark.usefixtures("ada")
@@ -296,7 +296,7 @@ def test_a_link_that_was_made_works_however_many_were_wrong(running: RunningServ
     attacker = Browser(running.url)
     statuses = [attacker.sign_in(WRONG).status for _ in range(51)]
     assert statuses == [401] * 50 + [429]
-    assert sign_in(running.operator_token).get("/api/status").status == 200
+    assert sign_in(running.operator_token).get("/api/model").status == 200
 
 
 def test_a_token_chosen_by_hand_is_slow_to_guess(start_server: StartServer, running: RunningServer) -> None:
@@ -326,4 +326,4 @@ def test_nobody_signs_in_while_the_accounts_cannot_be_read_and_who_is_in_stays(
     access_file(running.settings.data_dir, "server").rename(tmp_path / "elsewhere")
     answer = Browser(running.url).sign_in(running.operator_token)
     assert (answer.status, answer.error["code"]) == (503, "store_unavailable")
-    assert operator.get("/api/status").status == 200
+    assert operator.get("/api/model").status == 200

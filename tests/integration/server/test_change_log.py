@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from common.messages import CLIENTS_NAMESPACE, Changes
-from server.store import NewPrediction
+from common.errors import InternalError
+from common.messages import CLIENTS_NAMESPACE, Changes, WireError
+from server.store import Refusal
 from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch
-from tests.support.made_requests import prediction, request
+from tests.support.made_requests import NOON, request
 from tests.support.speaking import Browser
 
 
@@ -20,8 +21,9 @@ def predict(join: Join, count: int, client_id: str = "Client-1", *, first: int =
     client = join(client_id)
     for number in range(first, first + count):
         client.client.emit("predict", request(number).to_wire(), namespace=CLIENTS_NAMESPACE)
-    for number in range(first, first + count):
-        client.answered(f"request-{number}")
+    left = {f"request-{number}" for number in range(first, first + count)}
+    while left:
+        left.discard(client.entry()["request_id"])
 
 
 def pages(browser: Browser, query: str = "", **headers: str | None) -> list[Changes]:
@@ -42,25 +44,25 @@ def test_operators_hear_of_every_change_in_commit_order(join: Join, watch: Watch
         clients[number % 3].client.emit("predict", request(number).to_wire(), namespace=CLIENTS_NAMESPACE)
     runs: list[Changes] = []
     while not runs or runs[-1].next_after < 30:
-        runs.append(dashboard.next_changes())
+        runs.append(Changes.model_validate(dashboard.ask_for_changes()))
     assert runs[0].after == 0
     assert all(earlier.next_after == later.after for earlier, later in pairwise(runs))
     assert [entry.sequence for run in runs for entry in run.entries] == list(range(1, 31))
-    assert {entry.prediction.request_id for run in runs for entry in run.entries if entry.prediction} == {
-        f"request-{number}" for number in range(1, 31)
-    }
+    assert {entry.request_id for run in runs for entry in run.entries} == {f"request-{n}" for n in range(1, 31)}
     assert runs[-1].totals is not None
     assert runs[-1].totals.predictions == 30
 
 
-def test_an_answer_and_its_log_entry_are_the_same(join: Join, signed_in: Browser) -> None:
-    client = join()
+def test_an_answer_and_its_log_entry_are_the_same_everywhere(join: Join, watch: Watch, signed_in: Browser) -> None:
+    client, dashboard = join(), watch()
     client.predict(request(1).to_wire())
-    answer = client.next("prediction_result")
+    answer = client.entry()
+    assert dashboard.entry() == answer
     (entry,) = signed_in.get("/api/changes").json["entries"]
-    assert entry["prediction"] == answer
-    assert signed_in.get(f"/api/predictions/{answer['prediction_id']}").json["prediction"] == answer
-    assert signed_in.get("/api/predictions").json["predictions"][0]["prediction"] == answer
+    assert entry == answer
+    prediction_id = answer["prediction_id"]
+    assert signed_in.get(f"/api/predictions/{prediction_id}").json["prediction"] == answer["prediction"]
+    assert signed_in.get("/api/predictions").json["predictions"][0]["prediction"] == answer["prediction"]
 
 
 def test_pages_fit_together(join: Join, signed_in: Browser) -> None:
@@ -71,24 +73,15 @@ def test_pages_fit_together(join: Join, signed_in: Browser) -> None:
     assert [entry.sequence for page in read for entry in page.entries] == list(range(1, 24))
 
 
-def test_a_dashboard_that_was_away_catches_up_without_gaps_or_doubles(
-    join: Join, watch: Watch, signed_in: Browser
-) -> None:
+def test_a_page_of_the_list_and_what_follows_it_are_the_whole_log(join: Join, watch: Watch, signed_in: Browser) -> None:
     predict(join, 3)
-    dashboard = watch()
-    cursor = signed_in.get("/api/status").json["cursor"]
-    assert cursor == 3
+    page = signed_in.get("/api/predictions").json
+    assert (page["after"], page["totals"]["predictions"]) == (3, 3)
     predict(join, 4, "Client-2")
-    dashboard.close()
-    predict(join, 5, "Client-3")
-    again = watch()
-    seen = [entry.sequence for page in pages(signed_in) for entry in page.entries if entry.sequence > cursor]
-    predict(join, 2, first=50)
-    while seen[-1] < 14:
-        run = again.next_changes()
-        assert run.after == seen[-1]
-        seen += [entry.sequence for entry in run.entries]
-    assert seen == list(range(4, 15))
+    dashboard = watch()
+    changes = dashboard.ask_for_changes(log=page["log"], after=page["after"])
+    assert (changes["log"], changes["after"]) == (page["log"], 3)
+    assert [entry["sequence"] for entry in changes["entries"]] == [4, 5, 6, 7]
 
 
 def test_totals_are_right_after_a_restart(join: Join, signed_in: Browser, start_server: StartServer) -> None:
@@ -122,7 +115,8 @@ def test_a_client_reads_its_own_entries_with_its_token(join: Join, running: Runn
 def test_a_clients_token_reads_nothing_else_but_the_model_card(join: Join, running: RunningServer) -> None:
     predict(join, 1)
     reader, headers = Browser(running.url), bearer(running.token())
-    for path in ("/api/status", "/api/predictions", "/api/predictions/x", "/api/drift", "/model"):
+    assert reader.get("/api/status", **headers).json == {"status": "ready", "ready": True}
+    for path in ("/api/predictions", "/api/predictions/x", "/api/drift", "/model"):
         assert reader.get(path, **headers).status == 401
     assert reader.get("/api/model", **headers).status == 200
 
@@ -172,9 +166,9 @@ def test_who_is_ahead_of_the_log_followed_another_one_and_begins_anew(join: Join
 
 
 def test_no_page_holds_more_than_500_entries(running: RunningServer, signed_in: Browser) -> None:
-    running.server.service.store.append(
-        [NewPrediction(prediction(request(number)), "digest") for number in range(1, 503)]
-    )
+    store = running.server.service.store
+    refused = [Refusal("Client-1", f"request-{number}", WireError.of(InternalError())) for number in range(1, 503)]
+    store.append([], refused, NOON)
     page = signed_in.get("/api/changes?limit=1000").json
     assert (len(page["entries"]), page["has_more"], page["next_after"]) == (500, True, 500)
 

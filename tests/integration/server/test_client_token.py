@@ -33,9 +33,11 @@ def start_relay(outbox: Outbox) -> Iterator[Start]:
         for relay in relays:
             relay.stop()
         settings = ClientSettings.model_validate({"server_url": url, "socketio_async_mode": ASYNC_MODE})
-        pages = Pages()
-        relays[:] = [Relay(settings, token=token, outbox=outbox, publish=pages, clock=lambda: datetime.now(UTC))]
-        relays[0].start()
+        pages = Pages(outbox)
+        relay = Relay(settings, token=token, outbox=outbox, nudge=pages.nudge, clock=lambda: datetime.now(UTC))
+        pages.status = relay.status
+        relays[:] = [relay]
+        relay.start()
         return pages
 
     yield start
@@ -53,8 +55,8 @@ def test_a_client_app_with_the_old_token_says_so_and_one_with_the_new_sends_what
     outbox.put(submission(1), request(1).entered_at)
     refused = start_relay(renewed.url, before.token()).wait_for_link("refused")
     assert refused.reason == "The client app's token is not known at the server. Check CLIENT_n_TOKEN on both sides."
-    assert outbox.count_waiting() == 1
+    assert outbox.place.waiting == 1
     own = ClientSettings.model_validate({"secrets_dir": renewed.settings.secrets_dir, "client_id": "Client-1"})
     assert own.secrets.token == renewed.token() != before.token()
-    start_relay(renewed.url, own.secrets.token).wait_for_update("request-1")
-    assert outbox.count_waiting() == 0
+    start_relay(renewed.url, own.secrets.token).wait_for_entry("request-1")
+    assert outbox.place.waiting == 0

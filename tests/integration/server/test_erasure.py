@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
-from common.messages import Changes, Event
+from common.messages import Changes
 from config.secrets import PROJECT_ROOT
 from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch, now
 from tests.support.made_requests import request
-from tests.support.speaking import Browser
+from tests.support.recording import paced
+from tests.support.speaking import Browser, ClientApp
 
 
 def store_command(running: RunningServer, *words: str, told: str = "") -> str:
@@ -23,6 +25,10 @@ def store_command(running: RunningServer, *words: str, told: str = "") -> str:
         text=True,
     )
     return done.stdout
+
+
+def is_tombstone(entry: Any) -> bool:
+    return bool(entry["kind"] == "prediction_erased")
 
 
 def asked(number: int, reference: str) -> dict[str, object]:
@@ -41,15 +47,17 @@ def test_open_dashboards_and_the_client_app_hear_of_an_erasure_and_nobody_else(
     other.answered("request-1")
     said = store_command(running, "erase", "--patient-reference", told="to be erased\n")
     assert "1 prediction was erased. Client-1: 1." in said
-    assert client.next(Event.PREDICTION_ERASED) == {"prediction_id": erased.prediction_id}
-    run = dashboard.next(Event.CHANGES, lambda wire: wire["entries"][-1]["kind"] == "prediction_erased")
-    last = Changes.model_validate(run)
-    assert last.entries[-1].prediction_id == erased.prediction_id
-    assert last.totals is not None
-    assert (last.totals.predictions, last.totals.by_client) == (2, {"Client-1": 1, "Client-2": 1})
-    assert [name for name, _ in other.everything_heard() if name == Event.PREDICTION_ERASED] == []
+    tombstone = client.entry(is_tombstone)
+    assert (tombstone["prediction_id"], tombstone["request_id"]) == (erased.prediction_id, "request-1")
+    assert tombstone["prediction"] is tombstone["explanation"] is None
+    assert dashboard.entry(is_tombstone) == tombstone
+    other.predict(asked(9, "to stay"))
+    assert [other.entry()["request_id"], other.entries] == ["request-9", []]
     assert signed_in.get(f"/api/predictions/{erased.prediction_id}").status == 404
-    assert len(signed_in.get("/api/predictions").json["predictions"]) == 2
+    assert len(signed_in.get("/api/predictions").json["predictions"]) == 3
+    again = join("Client-1", attempt=2)
+    first = again.entry()
+    assert (first["prediction_id"], first["prediction"]) == (erased.prediction_id, None)  # nothing is kept ready
 
 
 def test_an_erased_request_that_comes_again_is_refused_for_good_and_never_scored(
@@ -59,17 +67,21 @@ def test_an_erased_request_that_comes_again_is_refused_for_good_and_never_scored
     client.predict(asked(1, "to be erased"))
     client.answered("request-1")
     store_command(running, "erase", "--patient-reference", told="to be erased\n")
-    client.predict(asked(1, "to be erased"))
-    client.predict(asked(1, "another patient"))
-    for _ in range(2):
-        error = client.refused("request-1")
-        assert (error["code"], error["retryable"]) == ("erased", False)
+    client.entry(is_tombstone)
+    refused_for_good(client, asked(1, "to be erased"))
+    refused_for_good(client, asked(1, "another patient"))
     client.close()
     running.server.stop()
-    again = join(to=start_server())
-    again.predict(asked(1, "to be erased"))
-    assert again.refused("request-1")["code"] == "erased"
+    refused_for_good(join(to=start_server()), asked(1, "to be erased"))
     assert signed_in.get("/api/predictions").json["predictions"] == []
+
+
+def refused_for_good(client: ClientApp, message: dict[str, object]) -> None:
+    """Send again until it shows at the write that the patient was erased."""
+    for _ in paced():
+        if (receipt := client.predict(message))["status"] != "accepted":
+            break
+    assert (receipt["error"]["code"], receipt["error"]["retryable"]) == ("erased", False)
 
 
 def test_who_was_away_finds_the_tombstone_in_the_log(running: RunningServer, join: Join, signed_in: Browser) -> None:
@@ -108,6 +120,6 @@ def test_the_server_erases_what_is_older_than_it_is_kept_for(
     reader = Browser(later.url)
     reader.sign_in(later.operator_token)
     again = join(to=later)
-    again.predict(asked(1, "A"))
-    assert again.refused("request-1")["code"] == "erased"
+    again.entry(is_tombstone)
+    refused_for_good(again, asked(1, "A"))
     assert reader.get("/api/status").json["totals"]["predictions"] == 0

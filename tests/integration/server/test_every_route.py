@@ -83,10 +83,10 @@ def test_every_answer_is_guarded_and_nothing_but_files_is_kept(running: RunningS
         ("/ui/no-such-file.css", 404),
         ("/vendor/uuid/no-such-file", 404),
         ("/nowhere", 404),
-        ("/socket.io/", 400),
-        ("/socket.io/?EIO=4&transport=polling", 200),
-        ("/socket.io/?EIO=4&transport=polling&sid=wrong", 400),
-        ("/socket.io/?EIO=3&transport=polling", 400),
+        ("/socket.io/", 401),
+        ("/socket.io/?EIO=4&transport=polling", 401),
+        ("/socket.io/?EIO=4&transport=polling&sid=wrong", 401),
+        ("/socket.io/?EIO=3&transport=polling", 401),
     ],
 )
 def test_errors_and_polling_are_guarded_and_not_kept(running: RunningServer, path: str, status: int) -> None:

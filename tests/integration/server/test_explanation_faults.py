@@ -34,7 +34,7 @@ def ended(endpoint: Endpoint, seconds: float = ENOUGH) -> tuple[str, float]:
     """Return why an explanation was not written, and how long after its deadline it ended."""
     deadline = time.monotonic() + seconds
     with pytest.raises(NarrativeError) as raised:
-        LlamaWriter(endpoint).write(facts(), deadline=deadline, release=lambda text, attempt: None)
+        LlamaWriter(endpoint).write(facts(), deadline=deadline)
     return str(raised.value), time.monotonic() - deadline
 
 
@@ -64,7 +64,7 @@ def test_50_streams_at_once_do_not_mix(model: LanguageModel) -> None:
 
     def write() -> None:
         deadline = time.monotonic() + 20
-        texts.put(LlamaWriter(endpoint).write(facts(), deadline=deadline, release=lambda text, attempt: None))
+        texts.put(LlamaWriter(endpoint).write(facts(), deadline=deadline))
 
     for _ in range(50):
         threading.Thread(target=write, daemon=True).start()

@@ -51,7 +51,7 @@ def proving(certificate: trustme.LeafCert) -> ssl.SSLContext:
 
 def write(url: str, ca_file: Path | None) -> str:
     writer = LlamaWriter(endpoint_at(url, llm_ca_file=ca_file))
-    return writer.write(facts(), deadline=time.monotonic() + SECONDS, release=lambda text, attempt: None)
+    return writer.write(facts(), deadline=time.monotonic() + SECONDS)
 
 
 def refused(url: str, ca_file: Path | None) -> str:
@@ -89,7 +89,7 @@ def test_an_endpoint_of_an_unknown_authority_is_told_nothing_and_left_alone_with
 def test_an_untrusted_certificate_opens_the_circuit(model: LanguageModel) -> None:
     writer = LlamaWriter(endpoint_at(model.url))
     with pytest.raises(NarrativeError):
-        writer.write(facts(), deadline=time.monotonic() + SECONDS, release=lambda text, attempt: None)
+        writer.write(facts(), deadline=time.monotonic() + SECONDS)
     assert (writer.circuit.state, writer.circuit.reason) == ("open", NOT_TRUSTED)
 
 

@@ -1,6 +1,7 @@
 """A language model's explanation on its way to client app and operators; a prediction never waits for it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,12 @@ def operator(explained: RunningServer) -> Browser:
     return browser
 
 
-def test_the_models_explanation_arrives_sentence_by_sentence_and_is_kept(
+def finished(client: ClientApp) -> Any:
+    """The next final explanation."""
+    return client.entry(lambda entry: entry["explanation"] is not None)["explanation"]
+
+
+def test_the_models_explanation_arrives_whole_and_is_kept(
     client: ClientApp, explained: RunningServer, operator: Browser, connections: list[Connection]
 ) -> None:
     dashboard = Dashboard(explained.url, operator.cookie)
@@ -45,21 +51,11 @@ def test_the_models_explanation_arrives_sentence_by_sentence_and_is_kept(
     answer = client.answered("request-1")
     assert answer.awaits_explanation
     assert answer.explanation.source == "template"
-    name, data = client.next_of("explanation_sentence", "explanation_finished")
-    sentences = []
-    while name == "explanation_sentence":
-        assert data["prediction_id"] == answer.prediction_id
-        sentences.append(data["text"])
-        name, data = client.next_of("explanation_sentence", "explanation_finished")
-    assert data["prediction_id"] == answer.prediction_id
-    explanation = data["explanation"]
+    explanation = finished(client)
     assert (explanation["source"], explanation["model"], explanation["reason"]) == ("llm", "a/model", None)
-    assert " ".join(sentences) == explanation["text"]
     assert str(answer.risk_level) in explanation["text"]
     assert "[[" not in explanation["text"]
-    made, finished = dashboard.next_changes(), dashboard.next_changes()
-    assert [made.entries[0].kind, finished.entries[0].kind] == ["prediction_made", "explanation_finished"]
-    assert finished.after == made.next_after
+    assert [dashboard.entry()["kind"] for _ in range(2)] == ["prediction_made", "explanation_finished"]
     kept = operator.get(f"/api/predictions/{answer.prediction_id}").json
     assert kept["explanation"] == explanation
     assert kept["prediction"] == answer.to_wire()
@@ -74,7 +70,7 @@ def test_no_value_and_no_reference_leaves_for_the_model(client: ClientApp, model
     record = request(1).record.model_dump() | {"resting_bp": 173.25, "cholesterol": 487.5, "max_heart_rate": 99.125}
     client.predict(request(1).to_wire() | {"record": record, "patient_reference": "REFERENCE-MARKER"})
     answer = client.answered("request-1")
-    client.next("explanation_finished")
+    finished(client)
     sent = str(model.received.get(timeout=10).body)
     for secret in ("173", "487", "99.1", "REFERENCE", "request-1", "Client-1", f"{answer.anomaly_score:.3f}"):
         assert secret not in sent
@@ -101,7 +97,7 @@ def test_a_failing_model_leaves_the_first_text_with_the_reason(
     model.script = answers(401)
     client.predict(request(1).to_wire())
     answer = client.answered("request-1")
-    explanation = client.next("explanation_finished")["explanation"]
+    explanation = finished(client)
     assert explanation["text"] == answer.explanation.text
     assert explanation["source"] == "template"
     assert "the key was refused; check LLM_API_KEY in .env" in explanation["reason"]
@@ -125,11 +121,14 @@ def test_operators_see_at_once_that_the_circuit_opened_and_the_counts_move(
     dashboard = Dashboard(explained.url, operator.cookie)
     connections.append(dashboard)
     client.predict(request(1).to_wire())
-    told = dashboard.next("explanation_status", lambda data: data["finished"]["by_source"] == {"llm": 1})
-    assert told["circuit"]["state"] == "closed"
+
+    def until(**by_source: int) -> Any:
+        return dashboard.status_with(lambda status: status["explanations"]["finished"]["by_source"] == by_source)
+
+    assert until(llm=1)["explanations"]["circuit"]["state"] == "closed"
     model.script = answers(401)
     client.predict(request(2).to_wire() | {"record": request(1).record.model_dump() | {"max_heart_rate": 99.0}})
-    told = dashboard.next("explanation_status", lambda data: data["finished"]["by_source"] == {"llm": 1, "template": 1})
+    told = until(llm=1, template=1)["explanations"]
     assert told["circuit"]["state"] == "open"
     assert told["circuit"]["reason"] == "the key was refused; check LLM_API_KEY in .env"
     assert told["finished"] == operator.get("/api/status").json["explanations"]["finished"]
@@ -139,13 +138,17 @@ def test_a_withheld_text_is_never_the_final_one(client: ClientApp, model: Langua
     model.script = says("The patient should see a doctor at once because of this. " * 5)
     client.predict(request(1).to_wire())
     client.answered("request-1")
-    explanation = client.next("explanation_finished")["explanation"]
+    explanation = finished(client)
     assert "doctor" not in explanation["text"]
     assert "withheld" in explanation["reason"]
 
 
 def test_what_was_unfinished_at_a_restart_is_ended_with_the_reason(
-    client: ClientApp, model: LanguageModel, explained: RunningServer, start_server: StartServer
+    client: ClientApp,
+    model: LanguageModel,
+    explained: RunningServer,
+    start_server: StartServer,
+    connections: list[Connection],
 ) -> None:
     def stalls(reply: Reply) -> None:
         reply.stall()
@@ -155,8 +158,9 @@ def test_what_was_unfinished_at_a_restart_is_ended_with_the_reason(
     answer = client.answered("request-1")
     explained.server.stop()
     restarted = start_server()
-    reader = Browser(restarted.url)
-    entries = reader.get("/api/changes", Authorization=f"Bearer {restarted.token()}").json["entries"]
+    again = ClientApp(restarted.url, restarted.token())
+    connections.append(again)
+    entries = [again.entry(), again.entry()]
     assert [entry["kind"] for entry in entries] == ["prediction_made", "explanation_finished"]
     assert entries[1]["explanation"]["text"] == answer.explanation.text
     assert entries[1]["explanation"]["reason"] == (

@@ -10,7 +10,7 @@ from common.web.headers import HEADERS
 from tests.integration.server.conftest import RunningServer, StartServer
 from tests.support.speaking import Answer, Browser
 
-API = ("/api/status", "/api/changes", "/api/predictions", "/api/predictions/some-id", "/api/model", "/api/drift")
+API = ("/api/changes", "/api/predictions", "/api/predictions/some-id", "/api/model", "/api/drift")
 PAGE = "text/html,application/xhtml+xml,*/*;q=0.8"
 
 
@@ -58,7 +58,7 @@ def test_a_wrong_token_is_refused(browser: Browser, running: RunningServer) -> N
     for token in ("", "wrong", running.operator_token + "x", running.token()):
         answer = browser.sign_in(token)
         assert (answer.status, answer.error["code"]) == (401, "not_signed_in")
-    assert browser.get("/api/status").status == 401
+    assert browser.get("/api/model").status == 401
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b'{"token": 7}', b'{"token": "\\ud800"}', b"\xff"])
@@ -72,26 +72,26 @@ def test_a_sign_in_without_the_pages_csrf_token_is_refused(browser: Browser, run
     for token in (None, "", "wrong"):
         answer = browser.post("/sign-in", {"token": running.operator_token}, X_CSRFToken=token)
         assert (answer.status, answer.error["code"]) == (400, "not_allowed")
-    assert browser.get("/api/status").status == 401
+    assert browser.get("/api/model").status == 401
 
 
 @pytest.mark.parametrize("origin", [None, "", "null", "http://evil.example", "http://127.0.0.1:1", "http://127.0.0.1"])
 def test_a_sign_in_from_another_origin_is_refused(browser: Browser, running: RunningServer, origin: str | None) -> None:
     answer = browser.post("/sign-in", {"token": running.operator_token}, Origin=origin)
     assert (answer.status, answer.error["code"]) == (403, "not_allowed")
-    assert browser.get("/api/status").status == 401
+    assert browser.get("/api/model").status == 401
 
 
 def test_signing_out_ends_the_session(signed_in: Browser) -> None:
-    assert signed_in.get("/api/status").status == 200
+    assert signed_in.get("/api/model").status == 200
     assert signed_in.post("/sign-out", {}).status == 204
-    assert signed_in.get("/api/status").status == 401
+    assert signed_in.get("/api/model").status == 401
 
 
 def test_signing_out_is_not_for_foreign_pages(signed_in: Browser) -> None:
     assert signed_in.post("/sign-out", {}, Origin="http://evil.example").status == 403
     assert signed_in.post("/sign-out", {}, X_CSRFToken=None).status == 400
-    assert signed_in.get("/api/status").status == 200
+    assert signed_in.get("/api/model").status == 200
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(browser: Browser, running: RunningServer) -> None:
@@ -114,7 +114,7 @@ def test_every_answer_carries_the_security_headers(signed_in: Browser, running: 
     answers = {
         200: signed_in.get("/api/status"),
         302: stranger.get("/", Accept=PAGE),
-        401: stranger.get("/api/status"),
+        401: stranger.get("/api/model"),
         404: signed_in.get("/nowhere", Accept=PAGE),
         405: signed_in.post("/api/status", {}),
         400: stranger.get("/", Host="evil.example"),
@@ -127,12 +127,12 @@ def test_every_answer_carries_the_security_headers(signed_in: Browser, running: 
         assert signed_in.get(path).status == 200
 
 
-def test_polling_carries_the_security_headers_too(browser: Browser) -> None:
-    opened = browser.get("/socket.io/?EIO=4&transport=polling")
+def test_polling_carries_the_security_headers_too(signed_in: Browser) -> None:
+    opened = signed_in.get("/socket.io/?EIO=4&transport=polling", Sec_Fetch_Site="same-origin")
     assert opened.status == 200
     assert_guarded(opened)
-    refused = browser.get("/socket.io/?EIO=4&transport=polling", Origin="http://evil.example")
-    assert refused.status == 400
+    refused = signed_in.get("/socket.io/?EIO=4&transport=polling", Origin="http://evil.example")
+    assert refused.status == 403
     assert_guarded(refused)
     assert "Access-Control-Allow-Origin" not in refused.headers
 
@@ -244,7 +244,7 @@ def test_an_unexpected_failure_tells_nothing_of_itself(
     def fail(*_: object) -> None:
         raise RuntimeError("something nobody thought of")
 
-    monkeypatch.setattr(running.server.service.store, "totals", fail)
+    monkeypatch.setattr(running.server.service.store, "end", fail)
     answer = signed_in.get("/api/status")
     assert (answer.status, answer.error["code"]) == (500, "internal_error")
     assert b"nobody" not in answer.body
@@ -269,6 +269,15 @@ def test_a_server_that_answers_nobody_is_not_ready(start_server: StartServer) ->
     server = start_server(answering=False)
     answer = Browser(server.url).get("/readyz")
     assert (answer.status, answer.error["code"]) == (500, "internal_error")
+
+
+def test_anybody_may_ask_whether_the_server_is_ready_and_nothing_is_written(
+    browser: Browser, signed_in: Browser, running: RunningServer
+) -> None:
+    before = running.database.stat().st_mtime_ns
+    assert browser.get("/api/status").json == {"status": "ready", "ready": True}
+    assert signed_in.get("/api/status").json["store"]["ok"]
+    assert running.database.stat().st_mtime_ns == before
 
 
 def test_a_store_that_cannot_be_read_is_told_and_not_counted(signed_in: Browser, running: RunningServer) -> None:

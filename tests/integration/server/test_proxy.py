@@ -51,7 +51,7 @@ def test_the_origin_is_the_one_that_people_see(trusting: RunningServer) -> None:
     given = {**FORWARDED, "X_CSRFToken": token}
     assert browser.post("/sign-in", credentials, Origin=trusting.url, **given).status == 403
     assert browser.post("/sign-in", credentials, Origin=https(trusting), **given).status == 204
-    assert browser.get("/api/status", **FORWARDED).status == 200
+    assert browser.get("/api/predictions", **FORWARDED).status == 200
     (session,) = trusting.sessions.all()
     assert session.address == "192.0.2.7"
 
@@ -59,8 +59,8 @@ def test_the_origin_is_the_one_that_people_see(trusting: RunningServer) -> None:
 def test_a_cookie_that_was_planted_over_plain_http_counts_for_nothing(trusting: RunningServer) -> None:
     plain = Browser(trusting.url)
     assert plain.sign_in(trusting.operator_token).status == 204
-    assert plain.get("/api/status").status == 200
-    assert Browser(trusting.url).get("/api/status", Cookie=plain.cookie, **FORWARDED).status == 401
+    assert plain.get("/api/predictions").status == 200
+    assert Browser(trusting.url).get("/api/predictions", Cookie=plain.cookie, **FORWARDED).status == 401
 
 
 @pytest.mark.parametrize("name", ["X_Forwarded_Proto", "X_Forwarded_Host", "X_Forwarded_For", "Forwarded"])
@@ -103,8 +103,8 @@ def test_over_tls_too_requests_are_counted_by_session(start_server: StartServer)
     """And not by the address that a whole clinic shares."""
     server = start_server(trusted_proxies=1, requests_per_minute=10)
     busy, other = ({"Cookie": f"__Host-hads_server={name}", **FORWARDED} for name in ("busy", "other"))
-    assert 429 in [Browser(server.url).get("/api/status", **busy).status for _ in range(22)]  # two minutes at most
-    assert Browser(server.url).get("/api/status", **other).status == 401
+    assert 429 in [Browser(server.url).get("/api/predictions", **busy).status for _ in range(22)]  # two minutes at most
+    assert Browser(server.url).get("/api/predictions", **other).status == 401
 
 
 PutBehind = Callable[..., Front]
@@ -149,7 +149,7 @@ def test_through_the_shipped_configuration_a_person_signs_in_and_sees_a_predicti
     dashboard = Dashboard(front.url, browser.cookie, sslopt={"context": front.trust})
     connections.append(dashboard)
     join(to=trusting).predict(request(1).to_wire())
-    assert "request-1" in str(dashboard.next("changes"))
+    assert dashboard.entry()["request_id"] == "request-1"
 
 
 def test_plain_http_leads_to_https(trusting: RunningServer, behind: PutBehind) -> None:
@@ -203,7 +203,7 @@ def test_without_upgrade_headers_pages_are_served_by_polling(trusting: RunningSe
         websocket_through(front, browser)
     polling = "/socket.io/?EIO=4&transport=polling"
     polling += "&sid=" + json.loads(browser.get(polling).body[1:])["sid"]
-    assert browser.request("POST", polling, body=b"40/operators,").status == 200
+    assert browser.request("POST", polling, body=b'40/operators,{"protocol":4}').status == 200
     assert browser.get(polling).body.startswith(b"40/operators,{")
     assert browser.request("POST", polling, body=b"1").status == 200  # hang up
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from common.messages import Event, Prediction
+from common.messages import Prediction
 from config.secrets import PROJECT_ROOT
 from server.anomaly.detector import Detector
 from server.registry.artifact import CALIBRATION_FILE, FOREST_FILE, MANIFEST_FILE, PREPROCESSOR_FILE, load_detector
@@ -75,7 +75,6 @@ class Desk:
         while not self._ending.is_set():
             sent = [self._send_one(client) for _ in range(BUNCH)]
             answers += [client.answered(request_id) for request_id in sent]
-        assert Event.PREDICTION_RESULT not in [event for event, _ in client.everything_heard()]
         client.close()
         return answers
 
@@ -144,7 +143,7 @@ def test_versions_change_again_and_again_under_three_desks_that_send(
     for _ in range(ACTIVATIONS // 2):
         for directory, version in ((other_detector_dir, second), (detector_dir, first)):
             activate(directory, model_folder)
-            dashboard.next("model_status", partial(is_taken, version))
+            model_of(dashboard, partial(is_taken, version))
     answers = desks()
     assert {answer.model_version for answer in answers} == set(versions)
     assert_reproducible(answers, versions)
@@ -171,8 +170,13 @@ DAMAGES: list[Damage] = [
 ]
 
 
-def follows(sequence: int, changes: Mapping[str, Any]) -> bool:
-    return bool(changes["after"] >= sequence)
+def model_of(dashboard: Dashboard, wanted: Callable[[Any], bool]) -> Any:
+    """Follow until the model's status is such."""
+    return dashboard.status_with(lambda status: wanted(status["model"]))["model"]
+
+
+def is_after(sequence: int, entry: Any) -> bool:
+    return bool(entry["sequence"] > sequence)
 
 
 def is_refusal_since(since: str, status: Mapping[str, Any]) -> bool:
@@ -200,7 +204,7 @@ def test_files_that_cannot_be_believed_are_refused_while_the_version_in_use_goes
     since = operator.get("/api/status").json["model"]["since"]
     for damage in DAMAGES:
         damage(directories[waiting], model_folder)
-        status = dashboard.next("model_status", partial(is_refusal_since, since))
+        status = model_of(dashboard, partial(is_refusal_since, since))
         assert status["version"] == serving
         assert str(model_folder) in status["refused"]
         told = operator.get("/api/status").json["model"]
@@ -208,9 +212,9 @@ def test_files_that_cannot_be_believed_are_refused_while_the_version_in_use_goes
         assert told["refused"]
         assert operator.get("/readyz").status == 200
         newest = operator.get("/api/status").json["cursor"]
-        dashboard.next("changes", partial(follows, newest))
+        dashboard.entry(partial(is_after, newest))
         activate(directories[waiting], model_folder)
-        since = dashboard.next("model_status", partial(is_taken, waiting))["since"]
+        since = model_of(dashboard, partial(is_taken, waiting))["since"]
         serving, waiting = waiting, serving
     versions = {version: load_detector(directory) for version, directory in directories.items()}
     assert_reproducible(desks(), versions)
@@ -227,7 +231,7 @@ def test_a_version_activated_from_the_command_line_is_taken(
     environment = os.environ | {"MODEL_DIR": str(model_folder), "MODEL_SIGNING_KEY": ""}
     done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    dashboard.next("model_status", partial(is_taken, version))
+    model_of(dashboard, partial(is_taken, version))
 
 
 def test_a_server_that_is_stopped_while_it_takes_a_version_stops_cleanly(

@@ -13,10 +13,6 @@ from server.anomaly.calibration import Calibration, risk_level
 raw_scores = st.floats(0.01, 1)
 
 
-def score(calibration: Calibration, raw: float) -> float:
-    return float(calibration.score(np.array([raw]))[0])
-
-
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
@@ -30,19 +26,19 @@ def score(calibration: Calibration, raw: float) -> float:
     ],
 )
 def test_a_score_is_interpolated_within_and_keeps_order_at_both_ends(raw: float, expected: float) -> None:
-    assert score(Calibration.fit([0.4, 0.2, 0.6]), raw) == pytest.approx(expected, abs=1e-12)
+    assert Calibration.fit([0.4, 0.2, 0.6]).score(raw) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(("raw", "expected"), [(0.2, 0.2), (0.4, 0.8), (0.3, 0.5), (0.1, 0.1)])
 def test_ties_take_the_upper_rank(raw: float, expected: float) -> None:
-    assert score(Calibration.fit([0.2, 0.4, 0.4, 0.4]), raw) == pytest.approx(expected, abs=1e-12)
+    assert Calibration.fit([0.2, 0.4, 0.4, 0.4]).score(raw) == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_tail_is_as_wide_as_the_top_tenth_lies_above_its_smallest() -> None:
     calibration = Calibration.fit([*np.linspace(0.1, 0.5, 27), 0.60, 0.61, 0.68])
     assert calibration.tail_scale == pytest.approx((0.60 + 0.61 + 0.68) / 3 - 0.60)
     expected = 1 - math.exp(-0.02 / calibration.tail_scale) / 31
-    assert score(calibration, 0.70) == pytest.approx(expected, abs=1e-12)
+    assert calibration.score(0.70) == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_tail_of_equal_scores_falls_back_on_the_whole_spread() -> None:
@@ -52,13 +48,13 @@ def test_a_tail_of_equal_scores_falls_back_on_the_whole_spread() -> None:
 
 @given(st.lists(raw_scores, min_size=1, max_size=40), raw_scores, raw_scores)
 def test_a_higher_raw_score_never_gets_a_lower_anomaly_score(known: list[float], one: float, other: float) -> None:
-    lower, higher = Calibration.fit(known).score(np.array(sorted((one, other))))
+    lower, higher = map(Calibration.fit(known).score, sorted((one, other)))
     assert 0 <= lower <= higher <= 1
 
 
 def test_scores_above_every_calibration_score_keep_their_order() -> None:
     calibration = Calibration.fit([0.3, 0.4, 0.45])
-    scores = calibration.score(np.array([0.45, 0.5, 0.6, 0.7]))
+    scores = [calibration.score(raw) for raw in (0.45, 0.5, 0.6, 0.7)]
     assert (np.diff(scores) > 0).all()
 
 

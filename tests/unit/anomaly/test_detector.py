@@ -1,7 +1,10 @@
 """Scores and their explanations: they cannot disagree, and they point the right way."""
 
+import logging
 import math
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -10,11 +13,13 @@ from hypothesis import given, settings
 
 from common.messages import RiskLevel
 from common.patient import FIELDS, PatientRecord
-from server.anomaly.attribution import divide_among_fields
-from server.anomaly.dataset import matrix_of
+from server.anomaly.attribution import FieldShares
+from server.anomaly.dataset import COLUMNS, matrix_of
 from server.anomaly.detector import Detector
 from server.anomaly.fitting import average_path_length
-from server.anomaly.preprocessing import FACTORS, MEMBERSHIP
+from server.anomaly.preprocessing import FACTORS
+from server.anomaly.shapley import CellTables
+from server.registry.artifact import load_detector
 from tests.support.patients import real_patients, records, typical_patient
 
 WORST = {
@@ -59,13 +64,6 @@ def real_records() -> list[PatientRecord]:
     ]
 
 
-def test_the_raw_score_is_scikit_learns_turned_around(detector: Detector) -> None:
-    model, patients = detector.model, real_records()
-    factors = model.preprocessor.factors(model.preprocessor.impute(matrix_of(patients)))
-    raw_scores = [said.raw_score for said in detector.assess(patients)]
-    assert raw_scores == pytest.approx(-model.forest.score_samples(factors), abs=1e-12)
-
-
 @given(record=records)
 @settings(max_examples=60, deadline=None)
 def test_base_value_and_contributions_add_up_to_the_score(detector: Detector, record: PatientRecord) -> None:
@@ -81,23 +79,12 @@ def test_base_value_and_contributions_add_up_to_the_score(detector: Detector, re
 def test_the_contributions_of_a_factors_own_fields_add_up_to_the_factors(
     detector: Detector, record: PatientRecord
 ) -> None:
-    preprocessor = detector.model.preprocessor
-    by_factor = np.linspace(-1, 1, len(FACTORS))[np.newaxis, :]
-    effects = preprocessor.field_effects(preprocessor.impute(matrix_of([record])))
-    alone = [divide_among_fields(by_factor * unit, effects)[0] for unit in np.eye(len(FACTORS))]
-    for factor, by_field in enumerate(alone):
-        assert by_field.sum() == pytest.approx(by_factor[0, factor], abs=1e-12)
-        assert (by_field[~MEMBERSHIP[:, factor]] == 0).all()
-
-
-def test_a_batch_says_what_each_patient_alone_would_be_told(detector: Detector) -> None:
-    patients = real_records()[:16]
-    together = detector.assess(patients)
-    for record, said in zip(patients, together, strict=True):
-        (alone,) = detector.assess([record])
-        assert alone.contributions == pytest.approx(said.contributions, abs=1e-12)
-        assert alone.raw_score == pytest.approx(said.raw_score, abs=1e-12)
-        assert alone.risk_level is said.risk_level
+    complete = detector.model.preprocessor.impute(matrix_of([record]))[0].tolist()
+    contributions = np.linspace(-1, 1, len(FACTORS))
+    for factor, alone in zip(FACTORS.values(), np.diag(contributions).tolist(), strict=True):
+        by_field = FieldShares(list(detector.typical.values())).divide(alone, complete)
+        assert sum(by_field) == pytest.approx(sum(alone), abs=1e-12)
+        assert {COLUMNS[place] for place in np.flatnonzero(by_field)} <= set(factor.fields)
 
 
 def test_no_patients_get_no_answers(detector: Detector) -> None:
@@ -167,23 +154,86 @@ def test_the_average_path_length_is_that_of_the_paper(n: int, expected: float) -
     assert average_path_length(n) == pytest.approx(expected, abs=1e-4)
 
 
-def test_an_equal_share_goes_to_every_field_where_none_differs() -> None:
-    by_factor = np.zeros((1, 8))
-    by_factor[0, list(FACTORS).index("risk_factors")] = -0.4
-    by_field = divide_among_fields(by_factor, np.zeros((1, 13, 8)))[0]
-    shares = dict(zip(FIELDS, by_field.tolist(), strict=True))
-    assert {name: share for name, share in shares.items() if share} == pytest.approx(
-        dict.fromkeys(FACTORS["risk_factors"], -0.1)
-    )
+def shares_of(detector: Detector, contribution: float, **changes: float) -> dict[str, float]:
+    """How the fields share a contribution of the risk factors, in a typical patient but for some fields."""
+    alone = [contribution * (name == "risk_factors") for name in FACTORS]
+    patient = list((dict(detector.typical) | changes).values())
+    by_field = FieldShares(list(detector.typical.values())).divide(alone, patient)
+    return {name: share for name, share in zip(FIELDS, by_field, strict=True) if share}
+
+
+def test_an_equal_share_goes_to_every_field_where_none_differs(detector: Detector) -> None:
+    assert shares_of(detector, -0.4) == pytest.approx(dict.fromkeys(FACTORS["risk_factors"].fields, -0.1))
 
 
 def test_a_share_goes_only_to_fields_that_point_the_contributions_way(detector: Detector) -> None:
-    preprocessor = detector.model.preprocessor
-    record = typical_patient(dict(detector.typical), resting_bp=170.0, cholesterol=150.0, resting_ecg=2)
-    effects = preprocessor.field_effects(preprocessor.impute(matrix_of([record])))
-    by_factor = np.zeros((1, 8))
-    by_factor[0, list(FACTORS).index("risk_factors")] = 0.6
-    shares = dict(zip(FIELDS, divide_among_fields(by_factor, effects)[0].tolist(), strict=True))
-    assert shares["resting_bp"] == pytest.approx(0.6 * 2 / 3)
-    assert shares["resting_ecg"] == pytest.approx(0.6 * 1 / 3)
-    assert shares["cholesterol"] == 0
+    changes = {"resting_bp": 170.0, "cholesterol": 150.0, "resting_ecg": 2}
+    assert shares_of(detector, 0.6, **changes) == pytest.approx({"resting_bp": 0.4, "resting_ecg": 0.2})
+    assert shares_of(detector, -0.3, **changes) == pytest.approx({"cholesterol": -0.3})
+
+
+LookUp = Callable[[CellTables, Sequence[float]], tuple[list[float], float]]
+
+honest = CellTables.look_up
+
+
+def nothing(tables: CellTables, factors: Sequence[float]) -> tuple[list[float], float]:
+    contributions, log2_score = honest(tables, factors)
+    return [math.nan] * len(contributions), log2_score
+
+
+def a_little_more(tables: CellTables, factors: Sequence[float]) -> tuple[list[float], float]:
+    contributions, log2_score = honest(tables, factors)
+    return [contribution * 1.001 for contribution in contributions], log2_score
+
+
+def to_others(tables: CellTables, factors: Sequence[float]) -> tuple[list[float], float]:
+    """Each factor's contribution given to its neighbour, so that the sum stays."""
+    contributions, log2_score = honest(tables, factors)
+    return contributions[1:] + contributions[:1], log2_score
+
+
+@pytest.mark.parametrize("broken", [nothing, a_little_more])
+def test_contributions_that_do_not_add_up_are_taken_away_and_nothing_else(
+    detector_dir: Path, monkeypatch: pytest.MonkeyPatch, broken: LookUp
+) -> None:
+    detector = load_detector(detector_dir)
+    patients = [typical_patient(dict(detector.typical)), typical_patient(dict(detector.typical), **WORST)]
+    before = detector.assess(patients)
+    monkeypatch.setattr(CellTables, "look_up", broken)
+    assert detector.assess(patients) == [replace(said, contributions={}) for said in before]
+    assert (detector.model.explains, detector.model.unexplained) == (False, 2)
+    assert detector.model.trouble == "the contributions do not add up to the score"
+    monkeypatch.setattr(CellTables, "look_up", honest)
+    assert detector.assess(patients) == before
+    assert detector.model.explains
+
+
+@pytest.mark.parametrize("broken", [nothing, a_little_more, to_others])
+def test_a_model_that_does_not_reproduce_its_known_contributions_scores_without_and_logs_nothing(
+    detector_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: LookUp
+) -> None:
+    """What is loaded beside green threads must not take the locks of the log."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(CellTables, "look_up", broken)
+    detector = load_detector(detector_dir)
+    assert caplog.records == []
+    assert not detector.model.explains
+    assert detector.model.trouble is not None
+    monkeypatch.setattr(CellTables, "look_up", honest)
+    (said,) = detector.assess([typical_patient(dict(detector.typical), **WORST)])
+    assert (said.risk_level, said.contributions) == (RiskLevel.HIGH, {})
+
+
+def test_only_the_patient_whose_contributions_do_not_add_up_goes_without(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = iter([honest, a_little_more, honest])
+
+    def by_turns(tables: CellTables, factors: Sequence[float]) -> tuple[list[float], float]:
+        return next(ways)(tables, factors)
+
+    monkeypatch.setattr(CellTables, "look_up", by_turns)
+    first, second, third = detector.assess([typical_patient(dict(detector.typical), **WORST)] * 3)
+    assert list(first.contributions) == list(third.contributions) == list(FIELDS)
+    assert second.contributions == {}

@@ -12,7 +12,7 @@ from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, Dataset, FloatArray
 from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest
-from server.anomaly.preprocessing import MEMBERSHIP, directed_factors
+from server.anomaly.preprocessing import FACTORS, directed_factors
 from server.anomaly.reference import LEAST_WITH_DISEASE, Reference, reference_of
 from server.drift.comparison import Status, field_drifts, score_drift
 from server.evaluation.new_version import NewVersion
@@ -279,7 +279,7 @@ def test_with_enough_patients_with_disease_sicker_values_than_theirs_are_drift()
 @pytest.mark.parametrize("name", COLUMNS)
 def test_without_patients_with_disease_a_field_may_move_where_the_factors_get_riskier(name: str) -> None:
     known = reference_of(DISEASE_FREE, np.zeros(len(DISEASE_FREE), dtype=np.bool_), THRESHOLDS)
-    column, factors = COLUMNS.index(name), MEMBERSHIP[COLUMNS.index(name)]
+    column, factors = COLUMNS.index(name), [name in factor.fields for factor in FACTORS.values()]
     lowest, highest = (np.nanquantile(DISEASE_FREE[:, column], share) for share in (0, 1))
     low, high = drawn(DISEASE_FREE, 200, np.random.default_rng(9)), drawn(DISEASE_FREE, 200, np.random.default_rng(9))
     low[:, column], high[:, column] = lowest, highest

@@ -69,7 +69,8 @@ def test_the_scores_follow_from_the_site_s_disease_free_patients_alone(
     known = -model.forest.score_samples(model.preprocessor.transform(frame_of(complete)))
     answers = model.assess(real_records())
     whole = [said for said, record in zip(answers, real_records(), strict=True) if not record.imputed()]
-    expected = Calibration.fit(known).score(np.array([said.raw_score for said in whole]))
+    calibration = Calibration.fit(known)
+    expected = [calibration.score(said.raw_score) for said in whole]
     assert [said.anomaly_score for said in whole] == pytest.approx(expected, abs=1e-9)
 
 

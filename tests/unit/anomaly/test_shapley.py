@@ -1,17 +1,23 @@
-"""Contributions are Shapley values: worked out a second time, coalition by coalition, from the trees alone."""
+"""Scores and contributions are those of scikit-learn and shap, and worked out a third time, coalition by coalition."""
 
+import subprocess
+import sys
 from itertools import chain, combinations
 from math import factorial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import shap
+from sklearn.ensemble import IsolationForest
 
-from server.anomaly.attribution import ForestExplainer, divide_among_fields
-from server.anomaly.dataset import FloatArray, matrix_of
+from server.anomaly.dataset import FloatArray
 from server.anomaly.detector import Detector
 from server.anomaly.fitting import average_path_length
 from server.anomaly.preprocessing import FACTORS
+from server.anomaly.shapley import CellTables
+from server.evaluation.folds import random_values
 from tests.support.patients import real_patients
 from tests.unit.anomaly.test_detector import real_records
 
@@ -46,6 +52,58 @@ def shapley_values(worth: FloatArray) -> FloatArray:
     return values
 
 
+def factors_of(detector: Detector, patients: int) -> FloatArray:
+    preprocessor = detector.model.preprocessor
+    return preprocessor.factors(preprocessor.impute(random_values(patients, 5)))
+
+
+def looked_up(tables: CellTables, factors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The contributions, shape (n, 8), and log2 of the scores, shape (n,)."""
+    found = [tables.look_up(patient) for patient in factors.tolist()]
+    return np.array([contributions for contributions, _ in found]), np.array([score for _, score in found])
+
+
+def assert_exact(forest: IsolationForest, factors: FloatArray) -> None:
+    tables, explainer = CellTables(forest), shap.TreeExplainer(forest)
+    per_step = -1 / average_path_length(forest.max_samples_)
+    contributions, log2_scores = looked_up(tables, factors)
+    rounded = factors.astype(np.float32)  # as scikit-learn rounds by itself, and shap does not
+    expected = explainer.shap_values(rounded, check_additivity=False) * per_step
+    np.testing.assert_allclose(contributions, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(log2_scores, np.log2(-forest.score_samples(factors)), rtol=0, atol=1e-12)
+    assert tables.base_value == pytest.approx(float(np.ravel(explainer.expected_value)[0]) * per_step, abs=1e-12)
+
+
+@pytest.mark.parametrize(("samples", "trees"), [(3, 30), (4, 1100), (16, 300), (64, 30)])
+def test_they_are_those_of_scikit_learn_and_shap(detector: Detector, samples: int, trees: int) -> None:
+    """Of random patients with gaps; 1,100 trees take two blocks, and those of 64 samples have too many cells each."""
+    factors = factors_of(detector, 1000)
+    forest = IsolationForest(n_estimators=trees, max_samples=samples, random_state=1).fit(factors[:200])
+    assert_exact(forest, factors)
+
+
+@pytest.mark.parametrize("nearest", [np.float32, np.float64])
+def test_a_value_at_a_threshold_goes_the_way_scikit_learn_sends_it(detector: Detector, nearest: type) -> None:
+    """Also those that only get to the other side of it when they are rounded to 32 bits."""
+    forest = detector.model.forest
+    tree = forest.estimators_[0].tree_
+    factors = np.repeat(factors_of(detector, 1), 7, axis=0)
+    below = np.nextafter(at := nearest(tree.threshold[0]), nearest(-np.inf))
+    above = np.nextafter(at, nearest(np.inf))
+    between = [(float(at) + float(other)) / 2 for other in (below, above)]
+    beside = [np.nextafter(between[1], -np.inf), np.nextafter(between[1], np.inf)]
+    factors[:, tree.feature[0]] = [below, at, above, *between, *beside]
+    assert_exact(forest, factors)
+
+
+def test_a_forest_that_splits_nobody_explains_nothing() -> None:
+    alike = np.zeros((20, 8))
+    forest = IsolationForest(n_estimators=5, max_samples=4, random_state=0).fit(alike)
+    contributions, log2_score = CellTables(forest).look_up([1.0] * 8)
+    assert contributions == [0] * 8
+    assert log2_score == pytest.approx(-1)
+
+
 @pytest.fixture(scope="module")
 def worth(detector: Detector) -> FloatArray:
     """Log2 of the score each coalition would give to each of 50 patients."""
@@ -57,10 +115,9 @@ def worth(detector: Detector) -> FloatArray:
 
 
 def test_the_contributions_by_factor_are_the_shapley_values(detector: Detector, worth: FloatArray) -> None:
-    explainer = ForestExplainer(detector.model.forest)
-    contributions = explainer.contributions(detector.model.preprocessor.transform(real_patients().frame(np.arange(50))))
-    assert contributions.shape == (50, 8)
-    np.testing.assert_allclose(contributions, shapley_values(worth), rtol=0, atol=1e-9)
+    factors = detector.model.preprocessor.transform(real_patients().frame(np.arange(50)))
+    contributions, _ = looked_up(CellTables(detector.model.forest), factors)
+    np.testing.assert_allclose(contributions, shapley_values(worth), rtol=0, atol=1e-12)
     assert np.ptp(contributions, axis=0).min() > 1e-3  # every factor was put to the test
 
 
@@ -70,11 +127,13 @@ def test_nobodys_coalition_is_the_base_value_and_everybodys_the_score(detector: 
     np.testing.assert_allclose(worth[-1], np.log2([said.raw_score for said in answers]), rtol=0, atol=1e-9)
 
 
-def test_what_a_patient_is_told_are_the_shapley_values_divided_among_the_fields(
-    detector: Detector, worth: FloatArray
-) -> None:
-    records, preprocessor = real_records()[:50], detector.model.preprocessor
-    effects = preprocessor.field_effects(preprocessor.impute(matrix_of(records)))
-    expected = divide_among_fields(shapley_values(worth), effects)
-    told = [list(said.contributions.values()) for said in detector.assess(records)]
-    np.testing.assert_allclose(told, expected, rtol=0, atol=1e-9)
+def test_a_server_loads_and_explains_without_the_package_shap(detector_dir: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from server.registry.artifact import load_detector\n"
+        "detector = load_detector(Path(sys.argv[1]))\n"
+        "said = detector.assess([detector.manifest.known_answers[-1].record])[0]\n"
+        "assert said.contributions and detector.model.explains\n"
+        "print('shap' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(detector_dir)], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -10,21 +10,39 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import orjson
 import pytest
 
-from client.outbox import Outbox
-from common.errors import InvalidRecordError, RequestIdReusedError, StoreUnavailableError
-from common.messages import Changes, EntryErased, HistoryEntry, WireError
+from client.outbox import MAX_RUN_BYTES, Outbox
+from common.errors import ErasedError, InvalidRecordError, RequestIdReusedError, StoreUnavailableError
+from common.followers import ALL
+from common.messages import Change, Changes, Explanation, HistoryEntry, WireError
 from config.secrets import PROJECT_ROOT, ConfigurationError
-from tests.support.made_requests import LLAMA_TEXT, NOON, explained, made, prediction, record, request, submission
+from tests.support import version_3
+from tests.support.made_requests import (
+    LLAMA_TEXT,
+    NOON,
+    erased,
+    explained,
+    id_of,
+    made,
+    prediction,
+    record,
+    refused,
+    request,
+    submission,
+)
+from tests.support.pages import changes_in, history, states_of
 
 OpenOutbox = Callable[[], Outbox]
 
 FOR_GOOD = WireError.of(InvalidRecordError(fields={"age": ["is required"]}))
+FIRST, SECOND, THIRD = id_of(1), id_of(2), id_of(3)
 
 
 @pytest.fixture
@@ -54,34 +72,25 @@ def put(outbox: Outbox, *numbers: int) -> list[HistoryEntry]:
     return [outbox.put(submission(number), request(number).entered_at) for number in numbers]
 
 
-def waiting(outbox: Outbox, after: int = 0, limit: int = 100) -> list[str]:
-    return [found.request_id for found in outbox.waiting(after=after, limit=limit)]
+def waiting(outbox: Outbox, limit: int = 100) -> list[str]:
+    return [found.request_id for found in outbox.waiting(limit)]
 
 
-def changes(*entries: object, next_after: int) -> Changes:
-    return Changes.check(
-        {"after": 0, "next_after": next_after, "has_more": False, "entries": [vars(entry) for entry in entries]}
-    )
+def apply(outbox: Outbox, *entries: Change, log: str = "a-log.0", after: int = 0) -> set[str]:
+    run = Changes(log=log, after=after, next_after=entries[-1].sequence, has_more=False, entries=list(entries))
+    return outbox.apply(run)
 
 
-def test_requests_get_running_numbers_and_wait_in_that_order(outbox: Outbox) -> None:
-    assert [entry.outbox_number for entry in put(outbox, 7, 3, 5)] == [1, 2, 3]
-    assert waiting(outbox) == ["request-7", "request-3", "request-5"]
-    assert waiting(outbox, after=1, limit=1) == ["request-3"]
-    assert {found.waiting for found in outbox.waiting(after=0, limit=2)} == {3}
-
-
-def test_a_request_names_the_one_before_it_that_still_waits(outbox: Outbox) -> None:
-    put(outbox, 1, 2, 3, 4, 5)
-    outbox.answer(prediction(request(1)))
-    outbox.refuse("request-3", FOR_GOOD)
-    assert [(found.outbox_number, found.follows) for found in outbox.waiting(after=0, limit=2)] == [(2, 0), (4, 2)]
-    assert [(found.outbox_number, found.follows) for found in outbox.waiting(after=4, limit=2)] == [(5, 4)]
+def test_requests_wait_in_the_order_of_their_ids(outbox: Outbox) -> None:
+    put(outbox, 7, 3, 5)
+    assert waiting(outbox) == [id_of(3), id_of(5), id_of(7)]
+    assert waiting(outbox, limit=2) == [id_of(3), id_of(5)]
+    assert outbox.place.waiting == 3
 
 
 def test_what_is_sent_is_what_was_entered(outbox: Outbox) -> None:
     outbox.put(submission(4, reference="bed 12"), NOON)
-    (sent,) = outbox.waiting(after=0, limit=1)
+    (sent,) = outbox.waiting(1)
     assert (sent.record, sent.patient_reference, sent.entered_at) == (record(4), "bed 12", NOON)
 
 
@@ -94,13 +103,13 @@ def test_a_request_is_on_disk_before_put_returns(path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", code, str(path)], cwd=PROJECT_ROOT, check=False)
     assert ended.returncode == -signal.SIGKILL
     with closing(Outbox(path)) as outbox:
-        assert waiting(outbox) == ["request-1"]
+        assert waiting(outbox) == [FIRST]
 
 
 def test_the_same_request_again_is_the_entry_already_there(outbox: Outbox) -> None:
     (first,) = put(outbox, 1)
     assert outbox.put(submission(1), NOON) == first
-    assert waiting(outbox) == ["request-1"]
+    assert (waiting(outbox), outbox.newest) == ([FIRST], 1)
 
 
 @pytest.mark.parametrize("changed", [{"record": record(2)}, {"patient_reference": "bed 12"}])
@@ -108,125 +117,148 @@ def test_a_request_id_with_other_content_is_refused(outbox: Outbox, changed: dic
     put(outbox, 1)
     with pytest.raises(RequestIdReusedError):
         outbox.put(submission(1).model_copy(update=changed), NOON)
-    assert outbox.count_waiting() == 1
+    assert outbox.place.waiting == 1
 
 
-def test_an_answered_request_no_longer_waits_and_is_kept_over_a_restart(outbox: Outbox, reopen: OpenOutbox) -> None:
+def test_entries_and_how_far_they_reach_are_on_disk_together(outbox: Outbox, reopen: OpenOutbox) -> None:
     put(outbox, 1, 2)
-    entry = outbox.answer(prediction(request(1)))
-    assert isinstance(entry, HistoryEntry)
-    assert (entry.state, entry.prediction) == ("answered", prediction(request(1)))
-    assert waiting(outbox) == ["request-2"]
+    known, unknown = prediction(request(1)), prediction(request(30))
+    assert apply(outbox, made(4, known), made(6, unknown), explained(9, known)) == {FIRST, id_of(30)}
     outbox.close()
     again = reopen()
-    assert waiting(again) == ["request-2"]
-    assert again.history(before=None, limit=10)[1] == entry
+    assert (again.place.server_log, again.place.server_after, again.place.waiting) == ("a-log.0", 9, 1)
+    newest, queued, answered = history(again)
+    assert (newest.request_id, newest.state, newest.record) == (id_of(30), "answered", record(30))
+    assert (queued.request_id, queued.state) == (SECOND, "queued")
+    assert (answered.prediction, answered.explanation) == (known, LLAMA_TEXT)
 
 
-def test_an_answer_that_comes_again_changes_nothing(outbox: Outbox) -> None:
+def test_a_run_that_cannot_be_kept_leaves_the_place_as_it_was(outbox: Outbox, path: Path) -> None:
     put(outbox, 1)
-    outbox.answer(prediction(request(1)))
-    outbox.explain(prediction(request(1)).prediction_id, LLAMA_TEXT)
-    assert outbox.answer(prediction(request(1))) is None
-    (entry,) = outbox.history(before=None, limit=10)
-    assert entry.explanation == LLAMA_TEXT
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TRIGGER full BEFORE UPDATE ON requests BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+    with pytest.raises(StoreUnavailableError):
+        apply(outbox, made(1, prediction(request(2))), made(2, prediction(request(1))))
+    assert (outbox.place.server_after, states_of(outbox)) == (0, {FIRST: "queued"})
 
 
-def test_an_answer_to_an_unknown_request_is_kept_and_numbers_go_on_after_it(outbox: Outbox) -> None:
-    refilled = outbox.answer(prediction(request(41)))
-    assert isinstance(refilled, HistoryEntry)
-    assert (refilled.outbox_number, refilled.record) == (41, record(41))
-    assert put(outbox, 1)[0].outbox_number == 42
-    assert outbox.count_waiting() == 1
+def test_a_log_read_again_from_its_beginning_changes_nothing(outbox: Outbox) -> None:
+    put(outbox, 1, 2, 3)
+    entries = [
+        made(1, prediction(request(1))),
+        explained(2, prediction(request(1))),
+        refused(3, request(2), FOR_GOOD),
+        made(4, prediction(request(3))).model_copy(update={"prediction": None}),
+        erased(5, prediction(request(3))),
+    ]
+    assert apply(outbox, *entries) == {FIRST, SECOND, THIRD}
+    before = (history(outbox), outbox.newest)
+    assert apply(outbox, *entries, log="another-log.0") == set()
+    assert (history(outbox), outbox.newest) == before
+    assert outbox.place.server_log == "another-log.0"
 
 
-def test_a_refused_request_no_longer_waits_and_says_why(outbox: Outbox, reopen: OpenOutbox) -> None:
-    put(outbox, 1)
-    entry = outbox.refuse("request-1", FOR_GOOD)
-    assert isinstance(entry, HistoryEntry)
-    assert (entry.state, entry.error) == ("refused", FOR_GOOD)
-    assert outbox.refuse("request-1", FOR_GOOD) is None
-    assert waiting(reopen()) == []
+def test_a_refused_request_no_longer_waits_and_says_why(outbox: Outbox) -> None:
+    put(outbox, 1, 2)
+    outbox.refuse(FIRST, FOR_GOOD)
+    apply(outbox, refused(1, request(2), FOR_GOOD))
+    assert [(entry.state, entry.error) for entry in history(outbox)] == [("refused", FOR_GOOD)] * 2
+    assert waiting(outbox) == []
 
 
 def test_only_what_waits_can_be_refused(outbox: Outbox) -> None:
     put(outbox, 1)
-    outbox.answer(prediction(request(1)))
-    assert outbox.refuse("request-1", FOR_GOOD) is None
-    assert outbox.refuse("never heard of", FOR_GOOD) is None
-    assert outbox.history(before=None, limit=1)[0].state == "answered"
+    apply(outbox, made(1, prediction(request(1))))
+    outbox.refuse(FIRST, FOR_GOOD)
+    outbox.refuse("never-heard-of", FOR_GOOD)
+    assert apply(outbox, refused(2, request(1), FOR_GOOD)) == set()
+    assert states_of(outbox) == {FIRST: "answered"}
 
 
 def test_an_answer_counts_although_the_request_was_refused_before(outbox: Outbox) -> None:
     put(outbox, 1)
-    outbox.refuse("request-1", FOR_GOOD)
-    entry = outbox.answer(prediction(request(1)))
-    assert isinstance(entry, HistoryEntry)
-    assert (entry.state, entry.error) == ("answered", None)
+    outbox.refuse(FIRST, FOR_GOOD)
+    apply(outbox, made(1, prediction(request(1))))
+    assert [(entry.state, entry.error) for entry in history(outbox)] == [("answered", None)]
 
 
-def test_the_latest_explanation_stands_beside_the_predictions_own(outbox: Outbox) -> None:
+def test_of_an_erased_patient_the_ids_are_all_that_is_kept(outbox: Outbox, path: Path) -> None:
     answer = prediction(request(1))
-    outbox.answer(answer)
-    entry = outbox.explain(answer.prediction_id, LLAMA_TEXT)
-    assert entry
-    assert entry.explanation == LLAMA_TEXT
-    assert entry.prediction == answer
-    assert outbox.explain(answer.prediction_id, LLAMA_TEXT) is None
-    assert outbox.explain("never heard of", LLAMA_TEXT) is None
+    outbox.put(submission(1, reference="Mrs. Example"), NOON)
+    apply(outbox, made(1, answer), explained(2, answer))
+    generation = outbox.generation
+    assert apply(outbox, erased(3, answer)) == {FIRST}
+    assert outbox.generation != generation
+    assert (history(outbox), outbox.place.waiting) == ([], 0)
+    assert changes_in(outbox.read(0, ALL))[0].entry is None
+    assert not [file for file in path.parent.iterdir() if b"Example" in file.read_bytes()]
+    assert not [file for file in path.parent.iterdir() if b'"age"' in file.read_bytes()]
 
 
-def test_missed_entries_and_how_far_they_reach_are_kept_together(outbox: Outbox, reopen: OpenOutbox) -> None:
-    assert outbox.caught_up_to() == 0
+def test_what_was_erased_does_not_come_back(outbox: Outbox) -> None:
     put(outbox, 1)
-    known, unknown = prediction(request(1)), prediction(request(30))
-    missed = changes(made(4, known), made(6, unknown), explained(9, known), next_after=9)
-    assert [entry.request_id for entry in outbox.take(missed)] == ["request-1", "request-30", "request-1"]
-    assert outbox.take(missed) == []
-    again = reopen()
-    assert again.caught_up_to() == 9
-    assert [entry.outbox_number for entry in again.history(before=None, limit=10)] == [30, 1]
+    apply(outbox, erased(2, prediction(request(1))))
+    assert apply(outbox, made(1, prediction(request(1))), log="a-log.1") == set()
+    with pytest.raises(ErasedError):
+        put(outbox, 1)
+    assert (history(outbox), waiting(outbox)) == ([], [])
 
 
-def test_history_is_read_in_pages_newest_first(outbox: Outbox) -> None:
+def test_a_request_that_the_server_refuses_as_erased_is_forgotten(outbox: Outbox) -> None:
+    put(outbox, 1, 2)
+    outbox.refuse(FIRST, WireError.of(ErasedError()))
+    assert states_of(outbox) == {SECOND: "queued"}
+
+
+def test_history_is_read_in_pages_newest_first_with_its_place_in_the_log(outbox: Outbox) -> None:
     put(outbox, *range(1, 8))
     newest = outbox.history(before=None, limit=3)
-    older = outbox.history(before=newest[-1].outbox_number, limit=3)
-    oldest = outbox.history(before=older[-1].outbox_number, limit=3)
-    assert [entry.outbox_number for page in (newest, older, oldest) for entry in page] == [7, 6, 5, 4, 3, 2, 1]
-    assert outbox.history(before=1, limit=3) == []
+    older = outbox.history(before=newest.entries[-1]["request_id"], limit=10)
+    found = [entry["request_id"] for entry in newest.entries + older.entries]
+    assert found == [id_of(number) for number in range(7, 0, -1)]
+    assert (newest.place.log, newest.place.newest) == (outbox.name, 7)
 
 
-def test_no_page_loses_one_of_two_requests_with_the_same_number(outbox: Outbox) -> None:
-    put(outbox, 1, 2)  # by a client app that lost its file, before the server could tell it how far it had been
-    outbox.take(
-        changes(
-            *(made(n, prediction(request(n + 100)).model_copy(update={"outbox_number": n})) for n in (1, 2)),
-            next_after=2,
-        )
-    )
-    seen, before = [], None
-    while page := outbox.history(before=before, limit=1):
-        seen += [entry.request_id for entry in page]
-        before = page[-1].outbox_number
-    assert sorted(seen) == ["request-1", "request-101", "request-102", "request-2"]
+def test_its_own_log_holds_the_last_change_of_each_request(outbox: Outbox, reopen: OpenOutbox) -> None:
+    put(outbox, 1, 2)
+    first = outbox.read(0, ALL)
+    assert (first.after, first.next_after, first.has_more) == (0, 2, False)
+    apply(outbox, made(1, prediction(request(1))))
+    run = outbox.read(0, ALL)
+    assert [(change.sequence, change.request_id) for change in changes_in(run)] == [(2, SECOND), (3, FIRST)]
+    assert changes_in(run)[1].entry == history(outbox)[1]
+    assert changes_in(outbox.read(3, ALL)) == []
+    again = reopen()
+    assert (again.name, again.newest) == (outbox.name, 3)
 
 
-def test_threads_that_put_at_once_get_numbers_without_gap_or_double(outbox: Outbox) -> None:
-    numbers: list[int] = []
+def test_a_long_log_is_read_in_runs_of_bounded_size(outbox: Outbox) -> None:
+    long = Explanation(text="x" * 100_000, source="template")
+    answers = [prediction(request(number)).model_copy(update={"explanation": long}) for number in range(1, 5)]
+    apply(outbox, *(made(number, answer) for number, answer in enumerate(answers, 1)))
+    seen, after, has_more = list[str](), 0, True
+    while has_more:
+        run = outbox.read(after, ALL)
+        assert len(orjson.dumps(run.entries)) <= MAX_RUN_BYTES + 1000
+        seen += [change.request_id for change in changes_in(run)]
+        after, has_more = run.next_after, run.has_more
+    assert seen == [id_of(number) for number in range(1, 5)]
+
+
+def test_threads_that_put_at_once_lose_and_double_nothing(outbox: Outbox) -> None:
     start = threading.Barrier(4)
 
     def enter(first: int) -> None:
         start.wait(5)
-        numbers.extend(entry.outbox_number for entry in put(outbox, *range(first, first + 10)))
+        put(outbox, *range(first, first + 10))
 
     threads = [threading.Thread(target=enter, args=(first,)) for first in (100, 200, 300, 400)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert sorted(numbers) == list(range(1, 41))
-    assert outbox.count_waiting() == 40
+    assert (outbox.place.waiting, outbox.newest) == (40, 40)
+    assert sorted(change.sequence for change in changes_in(outbox.read(0, ALL))) == list(range(1, 41))
 
 
 def test_file_and_folder_are_for_their_owner_alone(outbox: Outbox, path: Path) -> None:
@@ -267,9 +299,9 @@ def test_a_full_disk_saves_nothing_tells_nothing_about_the_patient_and_passes(
         with pytest.raises(StoreUnavailableError):
             outbox.check_writable()
     assert "Example" not in caplog.text + str(refused.value) + str(refused.value.__cause__)
-    assert waiting(outbox) == ["request-1"]
+    assert waiting(outbox) == [FIRST]
     outbox.check_writable()
-    assert outbox.put(told, NOON).outbox_number == 2
+    assert outbox.put(told, NOON).request_id == SECOND
 
 
 def test_a_file_taken_away_is_noticed(outbox: Outbox, path: Path) -> None:
@@ -306,7 +338,7 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("statement", ["PRAGMA user_version = 7", "CREATE TABLE others (name TEXT)"])
-def test_a_file_of_another_version_is_refused_with_a_sentence(path: Path, statement: str) -> None:
+def test_a_file_of_a_newer_version_or_another_program_is_refused_with_a_sentence(path: Path, statement: str) -> None:
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as other:
         other.execute(statement)
@@ -315,74 +347,83 @@ def test_a_file_of_another_version_is_refused_with_a_sentence(path: Path, statem
         Outbox(path)
 
 
-SCHEMA_1 = """
-CREATE TABLE requests (
-    request_id VARCHAR NOT NULL, outbox_number INTEGER NOT NULL, patient_reference VARCHAR, entered_at VARCHAR NOT NULL,
-    state VARCHAR NOT NULL, record TEXT NOT NULL, prediction_id VARCHAR, prediction TEXT, explanation TEXT, error TEXT,
-    PRIMARY KEY (request_id), UNIQUE (prediction_id)
-);
-CREATE INDEX ix_requests_outbox_number ON requests (outbox_number);
-CREATE INDEX waiting_requests ON requests (outbox_number) WHERE state = 'queued';
-CREATE TABLE marks (name VARCHAR NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (name));
-PRAGMA user_version = 1;
-"""
-"""What the first version of this program made."""
+@pytest.fixture(params=["client-1", "client-2", "client-3"])
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The outbox of a client app of version 3; the third is of schema 1."""
+    version_3.restore(tmp_path)
+    return tmp_path / ".local" / str(request.param) / "client.sqlite"
 
 
-def of_the_first_version(path: Path) -> None:
-    path.parent.mkdir()
-    with closing(sqlite3.connect(path)) as old:
-        old.executescript(SCHEMA_1)
-        row = ("request-1", 5, "bed 12", NOON.isoformat(), "queued", record(1).model_dump_json())
-        old.execute(
-            "INSERT INTO requests (request_id, outbox_number, patient_reference, entered_at, state, record) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            row,
-        )
-        old.execute("INSERT INTO marks VALUES ('caught_up_to', 7)")
-        old.commit()
+def gone(message: dict[str, object] | None, *fields: str) -> None:
+    for field in fields:
+        (message or {}).pop(field, None)
 
 
-def test_an_outbox_of_an_earlier_version_is_copied_and_goes_on(path: Path, reopen: OpenOutbox) -> None:
-    of_the_first_version(path)
-    outbox = reopen()
-    assert waiting(outbox) == ["request-1"]
-    assert (outbox.caught_up_to(), outbox.has_settled_numbers(), outbox.erasures()) == (7, True, 0)
-    assert put(outbox, 2)[0].outbox_number == 6
-    outbox.erase("never there")
-    (copy,) = path.parent.glob("client-before-migration-1-*.sqlite")
-    with closing(sqlite3.connect(copy)) as old:
-        assert old.execute("PRAGMA user_version").fetchone() == (1,)
-        assert old.execute("SELECT request_id, patient_reference FROM requests").fetchall() == [("request-1", "bed 12")]
+def test_an_outbox_of_version_3_keeps_all_its_requests(old: Path) -> None:
+    with closing(sqlite3.connect(old)) as before:
+        (schema,) = before.execute("PRAGMA user_version").fetchone()
+        tombstones = before.execute("SELECT count(*) FROM erased").fetchone()[0] if schema > 1 else 0
+    told = {entry["request_id"]: entry for entry in version_3.expected()["desks"][old.parent.name]["entries"]}
+    for entry in told.values():
+        gone(entry, "outbox_number")
+        gone(entry["prediction"], "outbox_number")
+        for explanation in (entry["explanation"], (entry["prediction"] or {}).get("explanation")):
+            gone(explanation, "first_sentence_ms", "measures")
+    with closing(Outbox(old)) as outbox:
+        assert {entry.request_id: entry.to_wire() for entry in history(outbox)} == told
+        assert waiting(outbox) == sorted(entry["request_id"] for entry in told.values() if entry["state"] == "queued")
+        assert (outbox.place.server_log, outbox.place.server_after) == (None, 0)
+        assert outbox.newest == len(told) + tombstones == len(changes_in(outbox.read(0, ALL)))
+    (copy,) = old.parent.glob(f"client-before-migration-{schema}-*.sqlite")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    outbox.close()
-    reopen()
-    assert len(list(path.parent.glob("client-before-migration-*"))) == 1
+    Outbox(old).close()
+    assert len(list(old.parent.glob("client-before-migration-*"))) == 1
 
 
-def test_an_outbox_brought_up_to_date_is_like_a_new_one(path: Path, tmp_path: Path) -> None:
+def test_what_was_erased_in_version_3_does_not_come_back(tmp_path: Path) -> None:
+    version_3.restore(tmp_path)
+    path = tmp_path / ".local" / "client-1" / "client.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        (gone,) = old.execute("SELECT prediction_id FROM erased").fetchone()
+    with closing(Outbox(path)) as outbox:
+        put(outbox, 1)
+        late = prediction(request(1)).model_copy(update={"prediction_id": gone})
+        assert apply(outbox, made(1, late)) == {FIRST}
+        assert FIRST not in states_of(outbox)
+        assert apply(outbox, erased(2, late)) == set()
+
+
+def test_an_outbox_brought_up_to_date_is_like_a_new_one(old: Path, path: Path) -> None:
     def schema(file: Path) -> set[tuple[str, ...]]:
         with closing(Outbox(file)), closing(sqlite3.connect(file)) as connection:
-            tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            columns = {
-                (table, *map(str, column[1:4]))
-                for table in tables
-                for column in connection.execute(f"PRAGMA table_info({table})")
-            }
-            return columns | set(connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'"))
+            return set(connection.execute("SELECT type, name, sql FROM sqlite_master"))
 
-    of_the_first_version(path)
-    assert schema(path) == schema(tmp_path / "new" / "client.sqlite")
+    assert schema(old) == schema(path)
 
 
-def test_a_migration_that_finds_no_room_leaves_the_outbox_as_it_was(path: Path, reopen: OpenOutbox) -> None:
-    of_the_first_version(path)
-    before = path.read_bytes()
-    with full_disk(path.stat().st_size // 2), pytest.raises(StoreUnavailableError, match=r"full|I/O"):
-        Outbox(path)
-    assert path.read_bytes() == before
-    assert list(path.parent.glob("client-before-migration-*")) == []
-    assert waiting(reopen()) == ["request-1"]
+def test_a_migration_that_finds_no_room_leaves_the_outbox_as_it_was(old: Path) -> None:
+    before = old.read_bytes()
+    with full_disk(old.stat().st_size // 2), pytest.raises(StoreUnavailableError, match=r"full|I/O"):
+        Outbox(old)
+    assert old.read_bytes() == before
+    assert list(old.parent.glob("client-before-migration-*")) == []
+
+
+def test_an_outbox_in_write_ahead_mode_is_taken_out_of_it(old: Path) -> None:
+    with closing(sqlite3.connect(old)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+    Outbox(old).close()
+    assert old.read_bytes()[18:20] == b"\1\1"
+
+
+def test_another_program_that_holds_the_file_stops_nobody_for_long(outbox: Outbox, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailableError, match="another program holds it"):
+            put(outbox, 1)
+        assert time.monotonic() - began < 1
+    put(outbox, 1)
 
 
 def test_a_damaged_outbox_is_left_as_it_is_and_the_sentence_says_what_to_do(outbox: Outbox, path: Path) -> None:
@@ -394,38 +435,3 @@ def test_a_damaged_outbox_is_left_as_it_is_and_the_sentence_says_what_to_do(outb
     with pytest.raises(StoreUnavailableError, match=r"the file is damaged .* move it away and start again"):
         Outbox(path)
     assert path.read_bytes() == bytes(content)
-
-
-def test_an_outbox_in_write_ahead_mode_is_taken_out_of_it(path: Path, reopen: OpenOutbox) -> None:
-    of_the_first_version(path)
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA journal_mode=WAL")
-    outbox = reopen()
-    assert waiting(outbox) == ["request-1"]
-    assert path.read_bytes()[18:20] == b"\1\1"
-
-
-@pytest.mark.parametrize("was_refused", [False, True])
-def test_an_answer_that_comes_after_its_erasure_settles_the_request_and_leaves_nothing(
-    outbox: Outbox, was_refused: bool
-) -> None:
-    put(outbox, 1, 2)
-    if was_refused:
-        outbox.refuse("request-1", FOR_GOOD)
-    answer = prediction(request(1))
-    assert outbox.erase(answer.prediction_id) is None
-    assert outbox.answer(answer) == EntryErased(request_id="request-1")
-    assert outbox.answer(answer) is None
-    assert [entry.request_id for entry in outbox.history(before=None, limit=10)] == ["request-2"]
-    assert waiting(outbox) == ["request-2"]
-    assert outbox.erasures() == 1
-    assert put(outbox, 3)[0].outbox_number == 3
-
-
-def test_the_change_log_settles_a_request_that_was_erased_before_its_answer_was_read(outbox: Outbox) -> None:
-    put(outbox, 1)
-    answer = prediction(request(1))
-    outbox.erase(answer.prediction_id)
-    read = Changes(after=0, next_after=1, has_more=False, entries=[made(1, answer)])
-    assert outbox.take(read) == [EntryErased(request_id="request-1")]
-    assert outbox.count_waiting() == 0

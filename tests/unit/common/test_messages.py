@@ -5,9 +5,7 @@ import pytest
 from common import errors
 from common.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError
 from common.messages import (
-    Explanation,
-    ExplanationSentence,
-    Handshake,
+    Follow,
     Prediction,
     PredictRequest,
     Submission,
@@ -34,13 +32,14 @@ def test_every_failure_has_its_own_code_and_a_sentence() -> None:
 def test_only_what_may_succeed_later_is_retryable() -> None:
     assert {kind.code for kind in kinds() if kind.retryable} == {
         "audit_unavailable",
-        "out_of_turn",
+        "outdated_attempt",
         "overloaded",
         "rate_limited",
         "store_unavailable",
         "shutting_down",
         "too_many_connections",
         "server_unreachable",
+        "unread_answer",
         "too_many_attempts",
     }
 
@@ -55,9 +54,9 @@ def test_errors_of_the_record_alone_name_its_fields() -> None:
 def test_errors_of_message_and_record_are_told_together() -> None:
     wire = request(1).to_wire()
     with pytest.raises(InvalidMessageError) as raised:
-        PredictRequest.check(wire | {"record": wire["record"] | {"age": 0}, "outbox_number": 0})
+        PredictRequest.check(wire | {"record": wire["record"] | {"age": 0}, "request_id": ""})
     assert type(raised.value) is InvalidMessageError
-    assert set(raised.value.fields) == {"record.age", "outbox_number"}
+    assert set(raised.value.fields) == {"record.age", "request_id"}
 
 
 @pytest.mark.parametrize("received", [None, [], "x", 1, b"x"])
@@ -82,9 +81,7 @@ def test_a_reference_of_another_kind_is_refused(reference: object) -> None:
 @pytest.mark.parametrize("waiting", [-1, 2**53 + 1, 1.0, True])
 def test_how_many_wait_is_a_number_that_every_page_can_show(waiting: object) -> None:
     with pytest.raises(InvalidMessageError):
-        PredictRequest.check(request(1).to_wire() | {"waiting": waiting})
-    with pytest.raises(InvalidMessageError):
-        Handshake.check({"protocol": 1, "token": "t", "waiting": waiting})
+        Follow.check({"log": None, "after": 0, "ticket": None, "waiting": waiting})
 
 
 def test_messages_survive_the_wire_to_the_last_digit() -> None:
@@ -96,21 +93,8 @@ def test_messages_survive_the_wire_to_the_last_digit() -> None:
 
 def test_a_message_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        request(1).waiting = 7  # type: ignore[misc]
+        request(1).request_id = "another"  # type: ignore[misc]
 
 
 def test_every_name_in_the_taxonomy_is_an_error_class() -> None:
     assert {kind.__name__ for kind in kinds()} <= set(vars(errors))
-
-
-def test_what_was_stored_before_explanations_were_measured_still_loads() -> None:
-    wire = prediction(request(1)).to_wire()
-    wire["explanation"] = {"text": "A text.", "source": "template", "model": None, "reason": None}
-    loaded = Prediction.check(wire).explanation
-    assert loaded == Explanation(text="A text.", source="template")
-    assert (loaded.measures, loaded.total_ms, loaded.prompt_version) == (None, None, None)
-
-
-def test_a_sentence_of_an_earlier_server_is_of_the_first_attempt() -> None:
-    wire = {"prediction_id": "p", "text": "A sentence.", "source": "llm"}
-    assert ExplanationSentence.check(wire).attempt == 1

@@ -1,4 +1,4 @@
-"""A sign-in ends by a person, by idleness or at its deadline, for good, and its open connections with it."""
+"""A sign-in ends by a person, by idleness or at its deadline, for good."""
 
 from pathlib import Path
 
@@ -40,42 +40,18 @@ def sessions(store: AccessStore, clock: StoppedClock) -> Sessions:
     return sessions_of(store, clock)
 
 
-@pytest.fixture
-def closed() -> list[str]:
-    return []
-
-
 def begin(sessions: Sessions, account: Account) -> Session:
     _, session = sessions.begin(account, ADDRESS)
     return session
 
 
-def attach(sessions: Sessions, session: Session, sid: str, closed: list[str]) -> None:
-    sessions.attach(sid, session, lambda: closed.append(sid))
-
-
-def test_signing_out_closes_every_connection_of_the_session_and_no_other(
-    sessions: Sessions, account: Account, closed: list[str]
-) -> None:
-    mine, another = begin(sessions, account), begin(sessions, account)
-    for sid, session in {"one": mine, "two": mine, "three": another}.items():
-        attach(sessions, session, sid, closed)
-    sessions.end(mine)
-    assert closed == ["one", "two"]
-    assert sessions.require_open("three") == another
-    with pytest.raises(NotSignedInError):
-        sessions.require_open("one")
-
-
-def test_a_session_that_was_signed_out_opens_nothing_more(
-    sessions: Sessions, account: Account, closed: list[str]
-) -> None:
-    key, session = sessions.begin(account, ADDRESS)
+def test_a_session_that_was_signed_out_is_none_and_no_other_ends(sessions: Sessions, account: Account) -> None:
+    (key, session), (another, _) = sessions.begin(account, ADDRESS), sessions.begin(account, ADDRESS)
     assert sessions.find(key) == session
     sessions.end(session)
     assert sessions.find(key) is None
-    with pytest.raises(NotSignedInError):
-        attach(sessions, session, "one", closed)
+    assert not sessions.is_open(session)
+    assert sessions.find(another)
 
 
 def test_a_session_survives_a_restart_and_its_end_does_too(
@@ -96,39 +72,26 @@ def test_nothing_in_the_file_is_a_key_or_a_token(sessions: Sessions, account: Ac
     assert b"a token" not in kept
 
 
-def test_a_connection_ends_at_the_deadline_of_its_session(
-    sessions: Sessions, account: Account, clock: StoppedClock, closed: list[str]
-) -> None:
+def test_a_session_ends_at_its_deadline(sessions: Sessions, account: Account, clock: StoppedClock) -> None:
     earlier = begin(sessions, account)
-    attach(sessions, earlier, "one", closed)
     for _ in range(7):
         clock.now += IDLE - 100
         sessions.touch(earlier)
     later = begin(sessions, account)
-    attach(sessions, later, "two", closed)
-    sessions.close_ended()
-    assert closed == []
+    assert sessions.is_open(earlier)
     clock.now = 1000.0 + HOUR
     sessions.touch(earlier)
     assert not sessions.is_open(earlier)
-    with pytest.raises(NotSignedInError):
-        sessions.require_open("one")
-    assert closed == ["one"]
-    sessions.require_open("two")
+    assert sessions.is_open(later)
 
 
-def test_a_session_ends_when_nobody_is_there(
-    sessions: Sessions, account: Account, clock: StoppedClock, closed: list[str]
-) -> None:
+def test_a_session_ends_when_nobody_is_there(sessions: Sessions, account: Account, clock: StoppedClock) -> None:
     idle, active = begin(sessions, account), begin(sessions, account)
-    attach(sessions, idle, "idle", closed)
-    attach(sessions, active, "active", closed)
     clock.now += IDLE - 1
     sessions.touch(active)
     clock.now += 1
     sessions.touch(idle)  # too late
-    sessions.close_ended()
-    assert closed == ["idle"]
+    assert not sessions.is_open(idle)
     assert [one.id for one in sessions.all()] == [active.id]
 
 
@@ -154,11 +117,9 @@ def test_what_a_person_did_last_is_known_after_a_restart(
 
 @pytest.mark.parametrize("change", ["revoke", "renew", "set_password"])
 def test_a_change_of_the_account_ends_its_sessions_and_no_other(
-    sessions: Sessions, account: Account, store: AccessStore, closed: list[str], change: str
+    sessions: Sessions, account: Account, store: AccessStore, change: str
 ) -> None:
     mine, another = begin(sessions, account), begin(sessions, store.add("Bob", Role.OPERATOR, "his token", 0))
-    attach(sessions, mine, "mine", closed)
-    attach(sessions, another, "another", closed)
     changes = {
         "revoke": lambda: store.revoke(account, 0),
         "renew": lambda: store.renew(account, "another token"),
@@ -166,9 +127,8 @@ def test_a_change_of_the_account_ends_its_sessions_and_no_other(
     }
     changes[change]()
     sessions.refresh()
-    sessions.close_ended()
-    assert closed == ["mine"]
     assert not sessions.is_open(mine)
+    assert sessions.is_open(another)
 
 
 def test_no_session_begins_with_what_was_revoked_a_moment_ago(
@@ -203,19 +163,3 @@ def test_an_end_that_cannot_be_written_is_an_end_all_the_same(
     assert sessions.find(key) is None
     sessions.end(session)
     assert sessions_of(store, clock).find(key) is None
-
-
-def test_a_connection_that_is_gone_is_not_closed_again(sessions: Sessions, account: Account, closed: list[str]) -> None:
-    session = begin(sessions, account)
-    attach(sessions, session, "one", closed)
-    sessions.detach("one")
-    sessions.end(session)
-    assert closed == []
-
-
-def test_closing_may_tell_the_one_that_detaches(sessions: Sessions, account: Account) -> None:
-    session = begin(sessions, account)
-    sessions.attach("one", session, lambda: sessions.detach("one"))
-    sessions.end(session)
-    with pytest.raises(NotSignedInError):
-        sessions.require_open("one")

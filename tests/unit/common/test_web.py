@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import pytest
 from werkzeug.test import Client
 
+from common.web.door import Door
 from common.web.headers import CONTENT_SECURITY_POLICY
 from common.web.logs import configure_logging
 from common.web.origin import is_same_origin
-from common.web.serving import Gate, listen
+from common.web.proxy_advice import ProxyAdvisor
+from common.web.serve import listen
 from common.web.tokens import bearer_token, tokens_equal
 from config.secrets import ConfigurationError
 
@@ -30,9 +32,16 @@ def test_a_listening_socket_hands_down_tcp_nodelay() -> None:
 
 
 def test_who_comes_while_the_process_stops_is_told_when_to_come_back() -> None:
-    gate = Gate(lambda *_: pytest.fail("let in"))
-    gate.close()
-    answer = Client(gate).get("/api/status")
+    door = Door(
+        lambda *_: pytest.fail("let in"),
+        session_of=lambda _: None,
+        client_of_token=lambda _: None,
+        allowed_hosts=["localhost"],
+        max_connections=1,
+        advisor=ProxyAdvisor(0),
+    )
+    door.close()
+    answer = Client(door).get("/api/status")
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, "shutting_down")
     assert answer.headers["Retry-After"] == "5"
     assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY

@@ -6,7 +6,7 @@ const { circuitInWords, countsInWords, troubleInWords } = await import("../../..
 
 const NOON = new Date(2026, 10, 23, 12, 0, 0).getTime();
 const REASON = "the key was refused; check LLM_API_KEY in .env";
-const TIME = new Date(NOON + 90_000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const TIME = new Date(NOON).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 
 test("an endpoint that works is no trouble", () => {
   const circuit = { state: "closed", seconds_left: 0, reason: null };
@@ -14,16 +14,16 @@ test("an endpoint that works is no trouble", () => {
   assert.match(circuitInWords(circuit), /^Circuit closed/);
 });
 
-test("an endpoint that is left alone is named with the time, the reason and what to do", () => {
+test("a pause is named with the time, the reason and what to do", () => {
   const circuit = { state: "open", seconds_left: 90, reason: REASON };
   assert.equal(circuitInWords(circuit, NOON), `Circuit open until ${TIME}: not asked`);
-  assert.ok(troubleInWords(circuit, NOON).startsWith(`The language model is left alone until ${TIME}: ${REASON}.`));
+  assert.ok(troubleInWords(circuit, NOON).startsWith(`AI explanations are paused until ${TIME}: ${REASON}.`));
 });
 
-test("an endpoint that is tried again still says why it was left alone", () => {
+test("an endpoint that is tried again still says why it was paused", () => {
   const circuit = { state: "half_open", seconds_left: 0, reason: REASON };
   assert.match(circuitInWords(circuit), /^Circuit half-open/);
-  assert.ok(troubleInWords(circuit).endsWith(`It had been left alone: ${REASON}.`));
+  assert.ok(troubleInWords(circuit).endsWith(`They were paused: ${REASON}.`));
 });
 
 test("what became of the explanations is counted, and what is on its way only if something is", () => {

@@ -1,92 +1,64 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import "./page_addresses.mjs";
+import { HistoryStore } from "../../../client/static/history_store.js";
 
-const { HistoryStore } = await import("../../../client/static/history_store.js");
+const entry = (id, state = "answered") => ({ request_id: id, state });
+const page = (after, ids, before = null) => ({ after, entries: ids.map((id) => entry(id, `at ${after}`)), next_before: before });
+const change = (sequence, id, state) => ({ sequence, request_id: id, entry: state ? entry(id, state) : null });
+const listed = (store) => store.list().map(({ request_id: id, state }) => `${id} ${state}`);
 
-const TEXT = { text: "computed", source: "template", model: null, reason: null };
-const LLM = { text: "written", source: "llm", model: "m", reason: null };
-const queued = (number) => ({ request_id: `r${number}`, outbox_number: number, state: "queued", prediction: null, explanation: null });
-const answered = (number, explanation = TEXT) => ({
-  ...queued(number),
-  state: "answered",
-  prediction: { prediction_id: `p${number}`, awaits_explanation: true, explanation: TEXT },
-  explanation,
-});
-const ids = (store) => store.list().map(({ request_id: id }) => id);
-
-test("a request is listed once, newest first", () => {
+/** A store that was loaded with the newest page. */
+function started(...pages) {
   const store = new HistoryStore();
-  [queued(1), queued(3), queued(2), answered(1)].forEach((entry) => store.take(entry));
-  assert.deepEqual(ids(store), ["r3", "r2", "r1"]);
+  const [newest, ...older] = pages;
+  store.start(newest);
+  older.forEach((each) => store.addPage(each));
+  return store;
+}
+
+test("requests are listed once and by their ids, newest first, in whatever order they come", () => {
+  const store = started(page(5, ["r2"]));
+  [change(6, "r1", "queued"), change(7, "r3", "queued"), change(8, "r1", "answered")].forEach((each) => store.take(each));
+  assert.deepEqual(listed(store), ["r3 queued", "r2 at 5", "r1 answered"]);
 });
 
-test("late news does not take an answer back", () => {
-  const store = new HistoryStore();
-  store.take(answered(1));
-  assert.equal(store.take(queued(1)).state, "answered");
-});
-
-test("late news does not take a finished explanation back", () => {
-  const store = new HistoryStore();
-  store.take(answered(1, LLM));
-  assert.equal(store.take(answered(1)).explanation.source, "llm");
-});
-
-test("a fallback with its reason counts as finished", () => {
-  const store = new HistoryStore();
-  store.take(answered(1));
-  store.explain({ prediction_id: "p1", explanation: { ...TEXT, reason: "No answer in time." } });
-  assert.equal(store.take(answered(1)).explanation.reason, "No answer in time.");
-});
-
-test("an answer replaces a refusal, also while its explanation is awaited; a late refusal does not take it back", () => {
-  const store = new HistoryStore();
-  const refused = { ...queued(1), state: "refused" };
-  store.take(refused);
-  assert.equal(store.take(answered(1)).state, "answered");
-  assert.equal(store.take(refused).state, "answered");
-});
-
-test("an explanation of another page's prediction is nothing here", () => {
-  assert.equal(new HistoryStore().explain({ prediction_id: "p9", explanation: LLM }), null);
-});
-
-test("a newest page that meets what is known keeps the older entries", () => {
-  const store = new HistoryStore();
-  [1, 2, 3].forEach((number) => store.take(answered(number)));
-  assert.equal(store.takeNewest([answered(4), answered(3)], true, store.ids()), false);
-  assert.deepEqual(ids(store), ["r4", "r3", "r2", "r1"]);
-});
-
-test("a newest page that does not meet what is known leaves no gap: older entries are asked for again", () => {
-  const store = new HistoryStore();
-  [1, 2].forEach((number) => store.take(answered(number)));
-  assert.equal(store.takeNewest([answered(9), answered(8)], true, store.ids()), true);
-  assert.deepEqual(ids(store), ["r9", "r8"]);
-});
-
-test("a request that was just queued stays when the newest page does not hold it yet", () => {
-  const store = new HistoryStore();
-  store.take(queued(10));
-  store.takeNewest([answered(9), answered(8)], true, store.ids());
-  assert.deepEqual(ids(store), ["r10", "r9", "r8"]);
+test("a page that was read before the log's news does not take them back, and later news replaces it", () => {
+  const store = started(page(5, ["r1", "r2"], "r1"));
+  store.take(change(8, "r0", "answered"));
+  store.addPage(page(7, ["r0"]));
+  assert.equal(store.get("r0").state, "answered");
+  store.take(change(9, "r1", "refused"));
+  assert.equal(store.get("r1").state, "refused");
 });
 
 test("an erased request is gone, and a page that still held it does not bring it back", () => {
-  const store = new HistoryStore();
-  [1, 2].forEach((number) => store.take(answered(number)));
-  const erased = answered(1).request_id;
-  store.forget(erased);
-  assert.equal(store.take(answered(1)), null);
-  assert.equal(store.get(erased), null);
-  assert.equal(store.list().length, 1);
+  const store = started(page(5, ["r2"], "r2"));
+  store.take(change(8, "r1"));
+  store.addPage(page(7, ["r1"]));
+  assert.deepEqual(listed(store), ["r2 at 5"]);
+  assert.equal(store.get("r1"), null);
 });
 
-test("after erasures that were missed only what the newest page holds is kept", () => {
-  const store = new HistoryStore();
-  [1, 2, 3].forEach((number) => store.take(answered(number)));
-  const gone = store.keepOnly([answered(3)], store.ids());
-  assert.deepEqual(gone, [answered(1).request_id, answered(2).request_id]);
-  assert.deepEqual(store.list().map(({ outbox_number: number }) => number), [3]);
+test("news of a request whose page is not loaded is listed when it is, so that no gap shows", () => {
+  const store = started(page(5, ["r9", "r8"], "r8"));
+  store.take(change(6, "r2", "answered"));
+  assert.deepEqual(listed(store), ["r9 at 5", "r8 at 5"]);
+  store.addPage(page(5, ["r7", "r2"]));
+  assert.deepEqual(listed(store).at(-1), "r2 answered");
+});
+
+test("an acknowledged entry stands until the log says more, and never replaces what it said", () => {
+  const store = started(page(5, []));
+  assert.equal(store.acknowledge(entry("r1", "queued")).state, "queued");
+  store.take(change(7, "r1", "answered"));
+  assert.equal(store.acknowledge(entry("r1", "queued")).state, "answered");
+  store.take(change(8, "r1"));
+  assert.equal(store.acknowledge(entry("r1", "queued")), null);
+});
+
+test("starting over drops what the page does not hold, but not what was acknowledged after it was read", () => {
+  const store = started(page(5, ["r1", "r2"]));
+  store.acknowledge(entry("r4", "queued"));
+  store.start(page(2, ["r3"]));
+  assert.deepEqual(listed(store), ["r4 queued", "r3 at 2"]);
 });

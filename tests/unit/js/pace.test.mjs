@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-const { paced } = await import("../../../server/static/pace.js");
+const { paced } = await import("../../../common/ui/pace.js");
 
 /** A clock of timers and frames; a frame comes every 16 ms. */
 function withClock(run) {

@@ -6,17 +6,17 @@ const { matches, pageAddress, RecentPredictions } = await import("../../../serve
 
 const TEXT = { text: "computed", source: "template", model: null, reason: null };
 const LLM = { text: "written", source: "llm", model: "m", reason: null };
-const item = (sequence, explanation = TEXT) => ({ sequence, explanation, prediction: { prediction_id: `p${sequence}`, awaits_explanation: true } });
+const item = (sequence, explanation = TEXT) => ({ sequence, explanation, prediction: { prediction_id: `p${sequence}`, awaits_explanation: true, explanation: TEXT } });
 const sequences = (recent) => recent.list().map(({ sequence }) => sequence);
 
 test("whatever order they come in, each prediction is listed once and the newest first", () => {
-  const recent = new RecentPredictions(10);
+  const recent = new RecentPredictions([], 10);
   [3, 1, 2, 3].forEach((sequence) => recent.add(item(sequence)));
   assert.deepEqual(sequences(recent), [3, 2, 1]);
 });
 
 test("beyond the limit the oldest goes, not the one that came first", () => {
-  const recent = new RecentPredictions(2);
+  const recent = new RecentPredictions([], 2);
   [5, 3, 4].forEach((sequence) => recent.add(item(sequence)));
   assert.deepEqual(sequences(recent), [5, 4]);
   assert.ok(recent.hasDropped);
@@ -24,7 +24,7 @@ test("beyond the limit the oldest goes, not the one that came first", () => {
 });
 
 test("what is extended holds more, and tells from where older ones are to be asked for", () => {
-  const recent = new RecentPredictions(2);
+  const recent = new RecentPredictions([], 2);
   assert.equal(recent.oldestSequence, null);
   [5, 4].forEach((sequence) => recent.add(item(sequence)));
   assert.ok(!recent.hasDropped);
@@ -34,20 +34,32 @@ test("what is extended holds more, and tells from where older ones are to be ask
   assert.equal(recent.oldestSequence, 2);
 });
 
-test("a finished explanation is not undone by an older copy of the prediction", () => {
-  const recent = new RecentPredictions(5);
-  recent.add(item(1));
-  recent.explain("p1", LLM);
-  recent.add(item(1));
-  assert.equal(recent.list()[0].explanation.source, "llm");
+test("entries of the log bring predictions, their explanations and their end", () => {
+  const recent = new RecentPredictions([item(1)]);
+  recent.apply({ kind: "prediction_made", sequence: 2, prediction_id: "p2", prediction: item(2).prediction, explanation: null });
+  recent.apply({ kind: "explanation_finished", sequence: 3, prediction_id: "p2", prediction: null, explanation: LLM });
+  recent.apply({ kind: "prediction_erased", sequence: 4, prediction_id: "p1", prediction: null, explanation: null });
+  recent.apply({ kind: "request_refused", sequence: 5, prediction_id: null, prediction: null, explanation: null });
+  assert.deepEqual(recent.list().map(({ sequence, explanation }) => [sequence, explanation]), [[2, LLM]]);
 });
 
-test("an explanation of a prediction that is not held changes nothing", () => {
-  assert.equal(new RecentPredictions(5).explain("p9", LLM), null);
+test("what the log said is not undone by a page that was read before, nor by an entry that is read again", () => {
+  const recent = new RecentPredictions([item(1)]);
+  recent.apply({ kind: "explanation_finished", sequence: 3, prediction_id: "p1", prediction: null, explanation: LLM });
+  recent.add(item(1));
+  recent.apply({ kind: "prediction_made", sequence: 1, prediction_id: "p1", prediction: item(1).prediction, explanation: null });
+  assert.equal(recent.get("p1").explanation, LLM);
+});
+
+test("an explanation of a prediction that is not held changes nothing, nor does an entry of an erased one", () => {
+  const recent = new RecentPredictions();
+  recent.apply({ kind: "explanation_finished", sequence: 3, prediction_id: "p9", prediction: null, explanation: LLM });
+  recent.apply({ kind: "prediction_made", sequence: 1, prediction_id: "p8", prediction: null, explanation: null });
+  assert.equal(recent.size, 0);
 });
 
 test("neighbours follow the list and end with it", () => {
-  const recent = new RecentPredictions(5);
+  const recent = new RecentPredictions();
   [1, 2, 3].forEach((sequence) => recent.add(item(sequence)));
   assert.equal(recent.neighbour("p2", -1).sequence, 3);
   assert.equal(recent.neighbour("p2", 1).sequence, 1);
@@ -65,15 +77,6 @@ test("a filter lets through what it names and everything where it is empty", () 
 });
 
 test("the address of a page names only what is asked", () => {
-  assert.equal(pageAddress({}, 60), "/api/predictions?limit=60");
-  assert.equal(pageAddress({ client: "Client-1", level: "High" }, 5, 9), "/api/predictions?limit=5&client=Client-1&level=High&before=9");
-});
-
-test("an erased prediction is gone, and a page that still held it does not bring it back", () => {
-  const recent = new RecentPredictions(5);
-  [1, 2].forEach((sequence) => recent.add(item(sequence)));
-  recent.forget("p1");
-  recent.add(item(1));
-  assert.deepEqual(sequences(recent), [2]);
-  assert.equal(recent.explain("p1", LLM), null);
+  assert.equal(pageAddress({}), "/api/predictions?limit=60");
+  assert.equal(pageAddress({ client: "Client-1", level: "High" }, 9), "/api/predictions?limit=60&client=Client-1&level=High&before=9");
 });

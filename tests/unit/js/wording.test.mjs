@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { ago, duration, percent, score, signed, threshold } from "../../../common/ui/format.js";
 import { tokenIn } from "../../../common/ui/sign_in_token.js";
-import { authorOf, effectOf, endOfWaiting, inWords, isAwaited, linkInWords, meaningOf, withdrawalOf } from "../../../common/ui/wording.js";
+import { authorOf, effectOf, endOfWaiting, inWords, isAwaited, linkInWords, meaningOf } from "../../../common/ui/wording.js";
 
 const SPACE = "\u202f";
 const SHARES = JSON.parse(readFileSync(new URL("../shares_in_words.json", import.meta.url), "utf8"));
@@ -52,33 +52,22 @@ test("an explanation is awaited until a language model's text or the reason for 
   assert.equal(authorOf({ source: "llm", model: "Llama" }).text, "AI-written · Llama");
 });
 
-test("the waiting for a language model ends with its text or with the reason for none, not before", () => {
-  const prediction = { awaits_explanation: true };
-  assert.equal(endOfWaiting(prediction, { source: "template", reason: null }), null);
-  assert.match(endOfWaiting(prediction, { source: "template", reason: "No answer." }), /stays as it was/);
-  assert.match(endOfWaiting(prediction, { source: "llm", reason: null }), /is ready/);
-});
-
-test("sentences that were shown and do not stand are withdrawn in words", () => {
-  const computed = { source: "template", reason: "No answer." };
-  assert.equal(withdrawalOf(computed, 0), null);
-  assert.match(withdrawalOf(computed, 1), /^1 AI-written sentence that stood here was withdrawn/);
-  assert.match(withdrawalOf(computed, 2), /^2 AI-written sentences that stood here were withdrawn/);
-  assert.equal(withdrawalOf({ source: "llm", reason: null }, 3), null);
+test("the waiting for a language model ends with its text or without", () => {
+  assert.match(endOfWaiting({ source: "template", reason: "No answer." }), /stays as it was/);
+  assert.match(endOfWaiting({ source: "llm", reason: null }), /is ready/);
 });
 
 test("every state of the link has a label, and every one but up a sentence", () => {
   for (const state of ["up", "connecting", "down", "refused"]) {
-    const words = linkInWords({ state, reason: null, waiting: 2 }, true);
+    const words = linkInWords({ state, reason: null, waiting: 2 });
     assert.ok(words.label);
     assert.equal(Boolean(words.sentence), state !== "up");
   }
-  assert.match(linkInWords({ state: "down", reason: null, waiting: 2 }, true).sentence, /2 patients wait to be sent/);
-  assert.match(linkInWords({}, false).label, /No connection/);
+  assert.match(linkInWords({ state: "down", reason: null, waiting: 2 }).sentence, /2 patients wait to be sent/);
 });
 
 test("a refused link gives the server's own reason", () => {
-  assert.match(linkInWords({ state: "refused", reason: "Update the older one.", waiting: 0 }, true).sentence, /Update the older one/);
+  assert.match(linkInWords({ state: "refused", reason: "Update the older one.", waiting: 0 }).sentence, /Update the older one/);
 });
 
 test("ages and durations are short", () => {

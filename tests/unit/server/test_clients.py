@@ -1,19 +1,30 @@
 """Which client apps are connected: one connection each, and the newer one wins."""
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from common.errors import NotSignedInError
+from common.errors import NotSignedInError, OutdatedAttemptError, ReplacedConnectionError
+from common.messages import PROTOCOL_VERSION, Handshake
 from server.clients import ConnectedClients, client_of_token
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def clients() -> ConnectedClients:
-    return ConnectedClients(["Client-1", "Client-2"], clock=lambda: NOW)
+def clock() -> list[datetime]:
+    """The times that pass, the present one last."""
+    return [NOW]
+
+
+@pytest.fixture
+def clients(clock: list[datetime]) -> ConnectedClients:
+    return ConnectedClients(["Client-1", "Client-2"], clock=lambda: clock[-1])
+
+
+def handshake(instance: str = "one", attempt: int = 1) -> Handshake:
+    return Handshake(protocol=PROTOCOL_VERSION, instance=instance, attempt=attempt)
 
 
 def test_every_known_client_is_listed_before_it_was_ever_seen(clients: ConnectedClients) -> None:
@@ -23,33 +34,50 @@ def test_every_known_client_is_listed_before_it_was_ever_seen(clients: Connected
     ]
 
 
-def test_a_newer_connection_replaces_the_older(clients: ConnectedClients) -> None:
-    assert clients.connected("Client-1", "old", 3) is None
-    assert clients.connected("Client-1", "new", 5) == "old"
-    assert clients.disconnected("old") is None
-    assert clients.status("Client-1").connected
-    assert clients.disconnected("new") == "Client-1"
-    assert not clients.status("Client-1").connected
+def test_a_newer_connection_replaces_the_older_and_another_process_is_told_so(clients: ConnectedClients) -> None:
+    assert clients.connected("Client-1", "old", handshake()) is None
+    sid, reason = clients.connected("Client-1", "new", handshake(attempt=2)) or ("", None)
+    assert (sid, type(reason)) == ("old", OutdatedAttemptError)
+    sid, reason = clients.connected("Client-1", "another", handshake("another")) or ("", None)
+    assert (sid, type(reason)) == ("new", ReplacedConnectionError)
+    assert [clients.left("Client-1", sid) for sid in ("old", "new")] == [False, False]
+    assert clients.all()[0].connected
+    assert clients.left("Client-1", "another")
+    assert not clients.all()[0].connected
 
 
-def test_its_queue_shrinks_as_it_is_answered(clients: ConnectedClients) -> None:
-    clients.connected("Client-1", "sid", 3)
-    assert not clients.heard("Client-1", 3)
-    assert clients.heard("Client-1", 4)
-    assert clients.answered("Client-1", 3)
-    assert clients.status("Client-1").waiting == 1
-    assert clients.answered("Client-1", 5)
-    assert clients.status("Client-1").waiting == 0
-    assert not clients.answered("Client-1", 1)
+def test_an_attempt_that_was_on_its_way_for_too_long_is_refused(clients: ConnectedClients) -> None:
+    clients.connected("Client-1", "second", handshake(attempt=2))
+    with pytest.raises(OutdatedAttemptError):
+        clients.connected("Client-1", "first", handshake(attempt=1))
+    clients.left("Client-1", "second")
+    with pytest.raises(OutdatedAttemptError):
+        clients.connected("Client-1", "first", handshake(attempt=1))
+    assert clients.connected("Client-1", "third", handshake(attempt=3)) is None
+
+
+def test_a_queue_is_as_long_as_was_last_said_and_says_when(clients: ConnectedClients, clock: list[datetime]) -> None:
+    clients.connected("Client-1", "sid", handshake())
+    assert clients.all()[0].waiting is None
+    assert clients.heard("Client-1", "sid", 3)
+    clock.append(NOW + timedelta(seconds=1))
+    assert not clients.heard("Client-1", "sid", 3)
+    assert (clients.all()[0].waiting, clients.all()[0].waiting_at) == (3, NOW)  # not news for every dashboard
+    assert clients.heard("Client-1", "sid", 4)
+    clock.append(NOW + timedelta(seconds=9))
+    assert not clients.heard("Client-1", "sid", None)
+    assert not clients.heard("Client-1", "replaced", 7)
+    told = clients.all()[0]
+    assert (told.waiting, told.waiting_at, told.last_seen) == (4, clock[1], clock[2])
 
 
 def test_of_many_connections_at_once_all_but_one_are_replaced(clients: ConnectedClients) -> None:
-    replaced: list[str | None] = []
+    replaced: list[object] = []
     all_ready = threading.Barrier(8)
 
     def connect(sid: str) -> None:
         all_ready.wait(10)
-        replaced.append(clients.connected("Client-1", sid, 0))
+        replaced.append(clients.connected("Client-1", sid, handshake(sid)))
 
     threads = [threading.Thread(target=connect, args=(f"sid-{number}",)) for number in range(8)]
     for thread in threads:
@@ -57,7 +85,7 @@ def test_of_many_connections_at_once_all_but_one_are_replaced(clients: Connected
     for thread in threads:
         thread.join(10)
     assert replaced.count(None) == 1
-    assert len(set(replaced)) == 8
+    assert len({one[0] for one in replaced if isinstance(one, tuple)}) == 7
 
 
 def test_a_token_proves_its_client_and_no_other() -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Queue
@@ -11,9 +11,9 @@ import pytest
 
 from common.errors import ArtifactError
 from common.messages import ModelStatus
-from server.anomaly.attribution import ForestExplainer
-from server.anomaly.dataset import FloatArray
+from server.anomaly.attribution import FieldShares
 from server.anomaly.detector import Detector
+from server.anomaly.shapley import CellTables
 from server.registry.artifact import (
     CALIBRATION_FILE,
     FOREST_FILE,
@@ -24,9 +24,9 @@ from server.registry.artifact import (
 from server.registry.current_model import CurrentModel
 from server.registry.known_answers import made_up_patients
 from tests.support.model_versions import activate, flip_a_byte, replace_file, replace_files, swap, truncate
-from tests.support.published import WAIT_SECONDS
+from tests.support.recording import WAIT_SECONDS
 
-MESSAGE = "one that holds 61.5"
+DO_NOT_ADD_UP = "the contributions do not add up to the score"
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 FILES = (FOREST_FILE, PREPROCESSOR_FILE, CALIBRATION_FILE, MANIFEST_FILE)
 
@@ -288,21 +288,19 @@ def test_a_start_is_refused_where_the_version_is_damaged_in_its_own_folder_too(
 def test_an_explainer_that_fails_while_patients_are_scored_is_told_at_the_next_look_and_so_is_its_recovery(
     model: CurrentModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_explainer: ForestExplainer, _factors: FloatArray) -> FloatArray:
-        raise RuntimeError(MESSAGE)
+    def fail(_tables: CellTables, factors: Sequence[float]) -> tuple[list[float], float]:
+        return [0.0] * len(factors), -0.5
 
     patients = made_up_patients(model.detector.typical, 1)
     assert not model.look()
     with monkeypatch.context() as broken:
-        broken.setattr(ForestExplainer, "contributions", fail)
+        broken.setattr(CellTables, "look_up", fail)
         for _ in range(3):
             model.detector.assess(patients)
             model.look()
             assert not model.status.explains
     (logged,) = caplog.records
-    assert logged.getMessage().startswith(f"no contributions are shown for {len(patients)} patients: RuntimeError in")
-    assert "in fail" in logged.getMessage()
-    assert MESSAGE not in caplog.text
+    assert logged.getMessage() == f"no contributions are shown for {len(patients)} patients: {DO_NOT_ADD_UP}"
     model.detector.assess(patients)
     assert model.look()
     assert model.status.explains
@@ -311,7 +309,7 @@ def test_an_explainer_that_fails_while_patients_are_scored_is_told_at_the_next_l
 def test_a_model_that_cannot_explain_is_logged_by_who_takes_it(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(ForestExplainer, "contributions", lambda _, factors: factors)
+    monkeypatch.setattr(FieldShares, "divide", lambda _, by_factor, complete: complete)
     model = CurrentModel(model_folder, load=load_detector, clock=Clock(), seconds=3600)
     assert not model.status.explains
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["no contributions are shown"]

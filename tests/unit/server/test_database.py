@@ -1,27 +1,34 @@
 """Opening the database: durable, private, migrated after a backup, and a sentence for what goes wrong."""
 
+import json
+import logging
 import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, insert, inspect, text
+from sqlalchemy import Engine, create_engine, insert, inspect, select, text
 
 from common.errors import StoreUnavailableError
+from common.messages import Prediction, PredictRequest
 from config.secrets import ConfigurationError
+from server.predictions import Job
 from server.store import PredictionStore
 from server.store.backup import restore
 from server.store.database import MIGRATIONS, WRITE, open_database
-from server.store.schema import changes, counts, metadata, predictions
+from server.store.schema import counts, metadata, predictions
 from server.store.verification import problems_of
+from tests.support import version_3
 from tests.support.made_requests import NOON, prediction, request
+from tests.support.recording import changes_of, new
 
 NEXT_REVISION = '''"""A later schema."""
 
@@ -29,7 +36,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0002"
+down_revision = "0003"
 
 
 def upgrade() -> None:
@@ -117,10 +124,10 @@ def test_an_older_database_is_copied_before_its_migration(path: Path, tmp_path: 
     opened(path).dispose()
     with opened_here(path, later_migrations(tmp_path / "migrations")) as engine:
         assert "note" in {column["name"] for column in inspect(engine).get_columns("counts")}
-    (copy,) = path.parent.glob("predictions-before-migration-0002-*.sqlite")
+    (copy,) = path.parent.glob("predictions-before-migration-0003-*.sqlite")
     assert mode(copy) == "0o600"
     with closing(sqlite3.connect(copy)) as old:
-        assert old.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+        assert old.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
         assert "note" not in {row[1] for row in old.execute("PRAGMA table_info(counts)")}
 
 
@@ -130,7 +137,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(path: Path, tmp_pa
     with pytest.raises(StoreUnavailableError, match="no such table"):
         opened(path, broken)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
         assert "note" not in {row[1] for row in connection.execute("PRAGMA table_info(counts)")}
     opened(path).dispose()
 
@@ -190,29 +197,18 @@ def of_the_first_version(path: Path) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         for sequence in (1, 2):
-            made = prediction(request(sequence))
+            (made,) = new(prediction(request(sequence)))
+            old = {"outbox_number": sequence, **json.loads(made.body)}
+            row = {**vars(made), "sequence": sequence, "body": json.dumps(old), "at": made.made_at.isoformat()}
             connection.execute(
-                insert(predictions).values(
-                    prediction_id=made.prediction_id,
-                    sequence=sequence,
-                    client_id=made.client_id,
-                    request_id=made.request_id,
-                    request_digest="0" * 64,
-                    risk_level=made.risk_level,
-                    anomaly_score=made.anomaly_score,
-                    awaits_explanation=made.awaits_explanation,
-                    body=made.model_dump_json(),
-                )
+                text(
+                    "INSERT INTO predictions VALUES (:prediction_id, :sequence, :client_id, :request_id, "
+                    ":request_digest, :risk_level, :anomaly_score, :awaits_explanation, :body)"
+                ),
+                row,
             )
-            connection.execute(
-                insert(changes).values(
-                    sequence=sequence,
-                    kind="prediction_made",
-                    prediction_id=made.prediction_id,
-                    client_id=made.client_id,
-                    at=made.made_at.isoformat(),
-                )
-            )
+            told = "INSERT INTO changes VALUES (:sequence, 'prediction_made', :prediction_id, :client_id, :at, NULL)"
+            connection.execute(text(told), row)
         connection.execute(text("UPDATE change_counter SET value = 2"))
         connection.execute(insert(counts).values(client_id="Client-1", risk_level="Medium", predictions=2))
         connection.execute(text("CREATE TABLE old AS SELECT printf('%.*c', 9000, 'x') || 'DELETED-BEFORE' AS text"))
@@ -228,7 +224,8 @@ def test_a_database_of_the_first_version_is_copied_brought_up_to_date_and_in_ord
     with opened_here(path) as engine:
         assert list(problems_of(engine)) == []
         store = PredictionStore(engine)
-        assert [item.prediction for item in store.recent(5)] == [prediction(request(2)), prediction(request(1))]
+        found = [Prediction.model_validate(item.body) for item in store.recent(5)[1]]
+        assert found == [prediction(request(2)), prediction(request(1))]
         assert store.erase([prediction(request(1)).prediction_id], NOON).next_after == 3
         assert list(problems_of(engine)) == []
     (copy,) = path.parent.glob("predictions-before-migration-0001-*.sqlite")
@@ -238,8 +235,67 @@ def test_a_database_of_the_first_version_is_copied_brought_up_to_date_and_in_ord
     assert b"DELETED-BEFORE" not in path.read_bytes()
 
 
-def test_a_backup_of_the_first_version_can_be_put_back(path: Path, tmp_path: Path) -> None:
-    of_the_first_version(path)
+def of_version_3(folder: Path) -> Path:
+    version_3.restore(folder)
+    return folder / ".local" / "server" / "predictions.sqlite"
+
+
+def without_what_went(message: Any) -> Any:
+    """Return a message of version 3 without the fields that this version no longer has."""
+    gone = {"outbox_number", "first_sentence_ms", "measures"}
+    if not isinstance(message, dict):
+        return message
+    return {name: without_what_went(value) for name, value in message.items() if name not in gone}
+
+
+def test_a_record_of_version_3_loses_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    told = version_3.expected()
+    with caplog.at_level(logging.INFO), opened_here(of_version_3(tmp_path)) as engine:
+        assert list(problems_of(engine)) == []
+        store = PredictionStore(engine)
+        end, kept = store.recent(500)
+        assert (end.after, end.totals.to_wire()) == (told["cursor"], told["totals"])
+        for item, old in zip(kept, told["predictions"], strict=True):
+            assert item.sequence == old["sequence"]
+            assert Prediction.model_validate(item.body) == Prediction.model_validate(
+                without_what_went(old["prediction"])
+            )
+            assert item.explanation == without_what_went(old["explanation"])
+        for reader, entries in told["changes"].items():
+            read = changes_of(store.changes(0, client_id=None if reader == "operators" else reader))
+            assert [
+                change.model_dump(mode="json", exclude={"error", "request_id", "prediction"}) for change in read
+            ] == [
+                without_what_went({name: value for name, value in entry.items() if name != "prediction"})
+                for entry in entries
+            ]
+            ids = {entry.prediction_id: entry.request_id for entry in read if entry.prediction}
+            assert ids == {
+                entry["prediction_id"]: entry["prediction"]["request_id"] for entry in entries if entry["prediction"]
+            }
+        erased = {entry.request_id for entry in changes_of(store.changes(0)) if entry.kind == "prediction_erased"}
+        assert erased == {"erased-1", "erased-2"}
+        assert {one.request_id for one in store.unfinished()} == {"awaiting-1", "queued-1"}
+    assert next(said for said in caplog.messages if "migration 0003: " in said).endswith(
+        "messages in predictions are rewritten"
+    )
+
+
+def test_a_request_of_version_3_that_comes_again_is_known(tmp_path: Path) -> None:
+    (old,) = (one for one in version_3.expected()["predictions"] if one["prediction"]["request_id"] == "made-1")
+    asked = {name: old["prediction"][name] for name in PredictRequest.model_fields}
+    job = Job(PredictRequest.model_validate(asked), old["prediction"]["client_id"], 0.0)
+    with opened_here(of_version_3(tmp_path)) as engine, engine.connect() as connection:
+        kept = select(predictions.c.request_digest).where(predictions.c.request_id == "made-1")
+        assert connection.execute(kept).scalar_one() == job.digest
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_backup_of_an_earlier_version_can_be_put_back(path: Path, tmp_path: Path, version: int) -> None:
+    if version == 1:
+        of_the_first_version(path)
+    else:
+        path = of_version_3(tmp_path)
     copy = tmp_path / "copy.sqlite"
     shutil.copy(path, copy)
     opened(path).dispose()

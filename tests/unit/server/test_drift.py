@@ -18,10 +18,11 @@ from server.drift.comparison import Status, score_drift
 from server.drift.report import DriftReport, GroupDrift, drift_report
 from server.drift.sentences import data_in_words, levels_in_words, score_findings
 from server.drift.windows import RollingWindows
-from server.store import NewPrediction, PredictionStore
+from server.store import PredictionStore
 from server.store.database import open_database
 from tests.support.made_requests import NOON, prediction, request
 from tests.support.patients import real_patients
+from tests.support.recording import stored
 
 VERSION = "a version"
 THRESHOLDS = Thresholds(medium=0.8, high=0.95)
@@ -74,7 +75,7 @@ def see(
 ) -> None:
     """Store the real patients of some numbers, with changed values if need be."""
     answers = [made(number, client_id, at=at, version=version, **changes) for number in numbers]
-    store.append([NewPrediction(answer, "digest") for answer in answers])
+    stored(store, *answers)
 
 
 def report(windows: RollingWindows, reference: Reference = REFERENCE, version: str = VERSION) -> DriftReport:
@@ -224,7 +225,7 @@ def test_after_a_change_of_the_model_fields_are_compared_at_once_and_scores_when
 
 def test_a_clinic_without_alarms_is_told(store: PredictionStore, make_windows: MakeWindows) -> None:
     answers = [made(number, "Client-1", at=NOON).model_copy(update={"anomaly_score": 0.5}) for number in range(200)]
-    store.append([NewPrediction(answer, "digest") for answer in answers])
+    stored(store, *answers)
     found = group(make_windows(), "Client-1")
     assert sentences(found) == [
         "0 % of Client-1's patients are Medium or higher: fewer than the 20 % of disease-free patients by design."

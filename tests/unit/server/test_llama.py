@@ -3,18 +3,17 @@
 import socket
 import time
 from collections.abc import Iterator
-from queue import Queue
 
 import pytest
 
 from common.messages import CircuitStatus, RiskLevel
 from server.explanation.breaker import LONGEST_PAUSE_SECONDS
 from server.explanation.endpoint import ROUTER_URL, Endpoint
-from server.explanation.llama import LlamaWriter, NarrativeError, Release, asked_but
+from server.explanation.llama import LlamaWriter, NarrativeError, asked_but
 from server.explanation.narrator import explanation_source
 from tests.support.llm_faults import REFUSALS, cuts, ends_at_its_limit
 from tests.support.llm_server import LanguageModel, Reply, Script, answers, says
-from tests.support.narratives import GOOD_SENTENCES, GOOD_TEXT, GOOD_TEXT_FILLED, facts
+from tests.support.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
 from tests.support.writing import CLOSED, endpoint_at, settings_for
 
 NO_PATIENT_VALUES = ("3.5", "171", "reversible defect", "left ventricular", "0.987", "0.95", "0.8")
@@ -28,12 +27,8 @@ def model() -> Iterator[LanguageModel]:
         yield model
 
 
-def no_release(text: str, attempt: int) -> None:
-    """Take a sentence and do nothing with it."""
-
-
-def write(writer: LlamaWriter, seconds: float = 10, release: Release = no_release) -> str:
-    return writer.write(facts(), deadline=time.monotonic() + seconds, release=release)
+def write(writer: LlamaWriter, seconds: float = 10) -> str:
+    return writer.write(facts(), deadline=time.monotonic() + seconds)
 
 
 def failure_of(writer: LlamaWriter, seconds: float = 10) -> str:
@@ -53,34 +48,7 @@ def in_turn(*scripts: Script) -> Script:
 
 
 def test_a_good_answer_is_the_models_explanation(model: LanguageModel) -> None:
-    released: list[tuple[str, int]] = []
-    text = write(LlamaWriter(endpoint_at(model.url)), release=lambda *told: released.append(told))
-    assert text == GOOD_TEXT_FILLED
-    assert " ".join(sentence for sentence, _ in released) == GOOD_TEXT_FILLED
-    assert [attempt for _, attempt in released] == [1] * len(GOOD_SENTENCES)
-
-
-def test_a_sentence_is_released_before_the_next_one_is_finished(model: LanguageModel) -> None:
-    released: list[str] = []
-    held_at: list[int] = []
-    first_released: Queue[int] = Queue()
-
-    def script(reply: Reply) -> None:
-        reply.begin()
-        reply.say(GOOD_SENTENCES[0] + " The ST")
-        # The rest is only sent once the first sentence was released.
-        held_at.append(first_released.get(timeout=10))
-        reply.say(" " + GOOD_TEXT.partition(". The ST ")[2])
-        reply.end()
-
-    def release(sentence: str, _: int) -> None:
-        released.append(sentence)
-        first_released.put(len(released))
-
-    model.script = script
-    write(LlamaWriter(endpoint_at(model.url)), release=release)
-    assert held_at == [1]
-    assert len(released) == len(GOOD_SENTENCES)
+    assert write(LlamaWriter(endpoint_at(model.url))) == GOOD_TEXT_FILLED
 
 
 def test_the_model_is_told_no_value_of_the_patient(model: LanguageModel) -> None:
@@ -153,21 +121,9 @@ def test_a_text_that_breaks_a_rule_is_withheld_with_the_reason(model: LanguageMo
     assert failure_of(LlamaWriter(endpoint_at(model.url))).startswith(withheld)
 
 
-def test_no_sentence_after_a_bad_one_is_released_and_nothing_is_tried_again(model: LanguageModel) -> None:
-    released: list[tuple[str, int]] = []
-    model.script = says(f"{GOOD_SENTENCES[0]} The value is 7. {GOOD_SENTENCES[2]}")
-    with pytest.raises(NarrativeError):
-        write(LlamaWriter(endpoint_at(model.url)), release=lambda *told: released.append(told))
-    assert len(released) == 1
-    assert model.received.qsize() == 1
-
-
-def test_a_draft_of_which_nothing_was_shown_is_written_again_told_of_the_broken_rules(model: LanguageModel) -> None:
+def test_a_draft_that_was_withheld_is_written_again_told_of_the_broken_rules(model: LanguageModel) -> None:
     model.script = in_turn(says(BAD_FROM_THE_START), says(GOOD_TEXT))
-    released: list[tuple[str, int]] = []
-    text = write(LlamaWriter(endpoint_at(model.url)), release=lambda *told: released.append(told))
-    assert text == GOOD_TEXT_FILLED
-    assert {attempt for _, attempt in released} == {2}
+    assert write(LlamaWriter(endpoint_at(model.url))) == GOOD_TEXT_FILLED
     first, second = (model.received.get(timeout=10).body["messages"] for _ in range(2))
     assert second[:-1] == first[:-1]
     assert second[-1]["content"].startswith(first[-1]["content"])
@@ -233,14 +189,9 @@ def test_a_pause_that_is_none_is_not_kept(model: LanguageModel, value: str) -> N
     assert 0.1 <= pauses[0] <= 0.4
 
 
-def test_sentences_after_a_broken_connection_are_of_another_attempt(model: LanguageModel) -> None:
-    released: list[tuple[str, int]] = []
+def test_nothing_of_a_draft_that_broke_off_is_in_the_next(model: LanguageModel) -> None:
     model.script = in_turn(cuts, says(GOOD_TEXT))
-    write(LlamaWriter(endpoint_at(model.url)), release=lambda *told: released.append(told))
-    attempts = [attempt for _, attempt in released]
-    assert attempts == sorted(attempts)
-    assert attempts.count(2) == len(GOOD_SENTENCES)
-    assert 1 in attempts
+    assert write(LlamaWriter(endpoint_at(model.url))) == GOOD_TEXT_FILLED
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
@@ -249,17 +200,16 @@ def test_a_lasting_refusal_leaves_the_endpoint_alone_and_says_what_to_do(model: 
     model.script = answers(status)
     writer = LlamaWriter(endpoint_at(model.url), clock=lambda: now[0])
     reason = REFUSALS[status]
-    release = no_release
     with pytest.raises(NarrativeError, match=reason):
-        writer.write(facts(), deadline=time.monotonic() + 10, release=release)
+        writer.write(facts(), deadline=time.monotonic() + 10)
     assert writer.circuit == CircuitStatus(state="open", seconds_left=300, reason=reason)
     left_alone = rf"^The language model was not asked: it is left alone for a while, because {reason}\.$"
     with pytest.raises(NarrativeError, match=left_alone):
-        writer.write(facts(), deadline=time.monotonic() + 10, release=release)
+        writer.write(facts(), deadline=time.monotonic() + 10)
     assert model.received.qsize() == 1
     now[0] = LONGEST_PAUSE_SECONDS
     model.script = says(GOOD_TEXT)
-    assert writer.write(facts(), deadline=time.monotonic() + 10, release=release) == GOOD_TEXT_FILLED
+    assert writer.write(facts(), deadline=time.monotonic() + 10) == GOOD_TEXT_FILLED
     assert writer.circuit == CLOSED
 
 
@@ -298,7 +248,7 @@ def test_the_same_facts_are_asked_for_once(model: LanguageModel) -> None:
     writer = LlamaWriter(endpoint_at(model.url))
     assert write(writer) == write(writer) == GOOD_TEXT_FILLED
     assert model.received.qsize() == 1
-    writer.write(facts(score=0.99), deadline=time.monotonic() + 10, release=no_release)
+    writer.write(facts(score=0.99), deadline=time.monotonic() + 10)
     assert model.received.qsize() == 2
 
 
@@ -306,7 +256,7 @@ def test_a_text_is_kept_for_its_own_facts_only(model: LanguageModel) -> None:
     writer = LlamaWriter(endpoint_at(model.url))
     write(writer)
     with pytest.raises(NarrativeError):  # the text that the model still gives names another level
-        writer.write(facts(RiskLevel.LOW, 0.1), deadline=time.monotonic() + 10, release=no_release)
+        writer.write(facts(RiskLevel.LOW, 0.1), deadline=time.monotonic() + 10)
 
 
 def test_an_answer_with_its_end_but_without_done_is_whole(model: LanguageModel) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from queue import Queue
 
@@ -13,23 +14,23 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
-from common.errors import OverloadedError, ShuttingDownError
-from common.messages import Changes, Prediction, PredictRequest
+from common.errors import ErasedError, OverloadedError, ShuttingDownError, StoreUnavailableError
+from common.messages import Change, Prediction
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
 from server.explanation.facts import Facts
-from server.explanation.llama import NarrativeError, Release
+from server.explanation.llama import NarrativeError
 from server.explanation.narrator import ExplanationSource
 from server.explanations import ExplanationWorkers
-from server.predictions import PredictionService
-from server.recorder import Recorder
+from server.log import ChangeLog
+from server.predictions import ACCEPTED, STORED, PredictionService
 from server.registry.artifact import load_detector
 from server.registry.current_model import CurrentModel
 from server.store import PredictionStore
 from server.store.database import open_database
 from tests.support.made_requests import record, request
 from tests.support.model_versions import activate
-from tests.support.published import WAIT_SECONDS, BreaksOnChanges, Kept, Mute
+from tests.support.recording import WAIT_SECONDS, Reader
 from tests.support.writing import CLOSED
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
@@ -45,12 +46,7 @@ def engine(tmp_path: Path) -> Engine:
 
 
 @pytest.fixture
-def published() -> Kept:
-    return Kept()
-
-
-@pytest.fixture
-def make_service(detector: Detector, detector_dir: Path, engine: Engine, published: Kept) -> Iterator[MakeService]:
+def make_service(detector: Detector, detector_dir: Path, engine: Engine) -> Iterator[MakeService]:
     services: list[PredictionService] = []
 
     def make(
@@ -59,15 +55,14 @@ def make_service(detector: Detector, detector_dir: Path, engine: Engine, publish
         model: CurrentModel | None = None,
         batch_size: int = 16,
         max_waiting: int = 100,
-        published: Kept = published,
         source: ExplanationSource = NO_MODEL,
     ) -> PredictionService:
         store = PredictionStore(engine)
-        recorder = Recorder(store, published)
+        changes = ChangeLog(store)
         workers = ExplanationWorkers(
             source,
-            recorder,
-            published,
+            store,
+            changes,
             clock=lambda: NOW,
             seconds=20,
             concurrency=1,
@@ -77,8 +72,7 @@ def make_service(detector: Detector, detector_dir: Path, engine: Engine, publish
             PredictionService(
                 model or CurrentModel(detector_dir, load=lambda _: scoring, clock=lambda: NOW, seconds=3600),
                 store,
-                recorder,
-                published,
+                changes,
                 workers,
                 clock=lambda: NOW,
                 batch_size=batch_size,
@@ -94,16 +88,26 @@ def make_service(detector: Detector, detector_dir: Path, engine: Engine, publish
     engine.dispose()
 
 
-def answers_of(changes: Changes) -> list[Prediction]:
-    return [entry.prediction for entry in changes.entries if entry.prediction is not None]
+def answers_of(entries: Sequence[Change]) -> list[Prediction]:
+    return [entry.prediction for entry in entries if entry.prediction is not None]
 
 
-def test_an_answer_says_what_the_detector_says(make_service: MakeService, published: Kept, detector: Detector) -> None:
+def answered(service: PredictionService, number: int) -> list[Prediction]:
+    """The predictions among so many entries of the log, once they are there."""
+    return answers_of(Reader(service.changes, after=0).entries(number))
+
+
+def submit_all(service: PredictionService, *numbers: int) -> None:
+    for number in numbers:
+        assert service.submit(request(number), "Client-1") == ACCEPTED
+
+
+def test_an_answer_says_what_the_detector_says(make_service: MakeService, detector: Detector) -> None:
     service = make_service()
     service.start()
     asked = request(3).model_copy(update={"patient_reference": "A"})
     service.submit(asked, "Client-2")
-    (answer,) = answers_of(published.next_changes())
+    (answer,) = answered(service, 1)
     (assessment,) = detector.assess([asked.record])
     assert (answer.raw_score, answer.anomaly_score) == (assessment.raw_score, assessment.anomaly_score)
     assert answer.risk_level == assessment.risk_level
@@ -114,6 +118,7 @@ def test_an_answer_says_what_the_detector_says(make_service: MakeService, publis
         abs_tol=1e-9,
     )
     assert [part.field for part in answer.contributions] == list(FIELDS)
+    assert (answer.request_id, answer.record, answer.entered_at) == ("request-3", asked.record, asked.entered_at)
     assert (answer.client_id, answer.patient_reference, answer.made_at) == ("Client-2", "A", NOW)
     assert answer.explanation.source == "template"
     assert answer.explanation.reason is None
@@ -121,159 +126,112 @@ def test_an_answer_says_what_the_detector_says(make_service: MakeService, publis
     assert not answer.awaits_explanation
 
 
-def test_what_is_not_measured_or_outside_the_models_range_is_listed(make_service: MakeService, published: Kept) -> None:
+def test_what_is_not_measured_or_outside_the_models_range_is_listed(make_service: MakeService) -> None:
     changed = record(0).model_dump() | {"cholesterol": 900.0, "st_slope": None, "thallium_scan": None}
     service = make_service()
     service.start()
     service.submit(request(1).model_copy(update={"record": PatientRecord.check(changed)}), "Client-1")
-    (answer,) = answers_of(published.next_changes())
+    (answer,) = answered(service, 1)
     assert answer.imputed == ["st_slope", "thallium_scan"]
     assert answer.extrapolated == ["cholesterol"]
     assert [part.field for part in answer.contributions if part.imputed] == answer.imputed
     assert [part.field for part in answer.contributions if part.extrapolated] == answer.extrapolated
 
 
-def test_what_waits_together_is_answered_in_one_run_of_the_log(make_service: MakeService, published: Kept) -> None:
+def test_what_waits_together_is_stored_in_one_transaction(make_service: MakeService, engine: Engine) -> None:
     service = make_service(batch_size=16)
-    for number in range(1, 41):
-        service.submit(request(number), "Client-1")
+    submit_all(service, *range(1, 41))
+    commits: list[object] = []
+    event.listen(engine, "commit", commits.append)
     service.start()
-    runs = [published.next_changes() for _ in range(3)]
-    assert [len(run.entries) for run in runs] == [16, 16, 8]
-    assert [answer.request_id for run in runs for answer in answers_of(run)] == [
-        f"request-{number}" for number in range(1, 41)
-    ]
+    assert [answer.request_id for answer in answered(service, 40)] == [f"request-{number}" for number in range(1, 41)]
+    assert len(commits) == 3
 
 
-def test_a_request_that_comes_twice_in_one_batch_is_answered_once(make_service: MakeService, published: Kept) -> None:
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_request_that_comes_again_changes_nothing_and_is_known(make_service: MakeService, is_restarted: bool) -> None:
     service = make_service()
-    for number in (1, 1, 2):
-        service.submit(request(number), "Client-1")
+    submit_all(service, 1, 1, 2)
     service.start()
-    assert [answer.request_id for answer in answers_of(published.next_changes())] == ["request-1", "request-2"]
-    service.stop()
-    assert published.is_empty()
-
-
-def test_a_request_that_comes_again_gets_the_stored_answer(make_service: MakeService, published: Kept) -> None:
-    service = make_service()
-    service.start()
-    service.submit(request(1), "Client-1")
-    (answer,) = answers_of(published.next_changes())
-    later = request(1).model_copy(update={"waiting": 7, "entered_at": NOW})
-    service.submit(later, "Client-1")
-    again = published.next()
-    assert isinstance(again, Prediction)
-    assert again.model_dump_json() == answer.model_dump_json()
-    assert again.to_wire() == answer.to_wire()
+    assert [answer.request_id for answer in answered(service, 2)] == ["request-1", "request-2"]
+    if is_restarted:
+        service.stop()
+        service = make_service()
+        service.start()
+        submit_all(service, 1)
+        submit_all(service, 3)
+        answered(service, 3)
+    again = request(1).model_copy(update={"entered_at": NOW})
+    assert service.submit(again, "Client-1") == STORED
+    assert service.store.end().after == 2 + is_restarted
 
 
 @pytest.mark.parametrize("changes", [{"record": record(5)}, {"patient_reference": "another"}])
 @pytest.mark.parametrize("together", [True, False])
-def test_a_request_id_used_for_something_else_is_refused(
-    make_service: MakeService, published: Kept, changes: dict[str, object], together: bool
+def test_a_request_id_used_for_something_else_is_refused_once(
+    make_service: MakeService, changes: dict[str, object], together: bool
 ) -> None:
     service = make_service()
-    service.submit(request(1), "Client-1")
+    submit_all(service, 1)
+    if not together:
+        service.start()
+        answered(service, 1)
+    other = request(1).model_copy(update=changes)
+    assert service.submit(other, "Client-1") == ACCEPTED
     if together:
-        service.submit(request(1).model_copy(update=changes), "Client-1")
         service.start()
-        refusal = published.next_refusal()
-        published.next_changes()
-    else:
-        service.start()
-        published.next_changes()
-        service.submit(request(1).model_copy(update=changes), "Client-1")
-        refusal = published.next_refusal()
-    assert refusal.request_id == "request-1"
-    assert refusal.error.code == "request_id_reused"
-    assert not refusal.error.retryable
+    made, refused = Reader(service.changes, after=0).entries(2)
+    assert made.prediction is not None
+    assert (refused.request_id, refused.prediction_id) == ("request-1", None)
+    assert refused.error is not None
+    assert (refused.error.code, refused.error.retryable) == ("request_id_reused", False)
+    assert [service.submit(one, "Client-1") for one in (other, request(1))] == [STORED, STORED]
 
 
-def test_the_same_request_id_of_two_clients_is_two_requests(make_service: MakeService, published: Kept) -> None:
+def test_an_erased_request_is_refused_however_often_it_comes(make_service: MakeService) -> None:
+    service = make_service()
+    service.start()
+    submit_all(service, 1)
+    (answer,) = answered(service, 1)
+    service.changes.appended(service.store.erase([answer.prediction_id], NOW))
+    submit_all(service, 1, 2)
+    entries = Reader(service.changes, after=0).entries(3)
+    assert [entry.request_id for entry in entries] == ["request-1", "request-1", "request-2"]
+    with pytest.raises(ErasedError):
+        service.submit(request(1), "Client-1")
+
+
+def test_the_same_request_id_of_two_clients_is_two_requests(make_service: MakeService) -> None:
     service = make_service()
     service.submit(request(1), "Client-1")
     service.submit(request(1).model_copy(update={"record": record(9)}), "Client-2")
     service.start()
-    first, second = answers_of(published.next_changes())
+    first, second = answered(service, 2)
     assert (first.client_id, second.client_id) == ("Client-1", "Client-2")
     assert first.prediction_id != second.prediction_id
 
 
-def test_a_full_queue_refuses_what_comes_and_keeps_what_it_has(make_service: MakeService, published: Kept) -> None:
+def test_a_full_queue_refuses_what_comes_and_keeps_what_it_has(make_service: MakeService) -> None:
     service = make_service(max_waiting=2)
-    service.submit(request(1), "Client-1")
-    service.submit(request(2), "Client-1")
+    submit_all(service, 1, 2)
     with pytest.raises(OverloadedError):
         service.submit(request(3), "Client-1")
     service.start()
-    assert len(answers_of(published.next_changes())) == 2
+    assert len(answered(service, 2)) == 2
 
 
-def follower(number: int) -> PredictRequest:
-    """The request of that number of an outbox in which the ones before it wait as well."""
-    return request(number).model_copy(update={"follows": number - 1})
-
-
-def test_what_was_sent_behind_an_overload_waits_for_the_one_that_was_refused(
-    make_service: MakeService, published: Kept
-) -> None:
-    service = make_service(max_waiting=3)
-    service.submit(follower(1), "Client-1")
-    for number in (1, 2):
-        service.submit(request(number), "Client-2")
-    with pytest.raises(OverloadedError):
-        service.submit(follower(2), "Client-1")
-    service.start()
-    assert len(answers_of(published.next_changes())) == 3
-    service.submit(follower(3), "Client-1")
-    refusal = published.next_refusal()
-    assert (refusal.request_id, refusal.error.code, refusal.error.retryable) == ("request-3", "out_of_turn", True)
-    for number in (2, 3):
-        service.submit(follower(number), "Client-1")
-    service.stop()
-    assert [item.prediction.outbox_number for item in service.store.recent(10, client_id="Client-1")] == [3, 2, 1]
-
-
-def test_what_waits_behind_a_batch_that_could_not_be_stored_is_refused_with_it(
-    make_service: MakeService, published: Kept, engine: Engine
-) -> None:
-    fails = iter([True])
-
-    @event.listens_for(engine, "commit")
-    def _fail_once(_: object) -> None:
-        if next(fails, False):
-            raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
-
-    service = make_service(batch_size=2)
-    for number in range(1, 5):
-        service.submit(follower(number), "Client-1")
-    service.submit(request(1), "Client-2")
-    service.start()
-    refusals = [published.next_refusal() for _ in range(4)]
-    assert [refusal.request_id for refusal in refusals] == [f"request-{number}" for number in range(1, 5)]
-    assert [refusal.error.code for refusal in refusals] == ["store_unavailable"] * 2 + ["out_of_turn"] * 2
-    assert [answer.client_id for answer in answers_of(published.next_changes())] == ["Client-2"]
-    for number in range(1, 5):
-        service.submit(follower(number), "Client-1")
-    service.stop()
-    assert [item.prediction.outbox_number for item in service.store.recent(10, client_id="Client-1")] == [4, 3, 2, 1]
-
-
-def test_stopping_answers_what_was_accepted_and_refuses_the_rest(make_service: MakeService, published: Kept) -> None:
+def test_stopping_answers_what_was_accepted_and_refuses_the_rest(make_service: MakeService) -> None:
     service = make_service(batch_size=4)
-    for number in range(1, 11):
-        service.submit(request(number), "Client-1")
+    submit_all(service, *range(1, 11))
     service.start()
     service.stop()
-    answered = [answer for _ in range(3) for answer in answers_of(published.next_changes())]
-    assert len(answered) == 10
+    assert len(answered(service, 10)) == 10
     with pytest.raises(ShuttingDownError):
         service.submit(request(11), "Client-1")
     assert not service.is_running
 
 
-def test_whatever_is_accepted_while_it_stops_is_answered(make_service: MakeService, published: Kept) -> None:
+def test_whatever_is_accepted_while_it_stops_is_answered(make_service: MakeService) -> None:
     service = make_service(max_waiting=1000)
     service.start()
     accepted: list[str] = []
@@ -293,10 +251,8 @@ def test_whatever_is_accepted_while_it_stops_is_answered(make_service: MakeServi
     begun.wait(WAIT_SECONDS)
     service.stop()
     submitting.join(WAIT_SECONDS)
-    answered: list[str] = []
-    while not published.is_empty():
-        answered += [answer.request_id for answer in answers_of(published.next_changes())]
-    assert answered == accepted
+    assert [answer.request_id for answer in answered(service, len(accepted))] == accepted
+    assert service.changes.newest == len(accepted)
 
 
 class FailsOnOneAge(AnomalyModel):
@@ -313,22 +269,23 @@ class FailsOnOneAge(AnomalyModel):
 
 
 def test_one_patient_that_breaks_the_detector_does_not_take_the_batch_along(
-    make_service: MakeService, published: Kept, detector: Detector, caplog: pytest.LogCaptureFixture
+    make_service: MakeService, detector: Detector, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = dataclasses.replace(detector, model=FailsOnOneAge(detector.model, bad_age=111))
-    bad = PatientRecord.check(record(0).model_dump() | {"age": 111})
+    bad = request(2).model_copy(update={"record": PatientRecord.check(record(0).model_dump() | {"age": 111})})
     service = make_service(scoring=broken)
-    service.submit(request(1), "Client-1")
-    service.submit(request(2).model_copy(update={"record": bad}), "Client-1")
-    service.submit(request(3), "Client-1")
+    submit_all(service, 1)
+    service.submit(bad, "Client-1")
+    submit_all(service, 3)
     service.start()
-    (first,) = answers_of(published.next_changes())
-    refusal = published.next_refusal()
-    (third,) = answers_of(published.next_changes())
-    assert (first.request_id, refusal.request_id, third.request_id) == ("request-1", "request-2", "request-3")
-    assert refusal.error.code == "internal_error"
-    assert "something nobody thought of" not in refusal.error.message
+    entries = Reader(service.changes, after=0).entries(3)
+    assert [answer.request_id for answer in answers_of(entries)] == ["request-1", "request-3"]
+    (refused,) = (entry for entry in entries if entry.error is not None)
+    assert refused.error is not None
+    assert (refused.request_id, refused.error.code) == ("request-2", "internal_error")
+    assert "something nobody thought of" not in refused.error.message
     assert "something nobody thought of" in caplog.text
+    assert service.submit(bad, "Client-1") == STORED
 
 
 class ChangesTheModel(AnomalyModel):
@@ -345,7 +302,7 @@ class ChangesTheModel(AnomalyModel):
 
 
 def test_a_batch_is_of_one_version_though_another_takes_over_while_it_is_scored(
-    make_service: MakeService, published: Kept, detector: Detector, other_detector_dir: Path, model_folder: Path
+    make_service: MakeService, detector: Detector, other_detector_dir: Path, model_folder: Path
 ) -> None:
     changing = ChangesTheModel(detector.model)
     other = load_detector(other_detector_dir)
@@ -354,12 +311,11 @@ def test_a_batch_is_of_one_version_though_another_takes_over_while_it_is_scored(
     activate(other_detector_dir, model_folder)
     changing.take_over = model.look
     service = make_service(model=model)
-    for number in range(1, 9):
-        service.submit(request(number), "Client-1")
+    submit_all(service, *range(1, 9))
     service.start()
-    old = answers_of(published.next_changes())
-    service.submit(request(9), "Client-1")
-    (new,) = answers_of(published.next_changes())
+    answered(service, 8)
+    submit_all(service, 9)
+    *old, new = answered(service, 9)
     for answer, version in [*((answer, detector) for answer in old), (new, other)]:
         (said,) = version.assess([answer.record])
         assert (answer.model_version, answer.thresholds) == (version.model_version, version.thresholds)
@@ -369,26 +325,36 @@ def test_a_batch_is_of_one_version_though_another_takes_over_while_it_is_scored(
     assert len(old) == 8
 
 
-def test_what_cannot_be_stored_is_refused_as_retryable_and_not_published(
-    make_service: MakeService, published: Kept, engine: Engine
+def test_while_the_store_is_unavailable_requests_are_dropped_and_refused_for_now(
+    make_service: MakeService, engine: Engine
 ) -> None:
-    limit = {"pages": 1}  # SQLite takes it for the size the file has now
+    failed = threading.Event()
+    fails = iter([True])
 
-    @event.listens_for(engine, "checkout")
-    def _limit_size(connection: object, *_: object) -> None:
-        connection.execute(f"PRAGMA max_page_count = {limit['pages']}").close()  # type: ignore[attr-defined]
+    @event.listens_for(engine, "commit")
+    def _fail_once(_: object) -> None:
+        if next(fails, False):
+            failed.set()
+            raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
 
     service = make_service()
-    for number in range(1, 11):
-        service.submit(request(number), "Client-1")
+    submit_all(service, *range(1, 11))
     service.start()
-    refusals = [published.next_refusal() for _ in range(10)]
-    assert {refusal.error.code for refusal in refusals} == {"store_unavailable"}
-    assert all(refusal.error.retryable for refusal in refusals)
-    assert service.store.cursor() == 0
-    limit["pages"] = 2**30
-    service.submit(request(1), "Client-1")
-    assert published.next_changes().after == 0
+    assert failed.wait(WAIT_SECONDS)
+    reader, refused = Reader(service.changes, after=0), 0
+    for number in count(11):
+        try:
+            service.submit(request(number), "Client-1")
+            if refused:
+                break
+        except StoreUnavailableError:
+            refused += 1
+        except OverloadedError:
+            assert not refused
+    answers: set[str] = set()
+    while f"request-{number}" not in answers:
+        answers |= {entry.request_id for entry in reader.next()}
+    assert answers.isdisjoint({f"request-{number}" for number in range(1, 11)})
 
 
 class Silent:
@@ -401,42 +367,32 @@ class Silent:
     def __init__(self) -> None:
         self.asked: Queue[Facts] = Queue()
 
-    def write(self, facts: Facts, *, deadline: float, release: Release) -> str:
+    def write(self, facts: Facts, *, deadline: float) -> str:
         self.asked.put(facts)
         raise NarrativeError("of a reason")
 
 
-@pytest.mark.parametrize("requests", [1, 3])
-def test_what_was_stored_but_not_published_is_answered_as_a_repeat_and_explained(
-    make_service: MakeService, requests: int
-) -> None:
-    published, writer = BreaksOnChanges(failures=1), Silent()
-    service = make_service(published=published, source=ExplanationSource(writer, "It is set."))
-    for number in range(1, requests + 1):
-        service.submit(request(number), "Client-1")
+def test_each_new_prediction_is_explained_once(make_service: MakeService) -> None:
+    writer = Silent()
+    service = make_service(source=ExplanationSource(writer, "It is set."))
+    submit_all(service, 1, 1, 2)
     service.start()
-    told = [published.next() for _ in range(2 * requests)]
-    answered = [answer.request_id for answer in told if isinstance(answer, Prediction)]
-    assert answered == [f"request-{number}" for number in range(1, requests + 1)]
-    explained = [change for change in told if isinstance(change, Changes)]
-    assert len(explained) == writer.asked.qsize() == requests
+    entries = Reader(service.changes, after=0).entries(4)
+    assert [answer.awaits_explanation for answer in answers_of(entries)] == [True, True]
+    assert [entry.request_id for entry in entries if entry.explanation] == ["request-1", "request-2"]
+    assert service.submit(request(1), "Client-1") == STORED
+    assert writer.asked.qsize() == 2
     assert service.store.unfinished() == []
 
 
-def test_an_answer_that_cannot_be_published_at_all_is_not_refused_and_ends_nothing(make_service: MakeService) -> None:
-    published = Mute()
-    service = make_service(published=published)
-    service.submit(request(1), "Client-1")
-    service.start()
-    service.submit(request(2), "Client-1")
-    service.stop()
-    assert published.is_empty()
+def test_the_batcher_outlives_a_listener_that_fails(make_service: MakeService) -> None:
+    service = make_service(batch_size=1)
 
+    def fail() -> None:
+        raise RuntimeError("something nobody thought of")
 
-def test_the_batcher_outlives_a_publisher_that_fails(make_service: MakeService) -> None:
-    service = make_service(published=Mute(), batch_size=1)
-    for number in (1, 2):
-        service.submit(request(number), "Client-1")
+    service.changes.tell(fail)
+    submit_all(service, 1, 2)
     service.start()
     service.stop()
-    assert [item.prediction.request_id for item in service.store.recent(10)] == ["request-2", "request-1"]
+    assert len(answered(service, 2)) == 2

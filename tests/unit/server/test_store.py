@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from common.errors import NotFoundError, StoreUnavailableError
-from common.messages import Changes, Explanation, Prediction, RiskLevel
-from server.store import NewPrediction, PredictionStore
+from common.errors import InternalError, NotFoundError, StoreUnavailableError
+from common.messages import ChangeKind, Explanation, Prediction, RiskLevel, WireError
+from server.store import Page, PredictionStore, Refusal
 from server.store.database import open_database
+from server.store.record import MAX_BYTES
 from tests.support.made_requests import LLAMA_TEXT, NOON, prediction, request
+from tests.support.recording import changes_of, new, stored, unfinished
 
 
 @pytest.fixture
@@ -33,36 +35,62 @@ def made(number: int, *, client_id: str = "Client-1", level: RiskLevel = RiskLev
     return answer.model_copy(update={"prediction_id": f"{client_id}-{number}", "risk_level": level})
 
 
-def stored(store: PredictionStore, *answers: Prediction) -> Changes:
-    return store.append([NewPrediction(answer, f"digest of {answer.request_id}") for answer in answers])
+def explain(store: PredictionStore, answer: Prediction, explanation: Explanation = LLAMA_TEXT) -> Page | None:
+    return store.finish_explanation(unfinished(answer), explanation, NOON)
 
 
 def test_what_was_stored_is_returned_as_it_was(store: PredictionStore) -> None:
     answer = made(1)
-    assert stored(store, answer).entries[0].prediction == answer
-    assert store.get(answer.prediction_id).prediction.model_dump_json() == answer.model_dump_json()
-    key = ("Client-1", answer.request_id)
-    assert store.find([key]) == {key: NewPrediction(answer, "digest of request-1")}
+    (entry,) = changes_of(stored(store, answer))
+    assert (entry.prediction, entry.request_id, entry.at) == (answer, "request-1", answer.made_at)
+    found = store.get(answer.prediction_id)
+    assert Prediction.model_validate(found.body) == answer
+    assert found.explanation == found.body["explanation"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_request_is_stored_once_and_asking_for_something_else_is_refused_once(
+    store: PredictionStore, together: bool
+) -> None:
+    batches = [new(made(1)), new(made(1)), new(made(1), digest="1" * 64), new(made(1), digest="2" * 64)]
+    if together:
+        batches = [[one for batch in batches for one in batch]]
+    known = [store.append(batch, [], NOON).known for batch in batches][-1]
+    assert known == {("Client-1", "request-1"): {"0" * 64, ChangeKind.REQUEST_REFUSED}}
+    kept, refused = changes_of(store.changes(0))
+    assert kept.prediction == made(1)
+    assert (refused.kind, refused.client_id, refused.request_id) == ("request_refused", "Client-1", "request-1")
+    assert (refused.prediction_id, refused.prediction) == (None, None)
+    assert refused.error is not None
+    assert refused.error.code == "request_id_reused"
+
+
+def test_what_is_refused_for_good_is_one_entry_and_never_answered(store: PredictionStore) -> None:
+    refusal = Refusal("Client-1", "request-1", WireError.of(InternalError()))
+    (entry,) = changes_of(store.append([], [refusal, refusal], NOON).page)
+    assert entry.error == refusal.error
+    assert store.append(new(made(1)), [refusal], NOON).page.entries == []
+    assert store.append(new(made(2)), [refusal], NOON).new == new(made(2))
 
 
 def test_a_request_id_belongs_to_its_client(store: PredictionStore) -> None:
     stored(store, made(1), made(1, client_id="Client-2"))
-    assert set(store.find([("Client-1", "request-1"), ("Client-3", "request-1")])) == {("Client-1", "request-1")}
+    assert store.end().totals.by_client == {"Client-1": 1, "Client-2": 1}
 
 
 def test_the_log_ascends_and_each_run_continues_the_last(store: PredictionStore) -> None:
-    first, explained = stored(store, made(1), made(2)), store.finish_explanation(made(1), LLAMA_TEXT, NOON)
+    first, explained = stored(store, made(1), made(2)), explain(store, made(1))
     assert explained is not None
     runs = [first, explained, stored(store, made(3))]
     assert [(run.after, run.next_after, run.has_more) for run in runs] == [(0, 2, False), (2, 3, False), (3, 4, False)]
     assert [entry.sequence for run in runs for entry in run.entries] == [1, 2, 3, 4]
-    assert [change.sequence for change in store.changes(0, 10).entries] == [1, 2, 3, 4]
-    assert store.changes(0, 10).entries == [entry for run in runs for entry in run.entries]
-    assert store.cursor() == 4
+    whole = store.changes(0)
+    assert whole.entries == [entry for run in runs for entry in run.entries]
+    assert (whole.log, whole.next_after, whole.totals) == (first.log, 4, runs[-1].totals)
 
 
 def test_concurrent_writers_get_ascending_sequences_without_gaps(store: PredictionStore) -> None:
-    runs: list[Changes] = []
+    runs: list[Page] = []
     all_ready = threading.Barrier(4)
 
     def write(writer: int) -> None:
@@ -79,38 +107,51 @@ def test_concurrent_writers_get_ascending_sequences_without_gaps(store: Predicti
     assert len(ordered) == 40
     assert ordered[0].after == 0
     assert all(earlier.next_after == later.after for earlier, later in pairwise(ordered))
-    assert [entry.sequence for entry in store.changes(0, 100).entries] == list(range(1, 81))
-    assert store.totals().predictions == 80
+    assert [entry.sequence for entry in store.changes(0).entries] == list(range(1, 81))
+    assert store.end().totals.predictions == 80
 
 
 def test_pages_of_the_log_fit_together(store: PredictionStore) -> None:
     stored(store, *(made(number) for number in range(1, 6)))
     stored(store, made(1, client_id="Client-2"), made(6))
-    pages, after = [], 0
-    while True:
-        page = store.changes(after, 2)
+    pages, after, has_more = [], 0, True
+    while has_more:
+        page = store.changes(after, limit=2)
         assert page.after == after
         pages.append([entry.sequence for entry in page.entries])
-        after = page.next_after
-        if not page.has_more:
-            break
+        after, has_more = page.next_after, page.has_more
     assert pages == [[1, 2], [3, 4], [5, 6], [7]]
-    assert store.changes(7, 2) == Changes(after=7, next_after=7, has_more=False, entries=[], totals=store.totals())
+    assert store.changes(7) == store.end()
 
 
-def test_a_client_reads_its_own_entries_only(store: PredictionStore) -> None:
+def test_a_run_holds_256_kilobytes_at_most(store: PredictionStore) -> None:
+    stored(store, *(made(number) for number in range(1, 201)))
+    run = store.changes(0)
+    size = sum(len(entry.wire) for entry in run.entries)
+    assert run.has_more
+    assert size <= MAX_BYTES < size + len(store.changes(run.next_after, limit=1).entries[0].wire)
+
+
+def test_a_client_reads_its_own_entries_only_and_is_told_how_far_that_was(store: PredictionStore) -> None:
     stored(store, made(1), made(1, client_id="Client-2"), made(2))
-    store.finish_explanation(made(1, client_id="Client-2"), LLAMA_TEXT, NOON)
-    page = store.changes(0, 10, client_id="Client-2")
+    explain(store, made(1, client_id="Client-2"))
+    stored(store, made(3))
+    page = store.changes(0, client_id="Client-2")
     assert [entry.sequence for entry in page.entries] == [2, 4]
-    assert {entry.client_id for entry in page.entries} == {"Client-2"}
-    assert page.totals is None
+    assert (page.next_after, page.has_more) == (5, False)
+    page = store.changes(0, limit=1, client_id="Client-2")
+    assert (page.next_after, page.has_more) == (2, True)
+
+
+def test_who_is_ahead_of_the_log_gets_it_from_its_beginning(store: PredictionStore) -> None:
+    stored(store, made(1))
+    assert (store.changes(2).after, store.changes(2).next_after) == (0, 1)
 
 
 def test_totals_are_counted_over_everything_stored(store: PredictionStore, engine: Engine) -> None:
     stored(store, made(1, level=RiskLevel.HIGH), made(2), made(3, level=RiskLevel.HIGH))
     run = stored(store, made(1, client_id="Client-2", level=RiskLevel.HIGH))
-    assert run.totals == store.totals() == PredictionStore(engine).totals()
+    assert run.totals == store.end().totals == PredictionStore(engine).end().totals
     assert run.totals.model_dump() == {
         "predictions": 4,
         "by_level": {"Low": 0, "Medium": 1, "High": 3},
@@ -120,30 +161,27 @@ def test_totals_are_counted_over_everything_stored(store: PredictionStore, engin
 
 def test_recent_predictions_come_newest_first_and_filtered(store: PredictionStore) -> None:
     stored(store, made(1), made(2, level=RiskLevel.HIGH), made(1, client_id="Client-2"))
-    store.finish_explanation(made(1), LLAMA_TEXT, NOON)
-    assert [item.sequence for item in store.recent(10)] == [3, 2, 1]
-    assert [item.sequence for item in store.recent(10, before=3)] == [2, 1]
-    assert [item.sequence for item in store.recent(1)] == [3]
-    assert [item.sequence for item in store.recent(10, client_id="Client-1", level=RiskLevel.HIGH)] == [2]
-    assert [item.explanation for item in store.recent(10, before=2)] == [LLAMA_TEXT]
+    explain(store, made(1))
+
+    def sequences(limit: int = 10, **which: object) -> list[int]:
+        end, found = store.recent(limit, **which)  # type: ignore[arg-type]
+        assert end == store.end()
+        return [item.sequence for item in found]
+
+    assert sequences() == [3, 2, 1]
+    assert sequences(before=3) == [2, 1]
+    assert sequences(after=1) == [3, 2]
+    assert sequences(1) == [3]
+    assert sequences(client_id="Client-1", level=RiskLevel.HIGH) == [2]
 
 
-def test_the_first_explanation_stays_in_the_prediction(store: PredictionStore) -> None:
-    answer = made(1)
-    stored(store, answer)
-    store.finish_explanation(answer, LLAMA_TEXT, NOON)
-    item = store.get(answer.prediction_id)
-    assert item.prediction == answer
-    assert item.explanation == LLAMA_TEXT
-
-
-def test_a_prediction_gets_one_final_explanation_and_no_other(store: PredictionStore) -> None:
+def test_a_prediction_gets_one_final_explanation_and_keeps_its_first(store: PredictionStore) -> None:
     stored(store, made(1))
-    assert store.finish_explanation(made(1), LLAMA_TEXT, NOON) is not None
-    late = Explanation(text="Too late.", source="template", reason="A reason.")
-    assert store.finish_explanation(made(1), late, NOON) is None
-    assert store.get("Client-1-1").explanation == LLAMA_TEXT
-    assert store.cursor() == 2
+    assert explain(store, made(1)) is not None
+    assert explain(store, made(1), Explanation(text="Too late.", source="template", reason="A reason.")) is None
+    found = store.get("Client-1-1")
+    assert Explanation.model_validate(found.explanation) == LLAMA_TEXT
+    assert Prediction.model_validate(found.body) == made(1)
     assert stored(store, made(2)).after == 2
 
 
@@ -151,8 +189,8 @@ def test_only_predictions_without_a_final_explanation_are_unfinished(store: Pred
     awaiting, ended = made(1), made(2)
     alone = made(3).model_copy(update={"awaits_explanation": False})
     stored(store, awaiting, ended, alone)
-    store.finish_explanation(ended, Explanation(text="As it was.", source="template", reason="A reason."), NOON)
-    assert store.unfinished() == [awaiting]
+    explain(store, ended, Explanation(text="As it was.", source="template", reason="A reason."))
+    assert store.unfinished() == [unfinished(awaiting)]
 
 
 def test_a_prediction_that_is_not_there_is_not_found(store: PredictionStore) -> None:
@@ -163,18 +201,18 @@ def test_a_prediction_that_is_not_there_is_not_found(store: PredictionStore) -> 
 def test_a_batch_that_fails_leaves_nothing_behind(store: PredictionStore) -> None:
     stored(store, made(1))
     with pytest.raises(StoreUnavailableError):
-        stored(store, made(2), made(1))
-    assert store.cursor() == 1
-    assert store.totals().predictions == 1
+        stored(store, made(2), made(3).model_copy(update={"prediction_id": "Client-1-1"}))
+    assert store.end().after == 1
+    assert store.end().totals.predictions == 1
     assert stored(store, made(2)).after == 1
 
 
 def test_the_check_leaves_nothing_that_a_reader_sees(store: PredictionStore) -> None:
     stored(store, made(1))
     store.check()
-    assert store.cursor() == 1
-    assert len(store.recent(10)) == 1
-    assert store.totals().predictions == 1
+    assert store.end().after == 1
+    assert len(store.recent(10)[1]) == 1
+    assert store.end().totals.predictions == 1
 
 
 def test_a_database_that_cannot_grow_is_noticed_told_once_and_recovers(
@@ -192,7 +230,7 @@ def test_a_database_that_cannot_grow_is_noticed_told_once_and_recovers(
         store.check()
     with pytest.raises(StoreUnavailableError, match="database or disk is full"):
         stored(store, *(made(number) for number in range(2, 12)))
-    assert store.cursor() == 1
+    assert store.end().after == 1
     (said,) = caplog.messages
     assert said.startswith("the record of predictions cannot be used: database or disk is full: free some space")
     limit["pages"] = 2**30
@@ -204,6 +242,6 @@ def test_no_value_of_a_patient_is_in_a_store_failure(store: PredictionStore, cap
     answer = made(1).model_copy(update={"patient_reference": "REFERENCE-MARKER"})
     stored(store, answer)
     with pytest.raises(StoreUnavailableError) as raised:
-        stored(store, answer)
+        stored(store, answer.model_copy(update={"request_id": "another"}))
     assert "REFERENCE-MARKER" not in repr(raised.value.__cause__) + str(raised.value.__cause__) + str(raised.value)
     assert "REFERENCE-MARKER" not in caplog.text

@@ -18,13 +18,15 @@ from typing import Final
 import pytest
 from sqlalchemy import Engine
 
-from common.messages import ChangeKind
+from common.errors import InternalError
+from common.messages import ChangeKind, WireError
 from config.secrets import PROJECT_ROOT, ConfigurationError
-from server.store import NewPrediction, PredictionStore
+from server.store import PredictionStore, Refusal
 from server.store.__main__ import main
-from server.store.backup import GAP_WHERE_UNKNOWN, back_up
+from server.store.backup import back_up
 from server.store.database import open_database
 from tests.support.made_requests import LLAMA_TEXT, NOON, prediction, request
+from tests.support.recording import changes_of, stored, unfinished
 
 MARKER = "Mrs. Marker of bed 12"
 
@@ -52,11 +54,11 @@ def put(store: PredictionStore, *numbers: int, client_id: str = "Client-1", refe
     answers = [prediction(request(number), client_id=client_id) for number in numbers]
     known = [
         answer.model_copy(
-            update={"prediction_id": f"{client_id}-{answer.outbox_number}", "patient_reference": reference}
+            update={"prediction_id": answer.request_id.replace("request", client_id), "patient_reference": reference}
         )
         for answer in answers
     ]
-    store.append([NewPrediction(answer, "0" * 64) for answer in known])
+    stored(store, *known)
 
 
 def as_server(path: Path, work: Callable[[PredictionStore], object]) -> None:
@@ -78,12 +80,14 @@ def filled(path: Path) -> None:
         put(store, 4, 5, client_id="Client-2", reference=MARKER)
         put(store, 6, 7)
         explained = prediction(request(4)).model_copy(update={"prediction_id": "Client-1-4"})
-        store.finish_explanation(explained, LLAMA_TEXT, NOON)
+        store.finish_explanation(unfinished(explained), LLAMA_TEXT, NOON)
+        error = WireError.of(InternalError())
+        store.append([], [Refusal("Client-1", "request-50", error)], NOON)
 
     as_server(path, fill)
 
 
-def stored(path: Path) -> list[str]:
+def kept_ids(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as connection:
         return [row[0] for row in connection.execute("SELECT prediction_id FROM predictions ORDER BY sequence")]
 
@@ -120,7 +124,7 @@ def test_a_backup_is_whole_and_private_though_a_server_writes_and_never_overwrit
         store.close()
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert [file.name for file in copy.parent.iterdir()] == ["copy.sqlite"]
-    assert set(stored(copy)) <= set(stored(path))
+    assert set(kept_ids(copy)) <= set(kept_ids(path))
     assert main(["verify", str(copy)]) == 0
     before = copy.read_bytes()
     assert main(["backup", str(copy)]) == 1
@@ -146,35 +150,38 @@ def test_a_record_is_restored_as_it_was_and_the_replaced_one_is_kept(
     assert main(["backup", str(copy)]) == 0
     as_server(path, lambda store: put(store, 8, 9))
     assert main(["restore", str(copy)]) == 0
-    assert stored(path) == stored(copy)
+    assert kept_ids(path) == kept_ids(copy)
     (kept,) = path.parent.glob("predictions-replaced-*.sqlite")
-    assert len(stored(kept)) == 14
+    assert len(kept_ids(kept)) == 14
     assert str(kept) in capsys.readouterr().out
     assert main(["verify"]) == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_nobody_takes_new_entries_of_a_restored_log_for_old_ones(path: Path, tmp_path: Path) -> None:
+def log_of(path: Path) -> str:
+    names: list[str] = []
+    as_server(path, lambda store: names.append(store.end().log))
+    return names[0]
+
+
+def test_a_restored_log_is_another_one_for_its_followers_each_time(path: Path, tmp_path: Path) -> None:
     filled(path)
     copy = tmp_path / "copy.sqlite"
     main(["backup", str(copy)])
-    as_server(path, lambda store: put(store, 8, 9))
-    main(["restore", str(copy)])
-
-    def go_on(store: PredictionStore) -> None:
-        put(store, 10)
-        page = store.changes(15, 10)  # a reader who had seen all of the lost log
-        assert [entry.sequence for entry in page.entries] == [16]
-
-    as_server(path, go_on)
+    logs = [log_of(path)]
+    for _ in range(2):
+        assert main(["restore", str(copy)]) == 0
+        logs.append(log_of(path))
+    identity = logs[0].partition(".")[0]
+    assert logs == [f"{identity}.{epoch}" for epoch in range(3)]
     assert main(["verify"]) == 0
 
 
-def test_where_the_replaced_file_tells_nothing_the_log_leaves_more_numbers_out(
+def test_where_the_replaced_file_tells_nothing_the_log_gets_a_new_identity(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     filled(path)
-    copy = tmp_path / "copy.sqlite"
+    copy, before = tmp_path / "copy.sqlite", log_of(path)
     main(["backup", str(copy)])
     path.write_bytes(b"not a database any more " * 1000)
     damaged = path.read_bytes()
@@ -184,11 +191,8 @@ def test_where_the_replaced_file_tells_nothing_the_log_leaves_more_numbers_out(
     assert "erase again what was erased since the backup" in capsys.readouterr().out
     (kept,) = path.parent.glob("predictions-replaced-*.sqlite")
     assert kept.read_bytes() == damaged
-    as_server(path, lambda store: put(store, 8))
+    assert log_of(path).partition(".")[0] != before.partition(".")[0]
     assert main(["verify"]) == 0
-    with closing(sqlite3.connect(path)) as connection:
-        newest = connection.execute("SELECT max(sequence) FROM changes").fetchone()[0]
-    assert newest == 13 + GAP_WHERE_UNKNOWN + 1
 
 
 def test_what_was_erased_since_the_backup_does_not_come_back_with_it(
@@ -201,7 +205,7 @@ def test_what_was_erased_since_the_backup_does_not_come_back_with_it(
     capsys.readouterr()
     assert main(["restore", str(copy)]) == 0
     assert "Erased again, as it had been since the backup: 4 predictions." in capsys.readouterr().out
-    assert len(stored(path)) == 8
+    assert len(kept_ids(path)) == 8
     assert not holds(path, MARKER)
     assert main(["verify"]) == 0
 
@@ -252,7 +256,7 @@ def test_a_record_is_copied_and_put_back_with_or_without_hard_links(path: Path, 
     as_server(path, lambda store: put(store, 8, 9))
     replaced = path.read_bytes()
     assert main(["restore", str(copy)]) == 0
-    assert stored(path) == stored(copy)
+    assert kept_ids(path) == kept_ids(copy)
     (kept,) = path.parent.glob("predictions-replaced-*.sqlite")
     assert kept.read_bytes() == replaced
     assert [stat.S_IMODE(file.stat().st_mode) for file in (copy, kept, path)] == [0o600] * 3
@@ -325,7 +329,7 @@ def test_what_a_killed_backup_left_is_removed_by_the_next_and_nothing_of_a_runni
         slow.communicate("go on\n", timeout=60)
     assert slow.returncode == 0
     assert sorted(file.name for file in folder.iterdir()) == ["quick.sqlite", "slow.sqlite"]
-    assert stored(folder / "slow.sqlite") == stored(path)
+    assert kept_ids(folder / "slow.sqlite") == kept_ids(path)
 
 
 @pytest.mark.parametrize(
@@ -342,14 +346,21 @@ def test_what_a_killed_backup_left_is_removed_by_the_next_and_nothing_of_a_runni
         "DELETE FROM changes WHERE sequence = 2",
         "DELETE FROM changes WHERE sequence = 13",
         "DELETE FROM predictions WHERE prediction_id = 'Client-1-2'",
-        "UPDATE change_counter SET value = 12",
+        "UPDATE change_counter SET value = 13",
         "UPDATE change_counter SET value = 20",
         "DELETE FROM change_counter",
         "INSERT INTO sequence_gaps VALUES (3, 5, '')",
         "UPDATE counts SET predictions = predictions + 1 WHERE client_id = 'Client-1'",
         "DELETE FROM counts WHERE client_id = 'Client-1'",
-        "INSERT INTO erasures VALUES (2, 'Client-1-2', 'Client-1', 'request-2')",
-        "INSERT INTO erasures VALUES (99, 'gone', 'Client-1', 'request-99')",
+        "UPDATE changes SET kind = 'prediction_erased' WHERE sequence = 2",
+        "UPDATE changes SET request_id = 'request-99' WHERE sequence = 2",
+        "UPDATE changes SET error = NULL WHERE sequence = 14",
+        "UPDATE changes SET error = '{}' WHERE sequence = 14",
+        "UPDATE changes SET error = '{}' WHERE sequence = 2",
+        "UPDATE changes SET prediction_id = 'Client-1-2' WHERE sequence = 14",
+        "UPDATE change_counter SET erased_up_to = 3",
+        "UPDATE change_counter SET log_id = 'unknown'",
+        "UPDATE change_counter SET epoch = -1",
     ],
 )
 def test_every_harm_done_to_a_record_is_found_and_no_value_is_told(
@@ -357,7 +368,7 @@ def test_every_harm_done_to_a_record_is_found_and_no_value_is_told(
 ) -> None:
     filled(path)
     assert main(["verify"]) == 0
-    assert "In order: 13 entries" in capsys.readouterr().out
+    assert "In order: 14 entries" in capsys.readouterr().out
     change(path, harm)
     assert main(["verify"]) == 1
     said = capsys.readouterr()
@@ -386,7 +397,7 @@ def test_a_patients_predictions_are_erased_from_every_byte(path: Path, capsys: p
     assert MARKER not in said.out
     assert not holds(path, MARKER)
     assert not holds(path, LLAMA_TEXT.text)
-    assert len(stored(path)) == 8
+    assert len(kept_ids(path)) == 8
     assert main(["verify"]) == 0
 
 
@@ -399,7 +410,7 @@ def test_a_reference_is_read_from_the_input_so_that_no_history_holds_it(
     said = capsys.readouterr()
     assert "2 predictions were erased. Client-2: 2." in said.out
     assert "history" not in said.err
-    assert len(stored(path)) == 10
+    assert len(kept_ids(path)) == 10
 
 
 def test_an_empty_reference_is_no_patients(
@@ -409,7 +420,7 @@ def test_an_empty_reference_is_no_patients(
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     assert main(["erase", "--patient-reference"]) == 1
     assert "1 to 64 printable characters" in capsys.readouterr().err
-    assert len(stored(path)) == 12
+    assert len(kept_ids(path)) == 12
 
 
 def test_predictions_are_erased_by_age(path: Path) -> None:
@@ -418,11 +429,11 @@ def test_predictions_are_erased_by_age(path: Path) -> None:
     def fill(store: PredictionStore) -> None:
         for number, days in enumerate((40, 31, 29, 0), start=1):
             made = prediction(request(number)).model_copy(update={"made_at": now - timedelta(days=days)})
-            store.append([NewPrediction(made, "0" * 64)])
+            stored(store, made)
 
     as_server(path, fill)
     assert main(["erase", "--older-than", "30"]) == 0
-    assert stored(path) == ["prediction-of-request-3", "prediction-of-request-4"]
+    assert kept_ids(path) == ["prediction-of-request-3", "prediction-of-request-4"]
     assert main(["verify"]) == 0
 
 
@@ -431,11 +442,11 @@ def test_the_log_tells_of_an_erasure_without_a_value(path: Path) -> None:
     main(["erase", "--patient-reference", MARKER])
 
     def look(store: PredictionStore) -> None:
-        entries = store.changes(13, 10).entries
+        entries = changes_of(store.changes(14))
         assert [entry.kind for entry in entries] == [ChangeKind.PREDICTION_ERASED] * 4
         assert {entry.prediction_id for entry in entries} == {"Client-1-4", "Client-1-5", "Client-2-4", "Client-2-5"}
         assert not [entry for entry in entries if entry.prediction or entry.explanation]
-        assert store.totals().by_client == {"Client-1": 5, "Client-2": 3}
+        assert store.end().totals.by_client == {"Client-1": 5, "Client-2": 3}
 
     as_server(path, look)
 
@@ -469,4 +480,4 @@ def test_the_command_is_called_as_the_documents_say(path: Path) -> None:
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("In order: 13 entries of the log")
+    assert done.stdout.startswith("In order: 14 entries of the log")

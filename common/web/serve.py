@@ -1,0 +1,308 @@
+"""Running an app: read the settings, listen, print the way in, serve on eventlet or threads, and stop when told."""
+
+import errno
+import gc
+import io
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from flask import Flask
+from pydantic import ValidationError
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from common.access.built_in import built_in_tokens
+from common.access.roles import sign_in_link
+from common.access.sessions import Sessions
+from common.errors import NAMED_ERRORS
+from common.settings_errors import settings_sentence
+from common.web.concurrency import EVENTLET
+from common.web.door import Door
+from common.web.logs import configure_logging, keep_libraries_quiet, may_be_said
+from common.web.sockets import RealTime
+from config.secrets import ConfigurationError
+from config.settings import ClientSettings, ServerSettings, unknown_names
+
+if sys.platform != "win32":
+    import resource
+
+log = logging.getLogger(__name__)
+
+SettingsT = TypeVar("SettingsT", ServerSettings, ClientSettings)
+
+USAGE_ERROR: Final = 2
+
+DRAIN_SECONDS: Final = 1.0
+
+IDLE_SECONDS: Final = 30
+"""How long a peer may take for its next bytes; a websocket has pings instead."""
+
+DEAF_SECONDS: Final = 30
+"""How long what was sent may go unconfirmed until the system ends the connection."""
+
+READ_BYTES: Final = 65_536
+
+MAX_SOCKETS: Final = 25_000
+"""At once, plain HTTP's included."""
+
+SPARE_FILES: Final = 256
+"""What a process opens beside its peers' sockets: databases, the trail, a language model."""
+
+_PASSING: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.ECONNRESET, errno.EPROTO}
+)
+
+
+@dataclass(frozen=True)
+class RunningApp:
+    """A started app and what has to be done when it ends."""
+
+    app: Flask
+    real_time: RealTime
+    stop: Callable[[], None]
+
+
+def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT], RunningApp]) -> None:
+    """Run one app until SIGTERM or SIGINT; whatever keeps it from starting is one sentence and an exit code."""
+    try:
+        settings = read_settings()
+    except ValidationError as error:
+        print(settings_sentence(error), file=sys.stderr)
+        sys.exit(USAGE_ERROR)
+    configure_logging(settings.log_level)
+    if unknown := unknown_names():
+        log.warning("no longer known, and without effect in .env: %s", ", ".join(unknown))
+    try:
+        listener = listen(settings.host, settings.port)
+        running = start(settings)
+        sessions: Sessions = running.app.config["SIGN_IN_SESSIONS"]
+        sessions.start()
+    except NAMED_ERRORS as error:
+        print(error.message, file=sys.stderr)
+        sys.exit(1)
+
+    def stop() -> None:
+        running.real_time.is_stopping = True
+        running.stop()
+        running.real_time.stop()
+        sessions.stop()
+
+    serve(running.app, listener, settings.socketio_async_mode, on_start=lambda: _go_live(settings), on_stop=stop)
+
+
+def _go_live(settings: ServerSettings | ClientSettings) -> None:
+    """Print the one-click links, but those whose token was given in the environment: who gave it knows the link.
+
+    What was imported and built stays until the end: a collection that goes through it stops everything for 0.1 s.
+    """
+    gc.collect()
+    gc.freeze()
+    made = [built_in for built_in in built_in_tokens(settings) if not os.environ.get(built_in.setting)]
+    if not made:
+        print(f"Open {settings.url}", flush=True)
+    for built_in in made:
+        print(f"Open as {built_in.role} {sign_in_link(settings.url, built_in.token)}", flush=True)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the listening socket, whose options Linux hands down to every accepted connection.
+
+    Without TCP_NODELAY two small messages in a row to one peer wait about 40 ms for each other; without
+    TCP_USER_TIMEOUT a peer that takes nothing is kept, with its thread, for as long as it likes.
+
+    Raises
+    ------
+    ConfigurationError
+        When the address cannot be had, naming what to do.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        cause = os.strerror(error.errno or 0)
+        raise ConfigurationError(
+            f"Port {port} on {host} cannot be used ({cause}). Stop what uses it, or choose another port."
+        ) from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAF_SECONDS * 1000)
+    return listener
+
+
+def serve(
+    app: Flask,
+    listener: socket.socket,
+    async_mode: str,
+    *,
+    on_start: Callable[[], None],
+    on_stop: Callable[[], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT; then accept nothing new, call ``on_stop``, and return once all is answered.
+
+    From ``on_start`` on both signals are heeded.
+    """
+    stopping, wake = socket.socketpair()
+    door: Door = app.extensions["door"]
+
+    def run() -> None:
+        try:
+            serve_forever(app, listener, async_mode)
+        finally:
+            wake.send(b".")
+
+    # A byte through a socket wakes the main (green) thread, whichever thread the system interrupted: a handler would
+    # only run once the main thread does, and an exception raised in it could land anywhere.
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    threading.Thread(target=run, name="http", daemon=True).start()
+    keep_libraries_quiet()
+    on_start()
+    stopping.recv(1)
+    log.info("stopping")
+    door.close()
+    on_stop()
+    door.wait_until_empty(DRAIN_SECONDS)
+
+
+def serve_forever(app: Flask, listener: socket.socket, async_mode: str) -> None:
+    """Answer requests until the door is closed; then accept nobody more."""
+    door: Door = app.extensions["door"]
+    serving, end = (_green if async_mode == EVENTLET else _on_threads)(app, listener)
+
+    def run() -> None:
+        try:
+            serving()
+        except OSError as error:  # eventlet's way to tell that the listener was shut down
+            log.debug("serving ended: %s", error.strerror)
+        finally:
+            door.close()
+
+    threading.Thread(target=run, name="accepting", daemon=True).start()
+    door.wait_until_closed()
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    end()
+
+
+def most_sockets() -> int:
+    """Return how many sockets may be open at once, having asked the system for as many files as it lets us have.
+
+    Whoever connects again and again must not leave the process without a file for its own databases.
+    """
+    if sys.platform == "win32":
+        return MAX_SOCKETS
+    wanted = MAX_SOCKETS + SPARE_FILES
+    now, at_most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        with suppress(ValueError, OSError):  # a Mac says that there is no limit, and has one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if at_most < 0 else min(wanted, at_most), at_most))
+        now, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_SOCKETS if now < 0 else min(MAX_SOCKETS, now - min(SPARE_FILES, now // 2))
+
+
+class _Accepting:
+    """The listening socket as eventlet uses it: waits where none can be taken now, and notes whom it has let in."""
+
+    def __init__(self, listener: socket.socket, accepted: MutableMapping[tuple[str, int], socket.socket]) -> None:
+        self._listener = listener
+        self._accepted = accepted
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        while True:
+            try:
+                connection, address = self._listener.accept()
+            except OSError as error:
+                if error.errno not in _PASSING:
+                    raise
+                log.warning("a connection could not be taken: %s", error.strerror)
+                time.sleep(0.1)
+            else:
+                self._accepted[address[:2]] = connection
+                return connection, address
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listener, name)
+
+
+class _PatientReader(io.BufferedReader):
+    """Reads no more at once than a request may hold: werkzeug asks for 10 MB of a body that it has refused."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(READ_BYTES if size is None or size < 0 else min(size, READ_BYTES))
+
+
+class _RequestHandler(WSGIRequestHandler):
+    """Takes one request; what it cannot read may be the rest of a patient, and is neither repeated nor logged."""
+
+    timeout = IDLE_SECONDS
+    error_message_format = "%(code)d %(message)s\n"
+    error_content_type = "text/plain; charset=utf-8"
+    room: threading.BoundedSemaphore
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile: io.BufferedReader = _PatientReader(self.rfile.detach())
+
+    def handle(self) -> None:
+        if not self.room.acquire(blocking=False):
+            return
+        try:
+            super().handle()
+        except ValueError:  # an address that is none
+            self.log_error("")
+        except Exception:
+            log.exception("a connection failed")
+        finally:
+            self.room.release()
+
+    def handle_one_request(self) -> None:
+        super().handle_one_request()
+        if "Upgrade" in getattr(self, "headers", {}):  # a websocket's last bytes would be read as another request
+            self.close_connection = True
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        super().send_error(code)
+
+    def log_error(self, format: str, *args: Any) -> None:
+        if may_be_said("no readable request"):
+            log.warning("no readable request came from %s", self.client_address[0])
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log no request: an address may be made to hold anything."""
+
+
+def _green(app: Flask, listener: socket.socket) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return what serves on eventlet, and what ends that."""
+    from eventlet import wsgi  # noqa: PLC0415 - only if it is the mode
+
+    door: Door = app.extensions["door"]
+    serving = partial(
+        wsgi.server,
+        _Accepting(listener, door.sockets),
+        app,
+        log_output=False,
+        debug=False,
+        max_size=most_sockets(),
+        keepalive=IDLE_SECONDS,
+        socket_timeout=IDLE_SECONDS,
+    )
+    return serving, lambda: None
+
+
+def _on_threads(app: Flask, listener: socket.socket) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return what serves on threads, and what ends that."""
+    host, port = listener.getsockname()[:2]
+    handler = type("Handler", (_RequestHandler,), {"room": threading.BoundedSemaphore(most_sockets())})
+    server = make_server(host, port, app, threaded=True, request_handler=handler, fd=listener.fileno())
+    return server.serve_forever, server.shutdown

@@ -1,0 +1,75 @@
+"""A small app on a real socket, in the concurrency this process runs on."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.serving import ASYNC_MODE, served
+from tests.support.small_app import SmallApp, settings_in, small_app
+from tests.support.speaking import Browser, ClientApp, Connection, Page
+
+
+@dataclass(frozen=True)
+class Running:
+    """A small app that answers at an address."""
+
+    small: SmallApp
+    url: str
+
+    def signed_in(self) -> Browser:
+        browser = Browser(self.url)
+        assert browser.sign_in(self.small.settings.secrets.operator_token).status == 204
+        return browser
+
+
+Start = Callable[..., Running]
+Join = Callable[..., ClientApp]
+Watch = Callable[..., Page]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    def begin(*, reload_beyond: int | None = None, **changes: object) -> Running:
+        small = small_app(settings_in(tmp_path, ASYNC_MODE, **changes), reload_beyond=reload_beyond)
+        return Running(small, ending.enter_context(served(small.app)))
+
+    with ExitStack() as ending:
+        yield begin
+
+
+@pytest.fixture
+def running(start: Start) -> Running:
+    return start()
+
+
+@pytest.fixture
+def connections() -> Iterator[list[Connection]]:
+    opened: list[Connection] = []
+    yield opened
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def join(running: Running, connections: list[Connection]) -> Join:
+    """Connect as a client app."""
+
+    def connect(client_id: str = "Client-1", **changes: object) -> ClientApp:
+        connections.append(client := ClientApp(running.url, running.small.token(client_id), **changes))
+        return client
+
+    return connect
+
+
+@pytest.fixture
+def watch(running: Running, connections: list[Connection]) -> Watch:
+    """Connect as a page."""
+
+    def connect(browser: Browser | None = None) -> Page:
+        connections.append(page := Page(running.url, (browser or running.signed_in()).cookie))
+        return page
+
+    return connect

@@ -1,0 +1,252 @@
+"""Who gets through the door to Socket.IO, how many, and for how long."""
+
+import json
+import time
+
+import pytest
+
+from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION
+from common.web import door
+from common.web.headers import CONTENT_SECURITY_POLICY
+from tests.integration.web.conftest import Join, Running, Start, Watch
+from tests.support.raw import POLLING
+from tests.support.raw_socket import RawSocket
+from tests.support.speaking import Browser, Connection, RefusedError
+from tests.support.waiting import wait_until
+
+PAGE = {"protocol": PROTOCOL_VERSION}
+APP = {"protocol": PROTOCOL_VERSION, "instance": "raw", "attempt": 1}
+
+
+def refused(url: str, **options: str | None) -> tuple[int, str]:
+    with RawSocket(url, **options) as peer:  # type: ignore[arg-type]
+        assert peer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+        assert peer.headers["Cache-Control"] == "no-store"
+        return peer.status, peer.error["code"]
+
+
+def test_nobody_comes_through_without_a_right(running: Running) -> None:
+    url, port = running.url, running.url.rpartition(":")[2]
+    cookie = running.signed_in().cookie
+    assert refused(url) == (401, "not_signed_in")
+    assert refused(url, cookie="hads_server=garbage") == (401, "not_signed_in")
+    assert refused(url, token="wrong") == (401, "not_signed_in")
+    assert refused(url, token=running.small.settings.secrets.operator_token) == (401, "not_signed_in")
+    assert refused(url, token="wrong", cookie=cookie) == (401, "not_signed_in")
+    assert refused(url, cookie=cookie, origin=None) == (403, "not_allowed")
+    for foreign in ("http://evil.example", f"http://127.0.0.1:{int(port) + 1}", f"http://localhost:{port}", "null"):
+        assert refused(url, cookie=cookie, origin=foreign) == (403, "not_allowed")
+    assert refused(url, cookie=cookie, host=f"evil.example:{port}", origin=f"http://evil.example:{port}") == (
+        403,
+        "not_allowed",
+    )
+    assert refused(url, cookie=cookie, query="&sid=another") == (400, "invalid_message")
+    assert running.small.real_time.connections["now"] == 0
+
+
+def test_a_session_that_has_ended_is_none(running: Running) -> None:
+    browser = running.signed_in()
+    copied = browser.cookie
+    assert browser.post("/sign-out", {}).status == 204
+    assert refused(running.url, cookie=copied) == (401, "not_signed_in")
+    assert browser.request("GET", POLLING, headers={"Cookie": copied}).status == 401
+
+
+def test_polling_is_for_people_alone(running: Running) -> None:
+    program = Browser(running.url)
+    token = {"Authorization": f"Bearer {running.small.token()}"}
+    assert program.request("GET", POLLING).error["code"] == "not_signed_in"
+    assert program.request("GET", POLLING, headers=token).status == 403
+    person = running.signed_in()
+    assert person.request("GET", POLLING, headers={"Sec-Fetch-Site": "cross-site"}).status == 403
+    assert person.request("GET", POLLING, headers={"Origin": "http://evil.example"}).status == 403
+    assert person.request("GET", POLLING).status == 200
+
+
+def test_a_polling_sessions_id_proves_nothing(running: Running) -> None:
+    mine, another = running.signed_in(), running.signed_in()
+    opened = mine.request("GET", POLLING)
+    path = f"{POLLING}&sid={json.loads(opened.body[1:])['sid']}"
+    enter = f"40{OPERATORS_NAMESPACE},{json.dumps(PAGE)}".encode()
+    stranger = Browser(running.url)
+    for other in (another, stranger):
+        assert other.request("POST", path, body=enter).status in {400, 401}
+        assert other.request("GET", path).status in {400, 401}
+    assert mine.request("POST", path, body=enter).status == 200
+    assert mine.request("GET", path).body.startswith(b"40/operators,")
+
+
+def test_a_session_may_begin_to_poll_five_times(running: Running) -> None:
+    browser = running.signed_in()
+    statuses = [browser.request("GET", POLLING).status for _ in range(7)]
+    assert statuses == [200] * 5 + [429] * 2
+    assert running.signed_in().request("GET", POLLING).status == 200
+
+
+def test_connections_are_counted_while_they_are_open(start: Start) -> None:
+    running = start(max_connections=3)
+    held = [RawSocket(running.url, token=running.small.token()) for _ in range(3)]
+    assert [peer.status for peer in held] == [101] * 3
+    assert refused(running.url, token=running.small.token("Client-2")) == (503, "too_many_connections")
+    assert Browser(running.url).get("/livez").status == 200
+    assert running.small.real_time.connections == {"now": 3, "at_most": 3, "refused": 1}
+    held.pop().close()
+    wait_until(lambda: running.small.real_time.connections["now"] == 2)
+    with RawSocket(running.url, token=running.small.token("Client-2")) as peer:
+        assert peer.status == 101
+    for one in held:
+        one.close()
+    wait_until(lambda: running.small.real_time.connections["now"] == 0)
+
+
+def test_one_session_has_places_for_fifty_and_leaves_the_rest(running: Running) -> None:
+    cookie = running.signed_in().cookie
+    held = [RawSocket(running.url, cookie=cookie) for _ in range(50)]
+    assert {peer.status for peer in held} == {101}
+    assert refused(running.url, cookie=cookie)[0] == 503
+    with RawSocket(running.url, cookie=running.signed_in().cookie) as another:
+        assert another.status == 101
+    for peer in held:
+        peer.close()
+
+
+def test_who_is_in_no_namespace_in_time_is_ended(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "JOIN_SECONDS", 0.5)
+    began = time.monotonic()
+    with (
+        RawSocket(running.url, token=running.small.token()) as silent,
+        RawSocket(running.url, token=running.small.token("Client-2")) as member,
+    ):
+        assert member.enter(CLIENTS_NAMESPACE, APP).startswith("40")
+        assert silent.has_ended()
+        assert 0.4 < time.monotonic() - began < 3
+        member.send("42/clients,7" + json.dumps(["follow", {"log": None, "after": 0, "ticket": None}]))
+        assert b"changes" in (member.receive() or b"")
+
+
+def test_who_has_left_the_namespace_or_was_not_let_in_is_ended(running: Running) -> None:
+    for leaving in ("41/clients,", '42/clients,["disconnect","x"]'):
+        with RawSocket(running.url, token=running.small.token()) as peer:
+            assert peer.enter(CLIENTS_NAMESPACE, APP).startswith("40")
+            peer.send(leaving)
+            assert peer.has_ended()
+    with RawSocket(running.url, token=running.small.token()) as peer:
+        assert peer.enter(OPERATORS_NAMESPACE, APP).startswith("44")
+        assert peer.has_ended()
+    wait_until(lambda: running.small.clients.gone == ["Client-1"] * 2)
+    wait_until(lambda: running.small.real_time.connections["now"] == 0)
+    assert len(running.small.clients.followers) == 0
+
+
+def test_a_namespace_is_entered_by_admission_alone(running: Running) -> None:
+    for namespace in ("", "/", "/nowhere", "/clients/"):
+        with RawSocket(running.url, token=running.small.token()) as peer:
+            assert peer.enter(namespace, APP).startswith("44")
+            peer.send('42/clients,["predict",{}]')
+            peer.send('42/clients,["connect",{"hads.peer":1},{}]')
+            assert peer.enter(CLIENTS_NAMESPACE, APP).startswith("40/clients,")
+    assert running.small.log.entries == []
+
+
+def test_an_exception_refuses_the_connection_and_leaves_nothing(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    for kind in (RuntimeError, TypeError, KeyError, ConnectionError):
+
+        def fail(_: object, kind: type[Exception] = kind) -> None:
+            raise kind("MARKER")
+
+        running.small.clients.before_admission = fail
+        with RawSocket(running.url, token=running.small.token()) as peer:
+            answer = peer.enter(CLIENTS_NAMESPACE, APP)
+            assert answer.startswith("44/clients,")
+            assert json.loads(answer.removeprefix("44/clients,"))["data"]["code"] == "internal_error"
+            assert "MARKER" not in answer
+            peer.send('42/clients,5["predict",{}]')
+            assert peer.has_ended()
+        assert kind.__name__ in caplog.text
+    assert running.small.log.entries == []
+    assert len(running.small.clients.followers) == 0
+
+
+def test_a_page_of_an_earlier_version_is_sent_to_the_sign_in(running: Running) -> None:
+    for auth in (None, {}, {"protocol": 3}, [4]):
+        with pytest.raises(RefusedError) as raised:
+            Connection(running.url, OPERATORS_NAMESPACE, auth=auth, headers={"Cookie": running.signed_in().cookie})
+        assert raised.value.error["data"]["code"] == "not_signed_in"
+
+
+PACKETS = [
+    "42/clients,[]",
+    "42/clients,{}",
+    "42/clients,{bad",
+    "4",
+    "4x",
+    "9",
+    "2",
+    "3",
+    "5",
+    "451-/clients,1[]",
+    "450-[1]",
+    '45999999999-/clients,9["predict",{"_placeholder":true,"num":0}]',
+    '42/clients,9["predict",' + "[" * 30_000 + "]" * 30_000 + "]",
+    "42/clients," + "9" * 5000 + '["predict",1]',
+    "40/clients,{}",
+    "4" + "a" * 70_000,
+]
+
+
+def test_a_packet_that_breaks_the_protocol_harms_no_other(
+    running: Running, join: Join, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = join()
+    for number, packet in enumerate(PACKETS):
+        with RawSocket(running.url, token=running.small.token("Client-2")) as peer:
+            assert peer.enter(CLIENTS_NAMESPACE, APP).startswith("40")
+            peer.send(packet)
+            client.predict({"number": number})
+            assert client.entry()["said"] == {"number": number}
+    wait_until(lambda: running.small.real_time.connections["now"] == 1)
+    wait_until(lambda: len(running.small.clients.followers) == 1)
+    assert "followers could not" not in caplog.text
+
+
+def test_a_session_that_ends_closes_its_pages_and_says_so(running: Running, watch: Watch) -> None:
+    leaving, staying = running.signed_in(), running.signed_in()
+    page, other = watch(leaving), watch(staying)
+    for one in (page, other):
+        one.ask_for_changes()
+        one.follow()
+    began = time.monotonic()
+    assert leaving.post("/sign-out", {}).status == 204
+    assert page.closing()["code"] == "not_signed_in"
+    assert time.monotonic() - began < 2
+    running.small.say("later")
+    assert other.next_changes()["entries"]
+    assert [event for event, _ in page.unread() if event == "changes"] == []
+
+
+def test_more_events_than_allowed_close_the_connection(start: Start, connections: list[Connection]) -> None:
+    running = start(events_per_second=20)
+    with RawSocket(running.url, token=running.small.token()) as peer:
+        assert peer.enter(CLIENTS_NAMESPACE, APP).startswith("40")
+        for _ in range(60):
+            peer.send('42/clients,["predict",{}]')
+        heard = b""
+        while (received := peer.receive()) is not None:
+            heard += received
+    assert b'"closing"' in heard
+    assert b"rate_limited" in heard
+    assert 20 <= len(running.small.log.entries) <= 40
+
+
+def test_who_asks_on_without_reading_is_closed(running: Running) -> None:
+    with RawSocket(running.url, token=running.small.token()) as peer:
+        peer.enter(CLIENTS_NAMESPACE, APP)
+        for _ in range(2):
+            peer.send('42/clients,["follow",{"log":null,"after":0,"ticket":null}]')
+        heard = b""
+        while (received := peer.receive()) is not None:
+            heard += received
+    assert heard.count(b'"changes"') == 1
+    assert b"unread_answer" in heard

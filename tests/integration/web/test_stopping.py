@@ -1,0 +1,94 @@
+"""A stop: nothing accepted is left unanswered, nobody can hold it up, and it is over in about a second."""
+
+import ctypes
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION
+from config.secrets import PROJECT_ROOT
+from tests.support.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.raw_socket import RawSocket
+from tests.support.serving import ASYNC_MODE
+from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp
+
+TGKILL = getattr(ctypes.CDLL(None), "tgkill", None) if os.name == "posix" else None
+PROGRAM = ("-m", "tests.support.small_server")
+FOLLOW = '["follow",{"log":null,"after":0,"ticket":null}]'
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    started: list[Process] = []
+    running = run(started, environment_of(tmp_path, tmp_path, ASYNC_MODE), str(PROJECT_ROOT), program=PROGRAM)
+    running.wait_until_started()
+    yield running
+    end_all(started)
+
+
+def seconds_to_end(process: Process, number: int = signal.SIGTERM) -> float:
+    began = time.monotonic()
+    assert process.end(number) == 0
+    return time.monotonic() - began
+
+
+def test_fifty_pages_hold_no_stop_up_and_who_was_accepted_is_answered(process: Process) -> None:
+    browser = Browser(process.url)
+    assert browser.sign_in(TOKENS["OPERATOR_TOKEN"]).status == 204
+    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+    with ExitStack() as opened:
+        for number in range(50):  # every other one reads nothing
+            buffer = 4096 if number % 2 else None
+            page = opened.enter_context(RawSocket(process.url, cookie=browser.cookie, buffer=buffer))
+            assert page.enter(OPERATORS_NAMESPACE, {"protocol": PROTOCOL_VERSION}).startswith("40")
+            page.send(f"42{OPERATORS_NAMESPACE},{FOLLOW}")
+        client.ask_for_changes()
+        client.follow()
+        accepted = client.predict({"a": 1})
+        seconds = seconds_to_end(process)
+        assert accepted["status"] == "accepted"
+        assert client.next_changes()["entries"][0]["said"] == {"a": 1}
+        assert client.next("closing")["reason"]["code"] == "shutting_down"
+        client.close()
+    assert seconds < 3
+    assert "Traceback" not in process.text
+
+
+def test_a_request_that_came_before_the_stop_is_answered(process: Process) -> None:
+    answers: Queue[int] = Queue()
+    asking = threading.Thread(target=lambda: answers.put(Browser(process.url).get("/slow").status))
+    asking.start()
+    while process.first_line.get(timeout=WAIT_SECONDS) != "asked\n":
+        continue
+    assert seconds_to_end(process, signal.SIGINT) < 3
+    assert answers.get(timeout=WAIT_SECONDS) == 200
+
+
+@pytest.mark.skipif(TGKILL is None, reason="a signal cannot be given to one thread here")
+def test_a_stop_is_heeded_whichever_thread_the_system_hands_the_signal_to(process: Process) -> None:
+    assert Browser(process.url).get("/livez").status == 200
+    others = {int(task.name) for task in Path(f"/proc/{process.running.pid}/task").iterdir()} - {process.running.pid}
+    assert TGKILL is not None
+    assert TGKILL(process.running.pid, min(others or {process.running.pid}), signal.SIGTERM) == 0
+    assert process.wait(WAIT_SECONDS) == 0
+
+
+def test_an_event_that_comes_with_the_stop_is_refused_for_now(process: Process) -> None:
+    with RawSocket(process.url, token=TOKENS["CLIENT_1_TOKEN"]) as peer:
+        assert peer.enter(CLIENTS_NAMESPACE, {}).startswith("40")
+        process.running.send_signal(signal.SIGTERM)
+        heard: list[str] = []
+        while not any('"closing"' in said for said in heard):
+            peer.send('42/clients,1["predict",{}]')
+            heard.append((peer.receive() or b"").decode())
+    answers = [json.loads(said.removeprefix("43/clients,1"))[0] for said in heard if said.startswith("43")]
+    assert all(one["status"] == "accepted" or one["error"]["retryable"] for one in answers)
+    assert process.wait(WAIT_SECONDS) == 0

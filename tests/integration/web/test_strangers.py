@@ -1,0 +1,152 @@
+"""What strangers tried and got nothing by: each attack is the whole one, on a process as it runs."""
+
+import json
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from queue import Queue
+from urllib.parse import urlsplit
+
+import pytest
+
+from common.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION
+from config.secrets import PROJECT_ROOT
+from tests.integration.web.conftest import Running
+from tests.support.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.raw_socket import RawSocket
+from tests.support.serving import ASYNC_MODE
+from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp
+
+if sys.platform != "win32":
+    import resource
+
+FILES = 256
+PROGRAM = ("-m", "tests.support.small_server")
+PAGE_BYTES = 4096
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    started: list[Process] = []
+    yield run(started, environment_of(tmp_path, tmp_path, ASYNC_MODE), str(PROJECT_ROOT), program=PROGRAM)
+    end_all(started)
+
+
+def memory_of(process: Process) -> int:
+    return int(Path(f"/proc/{process.running.pid}/statm").read_text().split()[1]) * PAGE_BYTES
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory of another process can be read on Linux only")
+def test_strangers_websockets_and_fragments_reach_nothing(process: Process) -> None:
+    process.wait_until_started()
+    browser = Browser(process.url)
+    assert browser.get("/livez").status == 200
+    before, answers, slowest = memory_of(process), Queue[int](), 0.0
+    fragments = b"".join(bytes([0 if n else 1, 0x81, 0, 0, 0, 0, 97]) for n in range(100_000))
+
+    def attack() -> None:
+        for _ in range(30):
+            with RawSocket(process.url, origin=None) as peer, suppress(ConnectionError):
+                answers.put(peer.status)
+                peer.socket.sendall(fragments)
+
+    attackers = [threading.Thread(target=attack) for _ in range(4)]
+    for one in attackers:
+        one.start()
+    while any(one.is_alive() for one in attackers):
+        began = time.monotonic()
+        assert browser.get("/livez").status == 200
+        slowest = max(slowest, time.monotonic() - began)
+    statuses = [answers.get() for _ in range(answers.qsize())]
+    assert set(statuses) == {401}
+    assert len(statuses) > 60
+    assert memory_of(process) - before < 40_000_000
+    assert slowest < 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of another process can be set on Linux only")
+@pytest.mark.parametrize("limited", ["before the start", "while it runs"])
+def test_whoever_opens_more_sockets_than_there_are_files_ends_nothing(process: Process, limited: str) -> None:
+    if limited == "before the start":  # it reads the limit after its imports
+        resource.prlimit(process.running.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
+    process.wait_until_started()
+    if limited == "while it runs":
+        resource.prlimit(process.running.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
+    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+    address = urlsplit(process.url)
+    with ExitStack() as attack:
+        for _ in range(FILES + 50):
+            attack.enter_context(socket.create_connection((address.hostname, address.port), WAIT_SECONDS))
+        if limited == "before the start":  # files are left for what the process opens itself
+            assert client.predict({"a": 1})["status"] == "accepted"
+    assert Browser(process.url).get("/readyz").status == 200
+    client.close()
+    assert process.end() == 0
+
+
+def test_a_client_app_of_protocol_3_is_told_in_its_own_words(running: Running) -> None:
+    """Its handshake, to the letter; python-socketio sends CONNECT only when the connection is open."""
+    address = urlsplit(running.url)
+    lines = [
+        "GET /socket.io/?transport=websocket&EIO=4&t=1.5 HTTP/1.1",
+        "Upgrade: websocket",
+        f"Host: {address.netloc}",
+        f"Origin: {running.url}",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        "Connection: Upgrade",
+    ]
+    with socket.create_connection((address.hostname, address.port), WAIT_SECONDS) as peer:
+        peer.sendall("\r\n".join([*lines, "", ""]).encode())
+        with peer.makefile("rb") as stream:
+            answer = stream.read()
+    head, _, frames = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head  # RFC 6455, section 1.3
+    assert b'0{"sid":' in frames
+    refusal = frames.partition(f"44{CLIENTS_NAMESPACE},".encode())[2].partition(b"\x88\x02\x03\xe8")[0]
+    error = json.loads(refusal)["data"]
+    assert error["code"] == "unsupported_protocol"
+    assert error["message"] == (
+        f"The client app speaks protocol version 3, the server {PROTOCOL_VERSION}. Update the older one."
+    )
+    assert running.small.real_time.connections["now"] == 0
+
+
+QUOTED_BY_EVENTLET = [b"MARKER\x1b[31m of a patient\r\n\r\n", b"MARKER\x00 / HTTP/9.9\r\n\r\n"]
+"""As SECURITY.md says: to whoever sent it, and nowhere else."""
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *QUOTED_BY_EVENTLET,
+        b"GET //livez HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+        b"GET /livez%0d%0aX-Evil:%201 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"0\r\n\r\nGET /livez HTTP/1.1\r\nHost: localhost\r\nX: MARKER\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: MARKER.example\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost@MARKER\r\nConnection: close\r\n\r\n",
+        b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Length: -MARKER\r\nConnection: close\r\n\r\n",
+        b"GET /ui/base.css HTTP/1.1\r\nHost: localhost\r\nRange: bytes=-9,MARKER\r\nConnection: close\r\n\r\n",
+        b"GET /socket.io/?EIO=MARKER HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    ],
+)
+def test_no_bad_request_is_answered_with_what_it_said(
+    running: Running, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    """Nor logged, led elsewhere, or taken for two."""
+    address = urlsplit(running.url)
+    with socket.create_connection((address.hostname, address.port), WAIT_SECONDS) as peer:
+        peer.sendall(sent)
+        with peer.makefile("rb") as stream:
+            answer = stream.read()
+    assert answer
+    for secret in (b"evil.example", b"X-Evil", b'"alive"', b"Traceback"):
+        assert secret not in answer
+    assert b"MARKER" not in answer or (ASYNC_MODE == "eventlet" and sent in QUOTED_BY_EVENTLET)
+    assert "MARKER" not in caplog.text

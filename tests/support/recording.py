@@ -1,0 +1,93 @@
+"""Predictions on their way into the store, and what the log then tells."""
+
+import threading
+import time
+from collections.abc import Iterator
+from queue import Queue
+from typing import Any
+
+import orjson
+
+from common.followers import ALL
+from common.messages import Change, Changes, Prediction
+from server.log import ChangeLog
+from server.store import NewPrediction, Page, PredictionStore, Unfinished
+from tests.support.made_requests import NOON
+
+WAIT_SECONDS = 20.0
+
+
+def new(*answers: Prediction, digest: str = "0" * 64) -> list[NewPrediction]:
+    return [
+        NewPrediction(
+            prediction_id=answer.prediction_id,
+            client_id=answer.client_id,
+            request_id=answer.request_id,
+            request_digest=digest,
+            risk_level=answer.risk_level,
+            anomaly_score=answer.anomaly_score,
+            awaits_explanation=answer.awaits_explanation,
+            made_at=answer.made_at,
+            body=answer.model_dump_json(),
+        )
+        for answer in answers
+    ]
+
+
+def stored(store: PredictionStore, *answers: Prediction) -> Page:
+    return store.append(new(*answers), [], NOON).page
+
+
+def unfinished(answer: Prediction) -> Unfinished:
+    return Unfinished(answer.prediction_id, answer.client_id, answer.request_id, answer.explanation)
+
+
+def changes_of(page: Page) -> list[Change]:
+    return [Change.model_validate(orjson.loads(entry.wire)) for entry in page.entries]
+
+
+class Reader:
+    """Follows a log in this process, from where it stands now or from the beginning."""
+
+    def __init__(self, log: ChangeLog, *, after: int | None = None, scope: str = ALL) -> None:
+        self._log = log
+        self._scope = scope
+        self.after = log.newest if after is None else after
+        self._nudges: Queue[None] = Queue()
+        log.tell(lambda: self._nudges.put(None))
+
+    def read(self) -> Changes:
+        """Return what there is now."""
+        run = self._log.read(self.after, self._scope)
+        message: dict[str, Any] = {
+            "log": self._log.name,
+            "after": run.after,
+            "next_after": run.next_after,
+            "has_more": run.has_more,
+            "entries": run.entries,
+            "totals": run.totals,
+        }
+        self.after = run.next_after
+        return Changes.model_validate(orjson.loads(orjson.dumps(message)))
+
+    def next(self) -> list[Change]:
+        """Wait until there is something, and return it."""
+        while not (entries := self.read().entries):
+            self._nudges.get(timeout=WAIT_SECONDS)
+        return entries
+
+    def entries(self, number: int) -> list[Change]:
+        """Wait until there are so many entries, and return them."""
+        entries: list[Change] = []
+        while len(entries) < number:
+            entries += self.next()
+        return entries
+
+
+def paced() -> Iterator[None]:
+    """Let a condition be looked at again, not too often, until it is time to give up."""
+    deadline, pause = time.monotonic() + WAIT_SECONDS, threading.Event()
+    while time.monotonic() < deadline:
+        yield
+        pause.wait(0.02)
+    raise TimeoutError

@@ -1,0 +1,15 @@
+BEGIN TRANSACTION;
+CREATE TABLE accounts (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, name_key TEXT NOT NULL, role TEXT NOT NULL, created_at REAL NOT NULL,
+        built_in TEXT, revoked_at REAL, token_hash TEXT, password_hash TEXT);
+INSERT INTO "accounts" VALUES('clinician','Clinician','clinician','clinician',1.7959939066140489578e+09,'CLIENT_3_CLINICIAN_TOKEN',NULL,'eb7cea0a0608db0ee0da712ed4b2348eeb9a6f02cf2152fb4f834e7903df5b95',NULL);
+CREATE TABLE app (url TEXT NOT NULL);
+INSERT INTO "app" VALUES('http://127.0.0.1:21503');
+CREATE TABLE sessions (
+        id TEXT PRIMARY KEY, account_id TEXT NOT NULL REFERENCES accounts (id), began_at REAL NOT NULL,
+        ends_at REAL NOT NULL, last_active_at REAL NOT NULL, address TEXT NOT NULL);
+INSERT INTO "sessions" VALUES('891e7a8f1f20d2af97152aa42d163f807e8da1906e08ee31d89ff4554f651b3d','clinician',1795993923.35964,1796037123.35964,1.79599392343599104883e+09,'127.0.0.1');
+INSERT INTO "sessions" VALUES('d85a146b6a12b5aa0465253475945e0c139a97f462c600ac6c1956809c2aec56','clinician',1795993929.33557,1796037129.33557,1795993929.346,'127.0.0.1');
+CREATE UNIQUE INDEX name_in_use ON accounts (name_key) WHERE revoked_at IS NULL;
+COMMIT;
+PRAGMA user_version = 1;

@@ -1,0 +1,335 @@
+"""Followers of a log: one answer for each question, and none who asks without having read."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+import pytest
+
+from common.access.accounts import Account, Session
+from common.access.roles import Role
+from common.errors import (
+    DetectionSystemError,
+    NotSignedInError,
+    RateLimitedError,
+    ReplacedConnectionError,
+    StoreUnavailableError,
+)
+from common.followers import ALL, Followers, Peer, Run
+from common.messages import Event, Follow
+from common.web.door import Connection
+from tests.support.clock import StoppedClock
+from tests.support.small_app import ListLog, Told
+
+PERSON = Session("session", Account("a", "Ada", Role.OPERATOR, 0), 0, 1, 0, "192.0.2.1")
+
+
+class FailingLog(ListLog):
+    """A log whose store may be away, or so slow that something happens ``meanwhile``."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def read(self, after: int, scope: str) -> Run:
+        if self.fails:
+            raise StoreUnavailableError
+        run = super().read(after, scope)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile:
+            meanwhile()
+        return run
+
+
+class Group:
+    """Followers without a thread of their own: ``tick`` does what it would do."""
+
+    def __init__(self, reload_beyond: int | None = None) -> None:
+        self.clock = StoppedClock(100.0)
+        self.log = FailingLog()
+        self.word = "ready"
+        self.open = True
+        self.sent: list[tuple[str, str, Any]] = []
+        self.left: list[str] = []
+        self.followers = Followers(
+            self.log,
+            status=lambda: Told(word=self.word),
+            reload_beyond=reload_beyond,
+            send=self.note,
+            leave=self.leave,
+            is_open=lambda _: self.open,
+            clock=self.clock,
+        )
+        self.followers.start = lambda: None  # type: ignore[method-assign]
+
+    def note(self, sid: str, event: str, message: Mapping[str, Any]) -> None:
+        self.sent.append((sid, event, orjson.loads(orjson.dumps(message))))
+
+    def leave(self, sid: str) -> None:
+        self.left.append(sid)
+        self.followers.gone(sid)
+
+    def join(self, sid: str = "one", scope: str = ALL, session: Session | None = None) -> Connection:
+        connection = Connection("identity", "192.0.2.1", None)
+        client_id = None if session else "Client-1"
+        self.followers.join(sid, Peer(client_id, session, "192.0.2.1", connection), scope)
+        return connection
+
+    def ask(self, sid: str = "one", *, log: str | None = "one.0", after: int = 0, ticket: str | None = None) -> None:
+        self.followers.follow(sid, Follow(log=log, after=after, ticket=ticket))
+
+    def answer(self) -> Any:
+        """Take the one answer that was sent."""
+        ((_, _, message),) = self.sent
+        self.sent.clear()
+        return message
+
+    def tick(self, seconds: float = 0.0) -> None:
+        self.clock.now += seconds
+        self.followers.look()
+
+    def say(self, *said: str, to: str = "Client-1") -> None:
+        self.log.entries.extend((to, one) for one in said)
+
+
+@pytest.fixture
+def group() -> Group:
+    return Group()
+
+
+def test_the_first_question_is_answered_at_once_and_the_next_when_there_is_something(group: Group) -> None:
+    group.join()
+    group.ask()
+    first = group.answer()
+    assert (first["after"], first["next_after"], first["entries"]) == (0, 0, [])
+    assert first["status"] == {"word": "ready"}
+    group.ask(ticket=first["ticket"])
+    group.tick(19)
+    assert group.sent == []
+    group.say("a", "b")
+    group.tick()
+    second = group.answer()
+    assert [entry["said"] for entry in second["entries"]] == ["a", "b"]
+    assert second["next_after"] == 2
+    assert second["status"] is None
+    assert second["ticket"] != first["ticket"]
+
+
+def test_a_slow_look_for_an_earlier_question_skips_nothing(group: Group) -> None:
+    group.join()
+    group.ask()
+    group.ask(ticket=group.answer()["ticket"])
+
+    def answer_on_another_thread() -> None:
+        later = group.log.entries.pop()
+        group.tick()
+        group.ask(after=1, ticket=group.answer()["ticket"])
+        group.log.entries.append(later)
+
+    group.say("a", "b")
+    group.log.meanwhile = answer_on_another_thread
+    group.tick()
+    group.tick()
+    assert [entry["said"] for entry in group.answer()["entries"]] == ["b"]
+
+
+def test_nobody_waits_longer_than_twenty_seconds(group: Group) -> None:
+    group.join()
+    group.ask()
+    group.ask(ticket=group.answer()["ticket"])
+    group.tick(19.9)
+    assert group.sent == []
+    group.tick(0.2)
+    assert group.answer()["entries"] == []
+
+
+@pytest.mark.parametrize("ticket", [None, "", "another"])
+def test_who_asks_without_the_last_ticket_is_closed(group: Group, ticket: str | None) -> None:
+    connection = group.join()
+    group.ask()
+    group.sent.clear()
+    group.ask(ticket=ticket)
+    ((_, event, closing),) = group.sent
+    assert (event, closing["reason"]["code"]) == (Event.CLOSING, "unread_answer")
+    assert connection.ends_at is not None
+    group.tick(0.6)
+    assert group.left == ["one"]
+
+
+def test_who_asks_again_before_the_answer_is_closed(group: Group) -> None:
+    group.join()
+    group.ask()
+    ticket = group.answer()["ticket"]
+    group.ask(ticket=ticket)
+    group.ask(ticket=ticket)
+    assert [event for _, event, _ in group.sent] == [Event.CLOSING]
+    group.say("a")
+    group.tick()
+    assert len(group.sent) == 1
+
+
+def test_a_log_that_was_replaced_is_read_from_its_beginning(group: Group) -> None:
+    group.say("a", "b")
+    group.join()
+    group.ask(log="another.0", after=1)
+    answer = group.answer()
+    assert (answer["log"], answer["after"], answer["next_after"]) == ("one.0", 0, 2)
+    group.ask(after=2, ticket=answer["ticket"])
+    assert group.sent == []
+    group.log.name = "one.1"
+    group.tick()
+    answer = group.answer()
+    assert (answer["log"], answer["after"], len(answer["entries"])) == ("one.1", 0, 2)
+
+
+def test_a_reader_ahead_of_the_log_starts_over(group: Group) -> None:
+    group.say("a")
+    group.join()
+    group.ask(after=7)
+    answer = group.answer()
+    assert (answer["after"], answer["next_after"], len(answer["entries"])) == (0, 1, 1)
+
+
+def test_who_is_far_behind_is_told_to_reload() -> None:
+    group = Group(reload_beyond=10)
+    group.say(*map(str, range(11)))
+    group.join()
+    group.ask(after=1)
+    assert len(group.answer()["entries"]) == 10
+    group.join("two")
+    group.ask("two")
+    ((_, event, message),) = group.sent
+    assert event == Event.RELOAD
+    assert set(message) == {"log", "ticket"}
+
+
+def test_who_may_see_little_moves_on_without_being_told(group: Group) -> None:
+    group.join(scope="Client-1")
+    group.ask()
+    group.ask(ticket=group.answer()["ticket"])
+    group.say("of another", to="Client-2")
+    group.tick()
+    assert group.sent == []
+    group.say("mine")
+    group.tick()
+    answer = group.answer()
+    assert (answer["after"], answer["next_after"]) == (0, 2)
+    assert [entry["said"] for entry in answer["entries"]] == ["mine"]
+
+
+def test_the_status_comes_when_it_has_changed(group: Group) -> None:
+    group.join()
+    group.ask()
+    group.ask(ticket=group.answer()["ticket"])
+    group.tick()
+    assert group.sent == []
+    group.word = "busy"
+    group.tick()
+    answer = group.answer()
+    assert answer["status"] == {"word": "busy"}
+    assert answer["entries"] == []
+
+
+def test_a_run_is_read_once_for_all_who_stand_at_the_same_place(group: Group) -> None:
+    for number in range(10):
+        group.join(str(number))
+        group.ask(str(number))
+    tickets = {sid: message["ticket"] for sid, _, message in group.sent}
+    group.sent.clear()
+    for sid, ticket in tickets.items():
+        group.ask(sid, ticket=ticket)
+    before = group.log.reads
+    group.say("a")
+    group.tick()
+    assert len(group.sent) == 10
+    assert group.log.reads == before + 1
+
+
+def test_nothing_that_was_erased_is_told_from_what_was_kept(group: Group) -> None:
+    group.say("a patient")
+    for sid in ("one", "two"):
+        group.join(sid)
+    group.ask("one")
+    assert group.answer()["entries"][0]["said"] == "a patient"
+    group.log.entries[0] = ("Client-1", None)
+    group.log.generation += 1
+    group.ask("two")
+    assert group.answer()["entries"][0]["said"] is None
+
+
+def test_a_store_that_is_away_is_waited_for(group: Group) -> None:
+    group.join()
+    group.ask()
+    group.ask(ticket=group.answer()["ticket"])
+    group.say("a")
+    group.log.fails = True
+    group.tick()
+    assert group.sent == []
+    group.log.fails = False
+    group.tick()
+    assert len(group.answer()["entries"]) == 1
+
+
+def test_a_session_that_has_ended_is_closed_though_nothing_happens(group: Group) -> None:
+    connection = group.join(session=PERSON)
+    group.ask()
+    group.ask(ticket=group.answer()["ticket"])
+    group.open = False
+    group.tick(0.5)
+    ((_, event, message),) = group.sent
+    assert (event, message["reason"]["code"]) == (Event.CLOSING, "not_signed_in")
+    assert group.left == []
+    group.tick(0.5)
+    assert group.left == ["one"]
+    assert connection.ends_at is not None
+    group.say("a")
+    group.tick()
+    assert len(group.sent) == 1
+
+
+def test_an_event_of_an_ended_session_is_refused_at_once(group: Group) -> None:
+    group.join(session=PERSON)
+    assert group.followers.require("one").session == PERSON
+    group.open = False
+    with pytest.raises(NotSignedInError):
+        group.followers.require("one")
+    assert [event for _, event, _ in group.sent] == [Event.CLOSING]
+
+
+def test_an_event_over_a_closed_connection_is_refused_for_now(group: Group) -> None:
+    group.join()
+    group.followers.close("one", ReplacedConnectionError())
+    for sid in ("one", "nobody"):
+        with pytest.raises(DetectionSystemError) as raised:
+            group.followers.require(sid)
+        assert raised.value.retryable
+
+
+def test_too_many_events_in_a_second_close_the_connection(group: Group) -> None:
+    group.followers.events_per_second = 5
+    group.join()
+    for _ in range(3):
+        for _ in range(5):
+            group.followers.require("one")
+        group.clock.now += 1
+    for _ in range(5):
+        group.followers.require("one")
+    with pytest.raises(RateLimitedError):
+        group.followers.require("one")
+    assert [event for _, event, _ in group.sent] == [Event.CLOSING]
+
+
+def test_a_connection_that_ended_unheard_is_forgotten(group: Group) -> None:
+    connection = group.join()
+    connection.has_ended = True
+    group.tick(0.5)
+    assert group.left == ["one"]
+    assert len(group.followers) == 0
+
+
+def test_a_stop_brings_what_there_is_and_says_so(group: Group) -> None:
+    group.join()
+    group.ask()
+    group.ask(ticket=group.answer()["ticket"])
+    group.say("a")
+    group.followers.stop()
+    assert [event for _, event, _ in group.sent] == [Event.CHANGES, Event.CLOSING]
+    assert group.sent[-1][2]["reason"]["code"] == "shutting_down"

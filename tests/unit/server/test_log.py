@@ -1,0 +1,173 @@
+"""The tail of the log: every run is whole and in order, whoever wrote, and nothing erased is kept ready."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
+
+from common.followers import ALL
+from common.messages import Prediction
+from server.log import KEPT_BYTES, ChangeLog
+from server.store import Page, PredictionStore
+from server.store.database import open_database
+from tests.support.made_requests import LLAMA_TEXT, NOON, prediction, request
+from tests.support.recording import Reader, changes_of, new, stored, unfinished
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "predictions.sqlite"
+
+
+@pytest.fixture
+def engine(path: Path) -> Iterator[Engine]:
+    engine = open_database(f"sqlite:///{path}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> PredictionStore:
+    return PredictionStore(engine)
+
+
+@pytest.fixture
+def elsewhere(engine: Engine, path: Path) -> Iterator[PredictionStore]:
+    """The same record as another process has it."""
+    other = PredictionStore(open_database(f"sqlite:///{path}"))
+    yield other
+    other.close()
+
+
+@pytest.fixture
+def log(store: PredictionStore) -> ChangeLog:
+    return ChangeLog(store)
+
+
+def made(number: int, client_id: str = "Client-1") -> Prediction:
+    answer = prediction(request(number), client_id=client_id)
+    return answer.model_copy(update={"prediction_id": f"{client_id}-{number}"})
+
+
+def test_what_was_appended_is_read_from_memory_and_as_the_store_has_it(
+    store: PredictionStore, log: ChangeLog, engine: Engine
+) -> None:
+    reader, of_client = Reader(log), Reader(log, scope="Client-2")
+    log.appended(stored(store, made(1), made(1, "Client-2"), made(2)))
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    run, own = reader.read(), of_client.read()
+    assert statements == []
+    assert run.entries == changes_of(store.changes(0))
+    assert (run.log, run.next_after, run.has_more, run.totals) == (log.name, 3, False, store.end().totals)
+    assert [entry.sequence for entry in own.entries] == [2]
+    assert (own.next_after, own.totals) == (3, None)
+
+
+def test_older_runs_are_read_from_the_store_and_fit_what_is_kept(store: PredictionStore) -> None:
+    stored(store, *(made(number) for number in range(1, 200)))
+    log = ChangeLog(store)
+    log.appended(stored(store, *(made(number) for number in range(200, 400))))
+    reader = Reader(log, after=0)
+    assert [entry.sequence for entry in reader.entries(399)] == list(range(1, 400))
+    assert reader.after == log.newest == 399
+
+
+def test_memory_is_bounded(store: PredictionStore, log: ChangeLog) -> None:
+    text = "x" * (KEPT_BYTES // 20)
+    long = [made(number).model_copy(update={"patient_reference": text}) for number in range(1, 41)]
+    for answer in long:
+        log.appended(stored(store, answer))
+    assert sum(len(entry.wire) for entry in log.kept) <= KEPT_BYTES
+    reader = Reader(log, after=0, scope="Client-1")
+    assert [entry.sequence for entry in reader.entries(40)] == list(range(1, 41))
+
+
+def test_threads_that_append_in_another_order_than_they_committed_leave_no_gap(
+    store: PredictionStore, log: ChangeLog
+) -> None:
+    pages = [stored(store, made(number)) for number in range(1, 5)]
+    reader = Reader(log)
+    for page in (pages[2], pages[0], pages[3], pages[1]):
+        log.appended(page)
+    assert [entry.sequence for entry in reader.next()] == [1, 2, 3, 4]
+
+
+def test_concurrent_writers_are_read_in_order_and_once(store: PredictionStore, log: ChangeLog) -> None:
+    def write(writer: int) -> None:
+        for number in range(15):
+            log.appended(stored(store, made(100 * writer + number)))
+
+    reader = Reader(log)
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(1, 4)]
+    for thread in threads:
+        thread.start()
+    assert [entry.sequence for entry in reader.entries(45)] == list(range(1, 46))
+    for thread in threads:
+        thread.join(20)
+
+
+def test_what_another_process_wrote_is_found_and_in_order(
+    store: PredictionStore, elsewhere: PredictionStore, log: ChangeLog
+) -> None:
+    reader = Reader(log)
+    stored(elsewhere, made(1))
+    log.appended(stored(store, made(2)))
+    assert [entry.sequence for entry in reader.read().entries] == [1, 2]
+    stored(elsewhere, made(3))
+    assert reader.read().entries == []
+    assert not log.look()
+    assert [entry.sequence for entry in reader.read().entries] == [3]
+
+
+def test_the_log_looks_by_itself(store: PredictionStore, elsewhere: PredictionStore) -> None:
+    log = ChangeLog(store, seconds=0.01)
+    reader = Reader(log)
+    log.start()
+    try:
+        stored(elsewhere, made(1))
+        assert [entry.prediction_id for entry in reader.next()] == ["Client-1-1"]
+    finally:
+        log.stop()
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_nothing_that_was_erased_is_kept_ready(
+    store: PredictionStore, elsewhere: PredictionStore, log: ChangeLog, here: bool
+) -> None:
+    reader = Reader(log, after=0)
+    log.appended(stored(store, made(1), made(2)))
+    explained = store.finish_explanation(unfinished(made(1)), LLAMA_TEXT, NOON)
+    assert isinstance(explained, Page)
+    log.appended(explained)
+    generation = log.generation
+    if here:
+        log.appended(store.erase(["Client-1-1"], NOON))
+    else:
+        elsewhere.erase(["Client-1-1"], NOON)
+        log.look()
+    assert log.generation != generation
+    entries = reader.entries(4)
+    assert [entry.prediction_id for entry in entries if entry.prediction or entry.explanation] == ["Client-1-2"]
+    assert entries[-1].kind == "prediction_erased"
+
+
+def test_entries_that_could_not_be_read_in_between_come_from_the_store_later(
+    store: PredictionStore, log: ChangeLog, engine: Engine
+) -> None:
+    pages = [store.append(new(made(number)), [], NOON + timedelta(hours=number)).page for number in (1, 2)]
+
+    def fail(*_: object) -> None:
+        raise OperationalError("SELECT", {}, sqlite3.OperationalError("disk I/O error"))
+
+    event.listen(engine, "begin", fail)
+    log.appended(pages[1])
+    event.remove(engine, "begin", fail)
+    assert log.newest == 2
+    assert [entry.sequence for entry in Reader(log, after=0).read().entries] == [1, 2]
+    assert log.read(1, ALL).next_after == 2

@@ -1,0 +1,71 @@
+"""What version 3 left behind opens, and says what it said when it was kept."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.access.accounts import Account, hash_of
+from common.access.audit.trail import KEY_NAME, trail_file, verify
+from common.access.passwords import PasswordCheck
+from common.access.people import AccessStore, access_file
+from config.secrets import load_or_create, parse_env_lines
+from tests.support.version_3 import cookie_of, expected, proofs, restore
+
+DESKS = ("client-1", "client-2", "client-3")
+GONE = {"OUTGOING_BUFFER_BYTES", "STALLED_SECONDS", "ADDRESS_EVENTS_PER_SECOND"}
+
+
+@pytest.fixture(scope="module")
+def told() -> Any:
+    return expected()
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    restore(tmp_path)
+    return tmp_path / ".local"
+
+
+def test_who_could_sign_in_still_can_and_nobody_else(local: Path, told: Any) -> None:
+    for way in told["ways_in"]:
+        accounts = AccessStore(access_file(local, way["app"])).accounts()
+        in_use = [account for account in accounts if account.revoked_at is None]
+        assert _signs_in(way, in_use) == way["signs_in"], way
+
+
+def _signs_in(way: Any, accounts: list[Account]) -> bool:
+    if "setting" in way or way["with"] == "link":
+        known = proofs()
+        token = known["env"][way["setting"]] if "setting" in way else known["people"][way["app"]][way["name"]]["token"]
+        return hash_of(token) in {account.token_hash for account in accounts}
+    password = proofs()["people"][way["app"]][way["name"]]["password"] if way["with"] == "password" else way["with"]
+    (kept,) = (account.password_hash for account in accounts if account.name == way["name"])
+    return PasswordCheck()(kept, password)
+
+
+def test_sessions_are_open_unless_they_were_ended(local: Path) -> None:
+    for session in proofs()["sessions"]:
+        kept = {one.id: one for one in AccessStore(access_file(local, session["app"])).sessions()}
+        found = kept.get(hash_of(session["holds"]["key"]))
+        assert (found is None) == session["ended"]
+        assert found is None or (found.account.name == session["name"] and found.ends_at > time.time())
+        assert cookie_of(session).startswith(f"{session['cookie']}=")
+
+
+@pytest.mark.parametrize("app", ["server", *DESKS])
+def test_the_audit_trails_are_whole(local: Path, app: str, told: Any) -> None:
+    key = load_or_create(KEY_NAME, given={}, folder=local / "secrets" / app)
+    verdict = verify(trail_file(local, app), key)
+    assert (verdict.problems, verdict.head.number) == ((), told["audited"][app])
+
+
+def test_the_settings_are_those_that_the_launcher_made_and_in_another_file_those_that_go_as_well(
+    tmp_path: Path,
+) -> None:
+    restore(tmp_path, env="env_with_settings_that_go")
+    given = parse_env_lines((tmp_path / ".env").read_text())
+    assert given.keys() == proofs()["env"].keys() | GONE
+    restore(tmp_path)
+    assert parse_env_lines((tmp_path / ".env").read_text()) == proofs()["env"]
