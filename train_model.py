@@ -2,28 +2,24 @@
 
 import argparse
 import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 try:
     from pydantic import ValidationError
-    from tqdm import tqdm
 
     from common.access.audit.command import audited_command
     from common.access.audit.trail import Action
-    from common.errors import NAMED_ERRORS, NoModelError, OutdatedModelError
-    from common.messages import Thresholds
+    from common.errors import NoModelError, OutdatedModelError
     from common.settings_errors import settings_sentence
     from config.settings import ServerSettings, TrainingSettings
     from server.anomaly.dataset import SHIPPED_DATA, load_dataset
     from server.anomaly.detector import Detector
-    from server.anomaly.manifest import Manifest
-    from server.evaluation.new_version import recalibrated_version, trained_version
+    from server.evaluation.console import progress, run
+    from server.evaluation.new_version import NewVersion, recalibrated_version, trained_version
     from server.evaluation.report_text import summary_text, with_interval
     from server.registry.activation import activate, store_version
     from server.registry.card_making import SHIPPED_DATA_SHA256
@@ -41,23 +37,20 @@ except ModuleNotFoundError as error:
         f"The package {error.name} is not installed. Run: pip install -r requirements.txt && pip install -e . --no-deps"
     )
 
-_OTHER_CARD = "its model_card.json is not the card that follows from its manifest; --activate writes it anew"
-
-_Result = TypeVar("_Result")
+_OTHER_CARD = "its model_card.json is not the card that follows from its manifest; --activate writes it again"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where models and kept evaluations are, and how models are made."""
+    """Where models are, and how they are made."""
 
     models: Path
-    evaluations: Path
     settings: TrainingSettings
     server: ServerSettings
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Do what was asked for; return the exit code: 0 when it was done, 1 or 2 when it was not."""
+    """Do what was asked for; return the exit code: 0 when it was done, 1 or 2 when it was not, 130 when stopped."""
     parser = _parser()
     arguments = parser.parse_args(words)
     if arguments.repeats is not None and arguments.repeats < 1:
@@ -67,17 +60,21 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error("--data and --repeats are for training; --list, --activate and --recalibrate do not train")
     try:
         server = ServerSettings()
-        place = Place(arguments.out or server.model_dir, server.data_dir / "evaluation", TrainingSettings(), server)
+        place = Place(arguments.out or server.model_dir, TrainingSettings(), server)
     except ValidationError as error:
         parser.error(settings_sentence(error))
-    try:
-        _chosen(arguments)(place)
-    except NAMED_ERRORS as error:
-        return _fail(error.message, 1)
-    except KeyboardInterrupt:
-        warnings.filterwarnings("ignore", module="joblib")  # it would tell that what was under way is cancelled
-        return _fail("Stopped; the active model is still as it was.", 130)
-    return 0
+    return run(partial(_act, arguments, place), stopped="Stopped; the active model is still as it was.")
+
+
+def _act(arguments: argparse.Namespace, place: Place) -> None:
+    if arguments.list:
+        show_versions(place)
+    elif arguments.activate is not None:
+        activate_version(place, arguments.activate)
+    elif arguments.recalibrate is not None:
+        recalibrate_active(place, arguments.recalibrate)
+    elif not (arguments.if_needed and is_ready(place)):
+        train_and_activate(place, arguments.data or SHIPPED_DATA, arguments.repeats)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,31 +92,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _chosen(arguments: argparse.Namespace) -> Callable[[Place], None]:
-    if arguments.list:
-        return show_versions
-    if arguments.activate is not None:
-        return partial(activate_version, version=arguments.activate)
-    if arguments.recalibrate is not None:
-        return partial(recalibrate_active, data=arguments.recalibrate)
-    training = partial(train_and_activate, data=arguments.data or SHIPPED_DATA, repeats=arguments.repeats)
-    return partial(train_if_needed, training=training) if arguments.if_needed else training
-
-
 def train_and_activate(place: Place, data: Path, repeats: int | None) -> None:
     """Train on a CSV, evaluate on held-out patients, make the model the active one, and say what changed."""
     new = trained_version(
         load_dataset(data),
         place.settings,
-        place.evaluations,
+        place.server.data_dir / "evaluation",
         made_at=datetime.now(UTC),
         repeats=repeats,
-        watch_calibration=partial(_progress, title="Calibrating", unit="forest"),
-        watch_evaluation=partial(_progress, title="Evaluating", unit="fold"),
+        watch_calibration=progress("Calibrating", "forest"),
+        watch_evaluation=progress("Evaluating", "fold"),
     )
     print(summary_text(new.evaluation, new.model.thresholds))
     earlier = active_manifest(place.models)
-    detector = _store_and_activate(place, new.files)
+    detector = _store_and_activate(place, new)
     if earlier:
         _report_changes(earlier.model_version, changes_between(earlier, detector.manifest))
 
@@ -129,31 +115,36 @@ def recalibrate_active(place: Place, data: Path) -> None:
     dataset = load_dataset(data)
     active = load_active(place.models, key=place.settings.signing_key)
     new = recalibrated_version(active, dataset, place.settings, made_at=datetime.now(UTC))
-    _store_and_activate(place, new.files)
+    _store_and_activate(place, new)
     _report_changes(active.model_version, recalibration_effect(active.model, new.model, dataset))
-    _report_kept_thresholds(active.thresholds, place.settings)
+    kept, settings = active.thresholds, place.settings
+    if (kept.medium, kept.high) != (settings.medium_threshold, settings.high_threshold):
+        print(
+            f"The thresholds stay those of the training, Medium from {kept.medium} and High from {kept.high}: "
+            f"MODEL_MEDIUM_THRESHOLD={settings.medium_threshold} and MODEL_HIGH_THRESHOLD={settings.high_threshold} "
+            "count when a model is trained, with --data."
+        )
 
 
-def train_if_needed(place: Place, training: Callable[[Place], None]) -> None:
-    """Train where nothing was ever trained; a model that is there is never replaced by one of other patients.
+def is_ready(place: Place) -> bool:
+    """Return whether there is a model that can be used, and say so; a model of other patients is never replaced.
 
-    One that an earlier version of this program made of the shipped data is made anew of them.
+    There is none where nothing was ever trained, and where an earlier version of this program made it of the shipped
+    data: it is then trained again on them.
     """
     try:
         detector, refused = load_active_or_stored(place.models, partial(load_active, key=place.settings.signing_key))
-    except NoModelError:
+    except (NoModelError, OutdatedModelError) as error:
+        if isinstance(error, OutdatedModelError):
+            if _data_hashes(place.models) != {SHIPPED_DATA_SHA256}:
+                raise
+            print("The model was made of the shipped data by an earlier version of this program: it is trained again.")
         print("Training the model; this takes about a minute.", flush=True)
-        training(place)
-    except OutdatedModelError:
-        if _data_hashes(place.models) != {SHIPPED_DATA_SHA256}:
-            raise
-        print("The model was made of the shipped data by an earlier version of this program: it is trained anew.")
-        print("Training the model; this takes about a minute.", flush=True)
-        training(place)
-    else:
-        if refused:
-            print(refused, file=sys.stderr)
-        print(f"Model {detector.model_version} is ready.")
+        return False
+    if refused:
+        print(refused, file=sys.stderr)
+    print(f"Model {detector.model_version} is ready.")
+    return True
 
 
 def _data_hashes(models: Path) -> set[str]:
@@ -181,22 +172,20 @@ def show_versions(place: Place) -> None:
 
 
 def _described(version: StoredVersion) -> str:
-    if version.manifest is None:
+    manifest = version.manifest
+    if manifest is None:
         return f"cannot be used: {version.refused}"
-    return _origin(version.manifest) + ("" if version.has_own_card else f"; {_OTHER_CARD}")
-
-
-def _origin(manifest: Manifest) -> str:
     origin = f"trained on {manifest.data.name}"
     if manifest.recalibrated_from:
         origin = f"{manifest.recalibrated_from} recalibrated on {manifest.calibration_data.name}"
     auroc = manifest.evaluation.figures.get("auroc")
     held_out = f", AUROC {with_interval(auroc.ours)}" if auroc else ""
-    return f"{origin}, {manifest.calibration_data.disease_free} disease-free patients{held_out}"
+    card = "" if version.has_own_card else f"; {_OTHER_CARD}"
+    return f"{origin}, {manifest.calibration_data.disease_free} disease-free patients{held_out}{card}"
 
 
-def _store_and_activate(place: Place, files: Mapping[str, bytes]) -> Detector:
-    version = store_version(place.models, files)
+def _store_and_activate(place: Place, new: NewVersion) -> Detector:
+    version = store_version(place.models, new.files)
     detector = _activate(place, version)
     print(f"\nModel {version} is active in {place.models} and reproduces its known answers.")
     _report_trouble(detector)
@@ -218,33 +207,6 @@ def _report_trouble(detector: Detector) -> None:
     trouble = detector.model.trouble
     if trouble is not None:
         print(f"It scores, but no contributions are shown: {trouble}.", file=sys.stderr)
-
-
-def _report_kept_thresholds(kept: Thresholds, settings: TrainingSettings) -> None:
-    """Say so where the settings name other thresholds than the recalibrated model keeps."""
-    if (kept.medium, kept.high) != (settings.medium_threshold, settings.high_threshold):
-        print(
-            f"The thresholds stay those of the training, Medium from {kept.medium} and High from {kept.high}: "
-            f"MODEL_MEDIUM_THRESHOLD={settings.medium_threshold} and MODEL_HIGH_THRESHOLD={settings.high_threshold} "
-            "count when a model is trained, with --data."
-        )
-
-
-def _progress(results: Iterable[_Result], total: int, *, title: str, unit: str) -> Iterable[_Result]:
-    if sys.stderr.isatty():
-        return tqdm(results, total=total, desc=title, unit=unit)
-    return _plain_progress(results, total, title, unit)
-
-
-def _plain_progress(results: Iterable[_Result], total: int, title: str, unit: str) -> Iterator[_Result]:
-    for done, result in enumerate(results, start=1):
-        yield result
-        print(f"{title}: {done} of {total} {unit}s", file=sys.stderr, flush=True)
-
-
-def _fail(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from benchmarks.peers import Peer, Peers
 from benchmarks.predict import describe_machine
 from benchmarks.running import RunningServer, our_server, usual_server
+from benchmarks.traffic import Peer, Peers
 from benchmarks.usual_way import DATA
 from common.csv_rows import read_patients
 from common.patient import PatientRecord

@@ -1,214 +1,169 @@
-"""Client apps and dashboards at one server, all on one thread, so that what is measured is the server."""
+"""Ours beside other detectors on the same folds: ``python -m benchmarks.peers [--folds N] [--repeats N]``."""
 
-import heapq
-import re
-import select
-import selectors
+import argparse
+import math
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import count
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from textwrap import shorten
 
-import orjson
-import uuid_utils
+from benchmarks.peer_folds import PEERS, Encoding, Peer, PeerFold, measure_fold
+from common.evaluation_figures import Estimate
+from config.settings import TrainingSettings
+from server.anomaly.dataset import SHIPPED_DATA, load_dataset
+from server.anomaly.intervals import over_folds
+from server.evaluation.__main__ import STOPPED, add_folds, settings_or_exit
+from server.evaluation.console import progress, run
+from server.evaluation.cross_validation import cross_validate
+from server.evaluation.report_text import with_interval
 
-from benchmarks.running import RunningServer
-from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, Event, Handshake
-from common.patient import PatientRecord
-from tests.support.speaking import Browser
-from tests.support.wire import PACE_SECONDS, Wire
-
-ANSWER_SECONDS = 60.0
-TICK_SECONDS = 0.05
-ENTERED_AT = datetime.now(UTC).isoformat()
-
-_REQUEST_ID = re.compile(r'"request_id":"([^"]+)"')
-_PREDICTION_ID = re.compile(r'"prediction":\{"prediction_id":"([^"]+)"')
-_PLACE = re.compile(r'"log":"([^"]+)".*?"next_after":(\d+)')
-_TICKET = re.compile(r'"ticket":"([^"]+)"')
-_ACKNOWLEDGED = re.compile(r"43/clients,(\d+)\[(.*)")
-_USUAL_ANSWER = "prediction_result"
+_LONGEST = 112
 
 
-@dataclass(eq=False)
-class Peer:
-    """One connection, when each entry came over it (``time.perf_counter``), and how far it has read."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Compare and print; return the exit code: 0, 1 when a peer is not beaten or PyOD is missing, 2 for misuse."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
+    add_folds(parser)
+    arguments = parser.parse_args(words)
+    settings, server = settings_or_exit(parser, arguments)
+    try:
+        pyod = version("pyod")
+    except PackageNotFoundError:
+        print('The peers need PyOD, which is not installed: run pip install -e ".[peers]".', file=sys.stderr)
+        return 1
+    directory = server.data_dir / "evaluation" / f"pyod-{pyod}"
+    return run(partial(_compare_and_print, settings, directory, arguments.repeats, pyod), stopped=STOPPED)
 
-    wire: Wire
-    is_sender: bool = False
-    came: dict[str, float] = field(default_factory=dict)
-    log: str | None = None
-    after: int = 0
-    reloads: int = 0
-    bytes_a_tick: int | None = None
-    """How much it can read in ``TICK_SECONDS``, if that is not enough."""
+
+def _compare_and_print(settings: TrainingSettings, directory: Path, repeats: int, pyod: str) -> int:
+    dataset, watch = load_dataset(SHIPPED_DATA), progress("Comparing", "fold")
+    results = cross_validate(measure_fold, dataset, settings, directory, repeats=repeats, progress=watch)
+    print(peers_text(results, settings.evaluation_folds, pyod=pyod))
+    return 0 if is_above_all(results, settings.evaluation_folds) else 1
 
 
-class Peers:
-    """Client apps that send patients and follow their own entries, and dashboards that follow all.
+@dataclass(frozen=True)
+class Comparison:
+    """A peer over all folds: its AUROC, ours less its own in the ``folds`` where it has one, and what went wrong.
 
-    With the usual way's server nobody follows: it answers by an event of its own.
+    ``failures`` and ``warnings`` say in how many folds; where it failed in all, there are no figures.
     """
 
-    def __init__(self, server: RunningServer, records: Sequence[PatientRecord], *, follow: bool = True) -> None:
-        # Made once: to build and encode a message takes the sender longer than to send it.
-        self._records = [orjson.dumps(record.model_dump(mode="json")).decode() for record in records]
-        self._server = server
-        self._follow = follow
-        self._numbers = count()
-        self._selector = selectors.DefaultSelector()
-        self._timers: list[tuple[float, int, Callable[[], object]]] = []
-        self._stack = ExitStack()
-        self._stack.callback(self._selector.close)
-        self._browser = Browser(server.url)
-        self._sent: list[str] = []
-        self.refused: set[str] = set()
-        self.answered: dict[str, float] = {}
-        self.prediction_ids: dict[str, str] = {}
-        self.on_answer: Callable[[Peer], object] = lambda _: None
-        self.senders = [self._client_app(token) for token in server.tokens]
-        self.dashboards: list[Peer] = []
+    peer: Peer
+    auroc: Estimate
+    lead: Estimate
+    folds: int
+    failures: Mapping[str, int]
+    warnings: Mapping[str, int]
 
-    def close(self) -> None:
-        self._stack.close()
+    @property
+    def is_beaten(self) -> bool:
+        return self.lead.value is not None and self.lead.value > 0
 
-    def add_dashboard(self, bytes_a_second: int | None = None) -> None:
-        """Connect a dashboard that follows from now on, and reads no more than so much."""
-        if not self._browser.cookie:
-            self._browser.sign_in(self._server.operator_token)
-        wire = Wire(
-            self._server.url,
-            OPERATORS_NAMESPACE,
-            cookie=self._browser.cookie,
-            read_buffer=bytes_a_second and bytes_a_second // 10,
+    @property
+    def is_certain(self) -> bool:
+        """Whether the interval of the difference keeps clear of 0."""
+        return self.lead.low is not None and self.lead.high is not None and not self.lead.low <= 0 <= self.lead.high
+
+
+def compare(results: Sequence[PeerFold], folds: int, *, peers: Iterable[Peer] = PEERS) -> list[Comparison]:
+    """Compare each peer with ours on the same folds, of so many in each repeat; the highest AUROC first."""
+    compared = []
+    for peer in peers:
+        attempts = [result.attempts[peer] for result in results]
+        theirs = [math.nan if attempt.auroc is None else attempt.auroc for attempt in attempts]
+        leads = [result.ours - auroc for result, auroc in zip(results, theirs, strict=True)]
+        compared.append(
+            Comparison(
+                peer=peer,
+                auroc=over_folds(theirs, folds),
+                lead=over_folds(leads, folds, lowest=-1),
+                folds=sum(not math.isnan(auroc) for auroc in theirs),
+                failures=Counter(attempt.failure for attempt in attempts if attempt.failure),
+                warnings=Counter(said for attempt in attempts for said in attempt.warnings),
+            )
         )
-        peer = Peer(wire, bytes_a_tick=bytes_a_second and int(bytes_a_second * TICK_SECONDS))
-        self._load(peer)
-        self.dashboards.append(peer)
-        self._join(peer)
+    return sorted(compared, key=lambda found: _height(found.auroc), reverse=True)
 
-    def next_frame(self) -> tuple[str, str]:
-        """Return a request id and the message of the next patient."""
-        request_id = str(uuid_utils.uuid7())
-        record = self._records[next(self._numbers) % len(self._records)]
-        return request_id, (
-            f'{{"request_id":"{request_id}","patient_reference":null,"entered_at":"{ENTERED_AT}","record":{record}}}'
-        )
 
-    def send(self, peer: Peer, request_id: str, message: str) -> None:
-        peer.wire.send(Event.PREDICT, message, len(self._sent))
-        self._sent.append(request_id)
+def is_above_all(results: Sequence[PeerFold], folds: int, *, peers: Iterable[Peer] = PEERS) -> bool:
+    """Return whether ours is above every unsupervised peer that could be measured."""
+    compared = (found for found in compare(results, folds, peers=peers) if not found.peer.supervised)
+    return all(found.is_beaten for found in compared if found.folds)
 
-    def on_schedule(self, rate: float, seconds: float) -> dict[str, float]:
-        """Send patients at a rate over all connections, await the answers, and return when each was due."""
-        frames = [self.next_frame() for _ in range(round(rate * seconds))]  # made beforehand
-        due: dict[str, float] = {}
-        start = time.perf_counter()
-        for number, (request_id, message) in enumerate(frames):
-            due[request_id] = start + number / rate
-            self._run(due[request_id])
-            self.send(self.senders[number % len(self.senders)], request_id, message)
-        self.await_answers(due)
-        return due
 
-    def await_answers(self, request_ids: Iterable[str]) -> None:
-        """Read until all are answered or refused, and every dashboard that keeps up holds their entries."""
-        wanted = set(request_ids)
-        holders = [peer for peer in self.dashboards if peer.bytes_a_tick is None]
+def peers_text(results: Sequence[PeerFold], folds: int, *, pyod: str, peers: Iterable[Peer] = PEERS) -> str:
+    """Return the table of ours and its peers by AUROC, what failed or warned, and the verdict."""
+    compared = compare(results, folds, peers=peers)
+    ours = over_folds([result.ours for result in results], folds)
+    own_row = f"{'ours':<21}{Encoding.FACTORS:<20}{with_interval(ours):<51}{f'{len(results)}/{len(results)}':>8}"
+    higher = sum(_height(found.auroc) > _height(ours) for found in compared)
+    rows = [_row(found, len(results)) for found in compared]
+    return "\n".join(
+        [
+            f"{len(results) // folds} x {folds}-fold stratified cross-validation; ours and PyOD {pyod}'s detectors",
+            "(default parameters) are fitted on the training folds' disease-free patients only, supervised classifiers",
+            "on all of them with labels. ECOD and COPOD rank a held-out patient among the others held out as well.",
+            "Ordinary encodings: numbers standardised, codes one-hot. 95 % intervals by Nadeau and Bengio (2003), of",
+            "the differences on the same folds. All by their raw scores, ours too: calibration by what was measured",
+            "orders patients with gaps a little otherwise.",
+            "",
+            f"{'detector':<21}{'given':<20}{'AUROC':<24}{'ours less theirs':<27}{'folds':>8}",
+            *[*rows[:higher], own_row, *rows[higher:]],
+            "",
+            *_mishaps(compared, len(results)),
+            *(line for encoding in Encoding for line in _verdict(encoding, compared)),
+        ]
+    )
 
-        def has_come() -> bool:
-            answered = wanted - self.refused
-            return answered <= self.answered.keys() and all(answered <= peer.came.keys() for peer in holders)
 
-        deadline = time.perf_counter() + ANSWER_SECONDS
-        while not has_come():
-            if time.perf_counter() > deadline:
-                sys.exit(f"Waited {ANSWER_SECONDS:.0f} s for the answers of {len(wanted)} patients.")
-            self.run_for(TICK_SECONDS)
+def _height(estimate: Estimate) -> float:
+    return -math.inf if estimate.value is None else estimate.value
 
-    def run_for(self, seconds: float) -> None:
-        """Read and follow for so long."""
-        self._run(time.perf_counter() + seconds)
 
-    def _client_app(self, token: str) -> Peer:
-        auth = Handshake(protocol=PROTOCOL_VERSION, instance=str(uuid_utils.uuid7()), attempt=1).to_wire()
-        peer = Peer(Wire(self._server.url, CLIENTS_NAMESPACE, token=token, auth=auth), is_sender=True)
-        self._join(peer)
-        return peer
+def _row(found: Comparison, folds: int) -> str:
+    seen = "  saw labels" if found.peer.supervised else ""
+    return (
+        f"{found.peer.name:<21}{found.peer.encoding:<20}{with_interval(found.auroc):<24}"
+        f"{with_interval(found.lead, '+.3f'):<27}{f'{found.folds}/{folds}':>8}{seen}"
+    )
 
-    def _join(self, peer: Peer) -> None:
-        self._stack.callback(peer.wire.close)
-        if peer.bytes_a_tick is None:
-            self._selector.register(peer.wire, selectors.EVENT_READ, peer)
-        else:
-            self._later(TICK_SECONDS, lambda: self._read_slowly(peer))
-        if self._follow:
-            self._ask(peer, None)
 
-    def _run(self, until: float) -> None:
-        """Read and follow until a moment; what is there already is read even if that has passed."""
-        is_over = False
-        while not is_over:
-            now = time.perf_counter()
-            is_over = now >= until
-            while self._timers and self._timers[0][0] <= now:
-                heapq.heappop(self._timers)[2]()
-            next_one = min(until, self._timers[0][0]) if self._timers else until
-            for key, _ in self._selector.select(max(0.0, next_one - time.perf_counter())):
-                key.data.wire.read()
-                self._hear(key.data)
+def _mishaps(compared: Iterable[Comparison], folds: int) -> Iterator[str]:
+    """Say which peers have no figure in some folds or warned, in how many, and of what."""
+    for found in compared:
+        for verb, counted in (("failed", found.failures), ("warned", found.warnings)):
+            for said, number in counted.items():
+                yield f"{found.peer.name}, {found.peer.encoding} {verb} in {number} of {folds} folds:"
+                yield f"  {shorten(said, _LONGEST, placeholder=' …')}"
 
-    def _later(self, seconds: float, act: Callable[[], object]) -> None:
-        heapq.heappush(self._timers, (time.perf_counter() + seconds, next(self._numbers), act))
 
-    def _read_slowly(self, peer: Peer) -> None:
-        self._later(TICK_SECONDS, lambda: self._read_slowly(peer))
-        if select.select([peer.wire], [], [], 0)[0]:
-            peer.wire.read(peer.bytes_a_tick or 0)
-            self._hear(peer)
+def _verdict(encoding: Encoding, compared: Iterable[Comparison]) -> Iterator[str]:
+    """Say whether ours is above every unsupervised peer with an encoding, how sure that is, and who has no figure."""
+    peers = [found for found in compared if found.peer.encoding is encoding and not found.peer.supervised]
+    measured = [found for found in peers if found.folds]
+    not_beaten = _names(found for found in measured if not found.is_beaten)
+    uncertain = _names(found for found in measured if not found.is_certain)
+    unmeasured = _names(found for found in peers if not found.folds)
+    if measured:
+        said = f"not above {not_beaten}" if not_beaten else "above every unsupervised peer"
+        yield f"Given {encoding}: ours is {said}."
+        best = measured[0]
+        yield f"  The best of them is {best.peer.name}: ours less theirs is {with_interval(best.lead, '+.3f')}."
+        yield "  It was chosen as the best of them on these folds: the interval does not allow for that choice."
+    if uncertain:
+        yield f"  The 95 % interval of the difference reaches 0 for {uncertain}."
+    if unmeasured:
+        yield f"  No figure in any fold with {encoding}, so not compared: {unmeasured}."
 
-    def _hear(self, peer: Peer) -> None:
-        while (text := peer.wire.take()) is not None:
-            moment, head = time.perf_counter(), text[:80]
-            if Event.CHANGES in head or _USUAL_ANSWER in head:
-                self._take(peer, text, moment)
-            elif Event.RELOAD in head:
-                peer.reloads += 1
-                self._load(peer)
-            elif acknowledged := _ACKNOWLEDGED.match(text):
-                if '"refused"' in acknowledged[2]:
-                    self.refused.add(self._sent[int(acknowledged[1])])
-                continue
-            elif Event.CLOSING in head:
-                sys.exit(f"The server closed a connection: {text}")
-            if self._follow:
-                self._ask_in_time(peer, _TICKET.search(text, max(0, len(text) - 100)))
 
-    def _take(self, peer: Peer, text: str, moment: float) -> None:
-        if self._follow and (place := _PLACE.search(text)):
-            peer.log, peer.after = place[1], int(place[2])
-        came = dict.fromkeys(_REQUEST_ID.findall(text), moment)
-        peer.came.update(came)
-        if peer.is_sender:
-            self.answered.update(came)
-            self.prediction_ids.update(zip(came, _PREDICTION_ID.findall(text), strict=False))
-            for _ in came:
-                self.on_answer(peer)
+def _names(found: Iterable[Comparison]) -> str:
+    return ", ".join(one.peer.name for one in found)
 
-    def _ask_in_time(self, peer: Peer, ticket: re.Match[str] | None) -> None:
-        wait = peer.wire.asked_at + PACE_SECONDS - time.monotonic()
-        if wait <= 0:
-            self._ask(peer, ticket and ticket[1])
-        else:
-            self._later(wait, lambda: self._ask(peer, ticket and ticket[1]))
 
-    def _ask(self, peer: Peer, ticket: str | None) -> None:
-        peer.wire.follow(peer.log, peer.after, ticket)
-
-    def _load(self, peer: Peer) -> None:
-        """Load the page, which shows the newest predictions, and go on from there."""
-        loaded = self._browser.get("/api/predictions").json
-        peer.log, peer.after = loaded["log"], loaded["after"]
+if __name__ == "__main__":
+    sys.exit(main())

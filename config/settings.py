@@ -186,6 +186,12 @@ class ServerSettings(_AppSettings):
     llm_ca_file: ProjectPath | None = Field(
         None, description="PEM file of the authorities that a language model's certificate may come from."
     )
+    llm_max_tokens: int = Field(
+        400, ge=50, le=100_000, description="Tokens a language model may write; raise it for one that thinks first."
+    )
+    llm_constrained_decoding: Literal["off", "automatic", "on"] = Field(
+        "automatic", description="Have the language model decode under a grammar of true texts: off, automatic or on."
+    )
     llm_timeout_seconds: float | None = Field(
         None,
         ge=1,

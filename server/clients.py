@@ -13,7 +13,7 @@ from common.errors import (
     ReplacedConnectionError,
 )
 from common.messages import ClientStatus, Handshake
-from common.web.tokens import tokens_equal
+from common.web.tokens import UNKNOWN_TOKEN, tokens_equal
 
 CONFIRMED_EVERY: Final = timedelta(seconds=5)
 """How exact the times are while nothing else changes: each other time would be news to every dashboard."""
@@ -103,5 +103,5 @@ def client_of_token(token: str, tokens: Mapping[str, str]) -> str:
     """
     matches = [client_id for client_id, expected in tokens.items() if tokens_equal(token, expected)]
     if not matches:
-        raise NotSignedInError("The client app's token is not known at the server. Check CLIENT_n_TOKEN on both sides.")
+        raise NotSignedInError(UNKNOWN_TOKEN)
     return matches[0]

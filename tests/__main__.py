@@ -30,18 +30,15 @@ class Check:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the checks; ``--full`` adds the tests that take long, and the rest goes to each pytest."""
-    options = [argument for argument in arguments if argument != "--full"]
-    more = []
-    if "--full" in arguments:
-        options += ["-m", "full or not full"]
-        more.append(Check("known vulnerabilities", [sys.executable, "-m", "tests.vulnerabilities"]))
-    pytest = [sys.executable, "-m", "pytest", *options]
+    is_full = "--full" in arguments
+    pytest = [sys.executable, "-m", "pytest", *(argument for argument in arguments if argument != "--full")]
+    pytest += ["-m", "full or not full"] if is_full else []
     _install_llama()
-    return (
-        0
-        if _all_pass(_quick(), 1) and _all_pass(_slow(pytest), SIDE_BY_SIDE) and _all_pass([*_last(pytest), *more], 1)
-        else 1
-    )
+    slow, last = _slow(pytest), _last(pytest)
+    if is_full:
+        slow.append(_integration(pytest, "threading"))
+        last.append(Check("known vulnerabilities", [sys.executable, "-m", "tests.vulnerabilities"]))
+    return 0 if _all_pass(_quick(), 1) and _all_pass(slow, SIDE_BY_SIDE) and _all_pass(last, 1) else 1
 
 
 def _quick() -> list[Check]:
@@ -54,18 +51,17 @@ def _quick() -> list[Check]:
 
 def _slow(pytest: Sequence[str]) -> list[Check]:
     """Return what runs side by side, the longest first."""
-    on_eventlet = ["-p", "tests.support.async_mode"]
     return [
+        _integration(pytest, "eventlet"),
         Check("unit tests", [*pytest, "tests/unit"]),
-        Check("integration tests on threading", [*pytest, "tests/integration"], {"SOCKETIO_ASYNC_MODE": "threading"}),
-        Check(
-            "integration tests on eventlet",
-            [*pytest, *on_eventlet, "tests/integration"],
-            {"SOCKETIO_ASYNC_MODE": "eventlet"},
-        ),
         Check("browser tests", [*pytest, "tests/browser"]),
         Check("mypy", [sys.executable, "-m", "mypy"]),
     ]
+
+
+def _integration(pytest: Sequence[str], async_mode: str) -> Check:
+    command = [*pytest, "-p", "tests.support.async_mode", "tests/integration"]
+    return Check(f"integration tests on {async_mode}", command, {"SOCKETIO_ASYNC_MODE": async_mode})
 
 
 def _last(pytest: Sequence[str]) -> list[Check]:

@@ -243,7 +243,9 @@ class Door:
             token = bearer_token(environ["HTTP_AUTHORIZATION"])
             client_id = self._client_of_token(token) if token else None
             if client_id is None:
-                raise NotSignedInError("The token is not that of a client app of this server.")
+                raise NotSignedInError(
+                    "The client app's token is not known at the server. Check CLIENT_n_TOKEN on both sides."
+                )
             return client_id, None
         if "HTTP_COOKIE" not in environ:
             raise NotSignedInError

@@ -2,6 +2,9 @@
 
 import hashlib
 import hmac
+from typing import Final
+
+UNKNOWN_TOKEN: Final = "The client app's token is not known at the server. Check CLIENT_n_TOKEN on both sides."  # noqa: S105 - says so to people
 
 
 def tokens_equal(given: str, expected: str) -> bool:

@@ -6,11 +6,12 @@ bin.
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from common.evaluation_figures import Value
 from common.messages import Thresholds
 from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
@@ -21,27 +22,20 @@ LEAST_WITH_DISEASE = 25
 LEAST_IN_BIN = 5
 """Patients of whom fewer are counted together with those of a bin beside."""
 
-
 _QUANTITY_BINS = 5
 _SCORE_BINS_BELOW_HIGH = 5
-
-_Number = TypeVar("_Number", int, float)
 
 Count = Annotated[int, Field(ge=0)]
 
 
-class _ReferencePart(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class FieldCounts(_ReferencePart):
+class FieldCounts(Value):
     """In how many patients a field was not measured, and how many measured values fell into each of its bins."""
 
     missing: Count
     counts: list[Count]
 
 
-class Population(_ReferencePart):
+class Population(Value):
     """Some patients as counts; ``scores`` are those of their anomaly scores by bin, ``None`` where not known."""
 
     patients: Count
@@ -49,20 +43,20 @@ class Population(_ReferencePart):
     scores: list[Annotated[float, Field(ge=0)]] | None
 
     def __add__(self, other: "Population") -> "Population":
-        return Population(
-            patients=self.patients + other.patients,
-            fields={
-                name: FieldCounts(
-                    missing=field.missing + other.fields[name].missing,
-                    counts=_sum(field.counts, other.fields[name].counts),
-                )
-                for name, field in self.fields.items()
-            },
-            scores=_sum(self.scores, other.scores) if self.scores and other.scores else None,
-        )
+        fields = {
+            name: FieldCounts(
+                missing=field.missing + other.fields[name].missing,
+                counts=[one + more for one, more in zip(field.counts, other.fields[name].counts, strict=True)],
+            )
+            for name, field in self.fields.items()
+        }
+        scores = None
+        if self.scores and other.scores:
+            scores = [one + more for one, more in zip(self.scores, other.scores, strict=True)]
+        return Population(patients=self.patients + other.patients, fields=fields, scores=scores)
 
 
-class Reference(_ReferencePart):
+class Reference(Value):
     """The patients that a model was calibrated with, in aggregates alone: drift is measured from them.
 
     A value falls into the bin of the first of ``edges`` that it does not exceed, or the last; a score belongs to the
@@ -115,32 +109,21 @@ def reference_of(
     disease_free, with_disease = values[~has_disease], values[known]
     edges = {}
     for column, name in enumerate(COLUMNS):
-        ends = _codes_but_the_last(name) or _near_quintiles(disease_free[:, column], values[:, column])
+        codes = [float(code) for code in sorted(FIELDS[name].codes)[:-1]]
+        ends = codes or _near_quintiles(disease_free[:, column], values[:, column])
         edges[name] = _without_small_bins(ends, (disease_free[:, column], with_disease[:, column]))
     score_edges = [*np.linspace(0, thresholds.medium, _SCORE_BINS_BELOW_HIGH)[1:].tolist(), thresholds.high]
+    # The scores of the disease-free are calibrated to be uniform, so they follow from the design.
+    by_design: list[float] = (np.diff([0, *score_edges, 1]) * len(disease_free)).tolist()
     scores = None
     if anomaly_scores is not None and known.any():
         scores = score_counts(anomaly_scores[known], score_edges)
     return Reference(
         edges=edges,
         score_edges=score_edges,
-        disease_free=_population(disease_free, edges, _scores_by_design(len(disease_free), score_edges)),
+        disease_free=_population(disease_free, edges, by_design),
         with_disease=_population(with_disease, edges, scores),
     )
-
-
-def _scores_by_design(patients: int, edges: Sequence[float]) -> list[float]:
-    """Return how many of the disease-free should score in each bin: their scores are calibrated to be uniform."""
-    counts: list[float] = (np.diff([0, *edges, 1]) * patients).tolist()
-    return counts
-
-
-def _sum(counts: Sequence[_Number], others: Sequence[_Number]) -> list[_Number]:
-    return [count + other for count, other in zip(counts, others, strict=True)]
-
-
-def _codes_but_the_last(name: str) -> list[float]:
-    return [float(code) for code in sorted(FIELDS[name].codes)[:-1]]
 
 
 def _near_quintiles(disease_free: FloatArray, everybody: FloatArray) -> list[float]:

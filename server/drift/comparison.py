@@ -1,4 +1,4 @@
-"""Drift: how the patients seen lately differ from the reference a model was made with.
+"""Drift in numbers: how the patients seen lately differ from the reference a model was made with.
 
 Clinics differ in how many of their patients have the disease, and that is no drift: a field has drifted when it is like
 that of none of the disease-free patients, the patients with disease, and both together. The difference has to be both
@@ -6,44 +6,35 @@ large, by convention, and more than chance.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from math import hypot
-from typing import Annotated, Self, TypeVar
 
 import numpy as np
-from pydantic import Field
 from scipy.stats import chi2
 
 from server.anomaly.dataset import COLUMNS, FloatArray
 from server.anomaly.intervals import wilson_interval
-from server.anomaly.reference import Reference, field_counts, score_counts
+from server.anomaly.reference import FieldCounts, Reference, field_counts, score_counts
 
 LEAST_MEASURED = 25
 """Patients in whom a field must have been measured, on both sides, for its values to be compared."""
 
-
-MODERATE_PSI, LARGE_PSI = 0.10, 0.25
+PSI_LIMITS = (0.10, 0.25)
 """The usual limits of the population stability index: Siddiqi, Credit Risk Scorecards (2006)."""
 
-MODERATE_SHARE, LARGE_SHARE = 0.05, 0.10
+SHARE_LIMITS = (0.05, 0.10)
 """Differences of a share: up to 5 % missing is inconsequential (Schafer 1999, doi 10.1177/096228029900800102), over
 10 % likely biases (Bennett 2001, doi 10.1111/j.1467-842X.2001.tb00294.x); used for the levels' shares as well."""
-
 
 FAMILY_ERROR = 0.05
 """Most often that all comparisons of one undrifted window together err against one population; drift has to show
 against all of them at once."""
 
-_COMPARISONS = 2 * len(COLUMNS) + 3
-_ERROR = FAMILY_ERROR / _COMPARISONS
+_ERROR = FAMILY_ERROR / (2 * len(COLUMNS) + 3)
 _SMOOTHING = 0.5
 _LOWER_WITH_DISEASE = frozenset({"max_heart_rate"})
-
-_Number = TypeVar("_Number", int, float)
-
-Count = Annotated[int, Field(ge=0)]
 
 
 class Status(StrEnum):
@@ -57,10 +48,58 @@ class Status(StrEnum):
     def rank(self) -> int:
         return list(Status).index(self)
 
-    @classmethod
-    def of(cls, size: float, moderate: float, large: float) -> Self:
-        """Return the status of a size by the limits from which it is moderate and large."""
-        return cls("large" if size >= large else "moderate" if size >= moderate else "stable")
+
+class Code(StrEnum):
+    """What is compared."""
+
+    NOT_MEASURED = "not_measured"
+    VALUES = "values"
+    HIGH = "high"
+    MEDIUM_OR_HIGHER = "medium_or_higher"
+    SCORES = "scores"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which a window's patients may differ, and how far they do.
+
+    ``share`` (0 to 1) is that of the window's patients, ``references`` those of each population of the reference. Of
+    values and scores it is the share in the bin that grew most, ``grown``, which holds ``count`` patients; ``psi`` are
+    then the population stability indices, less what sampling alone adds on average.
+    """
+
+    code: Code
+    status: Status
+    share: float
+    references: Mapping[str, float]
+    count: int
+    psi: Mapping[str, float] = field(default_factory=dict)
+    grown: int = 0
+
+
+@dataclass(frozen=True)
+class FieldDrift:
+    """One field; ``distribution`` is ``None`` where too few were measured to compare, or all are in one bin."""
+
+    missing: Difference
+    distribution: Difference | None
+
+    @property
+    def status(self) -> Status:
+        return worst(part.status for part in (self.missing, self.distribution) if part)
+
+
+@dataclass(frozen=True)
+class ScoreDrift:
+    """The anomaly scores that one model version gave."""
+
+    distribution: Difference
+    medium_or_higher: Difference
+    high: Difference
+
+    @property
+    def status(self) -> Status:
+        return worst(part.status for part in (self.distribution, self.medium_or_higher, self.high))
 
 
 def worst(statuses: Iterable[Status]) -> Status:
@@ -68,120 +107,25 @@ def worst(statuses: Iterable[Status]) -> Status:
     return max(statuses, key=lambda status: status.rank, default=Status.STABLE)
 
 
-@dataclass(frozen=True)
-class ShareDrift:
-    """A share of the window's patients (0 to 1), and that of each population of the reference by name."""
-
-    share: float
-    references: Mapping[str, float]
-    status: Status
-
-
-@dataclass(frozen=True)
-class DistributionDrift:
-    """How measured values are distributed, against each population of the reference.
-
-    ``psi`` are population stability indices, less what sampling alone adds on average. ``grown`` is the bin whose share
-    grew most: it holds ``count`` of the window's patients, a ``share`` of them, and ``reference`` of the whole file's.
-    """
-
-    psi: Mapping[str, float]
-    status: Status
-    grown: int
-    count: int
-    share: float
-    reference: float
-
-
-@dataclass(frozen=True)
-class FieldDrift:
-    """One field; ``distribution`` is ``None`` where too few were measured to compare, or all are in one bin.
-
-    Where no patients with disease are known, values that have moved as they do with the disease are no drift: that may
-    be case mix.
-    """
-
-    missing: ShareDrift
-    distribution: DistributionDrift | None
-
-    @property
-    def status(self) -> Status:
-        return worst([self.missing.status, *([self.distribution.status] if self.distribution else [])])
-
-
-@dataclass(frozen=True)
-class ScoreDrift:
-    """The anomaly scores that one model version gave.
-
-    Where the scores of patients with disease are not known, only fewer alarms than the disease-free cause are drift:
-    more of them may be case mix.
-    """
-
-    distribution: DistributionDrift
-    medium_or_higher: ShareDrift
-    high: ShareDrift
-
-    @property
-    def status(self) -> Status:
-        return worst([self.distribution.status, self.medium_or_higher.status, self.high.status])
-
-
 def field_drifts(values: FloatArray, reference: Reference) -> dict[str, FieldDrift]:
     """Compare the 13 fields of a window's patients, shape (m, 13) with NaN where not measured."""
-    return {name: _field_drift(name, values[:, column], reference) for column, name in enumerate(COLUMNS)}
+    counted = {name: field_counts(values[:, column], reference.edges[name]) for column, name in enumerate(COLUMNS)}
+    return {name: _field_drift(name, seen, reference) for name, seen in counted.items()}
 
 
-def score_drift(scores: FloatArray, reference: Reference) -> ScoreDrift:
-    """Compare the anomaly scores of a window's patients, shape (m,) with m at least ``LEAST_MEASURED``."""
-    seen = np.asarray(score_counts(scores, reference.score_edges))
-    known = {
-        name: np.asarray(population.scores)
-        for name, population in reference.populations.items()
-        if name != "with_disease" and population.scores is not None
-    }
-    medium_or_higher, high = (
-        _share_drift((seen[-bins:].sum(), seen.sum()), {name: (c[-bins:].sum(), c.sum()) for name, c in known.items()})
-        for bins in (2, 1)
-    )
-    if len(known) > 1:
-        between = {"between": _mixed_in_halves(*known.values())}
-        return ScoreDrift(_distribution_drift(seen, known | between), medium_or_higher, high)
-    return _without_sicker(ScoreDrift(_distribution_drift(seen, known), medium_or_higher, high))
-
-
-def _mixed_in_halves(one: FloatArray, other: FloatArray) -> FloatArray:
-    """Return the counts of a population made of two in equal parts, as many patients as the smaller one has."""
-    mixed: FloatArray = (one / one.sum() + other / other.sum()) / 2 * min(one.sum(), other.sum())
-    return mixed
-
-
-def _without_sicker(drift: ScoreDrift) -> ScoreDrift:
-    def judged(share: ShareDrift) -> ShareDrift:
-        is_more = share.share > share.references["disease_free"]
-        return replace(share, status=Status.STABLE) if is_more else share
-
-    distribution = replace(drift.distribution, status=Status.STABLE)
-    return ScoreDrift(distribution, judged(drift.medium_or_higher), judged(drift.high))
-
-
-def _field_drift(name: str, values: FloatArray, reference: Reference) -> FieldDrift:
-    known = {name_of: (of.fields[name], of.patients) for name_of, of in reference.populations.items()}
-    missing = {name_of: (field.missing, patients) for name_of, (field, patients) in known.items()}
-    counts = {name_of: np.asarray(field.counts, dtype=np.float64) for name_of, (field, _) in known.items()}
-    seen = field_counts(values, reference.edges[name])
-    return FieldDrift(
-        _share_drift((seen.missing, len(values)), missing),
-        _values_drift(name, np.asarray(seen.counts, dtype=np.float64), counts),
-    )
-
-
-def _values_drift(name: str, seen: FloatArray, counts: Mapping[str, FloatArray]) -> DistributionDrift | None:
-    comparable = {name_of: counted for name_of, counted in counts.items() if counted.sum() >= LEAST_MEASURED}
-    if seen.size == 1 or seen.sum() < LEAST_MEASURED or not comparable:
-        return None
-    drift = _distribution_drift(seen, comparable)
-    is_case_mix = "with_disease" not in comparable and _is_sicker(name, seen, next(iter(comparable.values())))
-    return replace(drift, status=Status.STABLE) if is_case_mix else drift
+def _field_drift(name: str, seen: FieldCounts, reference: Reference) -> FieldDrift:
+    fields = {whose: population.fields[name] for whose, population in reference.populations.items()}
+    measured = sum(seen.counts)
+    missing = {whose: (known.missing, known.missing + sum(known.counts)) for whose, known in fields.items()}
+    not_measured = _share_difference(Code.NOT_MEASURED, (seen.missing, seen.missing + measured), missing)
+    counts = {whose: np.array(known.counts) for whose, known in fields.items() if sum(known.counts) >= LEAST_MEASURED}
+    if len(seen.counts) == 1 or measured < LEAST_MEASURED or not counts:
+        return FieldDrift(not_measured, None)
+    values = _distribution_difference(Code.VALUES, np.array(seen.counts), counts)
+    # Where no patients with disease are known, values that moved as they do with the disease may be case mix.
+    if "with_disease" not in counts and _is_sicker(name, np.array(seen.counts), next(iter(counts.values()))):
+        values = replace(values, status=Status.STABLE)
+    return FieldDrift(not_measured, values)
 
 
 def _is_sicker(name: str, seen: FloatArray, known: FloatArray) -> bool:
@@ -190,16 +134,54 @@ def _is_sicker(name: str, seen: FloatArray, known: FloatArray) -> bool:
     return bool(bins @ seen / seen.sum() > bins @ known / known.sum())
 
 
+def score_drift(scores: FloatArray, reference: Reference) -> ScoreDrift:
+    """Compare the anomaly scores of a window's patients, shape (m,) with m at least ``LEAST_MEASURED``."""
+    seen = np.array(score_counts(scores, reference.score_edges))
+    populations = {whose: reference.populations[whose].scores for whose in ("disease_free", "all_patients")}
+    known = {whose: np.array(counts) for whose, counts in populations.items() if counts is not None}
+    medium_or_higher, high = (
+        _share_difference(
+            code, (seen[-bins:].sum(), seen.sum()), {whose: (c[-bins:].sum(), c.sum()) for whose, c in known.items()}
+        )
+        for code, bins in ((Code.MEDIUM_OR_HIGHER, 2), (Code.HIGH, 1))
+    )
+    if len(known) > 1:
+        free, everybody = known.values()
+        # A case mix between the two lies between them: half of each, as many patients as the smaller one has.
+        between = (free / free.sum() + everybody / everybody.sum()) / 2 * min(free.sum(), everybody.sum())
+        spread = _distribution_difference(Code.SCORES, seen, known | {"between": between})
+        return ScoreDrift(spread, medium_or_higher, high)
+    # Where the scores of patients with disease are not known, more alarms than the disease-free cause may be case mix.
+    judged = (
+        replace(share, status=Status.STABLE) if share.share > share.references["disease_free"] else share
+        for share in (medium_or_higher, high)
+    )
+    return ScoreDrift(replace(_distribution_difference(Code.SCORES, seen, known), status=Status.STABLE), *judged)
+
+
+def drifted(fields: Mapping[str, FieldDrift], scored: ScoreDrift | None) -> list[tuple[str | None, Difference]]:
+    """Return all that has drifted with the name of its field, ``None`` for scores; the largest first.
+
+    How the scores are spread counts only where the shares of the levels say nothing.
+    """
+    levels = [scored.high, scored.medium_or_higher] if scored else []
+    if scored and all(level.status is Status.STABLE for level in levels):
+        levels = [scored.distribution]
+    found: list[tuple[str | None, Difference]] = [(None, level) for level in levels]
+    found += [(name, part) for name, of in fields.items() for part in (of.missing, of.distribution) if part]
+    return sorted((one for one in found if one[1].status is not Status.STABLE), key=lambda one: -one[1].status.rank)
+
+
 _CountOf = tuple[float, float]
 """How many patients, of how many."""
 
 
-def _share_drift(seen: _CountOf, references: Mapping[str, _CountOf]) -> ShareDrift:
+def _share_difference(code: Code, seen: _CountOf, references: Mapping[str, _CountOf]) -> Difference:
     """Compare a share: it has drifted as far as it lies above all references, or below all of them."""
     differences = [_difference_beyond_chance(*seen, *known) for known in references.values()]
     outside = max(min(differences), -max(differences), 0.0)
-    shares = {name: float(count / of) for name, (count, of) in references.items()}
-    return ShareDrift(float(seen[0] / seen[1]), shares, Status.of(outside, MODERATE_SHARE, LARGE_SHARE))
+    shares = {whose: float(count / of) for whose, (count, of) in references.items()}
+    return Difference(code, _status(outside, SHARE_LIMITS), float(seen[0] / seen[1]), shares, int(seen[0]))
 
 
 def _difference_beyond_chance(count: float, of: float, known: float, of_known: float) -> float:
@@ -213,29 +195,24 @@ def _difference_beyond_chance(count: float, of: float, known: float, of_known: f
     return difference if -difference > hypot(high - share, reference - low_known) else 0.0
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    psi: float
-    status: Status
-
-
-def _distribution_drift(seen: FloatArray, references: Mapping[str, FloatArray]) -> DistributionDrift:
+def _distribution_difference(code: Code, seen: FloatArray, references: Mapping[str, FloatArray]) -> Difference:
     """Compare counts by bin with those of each population: the most similar one decides."""
-    comparisons = {name: _compare(seen, known) for name, known in references.items()}
-    whole = references["all_patients" if "all_patients" in references else "disease_free"]
-    shares, before = seen / seen.sum(), whole / whole.sum()
-    grown = int((shares - before).argmax())
-    return DistributionDrift(
-        psi={name: comparison.psi for name, comparison in comparisons.items()},
-        status=min((comparison.status for comparison in comparisons.values()), key=lambda status: status.rank),
-        grown=grown,
+    compared = {whose: _compare(seen, known) for whose, known in references.items()}
+    shares = {whose: known / known.sum() for whose, known in references.items()}
+    whole = shares["all_patients" if "all_patients" in shares else "disease_free"]
+    grown = int((seen / seen.sum() - whole).argmax())
+    return Difference(
+        code=code,
+        status=min((status for _, status in compared.values()), key=lambda status: status.rank),
+        share=float(seen[grown] / seen.sum()),
+        references={whose: float(known[grown]) for whose, known in shares.items()},
         count=int(seen[grown]),
-        share=float(shares[grown]),
-        reference=float(before[grown]),
+        psi={whose: psi for whose, (psi, _) in compared.items()},
+        grown=grown,
     )
 
 
-def _compare(seen: FloatArray, known: FloatArray) -> _Comparison:
+def _compare(seen: FloatArray, known: FloatArray) -> tuple[float, Status]:
     """Return the population stability index of counts by bin, less its expectation where only sampling differs.
 
     Without drift it follows (1/n + 1/m) times chi-squared with one degree of freedom less than there are bins
@@ -246,12 +223,16 @@ def _compare(seen: FloatArray, known: FloatArray) -> _Comparison:
     shares, references = (
         (counts + _SMOOTHING) / (counts.sum() + _SMOOTHING * counts.size) for counts in (seen[used], known[used])
     )
-    parts = (shares - references) * np.log(shares / references)
+    total = float(((shares - references) * np.log(shares / references)).sum())
     freedom = int(used.sum()) - 1
-    psi = max(0.0, float(parts.sum()) - scale * freedom)
-    beyond_chance = float(parts.sum()) > scale * _chi_squared_limit(freedom)
-    status = Status.of(psi, MODERATE_PSI, LARGE_PSI) if beyond_chance else Status.STABLE
-    return _Comparison(psi, status)
+    psi = max(0.0, total - scale * freedom)
+    return psi, _status(psi, PSI_LIMITS) if total > scale * _chi_squared_limit(freedom) else Status.STABLE
+
+
+def _status(size: float, limits: tuple[float, float]) -> Status:
+    """Return the status of a size by the limits from which it is moderate and large."""
+    moderate, large = limits
+    return Status.LARGE if size >= large else Status.MODERATE if size >= moderate else Status.STABLE
 
 
 @cache

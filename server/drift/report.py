@@ -1,7 +1,7 @@
 """What operators are told about drift: each client app's patients, and all of them, against the model's reference."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -9,14 +9,12 @@ from pydantic import Field
 from common.messages import Message, Timestamp
 from common.patient import FIELDS
 from server.anomaly.reference import Reference
-from server.drift.comparison import FieldDrift, ScoreDrift, Status, field_drifts, score_drift, worst
-from server.drift.sentences import field_findings, levels_in_words, score_findings, summary
+from server.drift.comparison import FieldDrift, Status, drifted, field_drifts, score_drift, worst
+from server.drift.sentences import levels_in_words, sentence, summary
 from server.drift.windows import RollingWindows, SeenPatient, scores_of, values_of
 
 LEAST_PATIENTS = 100
 """Patients below which nothing is compared and nothing told."""
-
-_Group = tuple[str | None, Sequence[SeenPatient]]
 
 DriftStatus = Annotated[Status, Field(strict=False)]
 
@@ -89,7 +87,10 @@ def drift_report(windows: RollingWindows, reference: Reference, model_version: s
     """
     seen = windows.read()
     everybody = [patient for window in seen.values() for patient in window]
-    groups: list[_Group] = [(None, everybody), *seen.items()]
+    groups = []
+    for client_id, patients in [(None, everybody), *seen.items()]:
+        groups.append(_group(client_id, patients, reference, model_version, data))
+        time.sleep(0)  # between groups everybody else has a turn
     return DriftReport(
         model_version=model_version,
         compared_with=data,
@@ -98,14 +99,8 @@ def drift_report(windows: RollingWindows, reference: Reference, model_version: s
         window_days=windows.days,
         disease_free=reference.disease_free.patients,
         with_disease=reference.with_disease.patients,
-        groups=list(_compared(groups, reference, model_version, data)),
+        groups=groups,
     )
-
-
-def _compared(groups: Iterable[_Group], reference: Reference, model_version: str, data: str) -> Iterator[GroupDrift]:
-    for client_id, patients in groups:
-        yield _group(client_id, patients, reference, model_version, data)
-        time.sleep(0)  # between groups everybody else has a turn
 
 
 def _group(
@@ -116,37 +111,28 @@ def _group(
         return GroupDrift(client_id=client_id, patients=number, summary=_needed(number))
     scores = scores_of(patients, model_version)
     scored = score_drift(scores, reference) if len(scores) >= LEAST_PATIENTS else None
-    drifts = field_drifts(values_of(patients), reference)
+    too_few = f"{_needed(len(scores))} whom this version of the model scored."
+    fields = field_drifts(values_of(patients), reference)
     whose = f"{client_id}'s patients" if client_id else "all clients' patients"
-    findings = _findings(drifts, scored, reference, whose, data)
+    findings = [
+        Finding(status=found.status, sentence=sentence(name, found, reference, whose=whose, data=data))
+        for name, found in drifted(fields, scored)
+    ]
     return GroupDrift(
         client_id=client_id,
         patients=number,
         status=worst(finding.status for finding in findings),
-        summary=summary(drifts, scored, data),
+        summary=summary(fields, scored, data),
         since=min(patient.seen_at for patient in patients),
         high=scored.high.share if scored else None,
-        levels=levels_in_words(scored, data)
-        if scored
-        else f"{_needed(len(scores))} whom this version of the model scored.",
-        findings=findings,
-        fields=tuple(_comparison(name, drift) for name, drift in drifts.items()),
+        levels=levels_in_words(scored, data) if scored else too_few,
+        findings=tuple(findings),
+        fields=tuple(_comparison(name, drift) for name, drift in fields.items()),
     )
 
 
 def _needed(number: int) -> str:
     return f"{number} of {LEAST_PATIENTS} patients needed"
-
-
-def _findings(
-    drifts: Mapping[str, FieldDrift], scored: ScoreDrift | None, reference: Reference, whose: str, data: str
-) -> tuple[Finding, ...]:
-    """Say everything that has drifted, the largest first."""
-    found = list(score_findings(scored, whose, data)) if scored else []
-    for name, drift in drifts.items():
-        found += field_findings(name, drift, reference, whose, data)
-    findings = [Finding(status=status, sentence=sentence) for status, sentence in found]
-    return tuple(sorted(findings, key=lambda finding: -finding.status.rank))
 
 
 def _comparison(name: str, drift: FieldDrift) -> FieldComparison:

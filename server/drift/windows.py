@@ -3,16 +3,15 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any
 
 import numpy as np
 
 from server.anomaly.dataset import COLUMNS, FloatArray
-from server.store import ExplainedPrediction, PredictionStore
+from server.store import PredictionStore
 
 _PAGE = 50
 """Predictions read at once, in about 10 ms."""
@@ -24,16 +23,11 @@ _values_of = itemgetter(*COLUMNS)
 class SeenPatient:
     """One scored patient: the 13 values in column order, the anomaly score, and the model version that gave it."""
 
+    sequence: int
     seen_at: datetime
     values: tuple[float | None, ...]
     anomaly_score: float
     model_version: str
-
-    @classmethod
-    def of(cls, prediction: Mapping[str, Any]) -> "SeenPatient":
-        """Take what counts of a message ``Prediction``, as it is stored."""
-        made_at, values = datetime.fromisoformat(prediction["made_at"]), _values_of(prediction["record"])
-        return cls(made_at, values, prediction["anomaly_score"], prediction["model_version"])
 
 
 class RollingWindows:
@@ -58,7 +52,6 @@ class RollingWindows:
         self._store = store
         self._clock = clock
         self._windows: dict[str, deque[SeenPatient]] = {client_id: deque(maxlen=patients) for client_id in client_ids}
-        self._read_to = dict.fromkeys(client_ids, 0)
         self._erased_up_to = 0
         self._reading = threading.Lock()
 
@@ -72,35 +65,29 @@ class RollingWindows:
         """
         oldest = self._clock() - timedelta(days=self.days)
         with self._reading:
-            self._forget_if_erased()
-            for client_id in self._windows:
-                self._catch_up(client_id)
+            erased_up_to = self._store.erased_up_to()
+            if erased_up_to != self._erased_up_to:
+                self._erased_up_to = erased_up_to
+                for window in self._windows.values():
+                    window.clear()
+            for client_id, window in self._windows.items():
+                new = list(self._newer(client_id, window[-1].sequence if window else 0))
+                window.extend(reversed(new))
             return {
                 client_id: [patient for patient in window if patient.seen_at >= oldest]
                 for client_id, window in self._windows.items()
             }
 
-    def _forget_if_erased(self) -> None:
-        erased_up_to = self._store.erased_up_to()
-        if erased_up_to != self._erased_up_to:
-            for client_id, window in self._windows.items():
-                window.clear()
-                self._read_to[client_id] = 0
-        self._erased_up_to = erased_up_to
-
-    def _catch_up(self, client_id: str) -> None:
-        new = list(self._newer(client_id))
-        self._windows[client_id].extend(SeenPatient.of(item.body) for item in reversed(new))
-        if new:
-            self._read_to[client_id] = new[0].sequence
-
-    def _newer(self, client_id: str) -> Iterator[ExplainedPrediction]:
+    def _newer(self, client_id: str, after: int) -> Iterator[SeenPatient]:
         """Yield what was not read before, newest first and about as much as a window holds."""
         # What another server commits later has a higher sequence: the counter's row is locked until the commit.
-        after, before = self._read_to[client_id], None
+        before = None
         for _ in range(0, self.patients, _PAGE):
             _, page = self._store.recent(_PAGE, after=after, before=before, client_id=client_id)
-            yield from page
+            for item in page:
+                made_at, values = datetime.fromisoformat(item.body["made_at"]), _values_of(item.body["record"])
+                score, version = item.body["anomaly_score"], item.body["model_version"]
+                yield SeenPatient(item.sequence, made_at, values, score, version)
             if len(page) < _PAGE:
                 return
             before = page[-1].sequence

@@ -1,104 +1,121 @@
-"""Repeated cross-validation of the whole recipe, in worker processes and picked up where it was left."""
+"""Repeated cross-validation in worker processes; folds that were measured before are read from the disk."""
 
+import ast
+import inspect
+import platform
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from itertools import count
-from math import ceil
 from pathlib import Path
+from typing import Any, TypeVar
 
-from joblib import delayed
+from joblib import Memory, delayed
+from joblib import hash as joblib_hash
 
+from config.secrets import PROJECT_ROOT, ConfigurationError
 from config.settings import TrainingSettings
 from server.anomaly.dataset import Dataset
 from server.anomaly.preprocessing import refuse_unmeasured
-from server.evaluation.folds import RANDOM_PATIENTS, FoldResult, evaluate_fold, reseeded
-from server.evaluation.keeping import KeptResults, data_hash
-from server.evaluation.splits import Fit, evaluation_folds, refuse_too_few
+from server.evaluation.splits import Fold, folds_of_repeat, refuse_too_few
+from server.evaluation.training import Watch
 from server.evaluation.workers import in_workers
 
-Progress = Callable[[Iterable[FoldResult], int], Iterable[FoldResult]]
-"""What watches the folds: it passes on every result, and is told how many will come."""
+_Result = TypeVar("_Result")
 
+_MOST_KEPT = 500
+"""Folds that stay on the disk; those that were used longest ago go."""
 
-@dataclass(frozen=True)
-class _Fold:
-    repeat: int
-    number: int
-    fit: Fit
-    settings: TrainingSettings
-
-    @property
-    def name(self) -> str:
-        return f"{self.repeat}-{self.number}"
-
-    @property
-    def in_depth(self) -> bool:
-        return self.repeat == 0
+_DECIDING = {"n_estimators", "max_samples", "random_state", "calibration_folds", "evaluation_folds"}
+_PACKAGES = ("numpy", "pandas", "scikit-learn", "scipy", "shap")
+_CODE = ("config/*.py", "common/*.py", "server/anomaly/*.py", "server/evaluation/*.py")
 
 
 def cross_validate(
+    measure: Callable[[Fold], _Result],
     dataset: Dataset,
     settings: TrainingSettings,
     directory: Path,
     *,
     repeats: int,
-    progress: Progress,
-) -> list[FoldResult]:
-    """Return the results of ``settings.evaluation_folds`` folds for each repeat, in order.
+    progress: Watch,
+) -> list[_Result]:
+    """Return what is measured in ``settings.evaluation_folds`` folds for each repeat, in order.
 
-    The first repeat looks deeper: a second seed, and the explanation. What ``directory`` keeps of earlier runs with the
-    same data, settings and code is not worked out again.
+    What ``directory`` keeps of earlier calls with the same data, settings, code and packages is not measured again.
 
     Raises
     ------
     InvalidDataError
         When there are too few patients to fit the folds, or a field was measured in too few of them.
+    ConfigurationError
+        When the folder cannot be written.
     """
     refuse_too_few(dataset, settings)
-    folds = [fold for repeat in range(repeats) for fold in _folds(dataset, settings, repeat)]
-    for fold in folds:
+    calls = [call for repeat in range(repeats) for call in _calls(measure, dataset, settings, repeat)]
+    for *_, fold in calls:
         refuse_unmeasured(dataset.values[fold.fit.fitted_on])
-    kept = _kept(dataset, settings, directory)
-    results = {fold.name: kept.read(fold.name) for fold in folds}
-    missing = [fold for fold in folds if results[fold.name] is None]
-    if missing:
-        computed = progress(_compute(dataset, missing, settings.workers), len(missing))
-        for fold, result in zip(missing, computed, strict=True):
-            kept.write(fold.name, result)
-            results[fold.name] = result
-    return [result for result in results.values() if result is not None]
+    memory, kept = _kept_in(directory)
+    is_kept = [kept.check_call_in_cache(*call) for call in calls]
+    missing = [delayed(kept)(*call) for call, known in zip(calls, is_kept, strict=True) if not known]
+    found = iter(list(progress(in_workers(missing, settings.workers), len(missing))) if missing else [])
+    results = [kept(*call) if known else next(found) for call, known in zip(calls, is_kept, strict=True)]
+    memory.reduce_size(items_limit=max(_MOST_KEPT, len(calls)))
+    return results
 
 
-def kept_repeats(dataset: Dataset, settings: TrainingSettings, directory: Path) -> int:
+def kept_repeats(measure: Callable[[Fold], Any], dataset: Dataset, settings: TrainingSettings, directory: Path) -> int:
     """Count the repeats that a cross-validation has kept whole, from the first on."""
-    kept = _kept(dataset, settings, directory)
-    for repeat in count():
-        if any(kept.read(fold.name) is None for fold in _folds(dataset, settings, repeat)):
-            break
-    return repeat
+    _, kept = _kept_in(directory)
+    repeats = (_calls(measure, dataset, settings, repeat) for repeat in count())
+    return next(n for n, calls in enumerate(repeats) if not all(kept.check_call_in_cache(*call) for call in calls))
 
 
-def _folds(dataset: Dataset, settings: TrainingSettings, repeat: int) -> list[_Fold]:
-    seeded = reseeded(settings, repeat)
-    return [_Fold(repeat, number, fit, seeded) for number, fit in enumerate(evaluation_folds(dataset, seeded))]
+_Call = tuple[str, int, int, Callable[[Fold], Any], Fold]
 
 
-def _kept(dataset: Dataset, settings: TrainingSettings, directory: Path) -> KeptResults[FoldResult]:
-    deciding = {"n_estimators", "max_samples", "random_state", "calibration_folds", "evaluation_folds"}
-    made_of = settings.model_dump(include=deciding | {"calibration_by_age"})
-    made_of |= {"data": data_hash(dataset)}
-    return KeptResults(directory, made_of, FoldResult, worked_out_in=evaluate_fold.__module__)
+def _measured(made_of: str, repeat: int, number: int, measure: Callable[[Fold], _Result], fold: Fold) -> _Result:
+    """Measure a fold; joblib keeps the result under the first three arguments, which the others follow from."""
+    return measure(fold)
 
 
-def _compute(dataset: Dataset, folds: Iterable[_Fold], workers: int) -> Iterator[FoldResult]:
-    calls = (
-        delayed(evaluate_fold)(
-            dataset,
-            fold.fit,
-            fold.settings,
-            in_depth=fold.in_depth,
-            random_patients=ceil(RANDOM_PATIENTS / fold.settings.evaluation_folds),
-        )
-        for fold in folds
-    )
-    return in_workers(calls, workers)
+def _calls(
+    measure: Callable[[Fold], Any], dataset: Dataset, settings: TrainingSettings, repeat: int
+) -> Iterator[_Call]:
+    """Yield the arguments of ``_measured`` for the folds of one repeat."""
+    # Values and labels count, whatever file they were read from; of the code, all that a fold may come from: joblib
+    # itself looks no further than the one function that it keeps the results of.
+    recipe = settings.model_dump(include=_DECIDING | {"calibration_by_age"})
+    made_of = joblib_hash([dataset.values, dataset.has_disease, recipe, _software(), _code(inspect.getfile(measure))])
+    for fold in folds_of_repeat(dataset, settings, repeat):
+        yield made_of, repeat, fold.number, measure, fold
+
+
+def _kept_in(directory: Path) -> tuple[Memory, Any]:
+    try:
+        memory = Memory(directory, verbose=0)
+        return memory, memory.cache(_measured, ignore=["measure", "fold"])
+    except OSError as error:
+        raise ConfigurationError(
+            f"Results cannot be kept in {directory} ({error.strerror}): set DATA_DIR to another folder."
+        ) from error
+
+
+def _software() -> dict[str, str]:
+    return {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
+
+
+@cache
+def _code(measured_in: str) -> str:
+    return code_hash({*code_files(), Path(measured_in)})
+
+
+def code_files() -> set[Path]:
+    """Return the modules of the project that the result of a fold may follow from."""
+    return {path for pattern in _CODE for path in PROJECT_ROOT.glob(pattern)}
+
+
+def code_hash(files: Iterable[Path]) -> str:
+    """Return a hash of some modules; their comments and layout do not count."""
+    code: str = joblib_hash([ast.dump(ast.parse(path.read_bytes())) for path in sorted(files)])
+    return code

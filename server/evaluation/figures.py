@@ -1,174 +1,131 @@
-"""From the results of the folds to the figures, by level and by subgroup."""
+"""From the results of the folds to the figures: worked out fold by fold, then put together with their intervals."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from common.evaluation_figures import Confusion, Estimate, Evaluation, Figure, GroupRates, Rates
+from common.evaluation_figures import SHOWN, Confusion, Estimate, Evaluation, Figure, Rates
 from common.messages import Thresholds
 from server.anomaly.dataset import BoolArray, Dataset, FloatArray
 from server.anomaly.intervals import over_folds
-from server.evaluation.folds import FoldResult
-from server.evaluation.measures import LevelArray, confusion, levels_of, rates, sensitivity_at, subgroups
+from server.evaluation.folds import Explained, FoldResult, Scores
+from server.evaluation.measures import by_level, confusion, group_rates, levels_of, rates, sensitivity_at, subgroups
 from server.evaluation.splits import can_be_stratified
 
-SPECIFICITY = 0.9
-USUAL_MEDIUM, USUAL_HIGH = 0.5, 0.6
+USUAL = Thresholds(medium=0.5, high=0.6)
 """Raw scores from which the usual isolation forest, which has no calibration, is taken to say Medium and High."""
 
-_Judge = Callable[[BoolArray, Sequence[float]], float]
-"""Works a figure out from labels and scores."""
+_LOWEST = {"auroc_less_logistic_regression": -1.0}
+_HIGHEST = {"top_three_against_random": math.inf}
+_WORST = "additivity_gap"
+"""The figure of which the worst fold counts, and not the mean."""
 
 
-class Summary:
-    """The figures of some folds' results, worked out one by one."""
-
-    def __init__(self, dataset: Dataset, results: Sequence[FoldResult], thresholds: Thresholds, folds: int) -> None:
-        self._dataset = dataset
-        self._results = results
-        self._thresholds = thresholds
-        self._folds = folds
-        self._labels = [dataset.has_disease[result.held_out] for result in results]
-
-    def evaluation(self) -> Evaluation:
-        figures = self._separation() | self._alarms() | self._blanked() | self._steadiness() | self._explanation()
-        everybody = self._dataset.has_disease
-        return Evaluation(
-            folds=self._folds,
-            repeats=len(self._results) // self._folds,
-            stratified=can_be_stratified(self._dataset, self._folds),
-            disease_free=int((~everybody).sum()),
-            with_disease=int(everybody.sum()),
-            figures={name: figure for name, figure in figures.items() if figure.ours.value is not None},
-            groups=[self._group(name, members) for name, members in subgroups(self._dataset.values).items()],
-            confusion=self._confusion(),
-            additivity_patients=sum(r.explained.random_patients for r in self._results if r.explained),
+def evaluation_of(dataset: Dataset, results: Sequence[FoldResult], thresholds: Thresholds, folds: int) -> Evaluation:
+    """Return all figures of the results of some repeats of so many folds."""
+    has_disease = dataset.has_disease
+    labels = [has_disease[result.held_out] for result in results]
+    ours = [_ours(result, of_fold, thresholds) for result, of_fold in zip(results, labels, strict=True)]
+    usual = [_usual(result, of_fold) for result, of_fold in zip(results, labels, strict=True)]
+    figures = {
+        name: Figure(
+            ours=_together(name, ours, folds), usual=_together(name, usual, folds) if name in usual[0] else None
         )
+        for name in SHOWN
+    }
 
-    def _separation(self) -> dict[str, Figure]:
-        ours = [result.anomaly for result in self._results]
-        usual = [result.usual.raw for result in self._results]
-        return {
-            "auroc": self._judged(_auroc, ours, usual),
-            "sensitivity_at_90_specificity": self._judged(_sensitivity_at_specificity, ours, usual),
-            "auprc": self._judged(_auprc, ours, usual),
-            "auroc_less_logistic_regression": self._distance_to_labels(ours, usual),
-        }
-
-    def _distance_to_labels(self, ours: Sequence[Sequence[float]], usual: Sequence[Sequence[float]]) -> Figure:
-        supervised = [
-            _auroc(labels, result.supervised) if result.supervised else math.nan
-            for labels, result in zip(self._labels, self._results, strict=True)
+    def rates_from(members: BoolArray, threshold: float) -> Rates:
+        chosen = [members[result.held_out] for result in results]
+        by_fold = [
+            rates(result.anomaly[inside] >= threshold, of_fold[inside])
+            for result, of_fold, inside in zip(results, labels, chosen, strict=True)
         ]
+        return Rates(**{name: over_folds([fold[name] for fold in by_fold], folds) for name in by_fold[0]})
 
-        def distances(scores: Sequence[Sequence[float]]) -> Estimate:
-            by_fold = [own - other for own, other in zip(self._by_fold(_auroc, scores), supervised, strict=True)]
-            return self._over(by_fold, lowest=-1)
+    return Evaluation(
+        folds=folds,
+        repeats=len(results) // folds,
+        stratified=can_be_stratified(dataset, folds),
+        disease_free=int((~has_disease).sum()),
+        with_disease=int(has_disease.sum()),
+        figures={name: figure for name, figure in figures.items() if figure.ours.value is not None},
+        groups=group_rates(subgroups(dataset.values), has_disease, thresholds, rates_from),
+        confusion=_confusion(results, labels, thresholds, len(results) // folds),
+        additivity_patients=sum(result.explained.random_patients for result in results if result.explained),
+    )
 
-        return Figure(ours=distances(ours), usual=distances(usual))
 
-    def _alarms(self) -> dict[str, Figure]:
-        ours = [result.anomaly for result in self._results]
-        usual = [result.usual.raw for result in self._results]
-        return self._levels_of(ours, usual)
+def _together(name: str, by_fold: Sequence[Mapping[str, float]], folds: int) -> Estimate:
+    figures = [fold.get(name, math.nan) for fold in by_fold]
+    if name == _WORST:
+        return Estimate(value=max((figure for figure in figures if not math.isnan(figure)), default=None))
+    return over_folds(figures, folds, lowest=_LOWEST.get(name, 0), highest=_HIGHEST.get(name, 1))
 
-    def _blanked(self) -> dict[str, Figure]:
-        """Return what becomes of patients whose slope, vessels and thallium scan are taken as not measured."""
-        ours = [result.blanked_anomaly for result in self._results]
-        usual = [result.usual.blanked for result in self._results]
-        figures = {"auroc": self._judged(_auroc, ours, usual)} | self._levels_of(ours, usual)
-        return {f"blanked_{name}": figure for name, figure in figures.items()}
 
-    def _levels_of(self, ours: Sequence[Sequence[float]], usual: Sequence[Sequence[float]]) -> dict[str, Figure]:
-        thresholds = {
-            "medium_or_higher": (self._thresholds.medium, USUAL_MEDIUM),
-            "high": (self._thresholds.high, USUAL_HIGH),
-        }
-        return {
-            f"{rate}_{level}": self._judged(_rate_at(rate, own), ours, usual, _rate_at(rate, other))
-            for rate in ("false_alarm_rate", "sensitivity")
-            for level, (own, other) in thresholds.items()
-        }
+def _ours(result: FoldResult, labels: BoolArray, thresholds: Thresholds) -> dict[str, float]:
+    """Return the figures of one fold by name; NaN, or none, where the fold has no such figure."""
+    calibrated = replace(result.ours, raw=result.anomaly, blanked=result.blanked_anomaly)
+    figures = _of_forest(calibrated, result.supervised, labels, thresholds)
+    if second := result.second_seed:
+        levels, again = (levels_of(anomaly, thresholds) for anomaly in (result.anomaly, second.anomaly))
+        figures["two_seeds_spearman"] = spearman(result.ours.raw, second.raw)
+        figures["two_seeds_level_changes"] = float(np.mean(levels != again))
+    if result.explained:
+        figures |= _of_explanation(result.explained, result.anomaly >= thresholds.medium)
+    return figures
 
-    def _judged(
-        self,
-        judge: _Judge,
-        ours: Sequence[Sequence[float]],
-        usual: Sequence[Sequence[float]],
-        judge_usual: _Judge | None = None,
-    ) -> Figure:
-        return Figure(
-            ours=self._over(self._by_fold(judge, ours)),
-            usual=self._over(self._by_fold(judge_usual or judge, usual)),
-        )
 
-    def _by_fold(self, judge: _Judge, scores: Sequence[Sequence[float]]) -> list[float]:
-        return [judge(labels, of_fold) for labels, of_fold in zip(self._labels, scores, strict=True)]
+def _usual(result: FoldResult, labels: BoolArray) -> dict[str, float]:
+    """Return the same of the usual forest, as far as it has them."""
+    usual, second = result.usual, result.second_seed
+    figures = _of_forest(usual, result.supervised, labels, USUAL)
+    return figures | {"two_seeds_spearman": spearman(usual.raw, second.usual_raw) if second else math.nan}
 
-    def _steadiness(self) -> dict[str, Figure]:
-        again = [(result, result.second_seed) for result in self._results if result.second_seed is not None]
-        changes = [float(np.mean(self._levels(first.anomaly) != self._levels(other.anomaly))) for first, other in again]
-        lowering, usual_lowering = (
-            self._over([s.steps_lowering / s.steps_worse if s.steps_worse else math.nan for s in forests])
-            for forests in ([result.ours for result in self._results], [result.usual for result in self._results])
-        )
-        return {
-            "two_seeds_spearman": Figure(
-                ours=self._over([spearman(first.ours.raw, other.raw) for first, other in again]),
-                usual=self._over([spearman(first.usual.raw, other.usual_raw) for first, other in again]),
-            ),
-            "two_seeds_level_changes": Figure(ours=self._over(changes)),
-            "worse_finding_lowers": Figure(ours=lowering, usual=usual_lowering),
-        }
 
-    def _explanation(self) -> dict[str, Figure]:
-        explained = [(result.anomaly, result.explained) for result in self._results if result.explained is not None]
-        if not explained:
-            return {}
-        against_random, against_best = [], []
-        for anomaly, falls in explained:
-            flagged = np.array(anomaly) >= self._thresholds.medium
-            top, random, best = (np.array(f)[flagged] for f in (falls.top_fall, falls.random_fall, falls.best_fall))
-            against_random.append(_ratio(top, random))
-            against_best.append(_ratio(top, best))
-        return {
-            "additivity_gap": Figure(ours=Estimate(value=max(falls.largest_gap for _, falls in explained))),
-            "top_three_against_random": Figure(ours=self._over(against_random, highest=math.inf)),
-            "top_three_against_best": Figure(ours=self._over(against_best)),
-        }
+def _of_forest(
+    scores: Scores, supervised: FloatArray | None, labels: BoolArray, thresholds: Thresholds
+) -> dict[str, float]:
+    def judged(figure: Callable[[BoolArray, FloatArray], float], given: FloatArray | None) -> float:
+        has_both = labels.any() and not labels.all()
+        return float(figure(labels, given)) if has_both and given is not None else math.nan
 
-    def _group(self, name: str, members: BoolArray) -> GroupRates:
-        has_disease = self._dataset.has_disease[members]
-        return GroupRates(
-            name=name,
-            disease_free=int((~has_disease).sum()),
-            with_disease=int(has_disease.sum()),
-            medium_or_higher=self._rates_over(members, self._thresholds.medium),
-            high=self._rates_over(members, self._thresholds.high),
-        )
+    figures = {
+        "auroc": judged(roc_auc_score, scores.raw),
+        "sensitivity_at_90_specificity": judged(sensitivity_at, scores.raw),
+        "auprc": judged(average_precision_score, scores.raw),
+        "auroc_less_logistic_regression": judged(roc_auc_score, scores.raw) - judged(roc_auc_score, supervised),
+        "blanked_auroc": judged(roc_auc_score, scores.blanked),
+        "worse_finding_lowers": scores.steps_lowering / scores.steps_worse if scores.steps_worse else math.nan,
+    }
+    for prefix, given in (("", scores.raw), ("blanked_", scores.blanked)):
+        for level, threshold in by_level(thresholds).items():
+            by_rate = rates(given >= threshold, labels)
+            figures |= {f"{prefix}{rate}_{level}": value for rate, value in by_rate.items()}
+    return figures
 
-    def _rates_over(self, members: BoolArray, threshold: float) -> Rates:
-        by_fold = []
-        for result, labels in zip(self._results, self._labels, strict=True):
-            chosen = members[result.held_out]
-            by_fold.append(rates(np.array(result.anomaly)[chosen] >= threshold, labels[chosen]))
-        return Rates(**{name: self._over([fold[name] for fold in by_fold]) for name in by_fold[0]})
 
-    def _confusion(self) -> Confusion:
-        levels = np.concatenate([self._levels(result.anomaly) for result in self._results])
-        repeats = len(self._results) // self._folds
-        counted = confusion(np.concatenate(self._labels), levels)
-        shares = {label: {level: n / repeats for level, n in row.items()} for label, row in counted.items()}
-        return Confusion.model_validate(shares)
+def _of_explanation(falls: Explained, flagged: BoolArray) -> dict[str, float]:
+    """Return the figures of the explanation, of the patients that it matters for: those at Medium or higher."""
+    top, random, best = (fall[flagged] for fall in (falls.top_fall, falls.random_fall, falls.best_fall))
+    return {
+        "additivity_gap": falls.largest_gap,
+        "top_three_against_random": float(top.mean() / random.mean()) if random.any() else math.nan,
+        "top_three_against_best": float(top.mean() / best.mean()) if best.any() else math.nan,
+    }
 
-    def _levels(self, anomaly: Sequence[float]) -> LevelArray:
-        return levels_of(np.array(anomaly), self._thresholds)
 
-    def _over(self, by_fold: Sequence[float], *, lowest: float = 0, highest: float = 1) -> Estimate:
-        return over_folds(by_fold, self._folds, lowest=lowest, highest=highest)
+def _confusion(
+    results: Sequence[FoldResult], labels: Sequence[BoolArray], thresholds: Thresholds, repeats: int
+) -> Confusion:
+    levels = levels_of(np.concatenate([result.anomaly for result in results]), thresholds)
+    counted = confusion(np.concatenate(labels), levels)
+    return Confusion.model_validate(
+        {label: {at: n / repeats for at, n in row.items()} for label, row in counted.items()}
+    )
 
 
 def held_out_scores(dataset: Dataset, results: Sequence[FoldResult]) -> FloatArray:
@@ -179,31 +136,6 @@ def held_out_scores(dataset: Dataset, results: Sequence[FoldResult]) -> FloatArr
     return scores
 
 
-def spearman(one: Sequence[float], other: Sequence[float]) -> float:
+def spearman(one: FloatArray, other: FloatArray) -> float:
     """Return Spearman's rank correlation (-1 to 1)."""
     return float(np.corrcoef(pd.Series(one).rank(), pd.Series(other).rank())[0, 1])
-
-
-def _auroc(has_disease: BoolArray, scores: Sequence[float]) -> float:
-    return float(roc_auc_score(has_disease, scores)) if _has_both(has_disease) else math.nan
-
-
-def _auprc(has_disease: BoolArray, scores: Sequence[float]) -> float:
-    return float(average_precision_score(has_disease, scores)) if _has_both(has_disease) else math.nan
-
-
-def _sensitivity_at_specificity(has_disease: BoolArray, scores: Sequence[float]) -> float:
-    return sensitivity_at(SPECIFICITY, has_disease, np.array(scores)) if _has_both(has_disease) else math.nan
-
-
-def _rate_at(rate: str, threshold: float) -> _Judge:
-    return lambda has_disease, scores: rates(np.array(scores) >= threshold, has_disease)[rate]
-
-
-def _has_both(has_disease: BoolArray) -> bool:
-    return bool(has_disease.any() and not has_disease.all())
-
-
-def _ratio(falls: FloatArray, others: FloatArray) -> float:
-    """Return the ratio of two mean falls; NaN where there is none."""
-    return float(falls.mean() / others.mean()) if others.any() else math.nan

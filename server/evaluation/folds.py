@@ -1,13 +1,13 @@
-"""What is measured in one fold, and what is kept of it; small results, so that figures can be made of them anew."""
+"""What is measured in one fold; only what figures are made of is kept, so that new figures need no new forests."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from math import ceil
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 from sklearn.ensemble import IsolationForest
 
-from common.patient import FIELDS, FieldDescription
+from common.patient import FIELDS
 from config.settings import TrainingSettings
 from server.anomaly.attribution import Attribution
 from server.anomaly.calibration import CalibrationByPattern
@@ -15,10 +15,11 @@ from server.anomaly.dataset import COLUMNS, Dataset, FloatArray, IndexArray, fra
 from server.anomaly.fitting import fit_and_score, fit_parts, raw_scores
 from server.anomaly.preprocessing import OneSidedRiskFactors
 from server.evaluation.references import supervised_scores, usual_forest_scores
-from server.evaluation.splits import Fit, calibration_folds
+from server.evaluation.splits import SEEDS, Fit, Fold, calibration_folds, reseeded
 from server.evaluation.training import calibrated, pattern_scores
 
 RANDOM_PATIENTS = 10_000
+"""Made-up patients, over all folds of the first repeat, whose contributions are added up."""
 
 _BLANKED = [COLUMNS.index(name) for name in ("st_slope", "major_vessels", "thallium_scan")]
 _STEPS_WORSE = {"resting_bp": 20, "cholesterol": 40, "max_heart_rate": -15, "st_depression": 1}
@@ -27,86 +28,82 @@ _TOP = 3
 _TRIPLES = np.array(list(combinations(range(len(COLUMNS)), _TOP)))
 _GAP_SHARE = 0.25
 _SAME = 1e-12
-_SEEDS = 2**32
 
 
-class _Kept(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Scores(_Kept):
+@dataclass(frozen=True)
+class Scores:
     """Raw scores of the held-out patients: as they are, with three tests blanked, and how worse findings moved them."""
 
-    raw: list[float]
-    blanked: list[float]
+    raw: FloatArray
+    blanked: FloatArray
     steps_worse: int
     steps_lowering: int
 
 
-class SecondSeed(_Kept):
+@dataclass(frozen=True)
+class SecondSeed:
     """What forests of another seed say of the same held-out patients."""
 
-    raw: list[float]
-    anomaly: list[float]
-    usual_raw: list[float]
+    raw: FloatArray
+    anomaly: FloatArray
+    usual_raw: FloatArray
 
 
-class Explained(_Kept):
+@dataclass(frozen=True)
+class Explained:
     """By held-out patient, how far the raw score falls when three fields become typical: the top three by contribution,
     three at random and the best three; and the largest gap between contributions and log2 score of random patients."""
 
-    top_fall: list[float]
-    random_fall: list[float]
-    best_fall: list[float]
+    top_fall: FloatArray
+    random_fall: FloatArray
+    best_fall: FloatArray
     random_patients: int
     largest_gap: float
 
 
-class FoldResult(_Kept):
+@dataclass(frozen=True)
+class FoldResult:
     """One fold: the rows held out, what is said of them, and in the first repeat what costs more to find out.
 
     ``anomaly`` and ``blanked_anomaly`` are the calibrated scores; ``supervised`` needs patients of both labels.
     """
 
-    held_out: list[int]
+    held_out: IndexArray
     ours: Scores
-    anomaly: list[float]
-    blanked_anomaly: list[float]
+    anomaly: FloatArray
+    blanked_anomaly: FloatArray
     usual: Scores
-    supervised: list[float] | None
+    supervised: FloatArray | None
     second_seed: SecondSeed | None
     explained: Explained | None
 
 
-def evaluate_fold(
-    dataset: Dataset, fit: Fit, settings: TrainingSettings, *, in_depth: bool, random_patients: int
-) -> FoldResult:
+def evaluate_fold(fold: Fold) -> FoldResult:
     """Fit everything on the other folds' patients and measure it on those held out.
 
-    ``in_depth`` adds a second seed and the explanation, which is put to ``random_patients`` made-up ones as well.
+    The first repeat looks deeper: a second seed, and the explanation, which is put to made-up patients as well.
     """
+    dataset, fit, settings = fold.dataset, fold.fit, fold.settings
     held_out, disease_free = dataset.values[fit.scored], dataset.values[fit.fitted_on]
-    variants = _Variants(held_out)
-    raw = fit_and_score(frame_of(disease_free), frame_of(variants.values), settings)
-    usual = usual_forest_scores(disease_free, variants.values, seed=settings.random_state)
-    calibrated_values = variants.values[: 2 * len(held_out)]
+    blanked = held_out.copy()
+    blanked[:, _BLANKED] = np.nan
+    owners, worse = worsened(held_out)
+    variants = np.concatenate([held_out, blanked, worse])
+    ours = _read(fit_and_score(frame_of(disease_free), frame_of(variants), settings), owners, len(held_out))
+    usual = usual_forest_scores(disease_free, variants, seed=settings.random_state)
+    calibrated_values = np.concatenate([held_out, blanked])
     calibration = _calibration(dataset, fit, calibrated_values, settings)
-    anomaly, blanked = np.split(calibration.score(calibrated_values, raw[: len(calibrated_values)]), 2)
+    anomaly_scores = calibration.score(calibrated_values, np.concatenate([ours.raw, ours.blanked]))
     return FoldResult(
-        held_out=fit.scored.tolist(),
-        ours=variants.read(raw),
-        anomaly=anomaly.tolist(),
-        blanked_anomaly=blanked.tolist(),
-        usual=variants.read(usual),
+        held_out=fit.scored,
+        ours=ours,
+        anomaly=anomaly_scores[: len(held_out)],
+        blanked_anomaly=anomaly_scores[len(held_out) :],
+        usual=_read(usual, owners, len(held_out)),
         supervised=_supervised(dataset, fit),
-        second_seed=_second_seed(dataset, fit, settings) if in_depth else None,
-        explained=_explained(disease_free, held_out, settings, random_patients) if in_depth else None,
+        second_seed=_second_seed(dataset, fit, settings) if fold.repeat == 0 else None,
+        explained=_explained(disease_free, held_out, settings) if fold.repeat == 0 else None,
     )
-
-
-def reseeded(settings: TrainingSettings, by: int) -> TrainingSettings:
-    """Return the settings with another seed."""
-    return settings.model_copy(update={"random_state": (settings.random_state + by) % _SEEDS})
 
 
 def worsened(values: FloatArray) -> tuple[IndexArray, FloatArray]:
@@ -121,7 +118,7 @@ def worsened(values: FloatArray) -> tuple[IndexArray, FloatArray]:
             continue
         worse = np.array([_worse(name, value) for value in values[:, column]])
         rows = np.flatnonzero(~np.isnan(worse))
-        copies = values[rows].copy()
+        copies = values[rows]
         copies[:, column] = worse[rows]
         owners.append(rows)
         changed.append(copies)
@@ -138,34 +135,18 @@ def _worse(name: str, value: float) -> float:
     return float(worse) if lowest <= worse <= highest else np.nan
 
 
-class _Variants:
-    """Held-out patients as they are, with three tests blanked and with one finding worse, scored in one go."""
-
-    def __init__(self, held_out: FloatArray) -> None:
-        blanked = held_out.copy()
-        blanked[:, _BLANKED] = np.nan
-        self._owners, worse = worsened(held_out)
-        self._patients = len(held_out)
-        self.values: FloatArray = np.concatenate([held_out, blanked, worse])
-
-    def read(self, raw_scores: FloatArray) -> Scores:
-        raw, blanked, worse = np.split(raw_scores, [self._patients, 2 * self._patients])
-        lowering = worse < raw[self._owners] - _SAME
-        return Scores(
-            raw=raw.tolist(),
-            blanked=blanked.tolist(),
-            steps_worse=int(worse.size),
-            steps_lowering=int(lowering.sum()),
-        )
+def _read(scores: FloatArray, owners: IndexArray, patients: int) -> Scores:
+    """Take the scores of patients as they are, blanked, and with one finding worse apart."""
+    raw, blanked, worse = np.split(scores, [patients, 2 * patients])
+    return Scores(raw, blanked, worse.size, int((worse < raw[owners] - _SAME).sum()))
 
 
-def _supervised(dataset: Dataset, fit: Fit) -> list[float] | None:
+def _supervised(dataset: Dataset, fit: Fit) -> FloatArray | None:
     others = np.setdiff1d(np.arange(len(dataset.values)), fit.scored)
     has_disease = dataset.has_disease[others]
     if has_disease.all() or not has_disease.any():
         return None
-    scores: list[float] = supervised_scores(dataset.values[others], has_disease, dataset.values[fit.scored]).tolist()
-    return scores
+    return supervised_scores(dataset.values[others], has_disease, dataset.values[fit.scored])
 
 
 def _calibration(dataset: Dataset, fit: Fit, values: FloatArray, settings: TrainingSettings) -> CalibrationByPattern:
@@ -177,32 +158,29 @@ def _calibration(dataset: Dataset, fit: Fit, values: FloatArray, settings: Train
 
 
 def _second_seed(dataset: Dataset, fit: Fit, settings: TrainingSettings) -> SecondSeed:
-    other = reseeded(settings, _SEEDS // 2)
+    other, held_out = reseeded(settings, SEEDS // 2), dataset.values[fit.scored]
     raw = fit_and_score(dataset.frame(fit.fitted_on), dataset.frame(fit.scored), other)
-    usual = usual_forest_scores(dataset.values[fit.fitted_on], dataset.values[fit.scored], seed=other.random_state)
-    held_out = dataset.values[fit.scored]
-    return SecondSeed(
-        raw=raw.tolist(),
-        anomaly=_calibration(dataset, fit, held_out, other).score(held_out, raw).tolist(),
-        usual_raw=usual.tolist(),
-    )
+    anomaly = _calibration(dataset, fit, held_out, other).score(held_out, raw)
+    usual = usual_forest_scores(dataset.values[fit.fitted_on], held_out, seed=other.random_state)
+    return SecondSeed(raw, anomaly, usual)
 
 
-def _explained(
-    disease_free: FloatArray, held_out: FloatArray, settings: TrainingSettings, random_patients: int
-) -> Explained:
+def _explained(disease_free: FloatArray, held_out: FloatArray, settings: TrainingSettings) -> Explained:
     preprocessor, forest = fit_parts(frame_of(disease_free), settings)
     attribution = Attribution(preprocessor, forest)
     contributions = np.array([attribution.of(row)[0] for row in rows_of(held_out)])
     falls = _falls(preprocessor, forest, preprocessor.impute(held_out))
-    top = [_triple_of(fields) for fields in np.argsort(-contributions, axis=1, kind="stable")[:, :_TOP]]
-    strangers = random_values(random_patients, settings.random_state)
+    top_fields = np.sort(np.argsort(-contributions, axis=1, kind="stable")[:, :_TOP])
+    is_top = (top_fields[:, np.newaxis, :] == _TRIPLES).all(axis=2)
+    strangers = random_values(ceil(RANDOM_PATIENTS / settings.evaluation_folds), settings.random_state)
+    sums = [attribution.base_value + sum(attribution.of(row)[0]) for row in rows_of(strangers)]
+    scores = -forest.score_samples(preprocessor.factors(preprocessor.impute(strangers)))
     return Explained(
-        top_fall=falls[np.arange(len(top)), top].tolist(),
-        random_fall=falls.mean(axis=1).tolist(),
-        best_fall=falls.max(axis=1).tolist(),
-        random_patients=random_patients,
-        largest_gap=_largest_gap(attribution, preprocessor, forest, strangers),
+        top_fall=falls[is_top],
+        random_fall=falls.mean(axis=1),
+        best_fall=falls.max(axis=1),
+        random_patients=len(strangers),
+        largest_gap=float(np.abs(sums - np.log2(scores)).max()),
     )
 
 
@@ -212,37 +190,21 @@ def _falls(preprocessor: OneSidedRiskFactors, forest: IsolationForest, complete:
     np.put_along_axis(made_typical, _TRIPLES, values=True, axis=1)
     changed = np.where(made_typical, preprocessor.typical_, complete[:, np.newaxis, :]).reshape(-1, len(COLUMNS))
     # Many of them are alike: what is typical already cannot change.
-    different, places = np.unique(
-        preprocessor.factors(np.concatenate([complete, changed])), axis=0, return_inverse=True
-    )
+    factors = preprocessor.factors(np.concatenate([complete, changed]))
+    different, places = np.unique(factors, axis=0, return_inverse=True)
     trees = (estimator.tree_ for estimator in forest.estimators_)
     before, after = np.split(raw_scores(trees, forest.max_samples_, different)[places], [len(complete)])
     falls: FloatArray = before[:, np.newaxis] - after.reshape(len(complete), -1)
     return falls
 
 
-def _triple_of(fields: Sequence[int]) -> int:
-    return int(np.flatnonzero((np.sort(fields) == _TRIPLES).all(axis=1))[0])
-
-
 def random_values(patients: int, seed: int) -> FloatArray:
     """Make up patients with any possible values, shape (n, 13), a quarter of those that may be missing not measured."""
     random = np.random.default_rng(seed)
-    columns = [_any_values(field, patients, random) for field in FIELDS.values()]
+    columns = []
+    for field in FIELDS.values():
+        lowest, highest = field.possible_range or (0, 0)
+        drawn = random.choice([*field.codes], patients) if field.codes else random.uniform(lowest, highest, patients)
+        is_gap = (random.random(patients) < _GAP_SHARE) & (not field.required)
+        columns.append(np.where(is_gap, np.nan, drawn))
     return np.stack(columns, axis=1)
-
-
-def _any_values(field: FieldDescription, patients: int, random: np.random.Generator) -> FloatArray:
-    lowest, highest = field.possible_range or (0, 0)
-    drawn = random.choice([*field.codes], patients) if field.codes else random.uniform(lowest, highest, patients)
-    is_gap = (random.random(patients) < _GAP_SHARE) & (not field.required)
-    return np.where(is_gap, np.nan, drawn)
-
-
-def _largest_gap(
-    attribution: Attribution, preprocessor: OneSidedRiskFactors, forest: IsolationForest, values: FloatArray
-) -> float:
-    """Return the largest gap between log2 of scikit-learn's score and our base value with all contributions."""
-    scores = -forest.score_samples(preprocessor.factors(preprocessor.impute(values)))
-    ours = [attribution.base_value + sum(attribution.of(row)[0]) for row in rows_of(values)]
-    return float(np.abs(ours - np.log2(scores)).max())

@@ -1,25 +1,22 @@
 """A new version of the model: trained and evaluated on a clinic's patients, or recalibrated on another site's."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
 from common.errors import InvalidDataError
 from common.evaluation_figures import Evaluation
 from config.settings import TrainingSettings
 from server.anomaly.dataset import Dataset, FloatArray
 from server.anomaly.detector import AnomalyModel, Detector
-from server.anomaly.reference import reference_of
+from server.anomaly.reference import Reference, reference_of
 from server.evaluation.cross_validation import cross_validate, kept_repeats
-from server.evaluation.figures import Summary, held_out_scores
-from server.evaluation.folds import FoldResult
-from server.evaluation.training import recalibrate, train, unwatched
+from server.evaluation.figures import evaluation_of, held_out_scores
+from server.evaluation.folds import evaluate_fold
+from server.evaluation.training import Watch, recalibrate, train, unwatched
 from server.registry.artifact import make_files, make_recalibrated_files
 from server.registry.known_answers import known_answers
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,8 @@ def trained_version(
     *,
     made_at: datetime,
     repeats: int | None = None,
-    watch_calibration: Callable[[Iterable[FloatArray], int], Iterable[FloatArray]] = unwatched,
-    watch_evaluation: Callable[[Iterable[FoldResult], int], Iterable[FoldResult]] = unwatched,
+    watch_calibration: Watch = unwatched,
+    watch_evaluation: Watch = unwatched,
 ) -> NewVersion:
     """Train on a clinic's patients and evaluate on those held out.
 
@@ -51,11 +48,10 @@ def trained_version(
         When there are too few patients.
     """
     model = train(dataset, settings, progress=watch_calibration)
-    repeats = repeats or max(1, kept_repeats(dataset, settings, evaluations))
-    results = cross_validate(dataset, settings, evaluations, repeats=repeats, progress=watch_evaluation)
-    evaluation = Summary(dataset, results, model.thresholds, settings.evaluation_folds).evaluation()
-    scores = held_out_scores(dataset, results)
-    reference = reference_of(dataset.values, dataset.has_disease, model.thresholds, anomaly_scores=scores)
+    repeats = repeats or max(1, kept_repeats(evaluate_fold, dataset, settings, evaluations))
+    results = cross_validate(evaluate_fold, dataset, settings, evaluations, repeats=repeats, progress=watch_evaluation)
+    evaluation = evaluation_of(dataset, results, model.thresholds, settings.evaluation_folds)
+    reference = _reference(dataset, model, held_out_scores(dataset, results))
     answers = known_answers(model, settings.random_state)
     files = make_files(model, evaluation, reference, settings, answers, data=dataset, made_at=made_at)
     return NewVersion(model, evaluation, files)
@@ -76,10 +72,13 @@ def recalibrated_version(
             f"{dataset.name} is the file that the forest was fitted on. Recalibrate on patients it has not seen."
         )
     model = recalibrate(earlier.model, dataset, settings)
-    scores = model.anomaly_scores(dataset.values)
-    reference = reference_of(dataset.values, dataset.has_disease, model.thresholds, anomaly_scores=scores)
+    reference = _reference(dataset, model, model.anomaly_scores(dataset.values))
     answers = known_answers(model, earlier.manifest.parameters.random_state)
     files = make_recalibrated_files(
         model, reference, settings, answers, original=earlier.manifest, data=dataset, made_at=made_at
     )
     return NewVersion(model, earlier.manifest.evaluation, files)
+
+
+def _reference(dataset: Dataset, model: AnomalyModel, scores: FloatArray) -> Reference:
+    return reference_of(dataset.values, dataset.has_disease, model.thresholds, anomaly_scores=scores)

@@ -1,6 +1,6 @@
 """Who is held out of which fit: the folds of calibration and evaluation, and how many patients they need."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 from sklearn.model_selection import KFold, StratifiedKFold
@@ -13,6 +13,8 @@ from server.anomaly.dataset import Dataset, IndexArray
 FEWEST_TO_TRAIN = 40
 """Disease-free patients below which no forest is grown: recalibrating an earlier one needs fewer."""
 
+SEEDS = 2**32
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -20,6 +22,31 @@ class Fit:
 
     fitted_on: IndexArray
     scored: IndexArray
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold of a repeat of the cross-validation; the settings have the seed of the repeat."""
+
+    repeat: int
+    number: int
+    settings: TrainingSettings
+    fit: Fit = field(repr=False)
+    dataset: Dataset = field(
+        repr=False
+    )  # joblib prints its arguments when a kept result is damaged: no patient's values
+
+
+def reseeded(settings: TrainingSettings, by: int) -> TrainingSettings:
+    """Return the settings with another seed."""
+    return settings.model_copy(update={"random_state": (settings.random_state + by) % SEEDS})
+
+
+def folds_of_repeat(dataset: Dataset, settings: TrainingSettings, repeat: int) -> list[Fold]:
+    """Return the folds of one repeat of the cross-validation, counted from 0."""
+    seeded = reseeded(settings, repeat)
+    fits = evaluation_folds(dataset, seeded)
+    return [Fold(repeat, number, seeded, fit, dataset) for number, fit in enumerate(fits)]
 
 
 def evaluation_folds(dataset: Dataset, settings: TrainingSettings) -> list[Fit]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from math import ceil
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from joblib import delayed
@@ -30,18 +30,16 @@ FEWEST_TO_RECALIBRATE = 25
 _AT_ONCE = 100
 _FEWEST_IN_A_BAND = 10
 
-_Result = TypeVar("_Result")
-
-Progress = Callable[[Iterable[FloatArray], int], Iterable[FloatArray]]
-"""What watches the fits: it passes on every result, and is told how many will come."""
+Watch = Callable[[Iterable[Any], int], Iterable[Any]]
+"""What shows progress: it passes on every result, and is told how many will come."""
 
 
-def unwatched(results: Iterable[_Result], _total: int) -> Iterable[_Result]:
+def unwatched(results: Iterable[Any], _total: int) -> Iterable[Any]:
     """Pass the results on and show nothing."""
     return results
 
 
-def train(dataset: Dataset, settings: TrainingSettings, *, progress: Progress = unwatched) -> AnomalyModel:
+def train(dataset: Dataset, settings: TrainingSettings, *, progress: Watch = unwatched) -> AnomalyModel:
     """Fit and calibrate the detector on disease-free patients; the same data and settings give the same model.
 
     Raises

@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Literal
 
 from common.messages import CircuitStatus
 from server.explanation.endpoint import EndpointError, UnfinishedAnswerError
 
-MOST_FAILURES: Final = 5
+MAX_FAILURES: Final = 5
 FIRST_PAUSE_SECONDS: Final = 30.0
 LONGEST_PAUSE_SECONDS: Final = 300.0
 
@@ -32,29 +33,23 @@ class CircuitBreaker:
         self._probing = False
         self._clause = ""
 
-    def watch(self, call: Generator[str]) -> Generator[str]:
-        """Pass on the pieces of a call, and note how it ended; whoever stops listening to them had no complaint.
-
-        Raises
-        ------
-        CircuitOpenError
-            Instead of beginning the call.
-        EndpointError
-            As the call does.
-        """
-        self._enter()
-        succeeded = True
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Note how the call within ends; raises ``CircuitOpenError`` instead of beginning it."""
+        with self._lock:
+            if self._open_until is not None:
+                if self._probing or self._clock() < self._open_until:
+                    raise CircuitOpenError(f"it is left alone for a while, because {self._clause}")
+                self._probing = True
         try:
-            yield from call
-        except UnfinishedAnswerError:
-            raise
+            yield
         except EndpointError as error:
-            succeeded = False
-            self._failed(error)
+            if not isinstance(error, UnfinishedAnswerError):
+                self._failed(error)
+                raise
+            self._succeeded()
             raise
-        finally:
-            if succeeded:
-                self._succeeded()
+        self._succeeded()
 
     @property
     def status(self) -> CircuitStatus:
@@ -66,14 +61,6 @@ class CircuitBreaker:
             state: Literal["open", "half_open"] = "half_open" if self._probing or not left else "open"
             return CircuitStatus(state=state, seconds_left=round(left), reason=self._clause)
 
-    def _enter(self) -> None:
-        with self._lock:
-            if self._open_until is None:
-                return
-            if self._probing or self._clock() < self._open_until:
-                raise CircuitOpenError(f"it is left alone for a while, because {self._clause}")
-            self._probing = True
-
     def _succeeded(self) -> None:
         with self._lock:
             self._failures, self._pause, self._open_until, self._probing = 0, 0.0, None, False
@@ -82,10 +69,8 @@ class CircuitBreaker:
         with self._lock:
             self._failures += 1
             was_probe, self._probing = self._probing, False
-            if error.lasting:
-                self._open(LONGEST_PAUSE_SECONDS, error)
-            elif was_probe or (self._failures >= MOST_FAILURES and self._open_until is None):
-                self._open(min(max(FIRST_PAUSE_SECONDS, 2 * self._pause), LONGEST_PAUSE_SECONDS), error)
-
-    def _open(self, seconds: float, error: EndpointError) -> None:
-        self._pause, self._open_until, self._clause = seconds, self._clock() + seconds, str(error)
+            is_last_straw = was_probe or (self._failures >= MAX_FAILURES and self._open_until is None)
+            if error.lasting or is_last_straw:
+                doubled = min(max(FIRST_PAUSE_SECONDS, 2 * self._pause), LONGEST_PAUSE_SECONDS)
+                self._pause = LONGEST_PAUSE_SECONDS if error.lasting else doubled
+                self._open_until, self._clause = self._clock() + self._pause, str(error)

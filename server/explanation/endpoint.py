@@ -1,41 +1,33 @@
 """An OpenAI-compatible endpoint, asked by a call that ends by its deadline whatever the other side does."""
 
-import os
-
-os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # read at import; otherwise the first call asks the hub
-
+import json
 import queue
+import socket
+import ssl
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import partial
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from http import HTTPStatus
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import httpx2
-from huggingface_hub import InferenceClient, get_session, set_client_factory
-from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, TextGenerationError
 
-from config.settings import ServerSettings
-from server.explanation.transport import (
-    ForbiddenAnswerError,
-    Limits,
-    limits_of_call,
-    make_http_client,
-    trusted_authorities,
-)
+from config.secrets import ConfigurationError
+from config.settings import ServerSettings, is_private
 
 ROUTER_URL: Final = "https://router.huggingface.co/v1"
-MAX_TOKENS: Final = 160
 TEMPERATURE: Final = 0.2
-MOST_BYTES: Final = 1_000_000
+MAX_BYTES: Final = 1_000_000
+CHUNK: Final = 4096
+"""Bytes worked off at once, before everybody else has a turn."""
+
 CALL: Final = "call-of-a-language-model"
 """The name of the threads that calls are made in."""
 
 NO_ANSWER: Final = "it did not answer in time"
+NOT_TRUSTED: Final = "its certificate is not trusted; see to it, or name its authority in LLM_CA_FILE in .env"
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -55,151 +47,218 @@ class EndpointError(Exception):
 
 
 class UnfinishedAnswerError(EndpointError):
-    """The endpoint works, but the answer went on until its limit."""
+    """The endpoint works, but gave no whole text."""
 
 
-_LASTING_AT_THE_ROUTER: Mapping[int, str] = {
+class RejectedParameterError(UnfinishedAnswerError):
+    """The endpoint works, but does not know a parameter of the request."""
+
+
+_LASTING: Mapping[int, str] = {
     400: "the request was refused; check LLM_MODEL in .env",
-    401: "the token was refused; check HUGGINGFACE_API_TOKEN in .env",
-    402: "the Hugging Face account has no credit left; add some, or set LLM_BASE_URL in .env",
-    403: "the token may not use this model; ask for access to it on its Hugging Face page",
-    404: "the model was not found; check LLM_MODEL in .env",
-}
-_LASTING_ELSEWHERE: Mapping[int, str] = {
-    400: "the request was refused; check LLM_MODEL in .env and the endpoint's own log",
-    401: "the key was refused; check LLM_API_KEY in .env",
-    402: "the endpoint asks for payment; see to its account",
-    403: "the key may not use this model; check LLM_API_KEY and LLM_MODEL in .env",
+    401: "the key was refused; check {key} in .env",
+    402: "it asks for payment; see to its account, or set another LLM_BASE_URL in .env",
+    403: "the key may not use this model; check {key} in .env, and whether the model's own page gives access",
     404: "nothing was found there; check LLM_BASE_URL and LLM_MODEL in .env",
 }
 _PASSING: Mapping[int, str] = {
-    HTTPStatus.REQUEST_TIMEOUT: "it had waited too long for the request",
-    HTTPStatus.TOO_MANY_REQUESTS: "it is asked too often at the moment",
+    408: "it had waited too long for the request",
+    429: "it is asked too often at the moment",
 }
+_NO_PERMISSION: Final = (
+    'the token lacks the permission "Make calls to Inference Providers"; see huggingface.co/settings/tokens'
+)
 
 
-@dataclass(frozen=True)
 class Endpoint:
     """Where a model is asked, and with which key; each call has a thread of its own, which may be left behind."""
 
-    base_url: str
-    key: str = field(repr=False)
-    model: str
-
-    @classmethod
-    def of(cls, settings: ServerSettings) -> "Endpoint":
-        """Return the endpoint of the settings, Hugging Face's router unless there is a base URL.
-
-        The library has one HTTP client a process; it is made here, because reading certificates takes a while.
+    def __init__(self, settings: ServerSettings) -> None:
+        """Take the endpoint of the settings, Hugging Face's router unless there is a base URL.
 
         Raises
         ------
         ConfigurationError
             If ``LLM_CA_FILE`` cannot be used.
         """
-        trusted = trusted_authorities(settings.llm_ca_file)
-        set_client_factory(partial(make_http_client, trusted))
-        get_session()
+        self.url = httpx2.URL((settings.llm_base_url or ROUTER_URL).rstrip("/") + "/chat/completions")
+        self._key_name = "LLM_API_KEY" if settings.llm_base_url else "HUGGINGFACE_API_TOKEN"
         key = settings.llm_api_key if settings.llm_base_url else settings.huggingface_api_token
-        # With a base URL and no key the library would send whatever HF_TOKEN the environment holds.
-        return cls(settings.llm_base_url or ROUTER_URL, key.get_secret_value() if key else "none", settings.llm_model)
+        self._key = key.get_secret_value() if key else "none"
+        self._body = {"model": settings.llm_model, "stream": True, "temperature": TEMPERATURE}
+        self._limit = {"max_tokens": settings.llm_max_tokens}
+        self._trusted = _trusted_authorities(settings.llm_ca_file)
 
-    def stream(self, messages: Messages, *, deadline: float) -> Generator[str]:
-        """Yield the pieces of an answer as they come, and return when it has ended with the finish reason *stop*.
+    def ask(self, messages: Messages, more: Mapping[str, object], *, deadline: float) -> str:
+        """Return the text of an answer that has come to its end.
 
-        ``deadline`` is in seconds of ``time.monotonic``. Whoever stops listening stops the call.
+        ``more`` goes into the request as well; ``deadline`` is in seconds of ``time.monotonic``.
 
         Raises
         ------
         EndpointError
-            When there is no such answer by the deadline.
+            When there is no such answer by the deadline; a ``RejectedParameterError`` when ``more`` is the reason.
         """
-        url = httpx2.URL(self.base_url)
-        limits = Limits(deadline, MOST_BYTES, url.raw_host.decode("ascii"), url.scheme == "https")
-        events: queue.Queue[str | EndpointError | None] = queue.Queue()
-        threading.Thread(target=self._read, args=(messages, limits, events.put), name=CALL, daemon=True).start()
-        try:
-            while (event := _next(events, deadline)) is not None:
-                if isinstance(event, EndpointError):
-                    raise event
-                yield event
-        finally:
-            limits.deadline = 0
+        answers: queue.SimpleQueue[str | EndpointError] = queue.SimpleQueue()
+        left = max(0.001, deadline - time.monotonic())
+        client = httpx2.Client(verify=self._trusted, trust_env=False, follow_redirects=False, timeout=left)
 
-    def _read(self, messages: Messages, limits: Limits, put: Callable[[str | EndpointError | None], None]) -> None:
-        """Hand over each piece and how the answer ended."""
-        limits_of_call.set(limits)
-        ending: EndpointError | None = EndpointError("it failed unexpectedly")
-        try:
-            for piece in self._pieces(messages):
-                put(piece)
-            ending = None
-        except EndpointError as error:
-            ending = error
-        finally:  # whatever else was raised is reported by the thread
-            put(ending)
+        def call() -> None:
+            answer: str | EndpointError = EndpointError("it failed unexpectedly")
+            try:
+                answer = self._answer(client, {**self._body, "messages": messages, **more}, deadline)
+            except EndpointError as error:
+                answer = error
+            except Exception:  # past the deadline the client was closed while it was read, which may end in anything
+                if time.monotonic() < deadline:
+                    raise
+            finally:
+                answers.put(answer)
 
-    def _pieces(self, messages: Messages) -> Iterator[str]:
+        threading.Thread(target=call, name=CALL, daemon=True).start()
         try:
-            yield from self._answer(messages)
-        except (InferenceTimeoutError, httpx2.TimeoutException):
+            answer = answers.get(timeout=left)
+        except queue.Empty:
             raise EndpointError(NO_ANSWER) from None
-        except HfHubHTTPError as error:
-            raise self._refusal(error.response) from None
-        except TextGenerationError:
-            raise EndpointError("it reported an error of its own", passing=True) from None
-        except ForbiddenAnswerError as error:
-            raise EndpointError(str(error), lasting=error.lasting) from None
-        except (httpx2.ConnectError, OSError) as error:
-            raise EndpointError(f"it could not be reached ({type(error).__name__})", passing=True) from None
-        except httpx2.HTTPError as error:
-            raise EndpointError(f"the connection to it broke ({type(error).__name__})", passing=True) from None
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-            # The library checks nothing of what it receives.
-            raise EndpointError("its answer was not understood", passing=True) from None
+        finally:
+            client.close()  # and with it the connection: a peer that drips headers would keep its thread for ever
+        if isinstance(answer, EndpointError):
+            raise answer
+        return answer
 
-    def _answer(self, messages: Messages) -> Iterator[str]:
-        finish = None
-        with InferenceClient(base_url=self.base_url, api_key=self.key) as client:
-            for chunk in client.chat_completion(
-                [dict(message) for message in messages],
-                model=self.model,
-                stream=True,
-                max_tokens=MAX_TOKENS,
-                temperature=TEMPERATURE,
-            ):
-                for choice in chunk.choices[:1]:
-                    yield "" + (choice.delta.content or "")
-                    finish = choice.finish_reason or finish
-        if finish is None:
-            raise EndpointError("its answer was cut off", passing=True)
-        if finish != "stop":
-            raise UnfinishedAnswerError("its text was withheld because it did not come to an end of its own")
-
-    def _refusal(self, response: httpx2.Response) -> EndpointError:
-        status = response.status_code
-        lasting = _LASTING_AT_THE_ROUTER if self.base_url == ROUTER_URL else _LASTING_ELSEWHERE
-        if status in lasting:
-            return EndpointError(lasting[status], lasting=True)
-        passing = response.is_server_error or status in _PASSING
+    def _answer(self, client: httpx2.Client, body: Mapping[str, object], deadline: float) -> str:
+        limit = self._limit
+        status, headers, text = self._posted(client, {**body, **limit}, deadline)
+        if status == HTTPStatus.OK:
+            return text_of(text)
+        if status == HTTPStatus.BAD_REQUEST and "max_completion_tokens" in text and "max_tokens" in limit:
+            self._limit = {"max_completion_tokens": limit["max_tokens"]}
+            return self._answer(client, body, deadline)
+        offered = set(body) - set(self._body) - {"messages"}
+        if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY} and any(
+            name in text for name in offered
+        ):
+            raise RejectedParameterError("it does not know a parameter")
+        if status == HTTPStatus.FORBIDDEN and "Inference Providers" in text:
+            raise EndpointError(_NO_PERMISSION, lasting=True)
+        if status in _LASTING:
+            raise EndpointError(_LASTING[status].format(key=self._key_name), lasting=True)
         clause = _PASSING.get(status, f"it answered with HTTP status {status}")
-        return EndpointError(clause, passing=passing, retry_after=_retry_after(response.headers.get("Retry-After")))
+        wait = headers.get("Retry-After", "")
+        passing = status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        raise EndpointError(clause, passing=passing, retry_after=float(wait) if wait.isdecimal() else 0)
+
+    def _posted(self, client: httpx2.Client, body: object, deadline: float) -> tuple[int, httpx2.Headers, str]:
+        """Send a request to the endpoint's own address; return status, headers and body of the answer."""
+        headers = {
+            "Host": self.url.netloc.decode(),
+            "Authorization": f"Bearer {self._key}",
+            "Accept-Encoding": "identity",
+        }
+        named = {"sni_hostname": self.url.host}
+        failure: httpx2.HTTPError = httpx2.ConnectError("no address")
+        for address in self._addresses():
+            url = self.url.copy_with(host=address)  # looked up once: what was checked is what is connected to
+            try:
+                with client.stream("POST", url, json=body, headers=headers, extensions=named) as response:
+                    return response.status_code, response.headers, _read(response, deadline)
+            except httpx2.HTTPError as error:
+                failure = error
+                if not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+                    break
+        if "CERTIFICATE_VERIFY_FAILED" in str(failure):  # OpenSSL's own name for it
+            raise EndpointError(NOT_TRUSTED, lasting=True)
+        if isinstance(failure, httpx2.TimeoutException):
+            raise EndpointError(NO_ANSWER)
+        what = "it could not be reached" if isinstance(failure, httpx2.ConnectError) else "the connection to it broke"
+        raise EndpointError(f"{what} ({type(failure).__name__})", passing=True)
+
+    def _addresses(self) -> list[str]:
+        port = self.url.port or (443 if self.url.scheme == "https" else 80)
+        try:
+            found = [str(entry[4][0]) for entry in socket.getaddrinfo(self.url.host, port, type=socket.SOCK_STREAM)]
+        except OSError:
+            return []
+        if self.url.scheme != "https" and not all(map(is_private, found)):
+            clause = "its address is neither on this machine nor private; use https in LLM_BASE_URL"
+            raise EndpointError(clause, lasting=True)
+        return found
 
 
-def _next(events: "queue.Queue[str | EndpointError | None]", deadline: float) -> str | EndpointError | None:
+def _read(response: httpx2.Response, deadline: float) -> str:
+    if response.is_redirect:
+        raise EndpointError("it answered with a redirect, and none is followed")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise EndpointError("its answer was compressed, which had not been asked for")
+    body = bytearray()
+    for chunk in response.iter_raw(CHUNK):
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise EndpointError("its answer was too long")
+        if time.monotonic() > deadline:
+            raise EndpointError(NO_ANSWER)
+        if b"data: [DONE]" in body[-2 * CHUNK :]:
+            break
+        time.sleep(0)
+    return body.decode("utf-8", "replace")
+
+
+def text_of(body: str) -> str:
+    """Return the text of an answer, streamed or whole, without what a model thought before it."""
+    if body.lstrip().startswith("<"):
+        raise EndpointError("it answered with a web page (HTML); check LLM_BASE_URL in .env", lasting=True)
     try:
-        return events.get(timeout=max(0.0, deadline - time.monotonic()))
-    except queue.Empty:
-        return EndpointError(NO_ANSWER)
+        content, thought, finish = _joined(body)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        raise EndpointError("its answer was not understood", passing=True) from None
+    _, closed, text = content.rpartition("</think>")
+    thought = thought or bool(closed) or "<think>" in text
+    text = "" if "<think>" in text else text.strip()
+    if finish is None:
+        raise EndpointError("its answer was cut off", passing=True)
+    if finish not in {"stop", "eos_token"}:
+        if thought and not text:
+            raise UnfinishedAnswerError("it was still thinking at its output limit; raise LLM_MAX_TOKENS in .env")
+        raise UnfinishedAnswerError("its text was withheld because it did not come to an end of its own")
+    if not text:
+        raise UnfinishedAnswerError("it thought, but wrote no text" if thought else "it wrote no text")
+    return text
 
 
-def _retry_after(value: str | None) -> float:
-    """Return the seconds of a Retry-After header, which holds a number or a date (RFC 9110, section 10.2.3)."""
-    if value is None:
-        return 0
-    if value.isdecimal():
-        return float(value)
+def _joined(body: str) -> tuple[str, bool, str | None]:
+    """Return the content of an answer, whether the model thought apart from it, and the reason that it ended for."""
+    content, thought, finish = "", False, None
+    streamed = [line[5:].strip() for line in body.split("\n") if line.startswith("data:")]
+    for data in [body] if body.lstrip().startswith("{") else streamed:
+        event = json.loads(data) if data != "[DONE]" else {"choices": []}
+        if "error" in event:
+            raise EndpointError("it reported an error of its own", passing=True)
+        for choice in event["choices"][:1]:
+            part = choice["delta"] if "delta" in choice else choice["message"]
+            content += part.get("content") or ""
+            thought = thought or bool(part.get("reasoning") or part.get("reasoning_content"))
+            finish = choice.get("finish_reason") or finish
+    return content, thought, finish
+
+
+class _ClosingContext(ssl.SSLContext):
+    """Closes a socket whose handshake fails; eventlet leaves it open."""
+
+    def wrap_socket(self, *connection: Any, **options: Any) -> ssl.SSLSocket:
+        secured = super().wrap_socket(*connection, **options | {"do_handshake_on_connect": False})
+        with ExitStack() as failing:
+            failing.callback(secured.close)
+            secured.do_handshake()
+            failing.pop_all()
+        return secured
+
+
+def _trusted_authorities(file: Path | None) -> ssl.SSLContext:
+    """Return what certificates are checked against: the authorities of a PEM file, or those of this machine."""
+    trusted = _ClosingContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return 0
+        trusted.load_verify_locations(file) if file else trusted.load_default_certs()
+    except OSError as error:
+        said = error.strerror or "no certificate"
+        raise ConfigurationError(f"LLM_CA_FILE must name a file of PEM certificates; {file}: {said}.") from None
+    return trusted

@@ -1,34 +1,34 @@
 """The facts an explanation may use, made in code from a scored record; nothing else reaches any text."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
-from typing import Literal
+from typing import Final, Literal
 
 from common.messages import RiskLevel, Thresholds
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.detector import Assessment
+from server.explanation.meanings import meaning_of
 
-MOST_FACTORS = 5
-STATED_FACTORS = 3
-OLDEST_STATED_AGE = 89
-OLDER = "90 or older"
+MAX_FACTORS: Final = 5
+STATED_FACTORS: Final = 3
+OLDEST_STATED_AGE: Final = 89
+OLDER: Final = "90 or older"
 """What is said of an age above ``OLDEST_STATED_AGE``: so old a person could be known by it."""
 
-LARGEST_STATED_PERCENT = 99
+LARGEST_STATED_PERCENT: Final = 99
 
 Direction = Literal["raises", "lowers"]
 
 
 @dataclass(frozen=True)
 class Factor:
-    """One field that moved the score: its label, its value in words, and the direction that SHAP gives it."""
+    """One measured field that moved the score: its value in words, the direction of its contribution, its meaning."""
 
     name: str
-    label: str
     value: str
     direction: Direction
-    imputed: bool
+    meaning: str | None = None
+    """The clinical meaning of the value, one sentence; ``None`` where there is nothing to explain."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,18 @@ class Facts:
     thresholds: Thresholds
     factors: tuple[Factor, ...]
     not_measured: tuple[str, ...]
+    """Names of fields, as in ``extrapolated``: those whose values lie outside the model's range."""
     extrapolated: tuple[str, ...]
+
+    @property
+    def threshold(self) -> float:
+        """The threshold by which this result got its level; of Low, the one that it stays below."""
+        return self.thresholds.high if self.level is RiskLevel.HIGH else self.thresholds.medium
+
+    @property
+    def stated(self) -> tuple[Factor, ...]:
+        """The factors that every explanation names."""
+        return self.factors[:STATED_FACTORS]
 
 
 def facts_of(record: PatientRecord, assessment: Assessment, thresholds: Thresholds) -> Facts:
@@ -49,9 +60,17 @@ def facts_of(record: PatientRecord, assessment: Assessment, thresholds: Threshol
         level=assessment.risk_level,
         anomaly_score=assessment.anomaly_score,
         thresholds=thresholds,
-        factors=tuple(_factor(record, assessment.contributions, name) for name in top_factors(record, assessment)),
-        not_measured=tuple(FIELDS[name].label for name in record.imputed()),
-        extrapolated=tuple(FIELDS[name].label for name in record.extrapolated()),
+        factors=tuple(
+            Factor(
+                name,
+                value_in_words(name, getattr(record, name)),
+                "raises" if assessment.contributions[name] > 0 else "lowers",
+                meaning_of(name, record),
+            )
+            for name in top_factors(record, assessment)
+        ),
+        not_measured=tuple(record.imputed()),
+        extrapolated=tuple(record.extrapolated()),
     )
 
 
@@ -63,7 +82,18 @@ def top_factors(record: PatientRecord, assessment: Assessment) -> list[str]:
     """
     measured = set(FIELDS) - set(record.imputed())
     sizes = {name: abs(value) for name, value in assessment.contributions.items() if value != 0 and name in measured}
-    return sorted(sizes, key=lambda name: (-sizes[name], list(FIELDS).index(name)))[:MOST_FACTORS]
+    return sorted(sizes, key=lambda name: (-sizes[name], list(FIELDS).index(name)))[:MAX_FACTORS]
+
+
+def value_in_words(name: str, value: float) -> str:
+    """Return a measured value as explanations state it."""
+    return OLDER if name == "age" and value > OLDEST_STATED_AGE else FIELDS[name].in_words(value)
+
+
+def label_in_sentence(name: str) -> str:
+    """Return a field's label as it stands within a sentence: ``resting ECG``, but ``ST depression``."""
+    label = FIELDS[name].label
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
 
 
 def score_in_words(score: float) -> str:
@@ -81,12 +111,3 @@ def share_in_words(score: float) -> str:
 
 def _cut(score: float, step: str) -> Decimal:
     return Decimal(repr(score)).quantize(Decimal(step), ROUND_DOWN)
-
-
-def _factor(record: PatientRecord, contributions: Mapping[str, float], name: str) -> Factor:
-    value = getattr(record, name)
-    words = FIELDS[name].in_words(value)
-    if name == "age" and value > OLDEST_STATED_AGE:
-        words = OLDER
-    direction: Direction = "raises" if contributions[name] > 0 else "lowers"
-    return Factor(name, FIELDS[name].label, words, direction, imputed=value is None)

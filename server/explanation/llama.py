@@ -1,30 +1,24 @@
-"""The explanation of a Llama model: asked within a deadline, checked as a whole, kept for the same facts."""
+"""The explanation of a language model: asked within a deadline, shown only if all of it is true."""
 
-import hashlib
 import random
-import threading
+import re
 import time
-from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from common.messages import CircuitStatus
+from config.settings import ServerSettings
 from server.explanation.breaker import CircuitBreaker, CircuitOpenError
-from server.explanation.endpoint import Endpoint, EndpointError, Messages
+from server.explanation.endpoint import Endpoint, EndpointError, Messages, RejectedParameterError
 from server.explanation.facts import Facts
-from server.explanation.guard import GuardError, check_whole, checked_sentence, sentences_of
+from server.explanation.language import Language, WithheldError, constrained, gbnf_of, regex_of
 from server.explanation.prompt import PROMPT_VERSION, prompt_of
-from server.explanation.rules import Rule
 
-MAX_CHARACTERS: Final = 2000
 LEAST_SECONDS: Final = 2.0
 """What must be left of the time for a second attempt."""
 
 PAUSE_SECONDS: Final = (0.1, 0.4)
 """Between two attempts, drawn at random, so that nobody keeps step."""
-
-MOST_KEPT: Final = 500
 
 _JITTER = random.SystemRandom()
 
@@ -48,42 +42,35 @@ class LlamaWriter:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        settings: ServerSettings,
         *,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] = time.sleep,
         jitter: Callable[[float, float], float] = _JITTER.uniform,
     ) -> None:
-        self.model = endpoint.model
+        self.model = settings.llm_model
         self.prompt_version = PROMPT_VERSION
         self._breaker = CircuitBreaker(clock)
-        self._endpoint = endpoint
+        self._endpoint = Endpoint(settings)
+        self._mode = settings.llm_constrained_decoding
+        self._offer = 0 if self._mode != "off" else len(_OFFERS)
         self._clock = clock
         self._pause = pause
         self._jitter = jitter
-        self._kept = _Kept(MOST_KEPT)
-
-    def write(self, facts: Facts, *, deadline: float) -> str:
-        """Write one explanation by ``deadline``, in seconds of the clock.
-
-        Raises
-        ------
-        NarrativeError
-            When there is no text by then that keeps every rule.
-        """
-        key = self._key(facts)
-        text = self._kept.get(key)
-        if text is None:
-            text = self._new_text(facts, deadline)
-            self._kept.put(key, text)
-        return text
 
     @property
     def circuit(self) -> CircuitStatus:
         """How the endpoint is doing."""
         return self._breaker.status
 
-    def _new_text(self, facts: Facts, deadline: float) -> str:
+    def write(self, facts: Facts, deadline: float) -> str:
+        """Write one explanation; all of it ends by ``deadline``, in seconds of the clock.
+
+        Raises
+        ------
+        NarrativeError
+            When there is no true text by then.
+        """
         if self._clock() >= deadline:
             raise NarrativeError(not_asked("no time was left for it"))
         try:
@@ -92,63 +79,59 @@ class LlamaWriter:
             raise NarrativeError(not_asked(str(error))) from None
         except EndpointError as error:
             raise NarrativeError(asked_but(str(error))) from None
-        except GuardError as error:
+        except WithheldError as error:
             raise NarrativeError(asked_but(f"its text was withheld because {error}")) from None
 
-    def _key(self, facts: Facts) -> bytes:
-        return hashlib.sha256(repr((facts, self.model, self.prompt_version)).encode()).digest()
-
     def _attempt_twice(self, facts: Facts, deadline: float) -> str:
-        messages: Messages = prompt_of(facts)
+        failure: EndpointError | WithheldError
         try:
-            return self._attempt(messages, facts, deadline)
+            return self._attempt(facts, prompt_of(facts), deadline)
         except EndpointError as error:
             pause = max(error.retry_after, self._jitter(*PAUSE_SECONDS))
-            if not error.passing or not self._has_time(deadline, after=pause):
+            if not error.passing or self._clock() + pause + LEAST_SECONDS > deadline:
                 raise
-            failure: EndpointError | GuardError = error
+            failure, messages = error, prompt_of(facts)
             self._pause(pause)
-        except GuardError as error:
-            if not self._has_time(deadline):
+        except WithheldError as error:
+            if self._clock() + LEAST_SECONDS > deadline:
                 raise
-            failure = error
-            messages = prompt_of(facts, broken=error.rules)
+            failure, messages = error, prompt_of(facts, broken=str(error))
         try:
-            return self._attempt(messages, facts, deadline)
+            return self._attempt(facts, messages, deadline)
         except CircuitOpenError:
             raise failure from None
 
-    def _has_time(self, deadline: float, after: float = 0) -> bool:
-        return self._clock() + after + LEAST_SECONDS <= deadline
+    def _attempt(self, facts: Facts, messages: Messages, deadline: float) -> str:
+        with self._breaker.watch():
+            draft = self._draft(facts, messages, deadline)
+        return Language(facts).checked(draft)
 
-    def _attempt(self, messages: Messages, facts: Facts, deadline: float) -> str:
-        draft = ""
-        with closing(self._breaker.watch(self._endpoint.stream(messages, deadline=deadline))) as pieces:
-            for piece in pieces:
-                draft += piece
-                if len(draft) > MAX_CHARACTERS:
-                    raise GuardError([Rule.LENGTH])
-        check_whole(draft, facts)
-        return " ".join(checked_sentence(sentence, facts) for sentence in sentences_of(draft))
+    def _draft(self, facts: Facts, messages: Messages, deadline: float) -> str:
+        """Ask under the grammar as the endpoint takes it, which is found out by asking; without it if it takes none."""
+        choices = constrained(facts)
+        while (offer := self._offer) < len(_OFFERS):
+            try:
+                draft = self._endpoint.ask(messages, _OFFERS[offer](choices), deadline=deadline)
+            except RejectedParameterError:
+                self._offer = offer + 1
+                continue
+            if self._mode == "automatic" and not re.fullmatch(regex_of(choices), draft):
+                self._offer = offer + 1  # it was ignored
+            return draft
+        if self._mode == "on":
+            clause = "it decodes under no grammar; set LLM_CONSTRAINED_DECODING in .env to automatic or off"
+            raise EndpointError(clause, lasting=True)
+        return self._endpoint.ask(messages, {}, deadline=deadline)
 
 
-class _Kept:
-    """The texts that were asked for last, by key."""
+def _for_llama_cpp_and_vllm(choices: list[list[str]]) -> Mapping[str, object]:
+    """Offer GBNF to llama.cpp, a regular expression to vLLM by its older and its newer name; each ignores the other."""
+    regex = regex_of(choices)
+    return {"grammar": gbnf_of(choices), "guided_regex": regex, "structured_outputs": {"regex": regex}}
 
-    def __init__(self, most: int) -> None:
-        self._texts: OrderedDict[bytes, str] = OrderedDict()
-        self._most = most
-        self._lock = threading.Lock()
 
-    def get(self, key: bytes) -> str | None:
-        with self._lock:
-            if key in self._texts:
-                self._texts.move_to_end(key)
-            return self._texts.get(key)
+def _for_tgi(choices: list[list[str]]) -> Mapping[str, object]:
+    return {"response_format": {"type": "regex", "value": regex_of(choices)}}
 
-    def put(self, key: bytes, text: str) -> None:
-        with self._lock:
-            self._texts[key] = text
-            self._texts.move_to_end(key)
-            if len(self._texts) > self._most:
-                self._texts.popitem(last=False)
+
+_OFFERS: Final = (_for_llama_cpp_and_vllm, _for_tgi)

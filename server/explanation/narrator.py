@@ -5,7 +5,6 @@ from typing import Protocol
 
 from common.messages import CircuitStatus
 from config.settings import ServerSettings
-from server.explanation.endpoint import Endpoint
 from server.explanation.facts import Facts
 from server.explanation.llama import LlamaWriter
 
@@ -16,7 +15,7 @@ class Writer(Protocol):
     model: str
     prompt_version: str
 
-    def write(self, facts: Facts, *, deadline: float) -> str: ...
+    def write(self, facts: Facts, deadline: float) -> str: ...
 
     @property
     def circuit(self) -> CircuitStatus:
@@ -36,9 +35,9 @@ def explanation_source(settings: ServerSettings) -> ExplanationSource:
     if settings.llm_model.lower() == "off":
         return ExplanationSource(None, "LLM_MODEL is off, so explanations are the deterministic text.")
     if settings.llm_base_url:
-        return ExplanationSource(LlamaWriter(Endpoint.of(settings)), "LLM_BASE_URL is set.")
+        return ExplanationSource(LlamaWriter(settings), "LLM_BASE_URL is set.")
     if settings.huggingface_api_token:
-        return ExplanationSource(LlamaWriter(Endpoint.of(settings)), "HUGGINGFACE_API_TOKEN is set.")
+        return ExplanationSource(LlamaWriter(settings), "HUGGINGFACE_API_TOKEN is set.")
     return ExplanationSource(
         None, "HUGGINGFACE_API_TOKEN is not set in .env, so explanations are the deterministic text."
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from common.messages import Explanation, RiskLevel
-from server.explanation.facts import STATED_FACTORS, Factor, Facts, score_in_words, share_in_words
+from server.explanation.facts import STATED_FACTORS, Factor, Facts, label_in_sentence, score_in_words, share_in_words
 
 UNAVAILABLE = "Explanation unavailable: what moved the score could not be worked out, so nothing is shown of it."
 
@@ -12,9 +12,9 @@ def describe(facts: Facts) -> Explanation:
     """Write the paragraph of one prediction."""
     sentences = [
         _level(facts),
-        _meaning(facts),
-        _factors("The score is raised most by", facts, "raises"),
-        _factors("It is lowered most by", facts, "lowers"),
+        _comparison(facts),
+        *_factors("The score is raised most by", facts, "raises"),
+        *_factors("The score is lowered most by", facts, "lowers"),
         "" if facts.factors else UNAVAILABLE,
         _listed("Not measured, taken as typical:", facts.not_measured),
         _listed("Outside the model's range, less certain:", facts.extrapolated),
@@ -23,37 +23,33 @@ def describe(facts: Facts) -> Explanation:
 
 
 def _level(facts: Facts) -> str:
-    score = score_in_words(facts.anomaly_score)
     medium, high = facts.thresholds.medium, facts.thresholds.high
     place = {
         RiskLevel.HIGH: f"at or above the High threshold of {high:g}",
         RiskLevel.MEDIUM: f"between the Medium threshold of {medium:g} and the High threshold of {high:g}",
         RiskLevel.LOW: f"below the Medium threshold of {medium:g}",
     }[facts.level]
-    return f"Risk level {facts.level}: the anomaly score is {score}, {place}."
+    return f"Risk level {facts.level}: the anomaly score is {score_in_words(facts.anomaly_score)}, {place}."
 
 
-def _meaning(facts: Facts) -> str:
+def _comparison(facts: Facts) -> str:
     alike = " with the same fields not measured" if facts.not_measured else ""
     return f"This record is more unusual than {share_in_words(facts.anomaly_score)} of disease-free patients{alike}."
 
 
-def _factors(opening: str, facts: Facts, direction: str) -> str:
+def _factors(opening: str, facts: Facts, direction: str) -> list[str]:
+    """Name what moved the score most in one direction, and explain each value that has a meaning."""
     chosen = [factor for factor in facts.factors if factor.direction == direction][:STATED_FACTORS]
-    return f"{opening} {_join([_in_words(factor) for factor in chosen])}." if chosen else ""
+    named = [f"{opening} {_join([_in_words(factor) for factor in chosen])}."] if chosen else []
+    return named + [factor.meaning for factor in chosen if factor.meaning]
 
 
 def _in_words(factor: Factor) -> str:
-    return f"{label_in_sentence(factor.label)} ({factor.value})"
+    return f"{label_in_sentence(factor.name)} ({factor.value})"
 
 
-def label_in_sentence(label: str) -> str:
-    """Return a label as it stands within a sentence: ``resting ECG``, but ``ST depression``."""
-    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
-
-
-def _listed(opening: str, labels: Sequence[str]) -> str:
-    return f"{opening} {_join([label_in_sentence(label) for label in labels])}." if labels else ""
+def _listed(opening: str, names: Sequence[str]) -> str:
+    return f"{opening} {_join([label_in_sentence(name) for name in names])}." if names else ""
 
 
 def _join(parts: list[str]) -> str:

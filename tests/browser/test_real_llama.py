@@ -37,10 +37,11 @@ def test_whatever_a_real_model_writes_the_page_shows_the_truth(links: Sequence[s
     page = open_page(links[1])
     explanation = page.locator("clinical-explanation")
     analyze_sample(page)
-    expect(explanation).to_contain_text("An AI explanation is being written.", use_inner_text=True)
+    expect(explanation).to_contain_text("is on its way", use_inner_text=True)
     expect(explanation).to_contain_text(ENDED, use_inner_text=True, timeout=WRITING_MS)
     (stored,) = Visitor(links[0]).api("predictions")["predictions"]
     prediction = Prediction.model_validate(stored["prediction"])
     shown = [part.inner_text() for part in explanation.locator(".explanation-text").filter(visible=True).all()]
     assert shown[0] == prediction.explanation.text
     assert [untruths(text, prediction) for text in shown] == [[]] * len(shown)
+    assert stored["explanation"]["source"] == "llm"

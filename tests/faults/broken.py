@@ -121,7 +121,7 @@ class HastyOutbox(Outbox):
     def apply(self, changes: Changes) -> set[str]:
         new = [change for change in changes.entries if change.sequence > self.place.server_after]
         super().apply(changes.model_copy(update={"entries": []}))
-        time.sleep(LATE_SECONDS)
+        time.sleep(4 * LATE_SECONDS)  # most of its time, so that a kill falls into it
         return super().apply(changes.model_copy(update={"entries": new}))
 
 

@@ -4,6 +4,7 @@ import re
 
 from common.messages import Prediction
 from common.patient import FIELDS
+from server.explanation.meanings import meaning_of
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
 _DIRECTION = re.compile(r"\b(raise|lower)", re.IGNORECASE)
@@ -11,6 +12,8 @@ _DIRECTION = re.compile(r"\b(raise|lower)", re.IGNORECASE)
 
 def untruths(text: str, prediction: Prediction) -> list[str]:
     """Return what a text says wrongly, found in another way than the guard's."""
+    for name in FIELDS:  # what is fixed text says nothing of the patient but that it was recorded
+        text = text.replace(meaning_of(name, prediction.record) or "\0", "")
     return [*wrong_numbers(text, prediction), *wrong_directions(text, prediction), *wrong_levels(text, prediction)]
 
 

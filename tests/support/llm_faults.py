@@ -103,10 +103,10 @@ def sends(garbage: str) -> Script:
 
 
 REFUSALS: Final[Mapping[int, str]] = {
-    400: "the request was refused; check LLM_MODEL in .env and the endpoint's own log",
+    400: "the request was refused; check LLM_MODEL in .env",
     401: "the key was refused; check LLM_API_KEY in .env",
-    402: "the endpoint asks for payment; see to its account",
-    403: "the key may not use this model; check LLM_API_KEY and LLM_MODEL in .env",
+    402: "it asks for payment; see to its account, or set another LLM_BASE_URL in .env",
+    403: "the key may not use this model; check LLM_API_KEY in .env, and whether the model's own page gives access",
     404: "nothing was found there; check LLM_BASE_URL and LLM_MODEL in .env",
     408: "it had waited too long for the request",
     422: "it answered with HTTP status 422",
@@ -132,7 +132,7 @@ GARBAGE: Final[Mapping[str, str]] = {
     f"data: {'9' * 9000}\n\n": NOT_UNDERSTOOD,
     'data: {"error": "out of memory"}\n\n': "it reported an error of its own",
     'data: {"error": {"message": "out of memory"}}\n\n': "it reported an error of its own",
-    "<html>Welcome</html>": CUT,
+    "<html>Welcome</html>": "it answered with a web page (HTML); check LLM_BASE_URL in .env",
     "\x00\xff\n\n": CUT,
 }
 
@@ -151,7 +151,7 @@ FAULTS: Final[Mapping[str, tuple[Script, str]]] = {
     "no finish reason": (forgets_the_reason, CUT),
     "redirect": (redirects, "it answered with a redirect, and none is followed"),
     "compressed": (compresses, "its answer was compressed, which had not been asked for"),
-    "1 MB of text": (says("The score is unusual. " * 50_000), "its text was withheld because"),
+    "1 MB of text": (says("The score is unusual. " * 50_000), "its answer was too long"),
     "1 MB in one line": (floods_with_one_line, "its answer was too long"),
     **{f"HTTP status {status}": (answers(status), reason) for status, reason in REFUSALS.items()},
     **{f"garbage: {garbage[:80]!r}": (sends(garbage), reason) for garbage, reason in GARBAGE.items()},

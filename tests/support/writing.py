@@ -1,8 +1,10 @@
 """A language model's writer for tests, at an endpoint of the test."""
 
+from typing import Any
+
 from common.messages import CircuitStatus
 from config.settings import ServerSettings
-from server.explanation.endpoint import Endpoint
+from server.explanation.llama import LlamaWriter
 
 CLOSED = CircuitStatus(state="closed", seconds_left=0, reason=None)
 
@@ -12,6 +14,8 @@ def settings_for(url: str, **changes: object) -> ServerSettings:
         "llm_base_url": url,
         "llm_model": "a/model",
         "llm_timeout_seconds": None,
+        "llm_max_tokens": 400,
+        "llm_constrained_decoding": "off",
         "llm_api_key": None,
         "llm_ca_file": None,
         "huggingface_api_token": None,
@@ -19,5 +23,6 @@ def settings_for(url: str, **changes: object) -> ServerSettings:
     return ServerSettings.model_validate(usual | changes)
 
 
-def endpoint_at(url: str, **changes: object) -> Endpoint:
-    return Endpoint.of(settings_for(url, **changes))
+def writer_at(url: str, *, parts: dict[str, Any] | None = None, **changes: object) -> LlamaWriter:
+    """Return a writer at an endpoint; ``parts`` are stand-ins for its clock, pause and jitter."""
+    return LlamaWriter(settings_for(url, **changes), **(parts or {}))

@@ -72,14 +72,6 @@ def run(
     )
 
 
-def refusal(capsys: pytest.CaptureFixture[str], data: Path, out: Path) -> str:
-    assert train_model.main(["--data", str(data), "--out", str(out)]) == 1
-    assert not out.exists()
-    said = capsys.readouterr()
-    assert said.out == ""
-    return said.err.strip()
-
-
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Settings of a training that takes a second or two, and a folder of the test's own for what is kept."""
@@ -448,56 +440,12 @@ def test_a_bad_row_ends_the_command_with_one_sentence_that_names_row_and_column(
     assert (done.stderr.count("\n"), done.stdout) == (1, "")
 
 
-@pytest.mark.parametrize(
-    ("row", "said"),
-    [
-        (ROWS[0].replace("63,1,1,145", "63,1,1,500"), "Row 2: column BP must be between 40 and 300 mm Hg."),
-        (ROWS[0].replace("63,1,1,145", "63,1,1,high"), "Row 2: column BP must be a number."),
-        (ROWS[0].replace("63,1,", "63,,"), "Row 2: column Sex is required."),
-        (ROWS[0].replace("Absence", "Unclear"), "Row 2: column Heart Disease must be one of: Absence, Presence."),
-        (ROWS[0].replace("Absence", ""), "Row 2: column Heart Disease must be one of: Absence, Presence."),
-        (ROWS[0] + ",7", "Row 2 has another number of cells than the header."),
-    ],
-)
-def test_a_row_that_cannot_be_used_is_named_with_its_column(
-    csv_file: WriteCsv, tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str, said: str
-) -> None:
-    assert refusal(capsys, csv_file(row), tmp_path / "model") == said
-
-
-def test_a_missing_column_is_named(csv_file: WriteCsv, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = csv_file(*ROWS, header=HEADER.replace("Thallium", "Thal"))
-    assert "clinic.csv lacks the column Thallium. The column thal must be called Thallium" in refusal(
-        capsys, data, tmp_path / "model"
-    )
-
-
-def test_patients_who_all_have_disease_are_refused(
-    csv_file: WriteCsv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = csv_file(*(row for row in ROWS if row.endswith("Presence")))
-    assert "clinic.csv holds no disease-free patients" in refusal(capsys, data, tmp_path / "model")
-
-
-def test_too_few_disease_free_patients_are_refused(
-    csv_file: WriteCsv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    said = refusal(capsys, csv_file(*FEW[27:]), tmp_path / "model")
-    assert "clinic.csv holds 39 disease-free patients; a detector of one's own needs at least 40." in said
-    said = refusal(capsys, csv_file(*FEW[26:42]), tmp_path / "model")
-    assert said.endswith("keep the forest of another clinic: train_model.py --recalibrate.")
-
-
 def test_a_field_that_was_never_measured_is_named_without_a_traceback(csv_file: WriteCsv, tmp_path: Path) -> None:
     data = csv_file(*(",".join([*row.split(",")[:-2], "", row.split(",")[-1]]) for row in ROWS))
     done = run("--data", data, "--out", tmp_path / "model", environment=SMALL)
     assert done.returncode == 1
     assert done.stderr.startswith("Column Thallium was measured in too few disease-free patients")
     assert done.stderr.count("\n") == 1
-
-
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert refusal(capsys, tmp_path / "none.csv", tmp_path / "model") == f"There is no file {tmp_path / 'none.csv'}."
 
 
 @pytest.mark.parametrize("main", [train_model.main, evaluation.main])
@@ -519,13 +467,6 @@ def test_thresholds_that_do_not_ascend_are_a_usage_error(
         train_model.main([])
     assert caught.value.code == 2
     assert "MODEL_MEDIUM_THRESHOLD must be below MODEL_HIGH_THRESHOLD" in capsys.readouterr().err
-
-
-def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        train_model.main(["--fast"])
-    assert caught.value.code == 2
-    assert "--fast" in capsys.readouterr().err
 
 
 def test_without_its_packages_the_command_says_what_to_run() -> None:

@@ -55,23 +55,9 @@ def test_nothing_is_told_until_the_hundredth_patient_is_answered(join: Join, sig
     assert drift_of(signed_in, "Client-1")["summary"] == "0 of 100 patients needed"
 
 
-def test_a_request_that_is_repeated_counts_once(join: Join, signed_in: Browser) -> None:
-    client = join()
-    send(client, [request(1)])
-    assert client.predict(request(1).to_wire())["status"] == "stored"
-    assert drift_of(signed_in, "Client-1")["patients"] == 1
-
-
 def test_the_token_of_a_client_app_reads_nothing(running: RunningServer) -> None:
     answer = Browser(running.url).get("/api/drift", Authorization=f"Bearer {running.token()}")
     assert (answer.status, answer.error["code"]) == (401, "not_signed_in")
-
-
-def test_a_restart_forgets_nothing(join: Join, signed_in: Browser, start_server: StartServer) -> None:
-    send(join(), map(request, range(1, ENOUGH + 1)))
-    before = drift_of(signed_in, "Client-1")
-    assert before["fields"]
-    assert drift_of(signed_in_at(start_server()), "Client-1") == before
 
 
 def test_another_model_brings_its_own_reference(

@@ -9,12 +9,11 @@ from queue import Queue
 
 import pytest
 
-from server.explanation.endpoint import Endpoint
 from server.explanation.llama import LlamaWriter, NarrativeError, asked_but
 from tests.support.llm_faults import CUT, FAULTS, LATE, stalls, stalls_in_mid_stream
 from tests.support.llm_server import LanguageModel, Script, says
 from tests.support.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
-from tests.support.writing import endpoint_at
+from tests.support.writing import writer_at
 
 SECONDS = 1.0
 """What a call has that is never answered; the others have ``ENOUGH``, also on a busy machine."""
@@ -30,18 +29,18 @@ def model() -> Iterator[LanguageModel]:
         yield model
 
 
-def ended(endpoint: Endpoint, seconds: float = ENOUGH) -> tuple[str, float]:
+def ended(writer: LlamaWriter, seconds: float = ENOUGH) -> tuple[str, float]:
     """Return why an explanation was not written, and how long after its deadline it ended."""
     deadline = time.monotonic() + seconds
     with pytest.raises(NarrativeError) as raised:
-        LlamaWriter(endpoint).write(facts(), deadline=deadline)
+        writer.write(facts(), deadline)
     return str(raised.value), time.monotonic() - deadline
 
 
 @pytest.mark.parametrize(("script", "reason"), FAULTS.values(), ids=FAULTS)
 def test_every_fault_ends_in_time_with_its_reason(model: LanguageModel, script: Script, reason: str) -> None:
     model.script = script
-    why, late = ended(endpoint_at(model.url), SECONDS if reason == LATE else ENOUGH)
+    why, late = ended(writer_at(model.url), SECONDS if reason == LATE else ENOUGH)
     assert why.startswith(asked_but(reason).removesuffix("."))
     assert late < LATEST
 
@@ -50,9 +49,8 @@ def test_every_fault_ends_in_time_with_its_reason(model: LanguageModel, script: 
 def test_150_at_once_all_end_in_time(model: LanguageModel, script: Script) -> None:
     model.script = script
     endings: Queue[tuple[str, float]] = Queue()
-    endpoint = endpoint_at(model.url)
-    for _ in range(150):
-        threading.Thread(target=lambda: endings.put(ended(endpoint, 4.0)), daemon=True).start()
+    for writer in [writer_at(model.url) for _ in range(150)]:
+        threading.Thread(target=lambda writer=writer: endings.put(ended(writer, 4.0)), daemon=True).start()
     told = [endings.get(timeout=20) for _ in range(150)]
     assert {reason for reason, _ in told} == {asked_but(LATE)}
     assert max(late for _, late in told) < LATEST
@@ -60,11 +58,10 @@ def test_150_at_once_all_end_in_time(model: LanguageModel, script: Script) -> No
 
 def test_50_streams_at_once_do_not_mix(model: LanguageModel) -> None:
     texts: Queue[str] = Queue()
-    endpoint = endpoint_at(model.url)
 
     def write() -> None:
         deadline = time.monotonic() + 20
-        texts.put(LlamaWriter(endpoint).write(facts(), deadline=deadline))
+        texts.put(writer_at(model.url).write(facts(), deadline))
 
     for _ in range(50):
         threading.Thread(target=write, daemon=True).start()
@@ -74,7 +71,7 @@ def test_50_streams_at_once_do_not_mix(model: LanguageModel) -> None:
 def test_nobody_listening_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    why, late = ended(endpoint_at(f"http://127.0.0.1:{port}/v1"))
+    why, late = ended(writer_at(f"http://127.0.0.1:{port}/v1"))
     assert why == "The language model was asked, but it could not be reached (ConnectError)."
     assert late < 0
 
@@ -85,7 +82,7 @@ def test_a_connection_that_is_never_taken_ends_in_time() -> None:
         with socket.create_connection(address), socket.socket() as second:
             second.setblocking(False)
             second.connect_ex(address)  # now the queue is full, and a third one is not even answered
-            why, late = ended(endpoint_at(f"http://127.0.0.1:{address[1]}/v1"), SECONDS)
+            why, late = ended(writer_at(f"http://127.0.0.1:{address[1]}/v1"), SECONDS)
     assert why == asked_but(LATE)
     assert late < LATEST
 
@@ -103,7 +100,7 @@ def test_a_connection_that_is_reset_in_mid_stream_is_told() -> None:
 
         thread = threading.Thread(target=reset, daemon=True)
         thread.start()
-        why, late = ended(endpoint_at(f"http://127.0.0.1:{server.getsockname()[1]}/v1"))
+        why, late = ended(writer_at(f"http://127.0.0.1:{server.getsockname()[1]}/v1"))
         thread.join(20)
     assert why in {
         asked_but("the connection to it broke (ReadError)"),
@@ -126,7 +123,7 @@ def test_a_tls_handshake_that_drips_ends_in_time() -> None:
 
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
-        why, late = ended(endpoint_at(f"https://127.0.0.1:{server.getsockname()[1]}/v1"), SECONDS)
+        why, late = ended(writer_at(f"https://127.0.0.1:{server.getsockname()[1]}/v1"), SECONDS)
         stop.set()
         thread.join(20)
     assert why == asked_but(LATE)
@@ -142,7 +139,7 @@ def test_a_name_that_is_never_resolved_ends_in_time(monkeypatch: pytest.MonkeyPa
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", unanswered)
-    why, late = ended(endpoint_at("https://llama.hospital.example/v1"), SECONDS)
+    why, late = ended(writer_at("https://llama.hospital.example/v1"), SECONDS)
     stop.set()
     assert asked.is_set()
     assert why == asked_but(LATE)
@@ -155,10 +152,10 @@ def test_plain_http_to_a_public_address_is_refused_before_anything_is_sent(
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more, **named: resolve("8.8.8.8", *more, **named))
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("a connection was made"))
-    why, _ = ended(endpoint_at("http://llama.hospital.example/v1"))
+    why, _ = ended(writer_at("http://llama.hospital.example/v1"))
     assert "its address is neither on this machine nor private; use https in LLM_BASE_URL" in why
 
 
 def test_an_endpoint_that_does_not_speak_tls_is_told(model: LanguageModel) -> None:
-    why, _ = ended(endpoint_at(model.url.replace("http:", "https:")))  # it does not speak TLS at all
+    why, _ = ended(writer_at(model.url.replace("http:", "https:")))  # it does not speak TLS at all
     assert why == asked_but("it could not be reached (ConnectError)")

@@ -10,15 +10,15 @@ import pytest
 import trustme
 
 from config.secrets import ConfigurationError
-from server.explanation.llama import LlamaWriter, NarrativeError
-from server.explanation.transport import NOT_TRUSTED
+from server.explanation.endpoint import NOT_TRUSTED
+from server.explanation.llama import NarrativeError
 from tests.integration.server.conftest import StartServer
 from tests.support.llm_server import LanguageModel, says
 from tests.support.made_requests import request
 from tests.support.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
 from tests.support.speaking import ClientApp, Connection
 from tests.support.truthful import explains
-from tests.support.writing import endpoint_at
+from tests.support.writing import writer_at
 
 SECONDS = 10
 LONG_AGO = datetime(2020, 1, 2, tzinfo=UTC)
@@ -50,8 +50,8 @@ def proving(certificate: trustme.LeafCert) -> ssl.SSLContext:
 
 
 def write(url: str, ca_file: Path | None) -> str:
-    writer = LlamaWriter(endpoint_at(url, llm_ca_file=ca_file))
-    return writer.write(facts(), deadline=time.monotonic() + SECONDS)
+    writer = writer_at(url, llm_ca_file=ca_file)
+    return writer.write(facts(), time.monotonic() + SECONDS)
 
 
 def refused(url: str, ca_file: Path | None) -> str:
@@ -73,7 +73,8 @@ def test_the_whole_system_gets_its_explanation_over_tls(
     client = ClientApp(running.url, running.token())
     connections.append(client)
     client.predict(request(1).to_wire())
-    assert client.next("explanation_finished")["explanation"]["source"] == "llm"
+    entry = client.entry(lambda one: one["kind"] == "explanation_finished")
+    assert entry["explanation"]["source"] == "llm"
 
 
 def test_an_endpoint_of_an_unknown_authority_is_told_nothing_and_left_alone_with_what_to_do(
@@ -87,9 +88,9 @@ def test_an_endpoint_of_an_unknown_authority_is_told_nothing_and_left_alone_with
 
 
 def test_an_untrusted_certificate_opens_the_circuit(model: LanguageModel) -> None:
-    writer = LlamaWriter(endpoint_at(model.url))
+    writer = writer_at(model.url)
     with pytest.raises(NarrativeError):
-        writer.write(facts(), deadline=time.monotonic() + SECONDS)
+        writer.write(facts(), time.monotonic() + SECONDS)
     assert (writer.circuit.state, writer.circuit.reason) == ("open", NOT_TRUSTED)
 
 
@@ -108,4 +109,4 @@ def test_a_file_without_certificates_is_refused_at_the_start(tmp_path: Path, con
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ConfigurationError, match="LLM_CA_FILE must name a file of PEM certificates"):
-        endpoint_at("https://127.0.0.1:9/v1", llm_ca_file=file)
+        writer_at("https://127.0.0.1:9/v1", llm_ca_file=file)

@@ -1,4 +1,4 @@
-"""A real Llama model behind the real system: it writes badly, and whatever reaches a page is still true."""
+"""A real Llama model behind the real system: it writes badly, and under a grammar of true texts every text is true."""
 
 from collections.abc import Iterator
 
@@ -44,7 +44,7 @@ def test_whatever_a_real_model_writes_what_is_shown_is_true(
         prediction = client.answered(f"request-{number}")
         explanation = explained(client)
         assert untruths(explanation.text, prediction) == []
-        assert explanation.source == "llm" or "withheld" in (explanation.reason or "")
+        assert explanation.source == "llm", explanation.reason
         assert explanation.total_ms is not None
     operator = Browser(running.url)
     operator.sign_in(running.operator_token)

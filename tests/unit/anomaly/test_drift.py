@@ -68,14 +68,6 @@ def test_a_reference_survives_json_and_holds_no_patient() -> None:
         assert all(len(field["counts"]) <= 5 for field in population["fields"].values())
 
 
-def test_a_reference_counts_every_patient_once_in_every_field() -> None:
-    for name, population in reference().populations.items():
-        expected = {"disease_free": 164, "with_disease": 139, "all_patients": 303}[name]
-        assert population.patients == expected
-        for field in population.fields.values():
-            assert field.missing + sum(field.counts) == expected
-
-
 def test_a_reference_that_does_not_fit_the_fields_is_refused() -> None:
     listed = reference().model_dump()
     listed["edges"]["age"].pop()
@@ -139,14 +131,6 @@ def test_case_mix_alone_is_no_drift(share_with_disease: float) -> None:
     assert said <= 0.03 * 200
 
 
-def test_a_rolling_window_over_thousands_of_patients_stays_quiet() -> None:
-    random = np.random.default_rng(11)
-    stream, known = clinic(5000, 0.46, random), reference()
-    random.shuffle(stream)
-    looks = range(200, 5000, 20)
-    assert sum(bool(told(stream[end - 200 : end], known)) for end in looks) <= 0.01 * len(looks)
-
-
 @pytest.mark.parametrize("patients", [100, 200])
 def test_a_field_that_is_no_longer_measured_is_told_in_every_window(patients: int) -> None:
     random, known = np.random.default_rng(5), reference()
@@ -167,7 +151,7 @@ def test_values_in_another_unit_are_told_in_every_window() -> None:
         drift = field_drifts(window, known)["cholesterol"].distribution
         assert drift is not None
         assert (drift.status, drift.grown) == (Status.LARGE, 0)
-        assert drift.share > drift.reference
+        assert drift.share > drift.references["all_patients"]
 
 
 def test_few_measured_values_are_not_compared() -> None:

@@ -1,6 +1,8 @@
 """Figures, intervals and levels against values worked out by hand."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +10,9 @@ from scipy.stats import binomtest, ttest_1samp
 
 from common.evaluation_figures import Estimate, Evaluation
 from common.messages import Thresholds
-from server.anomaly.dataset import COLUMNS, Dataset
+from server.anomaly.dataset import COLUMNS, Dataset, FloatArray
 from server.anomaly.intervals import by_bootstrap, of_share, over_folds, wilson_interval
-from server.evaluation.figures import Summary, held_out_scores, spearman
+from server.evaluation.figures import evaluation_of, held_out_scores, spearman
 from server.evaluation.folds import Explained, FoldResult, Scores, SecondSeed
 from server.evaluation.measures import confusion, levels_of, sensitivity_at, share, subgroups
 from server.evaluation.report_text import summary_text
@@ -18,9 +20,9 @@ from tests.support.estimates import interval, ours, usual
 
 THRESHOLDS = Thresholds(medium=0.8, high=0.95)
 LABELS = [False, False, False, False, True, True]
-ANOMALY = [0.1, 0.2, 0.8, 0.96, 0.94, 0.99]
-BLANKED = [0.1, 0.2, 0.3, 0.9, 0.85, 0.96]
-USUAL = [0.4, 0.61, 0.5, 0.3, 0.55, 0.45]
+ANOMALY = np.array([0.1, 0.2, 0.8, 0.96, 0.94, 0.99])
+BLANKED = np.array([0.1, 0.2, 0.3, 0.9, 0.85, 0.96])
+USUAL = np.array([0.4, 0.61, 0.5, 0.3, 0.55, 0.45])
 
 
 def dataset(labels: list[bool]) -> Dataset:
@@ -31,16 +33,17 @@ def dataset(labels: list[bool]) -> Dataset:
 
 
 def fold(
-    anomaly: list[float], *, second_seed: SecondSeed | None = None, explained: Explained | None = None
+    anomaly: Sequence[float] | FloatArray, *, second_seed: SecondSeed | None = None, explained: Explained | None = None
 ) -> FoldResult:
     """All six patients held out at once; the anomaly scores stand for the raw scores of ours as well."""
+    scores, usual = np.array(anomaly), USUAL[: len(anomaly)]
     return FoldResult(
-        held_out=list(range(len(anomaly))),
-        ours=Scores(raw=anomaly, blanked=anomaly, steps_worse=40, steps_lowering=2),
-        anomaly=anomaly,
+        held_out=np.arange(len(anomaly)),
+        ours=Scores(raw=scores, blanked=scores, steps_worse=40, steps_lowering=2),
+        anomaly=scores,
         blanked_anomaly=BLANKED[: len(anomaly)],
-        usual=Scores(raw=USUAL[: len(anomaly)], blanked=USUAL[: len(anomaly)], steps_worse=40, steps_lowering=10),
-        supervised=[0.1, 0.2, 0.3, 0.4, 0.9, 0.35][: len(anomaly)],
+        usual=Scores(raw=usual, blanked=usual, steps_worse=40, steps_lowering=10),
+        supervised=np.array([0.1, 0.2, 0.3, 0.4, 0.9, 0.35])[: len(anomaly)],
         second_seed=second_seed,
         explained=explained,
     )
@@ -48,7 +51,7 @@ def fold(
 
 @pytest.fixture
 def by_hand() -> Evaluation:
-    return Summary(dataset(LABELS), [fold(ANOMALY)], THRESHOLDS, folds=1).evaluation()
+    return evaluation_of(dataset(LABELS), [fold(ANOMALY)], THRESHOLDS, folds=1)
 
 
 def test_the_figures_of_an_evaluation_are_those_worked_out_by_hand(by_hand: Evaluation) -> None:
@@ -94,18 +97,17 @@ def test_groups_and_levels_are_those_worked_out_by_hand(by_hand: Evaluation) -> 
     assert by_hand.confusion.with_disease == {"Low": 0, "Medium": 1, "High": 1}
 
 
-def half(anomaly: list[float], rows: list[int]) -> FoldResult:
+def half(anomaly: Sequence[float] | FloatArray, rows: list[int]) -> FoldResult:
     """A fold in which some of the six patients were held out."""
-    whole = fold(anomaly)
-    scores = Scores(raw=[anomaly[row] for row in rows], blanked=[0.5] * len(rows), steps_worse=1, steps_lowering=0)
-    changes = {"held_out": rows, "ours": scores, "anomaly": scores.raw, "blanked_anomaly": scores.blanked}
-    return whole.model_copy(update=changes | {"usual": scores, "supervised": None})
+    raw, blanked = np.array(anomaly)[rows], np.full(len(rows), 0.5)
+    scores = Scores(raw, blanked, steps_worse=1, steps_lowering=0)
+    return FoldResult(np.array(rows), scores, raw, blanked, scores, None, None, None)
 
 
 def test_two_repeats_count_every_patient_once_on_average() -> None:
     again = [0.99, *ANOMALY[1:]]
     results = [half(scores, rows) for scores in (ANOMALY, again) for rows in ([0, 1, 4], [2, 3, 5])]
-    found = Summary(dataset(LABELS), results, THRESHOLDS, folds=2).evaluation()
+    found = evaluation_of(dataset(LABELS), results, THRESHOLDS, folds=2)
     assert found.repeats == 2
     assert found.confusion.disease_free == {"Low": 1.5, "Medium": 1, "High": 1.5}
     assert found.stratified
@@ -114,16 +116,16 @@ def test_two_repeats_count_every_patient_once_on_average() -> None:
 
 
 def test_another_seed_and_the_explanation_are_compared_by_hand() -> None:
-    seed = SecondSeed(raw=ANOMALY[::-1], anomaly=[0.1, 0.2, 0.79, 0.96, 0.94, 0.94], usual_raw=USUAL)
+    seed = SecondSeed(raw=ANOMALY[::-1], anomaly=np.array([0.1, 0.2, 0.79, 0.96, 0.94, 0.94]), usual_raw=USUAL)
     falls = Explained(
-        top_fall=[9, 9, 0.2, 0.3, 0.4, 0.5],
-        random_fall=[9, 9, 0.1, 0.1, 0.1, 0.1],
-        best_fall=[9, 9, 0.2, 0.4, 0.5, 0.5],
+        top_fall=np.array([9, 9, 0.2, 0.3, 0.4, 0.5]),
+        random_fall=np.array([9, 9, 0.1, 0.1, 0.1, 0.1]),
+        best_fall=np.array([9, 9, 0.2, 0.4, 0.5, 0.5]),
         random_patients=100,
         largest_gap=1e-13,
     )
     results = [fold(ANOMALY, second_seed=seed, explained=falls), fold(ANOMALY)]
-    found = Summary(dataset(LABELS), results, THRESHOLDS, folds=2).evaluation()
+    found = evaluation_of(dataset(LABELS), results, THRESHOLDS, folds=2)
     assert ours(found, "two_seeds_level_changes") == pytest.approx(2 / 6)
     assert ours(found, "two_seeds_spearman") == pytest.approx(spearman(ANOMALY, ANOMALY[::-1]))
     assert usual(found, "two_seeds_spearman") == pytest.approx(1)
@@ -135,15 +137,14 @@ def test_another_seed_and_the_explanation_are_compared_by_hand() -> None:
 
 def test_patients_in_whom_nothing_can_get_worse_leave_that_figure_out() -> None:
     nothing = Scores(raw=ANOMALY, blanked=ANOMALY, steps_worse=0, steps_lowering=0)
-    result = fold(ANOMALY).model_copy(update={"ours": nothing})
-    found = Summary(dataset(LABELS), [result], THRESHOLDS, folds=1).evaluation()
+    result = replace(fold(ANOMALY), ours=nothing)
+    found = evaluation_of(dataset(LABELS), [result], THRESHOLDS, folds=1)
     assert "worse_finding_lowers" not in found.figures
 
 
 def test_the_summary_holds_every_figure_in_words() -> None:
-    evaluation = Summary(
-        dataset([False, False, True, True]), [fold([0.1, 0.9, 0.94, 0.99])], THRESHOLDS, folds=1
-    ).evaluation()
+    labels, scores = [False, False, True, True], [0.1, 0.9, 0.94, 0.99]
+    evaluation = evaluation_of(dataset(labels), [fold(scores)], THRESHOLDS, folds=1)
     assert summary_text(evaluation, THRESHOLDS).splitlines() == [
         "Held-out evaluation, 1 x 1-fold: 2 disease-free patients, 2 with disease; 95 % intervals in brackets",
         "AUROC 1.000",
@@ -208,14 +209,14 @@ def test_the_bootstrap_keeps_the_size_of_each_group() -> None:
 def test_sensitivity_at_a_specificity_allows_just_so_many_false_alarms() -> None:
     labels = np.arange(20) >= 10
     scores = np.concatenate([np.arange(10), [9.5, 8.5, 8.5, 7.5, 1, 1, 1, 1, 1, 1]])
-    assert sensitivity_at(1.0, labels, scores) == 0.1
-    assert sensitivity_at(0.9, labels, scores) == 0.3
-    assert sensitivity_at(0.8, labels, scores) == 0.4
+    assert sensitivity_at(labels, scores, 1.0) == 0.1
+    assert sensitivity_at(labels, scores, 0.9) == 0.3
+    assert sensitivity_at(labels, scores, 0.8) == 0.4
 
 
 def test_spearman_is_of_the_ranks_with_ties_shared() -> None:
-    assert spearman([1, 2, 3, 400], [0.1, 0.2, 0.3, 0.31]) == pytest.approx(1)
-    assert spearman([1, 2, 2, 3], [3, 2, 2, 1]) == pytest.approx(-1)
+    assert spearman(np.array([1.0, 2, 3, 400]), np.array([0.1, 0.2, 0.3, 0.31])) == pytest.approx(1)
+    assert spearman(np.array([1.0, 2, 2, 3]), np.array([3.0, 2, 2, 1])) == pytest.approx(-1)
 
 
 def test_subgroups_divide_all_patients_by_sex_and_by_age() -> None:

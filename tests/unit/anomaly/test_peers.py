@@ -10,14 +10,13 @@ import pytest
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
+from benchmarks import peers
+from benchmarks.peer_folds import PEERS, Attempt, Encoding, Peer, PeerFold, measure_fold, peer_scores
+from benchmarks.peers import compare, is_above_all, main, peers_text
 from server.anomaly.intervals import over_folds
 from server.anomaly.preprocessing import OneSidedRiskFactors
-from server.evaluation import peers
-from server.evaluation.__main__ import main
-from server.evaluation.peer_report import compare, is_above_all, peers_text
-from server.evaluation.peers import PEERS, Attempt, Encoding, Peer, PeerFold, measure_fold, peer_scores
 from server.evaluation.references import ordinary_encoding, supervised_scores
-from server.evaluation.splits import evaluation_folds
+from server.evaluation.splits import Fold, folds_of_repeat
 from tests.support.estimates import interval
 from tests.support.patients import real_patients, small_training
 
@@ -33,7 +32,7 @@ def results(**theirs: list[float | None]) -> list[PeerFold]:
     """Two repeats of two folds, with the AUROC of some peers in each."""
     peers = {"near": NEAR, "far": FAR, "told": TOLD}
     return [
-        PeerFold(ours=ours, attempts={peers[name].key: attempt(by_fold[i]) for name, by_fold in theirs.items()})
+        PeerFold(ours=ours, attempts={peers[name]: attempt(by_fold[i]) for name, by_fold in theirs.items()})
         for i, ours in enumerate(OURS)
     ]
 
@@ -41,6 +40,10 @@ def results(**theirs: list[float | None]) -> list[PeerFold]:
 def attempt(auroc: float | None) -> Attempt:
     failure = "ValueError: Singular covariance matrix" if auroc is None else None
     return Attempt(auroc=auroc, failure=failure, warnings={"UserWarning: slow": 3} if auroc == 0.5 else {})
+
+
+def first_fold() -> Fold:
+    return folds_of_repeat(real_patients(), small_training(), 0)[0]
 
 
 def test_the_difference_is_of_the_same_folds_so_a_steady_one_is_certain() -> None:
@@ -119,7 +122,7 @@ def test_failures_and_warnings_are_counted_by_fold_and_shown() -> None:
 
 
 def test_all_ten_detectors_and_two_classifiers_meet_both_encodings() -> None:
-    assert len({peer.key for peer in PEERS}) == len(PEERS) == 24
+    assert len(set(PEERS)) == len(PEERS) == 24
     assert sum(peer.supervised for peer in PEERS) == 4
     assert {peer.encoding for peer in PEERS} == set(Encoding)
 
@@ -136,22 +139,20 @@ def test_ordinary_encodings_standardise_numbers_and_give_every_code_its_column()
 
 
 def test_classifiers_learn_from_all_who_are_not_held_out() -> None:
-    dataset, settings = real_patients(), small_training()
-    fold = evaluation_folds(dataset, settings)[0]
-    others = np.setdiff1d(np.arange(303), fold.scored)
-    reference = supervised_scores(dataset.values[others], dataset.has_disease[others], dataset.values[fold.scored])
-    np.testing.assert_allclose(peer_scores(TOLD, dataset, fold, seed=0), reference, rtol=0, atol=1e-12)
-    attempts = measure_fold(dataset, fold, settings, peers=[TOLD]).attempts
-    assert attempts[TOLD.key].auroc == pytest.approx(roc_auc_score(dataset.has_disease[fold.scored], reference))
+    dataset, fold = real_patients(), first_fold()
+    others = np.setdiff1d(np.arange(303), fold.fit.scored)
+    reference = supervised_scores(dataset.values[others], dataset.has_disease[others], dataset.values[fold.fit.scored])
+    np.testing.assert_allclose(peer_scores(TOLD, fold), reference, rtol=0, atol=1e-12)
+    attempts = measure_fold(fold, [TOLD]).attempts
+    assert attempts[TOLD].auroc == pytest.approx(roc_auc_score(dataset.has_disease[fold.fit.scored], reference))
 
 
 def test_a_peer_that_cannot_be_fitted_is_a_gap_with_its_reason() -> None:
-    dataset, settings = real_patients(), small_training()
-    fold = evaluation_folds(dataset, settings)[0]
-    all_ill = np.union1d(fold.scored, np.flatnonzero(dataset.has_disease))
-    found = measure_fold(dataset, replace(fold, scored=all_ill), settings, peers=[TOLD])
-    assert found.attempts[TOLD.key].auroc is None
-    assert (found.attempts[TOLD.key].failure or "").startswith("ValueError: This solver needs samples of at least …")
+    dataset, fold = real_patients(), first_fold()
+    all_ill = np.union1d(fold.fit.scored, np.flatnonzero(dataset.has_disease))
+    found = measure_fold(replace(fold, fit=replace(fold.fit, scored=all_ill)), [TOLD])
+    assert found.attempts[TOLD].auroc is None
+    assert (found.attempts[TOLD].failure or "").startswith("ValueError: This solver needs samples of at least …")
     assert 0.5 < found.ours < 1
 
 
@@ -161,11 +162,10 @@ def test_however_one_peer_fails_the_others_are_compared(monkeypatch: pytest.Monk
         raise kind("no convergence after 37 steps")
 
     monkeypatch.setattr(RandomForestClassifier, "fit", fail)
-    dataset, settings = real_patients(), small_training()
     failing = replace(TOLD, name="random forest")
-    found = measure_fold(dataset, evaluation_folds(dataset, settings)[0], settings, peers=[failing, TOLD])
-    assert found.attempts[failing.key].failure == f"{kind.__name__}: no convergence after … steps"
-    assert (found.attempts[TOLD.key].auroc or 0) > 0.8
+    found = measure_fold(first_fold(), [failing, TOLD])
+    assert found.attempts[failing].failure == f"{kind.__name__}: no convergence after … steps"
+    assert (found.attempts[TOLD].auroc or 0) > 0.8
 
 
 def test_without_pyod_the_command_says_what_to_install(
@@ -176,53 +176,49 @@ def test_without_pyod_the_command_says_what_to_install(
 
     monkeypatch.setattr(peers, "version", absent)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    assert main(["--peers"]) == 1
+    assert main([]) == 1
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("The peers need PyOD, which is not installed")
     assert 'pip install -e ".[peers]"' in said.err
 
 
-def test_peers_are_not_compared_on_somebody_elses_data(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--peers", "--data", "theirs.csv"])
-    assert ended.value.code == 2
-    assert "not allowed with argument" in capsys.readouterr().err
-
-
 @needs_pyod
 def test_every_peer_is_measured_and_what_it_warns_of_is_kept() -> None:
-    dataset, settings = real_patients(), small_training()
-    fold = measure_fold(dataset, evaluation_folds(dataset, settings)[0], settings)
-    assert set(fold.attempts) == {peer.key for peer in PEERS}
-    for key, attempt in fold.attempts.items():
-        assert attempt.auroc is not None, key
-        assert attempt.auroc > (0.45 if key.startswith("LOF") else 0.7), key
-    assert any("not full rank" in said for said in fold.attempts["MCD, ordinary"].warnings)
+    attempts = measure_fold(first_fold()).attempts
+    assert set(attempts) == set(PEERS)
+    for peer, attempt in attempts.items():
+        assert attempt.auroc is not None, peer
+        assert attempt.auroc > (0.45 if peer.name == "LOF" else 0.7), peer
+    assert any("not full rank" in said for said in attempts[replace(FAR, name="MCD")].warnings)
 
 
 @needs_pyod
 def test_the_isolation_forest_of_pyod_is_scikit_learns_and_takes_our_seed_and_factors() -> None:
-    dataset = real_patients()
-    fold = evaluation_folds(dataset, small_training())[0]
-    factors = OneSidedRiskFactors().fit(dataset.frame(fold.fitted_on))
-    forest = IsolationForest(random_state=7).fit(factors.transform(dataset.frame(fold.fitted_on)))
-    expected = -forest.decision_function(factors.transform(dataset.frame(fold.scored)))
-    found = peer_scores(NEAR, dataset, fold, seed=7)
+    dataset, fold = real_patients(), first_fold()
+    factors = OneSidedRiskFactors().fit(dataset.frame(fold.fit.fitted_on))
+
+    def seeded(seed: int) -> Fold:
+        return replace(fold, settings=fold.settings.model_copy(update={"random_state": seed}))
+
+    forest = IsolationForest(random_state=7).fit(factors.transform(dataset.frame(fold.fit.fitted_on)))
+    expected = -forest.decision_function(factors.transform(dataset.frame(fold.fit.scored)))
+    found = peer_scores(NEAR, seeded(7))
     assert np.ptp(found - expected) == pytest.approx(0, abs=1e-12)
-    assert np.ptp(peer_scores(NEAR, dataset, fold, seed=8) - expected) > 1e-3
+    assert np.ptp(peer_scores(NEAR, seeded(8)) - expected) > 1e-3
 
 
 @needs_pyod
 def test_what_the_ill_are_like_changes_only_who_sees_labels() -> None:
-    dataset = real_patients()
-    fold = evaluation_folds(dataset, small_training())[0]
+    dataset, fold = real_patients(), first_fold()
     changed = dataset.values.copy()
-    changed[np.setdiff1d(np.flatnonzero(dataset.has_disease), fold.scored)] = dataset.values[dataset.disease_free[0]]
+    changed[np.setdiff1d(np.flatnonzero(dataset.has_disease), fold.fit.scored)] = dataset.values[
+        dataset.disease_free[0]
+    ]
     other = replace(dataset, values=changed)
-    before, after = (measure_fold(data, fold, small_training()) for data in (dataset, other))
+    before, after = (measure_fold(replace(fold, dataset=data)) for data in (dataset, other))
     assert before.ours == after.ours
-    changed_peers = {peer for peer in PEERS if before.attempts[peer.key] != after.attempts[peer.key]}
+    changed_peers = {peer for peer in PEERS if before.attempts[peer] != after.attempts[peer]}
     assert changed_peers == {peer for peer in PEERS if peer.supervised}
 
 
@@ -233,12 +229,12 @@ def test_the_command_prints_the_comparison_and_keeps_the_folds(
     monkeypatch.setenv("MODEL_N_ESTIMATORS", "50")
     monkeypatch.setenv("MODEL_WORKERS", "1")
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    assert main(["--peers", "--folds", "2", "--repeats", "1"]) == 0
+    assert main(["--folds", "2", "--repeats", "1"]) == 0
     first = capsys.readouterr()
     assert first.out.startswith("1 x 2-fold stratified cross-validation")
     assert first.out.count("saw labels") == 4
     assert "Given ordinary encodings: ours is above every unsupervised peer." in first.out
-    assert len([*(tmp_path / "evaluation").rglob("*.json")]) == 2
-    assert main(["--peers", "--folds", "2", "--repeats", "1"]) == 0
+    assert len([*(tmp_path / "evaluation").rglob("output.pkl")]) == 2
+    assert main(["--folds", "2", "--repeats", "1"]) == 0
     second = capsys.readouterr()
     assert (second.out, second.err) == (first.out, "")

@@ -14,9 +14,9 @@ from common.errors import StoreUnavailableError
 from common.messages import Prediction, Thresholds
 from common.patient import FIELDS
 from server.anomaly.reference import Reference, reference_of
-from server.drift.comparison import Status, score_drift
+from server.drift.comparison import Status, drifted, score_drift
 from server.drift.report import DriftReport, GroupDrift, drift_report
-from server.drift.sentences import data_in_words, levels_in_words, score_findings
+from server.drift.sentences import data_in_words, levels_in_words, sentence
 from server.drift.windows import RollingWindows
 from server.store import PredictionStore
 from server.store.database import open_database
@@ -254,8 +254,9 @@ def test_levels_name_the_calibration_data_too(share_high: float, words: str) -> 
     values, labels = real_patients().values, real_patients().has_disease
     known = reference_of(values, labels, THRESHOLDS, anomaly_scores=scores)
     scored = score_drift(np.where(np.arange(200) < share_high * 200, 0.99, 0.5), known)
-    said = [sentence for _, sentence in score_findings(scored, "Client-1's patients", "the calibration data")]
-    assert any(words in sentence for sentence in said)
+    found, data = drifted({}, scored), "the calibration data"
+    said = [sentence(name, one, known, whose="Client-1's patients", data=data) for name, one in found]
+    assert any(words in told for told in said)
     assert "in the calibration data it was" in levels_in_words(scored, "the calibration data")
     assert "training" not in " ".join([*said, levels_in_words(scored, "the calibration data")])
 

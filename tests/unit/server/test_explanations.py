@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event
 
 from common.messages import Explanation, ExplanationStatus, Prediction
 from server.explanation.facts import Facts
-from server.explanation.llama import LlamaWriter, asked_but
+from server.explanation.llama import asked_but
 from server.explanation.narrator import ExplanationSource, Writer
 from server.explanation.prompt import PROMPT_VERSION
 from server.explanations import FAILED, QUEUE_FULL, ExplanationWorkers
@@ -25,7 +25,7 @@ from tests.support.llm_server import LanguageModel, Reply, answers, says
 from tests.support.made_requests import prediction, request
 from tests.support.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
 from tests.support.recording import Reader, stored, unfinished
-from tests.support.writing import CLOSED, endpoint_at
+from tests.support.writing import CLOSED, writer_at
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -67,7 +67,7 @@ def make_workers(store: PredictionStore, log: ChangeLog, model: LanguageModel) -
         *, writer: Writer | None = None, concurrency: int = 1, max_waiting: int = 10, seconds: float = 20
     ) -> ExplanationWorkers:
         workers = ExplanationWorkers(
-            ExplanationSource(writer or LlamaWriter(endpoint_at(model.url)), "LLM_BASE_URL is set."),
+            ExplanationSource(writer or writer_at(model.url), "LLM_BASE_URL is set."),
             store,
             log,
             clock=lambda: NOW,
@@ -196,7 +196,7 @@ class Broken:
     prompt_version = "0"
     circuit = CLOSED
 
-    def write(self, facts: Facts, *, deadline: float) -> str:
+    def write(self, facts: Facts, deadline: float) -> str:
         raise RuntimeError("something nobody thought of")
 
 
@@ -210,7 +210,7 @@ class Lengthy:
     def __init__(self) -> None:
         self.asked: Queue[Facts] = Queue()
 
-    def write(self, facts: Facts, *, deadline: float) -> str:
+    def write(self, facts: Facts, deadline: float) -> str:
         self.asked.put(facts)
         return "long " * 10_000
 

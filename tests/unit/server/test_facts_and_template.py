@@ -13,6 +13,7 @@ from common.messages import RiskLevel
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.detector import Detector
 from server.explanation.facts import Facts, facts_of, score_in_words, share_in_words
+from server.explanation.meanings import MEANINGS, meaning_of
 from server.explanation.template import describe
 from tests.support.narratives import factor, facts
 from tests.support.patients import records, typical_patient
@@ -72,7 +73,7 @@ def test_a_shown_score_never_exceeds_the_score(score: float) -> None:
 
 
 def test_labels_keep_their_abbreviations_within_a_sentence() -> None:
-    text = describe(facts(not_measured=("Slope of the ST segment",), extrapolated=("Serum cholesterol",))).text
+    text = describe(facts(not_measured=("st_slope",), extrapolated=("cholesterol",))).text
     assert "raised most by ST depression (3.5 mm), thallium scan (reversible defect) and resting ECG (left" in text
     assert "lowered most by maximum heart rate (171 beats/min)." in text
     assert "taken as typical: slope of the ST segment." in text
@@ -105,6 +106,7 @@ def test_every_number_of_the_text_is_a_fact(detector: Detector, record: PatientR
         value = getattr(record, name)
         allowed |= set(NUMBER.findall(field.label))
         if value is not None:
+            allowed |= set(NUMBER.findall(meaning_of(name, record) or ""))
             allowed |= set(NUMBER.findall("90" if name == "age" and value > 89 else field.in_words(value)))
     assert set(NUMBER.findall(text)) <= allowed
 
@@ -114,9 +116,8 @@ def test_every_number_of_the_text_is_a_fact(detector: Detector, record: PatientR
 def test_what_was_not_measured_is_said_so_and_never_as_a_value(detector: Detector, record: PatientRecord) -> None:
     known = facts_about(record, detector)
     text = describe(known).text
-    assert {factor.name for factor in known.factors if factor.imputed} <= set(record.imputed())
-    for stated in known.factors:
-        assert (stated.value == "not measured") == (getattr(record, stated.name) is None)
+    assert {factor.name for factor in known.factors}.isdisjoint(record.imputed())
+    assert "(not measured)" not in text
     assert ("Not measured, taken as typical" in text) == bool(record.imputed())
 
 
@@ -137,5 +138,40 @@ def test_factors_are_ordered_by_size_and_ties_by_field_order(detector: Detector)
     assert 0 not in sizes
 
 
-def test_a_factor_in_the_facts_of_tests_is_made_like_the_real_ones() -> None:
-    assert factor("thallium_scan", None, "raises").value == "not measured"
+def test_each_code_has_a_meaning_and_says_it_after_the_factors() -> None:
+    for name, field in FIELDS.items():
+        assert set(MEANINGS.get(name, field.codes)) == set(field.codes)
+        assert bool(field.codes) == (name in {*MEANINGS, "sex"})
+    text = describe(facts()).text
+    assert "A reversible defect is reduced uptake under stress that recovers at rest." in text
+    assert "An ST depression of 1 mm or more counts as abnormal" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("resting_bp", 140, "140 mm Hg or more"),
+        ("resting_bp", 139, None),
+        ("resting_bp", 89, "below 90 mm Hg"),
+        ("cholesterol", 240, "classified as high"),
+        ("cholesterol", 239.5, "borderline high"),
+        ("cholesterol", 199, None),
+        ("max_heart_rate", 142, "below 85 % of 220 minus age"),
+        ("max_heart_rate", 143, None),  # 85 % of 220 - 52 is 142.8
+        ("st_depression", 1, "1 mm or more"),
+        ("st_depression", 0.9, None),
+        ("st_depression", -0.1, "elevation"),
+        ("age", 80, None),
+        ("sex", 1, None),
+    ],
+)
+def test_a_quantity_beyond_its_usual_range_has_a_meaning(name: str, value: float, said: str | None) -> None:
+    meaning = factor(name, value, "raises").meaning
+    assert (meaning is None) == (said is None)
+    assert (said or "") in (meaning or "")
+
+
+def test_no_meaning_diagnoses_advises_or_reassures() -> None:
+    for meaning in [meaning for codes in MEANINGS.values() for meaning in codes.values()]:
+        assert meaning.endswith(".")
+        assert not re.search(r"\b(should|must|need|treat|therapy|safe|harmless|benign|reassur|probably|you)", meaning)

@@ -367,7 +367,7 @@ class Silent:
     def __init__(self) -> None:
         self.asked: Queue[Facts] = Queue()
 
-    def write(self, facts: Facts, *, deadline: float) -> str:
+    def write(self, facts: Facts, deadline: float) -> str:
         self.asked.put(facts)
         raise NarrativeError("of a reason")
 

@@ -1,69 +1,60 @@
-"""The way to an endpoint: to that host alone, to no other, and to none without limits."""
+"""The way to an endpoint: to that host alone, at an address that was checked, and nothing of the environment."""
 
-import os
 import socket
+import sys
 import threading
 import time
-from collections.abc import Iterator
 
-import httpx2
 import pytest
 
 from config.settings import is_private
-from server.explanation.endpoint import CALL, EndpointError
-from server.explanation.transport import (
-    ForbiddenAnswerError,
-    Limits,
-    limits_of_call,
-    make_http_client,
-    trusted_authorities,
-)
-from tests.support.llm_server import LanguageModel, says
-from tests.support.writing import endpoint_at
+from server.explanation.endpoint import CALL, MAX_BYTES, Endpoint, EndpointError
+from tests.support.llm_server import LanguageModel, Reply, says
+from tests.support.writing import settings_for
 
 TOKEN = "hf_a_token_of_this_test"
+HELLO = [{"role": "user", "content": "Hello"}]
 
 
-@pytest.fixture
-def model() -> Iterator[LanguageModel]:
+def test_no_more_is_read_than_allowed() -> None:
+    def floods(reply: Reply) -> None:
+        reply.begin()
+        reply.raw("x" * (2 * MAX_BYTES))
+
+    with LanguageModel(floods) as model, pytest.raises(EndpointError, match="too long"):
+        Endpoint(settings_for(model.url)).ask(HELLO, {}, deadline=time.monotonic() + 10)
+
+
+def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    resolve = socket.getaddrinfo
+
+    def once(host: str, *more: object, **named: object) -> object:
+        asked.append(host)
+        local = "127.0.0.1" if len(asked) < 3 else "8.8.8.8"  # the second look-up is of the checked address itself
+        return resolve(local, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", once)
     with LanguageModel(says("Hello.")) as model:
-        yield model
+        port = model.url.split(":")[2].removesuffix("/v1")
+        endpoint = Endpoint(settings_for(f"http://llama.hospital.example:{port}/v1"))
+        assert endpoint.ask(HELLO, {}, deadline=time.monotonic() + 10) == "Hello."
+        assert model.received.get(timeout=10).headers["host"] == f"llama.hospital.example:{port}"
+    assert asked == ["llama.hospital.example", "127.0.0.1"]
 
 
-def test_nothing_is_sent_without_limits(model: LanguageModel) -> None:
-    with make_http_client(trusted_authorities(None)) as client, pytest.raises(LookupError):
-        client.post(model.url, json={})
-    assert model.received.empty()
+def test_the_next_address_is_tried_where_nobody_answers_at_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
 
+    def two(host: str, *more: object, **named: object) -> list[object]:
+        hosts = ["127.0.0.2", "127.0.0.1"] if host == "llama.hospital.example" else [host]
+        return [entry for address in hosts for entry in resolve(address, *more, **named)]  # type: ignore[arg-type]
 
-def test_nothing_is_sent_to_another_host(model: LanguageModel) -> None:
-    given = limits_of_call.set(Limits(time.monotonic() + 10, 1000, "llama.example", is_encrypted=False))
-    try:
-        with (
-            make_http_client(trusted_authorities(None)) as client,
-            pytest.raises(ForbiddenAnswerError, match="another host"),
-        ):
-            client.post(model.url, json={})
-    finally:
-        limits_of_call.reset(given)
-    assert model.received.empty()
-
-
-def test_no_more_is_read_than_allowed(model: LanguageModel) -> None:
-    url = httpx2.URL(model.url)
-    given = limits_of_call.set(Limits(time.monotonic() + 10, 50, url.host, is_encrypted=False))
-    try:
-        with (
-            make_http_client(trusted_authorities(None)) as client,
-            pytest.raises(ForbiddenAnswerError, match="too long"),
-        ):
-            client.post(model.url, json={})
-    finally:
-        limits_of_call.reset(given)
-
-
-def test_the_library_asks_nobody_else_before_the_first_call() -> None:
-    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
+    monkeypatch.setattr(socket, "getaddrinfo", two)
+    with LanguageModel(says("Hello.")) as model:
+        port = model.url.split(":")[2].removesuffix("/v1")
+        endpoint = Endpoint(settings_for(f"http://llama.hospital.example:{port}/v1"))
+        assert endpoint.ask(HELLO, {}, deadline=time.monotonic() + 10) == "Hello."
 
 
 def test_the_router_is_asked_over_tls_and_no_other_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,17 +74,33 @@ def test_the_router_is_asked_over_tls_and_no_other_name_is_looked_up(monkeypatch
         thread = threading.Thread(target=listen, daemon=True)
         thread.start()
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
-        endpoint = endpoint_at("", huggingface_api_token=TOKEN, llm_model="a/model:nscale")
+        endpoint = Endpoint(settings_for("", huggingface_api_token=TOKEN, llm_model="a/model:nscale"))
         with pytest.raises(EndpointError, match="could not be reached"):
-            list(endpoint.stream([{"role": "user", "content": "Hello"}], deadline=time.monotonic() + 10))
+            endpoint.ask(HELLO, {}, deadline=time.monotonic() + 10)
         thread.join(10)
     assert asked == ["router.huggingface.co", "127.0.0.1"]
     assert hello[0] == 0x16  # a TLS handshake, and nothing before it
     assert b"router.huggingface.co" in hello
     assert TOKEN.encode() not in hello
-    for left in threading.enumerate():
-        if left.name == CALL:
-            left.join(10)
+
+
+def test_a_call_whose_headers_drip_leaves_no_thread_behind() -> None:
+    def drips(reply: Reply) -> None:
+        reply.raw("HTTP/1.0 200 OK\r\nX-Long: ")
+        while not reply.stall(0.05):
+            reply.raw("x")
+
+    with LanguageModel(drips) as model:
+        with pytest.raises(EndpointError, match="did not answer in time"):
+            Endpoint(settings_for(model.url)).ask(HELLO, {}, deadline=time.monotonic() + 0.5)
+        for thread in threading.enumerate():
+            if thread.name == CALL:
+                thread.join(10)
+                assert not thread.is_alive()
+
+
+def test_nothing_that_reports_on_its_use_is_loaded() -> None:
+    assert "huggingface_hub" not in sys.modules
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,323 @@
+"""The language of all texts that are true of one prediction: a draft is shown if the whole of it belongs to it.
+
+It is a regular language, matched in three steps, each of which only replaces what it knows by a token: facts (a factor
+with its value, the score, a clinical meaning), statements made of such tokens, and their arrangement. A raising factor
+has another token than a lowering one, so that no statement can turn it round. What nobody put in cannot be said, and
+each step takes time in proportion to the draft's length.
+
+Forms are written as regular expressions of a few means: text, ``(a|b)``, ``(a)?`` and ``(a)*``; case does not matter.
+"""
+
+import json
+import re
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
+from typing import Final
+
+from common.messages import RiskLevel
+from common.patient import FIELDS
+from server.explanation.facts import Direction, Factor, Facts, label_in_sentence, score_in_words
+from server.explanation.prompt import place_of
+
+MAX_CHARACTERS: Final = 2000
+
+Forms = Mapping[str, str]
+"""How each token may be written, by token; of two forms that begin alike, the longer one comes first."""
+
+# Tokens of facts: the factor that moved the score most has its own, for nothing else is said to do so.
+SCORE, THRESHOLD, MEANING, GAPS, OUTSIDE = "\ue000", "\ue001", "\ue002", "\ue003", "\ue004"
+FACTORS: Final[Mapping[Direction, tuple[str, str]]] = {"raises": ("\ue010", "\ue011"), "lowers": ("\ue020", "\ue021")}
+# Tokens of statements: the opening; and of factors in full, with "it" for the score, with "also", of both directions.
+OPENING = "\ue030"
+STATEMENTS: Final[Mapping[Direction, tuple[str, str, str, str]]] = {
+    "raises": ("\ue040", "\ue041", "\ue042", "\ue043"),
+    "lowers": ("\ue050", "\ue051", "\ue052", "\ue053"),
+}
+_TOKEN: Final = re.compile("[\ue000-\uf8ff]")
+
+_NAMES: Final[Mapping[str, str]] = {
+    "age": "age( of the patient)?",
+    "sex": "sex( of the patient)?",
+    "chest_pain_type": "(chest pain type|type of chest pain)",
+    "resting_bp": "(resting (systolic )?(blood pressure|BP)|blood pressure at rest)",
+    "cholesterol": "(serum )?cholesterol( level)?",
+    "fasting_blood_sugar_high": "fasting blood sugar( over 120 mg/dL)?",
+    "resting_ecg": "(resting ECG( result| finding)?|ECG at rest)",
+    "max_heart_rate": "(maximum|max|maximal) heart rate( reached)?",
+    "exercise_angina": "(exercise-induced angina|exercise angina|angina induced by exercise)",
+    "st_depression": "ST( segment)? depression( value)?",
+    "st_slope": "(slope of the ST[ -]segment|ST( segment)? slope)",
+    "major_vessels": "(number of )?major vessels?( count)?",
+    "thallium_scan": "thallium (scan|result)( result| finding)?",
+}
+_AND: Final = "(, and |, | and | as well as )"
+_VERBS: Final = {"raises": "(raises?|increases?)", "lowers": "(lowers?|decreases?|reduces?)"}
+_PASSIVES: Final = {"raises": "(raised|increased)", "lowers": "(lowered|decreased|reduced)"}
+_DONE: Final = {"raises": "raised", "lowers": "lowered"}
+_OPPOSITE: Final[Mapping[Direction, Direction]] = {"raises": "lowers", "lowers": "raises"}
+_SCORE: Final = "(the anomaly score|the score)"
+
+
+class WithheldError(Exception):
+    """A draft is not shown; the message is a clause without any word of it that says why."""
+
+
+def fact_forms(facts: Facts) -> Forms:
+    """Return how the facts may be written in a draft."""
+    forms = {
+        SCORE: _either("[[anomaly_score]]", score_in_words(facts.anomaly_score)),
+        THRESHOLD: _either("[[threshold]]", f"{facts.threshold:g}"),
+        MEANING: "|".join(map(_meaning, facts.factors)),
+    }
+    if facts.not_measured:
+        listed, be = _list([_named(name) for name in facts.not_measured]), "(is|are|was|were)"
+        taken = "(taken as|assumed to be|treated as) typical"
+        forms[GAPS] = (
+            f"{listed}(, which)? {be} not measured(,? and|, which|,| and so|;)?( it| they)?( {be})? {taken}"
+            f"|{listed} {be} not measured|not measured(,? and)?(,? {taken})?: {listed}"
+        )
+    if facts.extrapolated:
+        listed, where = _list([_named(name) for name in facts.extrapolated]), "outside the model's range"
+        forms[OUTSIDE] = (
+            f"{listed} (is|are|lies?) {where}(, so the result is less certain)?|{where}(, less certain)?: {listed}"
+        )
+    for at, factor in enumerate(facts.factors):
+        token = FACTORS[factor.direction][at == 0]
+        forms[token] = "|".join(filter(None, [forms.get(token), f"{_named(factor.name)}{_value(factor)}"]))
+    return {token: form for token, form in forms.items() if form}
+
+
+def _either(*texts: str) -> str:
+    # Not re.escape: the engines of other servers know no escaped space.
+    return "(" + "|".join(re.sub(r"([][(){}.*+?|^$\\])", r"\\\1", text) for text in texts) + ")"
+
+
+def _named(name: str) -> str:
+    return f"(the patient's |the )?{_NAMES[name]}"
+
+
+def _list(forms: Sequence[str]) -> str:
+    one = f"({'|'.join(forms)})"
+    return f"{one}({_AND}{one})*"
+
+
+def _value(factor: Factor) -> str:
+    unit = FIELDS[factor.name].unit
+    slot = re.escape(f"[[{factor.name}]]") + (f"( {unit})?" if unit else "")
+    said = f"({slot}|{re.escape(factor.value)})"
+    # "Exercise-induced angina lowers the score" would be misread where there was none: then the value has to be said.
+    return rf"( \({said}\)| (of|at) {said}| {slot}|, {said},)" + ("" if factor.value == "no" else "?")
+
+
+def _meaning(factor: Factor) -> str:
+    slot = re.escape(f"[[{factor.name}_meaning]]") + "[.]?"
+    return f"{slot}|{re.escape(factor.meaning)}" if factor.meaning else slot
+
+
+def statement_forms(level: RiskLevel, *, is_over: bool) -> Forms:
+    """Return how the statements may be written with tokens of facts; ``is_over``: the score exceeds its threshold."""
+    return {OPENING: _opening(level, is_over=is_over), **_of_factors("raises"), **_of_factors("lowers")}
+
+
+def _opening(level: RiskLevel, *, is_over: bool) -> str:
+    named = RiskLevel.MEDIUM if level is RiskLevel.LOW else level
+    places, verbs = ("at or above", "(reaches|meets|meets or exceeds|reaches or exceeds)")
+    if level is RiskLevel.LOW:
+        places, verbs = "(below|under|lower than|less than)", "(does not reach|stays below|falls below)"
+    elif is_over:
+        places, verbs = f"({places}|above|over|higher than|greater than)", f"({verbs}|exceeds)"
+    threshold = (
+        f"(the {named} (risk )?threshold|the threshold for (the {named} risk level|{named} risk)|(the|its|a) threshold)"
+        rf"( (of )?{THRESHOLD}| \({THRESHOLD}\))?"
+    )
+    threshold += "(,? (and|but) below the High threshold)?" if level is RiskLevel.MEDIUM else ""
+    place = f"{places} {threshold}"
+    score, number = "((the|its|this|the patient's) )?anomaly score", rf"( (of )?{SCORE}| \({SCORE}\))"
+    stated = (
+        f"({score}{number}? ((is|lies|stands) {place}|{verbs} {threshold})"
+        f"|{score}( is|:) {SCORE}((, which is|,| and is| and) {place}|(, which| and) {verbs} {threshold})?)"
+    )
+    with_score = (
+        f",? (with|based on) an anomaly score{number}"
+        f"((, which is|,| that is)? {place}|, which {verbs} {threshold}| against {threshold})?"
+    )
+    who = "(the|this) (patient|record|result)"
+    risk = (
+        f"((the |the patient's )?risk level( of (the|this) patient)?( is|:) {level}"
+        f"|{who} (has|is at) (a|the) {level} risk level|{who} has a risk level of {level}"
+        f"|the (anomaly )?detector (reports|assigns|gives|indicates) a {level} risk level)"
+    )
+    reason = "(:|[.]|;|,|,? (because|as|since|and))"
+    return (
+        f"{risk}[.] {score}( is|:) {SCORE}[.] it is {place}[.]|{risk}{reason} {stated}[.]"
+        f"|{stated}(, so|,? and|;|[.]) {risk}[.]|{risk}({with_score})?[.]|{stated}[.]"
+    )
+
+
+def _of_factors(by: Direction) -> Forms:
+    first, passive, verb = FACTORS[by][1], _PASSIVES[by], _VERBS[by]
+    listed, opposite = _list(FACTORS[by]), _list(FACTORS[_OPPOSITE[by]])
+    full, short, also, both = STATEMENTS[by]
+    one, alike = f"[{''.join(FACTORS[by])}]", f"(,? as (does|do) {listed})?"
+    return {
+        also: f"{listed} also {verb} ({_SCORE}|it)|{listed} {verb} ({_SCORE}|it)( as well|,? too)"
+        f"|({_SCORE}|it) is also {passive} by {listed}",
+        both: f"{_SCORE} is {passive} by {listed},? (and|but) {_PASSIVES[_OPPOSITE[by]]} by {opposite}",
+        full: f"{first} {verb} {_SCORE} most|{_SCORE} is {passive} most by {first}"
+        f"|(both {one} and {one}|{listed}) {verb} {_SCORE}{alike}"
+        f"|(the following|these) factors {verb} {_SCORE}: {listed}|{_SCORE} is {passive} by {listed}",
+        short: f"{first} {verb} it most|{listed} {verb} it{alike}|it is {passive} by {listed}",
+    }
+
+
+def text_form() -> str:
+    """Return the form of all texts over tokens of statements, and of all their beginnings that end with a sentence.
+
+    *Also* comes after a statement of the same direction, *but* and *while* after one of the other. *It* comes right
+    after a statement about the score, so that it can be nothing else.
+    """
+    walk = [_run(by, start, 3) for by in _OPPOSITE for start in (STATEMENTS[by][0], STATEMENTS[_OPPOSITE[by]][3])]
+    return f"{OPENING}(( {MEANING})* ({'|'.join(walk)})[.])?( ({GAPS}[.]|{OUTSIDE}[.]|{MEANING}))*"
+
+
+def _run(by: Direction, start: str, turns: int) -> str:
+    """Return the form of a statement, ``start``, whose last factors go in one direction, and of all that may follow."""
+    full, short, also, _ = STATEMENTS[by]
+    turned, turned_short, _, back = STATEMENTS[_OPPOSITE[by]]
+    # No two of these begin alike and go on alike: a draft of many statements would be tried in as many ways otherwise.
+    stop, joined = f"[.]( {MEANING})* ((in addition|additionally), )?", "(,|;|,? and) "
+    contrary = f"[.]( {MEANING})* (in contrast|however|conversely), "
+    contrast = "(; (in contrast|however|conversely), |,? (while|whereas|but) )"
+    same = f"({joined}|[.;] similarly, )[{full}{short}{also}]"
+    run = f"{start}({stop}[{full}{also}]|[.] {short}|{same})*"
+    if not turns:
+        return run
+    turn = f"(({stop}|{contrary}){turned}|[.] {turned_short}|({joined}|{contrast})[{turned}{turned_short}])"
+    return f"{run}({_run(_OPPOSITE[by], turn, turns - 1)}|{_run(by, stop + back, turns - 1)})?"
+
+
+def compiled(form: str) -> re.Pattern[str]:
+    """Return a form as Python matches it."""
+    return re.compile(re.sub(r"(?<!\\)\((?!\?)", "(?:", form), re.IGNORECASE | re.ASCII)
+
+
+_TEXT: Final = compiled(text_form())
+
+
+def _finder(forms: Forms) -> re.Pattern[str]:
+    """Return an expression that finds what is written for a token, in a group named after it."""
+    groups = "|".join(f"(?P<t{ord(token)}>{form})" for token, form in forms.items())
+    return compiled(rf"(?<![\w.])(?:{groups})(?!\w|[.]\d)")
+
+
+@cache
+def _statements(level: RiskLevel, *, is_over: bool) -> re.Pattern[str]:
+    return _finder(statement_forms(level, is_over=is_over))
+
+
+def _token(found: re.Match[str]) -> str:
+    return chr(int((found.lastgroup or "")[1:]))
+
+
+def _all(said: Sequence[tuple[str, str]], tokens: str) -> str:
+    return " ".join(text for token, text in said if token in tokens)
+
+
+class Language:
+    """The texts that are true of one prediction and say all that is required."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self.is_over = float(score_in_words(facts.anomaly_score)) > facts.threshold
+        """Whether the score is above the threshold as it is shown, too."""
+
+    @cached_property
+    def _written_facts(self) -> re.Pattern[str]:
+        return _finder(fact_forms(self._facts))
+
+    def checked(self, draft: str) -> str:
+        """Return a draft with every slot filled.
+
+        Raises
+        ------
+        WithheldError
+            When it does not belong to the language.
+        """
+        text = " ".join(draft.split())
+        if len(text) > MAX_CHARACTERS:
+            raise WithheldError("it is too long")
+        if _TOKEN.search(text):
+            raise WithheldError("it holds characters that are no text")
+        if not self.is_true(text):
+            raise WithheldError(self._first_strange(text))
+        if missing := self._missing(text):
+            raise WithheldError(f"it leaves out the {missing[0]}")
+        return self._filled(text)
+
+    def is_true(self, text: str) -> bool:
+        """Tell whether a text, or the beginning of one, belongs to the language."""
+        tokens = self._written_facts.sub(_token, text)
+        statements = _statements(self._facts.level, is_over=self.is_over).sub(_token, tokens)
+        return _TEXT.fullmatch(statements) is not None
+
+    def _first_strange(self, text: str) -> str:
+        """Name the first sentence with which a draft leaves the language: what begins truly does so up to there."""
+        ends = [found.end() for found in re.finditer(r"[.](?= |$)|_meaning\]\](?![.])", text)]
+        at = bisect_left(ends, True, key=lambda end: not self.is_true(text[:end]))
+        if at == len(ends):
+            return "its end is no sentence about the facts"
+        return f"its sentence {at + 1} says what is not among the facts, or in words that cannot be checked"
+
+    def _missing(self, text: str) -> list[str]:
+        """Name what is required and not said; whatever is named in a true text is said truly of it."""
+        facts = self._facts
+        said = [(_token(found), found[0]) for found in self._written_facts.finditer(text)]
+        required = [("risk level", "risk level", text), ("anomaly score", ".", _all(said, SCORE))]
+        for names, tokens, what in (
+            ([factor.name for factor in facts.stated], "".join(map("".join, FACTORS.values())), ""),
+            (facts.not_measured, GAPS, ", which was not measured"),
+            (facts.extrapolated, OUTSIDE, ", which is outside the model's range"),
+        ):
+            required += [(label_in_sentence(name) + what, _NAMES[name], _all(said, tokens)) for name in names]
+        return [what for what, form, where in required if not compiled(form).search(where)]
+
+    def _filled(self, text: str) -> str:
+        """Put the values, and the meanings that there are, in the place of their slots."""
+        facts = self._facts
+        values = {"anomaly_score": score_in_words(facts.anomaly_score), "threshold": f"{facts.threshold:g}"}
+        for factor in facts.factors:
+            values |= {factor.name: factor.value, f"{factor.name}_meaning": factor.meaning or ""}
+            said_twice = rf"(\[\[{factor.name}\]\]) {FIELDS[factor.name].unit}\b|(\[\[{factor.name}_meaning\]\])[.]"
+            text = re.sub(said_twice, lambda slot: slot[1] or slot[2], text, flags=re.IGNORECASE)
+        return " ".join(re.sub(r"\[\[(\w+)\]\]", lambda slot: values[slot[1].lower()], text).split())
+
+
+def constrained(facts: Facts) -> list[list[str]]:
+    """Return alternatives, one list after the other, of texts of the language that say all that is required."""
+    level, score = facts.level, "he anomaly score ([[anomaly_score]])"
+    place = f"is {place_of(level)} [[threshold]]"
+    choices = [[f"The risk level is {level}{then}{score} {place}." for then in (": t", ", because t", ". T")]]
+    for at, factor in enumerate(facts.stated):
+        name, by = f"{label_in_sentence(factor.name)} ([[{factor.name}]])", factor.direction
+        sentences = [f" The {name} {by} the score.", f" The score is {_DONE[by]} by the {name}."]
+        sentences += [f" The {name} {by} the score most."] if at == 0 else []
+        sentences += [f" The {name} also {by} the score."] if at and facts.stated[at - 1].direction == by else []
+        choices += [sentences, [f" [[{factor.name}_meaning]]"]]
+    choices += [
+        [f" The {label_in_sentence(name)} was not measured and is taken as typical."] for name in facts.not_measured
+    ]
+    return choices + [
+        [f" The {label_in_sentence(name)} is outside the model's range, so the result is less certain."]
+        for name in facts.extrapolated
+    ]
+
+
+def gbnf_of(choices: Sequence[Sequence[str]]) -> str:
+    """Return the grammar of such texts as llama.cpp reads it (GBNF)."""
+    return "root ::= " + " ".join(f"({' | '.join(map(json.dumps, either))})" for either in choices)
+
+
+def regex_of(choices: Sequence[Sequence[str]]) -> str:
+    """Return the regular expression of such texts, as vLLM and TGI read it."""
+    return "".join(_either(*either) for either in choices)
