@@ -11,8 +11,7 @@ from pathlib import Path
 try:
     from pydantic import ValidationError
 
-    from common.access.audit.command import audited_command
-    from common.access.audit.trail import Action
+    from common.access.audit import Action, record_command
     from common.errors import NoModelError, OutdatedModelError
     from common.settings_errors import settings_sentence
     from config.settings import ServerSettings, TrainingSettings
@@ -193,9 +192,9 @@ def _store_and_activate(place: Place, new: NewVersion) -> Detector:
 
 
 def _activate(place: Place, version: str) -> Detector:
-    with audited_command(place.server, Action.MODEL_ACTIVATED) as command:
-        command.target = version
-        return activate(place.models, version, key=place.settings.signing_key)
+    detector = activate(place.models, version, key=place.settings.signing_key)
+    record_command(place.server, Action.MODEL_ACTIVATED, version)
+    return detector
 
 
 def _report_changes(earlier: str, changes: Sequence[str]) -> None:

@@ -1,25 +1,20 @@
 """The client app's page and HTTP API: each route checks who asks, calls, and returns."""
 
-from collections.abc import Mapping
-
-from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from client.card_cache import FoundCard, ModelCards
 from client.outbox import Outbox
 from client.relay import Relay
 from client.samples import SampleDeck
-from common.access.audit.trail import Action
+from common.access.audit import Action
 from common.messages import PROTOCOL_VERSION, HistoryEntry, Identifier, LinkStatus, Message, Position
 from common.patient import FIELDS, PatientRecord
 from common.web.model_card_page import model_card_page
 from common.web.openapi import Connections, described, number
 from common.web.query import limit_of_query
-from common.web.sign_in import is_signed_in, require_sign_in
+from common.web.sign_in import audited, signed_in
 from common.web.sockets import RealTime
-
-AUDITED: Mapping[str, Action] = {"client.history": Action.READ_HISTORY}
-"""What goes into the audit trail, by endpoint; live connections and patients entered besides."""
 
 USUAL_ENTRIES = 50
 
@@ -55,15 +50,15 @@ def blueprint(
     routes = Blueprint("client", __name__)
 
     @routes.get("/")
+    @signed_in
     def dashboard() -> ResponseReturnValue:
-        if not is_signed_in(current_app.config):
-            return redirect(url_for("sign_in.page"))
         return render_template("client_dashboard.html", fields=FIELDS, client_id=client_id)
 
     @routes.get("/api/history")
     @described("The history, newest first.", History, query={"limit": number(1), "before": {"type": "string"}})
+    @signed_in
+    @audited(Action.READ_HISTORY)
     def history() -> ResponseReturnValue:
-        require_sign_in(current_app.config)
         limit = limit_of_query(USUAL_ENTRIES)
         page = outbox.history(before=request.args.get("before") or None, limit=limit)
         return {
@@ -75,15 +70,15 @@ def blueprint(
 
     @routes.get("/api/sample")
     @described("A real patient to try the page with.", DealtSample)
+    @signed_in
     def sample() -> ResponseReturnValue:
-        require_sign_in(current_app.config)
         dealt = samples.deal()
         return {"record": dealt.record.model_dump(mode="json"), "source": dealt.source}
 
     @routes.get("/api/status")
     @described("How the client app and its link to the server are.", ClientAppStatus)
+    @signed_in
     def status() -> ResponseReturnValue:
-        require_sign_in(current_app.config)
         return relay.status().to_wire() | {
             "client_id": client_id,
             "protocol": PROTOCOL_VERSION,
@@ -91,13 +86,13 @@ def blueprint(
         }
 
     @routes.get("/model")
+    @signed_in
     def active_model() -> ResponseReturnValue:
-        require_sign_in(current_app.config)
         return _card_page(cards.active(), client_id)
 
     @routes.get("/model/<version>")
+    @signed_in
     def model(version: str) -> ResponseReturnValue:
-        require_sign_in(current_app.config)
         return _card_page(cards.of(version), client_id)
 
     return routes

@@ -15,11 +15,8 @@ from client.relay import STOPPED_WORKING, Relay
 from client.samples import SampleDeck
 from client.server_api import ServerApi
 from client.sockets import PagesNamespace
-from common.access.audit.command import open_trail
-from common.access.audit.trail import AuditTrail
 from common.errors import InternalError
 from common.web.app import make_app, trust_proxies
-from common.web.auditing import audit_requests
 from common.web.sockets import RealTime
 from config.settings import ClientSettings
 
@@ -50,11 +47,10 @@ def create_app(
         audience=f"client_{settings.client_id.lower()}",
         title=settings.client_id,
         secret_key=secrets.secret_key,
-        check_ready=lambda: _check_ready(outbox, relay, trail),
+        check_ready=lambda: _check_ready(outbox, relay),
         clock=lambda: clock().timestamp(),
     )
     real_time = RealTime(app, settings)
-    audit_requests(app, trail := open_trail(settings, clock), api.AUDITED)
 
     def nudge() -> None:
         pages.followers.nudge()  # which need the relay to be made
@@ -88,9 +84,8 @@ def _folder(settings: ClientSettings) -> Path:
     return settings.data_dir / settings.client_id.lower()
 
 
-def _check_ready(outbox: Outbox, relay: Relay, trail: AuditTrail) -> None:
+def _check_ready(outbox: Outbox, relay: Relay) -> None:
     """Check that patients can be queued and will be sent; whether the server is there is not asked."""
     outbox.check_writable()
-    trail.require_writable()
     if not relay.is_running:
         raise InternalError(STOPPED_WORKING)

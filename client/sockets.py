@@ -5,7 +5,7 @@ from datetime import datetime
 
 from client.outbox import Outbox
 from client.relay import Relay
-from common.access.audit.trail import Action
+from common.access.audit import Action
 from common.errors import NotSignedInError
 from common.followers import ALL, Peer
 from common.messages import BROWSER_NAMESPACE, Event, Submission, SubmissionReceipt

@@ -81,18 +81,16 @@ class NotAllowedError(DetectionSystemError):
 
 
 class TooManyAttemptsError(DetectionSystemError):
-    """Too many attempts to sign in failed; the next is looked at after ``retry_after`` seconds."""
+    """Too many attempts to sign in; the next is looked at after ``retry_after`` seconds."""
 
     code = "too_many_attempts"
     status = 429
     retryable = True
-    default_message = "Too many attempts to sign in have failed. Wait a while."
+    default_message = "Too many attempts to sign in. Wait a while."
 
     def __init__(self, retry_after: int = 1) -> None:
         wait = f"{retry_after} seconds" if retry_after != 1 else "1 second"
-        super().__init__(
-            f"Too many attempts to sign in have failed. Try again in {wait}; a one-click link works at any time."
-        )
+        super().__init__(f"Too many attempts to sign in. Try again in {wait}; a one-click link works at any time.")
         self.retry_after = retry_after
 
 
@@ -184,18 +182,6 @@ class StoreUnavailableError(DetectionSystemError):
     status = 503
     retryable = True
     default_message = "The record of predictions cannot be reached, so nothing was saved."
-
-
-class AuditUnavailableError(DetectionSystemError):
-    """The audit trail cannot be written, so nothing is done that must stand in it."""
-
-    code = "audit_unavailable"
-    status = 503
-    retryable = True
-    default_message = (
-        "The audit trail cannot be written, so nobody can sign in and nothing can be changed. Make room on the disk, "
-        "or make the folder of the app's data writable."
-    )
 
 
 class ShuttingDownError(DetectionSystemError):

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from common.access.accounts import Session
+from common.access.sessions import Session
 from common.errors import (
     DetectionSystemError,
     NotSignedInError,

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
-from common.access.audit.trail import Action
+from common.access.audit import Action
 from common.errors import DetectionSystemError, InvalidMessageError
 from common.messages import (
     PROTOCOL_VERSION,
@@ -27,7 +27,7 @@ from common.messages import (
 from common.patient import FIELDS
 from common.web.openapi import Connections, described, number
 from common.web.query import limit_of_query, number_of_query
-from common.web.sign_in import is_signed_in, require_sign_in
+from common.web.sign_in import audited, current_session, signed_in
 from common.web.sockets import RealTime
 from server.clients import ConnectedClients
 from server.drift.report import DriftReport, drift_report
@@ -36,14 +36,6 @@ from server.drift.windows import RollingWindows
 from server.predictions import PredictionService
 from server.readers import client_id_of_reader
 from server.store import ExplainedPrediction, Page
-
-AUDITED: Mapping[str, Action] = {
-    "server.changes": Action.READ_CHANGE_LOG,
-    "server.recent": Action.READ_PREDICTIONS,
-    "server.one": Action.READ_PREDICTION,
-    "audit.newest": Action.READ_AUDIT_TRAIL,
-}
-"""What goes into the audit trail, by endpoint; live connections besides."""
 
 
 class StoreStatus(Message):
@@ -109,9 +101,8 @@ def blueprint(
     started_at = clock()
 
     @routes.get("/")
+    @signed_in
     def dashboard() -> ResponseReturnValue:
-        if not is_signed_in(current_app.config):
-            return redirect(url_for("sign_in.page"))
         return render_template("server_dashboard.html", fields=FIELDS)
 
     @routes.get("/api/status")
@@ -120,7 +111,7 @@ def blueprint(
         store = _store_status(service)
         ready = store["store"]["ok"] and service.is_running
         told = {"status": "ready" if ready else "not_ready", "ready": ready}
-        if not is_signed_in(current_app.config):
+        if current_session() is None:
             return told
         return {
             **told,
@@ -137,6 +128,7 @@ def blueprint(
         Changes,
         query={"after": number(), "limit": number(1)},
     )
+    @audited(Action.READ_CHANGE_LOG)
     def changes() -> ResponseReturnValue:
         client_id = client_id_of_reader(tokens)
         page = service.store.changes(number_of_query("after") or 0, limit=limit_of_query(200), client_id=client_id)
@@ -153,8 +145,9 @@ def blueprint(
             "level": {"enum": list(RiskLevel)},
         },
     )
+    @signed_in
+    @audited(Action.READ_PREDICTIONS)
     def recent() -> ResponseReturnValue:
-        require_sign_in(current_app.config)
         limit = limit_of_query(50)
         before = number_of_query("before") or None
         end, found = service.store.recent(limit, before=before, client_id=request.args.get("client"), level=_level())
@@ -168,8 +161,9 @@ def blueprint(
 
     @routes.get("/api/predictions/<prediction_id>")
     @described("One prediction.", ListedPrediction)
+    @signed_in
+    @audited(Action.READ_PREDICTION)
     def one(prediction_id: str) -> ResponseReturnValue:
-        require_sign_in(current_app.config)
         return _wire(service.store.get(prediction_id))
 
     _add_drift(routes, service, windows)
@@ -179,8 +173,8 @@ def blueprint(
 def _add_drift(routes: Blueprint, service: PredictionService, windows: RollingWindows) -> None:
     @routes.get("/api/drift")
     @described("How the patients seen lately differ from those of the training.", DriftReport)
+    @signed_in
     def drift() -> ResponseReturnValue:
-        require_sign_in(current_app.config)
         detector = service.model.detector
         data = data_in_words(detector.manifest.recalibrated_from)
         return drift_report(windows, detector.reference, detector.model_version, data).to_wire()

@@ -5,12 +5,12 @@ from dataclasses import asdict
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from common.access.audit.trail import AuditTrail
+from common.access.audit import Action, AuditTrail
 from common.access.roles import Role
 from common.messages import Message
 from common.web.openapi import described, number
 from common.web.query import limit_of_query, number_of_query
-from common.web.sign_in import require_role
+from common.web.sign_in import audited, signed_in_as
 
 
 class AuditEntry(Message):
@@ -43,8 +43,9 @@ def blueprint(trail: AuditTrail) -> Blueprint:
         AuditEntries,
         query={"limit": number(1), "before": number()},
     )
+    @signed_in_as(Role.ADMINISTRATOR)
+    @audited(Action.READ_AUDIT_TRAIL)
     def newest() -> ResponseReturnValue:
-        require_role(Role.ADMINISTRATOR)
         limit = limit_of_query(100)
         entries = trail.newest(limit, before=number_of_query("before"))
         return {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from common.access.tokens import UNKNOWN_TOKEN, tokens_equal
 from common.errors import (
     DetectionSystemError,
     NotSignedInError,
@@ -13,7 +14,6 @@ from common.errors import (
     ReplacedConnectionError,
 )
 from common.messages import ClientStatus, Handshake
-from common.web.tokens import UNKNOWN_TOKEN, tokens_equal
 
 CONFIRMED_EVERY: Final = timedelta(seconds=5)
 """How exact the times are while nothing else changes: each other time would be news to every dashboard."""

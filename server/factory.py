@@ -8,13 +8,10 @@ from typing import Final
 
 from flask import Flask
 
-from common.access.audit.command import open_trail
-from common.access.audit.trail import AuditTrail
 from common.errors import InternalError, NotSignedInError
 from common.messages import OperatorStatus
 from common.sqlite import BUSY_SECONDS
 from common.web.app import make_app, trust_proxies
-from common.web.auditing import audit_requests
 from common.web.concurrency import EVENTLET, run_aside
 from common.web.sockets import RealTime
 from config.settings import ServerSettings
@@ -73,7 +70,7 @@ def create_app(
         audience="server",
         title="Operators' dashboard",
         secret_key=secrets.secret_key,
-        check_ready=lambda: _check_ready(store, service, trail),
+        check_ready=lambda: _check_ready(store, service),
         clock=lambda: clock().timestamp(),
     )
     real_time = RealTime(app, settings, client_of_token=partial(_client_of_token, secrets.client_tokens))
@@ -103,12 +100,11 @@ def create_app(
 
     real_time.register(ClientsNamespace(service, clients))
     real_time.register(OperatorsNamespace(changes, status=status))
-    audit_requests(app, trail := open_trail(settings, clock), api.AUDITED)
     cards = ModelCards(model, settings.model_dir, key=settings.model_signing_key)
     windows = _rolling_windows(settings, store, clock)
     app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
     app.register_blueprint(session_routes.blueprint(real_time.sessions))
-    app.register_blueprint(audit_routes.blueprint(trail))
+    app.register_blueprint(audit_routes.blueprint(real_time.access.trail))
     app.register_blueprint(api.blueprint(service, clients, windows, secrets.client_tokens, clock, real_time=real_time))
     trust_proxies(app, settings.trusted_proxies)
     housekeeping = Housekeeping(store, changes, retention_days=settings.retention_days, clock=clock)
@@ -161,8 +157,7 @@ def _client_of_token(tokens: Mapping[str, str], token: str) -> str | None:
         return None
 
 
-def _check_ready(store: PredictionStore, service: PredictionService, trail: AuditTrail) -> None:
+def _check_ready(store: PredictionStore, service: PredictionService) -> None:
     store.check()
-    trail.require_writable()
     if not service.is_running:
         raise InternalError("The server has stopped answering patients. Restart it.")

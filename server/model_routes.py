@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from flask import Blueprint, current_app, url_for
+from flask import Blueprint, url_for
 from flask.typing import ResponseReturnValue
 
 from common.model_card import ModelCard
 from common.web.model_card_page import model_card_page
 from common.web.openapi import described
-from common.web.sign_in import require_sign_in
+from common.web.sign_in import signed_in
 from server.readers import client_id_of_reader
 from server.registry.card_lookup import ModelCards
 
@@ -18,13 +18,13 @@ def blueprint(cards: ModelCards, tokens: Mapping[str, str]) -> Blueprint:
     routes = Blueprint("model", __name__)
 
     @routes.get("/model")
+    @signed_in
     def active_page() -> ResponseReturnValue:
-        require_sign_in(current_app.config)
         return _page(cards.active(), cards)
 
     @routes.get("/model/<version>")
+    @signed_in
     def page(version: str) -> ResponseReturnValue:
-        require_sign_in(current_app.config)
         return _page(cards.of(version), cards)
 
     @routes.get("/api/model")

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from flask import current_app, request
+from flask import request
 
-from common.web.sign_in import require_sign_in
-from common.web.tokens import bearer_token
+from common.access.tokens import bearer_token
+from common.web.sign_in import current_account
 from server.clients import client_of_token
 
 
@@ -20,5 +20,5 @@ def client_id_of_reader(tokens: Mapping[str, str]) -> str | None:
     token = bearer_token(request.headers.get("Authorization"))
     if token is not None:
         return client_of_token(token, tokens)
-    require_sign_in(current_app.config)
+    current_account()
     return None

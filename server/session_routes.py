@@ -3,15 +3,15 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, url_for
+from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from common.access.accounts import Session
+from common.access.audit import Action
 from common.access.roles import Role
-from common.access.sessions import Sessions
+from common.access.sessions import Session, Sessions
 from common.messages import Message, Timestamp
 from common.web.openapi import described
-from common.web.sign_in import current_session, require_role
+from common.web.sign_in import audited, current_session, signed_in_as
 
 
 class SignedIn(Message):
@@ -38,22 +38,21 @@ def blueprint(sessions: Sessions) -> Blueprint:
     routes = Blueprint("sessions", __name__)
 
     @routes.get("/sessions")
+    @signed_in_as(Role.ADMINISTRATOR)
     def page() -> ResponseReturnValue:
-        if current_session() is None:
-            return redirect(url_for("sign_in.page"))
-        require_role(Role.ADMINISTRATOR)
         return render_template("sessions.html")
 
     @routes.get("/api/sessions")
     @described("Who is signed in; for administrators.", OpenSessions)
+    @signed_in_as(Role.ADMINISTRATOR)
     def every() -> ResponseReturnValue:
-        require_role(Role.ADMINISTRATOR)
         return {"sessions": [_wire(session) for session in sessions.all()]}
 
     @routes.post("/api/sessions/<public_id>/end")
     @described("End a session; for administrators, from their page.", None)
+    @signed_in_as(Role.ADMINISTRATOR)
+    @audited(Action.SESSION_ENDED)
     def end(public_id: str) -> ResponseReturnValue:
-        require_role(Role.ADMINISTRATOR)
         sessions.end(sessions.of(public_id))
         return "", 204
 

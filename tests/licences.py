@@ -21,6 +21,7 @@ STATED_ELSEWHERE: Mapping[str, str] = {
     "flask-socketio": "MIT",
     "flask-wtf": "BSD-3-Clause",
     "h11": "MIT",
+    "huggingface-hub": "Apache-2.0",
     "itsdangerous": "BSD-3-Clause",
     "jinja2": "BSD-3-Clause",
     "numba": "BSD-2-Clause",

@@ -1,14 +1,21 @@
-"""Accounts and sessions as they are kept: no token, password or cookie among them, only what proves one."""
+"""The people of one app: what is kept of an account (what proves one, and no token or password), and its changes."""
 
 import hashlib
+import secrets
 import unicodedata
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final
 
-from common.access.roles import Role
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
+
+from common.access.file import AccessFile, accounts, app, sessions
+from common.access.roles import BuiltInToken, Role
 from common.errors import InvalidAccountError
+from config.secrets import client_secret_names, server_secret_names
+from config.settings import ClientSettings, ServerSettings
 
-MOST_NAME_CHARACTERS: Final = 64
+MAX_NAME_CHARACTERS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -28,21 +35,15 @@ class Account:
     password_hash: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
-class Session:
-    """One sign-in; ``id`` is the SHA-256 of the key that only the browser's cookie holds."""
+ACCOUNT_COLUMNS: Final = [accounts.c[one.name] for one in fields(Account)]
 
-    id: str
-    account: Account
-    began_at: float
-    ends_at: float
-    last_active_at: float
-    address: str
+_IN_USE: Final = accounts.c.revoked_at.is_(None)
 
-    @property
-    def public_id(self) -> str:
-        """What names the session on a page; too short to find the session by anything but a look at the list."""
-        return self.id[:12]
+
+def account_of(row: Sequence[Any]) -> Account:
+    """Return the account of a row of ``ACCOUNT_COLUMNS``."""
+    id_, name, role, *others = row
+    return Account(id_, name, Role(role), *others)
 
 
 def hash_of(secret: str) -> str:
@@ -55,15 +56,155 @@ def name_key(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def checked_name(name: str) -> str:
-    """Return a name with no more spaces than it needs.
+class People:
+    """The accounts in the file of one app; every method is one short transaction."""
 
-    Raises
-    ------
-    InvalidAccountError
-        If it is empty, too long, or has characters that cannot be seen.
-    """
+    def __init__(self, file: AccessFile) -> None:
+        self._file = file
+
+    def all(self) -> list[Account]:
+        """Return every account in the order they were made, revoked ones too."""
+        return self._select()
+
+    def of_token(self, token: str) -> Account | None:
+        """Return the account in use whose link has this token; only hashes meet, so the time it takes tells nothing."""
+        return next(iter(self._select(_IN_USE, accounts.c.token_hash == hash_of(token))), None)
+
+    def named(self, name: str) -> Account | None:
+        """Return the account in use of this name."""
+        return next(iter(self._select(_IN_USE, accounts.c.name_key == name_key(name))), None)
+
+    def have_passwords(self) -> bool:
+        return bool(self._select(_IN_USE, accounts.c.password_hash.is_not(None)))
+
+    def find(self, name_or_id: str) -> Account:
+        """Return the account of a name or id, one that is in use before one that was revoked.
+
+        Raises
+        ------
+        InvalidAccountError
+            If there is none.
+        """
+        key = name_key(name_or_id)
+        found = self._select(or_(accounts.c.id == key, accounts.c.name_key == key))
+        if not found:
+            raise InvalidAccountError("There is no account of this name or id. The command list shows them.")
+        return min(found, key=lambda account: account.revoked_at is not None)
+
+    def add(self, name: str, role: Role, token: str, now: float) -> Account:
+        """Add an account that signs in with a token.
+
+        Raises
+        ------
+        InvalidAccountError
+            If the name cannot be used or is in use.
+        """
+        account = Account(secrets.token_hex(4), _checked_name(name), role, now, token_hash=hash_of(token))
+        with self._file.writing() as connection:
+            _require_free_name(connection, account.name)
+            _insert(connection, account)
+        return account
+
+    def give_link(self, account: Account, token: str) -> None:
+        """Give an account another token, in place of a revocation too; its sessions are over.
+
+        Raises
+        ------
+        InvalidAccountError
+            If its token comes from the settings, or its name was given to another account meanwhile.
+        """
+        if account.built_in:
+            raise InvalidAccountError(
+                f"This link comes from {account.built_in}: remove that line from .env (or the file of that name from "
+                "the secrets), and start the system again."
+            )
+        with self._file.writing() as connection:
+            if account.revoked_at is not None:
+                _require_free_name(connection, account.name)
+            _change(connection, replace(account, token_hash=hash_of(token), revoked_at=None))
+
+    def set_password(self, account: Account, password_hash: str) -> None:
+        """Give an account a password; its sessions are over.
+
+        Raises
+        ------
+        InvalidAccountError
+            If it is nobody's own account.
+        """
+        if account.built_in or account.revoked_at is not None:
+            raise InvalidAccountError("Only a person's account that is in use can have a password. Add one first.")
+        with self._file.writing() as connection:
+            _change(connection, replace(account, password_hash=password_hash))
+
+    def revoke(self, account: Account, now: float) -> None:
+        """End an account and its sessions; a built-in one comes back when the settings give it another token."""
+        token_hash = account.token_hash if account.built_in else None
+        with self._file.writing() as connection:
+            _change(connection, replace(account, token_hash=token_hash, password_hash=None, revoked_at=now))
+
+    def take_built_in(self, tokens: Iterable[BuiltInToken], url: str, now: float) -> None:
+        """Note the tokens that the settings give, and the app's address; what another token opened before is over."""
+        known = {account.id: account for account in self.all()}
+        with self._file.writing() as connection:
+            for given in tokens:
+                account = Account(
+                    given.role, given.role.capitalize(), given.role, now, given.setting, None, hash_of(given.token)
+                )
+                if account.id not in known:
+                    _insert(connection, account)
+                elif known[account.id].token_hash != account.token_hash:
+                    _change(connection, account)
+            connection.execute(delete(app))
+            connection.execute(insert(app).values(url=url))
+
+    def url(self) -> str | None:
+        """Return the address that people reach the app at, as it said when it last started."""
+        with self._file.reading() as connection:
+            return connection.scalar(select(app.c.url))
+
+    def _select(self, *conditions: ColumnElement[bool]) -> list[Account]:
+        chosen = select(*ACCOUNT_COLUMNS).where(*conditions).order_by(accounts.c.created_at, accounts.c.id)
+        with self._file.reading() as connection:
+            return [account_of(row) for row in connection.execute(chosen)]
+
+
+def built_in_tokens(settings: ServerSettings | ClientSettings) -> list[BuiltInToken]:
+    """Return the tokens of the built-in links: an operator's and an administrator's, or a clinician's."""
+    if isinstance(settings, ClientSettings):
+        clinician = client_secret_names(settings.client_id)[1]
+        return [BuiltInToken(Role.CLINICIAN, clinician, settings.secrets.clinician_token)]
+    _, operator, administrator = server_secret_names()
+    return [
+        BuiltInToken(Role.OPERATOR, operator, settings.secrets.operator_token),
+        BuiltInToken(Role.ADMINISTRATOR, administrator, settings.secrets.administrator_token),
+    ]
+
+
+def _checked_name(name: str) -> str:
+    """Return a name with no more spaces than it needs."""
     name = unicodedata.normalize("NFC", name.strip())
-    if not name or len(name) > MOST_NAME_CHARACTERS or not name.isprintable():
-        raise InvalidAccountError(f"A name has 1 to {MOST_NAME_CHARACTERS} characters, all of them visible.")
+    if not name or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+        raise InvalidAccountError(f"A name has 1 to {MAX_NAME_CHARACTERS} characters, all of them visible.")
+    if name_key(name) in set(Role):
+        raise InvalidAccountError("The names of roles are the built-in links'. Choose another name.")
     return " ".join(name.split())
+
+
+def _require_free_name(connection: Connection, name: str) -> None:
+    if connection.scalar(select(accounts.c.id).where(_IN_USE, accounts.c.name_key == name_key(name))):
+        raise InvalidAccountError("There is an account of this name already. Choose another, or revoke that one first.")
+
+
+def _insert(connection: Connection, account: Account) -> None:
+    values = {one.name: getattr(account, one.name) for one in fields(Account)}
+    connection.execute(insert(accounts).values(name_key=name_key(account.name), **values))
+
+
+def _change(connection: Connection, account: Account) -> None:
+    """Keep what an account is signed in with from now on, which ends its sessions."""
+    connection.execute(
+        update(accounts)
+        .where(accounts.c.id == account.id)
+        .values(token_hash=account.token_hash, password_hash=account.password_hash, revoked_at=account.revoked_at)
+    )
+    connection.execute(delete(sessions).where(sessions.c.account_id == account.id))

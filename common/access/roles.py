@@ -1,4 +1,4 @@
-"""What people may be at an app, and what each app knows of them from its settings."""
+"""What people may be at an app. Standard library only: the launcher prints links before anything is installed."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum

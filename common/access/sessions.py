@@ -2,14 +2,18 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
-from common.access.accounts import Account, Session, hash_of
-from common.access.people import AccessStore
+from sqlalchemy import delete, insert, select, update
+
+from common.access.accounts import ACCOUNT_COLUMNS, Account, account_of, hash_of
+from common.access.file import AccessFile, accounts, sessions
 from common.access.roles import Role
-from common.errors import NotFoundError, StoreUnavailableError
+from common.errors import NotFoundError, NotSignedInError, StoreUnavailableError
 from config.secrets import new_secret
 
 log = logging.getLogger(__name__)
@@ -17,41 +21,57 @@ log = logging.getLogger(__name__)
 DISPLAY_SECONDS: Final = 30 * 24 * 3600.0
 """A display on a wall has nobody to sign it in every morning; its account can be revoked at any time."""
 
+FRESH_SECONDS: Final = 1.0
+"""How old what is known of the file may be: so late, at most, is heard here what a command has ended."""
+
+ACTIVE_SECONDS: Final = 30.0
+"""Activity that follows so soon is not written down again."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """One sign-in; ``id`` is the SHA-256 of the key that only the browser's cookie holds."""
+
+    id: str
+    account: Account
+    began_at: float
+    ends_at: float
+    last_active_at: float
+    address: str
+
+    @property
+    def public_id(self) -> str:
+        """What names the session on a page; too short to find the session by anything but a look at the list."""
+        return self.id[:12]
+
 
 class Sessions:
-    """The accounts and sessions of one app as its file has them, looked at again every ``LOOK_SECONDS``.
+    """The sessions in the file of one app, which is asked at most once a second, however many are checked.
 
-    A session begins and ends in the file, so that neither a restart nor a copied cookie brings one back; only activity
-    is kept in memory for up to ``SAVE_SECONDS``.
+    A session begins and ends in the file, so that neither a restart nor a copied cookie brings one back. While the file
+    cannot be read, sessions stay as they are known.
     """
 
-    LOOK_SECONDS: Final = 1.0
-    SAVE_SECONDS: Final = 60.0
-
-    def __init__(self, store: AccessStore, *, seconds: float, idle_seconds: float, clock: Callable[[], float]) -> None:
-        """Read the file; ``seconds`` and ``idle_seconds`` are how long a session lasts, at most and when idle."""
-        self._store = store
+    def __init__(
+        self,
+        file: AccessFile,
+        *,
+        seconds: float,
+        idle_seconds: float,
+        clock: Callable[[], float],
+        fresh_seconds: float = FRESH_SECONDS,
+    ) -> None:
+        """``seconds`` and ``idle_seconds`` are how long a session lasts, at most and when idle."""
+        self._file = file
         self._seconds = seconds
         self._idle_seconds = idle_seconds
         self._clock = clock
-        self._accounts: list[Account] = []
+        self._fresh_seconds = fresh_seconds
         self._sessions: dict[str, Session] = {}
+        self._asked_at: float | None = None
         self._ended: set[str] = set()
-        self._lock = threading.RLock()
-        self._stopping = threading.Event()
-        self._watch = threading.Thread(target=self._keep_looking, name="sessions", daemon=True)
-        self._saved_at = clock()
         self._is_file_well = True
-        self.refresh()
-
-    def accounts(self) -> list[Account]:
-        """Return the accounts that are in use, as the file has them now."""
-        self.refresh()
-        return self._accounts
-
-    @property
-    def has_passwords(self) -> bool:
-        return any(account.password_hash for account in self._accounts)
+        self._lock = threading.RLock()
 
     def begin(self, account: Account, address: str) -> tuple[str, Session]:
         """Begin a session; return the key that finds it, which is for the cookie alone, and the session.
@@ -64,29 +84,36 @@ class Sessions:
         key, now = new_secret(), self._clock()
         whole = DISPLAY_SECONDS if account.role == Role.DISPLAY else self._seconds
         session = Session(hash_of(key), account, now, now + whole, now, address)
-        with self._lock:
-            self._store.begin(session)
+        with self._lock, self._file.writing() as connection:
+            row = connection.execute(select(*ACCOUNT_COLUMNS).where(accounts.c.id == account.id)).one_or_none()
+            if row is None or account_of(row) != account:
+                raise NotSignedInError
+            connection.execute(delete(sessions).where(sessions.c.ends_at <= now))
+            connection.execute(
+                insert(sessions).values(
+                    id=session.id,
+                    account_id=account.id,
+                    began_at=now,
+                    ends_at=session.ends_at,
+                    last_active_at=now,
+                    address=address,
+                )
+            )
             self._sessions[session.id] = session
         return key, session
 
     def find(self, key: str) -> Session | None:
         """Return the session of a cookie's key if it is open."""
-        session = self._sessions.get(hash_of(key))
-        return session if session and self.is_open(session) else None
+        session = self._known().get(hash_of(key))
+        return session if session and self._is_in_time(session) else None
 
     def is_open(self, session: Session) -> bool:
-        known = self._sessions.get(session.id)
-        return known is not None and self._clock() < self._ends_at(known)
-
-    def touch(self, session: Session) -> None:
-        """Note that a person is there."""
-        with self._lock:
-            if self.is_open(session):
-                self._sessions[session.id] = replace(self._sessions[session.id], last_active_at=self._clock())
+        known = self._known().get(session.id)
+        return known is not None and self._is_in_time(known)
 
     def all(self) -> list[Session]:
         """Return the open sessions, the oldest first, each with the time at which it ends if nobody is active."""
-        return [replace(one, ends_at=self._ends_at(one)) for one in [*self._sessions.values()] if self.is_open(one)]
+        return [replace(one, ends_at=self._ends_at(one)) for one in [*self._known().values()] if self._is_in_time(one)]
 
     def of(self, public_id: str) -> Session:
         """Return an open session by the id that the list shows.
@@ -101,6 +128,16 @@ class Sessions:
                 return session
         raise NotFoundError("This session has ended already.")
 
+    def touch(self, session: Session) -> None:
+        """Note that a person is there; if that cannot be written, the session goes on as if nobody were."""
+        now, known = self._clock(), self._known().get(session.id)
+        if known is None or not self._is_in_time(known) or now - known.last_active_at < ACTIVE_SECONDS:
+            return
+        with self._lock, suppress(StoreUnavailableError):
+            self._sessions[session.id] = replace(known, last_active_at=now)
+            with self._file.writing() as connection:
+                connection.execute(update(sessions).where(sessions.c.id == session.id).values(last_active_at=now))
+
     def end(self, session: Session) -> None:
         """End a session at once: it is good for nothing more.
 
@@ -112,61 +149,43 @@ class Sessions:
         with self._lock:
             self._ended.add(session.id)
             self._sessions.pop(session.id, None)
-        self._save_ends()
+            self._save_ends()
 
-    def start(self) -> None:
-        """Begin to look at the file, so that what the command ends there is ended here."""
-        self._watch.start()
-
-    def stop(self) -> None:
-        """Stop looking, and keep what is only in memory."""
-        self._stopping.set()
-        self._watch.join()
-        try:
-            self._save()
-        except StoreUnavailableError as error:
-            log.warning("the last minute's activity is not kept: %s", error.message)
-
-    def refresh(self) -> None:
-        """Take over what the command changed in the file."""
+    def _known(self) -> dict[str, Session]:
+        """Return the sessions that nobody ended as they were in the file at most a second ago."""
         with self._lock:
-            accounts, kept = self._store.accounts(), self._store.sessions()
-            self._accounts = [account for account in accounts if account.revoked_at is None]
-            before = self._sessions
-            self._sessions = {
-                one.id: replace(one, last_active_at=max(one.last_active_at, before.get(one.id, one).last_active_at))
-                for one in kept
-                if one.id not in self._ended
-            }
+            now = time.monotonic()
+            if self._asked_at is None or now - self._asked_at >= self._fresh_seconds:
+                self._asked_at = now
+                try:
+                    self._ask()
+                    self._is_file_well = True
+                except StoreUnavailableError as error:
+                    if self._is_file_well:
+                        log.warning("sessions go on as they are known: %s", error.message)
+                    self._is_file_well = False
+            return self._sessions
+
+    def _ask(self) -> None:
+        if self._ended:
+            self._save_ends()
+        chosen = select(sessions, *ACCOUNT_COLUMNS).join(accounts).order_by(sessions.c.began_at)
+        found = {}
+        with self._file.reading() as connection:
+            for row in connection.execute(chosen):
+                id_, _, began_at, ends_at, last_active_at, address, *account = row
+                found[id_] = Session(id_, account_of(account), began_at, ends_at, last_active_at, address)
+        self._sessions = found
+
+    def _save_ends(self) -> None:
+        with self._file.writing() as connection:
+            connection.execute(delete(sessions).where(sessions.c.id.in_(self._ended)))
+        self._ended.clear()
+
+    def _is_in_time(self, session: Session) -> bool:
+        return self._clock() < self._ends_at(session)
 
     def _ends_at(self, session: Session) -> float:
         if session.account.role == Role.DISPLAY:
             return session.ends_at
         return min(session.ends_at, session.last_active_at + self._idle_seconds)
-
-    def _keep_looking(self) -> None:
-        while not self._stopping.wait(self.LOOK_SECONDS):
-            try:
-                self._look()
-                self._is_file_well = True
-            except StoreUnavailableError as error:
-                if self._is_file_well:
-                    log.warning("sessions go on as they are known: %s", error.message)
-                self._is_file_well = False
-
-    def _look(self) -> None:
-        self.refresh()
-        if self._ended:
-            self._save_ends()
-        if self._clock() - self._saved_at >= self.SAVE_SECONDS:
-            self._save()
-
-    def _save_ends(self) -> None:
-        with self._lock:
-            self._store.end(self._ended)
-            self._ended.clear()
-
-    def _save(self) -> None:
-        with self._lock:
-            self._saved_at = self._clock()
-            self._store.note_activity({one.id: one.last_active_at for one in self._sessions.values()})

@@ -28,9 +28,10 @@ from jinja2 import ChoiceLoader, FileSystemLoader
 from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from common.access.built_in import built_in_tokens
-from common.access.passwords import PasswordCheck
-from common.access.people import AccessStore, access_file
+from common.access.accounts import People, built_in_tokens
+from common.access.audit import AuditTrail
+from common.access.file import AccessFile, access_file
+from common.access.passwords import is_password
 from common.access.sessions import DISPLAY_SECONDS, Sessions
 from common.errors import (
     DetectionSystemError,
@@ -50,7 +51,7 @@ from common.web.openapi import Health, described, openapi_blueprint
 from common.web.origin import UNTRUSTED_HOST, require_same_origin
 from common.web.proxy_advice import ProxyAdvisor
 from common.web.readiness import RememberedCheck
-from common.web.sign_in import CheckPassword, SignIn, sign_in_blueprint
+from common.web.sign_in import Access, CheckPassword, SignIn, sign_in_blueprint
 from config.secrets import PROJECT_ROOT
 from config.settings import ClientSettings, ServerSettings
 
@@ -111,31 +112,38 @@ def make_app(
     app.before_request(lambda: advisor.require_no_path(request.environ))
     app.before_request(lambda: require_same_origin(request))
     app.register_error_handler(Exception, _reply_with_error)
-    app.register_blueprint(_shared_blueprint(RememberedCheck(check_ready, clock=time.monotonic), limiter))
+    file = AccessFile(access_file(settings.data_dir, settings.app_name))
+
+    def check() -> None:
+        file.check()
+        check_ready()
+
+    app.register_blueprint(_shared_blueprint(RememberedCheck(check, clock=time.monotonic), limiter))
     app.register_blueprint(openapi_blueprint())
-    sessions = _sessions(settings, clock)
-    sign_in = SignIn(sessions, _check_password_aside(settings.socketio_async_mode), clock=clock)
-    app.register_blueprint(sign_in_blueprint(sign_in, sessions, title=title))
+    access = app.extensions["access"] = _access(file, settings, clock)
+    sign_in = SignIn(access.people, _check_password_aside(settings.socketio_async_mode), limiter)
+    app.register_blueprint(sign_in_blueprint(access, sign_in, title=title))
     return app
 
 
 def _check_password_aside(async_mode: str) -> CheckPassword:
     """Check one password at a time, and serve everybody else meanwhile: each takes 64 MiB and a tenth of a second."""
-    check, one_at_a_time = PasswordCheck(), threading.Lock()
+    one_at_a_time = threading.Lock()
 
     def check_aside(kept: str | None, password: str) -> bool:
         with one_at_a_time:
-            return run_aside(async_mode, partial(check, kept), password)
+            return run_aside(async_mode, partial(is_password, kept), password)
 
     return check_aside
 
 
-def _sessions(settings: ServerSettings | ClientSettings, clock: Callable[[], float]) -> Sessions:
-    store = AccessStore(access_file(settings.data_dir, settings.app_name))
-    store.take_built_in(built_in_tokens(settings), settings.url, clock())
-    return Sessions(
-        store, seconds=settings.session_hours * 3600, idle_seconds=settings.session_idle_minutes * 60, clock=clock
+def _access(file: AccessFile, settings: ServerSettings | ClientSettings, clock: Callable[[], float]) -> Access:
+    people = People(file)
+    people.take_built_in(built_in_tokens(settings), settings.url, clock())
+    sessions = Sessions(
+        file, seconds=settings.session_hours * 3600, idle_seconds=settings.session_idle_minutes * 60, clock=clock
     )
+    return Access(people, sessions, AuditTrail(file, clock))
 
 
 def trust_proxies(app: Flask, count: int) -> None:

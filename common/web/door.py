@@ -16,7 +16,8 @@ import orjson
 from werkzeug.exceptions import SecurityError
 from werkzeug.wsgi import ClosingIterator, get_host
 
-from common.access.accounts import Session
+from common.access.sessions import Session
+from common.access.tokens import UNKNOWN_TOKEN, bearer_token
 from common.addresses import is_address
 from common.errors import (
     DetectionSystemError,
@@ -34,7 +35,6 @@ from common.web.headers import with_security_headers
 from common.web.old_link import answer_old_link, is_old_link
 from common.web.origin import FOREIGN_ORIGIN, UNTRUSTED_HOST, is_of_own_page
 from common.web.proxy_advice import ProxyAdvisor
-from common.web.tokens import bearer_token
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -243,9 +243,7 @@ class Door:
             token = bearer_token(environ["HTTP_AUTHORIZATION"])
             client_id = self._client_of_token(token) if token else None
             if client_id is None:
-                raise NotSignedInError(
-                    "The client app's token is not known at the server. Check CLIENT_n_TOKEN on both sides."
-                )
+                raise NotSignedInError(UNKNOWN_TOKEN)
             return client_id, None
         if "HTTP_COOKIE" not in environ:
             raise NotSignedInError

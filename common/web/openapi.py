@@ -14,7 +14,7 @@ from werkzeug.routing import Rule
 
 from common.messages import PROTOCOL_VERSION, Message, WireError
 from common.web.query import LARGEST
-from common.web.sign_in import require_sign_in
+from common.web.sign_in import signed_in
 
 View = TypeVar("View", bound=Callable[..., ResponseReturnValue])
 
@@ -91,8 +91,8 @@ def openapi_blueprint() -> Blueprint:
 
     @blueprint.get("/api/openapi.json")
     @described("This description.", Description)
+    @signed_in
     def document() -> ResponseReturnValue:
-        require_sign_in(current_app.config)
         return openapi_document(current_app)
 
     return blueprint

@@ -20,9 +20,8 @@ from flask import Flask
 from pydantic import ValidationError
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from common.access.built_in import built_in_tokens
+from common.access.accounts import built_in_tokens
 from common.access.roles import sign_in_link
-from common.access.sessions import Sessions
 from common.errors import NAMED_ERRORS
 from common.settings_errors import settings_sentence
 from common.web.concurrency import EVENTLET
@@ -84,8 +83,6 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
     try:
         listener = listen(settings.host, settings.port)
         running = start(settings)
-        sessions: Sessions = running.app.config["SIGN_IN_SESSIONS"]
-        sessions.start()
     except NAMED_ERRORS as error:
         print(error.message, file=sys.stderr)
         sys.exit(1)
@@ -94,7 +91,6 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
         running.real_time.is_stopping = True
         running.stop()
         running.real_time.stop()
-        sessions.stop()
 
     serve(running.app, listener, settings.socketio_async_mode, on_start=lambda: _go_live(settings), on_stop=stop)
 

@@ -1,110 +1,174 @@
 """Sign-in with a one-click link or a name and password; who is signed in, and as what."""
 
+import math
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import wraps
+from typing import Final, ParamSpec, TypeVar
 
-from flask import Blueprint, Response, current_app, render_template, request, session
+from flask import Blueprint, Flask, current_app, render_template, request, session
 from flask.typing import ResponseReturnValue
+from flask_limiter import Limiter
+from limits import RateLimitItem, parse
 
-from common.access.accounts import Account, Session, hash_of, name_key
-from common.access.attempts import Attempts, Counted
+from common.access.accounts import Account, People, hash_of, name_key
+from common.access.audit import Action, Actor, AuditTrail
 from common.access.roles import Role
-from common.access.sessions import Sessions
-from common.errors import InvalidMessageError, NotAllowedError, NotSignedInError
-from common.web.cookies import ENDS_AT, KEY, known_device, remember_device
-from common.web.tokens import tokens_equal
+from common.access.sessions import Session, Sessions
+from common.errors import (
+    InvalidMessageError,
+    NotAllowedError,
+    NotSignedInError,
+    StoreUnavailableError,
+    TooManyAttemptsError,
+)
+from common.web.cookies import ENDS_AT, KEY
 
 UNGUESSABLE_CHARACTERS: Final = 32
 """A token from here on is taken for one that was made; a shorter one was chosen by hand, and is slow to guess at."""
+
+PER_NAME: Final = parse("10 per 5 minutes")
+BY_HAND: Final = "tokens chosen by hand"
+"""All of them count as one name; a right proof sets the count of its name back."""
+
+PER_ADDRESS: Final = parse("50 per minute")
+"""Generous: a whole clinic may come from the one address of its proxy."""
 
 NO_LINK: Final = "This link or token is not valid. Use the newest one you were given."
 NO_PASSWORD: Final = "Name and password do not belong together. Check both."  # noqa: S105 - says so to people
 
 CheckPassword = Callable[[str | None, str], bool]
 
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may use one app, who is signed in, and who did what."""
+
+    people: People
+    sessions: Sessions
+    trail: AuditTrail
+
+
+def access_of(app: Flask) -> Access:
+    """Return the access of an app that ``sign_in_blueprint`` is registered at."""
+    access: Access = app.extensions["access"]
+    return access
+
+
+def current_session() -> Session | None:
+    """Return the open session of the current request or Socket.IO handshake."""
+    return access_of(current_app).sessions.find(str(session.get(KEY, "")))
+
+
+def current_account() -> Account:
+    """Return who acts in the current request.
+
+    Raises
+    ------
+    NotSignedInError
+        If nobody is signed in.
+    """
+    here = current_session()
+    if here is None:
+        raise NotSignedInError
+    return here.account
+
+
+def signed_in(view: Callable[P, Answer]) -> Callable[P, Answer]:
+    """Let nobody reach a view who is not signed in."""
+    return signed_in_as(*Role)(view)
+
+
+def signed_in_as(*roles: Role) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:
+    """Let nobody reach a view who is not signed in, in one of these roles."""
+
+    def guard(view: Callable[P, Answer]) -> Callable[P, Answer]:
+        @wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> Answer:
+            if current_account().role not in roles:
+                raise NotAllowedError(f"This is for {' and '.join(f'{role}s' for role in roles)} only.")
+            return view(*args, **kwargs)
+
+        return guarded
+
+    return guard
+
 
 class SignIn:
-    """Finds out whose a token, or a name and password are, with pauses that grow while attempts fail."""
+    """Finds out whose a token, or a name and password are; what could be guessed has few attempts."""
 
-    def __init__(self, sessions: Sessions, check_password: CheckPassword, *, clock: Callable[[], float]) -> None:
-        self._sessions = sessions
+    def __init__(self, people: People, check_password: CheckPassword, limiter: Limiter) -> None:
+        self._people = people
         self._check_password = check_password
-        self._attempts = Attempts(clock=clock)
+        self._limiter = limiter
 
-    def by_token(self, token: str, address: str) -> Account:
-        """Return the account of a token; a valid one that was made is never made to wait.
+    def account_of(self, given: Mapping[str, str], address: str) -> Account:
+        """Return whose a token, or a name and password are; a valid token that was made works after any attempts.
 
         Raises
         ------
         NotSignedInError
-            If it is nobody's.
+            If they are nobody's.
         TooManyAttemptsError
-            If too many were nobody's.
+            If too many were tried.
         """
-        account = self._of_token(token)
+        if (token := given.get("token")) is None:
+            return self._by_password(given["name"], given["password"], address)
         was_made = len(token) >= UNGUESSABLE_CHARACTERS
-        if account is not None and was_made:
+        if was_made and (account := self._people.of_token(token)):
             return account
-        by_hand = [] if was_made else [Counted(("chosen by hand", ""), 5, 60)]
-        self._attempts.begin([_by_address(address), *by_hand])
-        if account is None:
-            raise NotSignedInError(NO_LINK)
-        self._attempts.succeeded(by_hand)
-        return account
+        self._count(PER_ADDRESS, address)
+        if not was_made:
+            self._count(PER_NAME, BY_HAND)
+            if account := self._people.of_token(token):
+                self._limiter.limiter.clear(PER_NAME, "sign-in", BY_HAND)
+                return account
+        raise NotSignedInError(NO_LINK)
 
-    def by_password(self, name: str, password: str, address: str) -> Account:
-        """Return the account of a name and password.
-
-        Who fails from elsewhere does not make those wait who have signed in from the same browser before.
-
-        Raises
-        ------
-        NotSignedInError
-            If they do not belong together.
-        TooManyAttemptsError
-            If too many did not.
-        """
-        named = [account for account in self._sessions.accounts() if name_key(account.name) == name_key(name)]
-        account = named[0] if named else None
-        device = known_device(account.id) if account else None
-        mine = Counted(("device", device), 10, 300) if device else Counted(("name", hash_of(name_key(name))), 5, 300)
-        self._attempts.begin([mine] if device else [mine, _by_address(address)])
-        kept = account.password_hash if account else None
-        if not self._check_password(kept, password) or account is None:
+    def _by_password(self, name: str, password: str, address: str) -> Account:
+        # Attempts are counted before they are checked, so that many at once are no more than one after the other.
+        self._count(PER_ADDRESS, address)
+        self._count(PER_NAME, key := hash_of(name_key(name)))
+        account = self._people.named(name)
+        if not self._check_password(account.password_hash if account else None, password) or account is None:
             raise NotSignedInError(NO_PASSWORD)
-        self._attempts.succeeded([mine])
+        self._limiter.limiter.clear(PER_NAME, "sign-in", key)
         return account
 
-    def _of_token(self, token: str) -> Account | None:
-        given = hash_of(token)
-        matches = [one for one in self._sessions.accounts() if one.token_hash and tokens_equal(given, one.token_hash)]
-        return matches[0] if matches else None
+    def _count(self, limit: RateLimitItem, key: str) -> None:
+        if not self._limiter.limiter.hit(limit, "sign-in", key):
+            window = self._limiter.limiter.get_window_stats(limit, "sign-in", key)
+            raise TooManyAttemptsError(max(1, math.ceil(window.reset_time - time.time())))
 
 
-def _by_address(address: str) -> Counted:
-    """Return a generous allowance: a whole clinic may come from the one address of its proxy."""
-    return Counted(("address", address), 50, 60)
-
-
-def sign_in_blueprint(sign_in: SignIn, sessions: Sessions, *, title: str) -> Blueprint:
+def sign_in_blueprint(access: Access, sign_in: SignIn, *, title: str) -> Blueprint:
     """Make the routes ``/sign-in``, ``/sign-out`` and ``/activity``."""
     blueprint = Blueprint("sign_in", __name__)
+    people, sessions, trail = access.people, access.sessions, access.trail
 
     @blueprint.get("/sign-in")
     def page() -> ResponseReturnValue:
-        return render_template("sign_in.html", title=title, has_passwords=sessions.has_passwords)
+        has_passwords = True
+        with suppress(StoreUnavailableError):  # both forms are shown then
+            has_passwords = people.have_passwords()
+        return render_template("sign_in.html", title=title, has_passwords=has_passwords)
 
     @blueprint.post("/sign-in")
     def begin() -> ResponseReturnValue:
         given, address = _credentials(), request.remote_addr or ""
-        response = Response(status=204)
-        if "token" in given:
-            account = sign_in.by_token(given["token"], address)
-        else:
-            account = sign_in.by_password(given["name"], given["password"], address)
-            remember_device(response, account.id)
+        try:
+            account = sign_in.account_of(given, address)
+        except NotSignedInError:
+            trail.record(Actor("", "", "", address), Action.SIGN_IN_FAILED)
+            raise
         _begin(sessions, account, address)
-        return response
+        trail.record(actor_of(account, address), Action.SIGNED_IN)
+        return "", 204
 
     @blueprint.post("/sign-out")
     def end() -> ResponseReturnValue:
@@ -112,17 +176,14 @@ def sign_in_blueprint(sign_in: SignIn, sessions: Sessions, *, title: str) -> Blu
         session.clear()
         if ended is not None:
             sessions.end(ended)
+            trail.record(actor_of(ended.account, request.remote_addr or ""), Action.SIGNED_OUT)
         return "", 204
 
     @blueprint.post("/activity")
+    @signed_in
     def activity() -> ResponseReturnValue:
         """Hear from a page that somebody is there: being asked is all it takes."""
-        require_sign_in(current_app.config)
         return "", 204
-
-    @blueprint.record_once
-    def keep(state: Any) -> None:
-        state.app.config.update(SIGN_IN_SESSIONS=sessions)
 
     _add_hooks(blueprint, sessions)
     return blueprint
@@ -140,59 +201,30 @@ def _add_hooks(blueprint: Blueprint, sessions: Sessions) -> None:
         return {"account": here.account if here else None}
 
 
-def require_sign_in(config: Mapping[str, Any]) -> None:
-    """Check the session of the current request, over HTTP or in a Socket.IO handshake.
+def audited(action: Action) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:
+    """Put it into the audit trail when a person has used a view, with the first part of its address.
 
-    Raises
-    ------
-    NotSignedInError
-        If there is none or it has ended.
+    A client app that reads its own patients is no person, and what was refused was not done.
     """
-    if not is_signed_in(config):
-        raise NotSignedInError
+
+    def note(view: Callable[P, Answer]) -> Callable[P, Answer]:
+        @wraps(view)
+        def noted(*args: P.args, **kwargs: P.kwargs) -> Answer:
+            acting = current_session()
+            answer = view(*args, **kwargs)
+            if acting is not None:
+                actor = actor_of(acting.account, request.remote_addr or "")
+                access_of(current_app).trail.record(actor, action, next(iter((request.view_args or {}).values()), ""))
+            return answer
+
+        return noted
+
+    return note
 
 
-def require_role(*roles: Role) -> Account:
-    """Return who acts in the current request, if it is somebody in one of these roles.
-
-    Raises
-    ------
-    NotSignedInError
-        If nobody is signed in.
-    NotAllowedError
-        If somebody else is.
-    """
-    account = current_account()
-    if account.role not in roles:
-        raise NotAllowedError(f"This is for {' and '.join(f'{role}s' for role in roles)} only.")
-    return account
-
-
-def is_signed_in(config: Mapping[str, Any]) -> bool:
-    return _session_at(config["SIGN_IN_SESSIONS"]) is not None
-
-
-def current_account() -> Account:
-    """Return who acts in the current request or Socket.IO event.
-
-    Raises
-    ------
-    NotSignedInError
-        If nobody is signed in.
-    """
-    here = current_session()
-    if here is None:
-        raise NotSignedInError
-    return here.account
-
-
-def current_session() -> Session | None:
-    """Return the open session of the current request or Socket.IO event."""
-    return _session_at(current_app.config["SIGN_IN_SESSIONS"])
-
-
-def _session_at(sessions: Sessions) -> Session | None:
-    return sessions.find(str(session.get(KEY, "")))
+def actor_of(account: Account, address: str) -> Actor:
+    """Return somebody as the audit trail names them."""
+    return Actor(account.id, account.name, account.role, address)
 
 
 def _begin(sessions: Sessions, account: Account, address: str) -> None:

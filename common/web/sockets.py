@@ -8,9 +8,8 @@ import flask_socketio
 from flask import Flask
 from flask_socketio import SocketIO
 
-from common.access.accounts import Session
-from common.access.audit.trail import Action, AuditTrail
-from common.access.sessions import Sessions
+from common.access.audit import Action
+from common.access.sessions import Session
 from common.errors import (
     DetectionSystemError,
     InternalError,
@@ -20,10 +19,9 @@ from common.errors import (
 )
 from common.followers import END_SECONDS, Followers, Log, Peer
 from common.messages import PROTOCOL_VERSION, Event, Follow, Message, WireError
-from common.web.auditing import note_event
 from common.web.codec import OrjsonCodec
 from common.web.door import PING_INTERVAL, PING_TIMEOUT, Door, has_passed, peer_of
-from common.web.sign_in import current_session
+from common.web.sign_in import access_of, actor_of, current_session
 from config.settings import ClientSettings, ServerSettings
 
 if TYPE_CHECKING:
@@ -47,7 +45,8 @@ class RealTime:
         *,
         client_of_token: Callable[[str], str | None] = lambda _: None,
     ) -> None:
-        self.sessions: Sessions = app.config["SIGN_IN_SESSIONS"]
+        self.access = access_of(app)
+        self.sessions = self.access.sessions
         self.is_stopping = False
         self._app = app
         self._max_connections = settings.max_connections
@@ -82,11 +81,6 @@ class RealTime:
     def connections(self) -> dict[str, int]:
         """Tell how many connections are open, may be, and were refused."""
         return {"now": self.door.open, "at_most": self._max_connections, "refused": self.door.refused}
-
-    @property
-    def audit_trail(self) -> AuditTrail:
-        trail: AuditTrail = self._app.config["AUDIT_TRAIL"]
-        return trail
 
     def register(self, namespace: "FollowedNamespace") -> None:
         namespace.real_time = self
@@ -146,7 +140,7 @@ class FollowedNamespace(flask_socketio.Namespace):
     def note(self, peer: Peer, action: Action, target: str = "") -> None:
         """Put what a person does into the audit trail."""
         if peer.session is not None:
-            note_event(self.real_time.audit_trail, peer.session, peer.address, action, target)
+            self.real_time.access.trail.record(actor_of(peer.session.account, peer.address), action, target)
 
     def trigger_event(self, event: object, *args: Any) -> Any:
         """Hand an event over without a request of Flask's for each, which costs more than the event does."""

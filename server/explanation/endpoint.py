@@ -1,18 +1,25 @@
 """An OpenAI-compatible endpoint, asked by a call that ends by its deadline whatever the other side does."""
 
-import json
+import os
+
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # read at import; otherwise the first call asks the hub
+
 import queue
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from contextvars import ContextVar
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
+from huggingface_hub import ChatCompletionStreamOutput, InferenceClient, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError, TextGenerationError
 
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings, is_private
@@ -70,6 +77,20 @@ _NO_PERMISSION: Final = (
 )
 
 
+_exchange: ContextVar[Callable[[httpx2.Request], httpx2.Response]] = ContextVar("exchange")
+"""How the call that the running thread makes sends a request; the library has one HTTP client for all of them."""
+
+
+class _Transport(httpx2.BaseTransport):
+    """Leaves each of the library's requests to the call that it is part of; outside of one, nothing is sent."""
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        return _exchange.get()(request)
+
+
+set_client_factory(lambda: httpx2.Client(transport=_Transport(), trust_env=False))
+
+
 class Endpoint:
     """Where a model is asked, and with which key; each call has a thread of its own, which may be left behind."""
 
@@ -85,7 +106,7 @@ class Endpoint:
         self._key_name = "LLM_API_KEY" if settings.llm_base_url else "HUGGINGFACE_API_TOKEN"
         key = settings.llm_api_key if settings.llm_base_url else settings.huggingface_api_token
         self._key = key.get_secret_value() if key else "none"
-        self._body = {"model": settings.llm_model, "stream": True, "temperature": TEMPERATURE}
+        self._model = settings.llm_model
         self._limit = {"max_tokens": settings.llm_max_tokens}
         self._trusted = _trusted_authorities(settings.llm_ca_file)
 
@@ -101,15 +122,16 @@ class Endpoint:
         """
         answers: queue.SimpleQueue[str | EndpointError] = queue.SimpleQueue()
         left = max(0.001, deadline - time.monotonic())
-        client = httpx2.Client(verify=self._trusted, trust_env=False, follow_redirects=False, timeout=left)
+        transport = httpx2.HTTPTransport(verify=self._trusted, trust_env=False)
 
         def call() -> None:
             answer: str | EndpointError = EndpointError("it failed unexpectedly")
+            _exchange.set(partial(self._sent, transport, deadline))
             try:
-                answer = self._answer(client, {**self._body, "messages": messages, **more}, deadline)
+                answer = self._answer(messages, more, deadline)
             except EndpointError as error:
                 answer = error
-            except Exception:  # past the deadline the client was closed while it was read, which may end in anything
+            except Exception:  # past the deadline the connection is closed while it is read, which may end in anything
                 if time.monotonic() < deadline:
                     raise
             finally:
@@ -121,51 +143,64 @@ class Endpoint:
         except queue.Empty:
             raise EndpointError(NO_ANSWER) from None
         finally:
-            client.close()  # and with it the connection: a peer that drips headers would keep its thread for ever
+            transport.close()  # and with it the connection: a peer that drips headers would keep its thread for ever
         if isinstance(answer, EndpointError):
             raise answer
         return answer
 
-    def _answer(self, client: httpx2.Client, body: Mapping[str, object], deadline: float) -> str:
+    def _answer(self, messages: Messages, more: Mapping[str, object], deadline: float) -> str:
         limit = self._limit
-        status, headers, text = self._posted(client, {**body, **limit}, deadline)
-        if status == HTTPStatus.OK:
-            return text_of(text)
-        if status == HTTPStatus.BAD_REQUEST and "max_completion_tokens" in text and "max_tokens" in limit:
+        left = max(0.001, deadline - time.monotonic())
+        plain = {"Accept-Encoding": "identity"}
+        try:
+            with InferenceClient(base_url=str(self.url), api_key=self._key, timeout=left, headers=plain) as client:
+                chunks = client.chat_completion(
+                    [dict(message) for message in messages],
+                    model=self._model,
+                    stream=True,
+                    temperature=TEMPERATURE,
+                    extra_body={**limit, **more},
+                )
+                return text_of(chunks)
+        except HfHubHTTPError as error:
+            refusal = error.response
+        is_bad = refusal.status_code == HTTPStatus.BAD_REQUEST
+        if is_bad and "max_completion_tokens" in refusal.text and "max_tokens" in limit:
             self._limit = {"max_completion_tokens": limit["max_tokens"]}
-            return self._answer(client, body, deadline)
-        offered = set(body) - set(self._body) - {"messages"}
-        if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY} and any(
-            name in text for name in offered
-        ):
-            raise RejectedParameterError("it does not know a parameter")
-        if status == HTTPStatus.FORBIDDEN and "Inference Providers" in text:
-            raise EndpointError(_NO_PERMISSION, lasting=True)
-        if status in _LASTING:
-            raise EndpointError(_LASTING[status].format(key=self._key_name), lasting=True)
-        clause = _PASSING.get(status, f"it answered with HTTP status {status}")
-        wait = headers.get("Retry-After", "")
-        passing = status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        raise EndpointError(clause, passing=passing, retry_after=float(wait) if wait.isdecimal() else 0)
+            return self._answer(messages, more, deadline)
+        raise self._error_of(refusal, more)
 
-    def _posted(self, client: httpx2.Client, body: object, deadline: float) -> tuple[int, httpx2.Headers, str]:
-        """Send a request to the endpoint's own address; return status, headers and body of the answer."""
-        headers = {
-            "Host": self.url.netloc.decode(),
-            "Authorization": f"Bearer {self._key}",
-            "Accept-Encoding": "identity",
-        }
-        named = {"sni_hostname": self.url.host}
+    def _error_of(self, refusal: httpx2.Response, more: Mapping[str, object]) -> EndpointError:
+        status, text, wait = refusal.status_code, refusal.text, refusal.headers["Retry-After"]
+        if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY} and any(name in text for name in more):
+            return RejectedParameterError("it does not know a parameter")
+        if status == HTTPStatus.FORBIDDEN and "Inference Providers" in text:
+            return EndpointError(_NO_PERMISSION, lasting=True)
+        if status in _LASTING:
+            return EndpointError(_LASTING[status].format(key=self._key_name), lasting=True)
+        clause = _PASSING.get(status, f"it answered with HTTP status {status}")
+        passing = status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return EndpointError(clause, passing=passing, retry_after=float(wait) if wait.isdecimal() else 0)
+
+    def _sent(self, transport: httpx2.HTTPTransport, deadline: float, request: httpx2.Request) -> httpx2.Response:
+        """Send a request of the library to the endpoint itself; return an answer that the library can read."""
+        named = {**request.extensions, "sni_hostname": self.url.host}
         failure: httpx2.HTTPError = httpx2.ConnectError("no address")
         for address in self._addresses():
             url = self.url.copy_with(host=address)  # looked up once: what was checked is what is connected to
+            pinned = httpx2.Request("POST", url, headers=request.headers, stream=request.stream, extensions=named)
             try:
-                with client.stream("POST", url, json=body, headers=headers, extensions=named) as response:
-                    return response.status_code, response.headers, _read(response, deadline)
+                with closing(transport.handle_request(pinned)) as response:
+                    text = _read(response, deadline)
             except httpx2.HTTPError as error:
                 failure = error
                 if not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
                     break
+            else:
+                if response.is_success:
+                    return httpx2.Response(HTTPStatus.OK, text=_stream_of(text))
+                wait = {"Retry-After": response.headers.get("Retry-After", "")}
+                return httpx2.Response(response.status_code, headers=wait, json={"error": text})
         if "CERTIFICATE_VERIFY_FAILED" in str(failure):  # OpenSSL's own name for it
             raise EndpointError(NOT_TRUSTED, lasting=True)
         if isinstance(failure, httpx2.TimeoutException):
@@ -203,13 +238,22 @@ def _read(response: httpx2.Response, deadline: float) -> str:
     return body.decode("utf-8", "replace")
 
 
-def text_of(body: str) -> str:
-    """Return the text of an answer, streamed or whole, without what a model thought before it."""
+def _stream_of(body: str) -> str:
+    """Return a body as a stream of events; one that is plain JSON becomes one event."""
     if body.lstrip().startswith("<"):
         raise EndpointError("it answered with a web page (HTML); check LLM_BASE_URL in .env", lasting=True)
+    lines = ["data: " + body] if body.lstrip().startswith("{") else body.split("\n")
+    # The library also ends lines at U+2028 and its like, which a text may hold, and knows the end by this space.
+    return "\n".join(" ".join(line.splitlines()) for line in lines).replace("data:[DONE]", "data: [DONE]")
+
+
+def text_of(chunks: Iterable[ChatCompletionStreamOutput]) -> str:
+    """Return the text of an answer, streamed or whole, without what a model thought before it."""
     try:
-        content, thought, finish = _joined(body)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        content, thought, finish = _joined(chunks)
+    except TextGenerationError:
+        raise EndpointError("it reported an error of its own", passing=True) from None
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):  # the library checks nothing
         raise EndpointError("its answer was not understood", passing=True) from None
     _, closed, text = content.rpartition("</think>")
     thought = thought or bool(closed) or "<think>" in text
@@ -225,19 +269,16 @@ def text_of(body: str) -> str:
     return text
 
 
-def _joined(body: str) -> tuple[str, bool, str | None]:
+def _joined(chunks: Iterable[ChatCompletionStreamOutput]) -> tuple[str, bool, str | None]:
     """Return the content of an answer, whether the model thought apart from it, and the reason that it ended for."""
     content, thought, finish = "", False, None
-    streamed = [line[5:].strip() for line in body.split("\n") if line.startswith("data:")]
-    for data in [body] if body.lstrip().startswith("{") else streamed:
-        event = json.loads(data) if data != "[DONE]" else {"choices": []}
-        if "error" in event:
-            raise EndpointError("it reported an error of its own", passing=True)
-        for choice in event["choices"][:1]:
-            part = choice["delta"] if "delta" in choice else choice["message"]
+    for chunk in chunks:
+        for choice in chunk.choices[:1]:
+            part = vars(choice.delta) if choice.delta else vars(choice)["message"]
             content += part.get("content") or ""
             thought = thought or bool(part.get("reasoning") or part.get("reasoning_content"))
-            finish = choice.get("finish_reason") or finish
+            finish = choice.finish_reason or finish
+        time.sleep(0)
     return content, thought, finish
 
 

@@ -14,8 +14,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from common.access.audit.command import audited_command
-from common.access.audit.trail import Action
+from common.access.audit import Action, record_command
 from common.errors import NAMED_ERRORS, StoreUnavailableError
 from common.messages import PatientReference
 from common.settings_errors import settings_sentence
@@ -43,10 +42,9 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     try:
         settings = ServerSettings()
-        is_change = not getattr(arguments, "dry_run", False)
-        with audited_command(settings, _AUDITED.get(arguments.command) if is_change else None) as command:
-            command.target = getattr(arguments, "client", None) or ""
-            return int(arguments.call(database_url(settings), arguments))
+        code = int(arguments.call(database_url(settings), arguments))
+        if arguments.command in _AUDITED and not getattr(arguments, "dry_run", False):
+            record_command(settings, _AUDITED[arguments.command], getattr(arguments, "client", None) or "")
     except ValidationError as error:
         return _fail(settings_sentence(error), 2)
     except NAMED_ERRORS as error:
@@ -55,6 +53,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return _fail(f"The database cannot be used: {cause_of(error)}.", 1)
     except KeyboardInterrupt:
         return _fail("Stopped. What was erased up to here stays erased; a copy that was not finished is gone.", 130)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from common.access.accounts import People
+from common.access.file import AccessFile, access_file
 from common.access.passwords import password_hash
-from common.access.people import AccessStore, access_file
 from common.access.roles import Role
 from tests.browser.conftest import OpenPage
 from tests.support.processes import TOKENS, Process, end_all, environment_of, run
@@ -20,8 +21,8 @@ PASSWORD = "correct horse battery staple"
 def process(tmp_path: Path, detector_dir: Path) -> Iterator[Process]:
     """A server with an operator who has a password and whose name is markup."""
     environment = environment_of(tmp_path, detector_dir, "threading")
-    store = AccessStore(access_file(Path(environment["DATA_DIR"]), "server"))
-    store.set_password(store.add(MARKUP, Role.OPERATOR, "her token", 0), password_hash(PASSWORD, "Ada"))
+    people = People(AccessFile(access_file(Path(environment["DATA_DIR"]), "server")))
+    people.set_password(people.add(MARKUP, Role.OPERATOR, "her token", 0), password_hash(PASSWORD, "Ada"))
     processes: list[Process] = []
     process = run(processes, environment)
     process.wait_until_started()

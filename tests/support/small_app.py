@@ -3,21 +3,17 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 from flask import Flask
 
-from common.access.audit.command import open_trail
 from common.access.sessions import Sessions
 from common.errors import NotAllowedError
 from common.followers import ALL, Peer, Run
 from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, Event, Message, Receipt
 from common.web.app import make_app, trust_proxies
-from common.web.auditing import audit_requests
 from common.web.sockets import FollowedNamespace, RealTime
 from config.settings import ServerSettings
 
@@ -126,7 +122,6 @@ def small_app(
     )
     tokens = {token: client_id for client_id, token in settings.secrets.client_tokens.items()}
     real_time = RealTime(app, settings, client_of_token=tokens.get)
-    audit_requests(app, open_trail(settings, partial(datetime.now, UTC)), {})
     log, told = ListLog(), ["ready"]
     clients = Members(CLIENTS_NAMESPACE, log, [])
     operators = Members(OPERATORS_NAMESPACE, log, told, reload_beyond=reload_beyond)

@@ -21,26 +21,12 @@ connection.execute("BEGIN EXCLUSIVE")
 print("held", flush=True)
 sys.stdin.read()
 """
-_HOLD_LOCK: Final = """
-import fcntl, sys
-file = open(sys.argv[1], "ab")
-fcntl.flock(file, fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
-"""
 
 
 @contextmanager
 def database_held(path: Path) -> Iterator[None]:
     """Hold an SQLite database in another process, so that nobody else can read or write it."""
     with _held(_HOLD_DATABASE, path):
-        yield
-
-
-@contextmanager
-def lock_held(path: Path) -> Iterator[None]:
-    """Hold the lock on a file in another process."""
-    with _held(_HOLD_LOCK, path):
         yield
 
 

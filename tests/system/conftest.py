@@ -51,11 +51,12 @@ class Installation:
         assert administrators.partition("#")[0] == operators.partition("#")[0]
         return [operators, *desks]
 
-    def access(self, *arguments: str) -> str:
+    def access(self, app: str, *arguments: str) -> str:
         """Run the command that manages accounts as a person would; return what it says."""
+        module = ["server.access"] if app == "server" else ["client.access", app]
         python = self.folder / ".venv" / "bin" / "python"
         done = subprocess.run(
-            [python, "-m", "common.access", *arguments], cwd=self.folder, capture_output=True, text=True, check=True
+            [python, "-m", *module, *arguments], cwd=self.folder, capture_output=True, text=True, check=True
         )
         return done.stdout
 

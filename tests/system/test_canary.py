@@ -24,6 +24,7 @@ from tests.support.llm_server import LanguageModel, Reply
 from tests.support.made_requests import request
 from tests.support.speaking import Browser, ClientApp, Connection
 from tests.support.system_parts import free_ports
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -283,8 +284,8 @@ def run_into_faults(system: System, clinic: Page) -> None:
     record = system.folder / "data" / "server" / "predictions.sqlite"
     with closing(sqlite3.connect(record, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        app.predict(marked(21) | {"outbox_number": 21})
-        system.keep(app.refused(f"{REQUEST_ID}-21"))
+        wait_until(lambda: app.predict(marked(21))["status"] == "refused")
+        system.keep(app.predict(marked(22)))
         other.execute("ROLLBACK")
     spoilt = Path(system.server_environment["MODEL_DIR"]) / "manifest.json"
     spoilt.write_text(json.dumps({REFERENCE: MARKED}))
@@ -301,11 +302,9 @@ def use_commands(system: System) -> None:
     system.command("server.store", "erase", "--patient-reference", "--dry-run", asked=f"{REFERENCE}\n")
     system.command("server.store", "erase", "--patient-reference", "--client", "Client-3", asked=f"{REFERENCE}\n")
     system.command("server.store", "erase", "--patient-reference", asked=f"{REFERENCE}\n" * 40)
-    for app in ("server", "client-1"):
-        system.command("common.access.audit", app, "verify")
-        system.command("common.access.audit", app, "show")
-    system.command("common.access", "server", "list")
-    system.command("common.access", "server", "revoke", REFERENCE.lower())
+    system.command("client.access", "client-1", "audit", "show")
+    for words in (["audit", "show"], ["list"], ["revoke", REFERENCE.lower()]):
+        system.command("server.access", *words)
 
 
 @pytest.fixture(scope="module")
@@ -387,7 +386,7 @@ def test_no_file_but_the_databases_holds_one(system: System) -> None:
     }
     spoilt = system.folder / "model" / "manifest.json"  # by this test
     others = {path for path in files if not path.name.startswith(MAY_HOLD)} - {spoilt}
-    assert len([path for path in others if path.name == "audit.jsonl"]) == 2
+    assert len([path for path in others if path.name == "access.sqlite"]) == 2
     assert {path.name: found for path in others if (found := found_in(files[path], markers))} == {}
 
 

@@ -133,7 +133,7 @@ def test_the_client_image_has_no_scientific_stack(containers: Containers) -> Non
 
 def test_a_client_container_holds_its_own_secrets_alone(containers: Containers) -> None:
     names = containers.run_in("client-2", "find", "/secrets", "-type", "f").stdout.split()
-    own = ["AUDIT_KEY", "CLIENT_2_CLINICIAN_TOKEN", "CLIENT_2_SECRET_KEY", "CLIENT_2_TOKEN"]
+    own = ["CLIENT_2_CLINICIAN_TOKEN", "CLIENT_2_SECRET_KEY", "CLIENT_2_TOKEN"]
     assert sorted(names) == [f"/secrets/client-2/{name}" for name in own]
     assert "TOKEN=" not in containers.run_in("client-2", "env").stdout
 

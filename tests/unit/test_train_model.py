@@ -1,6 +1,5 @@
 """The training command: what it trains, recalibrates, lists and activates, prints and refuses, and how it ends."""
 
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,8 @@ import pytest
 from pydantic import SecretStr
 
 import train_model
+from common.access.audit import AuditTrail
+from common.access.file import AccessFile, access_file
 from config.secrets import PROJECT_ROOT
 from server.anomaly.dataset import COLUMNS
 from server.drift.comparison import Status, field_drifts, score_drift
@@ -123,8 +124,8 @@ def test_training_again_says_what_changed_and_how_to_go_back(
     assert "  calibration_folds 2, before 4\n" in said
     assert said.endswith(f"To go back: python train_model.py --activate {earlier}\n")
     assert train_model.main(["--activate", earlier, "--out", str(models)]) == 0
-    last = json.loads((tmp_path / "data" / "server" / "audit.jsonl").read_text().splitlines()[-1])
-    assert (last["action"], last["target"]) == ("model_activated", earlier)
+    (last,) = AuditTrail(AccessFile(access_file(tmp_path / "data", "server")), clock=lambda: 0).newest(1)
+    assert (last.action, last.target) == ("model_activated", earlier)
     assert active_in(models) == earlier
 
 

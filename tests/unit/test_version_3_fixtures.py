@@ -1,16 +1,19 @@
 """What version 3 left behind opens, and says what it said when it was kept."""
 
+import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common.access.accounts import Account, hash_of
-from common.access.audit.trail import KEY_NAME, trail_file, verify
-from common.access.passwords import PasswordCheck
-from common.access.people import AccessStore, access_file
-from config.secrets import load_or_create, parse_env_lines
+from common.access.accounts import Account, People, hash_of
+from common.access.audit import AuditTrail
+from common.access.file import OLD_TRAIL, READ_TRAIL, AccessFile, access_file
+from common.access.passwords import is_password
+from common.access.sessions import Sessions
+from config.secrets import parse_env_lines
 from tests.support.version_3 import cookie_of, expected, proofs, restore
 
 DESKS = ("client-1", "client-2", "client-3")
@@ -30,7 +33,7 @@ def local(tmp_path: Path) -> Path:
 
 def test_who_could_sign_in_still_can_and_nobody_else(local: Path, told: Any) -> None:
     for way in told["ways_in"]:
-        accounts = AccessStore(access_file(local, way["app"])).accounts()
+        accounts = People(AccessFile(access_file(local, way["app"]))).all()
         in_use = [account for account in accounts if account.revoked_at is None]
         assert _signs_in(way, in_use) == way["signs_in"], way
 
@@ -42,23 +45,29 @@ def _signs_in(way: Any, accounts: list[Account]) -> bool:
         return hash_of(token) in {account.token_hash for account in accounts}
     password = proofs()["people"][way["app"]][way["name"]]["password"] if way["with"] == "password" else way["with"]
     (kept,) = (account.password_hash for account in accounts if account.name == way["name"])
-    return PasswordCheck()(kept, password)
+    return is_password(kept, password)
 
 
 def test_sessions_are_open_unless_they_were_ended(local: Path) -> None:
     for session in proofs()["sessions"]:
-        kept = {one.id: one for one in AccessStore(access_file(local, session["app"])).sessions()}
-        found = kept.get(hash_of(session["holds"]["key"]))
+        file = AccessFile(access_file(local, session["app"]))
+        sessions = Sessions(file, seconds=12 * 3600, idle_seconds=3600, clock=time.time)
+        found = sessions.find(session["holds"]["key"])
         assert (found is None) == session["ended"]
-        assert found is None or (found.account.name == session["name"] and found.ends_at > time.time())
+        assert found is None or found.account.name == session["name"]
         assert cookie_of(session).startswith(f"{session['cookie']}=")
 
 
 @pytest.mark.parametrize("app", ["server", *DESKS])
-def test_the_audit_trails_are_whole(local: Path, app: str, told: Any) -> None:
-    key = load_or_create(KEY_NAME, given={}, folder=local / "secrets" / app)
-    verdict = verify(trail_file(local, app), key)
-    assert (verdict.problems, verdict.head.number) == ((), told["audited"][app])
+def test_the_audit_trails_are_taken_over_whole(local: Path, app: str, told: Any) -> None:
+    folder = local / app
+    written = (folder / OLD_TRAIL).read_bytes()
+    newest = AuditTrail(AccessFile(access_file(local, app)), clock=time.time).newest(1000)
+    lines = [json.loads(line) for line in written.splitlines()]
+    assert [asdict(entry) | {"mac": line["mac"]} for entry, line in zip(newest[::-1], lines, strict=True)] == lines
+    assert newest[0].number == told["audited"][app]
+    assert (folder / READ_TRAIL).read_bytes() == written
+    assert not (folder / OLD_TRAIL).exists()
 
 
 def test_the_settings_are_those_that_the_launcher_made_and_in_another_file_those_that_go_as_well(

@@ -42,8 +42,7 @@ class RunningServer:
 
     @property
     def sessions(self) -> Sessions:
-        sessions: Sessions = self.server.app.config["SIGN_IN_SESSIONS"]
-        return sessions
+        return self.server.real_time.sessions
 
 
 Clock = Callable[[], datetime]

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import websocket
 
-from common.access.audit.trail import trail_file, verify
 from common.web.origin import FOREIGN_ORIGIN, UNTRUSTED_HOST
 from common.web.proxy_advice import OTHER_HOST, UNDER_A_PATH, UNTOLD, WITHOUT_PORT
 from tests.integration.server.conftest import Join, RunningServer, StartServer
@@ -82,9 +81,7 @@ def test_what_was_forwarded_and_is_no_address_is_kept_nowhere(trusting: RunningS
         browser.post("/sign-in", {"token": right}, X_CSRFToken=token, X_Forwarded_For=forwarded)
         token = browser.csrf_token()
     assert [session.address for session in trusting.sessions.all()] == ["127.0.0.1"]
-    trail = trail_file(trusting.settings.data_dir, "server")
-    assert verify(trail, (trusting.settings.secrets_dir / "server" / "AUDIT_KEY").read_text().strip()).problems == ()
-    assert {entry["address"] for entry in map(json.loads, trail.read_text().splitlines())} == {"127.0.0.1"}
+    assert {entry.address for entry in trusting.server.real_time.access.trail.newest(9)} == {"127.0.0.1"}
 
 
 def test_a_forwarded_host_is_checked_like_any_other(trusting: RunningServer) -> None:

@@ -1,4 +1,4 @@
-"""Accounts: who may be added, what is kept of a proof, and what the command says and does."""
+"""Accounts: who may be added, what is kept of a proof, and what the command says, does and writes down."""
 
 import io
 import re
@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from common.access.__main__ import main
-from common.access.accounts import hash_of
-from common.access.passwords import PasswordCheck, password_hash
-from common.access.people import AccessStore, access_file
+from common.access.accounts import People, hash_of
+from common.access.audit import AuditTrail
+from common.access.command import main
+from common.access.file import AccessFile, access_file
+from common.access.passwords import is_password, password_hash
 from common.access.roles import BuiltInToken, Role
 from common.errors import InvalidAccountError, StoreUnavailableError
 from config.secrets import ConfigurationError
+from config.settings import ClientSettings, ServerSettings
 
 Said = Callable[..., str]
 Typed = Callable[[str], None]
@@ -31,8 +33,8 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(file: Path) -> AccessStore:
-    return AccessStore(file)
+def people(file: Path) -> People:
+    return People(AccessFile(file))
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
     def run(*arguments: str) -> str:
         capsys.readouterr()
-        assert main(["server", *arguments]) == 0
+        assert main(arguments, ServerSettings) == 0
         return capsys.readouterr().out
 
     return run
@@ -54,85 +56,85 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Typed:
     return lambda text: monkeypatch.setattr(sys, "stdin", io.StringIO(text))
 
 
-def test_the_file_is_for_its_owner_alone(store: AccessStore, file: Path) -> None:
-    store.add("Ada", Role.OPERATOR, "a token", 0)
+def test_the_file_is_for_its_owner_alone(people: People, file: Path) -> None:
+    people.add("Ada", Role.OPERATOR, "a token", 0)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()} == {0o600}
     file.chmod(0o644)
     file.parent.chmod(0o755)
-    AccessStore(file)
+    AccessFile(file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 65, "a\nb", "a\x00", "a\u202eb", "Operator", "ADMINISTRATOR "])
-def test_a_name_that_would_mislead_is_refused(store: AccessStore, name: str) -> None:
+def test_a_name_that_would_mislead_is_refused(people: People, name: str) -> None:
     with pytest.raises(InvalidAccountError):
-        store.add(name, Role.OPERATOR, "a token", 0)
-    assert store.accounts() == []
+        people.add(name, Role.OPERATOR, "a token", 0)
+    assert people.all() == []
 
 
 @pytest.mark.parametrize("name", ["Ada", "ADA", " ada ", "\uff21da"])
-def test_two_people_have_two_names(store: AccessStore, name: str) -> None:
-    store.add("Ada", Role.OPERATOR, "a token", 0)
+def test_two_people_have_two_names(people: People, name: str) -> None:
+    people.add("Ada", Role.OPERATOR, "a token", 0)
     with pytest.raises(InvalidAccountError, match="already"):
-        store.add(name, Role.OPERATOR, "another token", 0)
+        people.add(name, Role.OPERATOR, "another token", 0)
 
 
-def test_a_name_is_free_when_its_account_is_revoked(store: AccessStore) -> None:
-    first = store.add("Ada", Role.OPERATOR, "a token", 0)
-    store.revoke(first, 1)
-    second = store.add("Ada", Role.OPERATOR, "another token", 2)
-    assert store.find("ada") == second
+def test_a_name_is_free_when_its_account_is_revoked(people: People) -> None:
+    first = people.add("Ada", Role.OPERATOR, "a token", 0)
+    people.revoke(first, 1)
+    second = people.add("Ada", Role.OPERATOR, "another token", 2)
+    assert people.find("ada") == second
     with pytest.raises(InvalidAccountError, match="already"):
-        store.renew(store.find(first.id), "a third token")
+        people.give_link(people.find(first.id), "a third token")
 
 
-def test_a_revoked_account_has_no_proof_left(store: AccessStore) -> None:
-    account = store.add("Ada", Role.OPERATOR, "a token", 0)
-    store.set_password(account, password_hash(GOOD, "Ada"))
-    store.revoke(store.find("Ada"), 5)
-    revoked = store.find("Ada")
+def test_a_revoked_account_has_no_proof_left(people: People) -> None:
+    account = people.add("Ada", Role.OPERATOR, "a token", 0)
+    people.set_password(account, password_hash(GOOD, "Ada"))
+    people.revoke(people.find("Ada"), 5)
+    revoked = people.find("Ada")
     assert (revoked.token_hash, revoked.password_hash, revoked.revoked_at) == (None, None, 5)
-    store.renew(revoked, "another token")
-    renewed = store.find("Ada")
+    people.give_link(revoked, "another token")
+    renewed = people.find("Ada")
     assert (renewed.token_hash, renewed.password_hash, renewed.revoked_at) == (hash_of("another token"), None, None)
 
 
-def test_the_settings_link_is_revoked_until_they_give_another(store: AccessStore) -> None:
-    store.take_built_in([OPERATOR], "http://here", 0)
-    store.revoke(store.find("operator"), 1)
-    store.take_built_in([OPERATOR], "http://here", 2)
-    assert store.find("operator").revoked_at == 1
-    store.take_built_in([BuiltInToken(Role.OPERATOR, "OPERATOR_TOKEN", "another")], "http://there", 3)
-    assert store.find("operator").revoked_at is None
-    assert store.url() == "http://there"
+def test_the_settings_link_is_revoked_until_they_give_another(people: People) -> None:
+    people.take_built_in([OPERATOR], "http://here", 0)
+    people.revoke(people.find("operator"), 1)
+    people.take_built_in([OPERATOR], "http://here", 2)
+    assert people.find("operator").revoked_at == 1
+    people.take_built_in([BuiltInToken(Role.OPERATOR, "OPERATOR_TOKEN", "another")], "http://there", 3)
+    assert people.find("operator").revoked_at is None
+    assert people.url() == "http://there"
 
 
-def test_the_settings_link_is_not_renewed_by_the_command(store: AccessStore) -> None:
-    store.take_built_in([OPERATOR], "http://here", 0)
+def test_the_settings_link_is_not_renewed_by_the_command(people: People) -> None:
+    people.take_built_in([OPERATOR], "http://here", 0)
     with pytest.raises(InvalidAccountError, match="OPERATOR_TOKEN"):
-        store.renew(store.find("operator"), "another")
+        people.give_link(people.find("operator"), "another")
     with pytest.raises(InvalidAccountError, match="person"):
-        store.set_password(store.find("operator"), "a hash")
+        people.set_password(people.find("operator"), "a hash")
 
 
-def test_a_file_of_a_newer_version_is_left_alone(store: AccessStore, file: Path) -> None:
-    store.accounts()
+def test_a_file_of_a_newer_version_is_left_alone(people: People, file: Path) -> None:
+    people.all()
     with closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     with pytest.raises(ConfigurationError, match="newer version"):
-        AccessStore(file)
+        AccessFile(file)
 
 
-def test_a_file_that_is_gone_or_damaged_is_an_error_and_no_empty_list(store: AccessStore, file: Path) -> None:
+def test_a_file_that_is_gone_or_damaged_is_an_error_and_no_empty_list(people: People, file: Path) -> None:
     file.write_bytes(b"something else, and no database at all" * 100)
     with pytest.raises(StoreUnavailableError):
-        store.accounts()
+        people.all()
     file.unlink()
     with pytest.raises(StoreUnavailableError):
-        store.accounts()
+        people.all()
     assert not file.exists()
 
 
@@ -147,21 +149,20 @@ def test_a_password_that_is_easily_guessed_is_refused(password: str) -> None:
 def test_a_password_is_checked_however_the_keyboard_wrote_it() -> None:
     kept = password_hash("cafe\u0301 au lait, s'il vous plait", "Ada")
     assert kept.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
-    check = PasswordCheck()
-    assert check(kept, "caf\u00e9 au lait, s'il vous plait")
+    assert is_password(kept, "caf\u00e9 au lait, s'il vous plait")
     for wrong in ("", "cafe au lait, s'il vous plait", "x" * 5000):
-        assert not check(kept, wrong)
-    assert not check(None, GOOD)
+        assert not is_password(kept, wrong)
+    assert not is_password(None, GOOD)
 
 
 def test_the_command_adds_lists_renews_and_revokes(command: Said, tmp_path: Path) -> None:
     added = command("add", "Ada Lovelace", "--role", "administrator")
     account_id, token = re.search(r"\((\w+)\)", added)[1], added.strip().rpartition("#token=")[2]  # type: ignore[index]
     assert len(token) >= 43
-    store = AccessStore(access_file(tmp_path, "server"))
-    assert store.find(account_id).token_hash == hash_of(token)
-    renewed = command("renew", "ada lovelace").strip().rpartition("#token=")[2]
-    assert store.find(account_id).token_hash == hash_of(renewed) != hash_of(token)
+    people = People(AccessFile(access_file(tmp_path, "server")))
+    assert people.find(account_id).token_hash == hash_of(token)
+    renewed = command("link", "ada lovelace").strip().rpartition("#token=")[2]
+    assert people.find(account_id).token_hash == hash_of(renewed) != hash_of(token)
     listed = command("list")
     assert re.search(rf"^{account_id}  Ada Lovelace  administrator  link ", listed, re.M)
     assert "can no longer sign in" in command("revoke", account_id)
@@ -174,25 +175,44 @@ def test_the_command_adds_lists_renews_and_revokes(command: Said, tmp_path: Path
 def test_the_command_takes_a_password_from_the_standard_input(command: Said, typed: Typed, tmp_path: Path) -> None:
     command("add", "Ada")
     typed(GOOD + "\n")
-    command("set-password", "Ada")
-    kept = AccessStore(access_file(tmp_path, "server")).find("Ada").password_hash
-    assert PasswordCheck()(kept, GOOD)
+    command("password", "Ada")
+    kept = People(AccessFile(access_file(tmp_path, "server"))).find("Ada").password_hash
+    assert is_password(kept, GOOD)
     assert "link, password" in command("list")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("settings", "arguments", "code", "said"),
     [
-        (["server", "renew", "nobody"], 1, "no account of this name"),
-        (["server", "add", "Ada", "--role", "clinician"], 1, "no such role"),
-        (["client-1", "add", "Ada", "--role", "operator"], 1, "no such role"),
-        (["../etc", "list"], 2, "CLIENT_ID must be a name"),
-        (["server", "end", "nothing"], 1, "no such session"),
+        (ServerSettings, ["link", "nobody"], 1, "no account of this name"),
+        (ServerSettings, ["add", "Ada", "--role", "clinician"], 1, "no such role"),
+        (ClientSettings, ["client-1", "add", "Ada", "--role", "operator"], 1, "no such role"),
+        (ClientSettings, ["../etc", "list"], 2, "CLIENT_ID must be a name"),
+        (ServerSettings, ["end", "nothing"], 1, "ended already"),
     ],
 )
 @pytest.mark.usefixtures("command")
 def test_what_the_command_cannot_do_is_a_sentence(
-    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+    settings: type[ServerSettings] | type[ClientSettings],
+    arguments: list[str],
+    code: int,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(arguments) == code
+    assert main(arguments, settings) == code
     assert said in capsys.readouterr().err
+
+
+def test_what_the_command_changes_is_in_the_trail_and_shown(command: Said, people: People, file: Path) -> None:
+    command("add", "Ada")
+    command("list")
+    command("revoke", "ada")
+    account = people.find("Ada").id
+    newest = AuditTrail(AccessFile(file), clock=lambda: 0).newest(9)
+    assert [(entry.role, entry.action, entry.target) for entry in newest] == [
+        ("command", "account_revoked", account),
+        ("command", "account_added", account),
+    ]
+    shown = command("audit", "show").splitlines()
+    assert [line.split()[0] for line in shown] == ["1", "2"]
+    assert f"(command)  account_revoked  {account}" in shown[-1]

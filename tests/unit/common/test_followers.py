@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from common.access.accounts import Account, Session
+from common.access.accounts import Account
 from common.access.roles import Role
+from common.access.sessions import Session
 from common.errors import (
     DetectionSystemError,
     NotSignedInError,

@@ -31,7 +31,6 @@ def test_every_failure_has_its_own_code_and_a_sentence() -> None:
 
 def test_only_what_may_succeed_later_is_retryable() -> None:
     assert {kind.code for kind in kinds() if kind.retryable} == {
-        "audit_unavailable",
         "outdated_attempt",
         "overloaded",
         "rate_limited",

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from common.access.accounts import Account, Session
-from common.access.people import AccessStore
+from common.access.accounts import Account, People
+from common.access.file import AccessFile
 from common.access.roles import Role
-from common.access.sessions import DISPLAY_SECONDS, Sessions
+from common.access.sessions import ACTIVE_SECONDS, DISPLAY_SECONDS, Session, Sessions
 from common.errors import NotFoundError, NotSignedInError, StoreUnavailableError
 from tests.support.clock import StoppedClock
 
@@ -22,22 +22,28 @@ def clock() -> StoppedClock:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> AccessStore:
-    return AccessStore(tmp_path / "access.sqlite")
+def file(tmp_path: Path) -> AccessFile:
+    return AccessFile(tmp_path / "access.sqlite")
 
 
 @pytest.fixture
-def account(store: AccessStore) -> Account:
-    return store.add("Ada", Role.OPERATOR, "a token", 0)
-
-
-def sessions_of(store: AccessStore, clock: StoppedClock) -> Sessions:
-    return Sessions(store, seconds=HOUR, idle_seconds=IDLE, clock=clock)
+def people(file: AccessFile) -> People:
+    return People(file)
 
 
 @pytest.fixture
-def sessions(store: AccessStore, clock: StoppedClock) -> Sessions:
-    return sessions_of(store, clock)
+def account(people: People) -> Account:
+    return people.add("Ada", Role.OPERATOR, "a token", 0)
+
+
+def sessions_of(file: AccessFile, clock: StoppedClock) -> Sessions:
+    """Return sessions that ask the file each time."""
+    return Sessions(file, seconds=HOUR, idle_seconds=IDLE, clock=clock, fresh_seconds=0)
+
+
+@pytest.fixture
+def sessions(file: AccessFile, clock: StoppedClock) -> Sessions:
+    return sessions_of(file, clock)
 
 
 def begin(sessions: Sessions, account: Account) -> Session:
@@ -55,11 +61,11 @@ def test_a_session_that_was_signed_out_is_none_and_no_other_ends(sessions: Sessi
 
 
 def test_a_session_survives_a_restart_and_its_end_does_too(
-    sessions: Sessions, account: Account, store: AccessStore, clock: StoppedClock
+    sessions: Sessions, account: Account, file: AccessFile, clock: StoppedClock
 ) -> None:
     (stays, session), (over, ended) = sessions.begin(account, ADDRESS), sessions.begin(account, ADDRESS)
     sessions.end(ended)
-    restarted = sessions_of(store, clock)
+    restarted = sessions_of(file, clock)
     assert restarted.find(stays) == session
     assert restarted.find(over) is None
 
@@ -95,8 +101,8 @@ def test_a_session_ends_when_nobody_is_there(sessions: Sessions, account: Accoun
     assert [one.id for one in sessions.all()] == [active.id]
 
 
-def test_a_display_stays_though_nobody_is_there(sessions: Sessions, store: AccessStore, clock: StoppedClock) -> None:
-    display = begin(sessions, store.add("Wall", Role.DISPLAY, "its token", 0))
+def test_a_display_stays_though_nobody_is_there(sessions: Sessions, people: People, clock: StoppedClock) -> None:
+    display = begin(sessions, people.add("Wall", Role.DISPLAY, "its token", 0))
     clock.now += DISPLAY_SECONDS - 1
     assert sessions.is_open(display)
     clock.now += 1
@@ -104,38 +110,35 @@ def test_a_display_stays_though_nobody_is_there(sessions: Sessions, store: Acces
 
 
 def test_what_a_person_did_last_is_known_after_a_restart(
-    sessions: Sessions, account: Account, store: AccessStore, clock: StoppedClock
+    sessions: Sessions, account: Account, file: AccessFile, clock: StoppedClock
 ) -> None:
     session = begin(sessions, account)
     clock.now += IDLE - 1
     sessions.touch(session)
-    sessions.start()
-    sessions.stop()
     clock.now += IDLE - 1
-    assert sessions_of(store, clock).is_open(session)
+    assert sessions_of(file, clock).is_open(session)
 
 
 @pytest.mark.parametrize("change", ["revoke", "renew", "set_password"])
 def test_a_change_of_the_account_ends_its_sessions_and_no_other(
-    sessions: Sessions, account: Account, store: AccessStore, change: str
+    sessions: Sessions, account: Account, people: People, change: str
 ) -> None:
-    mine, another = begin(sessions, account), begin(sessions, store.add("Bob", Role.OPERATOR, "his token", 0))
+    mine, another = begin(sessions, account), begin(sessions, people.add("Bob", Role.OPERATOR, "his token", 0))
     changes = {
-        "revoke": lambda: store.revoke(account, 0),
-        "renew": lambda: store.renew(account, "another token"),
-        "set_password": lambda: store.set_password(account, "its hash"),
+        "revoke": lambda: people.revoke(account, 0),
+        "renew": lambda: people.give_link(account, "another token"),
+        "set_password": lambda: people.set_password(account, "its hash"),
     }
     changes[change]()
-    sessions.refresh()
     assert not sessions.is_open(mine)
     assert sessions.is_open(another)
 
 
 def test_no_session_begins_with_what_was_revoked_a_moment_ago(
-    sessions: Sessions, account: Account, store: AccessStore
+    sessions: Sessions, account: Account, people: People
 ) -> None:
     """The account was read, and is changed before its session is written."""
-    store.renew(account, "another token")
+    people.give_link(account, "another token")
     with pytest.raises(NotSignedInError):
         sessions.begin(account, ADDRESS)
     assert sessions.all() == []
@@ -150,16 +153,36 @@ def test_a_session_is_found_by_what_the_list_shows(sessions: Sessions, account: 
 
 
 def test_an_end_that_cannot_be_written_is_an_end_all_the_same(
-    sessions: Sessions, account: Account, store: AccessStore, clock: StoppedClock, tmp_path: Path
+    sessions: Sessions, account: Account, file: AccessFile, clock: StoppedClock, tmp_path: Path
 ) -> None:
     key, session = sessions.begin(account, ADDRESS)
-    file = tmp_path / "access.sqlite"
-    file.rename(tmp_path / "elsewhere")
+    path = tmp_path / "access.sqlite"
+    path.rename(tmp_path / "elsewhere")
     with pytest.raises(StoreUnavailableError):
         sessions.end(session)
     assert sessions.find(key) is None
-    (tmp_path / "elsewhere").rename(file)
-    sessions.refresh()
+    (tmp_path / "elsewhere").rename(path)
     assert sessions.find(key) is None
-    sessions.end(session)
-    assert sessions_of(store, clock).find(key) is None
+    assert sessions_of(file, clock).find(key) is None
+
+
+def test_the_file_is_asked_once_however_many_are_checked(account: Account, file: AccessFile, people: People) -> None:
+    """Until what is known is too old, after a second elsewhere and an hour here."""
+    sessions = Sessions(file, seconds=HOUR, idle_seconds=IDLE, clock=lambda: 0, fresh_seconds=HOUR)
+    mine = begin(sessions, account)
+    assert sessions.is_open(mine)
+    people.revoke(account, 0)
+    assert sessions.is_open(mine)
+    assert not sessions_of(file, StoppedClock(0)).is_open(mine)
+
+
+def test_activity_a_moment_later_is_not_written_again(
+    sessions: Sessions, account: Account, clock: StoppedClock
+) -> None:
+    session = begin(sessions, account)
+    clock.now += ACTIVE_SECONDS - 1
+    sessions.touch(session)
+    assert sessions.all()[0].last_active_at == session.last_active_at
+    clock.now += 1
+    sessions.touch(session)
+    assert sessions.all()[0].last_active_at == clock.now

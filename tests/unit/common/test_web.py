@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 from werkzeug.test import Client
 
+from common.access.tokens import bearer_token, tokens_equal
 from common.web.door import Door
 from common.web.headers import CONTENT_SECURITY_POLICY
 from common.web.logs import configure_logging
 from common.web.origin import is_same_origin
 from common.web.proxy_advice import ProxyAdvisor
 from common.web.serve import listen
-from common.web.tokens import bearer_token, tokens_equal
 from config.secrets import ConfigurationError
 
 

@@ -291,6 +291,14 @@ def whole(content: str, finish: str = "stop", **more: str) -> Script:
     return script
 
 
+def in_another_way(reply: Reply) -> None:
+    """Stream without the spaces that most write, and with a character that some take for the end of a line."""
+    delta = {"content": GOOD_TEXT.replace(" ", "\u2028", 1)}
+    event = {"choices": [{"index": 0, "delta": delta, "finish_reason": "stop"}]}
+    reply.begin()
+    reply.raw(f"data:{json.dumps(event, ensure_ascii=False)}\r\n\r\ndata:[DONE]\r\n\r\n")
+
+
 def page(reply: Reply) -> None:
     reply.begin(200, "text/html")
     reply.raw("\n<!doctype html><title>Welcome</title>")
@@ -309,6 +317,7 @@ def only_thinks(reply: Reply) -> None:
     "script",
     [
         whole(GOOD_TEXT),
+        in_another_way,
         whole(GOOD_TEXT, "eos_token", reasoning_content="thinking"),
         whole(f"<think>The age raises?</think>\n{GOOD_TEXT}"),
         says(f"The age raises?</think> {GOOD_TEXT}"),

@@ -18,6 +18,11 @@ from typing import Final
 import pytest
 from sqlalchemy import Engine
 
+from common.access.accounts import People
+from common.access.audit import AuditTrail
+from common.access.file import AccessFile, access_file
+from common.access.roles import Role
+from common.access.sessions import Sessions
 from common.errors import InternalError
 from common.messages import ChangeKind, WireError
 from config.secrets import PROJECT_ROOT, ConfigurationError
@@ -36,6 +41,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The record's file, named to the commands as to a server."""
     path = tmp_path / "server" / "predictions.sqlite"
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
     return path
 
 
@@ -156,6 +162,18 @@ def test_a_record_is_restored_as_it_was_and_the_replaced_one_is_kept(
     assert str(kept) in capsys.readouterr().out
     assert main(["verify"]) == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_restore_leaves_people_and_their_sessions_alone_and_adds_to_the_trail(path: Path, tmp_path: Path) -> None:
+    filled(path)
+    assert main(["backup", str(tmp_path / "copy.sqlite")]) == 0
+    file = AccessFile(access_file(tmp_path, "server"))
+    sessions = Sessions(file, seconds=60, idle_seconds=60, clock=lambda: 0, fresh_seconds=0)
+    key, session = sessions.begin(People(file).add("Ada", Role.OPERATOR, "her token", 0), "192.0.2.7")
+    assert main(["restore", str(tmp_path / "copy.sqlite")]) == 0
+    assert sessions.find(key) == session
+    actions = [entry.action for entry in AuditTrail(file, clock=lambda: 0).newest(9)]
+    assert actions == ["record_restored", "record_backed_up"]
 
 
 def log_of(path: Path) -> str:

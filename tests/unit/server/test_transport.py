@@ -1,11 +1,11 @@
 """The way to an endpoint: to that host alone, at an address that was checked, and nothing of the environment."""
 
 import socket
-import sys
 import threading
 import time
 
 import pytest
+from huggingface_hub import constants, get_session
 
 from config.settings import is_private
 from server.explanation.endpoint import CALL, MAX_BYTES, Endpoint, EndpointError
@@ -99,8 +99,18 @@ def test_a_call_whose_headers_drip_leaves_no_thread_behind() -> None:
                 assert not thread.is_alive()
 
 
-def test_nothing_that_reports_on_its_use_is_loaded() -> None:
-    assert "huggingface_hub" not in sys.modules
+def test_the_library_makes_the_request_and_reports_on_its_use_to_nobody() -> None:
+    assert constants.HF_HUB_DISABLE_TELEMETRY
+    with LanguageModel(says("Hello.")) as model:
+        assert Endpoint(settings_for(model.url)).ask(HELLO, {}, deadline=time.monotonic() + 10) == "Hello."
+        assert "hf_hub/" in model.received.get(timeout=10).headers["user-agent"]
+
+
+def test_outside_of_a_call_the_library_sends_nothing() -> None:
+    with LanguageModel(says("Hello.")) as model:
+        with pytest.raises(LookupError):
+            get_session().get(model.url)
+        assert model.received.empty()
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,0 @@
-"""Who did what: a trail that shows it when somebody changed it."""

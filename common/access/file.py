@@ -1,0 +1,203 @@
+"""The file of one app that keeps accounts, sessions and the audit trail; the running app and the commands share it."""
+
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    insert,
+    text,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from common.errors import StoreUnavailableError
+from common.sqlite import check_whole, in_words, leave_write_ahead_mode, make_private
+from config.secrets import ConfigurationError, sync_folder
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION: Final = 2
+BUSY_SECONDS: Final = 0.5
+"""How long another process's lock is waited for: on eventlet everybody waits as well."""
+
+OLD_TRAIL: Final = "audit.jsonl"
+READ_TRAIL: Final = "audit-of-version-3.jsonl"
+
+_AT_ONCE: Final = 1000
+_IF_DAMAGED: Final = "put a copy in its place, or move it away and add the people again"
+
+_metadata = MetaData()
+
+accounts = Table(
+    "accounts",
+    _metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("name_key", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("built_in", String),
+    Column("revoked_at", Float),
+    Column("token_hash", String),
+    Column("password_hash", String),
+)
+Index("name_in_use", accounts.c.name_key, unique=True, sqlite_where=text("revoked_at IS NULL"))
+
+sessions = Table(
+    "sessions",
+    _metadata,
+    Column("id", String, primary_key=True),
+    Column("account_id", String, ForeignKey("accounts.id"), nullable=False),
+    Column("began_at", Float, nullable=False),
+    Column("ends_at", Float, nullable=False),
+    Column("last_active_at", Float, nullable=False),
+    Column("address", String, nullable=False),
+)
+
+_WORDS: Final = ("at", "account", "name", "role", "address", "action", "target")
+
+audit = Table(
+    "audit",
+    _metadata,
+    Column("number", Integer, primary_key=True),
+    *(Column(name, String, nullable=False) for name in _WORDS),
+)
+"""Append-only: nothing in this program changes or deletes a row."""
+
+app = Table("app", _metadata, Column("url", String, nullable=False))
+"""One row: the address that people reach the app at, as it was at its last start."""
+
+
+def access_file(data_dir: Path, app_name: str) -> Path:
+    """Return where an app keeps its people."""
+    return data_dir / app_name / "access.sqlite"
+
+
+class AccessFile:
+    """SQLite, mode 600; each transaction has a connection of its own, so that a copy put in its place is seen.
+
+    Every transaction raises ``StoreUnavailableError`` when the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it; one of version 3 gets what stands in the trail beside it.
+
+        Raises
+        ------
+        ConfigurationError
+            If a newer version of this program wrote it.
+        """
+        self._path = path
+        self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool, hide_parameters=True)
+        event.listen(self._engine, "begin", _begin)
+        with self._named_errors():
+            make_private(path)
+            path.chmod(0o600)  # one that was copied back may be open to all, and so may be what is beside it
+            path.parent.chmod(0o700)
+            leave_write_ahead_mode(path)
+            check_whole(path)
+            self._bring_up_to_date()
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        return self._transaction("BEGIN")
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        return self._transaction("BEGIN IMMEDIATE")
+
+    def check(self) -> None:
+        """Raise ``StoreUnavailableError`` if it cannot be written now."""
+        with self.writing():
+            pass
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Connection]:
+        with self._named_errors(), self._engine.execution_options(begin=begin).begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error, DBAPIError) as error:
+            time.sleep(0)  # on eventlet everybody has waited for the lock: now it is their turn
+            raise StoreUnavailableError(f"The accounts in {self._path} cannot be used: {_cause_of(error)}.") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        address = f"{self._path.absolute().as_uri()}?mode=rw"  # a file that is gone is not made again, open to all
+        connection = sqlite3.connect(address, BUSY_SECONDS, uri=True, isolation_level=None)
+        for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+        return connection
+
+    def _bring_up_to_date(self) -> None:
+        old_trail = self._path.with_name(OLD_TRAIL)
+        with self.writing() as connection:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if version > SCHEMA_VERSION:
+                raise ConfigurationError(
+                    f"The accounts in {self._path} were written by a newer version of this program. Update it."
+                )
+            if version < SCHEMA_VERSION:
+                _metadata.create_all(connection)
+                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            if not old_trail.exists():
+                return
+            _take_over(connection, old_trail)
+        # Renamed after the commit: a start that was cut off between the two reads it once more, and adds nothing.
+        with suppress(FileNotFoundError):  # another process was faster
+            old_trail.rename(old_trail.with_name(READ_TRAIL))
+            sync_folder(old_trail.parent)
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options()["begin"])
+
+
+def _cause_of(error: Exception) -> str:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, sqlite3.Error):
+        return in_words(original, if_damaged=_IF_DAMAGED)
+    return str(original.strerror) if isinstance(original, OSError) else type(original).__name__
+
+
+def _take_over(connection: Connection, trail: Path) -> None:
+    """Read an audit trail that was lines of JSON; entries keep their numbers, and those that are known stay."""
+    statement = insert(audit).prefix_with("OR IGNORE")
+    with trail.open("rb") as file:
+        lines = (line for line in file if line.strip())
+        count = unreadable = 0
+        while chunk := list(islice(lines, _AT_ONCE)):
+            entries = [entry for line in chunk if (entry := _entry_of(line))]
+            unreadable += len(chunk) - len(entries)
+            count += len(entries)
+            if entries:
+                connection.execute(statement, entries)
+    log.info("%d entries of the audit trail %s were taken over", count, trail)
+    if unreadable:
+        log.warning("%d lines of it were no entries; they stay in %s alone", unreadable, READ_TRAIL)
+
+
+def _entry_of(line: bytes) -> Mapping[str, Any] | None:
+    try:
+        said = json.loads(line)
+        return {"number": int(said["number"])} | {name: str(said[name]) for name in _WORDS}
+    except (ValueError, TypeError, KeyError):
+        return None
