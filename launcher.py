@@ -8,7 +8,6 @@ if not (3, 11) <= sys.version_info < (3, 14):
 import argparse
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -33,6 +32,8 @@ from config.secrets import (
 
 ON_WINDOWS = os.name == "nt"
 VENV = PROJECT_ROOT / ".venv"
+STAMP = VENV / "installed.txt"
+HERE = hashlib.sha256(str(PROJECT_ROOT).encode()).hexdigest()
 LOCAL = PROJECT_ROOT / ".local"
 SERVER_LOCK = PROJECT_ROOT / "server" / "requirements.txt"
 COMPLETE_LOCK = PROJECT_ROOT / "requirements.txt"
@@ -42,6 +43,7 @@ LOCAL_SECONDS, DOCKER_SECONDS, STOP_SECONDS = 60, 600, 15
 SHOWN_LOG_LINES = 20
 RESTARTS_BORNE = 3
 SILENCE_SECONDS = 10
+DETACHED = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
 class LaunchError(Exception):
@@ -64,20 +66,12 @@ class App:
         return PROJECT_ROOT / self.name.partition("-")[0] / "app.py"
 
     @property
-    def port_setting(self) -> str:
-        return f"{env_prefix(self.name)}_PORT"
-
-    @property
     def log(self) -> Path:
         return LOCAL / "logs" / f"{self.name}.log"
 
     @property
     def pid_file(self) -> Path:
         return LOCAL / "run" / f"{self.name}.pid"
-
-    @property
-    def fingerprint_file(self) -> Path:
-        return LOCAL / "run" / f"{self.name}.settings"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -95,11 +89,8 @@ def main(arguments: Sequence[str]) -> int:
     for name in [*setting_names(), *secret_names(CLIENT_IDS)]:
         if os.environ.get(name) == "":
             del os.environ[name]  # Docker Compose would let it overrule .env
-    work: dict[str, Callable[[], None]] = {
-        "start": lambda: start(local=options.local),
-        "stop": stop,
-        "test": lambda: test(rest),
-    }
+    work: dict[str, Callable[[], None]]
+    work = {"start": lambda: start(local=options.local), "stop": stop, "test": lambda: test(rest)}
     try:
         work[options.command]()
     except LaunchError as error:
@@ -118,22 +109,22 @@ def main(arguments: Sequence[str]) -> int:
 def start(*, local: bool) -> None:
     """Bring up whatever of the four is not running, wait until all are ready, and print the links to sign in."""
     complete_env_file(ENV_FILE, secret_names(CLIENT_IDS))
-    settings = read_settings()
+    settings = given_settings(ENV_FILE, os.environ)
     apps = read_apps(settings)
     warn_about_token(settings)
     if local or any(is_running(app) for app in apps):
-        start_locally(apps, settings)
+        start_locally(apps)
     elif has_docker():
         start_in_docker(apps)
     else:
         print("No Docker engine answers, so the system runs from a virtual environment in .venv.", flush=True)
-        start_locally(apps, settings)
+        start_locally(apps)
     print_links(apps)
 
 
 def stop() -> None:
     """Stop the processes and the containers of the system, whichever there are."""
-    running = [app for app in read_apps(read_settings()) if is_running(app)]
+    running = [app for app in read_apps(given_settings(ENV_FILE, os.environ)) if is_running(app)]
     end_processes(running)
     containers = compose_containers() if has_docker() else []
     if containers:
@@ -144,13 +135,7 @@ def stop() -> None:
 def test(arguments: Sequence[str]) -> None:
     """Install what the tests need, then run every check in turn (``tests/__main__.py``)."""
     python = prepare_environment(COMPLETE_LOCK)
-    train_if_needed(python)
     run([python, "-m", "tests", *arguments], "Not every check passed.")
-
-
-def read_settings() -> dict[str, str]:
-    """Return what ``.env`` says, overruled by the environment; an empty value counts as none."""
-    return given_settings(ENV_FILE, os.environ)
 
 
 def read_apps(settings: Mapping[str, str]) -> list[App]:
@@ -167,7 +152,8 @@ def read_apps(settings: Mapping[str, str]) -> list[App]:
         extra = {"CLIENT_ID": client_id, "SERVER_URL": f"http://{in_url(server.host)}:{server.port}"}
         apps.append(make_app(client_id.lower(), 5000 + number, settings, extra))
     if len({app.port for app in apps}) < len(apps):
-        raise LaunchError(f"Each app needs a port of its own: {', '.join(app.port_setting for app in apps)} in .env.")
+        names = ", ".join(f"{env_prefix(app.name)}_PORT" for app in apps)
+        raise LaunchError(f"Each app needs a port of its own: {names} in .env.")
     return apps
 
 
@@ -178,22 +164,15 @@ def make_app(name: str, default_port: int, settings: Mapping[str, str], extra: M
     url = settings.get(f"{prefix}_PUBLIC_URL", f"http://{in_url(host)}:{port}").rstrip("/")
     # The client apps and the launcher reach the apps by these names, whatever else is allowed.
     allowed = f"{settings.get('ALLOWED_HOSTS', 'localhost,[::1]')},127.0.0.1,{in_url(host)}"
-    own = {"HOST": host, "PORT": str(port), "PUBLIC_URL": url, "ALLOWED_HOSTS": allowed}
     secrets = {"Operators' dashboard": "OPERATOR_TOKEN", "The same, administrator": "ADMINISTRATOR_TOKEN"}
     if name != "server":
         secrets = {f"Clinic desk, {extra['CLIENT_ID']}": f"{prefix}_CLINICIAN_TOKEN"}
     # told, so that the app prints no link to its log
     tokens = {secret: settings[secret] for secret in secrets.values() if secret in settings}
-    environment = {**own, **tokens, **extra}
+    environment = {"HOST": host, "PORT": str(port), "PUBLIC_URL": url, "ALLOWED_HOSTS": allowed, **tokens, **extra}
     links = {title: sign_in_link(url, settings.get(secret, "")) for title, secret in secrets.items()}
-    return App(
-        name,
-        host,
-        port,
-        links,
-        environment,
-        settings_fingerprint({**settings, **environment}, [*secret_names(CLIENT_IDS), *environment]),
-    )
+    fingerprint = settings_fingerprint({**settings, **environment}, [*secret_names(CLIENT_IDS), *environment])
+    return App(name, host, port, links, environment, fingerprint)
 
 
 def read_port(settings: Mapping[str, str], name: str, default: int) -> int:
@@ -251,19 +230,17 @@ def container_failure(app: App) -> str | None:
     return f"The container {app.name} does not start. Its last log lines:\n\n{lines}"
 
 
-def start_locally(apps: Sequence[App], settings: Mapping[str, str]) -> None:
+def start_locally(apps: Sequence[App]) -> None:
     if has_docker() and compose_containers():
         raise LaunchError("The system runs in Docker already. Stop it first with ./stop_system.sh.")
-    changed = [app for app in apps if is_running(app) and not has_current_settings(app)]
+    changed = [app for app in apps if is_running(app) and started(app)[1] != app.fingerprint]
     if changed:
         print(f"Settings have changed, so these start anew: {', '.join(app.name for app in changed)}.", flush=True)
         end_processes(changed)
     missing = [app for app in apps if not is_running(app)]
     for app in missing:
         require_free_port(app)
-    if missing:
-        python = prepare_environment(SERVER_LOCK)
-        train_if_needed(python)
+    python = prepare_environment(SERVER_LOCK) if missing else ""
     for app in missing:
         launch(app, python)
     wait_until_ready(apps, process_failure, seconds=LOCAL_SECONDS, pause=0.2)
@@ -281,21 +258,24 @@ def require_free_port(app: App) -> None:
         airplay = " On a Mac it is AirPlay Receiver's (System Settings, General, AirDrop & Handoff)."
     raise LaunchError(
         f"Port {app.port}, which {app.name} needs, is in use by another program.{airplay} "
-        f"End that program, or write another port into .env, say {app.port_setting}={app.port + 1000}, and start again."
+        f"End that program, or write another port into .env, say "
+        f"{env_prefix(app.name)}_PORT={app.port + 1000}, and start again."
     )
 
 
 def prepare_environment(lock: Path) -> str:
-    """Make ``.venv`` and ``node_modules`` hold what the locks say; return the path of its Python."""
+    """Make ``.venv`` and ``node_modules`` hold what the locks say, and a model; return the path of its Python."""
     python = tool("python")
-    if not is_usable(python):
-        advice = "On Debian and Ubuntu install the package python3-venv and start again."
+    usable = output([python, "-c", "import sys; print('yes' * ((3, 11) <= sys.version_info < (3, 14)))"]).strip()
+    done = read_stamp(STAMP)
+    if not usable or (done and HERE not in done):  # that of a copied project runs the original's code
         print("Making the virtual environment .venv.", flush=True)
-        run(
-            [sys.executable, "-m", "venv", "--clear", str(VENV)], f"The virtual environment could not be made. {advice}"
-        )
+        advice = "On Debian and Ubuntu install the package python3-venv and start again."
+        failure = f"The virtual environment could not be made. {advice}"
+        run([sys.executable, "-m", "venv", "--clear", str(VENV)], failure)
     install_python_packages(python, lock)
     install_browser_libraries(python)
+    train_if_needed(python)
     return python
 
 
@@ -304,47 +284,40 @@ def tool(name: str) -> str:
     return str(VENV / "Scripts" / f"{name}.exe") if ON_WINDOWS else str(VENV / "bin" / name)
 
 
-def is_usable(python: str) -> bool:
-    return bool(output([python, "-c", "import sys; print('yes' * ((3, 11) <= sys.version_info < (3, 14)))"]).strip())
-
-
 def install_python_packages(python: str, lock: Path) -> None:
-    stamp = VENV / "installed.json"
-    packages = PROJECT_ROOT / "pyproject.toml"  # which names our own
-    locks = {str(path.relative_to(PROJECT_ROOT)): fingerprint(path) for path in {lock, SERVER_LOCK, packages}}
-    if locks.items() <= read_stamp(stamp).items():
+    wanted = {HERE, fingerprint(lock), fingerprint(SERVER_LOCK)}  # the complete lock holds the server's
+    if wanted <= read_stamp(STAMP):
         return
     print("Installing the Python packages: about 200 MB the first time, which takes a minute or more.", flush=True)
-    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
     failure = no_network("The Python packages could not be installed")
-    run([*pip, "--require-hashes", "-r", str(lock)], failure)
-    run([*pip, "--no-deps", "-e", str(PROJECT_ROOT)], failure)
-    stamp.write_text(json.dumps(locks), encoding="ascii")  # the complete lock holds the server's
-
-
-def read_stamp(stamp: Path) -> dict[str, str]:
-    """Return the locks that are installed, none where the file is missing or damaged."""
-    try:
-        done = json.loads(stamp.read_text(encoding="ascii"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return done if isinstance(done, dict) else {}
+    install(python, ["--require-hashes", "-r", str(lock)], failure)
+    install(python, ["--no-deps", "-e", str(PROJECT_ROOT)], failure)
+    STAMP.write_text("\n".join(wanted), encoding="ascii")
 
 
 def install_browser_libraries(python: str) -> None:
     stamp = PROJECT_ROOT / "node_modules" / ".installed"
     wanted = fingerprint(PROJECT_ROOT / "package-lock.json")
-    if stamp.exists() and stamp.read_text(encoding="ascii") == wanted:
+    if wanted in read_stamp(stamp):
         return
     print("Installing the browser libraries.", flush=True)
     failure = no_network("The browser libraries could not be installed")
     npm = shutil.which("npm")
     if npm is None or not output([npm, "--version"]):
-        pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
-        run([*pip, "--require-hashes", "-r", str(NPM_LOCK)], f"There is no npm here. {failure}")
+        install(python, ["--require-hashes", "-r", str(NPM_LOCK)], f"There is no npm here. {failure}")
         npm = tool("npm")
     run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], failure)
     stamp.write_text(wanted, encoding="ascii")
+
+
+def install(python: str, what: Sequence[str], failure: str) -> None:
+    os.environ["PIP_USER"] = "0"  # which pip refuses in a virtual environment
+    run([python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet", *what], failure)
+
+
+def read_stamp(stamp: Path) -> set[str]:
+    """Return the fingerprints of the locks that are installed, none where the file is missing."""
+    return set(stamp.read_text(encoding="ascii", errors="replace").split()) if stamp.exists() else set()
 
 
 def no_network(what: str) -> str:
@@ -379,11 +352,9 @@ def launch(app: App, python: str) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=log,
             start_new_session=True,
-            creationflags=getattr(subprocess, "DETACHED_PROCESS", 0)
-            | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            creationflags=DETACHED,
         )
-    app.pid_file.write_text(f"{process.pid}\n", encoding="ascii")
-    app.fingerprint_file.write_text(app.fingerprint, encoding="ascii")
+    app.pid_file.write_text(f"{process.pid}\n{app.fingerprint}\n", encoding="ascii")
     while process.poll() is None and not is_running(app):
         time.sleep(0.01)  # a process that was made just now has no command line for a moment
     return process
@@ -400,8 +371,13 @@ def wait_until_ready(
         When ``failure`` says why one will not be, or after ``seconds``.
     """
     began = told = time.monotonic()
-    waiting = not_ready(apps)
-    while waiting:
+    waiting = list(apps)
+    while True:
+        for app in [app for app in waiting if is_ready(app.host, app.port)]:
+            print(f"  {app.name} is ready", flush=True)
+            waiting.remove(app)
+        if not waiting:
+            return
         now = time.monotonic()
         names = ", ".join(app.name for app in waiting)
         reason = next(filter(None, map(failure, waiting)), None)
@@ -411,15 +387,6 @@ def wait_until_ready(
             told = now
             print(f"  waiting for {names} ({now - began:.0f} s)", flush=True)
         time.sleep(pause)
-        waiting = not_ready(waiting)
-
-
-def not_ready(apps: Sequence[App]) -> list[App]:
-    waiting = [app for app in apps if not is_ready(app.host, app.port)]
-    for app in apps:
-        if app not in waiting:
-            print(f"  {app.name} is ready", flush=True)
-    return waiting
 
 
 def process_failure(app: App) -> str | None:
@@ -431,17 +398,13 @@ def process_failure(app: App) -> str | None:
 
 
 def is_running(app: App) -> bool:
-    return app.pid_file.exists() and str(app.program) in command_line(read_pid(app))
+    return app.pid_file.exists() and str(app.program) in command_line(started(app)[0])
 
 
-def has_current_settings(app: App) -> bool:
-    file = app.fingerprint_file
-    return file.exists() and file.read_text(encoding="ascii", errors="replace") == app.fingerprint
-
-
-def read_pid(app: App) -> int:
-    text = app.pid_file.read_text(encoding="ascii", errors="replace").strip()
-    return int(text) if text.isdecimal() else 0
+def started(app: App) -> tuple[int, str]:
+    """Return the process id that an app was started with, and the fingerprint of its settings; 0 if unknown."""
+    pid, fingerprint, *_ = [*app.pid_file.read_text(encoding="ascii", errors="replace").split(), "", ""]
+    return int(pid) if pid.isdecimal() else 0, fingerprint
 
 
 def command_line(pid: int) -> str:
@@ -449,13 +412,10 @@ def command_line(pid: int) -> str:
     if ON_WINDOWS:
         query = f"(Get-CimInstance Win32_Process -Filter 'ProcessId={pid}').CommandLine"
         return output(["powershell", "-NoProfile", "-Command", query])
-    folder = Path("/proc")
-    if not (folder / "self").exists():
-        return output(["ps", "-ww", "-o", "command=", "-p", str(pid)])
     try:
-        return (folder / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):  # it ended, or this is a Mac
+        return output(["ps", "-ww", "-o", "command=", "-p", str(pid)])
 
 
 def end_processes(apps: Sequence[App], seconds: float = STOP_SECONDS) -> None:
@@ -474,17 +434,16 @@ def end_processes(apps: Sequence[App], seconds: float = STOP_SECONDS) -> None:
 
 def send_signal(app: App, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
-        os.kill(read_pid(app), number)
+        os.kill(started(app)[0], number)
 
 
 def run(command: Sequence[str], failure: str) -> None:
     """Run a command in the project's folder, its output shown; raise ``LaunchError(failure)`` if it fails."""
     try:
         subprocess.run(command, cwd=PROJECT_ROOT, stdin=subprocess.DEVNULL, check=True)
-    except OSError as error:
-        raise LaunchError(f"{command[0]} could not be run: {error.strerror}. {failure}") from error
-    except subprocess.CalledProcessError as error:
-        raise LaunchError(failure) from error
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = f"{command[0]} could not be run: {error.strerror}. " if isinstance(error, OSError) else ""
+        raise LaunchError(f"{reason}{failure}") from error
 
 
 def output(command: Sequence[str]) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 from textwrap import shorten
 
 from benchmarks.peer_folds import PEERS, Encoding, Peer, PeerFold, measure_fold
-from common.evaluation_figures import Estimate
 from config.settings import TrainingSettings
 from server.anomaly.dataset import SHIPPED_DATA, load_dataset
+from server.anomaly.evaluation_figures import Estimate
 from server.anomaly.intervals import over_folds
 from server.evaluation.__main__ import STOPPED, add_folds, settings_or_exit
 from server.evaluation.console import progress, run

@@ -3,14 +3,13 @@
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
-from client.card_cache import FoundCard, ModelCards
+from client.card_cache import ModelCards
 from client.outbox import Outbox
 from client.relay import Relay
 from client.samples import SampleDeck
 from common.access.audit import Action
 from common.messages import PROTOCOL_VERSION, HistoryEntry, Identifier, LinkStatus, Message, Position
 from common.patient import FIELDS, PatientRecord
-from common.web.model_card_page import model_card_page
 from common.web.openapi import Connections, described, number
 from common.web.query import limit_of_query
 from common.web.sign_in import audited, signed_in
@@ -86,17 +85,10 @@ def blueprint(
         }
 
     @routes.get("/model")
-    @signed_in
-    def active_model() -> ResponseReturnValue:
-        return _card_page(cards.active(), client_id)
-
     @routes.get("/model/<version>")
     @signed_in
-    def model(version: str) -> ResponseReturnValue:
-        return _card_page(cards.of(version), client_id)
+    def model(version: str | None = None) -> ResponseReturnValue:
+        card, note = cards.of(version)
+        return render_template("model_card.html", card=card, place=client_id, note=note)
 
     return routes
-
-
-def _card_page(found: FoundCard, client_id: str) -> str:
-    return model_card_page(found.card, active=found.active, place=client_id, note=found.note)

@@ -5,7 +5,7 @@ import sqlite3
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     Column,
@@ -17,8 +17,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
-    event,
     insert,
     inspect,
     text,
@@ -26,8 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from common import sqlite
 from common.errors import StoreUnavailableError
-from common.sqlite import check_whole, copy_before_migration, in_words, leave_write_ahead_mode, make_private
 from config.secrets import ConfigurationError
 
 log = logging.getLogger(__name__)
@@ -86,12 +84,11 @@ def open_outbox(path: Path) -> Engine:
     """
     with ExitStack() as undo:
         try:
-            make_private(path)
-            path.parent.chmod(0o700)
-            path.chmod(0o600)
-            leave_write_ahead_mode(path)
-            check_whole(path)
-            engine = _engine(path)
+            sqlite.prepare(path)
+            # One connection: the pool hands it to one thread at a time, so that nobody meets a busy database.
+            engine = sqlite.engine_of(
+                path, BUSY_SECONDS, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=BUSY_SECONDS
+            )
             undo.callback(engine.dispose)
             _bring_up_to_date(engine, path)
         except (OSError, sqlite3.Error, DBAPIError) as error:
@@ -101,11 +98,8 @@ def open_outbox(path: Path) -> Engine:
 
 
 def cause_of(error: Exception) -> str:
-    """Say why an outbox cannot be used: in SQLite's own words, which hold no value, and what to do."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(original, sqlite3.Error):
-        return in_words(original, if_damaged=IF_DAMAGED)
-    return str(original.strerror) if isinstance(original, OSError) else type(original).__name__
+    """Say why an outbox cannot be used, and what to do."""
+    return sqlite.cause_of(error, if_damaged=IF_DAMAGED)
 
 
 def _bring_up_to_date(engine: Engine, path: Path) -> None:
@@ -121,7 +115,7 @@ def _bring_up_to_date(engine: Engine, path: Path) -> None:
             "comes back from the server."
         )
     if not is_new:
-        copy_before_migration(path, str(version))
+        sqlite.copy_before_migration(path, str(version))
     with engine.begin() as connection:
         if is_new:
             _make_tables(connection)
@@ -129,7 +123,7 @@ def _bring_up_to_date(engine: Engine, path: Path) -> None:
             _take_over(connection, version)
         connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
     if not is_new:
-        _rewrite(engine)
+        sqlite.write_anew(engine)
         log.info("the schema of the outbox went from %d to %d", version, SCHEMA_VERSION)
 
 
@@ -171,34 +165,3 @@ def _take_over(connection: Connection, version: int) -> None:
     connection.exec_driver_sql("UPDATE place SET sequence = (SELECT count(*) FROM requests)")
     for table in ("numbered", "marks", *(["erased"] if has_tombstones else [])):
         connection.exec_driver_sql(f"DROP TABLE {table}")
-
-
-def _rewrite(engine: Engine) -> None:
-    """Leave nothing of what the older schema held, nor of what was deleted before deleting meant overwriting."""
-    connection = engine.raw_connection()
-    try:
-        connection.cursor().execute("VACUUM")
-    finally:
-        connection.close()
-
-
-def _engine(path: Path) -> Engine:
-    # One connection: the pool hands it to one thread at a time, so that nobody meets a busy database.
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=QueuePool,
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=BUSY_SECONDS,
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        hide_parameters=True,  # they are patients' values
-    )
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    return engine
-
-
-def _prepare(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # transactions begin where SQLAlchemy says, not at the first write
-    for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "secure_delete=ON"):
-        connection.execute(f"PRAGMA {pragma}")

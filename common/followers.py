@@ -44,8 +44,8 @@ class Transport(Protocol):
 
     has_ended: bool
 
-    def join(self) -> None:
-        """Note that it was let into a namespace."""
+    def join(self) -> bool:
+        """Note that it was let into a namespace; return whether it may be."""
 
     def end_in(self, seconds: float) -> None:
         """End it after so many seconds."""
@@ -326,7 +326,9 @@ class Followers:
         is_news = status is not None and status != follower.status
         is_due = self._clock() >= follower.due_at
         with self._changed:
-            if follower.asked == asked:  # a slow look for an earlier question knows nothing of what this one has read
+            # Only past nothing: what was found is not sent yet, and another thread may answer instead. And a slow look
+            # for an earlier question knows nothing of what this one has read.
+            if follower.asked == asked and run.is_empty:
                 follower.scanned = run.next_after
         if run.is_empty and not is_of_another and not is_news and not is_due:
             return None
@@ -356,7 +358,8 @@ class Followers:
             return Run(after, after, has_more=False, entries=orjson.Fragment(b"[]"))
         if len(self._runs) >= MAX_RUNS:
             self._runs.clear()
-        self._runs[after, follower.scope] = newest, run
+        if self._log.generation == generation:  # otherwise it may hold what has been erased meanwhile
+            self._runs[after, follower.scope] = newest, run
         return run if not (run.has_more and run.is_empty) else self._read(run.next_after, newest, follower)
 
     def _refresh_status(self) -> None:

@@ -1,4 +1,4 @@
-"""What every record on SQLite needs: a private file, out of write-ahead mode, whole, copied while it is in use."""
+"""What every record on SQLite needs: a private, whole file, durable connections, copies made while it is in use."""
 
 import logging
 import os
@@ -7,7 +7,10 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 
 from common.durability import sync_file
 from config.secrets import make_folder, sync_folder
@@ -16,6 +19,9 @@ log = logging.getLogger(__name__)
 
 BUSY_SECONDS: Final = 5.0
 PAGES_AT_ONCE: Final = 256
+
+WRITE: Final = {"begin": "BEGIN IMMEDIATE"}
+"""Execution options of a transaction that writes; SQLite then never has to upgrade a read lock."""
 
 Progress = Callable[[int, int], None]
 """Hears how many pages are copied, and of how many."""
@@ -41,12 +47,65 @@ class DamagedFileError(sqlite3.DatabaseError):
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
-def in_words(error: sqlite3.Error, *, if_damaged: str) -> str:
-    """Return SQLite's own words, which hold no value, and what to do; ``if_damaged`` is what to do then."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+def cause_of(error: Exception, *, if_damaged: str) -> str:
+    """Say why a database cannot be used: in SQLite's own words, which hold no value, and what to do."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, OSError):
+        return str(original.strerror)
+    if not isinstance(original, sqlite3.Error):
+        return type(original).__name__
+    code = getattr(original, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _DAMAGED:
-        return f"the file is damaged ({error}) and was left as it is; {if_damaged}"
-    return f"{error}: {_ADVICE[code]}" if code in _ADVICE else str(error)
+        return f"the file is damaged ({original}) and was left as it is; {if_damaged}"
+    return f"{original}: {_ADVICE[code]}" if code in _ADVICE else str(original)
+
+
+def engine_of(path: Path, busy_seconds: float = BUSY_SECONDS, **options: Any) -> Engine:
+    """Return an engine whose connections are durable; a file that is gone is not made again, open to all.
+
+    The rollback journal is truncated, not deleted, and every commit is synchronous: SQLite does not sync the folder
+    after deleting a journal, so that a loss of power could bring a committed transaction back undone. What is deleted
+    is overwritten with zeros. While another program holds the file, a statement waits for ``busy_seconds`` and fails.
+    """
+
+    def connect() -> sqlite3.Connection:
+        address = f"{path.absolute().as_uri()}?mode=rw"
+        # transactions begin where SQLAlchemy says, not at the first write
+        connection = sqlite3.connect(address, busy_seconds, uri=True, isolation_level=None, check_same_thread=False)
+        for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+        return connection
+
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, creator=connect, hide_parameters=True, **options)  # parameters are patients' values
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def begin(connection: Connection) -> None:
+    """Begin a transaction, as its execution options say."""
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+def write_anew(engine: Engine) -> None:
+    """Write a file anew, so that nothing is left in it of what was deleted before deleting meant overwriting."""
+    with closing(engine.raw_connection()) as connection:
+        connection.cursor().execute("VACUUM")
+
+
+def prepare(path: Path) -> None:
+    """Make a file and its folder their owner's alone, in a mode that loses nothing, and read every page.
+
+    Raises
+    ------
+    OSError, sqlite3.Error
+        When that cannot be done, or the file is damaged.
+    """
+    make_private(path)
+    path.chmod(0o600)  # one that was copied back may be open to all, and so may be what is beside it
+    path.parent.chmod(0o700)
+    leave_write_ahead_mode(path)
+    check_whole(path)
 
 
 def make_private(path: Path) -> None:

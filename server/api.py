@@ -151,6 +151,7 @@ def blueprint(
         limit = limit_of_query(50)
         before = number_of_query("before") or None
         end, found = service.store.recent(limit, before=before, client_id=request.args.get("client"), level=_level())
+        service.changes.reach(end.after)
         return {
             "log": end.log,
             "after": end.after,

@@ -66,7 +66,7 @@ class Housekeeping:
     def _erase_old(self, now: datetime) -> None:
         number, made_before = 0, now - timedelta(days=self._retention_days or 0)
         while not self._stopping.is_set() and (old := self._store.older_than(made_before, limit=ERASED_AT_ONCE)):
-            self._changes.appended(self._store.erase([one.prediction_id for one in old], now))
+            self._changes.appended(self._store.erase(list(old), now))
             number += len(old)
             time.sleep(0)  # between batches everybody else has a turn
         if number:

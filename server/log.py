@@ -79,6 +79,7 @@ class ChangeLog:
             if self._kept_after <= after <= self.newest:
                 return self._from_memory(after, scope)
         page = self._store.changes(after, client_id=scope or None)
+        self.reach(page.next_after)
         return _run(page.after, page.next_after, page.has_more, page.entries, page.totals if scope == ALL else None)
 
     def appended(self, page: Page) -> None:
@@ -93,8 +94,13 @@ class ChangeLog:
             self._take(page)
         self.nudge()
 
+    def reach(self, place: int) -> None:
+        """See to it that nobody who has read up to a place of the record seems to be ahead of the log."""
+        while place > self.newest and self.look():
+            pass
+
     def look(self) -> bool:
-        """Take what other processes wrote, a run of it; return whether there is more."""
+        """Take what other processes wrote, a run of it; return whether there is more. Raises as ``read`` does."""
         with self._lock:
             page = self._store.changes(self.newest)
             is_news = page.next_after > self.newest
@@ -122,6 +128,7 @@ class ChangeLog:
             while self.newest < up_to:
                 self._take(self._store.changes(self.newest))
         except StoreUnavailableError:  # nothing of it is in memory then: followers read it from the store
+            self.generation += 1  # among it may be an erasure
             self._forget(up_to)
 
     def _take(self, page: Page) -> None:

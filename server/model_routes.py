@@ -1,52 +1,44 @@
-"""The model card as a page for operators, and as JSON for operators and client apps."""
+"""The model card: as a page for operators, rendered for client apps to pass on, and as JSON for programs."""
 
 from collections.abc import Mapping
 
-from flask import Blueprint, url_for
+from flask import Blueprint, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from common.model_card import ModelCard
-from common.web.model_card_page import model_card_page
+from common.rendered_card import RenderedCard
 from common.web.openapi import described
 from common.web.sign_in import signed_in
+from server.model_card_page import rendered
 from server.readers import client_id_of_reader
 from server.registry.card_lookup import ModelCards
+from server.registry.model_card import ModelCard
 
 
 def blueprint(cards: ModelCards, tokens: Mapping[str, str]) -> Blueprint:
-    """Make the routes of the model cards."""
+    """Make the routes of the model cards; where no version is named, it is the one that scores now."""
     routes = Blueprint("model", __name__)
 
     @routes.get("/model")
-    @signed_in
-    def active_page() -> ResponseReturnValue:
-        return _page(cards.active(), cards)
-
     @routes.get("/model/<version>")
     @signed_in
-    def page(version: str) -> ResponseReturnValue:
-        return _page(cards.of(version), cards)
+    def page(version: str | None = None) -> ResponseReturnValue:
+        card = cards.of(version)
+        address = url_for("model.as_json", version=card.version)
+        shown = rendered(card, active=cards.of().version, versions=cards.versions(), json_address=address)
+        return render_template("model_card.html", card=shown, place="Server")
 
     @routes.get("/api/model")
-    @described("The card of the model that scores now.", ModelCard)
-    def active() -> ResponseReturnValue:
-        client_id_of_reader(tokens)
-        return cards.active().to_wire()
-
     @routes.get("/api/model/<version>")
-    @described("The card of one version of the model.", ModelCard)
-    def one(version: str) -> ResponseReturnValue:
+    @described("The model card of a version, or of the one that scores now.", ModelCard)
+    def as_json(version: str | None = None) -> ResponseReturnValue:
         client_id_of_reader(tokens)
-        return cards.of(version).to_wire()
+        return cards.of(version).model_dump(mode="json")
+
+    @routes.get("/api/model/page")
+    @routes.get("/api/model/<version>/page")
+    @described("The same as HTML, which client apps show in their page.", RenderedCard)
+    def for_client_apps(version: str | None = None) -> ResponseReturnValue:
+        client_id_of_reader(tokens)
+        return rendered(cards.of(version), active=cards.of().version).to_wire()
 
     return routes
-
-
-def _page(card: ModelCard, cards: ModelCards) -> str:
-    return model_card_page(
-        card,
-        active=cards.active().version,
-        place="Server",
-        versions=cards.versions(),
-        json_address=url_for("model.one", version=card.version),
-    )

@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
@@ -121,7 +121,7 @@ class People:
         with self._file.writing() as connection:
             if account.revoked_at is not None:
                 _require_free_name(connection, account.name)
-            _change(connection, replace(account, token_hash=hash_of(token), revoked_at=None))
+            _change(connection, account.id, token_hash=hash_of(token), revoked_at=None)
 
     def set_password(self, account: Account, password_hash: str) -> None:
         """Give an account a password; its sessions are over.
@@ -131,16 +131,17 @@ class People:
         InvalidAccountError
             If it is nobody's own account.
         """
-        if account.built_in or account.revoked_at is not None:
-            raise InvalidAccountError("Only a person's account that is in use can have a password. Add one first.")
-        with self._file.writing() as connection:
-            _change(connection, replace(account, password_hash=password_hash))
+        with self._file.writing() as connection:  # asked now: it may have been revoked while the password was typed
+            in_use = select(accounts.c.id).where(accounts.c.id == account.id, accounts.c.revoked_at.is_(None))
+            if account.built_in or connection.execute(in_use).first() is None:
+                raise InvalidAccountError("Only a person's account that is in use can have a password. Add one first.")
+            _change(connection, account.id, password_hash=password_hash)
 
     def revoke(self, account: Account, now: float) -> None:
         """End an account and its sessions; a built-in one comes back when the settings give it another token."""
         token_hash = account.token_hash if account.built_in else None
         with self._file.writing() as connection:
-            _change(connection, replace(account, token_hash=token_hash, password_hash=None, revoked_at=now))
+            _change(connection, account.id, token_hash=token_hash, password_hash=None, revoked_at=now)
 
     def take_built_in(self, tokens: Iterable[BuiltInToken], url: str, now: float) -> None:
         """Note the tokens that the settings give, and the app's address; what another token opened before is over."""
@@ -153,7 +154,7 @@ class People:
                 if account.id not in known:
                     _insert(connection, account)
                 elif known[account.id].token_hash != account.token_hash:
-                    _change(connection, account)
+                    _change(connection, account.id, token_hash=account.token_hash, password_hash=None, revoked_at=None)
             connection.execute(delete(app))
             connection.execute(insert(app).values(url=url))
 
@@ -200,11 +201,7 @@ def _insert(connection: Connection, account: Account) -> None:
     connection.execute(insert(accounts).values(name_key=name_key(account.name), **values))
 
 
-def _change(connection: Connection, account: Account) -> None:
-    """Keep what an account is signed in with from now on, which ends its sessions."""
-    connection.execute(
-        update(accounts)
-        .where(accounts.c.id == account.id)
-        .values(token_hash=account.token_hash, password_hash=account.password_hash, revoked_at=account.revoked_at)
-    )
-    connection.execute(delete(sessions).where(sessions.c.account_id == account.id))
+def _change(connection: Connection, account_id: str, **proofs: str | float | None) -> None:
+    """Keep what an account is signed in with from now on, and no more, which ends its sessions."""
+    connection.execute(update(accounts).where(accounts.c.id == account_id).values(**proofs))
+    connection.execute(delete(sessions).where(sessions.c.account_id == account_id))

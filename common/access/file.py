@@ -20,16 +20,14 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    create_engine,
-    event,
     insert,
     text,
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from common import sqlite
 from common.errors import StoreUnavailableError
-from common.sqlite import check_whole, in_words, leave_write_ahead_mode, make_private
 from config.secrets import ConfigurationError, sync_folder
 
 log = logging.getLogger(__name__)
@@ -106,21 +104,16 @@ class AccessFile:
             If a newer version of this program wrote it.
         """
         self._path = path
-        self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool, hide_parameters=True)
-        event.listen(self._engine, "begin", _begin)
+        self._engine = sqlite.engine_of(path, BUSY_SECONDS, poolclass=NullPool)
         with self._named_errors():
-            make_private(path)
-            path.chmod(0o600)  # one that was copied back may be open to all, and so may be what is beside it
-            path.parent.chmod(0o700)
-            leave_write_ahead_mode(path)
-            check_whole(path)
+            sqlite.prepare(path)
             self._bring_up_to_date()
 
     def reading(self) -> AbstractContextManager[Connection]:
-        return self._transaction("BEGIN")
+        return self._transaction({})
 
     def writing(self) -> AbstractContextManager[Connection]:
-        return self._transaction("BEGIN IMMEDIATE")
+        return self._transaction(sqlite.WRITE)
 
     def check(self) -> None:
         """Raise ``StoreUnavailableError`` if it cannot be written now."""
@@ -128,8 +121,8 @@ class AccessFile:
             pass
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
-        with self._named_errors(), self._engine.execution_options(begin=begin).begin() as connection:
+    def _transaction(self, options: Mapping[str, str]) -> Iterator[Connection]:
+        with self._named_errors(), self._engine.execution_options(**options).begin() as connection:
             yield connection
 
     @contextmanager
@@ -138,14 +131,8 @@ class AccessFile:
             yield
         except (OSError, sqlite3.Error, DBAPIError) as error:
             time.sleep(0)  # on eventlet everybody has waited for the lock: now it is their turn
-            raise StoreUnavailableError(f"The accounts in {self._path} cannot be used: {_cause_of(error)}.") from error
-
-    def _connect(self) -> sqlite3.Connection:
-        address = f"{self._path.absolute().as_uri()}?mode=rw"  # a file that is gone is not made again, open to all
-        connection = sqlite3.connect(address, BUSY_SECONDS, uri=True, isolation_level=None)
-        for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-            connection.execute(f"PRAGMA {pragma}").close()
-        return connection
+            cause = sqlite.cause_of(error, if_damaged=_IF_DAMAGED)
+            raise StoreUnavailableError(f"The accounts in {self._path} cannot be used: {cause}.") from error
 
     def _bring_up_to_date(self) -> None:
         old_trail = self._path.with_name(OLD_TRAIL)
@@ -165,17 +152,6 @@ class AccessFile:
         with suppress(FileNotFoundError):  # another process was faster
             old_trail.rename(old_trail.with_name(READ_TRAIL))
             sync_folder(old_trail.parent)
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options()["begin"])
-
-
-def _cause_of(error: Exception) -> str:
-    original = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(original, sqlite3.Error):
-        return in_words(original, if_damaged=_IF_DAMAGED)
-    return str(original.strerror) if isinstance(original, OSError) else type(original).__name__
 
 
 def _take_over(connection: Connection, trail: Path) -> None:

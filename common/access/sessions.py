@@ -134,6 +134,8 @@ class Sessions:
         if known is None or not self._is_in_time(known) or now - known.last_active_at < ACTIVE_SECONDS:
             return
         with self._lock, suppress(StoreUnavailableError):
+            if session.id not in self._sessions:
+                return  # it was ended meanwhile
             self._sessions[session.id] = replace(known, last_active_at=now)
             with self._file.writing() as connection:
                 connection.execute(update(sessions).where(sessions.c.id == session.id).values(last_active_at=now))

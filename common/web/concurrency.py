@@ -3,8 +3,7 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 from dotenv import dotenv_values
@@ -39,7 +38,7 @@ def run_aside(async_mode: str, function: Callable[[Given], Result], given: Given
 
     It runs on a thread of the operating system, under eventlet too: it must not touch what belongs to green threads.
     """
-    with _short_turns():
+    with _short_turns:
         if async_mode != EVENTLET:
             return function(given)
         from eventlet import tpool  # noqa: PLC0415 - only if it is the mode
@@ -49,12 +48,21 @@ def run_aside(async_mode: str, function: Callable[[Given], Result], given: Given
         return result
 
 
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    """Let a computing thread hand over soon: at the usual 5 ms for each call that waits, an answer takes a second."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual)
+class _ShortTurns:
+    """Lets computing threads hand over soon: at the usual 5 ms for each call that waits, an answer takes a second."""
+
+    def __init__(self) -> None:
+        self._usual = sys.getswitchinterval()
+        self._inside = 0
+
+    def __enter__(self) -> None:
+        self._inside += 1
+        sys.setswitchinterval(SWITCH_SECONDS)
+
+    def __exit__(self, *_: object) -> None:
+        self._inside -= 1
+        if not self._inside:
+            sys.setswitchinterval(self._usual)
+
+
+_short_turns = _ShortTurns()

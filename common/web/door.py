@@ -46,6 +46,8 @@ PATH: Final = "/socket.io/"
 PING_INTERVAL: Final = 25
 PING_TIMEOUT: Final = 20
 
+POLLING_SECONDS: Final = PING_INTERVAL + PING_TIMEOUT
+
 JOIN_SECONDS: Final = 10.0
 """A connection that is in no namespace by then is ended: who may come in does so at once."""
 
@@ -79,15 +81,20 @@ class Connection:
         self.identity = identity
         self.address = address
         self.has_ended = False
+        self.has_joined = False
         self.ends_at: float | None = time.monotonic() + JOIN_SECONDS
         self.heard_at = time.monotonic()
         self.socket = transport
 
-    def join(self) -> None:
-        """Note that it was let into a namespace."""
-        self.ends_at = None
+    def join(self) -> bool:
+        """Note that it was let into a namespace; return whether it may: once, and not after it was told to end."""
+        if self.has_joined:
+            return False
+        self.has_joined, self.ends_at = True, None
+        return True
 
     def end_in(self, seconds: float) -> None:
+        self.has_joined = True
         self.ends_at = time.monotonic() + seconds
 
     def end(self) -> None:
@@ -210,9 +217,7 @@ class Door:
             raise ConnectionError  # ends the connection: what eventlet writes comes after the websocket's end
         client_id, session = self._identify(environ)
         identity = client_id or (session.id if session else "")
-        asked = parse_qs(environ.get("QUERY_STRING", ""))
-        if is_websocket and "sid" in asked:
-            raise InvalidMessageError("A connection cannot change its transport.")
+        asked = _query_of(environ, is_websocket=is_websocket)
         if is_websocket:
             accepted = self._socket_of(environ)
             if accepted is None:
@@ -332,7 +337,7 @@ class Door:
         now = time.monotonic()
         with self._changed:
             recent = self._handshakes.setdefault(identity, deque())
-            while recent and now - recent[0] > PING_INTERVAL + PING_TIMEOUT:
+            while recent and now - recent[0] > POLLING_SECONDS:
                 recent.popleft()
             if len(recent) >= POLLING_HANDSHAKES:
                 self.refused += 1
@@ -349,6 +354,25 @@ class Door:
                     self._close(connection)
             for sid in [sid for sid, connection in list(self._polling.items()) if connection.has_ended]:
                 del self._polling[sid]
+            with self._changed:
+                for identity in [one for one, at in self._handshakes.items() if now - at[-1] > POLLING_SECONDS]:
+                    del self._handshakes[identity]
+
+
+def _query_of(environ: "WSGIEnvironment", *, is_websocket: bool) -> dict[str, list[str]]:
+    """Return what a request asks for, if it is of one kind: Engine.IO goes by the query alone.
+
+    Raises
+    ------
+    InvalidMessageError
+        If it is not.
+    """
+    asked = parse_qs(environ.get("QUERY_STRING", ""))
+    if is_websocket != (asked.get("transport") == ["websocket"]) or "j" in asked:
+        raise InvalidMessageError("This is no request that Socket.IO knows.")
+    if is_websocket and "sid" in asked:
+        raise InvalidMessageError("A connection cannot change its transport.")
+    return asked
 
 
 def _require_address(environ: "WSGIEnvironment") -> None:

@@ -14,6 +14,7 @@ from common.errors import (
     DetectionSystemError,
     InternalError,
     InvalidMessageError,
+    NotAllowedError,
     NotSignedInError,
     ShuttingDownError,
 )
@@ -188,9 +189,11 @@ class FollowedNamespace(flask_socketio.Namespace):
             raise ShuttingDownError
         if peer.session is not None and (not isinstance(auth, dict) or auth.get("protocol") != PROTOCOL_VERSION):
             raise NotSignedInError(OLD_PAGE)  # its script goes to the sign-in, which loads the page of this version
+        if peer.session is not None and not self.real_time.sessions.is_open(peer.session):
+            raise NotSignedInError
+        if peer.connection is not None and not peer.connection.join():
+            raise NotAllowedError("This connection was let in before. Make a new one.")
         self.followers.join(sid, peer, self.admit(peer, auth, sid))
-        if peer.connection is not None:
-            peer.connection.join()
         self.note(peer, Action.WATCHED_LIVE)
 
     def _disconnect(self, sid: str) -> None:

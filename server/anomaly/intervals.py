@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 from scipy.stats import norm, t
 
-from common.evaluation_figures import Estimate
 from server.anomaly.dataset import BoolArray, IndexArray
+from server.anomaly.evaluation_figures import Estimate
 
 RESAMPLES = 2000
 _CONFIDENCE = 0.95

@@ -8,17 +8,36 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field, SecretStr
 
-from common.evaluation_figures import Evaluation, Value
 from common.messages import Thresholds
-from common.model_card import DataDescription, Parameters
 from common.patient import PatientRecord
 from server.anomaly.dataset import Dataset
+from server.anomaly.evaluation_figures import Evaluation, Value
 from server.anomaly.reference import Reference
 
 FORMAT = 3
 """Version of the files' layout; a model of another one is trained anew."""
 
 KNOWN_PATIENTS = 12
+
+
+class DataDescription(Value):
+    """A CSV of patients."""
+
+    name: str
+    sha256: str
+    patients: int
+    disease_free: int
+
+
+class Parameters(Value):
+    """The settings that a model follows from."""
+
+    n_estimators: int
+    max_samples: int
+    random_state: int
+    calibration_folds: int
+    evaluation_folds: int
+    calibration_by_age: bool
 
 
 class KnownAnswer(Value):

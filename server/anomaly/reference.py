@@ -11,10 +11,10 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from common.evaluation_figures import Value
 from common.messages import Thresholds
 from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
+from server.anomaly.evaluation_figures import Value
 
 LEAST_WITH_DISEASE = 25
 """Patients with disease of which fewer are left out: they cannot tell case mix from drift."""

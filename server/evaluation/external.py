@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from common.csv_rows import Survey, survey_patients
-from common.evaluation_figures import Estimate, GroupRates, Rates
 from server.anomaly.dataset import BoolArray, FloatArray, matrix_of
 from server.anomaly.detector import Detector
+from server.anomaly.evaluation_figures import Estimate, GroupRates, Rates
 from server.anomaly.intervals import by_bootstrap, of_share
 from server.evaluation.measures import (
     SPECIFICITY,

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from common.evaluation_figures import SHOWN, Confusion, Estimate, Evaluation, Figure, Rates
 from common.messages import Thresholds
 from server.anomaly.dataset import BoolArray, Dataset, FloatArray
+from server.anomaly.evaluation_figures import SHOWN, Confusion, Estimate, Evaluation, Figure, Rates
 from server.anomaly.intervals import over_folds
 from server.evaluation.folds import Explained, FoldResult, Scores
 from server.evaluation.measures import by_level, confusion, group_rates, levels_of, rates, sensitivity_at, subgroups

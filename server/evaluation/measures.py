@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from common.evaluation_figures import GroupRates, Rates
 from common.messages import RiskLevel, Thresholds
 from common.patient import FIELDS
 from server.anomaly.calibration import risk_level
 from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
+from server.anomaly.evaluation_figures import GroupRates, Rates
 
 LevelArray = NDArray[np.str_]
 

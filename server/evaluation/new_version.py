@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from common.errors import InvalidDataError
-from common.evaluation_figures import Evaluation
 from config.settings import TrainingSettings
 from server.anomaly.dataset import Dataset, FloatArray
 from server.anomaly.detector import AnomalyModel, Detector
+from server.anomaly.evaluation_figures import Evaluation
 from server.anomaly.reference import Reference, reference_of
 from server.evaluation.cross_validation import cross_validate, kept_repeats
 from server.evaluation.figures import evaluation_of, held_out_scores

@@ -6,7 +6,9 @@ from textwrap import wrap
 from typing import Literal
 
 from common.csv_rows import Survey
-from common.evaluation_figures import (
+from common.messages import RiskLevel, Thresholds
+from common.patient import FIELDS
+from server.anomaly.evaluation_figures import (
     INTERVALS,
     SHOWN,
     USUAL_FOREST,
@@ -17,8 +19,6 @@ from common.evaluation_figures import (
     interval_text,
     number_text,
 )
-from common.messages import RiskLevel, Thresholds
-from common.patient import FIELDS
 from server.evaluation.external import ExternalValidation
 from server.evaluation.measures import by_level
 

@@ -273,7 +273,8 @@ class Language:
         """Name what is required and not said; whatever is named in a true text is said truly of it."""
         facts = self._facts
         said = [(_token(found), found[0]) for found in self._written_facts.finditer(text)]
-        required = [("risk level", "risk level", text), ("anomaly score", ".", _all(said, SCORE))]
+        level = rf"{facts.level} risk level|risk level( of (the|this) patient| of)?( is|:)? {facts.level}"
+        required = [("risk level", level, text), ("anomaly score", ".", _all(said, SCORE))]
         for names, tokens, what in (
             ([factor.name for factor in facts.stated], "".join(map("".join, FACTORS.values())), ""),
             (facts.not_measured, GAPS, ", which was not measured"),
@@ -288,7 +289,8 @@ class Language:
         values = {"anomaly_score": score_in_words(facts.anomaly_score), "threshold": f"{facts.threshold:g}"}
         for factor in facts.factors:
             values |= {factor.name: factor.value, f"{factor.name}_meaning": factor.meaning or ""}
-            said_twice = rf"(\[\[{factor.name}\]\]) {FIELDS[factor.name].unit}\b|(\[\[{factor.name}_meaning\]\])[.]"
+            unit = rf" {FIELDS[factor.name].unit}\b" if FIELDS[factor.name].unit else ""
+            said_twice = rf"(\[\[{factor.name}\]\]){unit}|(\[\[{factor.name}_meaning\]\])[.]"
             text = re.sub(said_twice, lambda slot: slot[1] or slot[2], text, flags=re.IGNORECASE)
         return " ".join(re.sub(r"\[\[(\w+)\]\]", lambda slot: values[slot[1].lower()], text).split())
 

@@ -20,13 +20,12 @@ from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import InconsistentVersionWarning
 
 from common.errors import ArtifactError, NoModelError, OutdatedModelError
-from common.evaluation_figures import Evaluation
-from common.model_card import Parameters
 from config.settings import TrainingSettings
 from server.anomaly.calibration import CalibrationByPattern, every_pattern
 from server.anomaly.dataset import COLUMNS, Dataset
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
-from server.anomaly.manifest import FORMAT, KnownAnswer, Manifest, description_of
+from server.anomaly.evaluation_figures import Evaluation
+from server.anomaly.manifest import FORMAT, KnownAnswer, Manifest, Parameters, description_of
 from server.anomaly.preprocessing import FACTORS, OneSidedRiskFactors
 from server.anomaly.reference import Reference
 from server.registry.card_making import model_card
@@ -49,17 +48,8 @@ _Part = TypeVar("_Part")
 MODEL_FILES = frozenset({FOREST_FILE, PREPROCESSOR_FILE, CALIBRATION_FILE})
 _OTHER_PACKAGES = "Run: pip install -r requirements.txt, or make it anew: python train_model.py --data FILE"
 _RECORDED_PACKAGES = ("scikit-learn", "numpy", "shap")
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    BadZipFile,
-    AttributeError,
-    EOFError,
-    ImportError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-)
+_DAMAGED = (pickle.UnpicklingError, BadZipFile, EOFError)
+_UNREADABLE = (*_DAMAGED, AttributeError, ImportError, LookupError, TypeError, ValueError)
 
 
 def make_files(
@@ -276,12 +266,8 @@ def _check_known_answers(model: AnomalyModel, known_answers: Sequence[KnownAnswe
 
 
 def _scores_agree(known: KnownAnswer, said: Assessment) -> bool:
-    pairs = [
-        (known.raw_score, said.raw_score),
-        (known.anomaly_score, said.anomaly_score),
-        (known.base_value, said.base_value),
-    ]
-    return all(abs(expected - actual) <= TOLERANCE for expected, actual in pairs)
+    scores = ("raw_score", "anomaly_score", "base_value")
+    return all(abs(getattr(known, score) - getattr(said, score)) <= TOLERANCE for score in scores)
 
 
 def _contributions_agree(known: KnownAnswer, said: Assessment) -> bool:

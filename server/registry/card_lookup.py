@@ -6,10 +6,9 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from common.errors import ArtifactError, NotFoundError
-from common.model_card import ModelCard
-from server.anomaly.manifest import Manifest
 from server.registry.card_making import model_card
 from server.registry.current_model import CurrentModel
+from server.registry.model_card import ModelCard
 from server.registry.versions import manifest_of, version_names
 
 log = logging.getLogger(__name__)
@@ -26,12 +25,8 @@ class ModelCards:
         self._folder = folder
         self._key = key
 
-    def active(self) -> ModelCard:
-        """Return the card of the version that scores now."""
-        return self._card(self._model.detector.manifest)
-
-    def of(self, version: str) -> ModelCard:
-        """Return the card of a version.
+    def of(self, version: str | None = None) -> ModelCard:
+        """Return the card of a version, of the one that scores now where none is named.
 
         Raises
         ------
@@ -39,14 +34,14 @@ class ModelCards:
             When it is unknown, or its manifest cannot be believed.
         """
         active = self._model.detector.manifest
-        if version == active.model_version:
-            return self._card(active)
+        if version in (None, active.model_version):
+            return model_card(active, key=self._key)
         if version not in self._stored():
             raise NotFoundError(
                 "There is no model version of this name here. It may have been removed, or belong to another server."
             )
         try:
-            return self._card(manifest_of(self._folder, version, key=self._key))
+            return model_card(manifest_of(self._folder, version, key=self._key), key=self._key)
         except ArtifactError as error:
             raise NotFoundError(
                 f"Model version {version} is stored here, but its manifest is damaged, was changed, comes from another "
@@ -57,9 +52,6 @@ class ModelCards:
     def versions(self) -> list[str]:
         """Return the names of all versions there are, the newest first."""
         return sorted({*self._stored(), self._model.detector.model_version}, reverse=True)
-
-    def _card(self, manifest: Manifest) -> ModelCard:
-        return model_card(manifest, key=self._key)
 
     def _stored(self) -> list[str]:
         """Return the names of the stored versions; none where their folder cannot be read."""

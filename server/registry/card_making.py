@@ -7,9 +7,14 @@ from collections.abc import Iterator
 
 from pydantic import SecretStr
 
-from common.evaluation_figures import Estimate, Evaluation, Rates
 from common.messages import Thresholds
-from common.model_card import (
+from common.patient import FIELDS
+from server.anomaly.calibration import LEAST_COMPARABLE, MOST_CALIBRATION_PATIENTS, SPLIT_AGE, alarm_interval
+from server.anomaly.evaluation_figures import Estimate, Evaluation, Rates
+from server.anomaly.manifest import Manifest
+from server.anomaly.preprocessing import FACTORS
+from server.registry.changes import seldom_measured
+from server.registry.model_card import (
     CARD_FORMAT,
     Datasets,
     Factors,
@@ -20,11 +25,6 @@ from common.model_card import (
     ModelDetails,
     Signature,
 )
-from common.patient import FIELDS
-from server.anomaly.calibration import LEAST_COMPARABLE, MOST_CALIBRATION_PATIENTS, SPLIT_AGE, alarm_interval
-from server.anomaly.manifest import Manifest
-from server.anomaly.preprocessing import FACTORS
-from server.registry.changes import seldom_measured
 
 SHIPPED_DATA_SHA256 = "37d71b70a3a1f5577c0c57b1928f7bdf34152c1d1edf5692a0b4bdfc28bda8f3"
 """The hash of ``data/heart_disease.csv``, of which more is known than of a clinic's own file."""

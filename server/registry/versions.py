@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from pydantic import SecretStr
 
 from common.errors import ArtifactError, NoModelError
-from common.model_card import VERSION_NAME
+from common.rendered_card import VERSION_NAME
 from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest
 from server.registry.artifact import CARD_FILE, MANIFEST_FILE, card_file, detector_of, read_files, read_manifest

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,19 +21,12 @@ from common.settings_errors import settings_sentence
 from common.sqlite import Progress
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings
-from server.store.backup import back_up, closing_engine, restore
+from server.store.backup import back_up, closing_engine, in_number, restore
 from server.store.database import cause_of, database_url, file_of, open_existing
-from server.store.erasure import Erasable
 from server.store.record import PredictionStore
 from server.store.verification import count_rows, problems_of, read_only
 
 _ASK: Final = object()
-_AUDITED: Final[Mapping[str, Action]] = {
-    "backup": Action.RECORD_BACKED_UP,
-    "restore": Action.RECORD_RESTORED,
-    "erase": Action.PREDICTIONS_ERASED,
-}
-_ERASED_AT_ONCE: Final = 50
 _SHOWN_PROBLEMS: Final = 20
 
 
@@ -43,14 +36,16 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         settings = ServerSettings()
         code = int(arguments.call(database_url(settings), arguments))
-        if arguments.command in _AUDITED and not getattr(arguments, "dry_run", False):
-            record_command(settings, _AUDITED[arguments.command], getattr(arguments, "client", None) or "")
+        if arguments.audited and not arguments.dry_run:
+            record_command(settings, arguments.audited, arguments.client or "")
     except ValidationError as error:
         return _fail(settings_sentence(error), 2)
     except NAMED_ERRORS as error:
         return _fail(error.message, 1)
     except SQLAlchemyError as error:
         return _fail(f"The database cannot be used: {cause_of(error)}.", 1)
+    except OSError as error:
+        return _fail(f"{error.filename or arguments.file} cannot be used: {cause_of(error)}.", 1)
     except KeyboardInterrupt:
         return _fail("Stopped. What was erased up to here stays erased; a copy that was not finished is gone.", 130)
     return code
@@ -62,25 +57,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Keep the record of predictions: the one that DATABASE_URL or DATA_DIR name, as for the server.",
         epilog="Exit codes: 0; 1 when it could not be done, or something is not in order; 2 when it makes no sense.",
     )
+    parser.set_defaults(audited=None, dry_run=False, client=None, file=None)
     commands = parser.add_subparsers(required=True, dest="command", metavar="{backup,restore,verify,erase}")
-    _add_files(commands)
-    _add_erase(commands)
-    return parser
-
-
-def _add_files(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     backup = commands.add_parser("backup", help="copy the record to a new file, also while the server runs")
     backup.add_argument("file", type=Path, help="a file that is not there yet")
-    backup.set_defaults(call=_back_up)
+    backup.set_defaults(call=_back_up, audited=Action.RECORD_BACKED_UP)
     put_back = commands.add_parser("restore", help="put a backup in place of the record, while no server runs")
     put_back.add_argument("file", type=Path, help="a file that backup has made")
-    put_back.set_defaults(call=_restore)
+    put_back.set_defaults(call=_restore, audited=Action.RECORD_RESTORED)
     verify = commands.add_parser("verify", help="check the record, or a backup, from its pages to its contents")
     verify.add_argument("file", type=Path, nargs="?", help="a backup; without it, the record itself")
     verify.set_defaults(call=_verify)
-
-
-def _add_erase(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     erase = commands.add_parser(
         "erase",
         help="erase predictions for good, here and at dashboards and client apps, also while the server runs",
@@ -97,7 +84,8 @@ def _add_erase(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     which.add_argument("--older-than", type=_days, metavar="DAYS", help="those made so many days ago or earlier")
     erase.add_argument("--client", metavar="ID", help="only those of this client app")
     erase.add_argument("--dry-run", action="store_true", help="say how many there are, and erase nothing")
-    erase.set_defaults(call=_erase)
+    erase.set_defaults(call=_erase, audited=Action.PREDICTIONS_ERASED)
+    return parser
 
 
 def _days(text: str) -> int:
@@ -118,14 +106,8 @@ def _back_up(url: URL, arguments: argparse.Namespace) -> int:
 def _restore(url: URL, arguments: argparse.Namespace) -> int:
     database = _require_file(url)
     with _pages("Copying") as progress:
-        done = restore(arguments.file.absolute(), database, progress)
-    print(f"{arguments.file} is now the record, and in order.")
-    if done.kept_aside:
-        print(f"The file it replaces is kept as {done.kept_aside}; delete it when you need it no more.")
-    if done.erased_again:
-        print(f"Erased again, as it had been since the backup: {_predictions(done.erased_again)}.")
-    if not done.knows_replaced:
-        print("The replaced file could not be read: erase again what was erased since the backup.")
+        said = restore(arguments.file.absolute(), database, progress)
+    print(f"{arguments.file} is now the record, and in order.", *said, sep="\n")
     print("Start the server; pages and client apps then read the record from its beginning.")
     return 0
 
@@ -156,27 +138,27 @@ def _erase(url: URL, arguments: argparse.Namespace) -> int:
         store = PredictionStore(engine)
         found = _found(store, arguments)
         if not arguments.dry_run:
-            _erase_all(store, found)
-    by_client = Counter(one.client_id for one in found)
+            with tqdm(total=len(found), desc="Erasing", delay=1, disable=None) as bar:
+                store.erase_all(list(found), datetime.now(UTC), bar.update)
+    by_client = Counter(found.values())
     whose = "".join(f" {client_id}: {number}." for client_id, number in sorted(by_client.items()))
     if arguments.dry_run:
-        print(f"{_predictions(len(found))} would be erased.{whose} Nothing was erased.")
+        print(f"{in_number(len(found))} would be erased.{whose} Nothing was erased.")
         return 0
-    print(f"{_predictions(len(found))} {'was' if len(found) == 1 else 'were'} erased.{whose}")
+    print(f"{in_number(len(found))} {'was' if len(found) == 1 else 'were'} erased.{whose}")
     if found:
+        path = file_of(url)
+        beside = sorted(path.parent.glob(f"{path.stem}-*{path.suffix}")) if path else []
+        copies = f", among them {', '.join(str(copy) for copy in beside)}" if beside else ""
         print(
             "A running server tells dashboards and client apps within seconds; those that are away are told when they "
-            "come back. Patients still queued or refused at a client app were never in the record."
+            "come back. Patients still queued or refused at a client app were never in the record.\n"
+            f"Copies that were made before still hold them{copies}: backups, snapshots, exports. Delete those as well."
         )
-        _name_copies(url)
     return 0
 
 
-def _predictions(number: int) -> str:
-    return "1 prediction" if number == 1 else f"{number} predictions"
-
-
-def _found(store: PredictionStore, arguments: argparse.Namespace) -> list[Erasable]:
+def _found(store: PredictionStore, arguments: argparse.Namespace) -> dict[str, str]:
     if arguments.older_than is not None:
         made_before = datetime.now(UTC) - timedelta(days=arguments.older_than)
         return store.older_than(made_before, client_id=arguments.client)
@@ -198,22 +180,6 @@ def _reference(given: object) -> str:
     except ValidationError:
         raise ConfigurationError("A patient reference has 1 to 64 printable characters.") from None
     return checked
-
-
-def _erase_all(store: PredictionStore, found: Sequence[Erasable]) -> None:
-    with tqdm(total=len(found), desc="Erasing", delay=1, disable=None) as bar:
-        for start in range(0, len(found), _ERASED_AT_ONCE):
-            batch = found[start : start + _ERASED_AT_ONCE]
-            store.erase([one.prediction_id for one in batch], datetime.now(UTC))
-            bar.update(len(batch))
-
-
-def _name_copies(url: URL) -> None:
-    """Say where erased predictions may still be."""
-    path = file_of(url)
-    beside = sorted(path.parent.glob(f"{path.stem}-*{path.suffix}")) if path else []
-    copies = f", among them {', '.join(str(copy) for copy in beside)}" if beside else ""
-    print(f"Copies that were made before still hold them{copies}: backups, snapshots, exports. Delete those as well.")
 
 
 def _require_file(url: URL) -> Path:

@@ -4,51 +4,31 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import URL, Engine, select, update
 
 from common.durability import move_to_free_name, sync_file
 from common.errors import StoreUnavailableError
-from common.sqlite import (
-    Progress,
-    check_whole,
-    copy_database,
-    is_write_ahead,
-    leave_write_ahead_mode,
-)
+from common.sqlite import WRITE, Progress, check_whole, copy_database, is_write_ahead, leave_write_ahead_mode
 from config.secrets import ConfigurationError, sync_folder
-from server.store.database import WRITE, cause_of, open_database
-from server.store.database_lock import DatabaseLock
+from server.store.database import cause_of, in_use, open_database
 from server.store.record import PredictionStore
 from server.store.schema import change_counter
 from server.store.unfinished import own_folder
 from server.store.verification import problems_of, read_only
 
-_ERASED_AT_ONCE: Final = 50
 
-
-@dataclass(frozen=True)
-class Restored:
-    """What became of a restore: where the replaced file is, and what the restored one took over from it."""
-
-    kept_aside: Path | None
-    knows_replaced: bool
-    erased_again: int
-
-
-@dataclass(frozen=True)
-class _Replaced:
+class _Replaced(NamedTuple):
     """What is taken over from the file that is replaced: which log it was, and what was erased."""
 
     log_id: str
     epoch: int
-    erased: list[str]
+    erased: list[tuple[str, str, str]]
 
 
 def back_up(database: Path, target: Path, on_progress: Progress) -> None:
@@ -57,58 +37,60 @@ def back_up(database: Path, target: Path, on_progress: Progress) -> None:
     Raises
     ------
     ConfigurationError
-        If there is such a file, or it cannot be made.
+        If there is such a file.
+    OSError
+        If it cannot be made.
     StoreUnavailableError
         If the database cannot be read, or its copy is not in order; there is no new file then.
     """
-    with _failure_in_words(target):
-        if target.exists():
-            raise ConfigurationError(_taken(target))
-        with own_folder(target.parent) as folder:
-            copy = folder / target.name
-            _copy(database, copy, on_progress)
-            _require_order(copy)
-            try:
-                move_to_free_name(copy, target)
-            except FileExistsError:
-                raise ConfigurationError(_taken(target)) from None
-        sync_folder(target.parent)
+    if target.exists():
+        raise ConfigurationError(_taken(target))
+    with own_folder(target.parent) as folder:
+        copy = folder / target.name
+        _copy(database, copy, on_progress)
+        _require_order(copy)
+        try:
+            move_to_free_name(copy, target)
+        except FileExistsError:
+            raise ConfigurationError(_taken(target)) from None
+    sync_folder(target.parent)
 
 
-def restore(backup: Path, database: Path, on_progress: Progress) -> Restored:
+def restore(backup: Path, database: Path, on_progress: Progress) -> list[str]:
     """Put a backup in the place of a database that nobody uses, after a check; an older one is brought up to date.
 
     The replaced file is kept aside. The log gets a new epoch, so that its followers start over, and what was erased
-    after the backup is erased again, as far as the replaced file can tell.
+    after the backup is erased again, as far as the replaced file can tell. Returns sentences on both.
 
     Raises
     ------
     ConfigurationError
-        If somebody uses the database, there is no such backup, or the folder cannot be written.
+        If somebody uses the database, or there is no such backup.
+    OSError
+        If the folder cannot be written.
     StoreUnavailableError
         If the backup is not in order; nothing was replaced then.
     """
-    with _failure_in_words(database), ExitStack() as ending:
-        if not backup.is_file():
-            raise ConfigurationError(f"There is no file {backup}.")
-        folder = ending.enter_context(own_folder(database.parent))
-        lock = DatabaseLock(database, alone=True)
-        ending.callback(lock.release)
+    if not backup.is_file():
+        raise ConfigurationError(f"There is no file {backup}.")
+    with own_folder(database.parent) as folder, in_use(database, alone=True):
         replaced = _what_to_take_over(database)
         incoming = folder / database.name
         _copy(backup, incoming, on_progress)
         erased_again = _prepare(incoming, replaced)
         _require_order(incoming)
-        return Restored(_exchange(database, incoming, folder), replaced is not None, erased_again)
+        said = []
+        if kept := _exchange(database, incoming, folder):
+            said.append(f"The file it replaces is kept as {kept}; delete it when you need it no more.")
+        if erased_again:
+            said.append(f"Erased again, as it had been since the backup: {in_number(erased_again)}.")
+        if not replaced:
+            said.append("The replaced file could not be read: erase again what was erased since the backup.")
+        return said
 
 
-@contextmanager
-def _failure_in_words(path: Path) -> Iterator[None]:
-    """Say what the system refused."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigurationError(f"{error.filename or path} cannot be used: {cause_of(error)}.") from None
+def in_number(predictions: int) -> str:
+    return "1 prediction" if predictions == 1 else f"{predictions} predictions"
 
 
 def _taken(target: Path) -> str:
@@ -119,20 +101,15 @@ def _copy(source: Path, copy: Path, on_progress: Progress) -> None:
     try:
         if is_write_ahead(source):
             shutil.copyfile(source, copy)
-            _copy_log(source, copy)
+            log = source.with_name(f"{source.name}-wal")
+            if log.exists():
+                shutil.copyfile(log, copy.with_name(f"{copy.name}-wal"))
             leave_write_ahead_mode(copy)
         else:
             copy_database(source, copy, on_progress)
         check_whole(copy)
     except (OSError, sqlite3.Error) as error:
         raise StoreUnavailableError(f"{source} cannot be copied: {cause_of(error)}.") from error
-
-
-def _copy_log(source: Path, copy: Path) -> None:
-    """Copy the write-ahead log beside a file, if there is one."""
-    log = source.with_name(f"{source.name}-wal")
-    if log.exists():
-        shutil.copyfile(log, copy.with_name(f"{copy.name}-wal"))
 
 
 def _require_order(path: Path) -> None:
@@ -157,36 +134,37 @@ def _what_to_take_over(database: Path) -> _Replaced | None:
         return None
     try:
         with closing(sqlite3.connect(database)) as connection:
-            erased = connection.execute("SELECT prediction_id FROM changes WHERE kind = 'prediction_erased'").fetchall()
+            # Until schema 2 the request's id stood in a table of its own, which schema 1 does not have.
+            is_new = connection.execute(
+                "SELECT 1 FROM pragma_table_info('changes') WHERE name = 'request_id'"
+            ).fetchone()
+            has_own = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'erasures'").fetchone()
+            tombstones = "changes WHERE kind = 'prediction_erased'" if is_new else "erasures"
+            query = f"SELECT prediction_id, client_id, request_id FROM {tombstones}"  # noqa: S608 - one of two names
+            erased = connection.execute(query).fetchall() if is_new or has_own else []
             columns = {column[1] for column in connection.execute("PRAGMA table_info(change_counter)")}
             query = "SELECT log_id, epoch FROM change_counter" if "epoch" in columns else "SELECT '', 0"
             log_id, epoch = connection.execute(query).fetchone()
     except (sqlite3.Error, TypeError):
         return None
-    return _Replaced(log_id, epoch, [prediction_id for (prediction_id,) in erased])
+    return _Replaced(log_id, epoch, erased)
 
 
 def _prepare(incoming: Path, replaced: _Replaced | None) -> int:
     """Bring a restored file up to date with the schema and with the replaced one; return how many were erased again."""
-    at = datetime.now(UTC)
     with closing_engine(open_database(URL.create("sqlite", database=str(incoming)))) as engine:
-        _begin_epoch(engine, replaced)
-        store = PredictionStore(engine)
+        with engine.execution_options(**WRITE).begin() as connection:
+            log_id, epoch = connection.execute(select(change_counter.c.log_id, change_counter.c.epoch)).one()
+            # the log gets a name that it never had: the next epoch, or another where nobody knows which was the last
+            if replaced and replaced.log_id == log_id:
+                connection.execute(update(change_counter).values(epoch=max(epoch, replaced.epoch) + 1))
+            else:
+                connection.execute(update(change_counter).values(log_id=str(uuid4())))
+        store, now = PredictionStore(engine), datetime.now(UTC)
         erased = replaced.erased if replaced else []
-        batches = [erased[start : start + _ERASED_AT_ONCE] for start in range(0, len(erased), _ERASED_AT_ONCE)]
-        return sum(len(store.erase(batch, at).entries) for batch in batches)
-
-
-def _begin_epoch(engine: Engine, replaced: _Replaced | None) -> None:
-    """Name the log as it never was before: by the next epoch, or anew where nobody knows which one was the last."""
-    with engine.execution_options(**WRITE).begin() as connection:
-        log_id, epoch = connection.execute(select(change_counter.c.log_id, change_counter.c.epoch)).one()
-        named = (
-            {"epoch": max(epoch, replaced.epoch) + 1}
-            if replaced and replaced.log_id == log_id
-            else {"log_id": str(uuid4())}
-        )
-        connection.execute(update(change_counter).values(named))
+        number = store.erase_all([prediction_id for prediction_id, _, _ in erased], now)
+        store.entomb(erased, now)
+        return number
 
 
 def _exchange(database: Path, incoming: Path, folder: Path) -> Path | None:

@@ -2,38 +2,37 @@
 
 import logging
 import sqlite3
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from common import sqlite
 from common.errors import StoreUnavailableError
-from common.sqlite import (
-    BUSY_SECONDS,
-    check_whole,
-    copy_before_migration,
-    in_words,
-    leave_write_ahead_mode,
-    make_private,
-)
+from common.file_lock import locked
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings
-from server.store.database_lock import DatabaseLock
 
 log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-
-WRITE = {"begin": "BEGIN IMMEDIATE"}
-"""Execution options of a transaction that writes; SQLite then never has to upgrade a read lock."""
+_IN_USE: Final = (
+    "A server or another command uses the database. Stop it first, and nothing is lost: client apps keep queueing."
+)
+_BEING_RESTORED: Final = "The database is being restored from a backup. Wait until that has ended, and start again."
 
 RESTORE: Final = "restore a backup with: python -m server.store restore FILE"
+
+cause_of: Callable[[Exception], str] = partial(sqlite.cause_of, if_damaged=RESTORE)
+"""Say why a database cannot be used, and what to do."""
 
 
 def database_url(settings: ServerSettings) -> URL:
@@ -63,13 +62,10 @@ def file_of(url: URL) -> Path | None:
     return Path(str(url.database))
 
 
-def open_database(url: str | URL, *, migrations: Path = MIGRATIONS, busy_seconds: float = BUSY_SECONDS) -> Engine:
+def open_database(
+    url: str | URL, *, migrations: Path = MIGRATIONS, busy_seconds: float = sqlite.BUSY_SECONDS
+) -> Engine:
     """Open the database, bring it to the newest schema, and return its engine; until that is disposed of, it is in use.
-
-    The rollback journal is truncated, not deleted, and every commit is synchronous: SQLite does not sync the folder
-    after deleting a journal, so that a loss of power could bring an answered prediction's transaction back undone. What
-    is deleted is overwritten with zeros. While another program holds the file, a statement waits for ``busy_seconds``
-    and then fails.
 
     Raises
     ------
@@ -79,16 +75,10 @@ def open_database(url: str | URL, *, migrations: Path = MIGRATIONS, busy_seconds
         If the database cannot be reached, read or written, or is damaged; a damaged file is left as it is.
     """
     parsed = _parsed(url)
-    with ExitStack() as on_failure:
-        try:
-            engine = _engine(parsed, busy_seconds)
-            on_failure.callback(engine.dispose)
-            if path := file_of(parsed):
-                check_whole(path)
-            _migrate(engine, migrations)
-        except (OSError, sqlite3.Error, DBAPIError) as error:
-            raise StoreUnavailableError(f"The database {_name(parsed)} cannot be used: {cause_of(error)}.") from error
-        on_failure.pop_all()
+    with _opening(parsed, busy_seconds) as engine:
+        if path := file_of(parsed):
+            sqlite.check_whole(path)
+        _migrate(engine, migrations)
     return engine
 
 
@@ -105,30 +95,14 @@ def open_existing(url: URL) -> Engine:
     path = file_of(url)
     if path is not None and not path.exists():
         raise ConfigurationError(f"There is no database {path}. DATA_DIR or DATABASE_URL say where it is.")
-    with ExitStack() as on_failure:
-        try:
-            engine = _engine(url)
-            on_failure.callback(engine.dispose)
-            current = revision_of(engine)
-        except (OSError, sqlite3.Error, DBAPIError) as error:
-            raise StoreUnavailableError(f"The database {_name(url)} cannot be used: {cause_of(error)}.") from error
-        if current != newest_revision():
+    with _opening(url) as engine:
+        current, newest = revision_of(engine), newest_revision()
+        if current != newest:
             raise ConfigurationError(
-                f"The database {_name(url)} has another schema ({current}) than this program's ({newest_revision()}). "
+                f"The database {_name(url)} has another schema ({current}) than this program's ({newest}). "
                 "A server brings an older one up to date when it starts."
             )
-        on_failure.pop_all()
     return engine
-
-
-def cause_of(error: Exception) -> str:
-    """Say why a database cannot be used: in SQLite's own words, which hold no value, and what to do."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(original, sqlite3.Error):
-        return in_words(original, if_damaged=RESTORE)
-    if isinstance(original, OSError):
-        return str(original.strerror)
-    return type(original).__name__
 
 
 def revision_of(engine: Engine) -> str | None:
@@ -137,9 +111,27 @@ def revision_of(engine: Engine) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def newest_revision(migrations: Path = MIGRATIONS) -> str | None:
+def newest_revision() -> str | None:
     """Return the revision of this program's schema."""
-    return _revisions(_alembic(migrations)).get_current_head()
+    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+@contextmanager
+def in_use(database: Path, *, alone: bool) -> Iterator[None]:
+    """Share the use of a database file; or use it alone, while another is put in its place.
+
+    Raises
+    ------
+    ConfigurationError
+        When somebody else uses it in the way that this excludes.
+    """
+    with ExitStack() as held:
+        lock_file = database.with_name(f"{database.name}.lock")
+        try:
+            held.enter_context(locked(lock_file, 0, shared=not alone, private=True))
+        except TimeoutError:
+            raise ConfigurationError(_IN_USE if alone else _BEING_RESTORED) from None
+        yield
 
 
 def _parsed(url: str | URL) -> URL:
@@ -149,29 +141,35 @@ def _parsed(url: str | URL) -> URL:
         raise ConfigurationError("DATABASE_URL is no database address. See .env.example.") from None
 
 
-def _engine(url: URL, busy_seconds: float = BUSY_SECONDS) -> Engine:
-    try:
-        path = file_of(url)
-        if path is not None:
-            return _sqlite_engine(url, path, busy_seconds)
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
-    except ArgumentError:
-        raise ConfigurationError("DATABASE_URL is no database address. See .env.example.") from None
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"DATABASE_URL needs the Python package {error.name}. Install it.") from None
-
-
-def _sqlite_engine(url: URL, path: Path, busy_seconds: float) -> Engine:
-    make_private(path)
-    lock = DatabaseLock(path, alone=False)
+@contextmanager
+def _opening(url: URL, busy_seconds: float = sqlite.BUSY_SECONDS) -> Iterator[Engine]:
+    """Yield an engine, which is disposed of if opening the database fails."""
     with ExitStack() as on_failure:
-        on_failure.callback(lock.release)
-        leave_write_ahead_mode(path)
-        engine = create_engine(url, connect_args={"timeout": busy_seconds}, hide_parameters=True)
+        try:
+            path = file_of(url)
+            if path is None:
+                engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            else:
+                engine = _sqlite_engine(path, busy_seconds)
+            on_failure.callback(engine.dispose)
+            yield engine
+        except ArgumentError:
+            raise ConfigurationError("DATABASE_URL is no database address. See .env.example.") from None
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(f"DATABASE_URL needs the Python package {error.name}. Install it.") from None
+        except (OSError, sqlite3.Error, DBAPIError) as error:
+            raise StoreUnavailableError(f"The database {_name(url)} cannot be used: {cause_of(error)}.") from error
         on_failure.pop_all()
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    event.listen(engine, "engine_disposed", lambda _: lock.release())
+
+
+def _sqlite_engine(path: Path, busy_seconds: float) -> Engine:
+    sqlite.make_private(path)
+    with ExitStack() as on_failure:
+        on_failure.enter_context(in_use(path, alone=False))
+        sqlite.leave_write_ahead_mode(path)
+        engine = sqlite.engine_of(path, busy_seconds)
+        held = on_failure.pop_all()
+    event.listen(engine, "engine_disposed", lambda _: held.close())
     return engine
 
 
@@ -179,29 +177,10 @@ def _name(url: URL) -> str:
     return url.render_as_string(hide_password=True) if url.host else str(url.database)
 
 
-def _configure_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # transactions begin below, not behind our back
-    for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
-
-
-def _alembic(migrations: Path) -> Config:
+def _migrate(engine: Engine, migrations: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
-    return config
-
-
-def _revisions(config: Config) -> ScriptDirectory:
-    return ScriptDirectory.from_config(config)
-
-
-def _migrate(engine: Engine, migrations: Path) -> None:
-    config = _alembic(migrations)
-    revisions = _revisions(config)
+    revisions = ScriptDirectory.from_config(config)
     current, newest = revision_of(engine), revisions.get_current_head()
     if current == newest:
         return
@@ -210,21 +189,12 @@ def _migrate(engine: Engine, migrations: Path) -> None:
             f"The database {_name(engine.url)} was written by a newer version of this program (schema {current}). "
             "Update the program, or give it another DATABASE_URL."
         )
-    path = file_of(engine.url)
-    if current is not None and path is not None:
-        copy_before_migration(path, current)
-    with engine.execution_options(**WRITE).begin() as connection:
+    old_file = file_of(engine.url) if current is not None else None
+    if old_file:
+        sqlite.copy_before_migration(old_file, str(current))
+    with engine.execution_options(**sqlite.WRITE).begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    if current is not None and path is not None:
-        write_anew(engine)
+    if old_file:
+        sqlite.write_anew(engine)
     log.info("the database schema went from %s to %s", current or "nothing", newest)
-
-
-def write_anew(engine: Engine) -> None:
-    """Write a SQLite file anew, so that nothing is left in it of what was deleted before deleting meant overwriting."""
-    connection = engine.raw_connection()
-    try:
-        connection.cursor().execute("VACUUM")
-    finally:
-        connection.close()

@@ -2,33 +2,21 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import (
-    BindParameter,
-    Connection,
-    Engine,
-    and_,
-    bindparam,
-    delete,
-    insert,
-    literal_column,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, insert, select, union_all, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.errors import NotFoundError, RequestIdReusedError, StoreUnavailableError
 from common.messages import ChangeKind, Explanation, RiskLevel, Totals, WireError
-from server.store import erasure
-from server.store.database import WRITE, cause_of
-from server.store.erasure import Erasable
+from common.sqlite import WRITE
+from server.store.database import cause_of
 from server.store.schema import WITHOUT_PREDICTION, change_counter, changes, counts, predictions
 
 log = logging.getLogger(__name__)
@@ -36,6 +24,9 @@ log = logging.getLogger(__name__)
 MAX_ENTRIES: Final = 500
 MAX_BYTES: Final = 256 * 1024
 """Of a run of the log; a single entry may be longer."""
+
+_LOOKED_AT_ONCE: Final = 200
+_ERASED_AT_ONCE: Final = 50
 
 RequestKey = tuple[str, str]
 """Client id and request id."""
@@ -59,6 +50,7 @@ _TAKE_SEQUENCES = (
 )
 _INSERT_PREDICTIONS = insert(predictions)
 _INSERT_CHANGES = insert(changes)
+_IS_TOMBSTONE = changes.c.kind == ChangeKind.PREDICTION_ERASED
 _COUNT = (
     update(counts)
     .where(counts.c.client_id == bindparam("of_client"), counts.c.risk_level == bindparam("of_level"))
@@ -68,36 +60,23 @@ _COUNTER = select(change_counter)
 _COUNTS = select(counts)
 _LOG = (
     select(changes, predictions.c.body)
-    .outerjoin_from(
-        changes,
-        predictions,
-        and_(
-            changes.c.prediction_id == predictions.c.prediction_id,
-            changes.c.kind == literal_column(f"'{ChangeKind.PREDICTION_MADE}'"),
-        ),
-    )
+    .outerjoin_from(changes, predictions, changes.c.sequence == predictions.c.sequence)
     .where(changes.c.sequence > bindparam("after"), changes.c.sequence <= bindparam("newest"))
     .order_by(changes.c.sequence)
     .limit(bindparam("most"))
 )
 _LOG_OF_CLIENT = _LOG.where(changes.c.client_id == bindparam("of_client"))
-_FINISHED = select(changes.c.prediction_id).where(changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
-_UNFINISHED = select(predictions).where(predictions.c.prediction_id.not_in(_FINISHED))
-_LATEST_EXPLANATION = (
-    select(changes.c.explanation)
-    .where(changes.c.prediction_id == predictions.c.prediction_id, changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
-    .limit(1)
-    .scalar_subquery()
-)
+_ENDED = (changes.c.prediction_id == predictions.c.prediction_id) & (changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
+_UNFINISHED = select(predictions).where(~select(changes.c.sequence).where(_ENDED).exists())
+_LATEST_EXPLANATION = select(changes.c.explanation).where(_ENDED).limit(1).scalar_subquery()
 _EXPLAINED = select(predictions.c.sequence, predictions.c.body, _LATEST_EXPLANATION.label("explanation"))
 
+_ERASABLE = select(predictions.c.prediction_id, predictions.c.client_id).order_by(predictions.c.sequence)
+
 _PROBE: Mapping[str, object] = {
+    **dict.fromkeys(predictions.c.keys(), ""),
     "prediction_id": "space-check",
     "sequence": 0,
-    "client_id": "",
-    "request_id": "",
-    "request_digest": "",
-    "risk_level": "",
     "anomaly_score": 0.0,
     "awaits_explanation": False,
     "body": "." * 131_072,
@@ -226,75 +205,107 @@ class PredictionStore:
             new, refusals = _unknown(made, refused, known)
             if not new and not refusals:
                 return Appended(_end(connection), [], known)
-            last, name = _take_sequences(connection, len(new) + len(refusals))
-            after = last - len(new) - len(refusals)
-            written: list[NewPrediction | Refusal] = [*new, *refusals]
-            rows = [_change_row(sequence, one, at) for sequence, one in enumerate(written, after + 1)]
+            rows = [_row(ChangeKind.PREDICTION_MADE, one.key, one.made_at, one.prediction_id) for one in new]
+            for one in refusals:
+                rows.append(_row(ChangeKind.REQUEST_REFUSED, one.key, at, error=one.error.model_dump_json()))
+            _count(connection, Counter((one.client_id, one.risk_level) for one in new))
+            page = _log_rows(connection, rows, [one.body for one in new])
             if new:
                 pairs = zip(rows, new, strict=False)
                 connection.execute(_INSERT_PREDICTIONS, [_prediction_row(row["sequence"], one) for row, one in pairs])
-                _count(connection, Counter((one.client_id, one.risk_level) for one in new))
-            if rows:
-                connection.execute(_INSERT_CHANGES, rows)
-            totals = _totals(connection)
-        bodies = [one.body for one in new] + [None] * len(refusals)
-        entries = [_entry(row, body) for row, body in zip(rows, bodies, strict=True)]
-        return Appended(Page(name, after, last, False, entries, totals), new, known)
+        return Appended(page, new, known)
 
     def finish_explanation(self, of: Unfinished, explanation: Explanation, at: datetime) -> Page | None:
         """Log the final explanation of a prediction; ``None`` if it has one, which stays, or was erased."""
         with self._writing() as connection:
-            last, name = _take_sequences(connection, 1)
             if not connection.execute(_UNFINISHED.where(predictions.c.prediction_id == of.prediction_id)).first():
-                connection.rollback()
                 return None
-            row = _row(last, ChangeKind.EXPLANATION_FINISHED, (of.client_id, of.request_id), at, of.prediction_id)
-            row["explanation"] = explanation.model_dump_json()
-            connection.execute(_INSERT_CHANGES, row)
-            totals = _totals(connection)
-        return Page(name, last - 1, last, False, [_entry(row, None)], totals)
+            key, text = (of.client_id, of.request_id), explanation.model_dump_json()
+            row = _row(ChangeKind.EXPLANATION_FINISHED, key, at, of.prediction_id, explanation=text)
+            return _log_rows(connection, [row])
 
     def erase(self, prediction_ids: Sequence[str], at: datetime) -> Page:
         """Erase predictions and their explanations in one transaction, and return their tombstones.
 
-        Of each its ids, its client app and the times of its entries are kept. What is not there is passed over.
+        Of each its ids, its client app and the times of its entries are kept. The digest of its request goes: whoever
+        has it could find a patient's values by trying. What is not there is passed over.
         """
         with self._writing() as connection:
-            found = erasure.find(connection, prediction_ids)
-            last, name = _take_sequences(connection, len(found))
+            chosen = select(predictions).where(predictions.c.prediction_id.in_(prediction_ids))
+            found = connection.execute(chosen.order_by(predictions.c.sequence)).all()
             rows = [
-                _row(sequence, ChangeKind.PREDICTION_ERASED, (one.client_id, one.request_id), at, one.prediction_id)
-                for sequence, one in enumerate(found, last - len(found) + 1)
+                _row(ChangeKind.PREDICTION_ERASED, (one.client_id, one.request_id), at, one.prediction_id)
+                for one in found
             ]
+            _count(connection, Counter((one.client_id, one.risk_level) for one in found), each=-1)
+            page = _log_rows(connection, rows)
+            if found:
+                ids = [one.prediction_id for one in found]
+                connection.execute(delete(predictions).where(predictions.c.prediction_id.in_(ids)))
+                connection.execute(update(changes).where(changes.c.prediction_id.in_(ids)).values(explanation=None))
+                connection.execute(update(change_counter).values(erased_up_to=page.next_after))
+        return page
+
+    def entomb(self, erased: Iterable[tuple[str, str, str]], at: datetime) -> None:
+        """Log the erasure of what is not here, by prediction, client and request id, so that it does not come here.
+
+        What has its prediction here is passed over, and what is known to be erased.
+        """
+        with self._writing() as connection:
+            here = {row[0] for row in connection.execute(select(predictions.c.prediction_id))}
+            here |= {row[0] for row in connection.execute(select(changes.c.prediction_id).where(_IS_TOMBSTONE))}
+            rows = [
+                _row(ChangeKind.PREDICTION_ERASED, (client_id, request_id), at, prediction_id)
+                for prediction_id, client_id, request_id in erased
+                if prediction_id not in here
+            ]
+            page = _log_rows(connection, rows)
             if rows:
-                connection.execute(_INSERT_CHANGES, rows)
-                erasure.erase(connection, [one.prediction_id for one in found], last)
-                _count(connection, Counter((one.client_id, one.risk_level) for one in found), each=-1)
-            totals = _totals(connection)
-        return Page(name, last - len(found), last, False, [_entry(row, None) for row in rows], totals)
+                connection.execute(update(change_counter).values(erased_up_to=page.next_after))
+
+    def erase_all(
+        self, prediction_ids: Sequence[str], at: datetime, on_progress: Callable[[int], object] = lambda _: None
+    ) -> int:
+        """Erase predictions in small transactions, so that others write meanwhile; return how many there were."""
+        number = 0
+        for start in range(0, len(prediction_ids), _ERASED_AT_ONCE):
+            batch = prediction_ids[start : start + _ERASED_AT_ONCE]
+            number += len(self.erase(batch, at).entries)
+            on_progress(len(batch))
+        return number
 
     def older_than(
         self, made_before: datetime, *, limit: int | None = None, client_id: str | None = None
-    ) -> list[Erasable]:
-        """Return predictions that were made before a moment, oldest first; all of them, or so many."""
+    ) -> dict[str, str]:
+        """Return whose the predictions are that were made before a moment, by id, oldest first; all, or so many."""
+        # Times are kept as UTC in ISO 8601, which sorts as text.
+        query = _ERASABLE.join_from(predictions, changes, changes.c.sequence == predictions.c.sequence).limit(limit)
+        query = query.where(changes.c.at < made_before.astimezone(UTC).isoformat())
+        if client_id is not None:
+            query = query.where(predictions.c.client_id == client_id)
         with self._reading() as connection:
-            return erasure.older_than(connection, made_before, limit=limit, client_id=client_id)
+            return {row.prediction_id: row.client_id for row in connection.execute(query)}
 
     def of_patient(
         self, reference: str, *, client_id: str | None = None, on_progress: Callable[[int], object] = lambda _: None
-    ) -> list[Erasable]:
-        """Return the predictions of a patient's reference; ``on_progress`` hears how many more were looked at.
+    ) -> dict[str, str]:
+        """Return whose the predictions of a patient's reference are, by id; only their bodies hold it: all are read.
 
-        Each page is read by itself, so that who writes need not wait for all of them.
+        Each page is read by itself, so that who writes need not wait for all of them; ``on_progress`` hears how many
+        more were looked at.
         """
-        found: list[erasure.Erasable] = []
-        after, looked_at = 0, 1
-        while looked_at:
+        query = _ERASABLE.add_columns(predictions.c.sequence, predictions.c.body).limit(_LOOKED_AT_ONCE)
+        if client_id is not None:
+            query = query.where(predictions.c.client_id == client_id)
+        found: dict[str, str] = {}
+        after: int | None = 0
+        while after is not None:
             with self._reading() as connection:
-                page = erasure.of_patient(connection, reference, client_id=client_id, after=after)
-            found += page.found
-            after, looked_at = page.last, page.looked_at
-            on_progress(looked_at)
+                rows = connection.execute(query.where(predictions.c.sequence > after)).all()
+            of_them = (row for row in rows if orjson.loads(row.body)["patient_reference"] == reference)
+            found |= {row.prediction_id: row.client_id for row in of_them}
+            after = rows[-1].sequence if rows else None
+            on_progress(len(rows))
         return found
 
     def erased_up_to(self) -> int:
@@ -308,15 +319,14 @@ class PredictionStore:
         A reader that is further than the log has read another one, and gets this one from its beginning.
         """
         with self._reading() as connection:
-            counter = connection.execute(_COUNTER).one()
-            after = after if after <= counter.value else 0
-            asked = {"after": after, "newest": counter.value, "most": limit + 1, "of_client": client_id}
+            end = _end(connection)
+            after = after if after <= end.after else 0
+            asked = {"after": after, "newest": end.after, "most": limit + 1, "of_client": client_id}
             rows = connection.execute(_LOG if client_id is None else _LOG_OF_CLIENT, asked)
             entries, has_more = _run_of(rows.mappings(), limit)
             rows.close()
-            totals = _totals(connection)
-        next_after = entries[-1].sequence if has_more else counter.value
-        return Page(_name(counter), after, next_after, has_more, entries, totals)
+        next_after = entries[-1].sequence if has_more else end.after
+        return replace(end, after=after, next_after=next_after, has_more=has_more, entries=entries)
 
     def recent(
         self,
@@ -335,10 +345,8 @@ class PredictionStore:
         query = query.order_by(predictions.c.sequence.desc()).limit(limit)
         if before is not None:
             query = query.where(predictions.c.sequence < before)
-        if client_id is not None:
-            query = query.where(predictions.c.client_id == client_id)
-        if level is not None:
-            query = query.where(predictions.c.risk_level == level)
+        for column, value in ((predictions.c.client_id, client_id), (predictions.c.risk_level, level)):
+            query = query if value is None else query.where(column == value)
         with self._reading() as connection:
             return _end(connection), [_explained(row) for row in connection.execute(query)]
 
@@ -362,13 +370,8 @@ class PredictionStore:
         with self._reading() as connection:
             rows = connection.execute(query).all()
         return [
-            Unfinished(
-                row.prediction_id,
-                row.client_id,
-                row.request_id,
-                Explanation.model_validate(orjson.loads(row.body)["explanation"]),
-            )
-            for row in rows
+            Unfinished(one.prediction_id, one.client_id, one.request_id, Explanation.model_validate(explanation))
+            for one, explanation in ((row, orjson.loads(row.body)["explanation"]) for row in rows)
         ]
 
     def end(self) -> Page:
@@ -379,7 +382,6 @@ class PredictionStore:
     def check(self) -> None:
         """Write as much as a batch takes and take it back, so that a full or read-only disk is noticed."""
         with self._writing() as connection:
-            _take_sequences(connection, 0)
             connection.execute(insert(predictions).values(_PROBE))
             connection.execute(delete(predictions).where(predictions.c.prediction_id == _PROBE["prediction_id"]))
 
@@ -394,6 +396,7 @@ class PredictionStore:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self._named_failure(), self._writer.begin() as connection:
+            connection.execute(_COUNTER.with_for_update())  # one writes at a time; SQLite knows no other way
             yield connection
         self.failure = None
 
@@ -444,10 +447,16 @@ def _unknown(
     return new, refusals
 
 
-def _take_sequences(connection: Connection, count: int) -> tuple[int, str]:
-    """Take the next numbers of the log; return the last of them, and the log's name."""
-    counter = connection.execute(_TAKE_SEQUENCES, {"taken": count}).one()
-    return counter.value, _name(counter)
+def _log_rows(connection: Connection, rows: list[dict[str, Any]], bodies: Sequence[str] = ()) -> Page:
+    """Give entries the next numbers of the log, and write them; return them with the bodies of the first."""
+    counter = connection.execute(_TAKE_SEQUENCES, {"taken": len(rows)}).one()
+    after = counter.value - len(rows)
+    for sequence, row in enumerate(rows, after + 1):
+        row["sequence"] = sequence
+    if rows:
+        connection.execute(_INSERT_CHANGES, rows)
+    entries = [_entry(row, body) for row, body in zip_longest(rows, bodies)]
+    return Page(_name(counter), after, counter.value, False, entries, _totals(connection))
 
 
 def _end(connection: Connection) -> Page:
@@ -491,22 +500,10 @@ def _run_of(rows: Any, limit: int) -> tuple[list[Entry], bool]:
 
 def _entry(row: Mapping[str, Any], body: str | None) -> Entry:
     """Encode one entry; the messages in it are embedded as they are stored."""
-    message = {
-        "sequence": row["sequence"],
-        "kind": row["kind"],
-        "client_id": row["client_id"],
-        "request_id": row["request_id"],
-        "prediction_id": row["prediction_id"],
-        "at": row["at"],
-        "prediction": _embedded(body),
-        "explanation": _embedded(row["explanation"]),
-        "error": _embedded(row["error"]),
-    }
+    message = {name: row[name] for name in ("sequence", "kind", "client_id", "request_id", "prediction_id", "at")}
+    for name, text in (("prediction", body), ("explanation", row["explanation"]), ("error", row["error"])):
+        message[name] = None if text is None else orjson.Fragment(text)
     return Entry(row["sequence"], row["kind"], row["client_id"], orjson.dumps(message))
-
-
-def _embedded(message: str | None) -> orjson.Fragment | None:
-    return None if message is None else orjson.Fragment(message)
 
 
 def _explained(row: Any) -> ExplainedPrediction:
@@ -515,24 +512,11 @@ def _explained(row: Any) -> ExplainedPrediction:
     return ExplainedPrediction(row.sequence, body, latest)
 
 
-def _change_row(sequence: int, one: NewPrediction | Refusal, at: datetime) -> dict[str, Any]:
-    if isinstance(one, NewPrediction):
-        return _row(sequence, ChangeKind.PREDICTION_MADE, one.key, one.made_at, one.prediction_id)
-    row = _row(sequence, ChangeKind.REQUEST_REFUSED, one.key, at, None)
-    return row | {"error": one.error.model_dump_json()}
-
-
-def _row(sequence: int, kind: ChangeKind, key: RequestKey, at: datetime, prediction_id: str | None) -> dict[str, Any]:
-    return {
-        "sequence": sequence,
-        "kind": kind.value,
-        "prediction_id": prediction_id,
-        "client_id": key[0],
-        "request_id": key[1],
-        "at": at.isoformat(),
-        "explanation": None,
-        "error": None,
-    }
+def _row(
+    kind: ChangeKind, key: RequestKey, at: datetime, prediction_id: str | None = None, **said: str
+) -> dict[str, Any]:
+    ids = {"prediction_id": prediction_id, "client_id": key[0], "request_id": key[1]}
+    return {"kind": kind.value, **ids, "at": at.isoformat(), "explanation": None, "error": None, **said}
 
 
 def _prediction_row(sequence: int, new: NewPrediction) -> dict[str, Any]:

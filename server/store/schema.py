@@ -1,18 +1,6 @@
 """The tables of the prediction store, for SQLite and PostgreSQL alike."""
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    text,
-)
+from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, text
 
 WITHOUT_PREDICTION = text("kind IN ('prediction_erased', 'request_refused')")
 """What became of requests that have no prediction (any more); SQLite uses their index for these very words alone."""

@@ -4,12 +4,12 @@ import logging
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from config.secrets import ConfigurationError, make_folder
-from server.store.database_lock import DatabaseLock, lock_file
+from common.file_lock import locked
+from config.secrets import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -26,35 +26,31 @@ def own_folder(beside: Path) -> Iterator[Path]:
         If it cannot be made.
     """
     make_folder(beside)
-    _remove_left_behind(beside)
+    for left in beside.glob(f"{PREFIX}*"):
+        if left.is_dir():
+            with suppress(OSError), ExitStack() as held:
+                held.enter_context(locked(_lock_file(left), 0, private=True))
+                _remove(left, held)
     folder = beside / f"{PREFIX}{secrets.token_hex(8)}"
-    lock = _lock(folder)  # before the folder is there: nobody ever sees it free
-    try:
-        folder.mkdir(mode=0o700)
-        yield folder
-    finally:
-        _remove(folder, lock)
+    with ExitStack() as held:
+        with suppress(OSError):  # some file systems have no locks
+            # before the folder is there: nobody ever sees it free
+            held.enter_context(locked(_lock_file(folder), 0, private=True))
+        try:
+            folder.mkdir(mode=0o700)
+            yield folder
+        finally:
+            _remove(folder, held)
 
 
-def _remove_left_behind(beside: Path) -> None:
-    """Remove such folders that nobody holds; what cannot be locked is left as it is."""
-    for folder in beside.glob(f"{PREFIX}*"):
-        if folder.is_dir() and (lock := _lock(folder)):
-            _remove(folder, lock)
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
 
 
-def _lock(folder: Path) -> DatabaseLock | None:
-    """Hold a folder, also over the end of this process; ``None`` if another does, or the file system has no locks."""
-    with suppress(ConfigurationError, PermissionError):
-        return DatabaseLock(folder, alone=True)
-    return None
-
-
-def _remove(folder: Path, lock: DatabaseLock | None) -> None:
+def _remove(folder: Path, held: ExitStack) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         log.warning("%s could not be removed and may hold patients' data: delete it", folder)
-    if lock:
-        lock.release()
+    held.close()
     with suppress(OSError):  # an empty file, which another process may be looking at
-        lock_file(folder).unlink()
+        _lock_file(folder).unlink()

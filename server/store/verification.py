@@ -2,16 +2,16 @@
 
 import re
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, exists, func, select
+from sqlalchemy import Connection, Engine, Executable, Row, Select, create_engine, event, func, select, text
 from sqlalchemy.pool import NullPool
 
 from common.messages import ChangeKind, Explanation, Prediction, WireError
+from common.sqlite import begin
 from server.store.database import newest_revision, revision_of
 from server.store.schema import change_counter, changes, counts, predictions, sequence_gaps
 
@@ -30,7 +30,7 @@ def read_only(path: Path) -> Engine:
         poolclass=NullPool,
         hide_parameters=True,
     )
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    event.listen(engine, "begin", begin)
     return engine
 
 
@@ -92,59 +92,39 @@ def _of_the_log(connection: Connection) -> Iterator[str]:
 
 
 def _of_the_counts(connection: Connection) -> Iterator[str]:
-    kept: Counter[tuple[str, str]] = Counter()
-    for row in connection.execute(select(counts)):
-        kept[row.client_id, row.risk_level] = row.predictions
     by = (predictions.c.client_id, predictions.c.risk_level)
-    real = Counter(
-        {(row[0], row[1]): row[2] for row in connection.execute(select(*by, func.count()).group_by(*by)).all()}
-    )
+    kept = {(row.client_id, row.risk_level): row.predictions for row in connection.execute(select(counts))}
+    real = {(row[0], row[1]): row[2] for row in connection.execute(select(*by, func.count()).group_by(*by))}
     for client_id, level in sorted(kept.keys() | real.keys()):
-        if kept[client_id, level] != real[client_id, level]:
-            yield (
-                f"{kept[client_id, level]} predictions of {client_id} are counted as {level}, "
-                f"and {real[client_id, level]} are there."
-            )
+        said, there = kept.get((client_id, level), 0), real.get((client_id, level), 0)
+        if said != there:
+            yield f"{said} predictions of {client_id} are counted as {level}, and {there} are there."
+
+
+_STORED: Final = """EXISTS (SELECT 1 FROM predictions p WHERE p.prediction_id = c.prediction_id
+    AND p.client_id = c.client_id AND p.request_id = c.request_id)"""
+_GONE: Final = """EXISTS (SELECT 1 FROM changes o WHERE o.prediction_id = c.prediction_id
+    AND o.kind = 'prediction_erased' AND o.client_id = c.client_id AND o.request_id = c.request_id)"""
+_TOLD: Final = """EXISTS (SELECT 1 FROM changes c WHERE c.sequence = p.sequence AND c.kind = 'prediction_made'
+    AND p.prediction_id = c.prediction_id AND p.client_id = c.client_id AND p.request_id = c.request_id)"""
+_ENTRY: Final = "changes c WHERE kind <> 'request_refused' AND"
+_REFUSAL: Final = "changes c WHERE kind = 'request_refused' AND"
+
+_WRONG: Final = {
+    f"{_ENTRY} NOT {_STORED} AND NOT {_GONE}": "entries of the log tell of predictions neither stored nor erased",
+    f"{_ENTRY} {_STORED} AND {_GONE}": "entries of the log tell of predictions both stored and erased",
+    f"{_ENTRY} explanation IS NOT NULL AND {_GONE}": "explanations of erased predictions are left",
+    f"{_ENTRY} error IS NOT NULL": "entries of predictions hold errors",
+    f"{_REFUSAL} (prediction_id IS NOT NULL OR error IS NULL)": "refused requests are not in the log as they should be",
+    f"predictions p WHERE NOT {_TOLD}": "predictions are not in the log as they should be",
+}
+"""What must not be among predictions, and the entries of the log that tell of them, of their end, or of refusals."""
 
 
 def _of_pairs(connection: Connection) -> Iterator[str]:
-    """Compare predictions with the entries of the log that tell of them, of their end, or of refusals."""
-    made, erased, refused = (
-        ChangeKind.PREDICTION_MADE,
-        ChangeKind.PREDICTION_ERASED,
-        ChangeKind.REQUEST_REFUSED,
-    )
-    other = changes.alias("other")
-    same_request = (changes.c.client_id == predictions.c.client_id) & (changes.c.request_id == predictions.c.request_id)
-    stored = exists().where(changes.c.prediction_id == predictions.c.prediction_id, same_request)
-    gone = exists().where(
-        other.c.prediction_id == changes.c.prediction_id,
-        other.c.kind == erased,
-        other.c.client_id == changes.c.client_id,
-        other.c.request_id == changes.c.request_id,
-    )
-    told = exists().where(
-        changes.c.sequence == predictions.c.sequence,
-        changes.c.kind == made,
-        changes.c.prediction_id == predictions.c.prediction_id,
-        same_request,
-    )
-    entries = select(func.count()).select_from(changes)
-    of_prediction, of_refusal = entries.where(changes.c.kind != refused), entries.where(changes.c.kind == refused)
-    wrong_refusal = changes.c.prediction_id.is_not(None) | changes.c.error.is_(None)
-    for query, sentence in (
-        (of_prediction.where(~stored & ~gone), "entries of the log tell of predictions neither stored nor erased."),
-        (of_prediction.where(stored & gone), "entries of the log tell of predictions both stored and erased."),
-        (of_prediction.where(gone, changes.c.explanation.is_not(None)), "explanations of erased predictions are left."),
-        (of_prediction.where(changes.c.error.is_not(None)), "entries of predictions hold errors."),
-        (of_refusal.where(wrong_refusal), "refused requests are not in the log as they should be."),
-        (
-            select(func.count()).select_from(predictions).where(~told),
-            "predictions are not in the log as they should be.",
-        ),
-    ):
-        if number := _count(connection, query):
-            yield f"{number} {sentence}"
+    for rows, sentence in _WRONG.items():
+        if number := _count(connection, text(f"SELECT count(*) FROM {rows}")):  # noqa: S608 - those above
+            yield f"{number} {sentence}."
 
 
 def _of_contents(engine: Engine, on_progress: OnProgress) -> Iterator[str]:
@@ -193,5 +173,5 @@ def _fault(row: Row[Any]) -> str | None:
     return f"the prediction differs from its row in {', '.join(differing)}" if differing else None
 
 
-def _count(connection: Connection, query: Select[Any]) -> int:
+def _count(connection: Connection, query: Executable) -> int:
     return int(connection.execute(query).scalar_one() or 0)

@@ -37,7 +37,7 @@ def test_whatever_a_real_model_writes_the_page_shows_the_truth(links: Sequence[s
     page = open_page(links[1])
     explanation = page.locator("clinical-explanation")
     analyze_sample(page)
-    expect(explanation).to_contain_text("is on its way", use_inner_text=True)
+    expect(explanation).to_contain_text("An AI explanation is being written.", use_inner_text=True)
     expect(explanation).to_contain_text(ENDED, use_inner_text=True, timeout=WRITING_MS)
     (stored,) = Visitor(links[0]).api("predictions")["predictions"]
     prediction = Prediction.model_validate(stored["prediction"])

@@ -1,6 +1,6 @@
 """Figures that must be there, taken out of what may lack them."""
 
-from common.evaluation_figures import Estimate, Evaluation
+from server.anomaly.evaluation_figures import Estimate, Evaluation
 
 
 def known(value: float | None) -> float:

@@ -1,6 +1,6 @@
 """A system that the launcher itself started, from a copy of the project in a folder of its own."""
 
-import json
+import hashlib
 import os
 import shutil
 import subprocess
@@ -61,7 +61,7 @@ class Installation:
         return done.stdout
 
     def pid(self, name: str) -> int:
-        return int((self.folder / ".local" / "run" / f"{name}.pid").read_text())
+        return int((self.folder / ".local" / "run" / f"{name}.pid").read_text().split()[0])
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,6 @@ def make_environment(folder: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
     (site_packages,) = (folder / ".venv").glob("lib/python*/site-packages")
     (site_packages / "installation.pth").write_text(f"{folder}\n{sysconfig.get_path('purelib')}\n")
-    locks = {str(lock.relative_to(PROJECT_ROOT)): launcher.fingerprint(lock) for lock in (launcher.SERVER_LOCK,)}
-    (folder / ".venv" / "installed.json").write_text(json.dumps(locks))
+    here = hashlib.sha256(str(folder).encode()).hexdigest()
+    (folder / ".venv" / "installed.txt").write_text(f"{here} {launcher.fingerprint(launcher.SERVER_LOCK)}")
     (folder / "node_modules" / ".installed").write_text(launcher.fingerprint(PROJECT_ROOT / "package-lock.json"))

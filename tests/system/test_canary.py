@@ -22,7 +22,8 @@ from config.secrets import PROJECT_ROOT
 from tests.browser.conftest import CHROMIUM_OPTIONS, PATIENCE_MS, find_chromium
 from tests.support.llm_server import LanguageModel, Reply
 from tests.support.made_requests import request
-from tests.support.speaking import Browser, ClientApp, Connection
+from tests.support.speaking import Browser, ClientApp
+from tests.support.speaking import Page as PageConnection
 from tests.support.system_parts import free_ports
 from tests.support.waiting import wait_until
 
@@ -217,7 +218,7 @@ def speak_as_client_app(system: System) -> None:
 def speak_as_page(system: System, cookie: str) -> None:
     """Send the client app what no page of ours would."""
     assert system.client is not None
-    page = Connection(system.client.url, BROWSER_NAMESPACE, headers={"Cookie": cookie})
+    page = PageConnection(system.client.url, cookie, BROWSER_NAMESPACE)
     for message in MALFORMED:
         system.keep(page.ask("submit", message))
     system.keep(page.ask(REFERENCE, MARKED))

@@ -90,7 +90,7 @@ def is_signed_out(visitor: Visitor, seconds: float = 20) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            visitor.api("status")
+            visitor.api("openapi.json")
         except urllib.error.HTTPError as refused:
             refused.close()
             return refused.code == 401
@@ -104,14 +104,14 @@ def test_the_command_adds_and_revokes_people_of_a_running_app(
     link = installation.access(app, "add", "Ada Lovelace").splitlines()[-1]
     assert link.partition("#")[0] == links[number].partition("#")[0]
     ada = Visitor(link)
-    assert ada.api("status")
+    assert ada.api("openapi.json")
     assert "Ada Lovelace" in installation.access(app, "sessions")
     installation.access(app, "revoke", "Ada Lovelace")
     assert is_signed_out(ada)
     with pytest.raises(urllib.error.HTTPError, match="401") as refused:
         Visitor(link)
     refused.value.close()
-    assert Visitor(links[number]).api("status")
+    assert Visitor(links[number]).api("openapi.json")
 
 
 def test_logs_are_for_the_owner_alone_and_hold_no_token(installation: Installation, links: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ def app() -> Iterator[App]:
     for folder in (launcher.LOCAL, app.log.parent, app.pid_file.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
     yield app
-    for file in (app.pid_file, app.fingerprint_file, app.log, app.log.with_suffix(".log.1")):
+    for file in (app.pid_file, app.log, app.log.with_suffix(".log.1")):
         file.unlink(missing_ok=True)
 
 
@@ -158,11 +158,9 @@ def test_what_is_no_setting_leaves_the_apps_alone() -> None:
 
 
 def test_a_started_app_is_known_by_the_settings_it_was_started_with(app: App) -> None:
-    assert not launcher.has_current_settings(app)
-    started = replace(app, environment={"PORT": "no port"}, fingerprint="one")
-    launcher.launch(started, sys.executable).wait(timeout=30)
-    assert launcher.has_current_settings(started)
-    assert not launcher.has_current_settings(replace(started, fingerprint="other"))
+    process = launcher.launch(replace(app, environment={"PORT": "no port"}, fingerprint="one"), sys.executable)
+    assert launcher.started(app) == (process.pid, "one")
+    process.wait(timeout=30)
 
 
 def test_a_port_in_use_is_refused_with_the_setting_that_helps() -> None:

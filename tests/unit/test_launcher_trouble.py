@@ -1,5 +1,6 @@
 """What the launcher makes of damaged files and of a Docker engine that is slow or in trouble."""
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -67,12 +68,31 @@ def test_a_damaged_process_file_is_no_running_process() -> None:
         damaged.pid_file.unlink()
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b'"text"'])
-def test_a_damaged_note_of_what_is_installed_counts_as_none(tmp_path: Path, content: bytes) -> None:
-    stamp = tmp_path / "installed.json"
-    assert launcher.read_stamp(stamp) == {}
-    stamp.write_bytes(content)
-    assert launcher.read_stamp(stamp) == {}
+def test_a_damaged_note_of_what_is_installed_names_no_lock(tmp_path: Path) -> None:
+    stamp = tmp_path / "installed.txt"
+    assert launcher.read_stamp(stamp) == set()
+    stamp.write_bytes(b"\xff{}")
+    assert launcher.fingerprint(launcher.SERVER_LOCK) not in launcher.read_stamp(stamp)
+
+
+@pytest.mark.parametrize("is_copied", [True, False])
+def test_the_virtual_environment_of_a_copied_project_is_made_anew(project: Path, is_copied: bool) -> None:
+    made_for = hashlib.sha256(str(project / "copied" if is_copied else project).encode()).hexdigest()
+    (project / ".venv" / "bin").mkdir(parents=True)
+    (project / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (project / ".venv" / "installed.txt").write_text(made_for)
+    names = ("SERVER_PORT", "CLIENT_1_PORT", "CLIENT_2_PORT", "CLIENT_3_PORT")
+    ports = {name: str(port) for name, port in zip(names, free_ports(4), strict=True)}
+    done = start(project, PATH=docker_that(project / "bin", "exit 1"), **ports)
+    assert done.returncode == 1, "there is nothing to install here"
+    assert ("Making the virtual environment .venv." in done.stdout) == is_copied
+    assert (project / ".venv" / "installed.txt").exists() != is_copied
+
+
+def test_pip_installs_where_it_is_told_to_install_for_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_USER", "1")
+    (nothing := tmp_path / "requirements.txt").touch()
+    launcher.install(sys.executable, ["-r", str(nothing)], "It was refused.")
 
 
 def test_a_setting_that_is_there_but_empty_counts_as_not_given(tmp_path: Path) -> None:

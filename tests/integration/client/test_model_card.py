@@ -1,6 +1,5 @@
 """The model card at a client app: from the server while it is there, from this disk while it is away."""
 
-import json
 import logging
 import os
 from pathlib import Path
@@ -10,9 +9,8 @@ from flask.testing import FlaskClient
 
 from client.card_cache import ModelCards
 from client.outbox import Outbox
-from common.model_card import CARD_FORMAT, ModelCard
+from common.rendered_card import RenderedCard
 from config.settings import ClientSettings
-from server.registry.artifact import CARD_FILE
 from tests.integration.client.conftest import MakeSettings
 from tests.support.desk import Desk
 from tests.support.programmable_server import ProgrammableServer
@@ -21,14 +19,22 @@ OK, MISSING, FAILED = "200 OK", "404 NOT FOUND", "500 INTERNAL SERVER ERROR"
 UNKNOWN = "20260101T000000Z-0123456789ab"
 
 
-@pytest.fixture(scope="session")
-def card(detector_dir: Path) -> ModelCard:
-    return ModelCard.model_validate_json((detector_dir / CARD_FILE).read_bytes())
+@pytest.fixture
+def card() -> RenderedCard:
+    """The active version's."""
+    return rendered("20260304T050607Z-0123456789ab", "An anomaly detector")
 
 
-@pytest.fixture(scope="session")
-def other(other_detector_dir: Path) -> ModelCard:
-    return ModelCard.model_validate_json((other_detector_dir / CARD_FILE).read_bytes())
+@pytest.fixture
+def other() -> RenderedCard:
+    return rendered("20260102T030405Z-ba9876543210", "An earlier detector")
+
+
+def rendered(version: str, text: str) -> RenderedCard:
+    html = f"<section><p>{text}</p></section>"
+    return RenderedCard(
+        version=version, active="20260304T050607Z-0123456789ab", name="Detector", tags={"not signed": ""}, html=html
+    )
 
 
 @pytest.fixture
@@ -42,14 +48,19 @@ def desk(settings: ClientSettings, outbox: Outbox) -> Desk:
 
 
 @pytest.fixture
-def serving(server: ProgrammableServer, card: ModelCard) -> ProgrammableServer:
+def serving(server: ProgrammableServer, card: RenderedCard) -> ProgrammableServer:
     """A server whose active version is that of the first card."""
-    server.pages["/api/model"] = (OK, wire(card))
+    answer(server, card.version, OK, wire(card))
     server.start()
     return server
 
 
-def wire(card: ModelCard) -> bytes:
+def answer(server: ProgrammableServer, version: str, status: str, body: bytes) -> None:
+    """Answer so whoever asks for this version, and for the active one."""
+    server.pages["/api/model/page"] = server.pages[f"/api/model/{version}/page"] = (status, body)
+
+
+def wire(card: RenderedCard) -> bytes:
     return card.model_dump_json().encode()
 
 
@@ -58,76 +69,70 @@ def folder_of(settings: ClientSettings) -> Path:
 
 
 def text_at(browser: FlaskClient, path: str, status: int = 200) -> str:
-    answer = browser.get(path, headers={"Accept": "text/html"})
-    assert answer.status_code == status
-    return answer.get_data(as_text=True)
+    page = browser.get(path, headers={"Accept": "text/html"})
+    assert page.status_code == status
+    return page.get_data(as_text=True)
 
 
 def error_at(browser: FlaskClient, path: str) -> tuple[int, str]:
-    answer = browser.get(path)
-    return answer.status_code, answer.get_json()["error"]["code"]
+    said = browser.get(path)
+    return said.status_code, said.get_json()["error"]["code"]
 
 
-def with_version(card: ModelCard, version: str) -> ModelCard:
-    return card.model_copy(update={"model_details": card.model_details.model_copy(update={"version": version})})
+def with_version(card: RenderedCard, version: str) -> RenderedCard:
+    return card.model_copy(update={"version": version})
 
 
-def test_the_card_is_for_clinicians_who_signed_in(desk: Desk, card: ModelCard) -> None:
+def test_the_card_is_for_clinicians_who_signed_in(desk: Desk, card: RenderedCard) -> None:
     for path in ("/model", f"/model/{card.version}"):
-        answer = desk.visitor().get(path, headers={"Accept": "text/html"})
-        assert (answer.status_code, answer.location) == (302, "/sign-in")
+        page = desk.visitor().get(path, headers={"Accept": "text/html"})
+        assert (page.status_code, page.location) == (302, "/sign-in")
 
 
 def test_the_card_of_the_active_version_comes_from_the_server_with_one_question(
-    desk: Desk, serving: ProgrammableServer, card: ModelCard
+    desk: Desk, serving: ProgrammableServer, card: RenderedCard
 ) -> None:
     page = text_at(desk.clinician(), f"/model/{card.version}")
-    assert card.data.training.sha256 in page
+    assert card.html in page
     assert "active: it scores patients now" in page
     (asked,) = serving.asked
-    assert asked == {"path": "/api/model", "authorization": f"Bearer {desk.settings.secrets.token}"}
+    assert asked == {
+        "path": f"/api/model/{card.version}/page",
+        "authorization": f"Bearer {desk.settings.secrets.token}",
+    }
     assert "active: it scores patients now" in text_at(desk.clinician(), "/model")
 
 
 def test_an_earlier_version_is_said_not_to_be_active(
-    desk: Desk, serving: ProgrammableServer, card: ModelCard, other: ModelCard
+    desk: Desk, serving: ProgrammableServer, card: RenderedCard, other: RenderedCard
 ) -> None:
-    serving.pages[f"/api/model/{other.version}"] = (OK, wire(other))
+    serving.pages[f"/api/model/{other.version}/page"] = (OK, wire(other))
     page = text_at(desk.clinician(), f"/model/{other.version}")
     assert "not the active version" in page
     assert f'href="/model/{card.version}"' in page
 
 
 def test_a_corrected_card_replaces_the_copy(
-    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, other: ModelCard
+    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, other: RenderedCard
 ) -> None:
     for text in ("as first written", "as corrected"):
-        corrected = other.model_copy(update={"caveats_and_recommendations": [text]})
-        serving.pages[f"/api/model/{other.version}"] = (OK, wire(corrected))
+        corrected = other.model_copy(update={"html": text})
+        serving.pages[f"/api/model/{other.version}/page"] = (OK, wire(corrected))
         assert text in text_at(desk.clinician(), f"/model/{other.version}")
     assert "as corrected" in (folder_of(settings) / f"{other.version}.json").read_text()
 
 
 def test_a_version_that_the_server_no_longer_vouches_for_is_not_shown_from_the_copy(
-    desk: Desk, serving: ProgrammableServer, other: ModelCard
+    desk: Desk, serving: ProgrammableServer, other: RenderedCard
 ) -> None:
-    serving.pages[f"/api/model/{other.version}"] = (OK, wire(other))
+    serving.pages[f"/api/model/{other.version}/page"] = (OK, wire(other))
     text_at(desk.clinician(), f"/model/{other.version}")
-    serving.pages[f"/api/model/{other.version}"] = (MISSING, b"{}")
+    serving.pages[f"/api/model/{other.version}/page"] = (MISSING, b"{}")
     assert error_at(desk.clinician(), f"/model/{other.version}") == (404, "not_found")
 
 
-def test_a_card_of_another_format_is_named_so_and_not_kept(
-    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: ModelCard
-) -> None:
-    body = json.loads(wire(card)) | {"format": CARD_FORMAT + 1}
-    serving.pages["/api/model"] = (OK, json.dumps(body).encode())
-    assert error_at(desk.clinician(), f"/model/{card.version}") == (502, "invalid_model_card")
-    assert not folder_of(settings).exists()
-
-
 def test_a_card_that_cannot_be_kept_leaves_nothing_behind_nor_does_an_earlier_end_half_way(
-    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: ModelCard
+    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: RenderedCard
 ) -> None:
     in_its_place = folder_of(settings) / f"{card.version}.json"
     in_its_place.mkdir(parents=True)
@@ -137,18 +142,18 @@ def test_a_card_that_cannot_be_kept_leaves_nothing_behind_nor_does_an_earlier_en
 
 
 def test_a_card_that_was_open_once_is_there_while_the_server_is_away_and_after_a_restart(
-    desk: Desk, serving: ProgrammableServer, card: ModelCard, outbox: Outbox
+    desk: Desk, serving: ProgrammableServer, card: RenderedCard, outbox: Outbox
 ) -> None:
     text_at(desk.clinician(), f"/model/{card.version}")
     serving.stop()
     page = text_at(Desk(desk.settings, outbox).clinician(), f"/model/{card.version}")
-    assert card.data.training.sha256 in page
+    assert card.html in page
     assert "The server cannot be reached" in page
     assert "This is the copy kept here" in page
     assert "active: it scores" not in page
 
 
-def test_without_a_copy_and_without_the_server_the_page_says_what_to_do(desk: Desk, card: ModelCard) -> None:
+def test_without_a_copy_and_without_the_server_the_page_says_what_to_do(desk: Desk, card: RenderedCard) -> None:
     browser = desk.clinician()
     for path in ("/model", f"/model/{card.version}"):
         assert error_at(browser, path) == (503, "server_unreachable")
@@ -157,7 +162,7 @@ def test_without_a_copy_and_without_the_server_the_page_says_what_to_do(desk: De
 
 
 def test_a_version_that_the_server_does_not_know_is_not_found(desk: Desk, serving: ProgrammableServer) -> None:
-    serving.pages[f"/api/model/{UNKNOWN}"] = (MISSING, b"{}")
+    serving.pages[f"/api/model/{UNKNOWN}/page"] = (MISSING, b"{}")
     assert error_at(desk.clinician(), f"/model/{UNKNOWN}") == (404, "not_found")
 
 
@@ -171,9 +176,9 @@ def test_a_name_that_is_no_versions_is_asked_of_nobody(desk: Desk, serving: Prog
     "body", [b"", b"{", b"[]", b"null", b'{"format": 1}', b"\xff", b'{"version": "../../etc/passwd"}']
 )
 def test_what_is_no_card_is_named_so_and_not_kept(
-    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: ModelCard, body: bytes
+    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: RenderedCard, body: bytes
 ) -> None:
-    serving.pages["/api/model"] = (OK, body)
+    answer(serving, card.version, OK, body)
     browser = desk.clinician()
     assert error_at(browser, f"/model/{card.version}") == (502, "invalid_model_card")
     assert "Update the older one" in text_at(browser, f"/model/{card.version}", 502)
@@ -182,31 +187,31 @@ def test_what_is_no_card_is_named_so_and_not_kept(
 
 @pytest.mark.parametrize("name", ["../escaped", "..", "", "/escaped"])
 def test_a_card_whose_version_is_no_versions_name_is_not_believed(
-    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: ModelCard, name: str
+    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: RenderedCard, name: str
 ) -> None:
-    serving.pages["/api/model"] = (OK, wire(with_version(card, name)))
+    serving.pages["/api/model/page"] = (OK, wire(with_version(card, name)))
     assert error_at(desk.clinician(), "/model") == (502, "invalid_model_card")
     assert not folder_of(settings).exists()
 
 
 def test_another_versions_card_is_not_shown_as_the_wanted_one(
-    desk: Desk, serving: ProgrammableServer, other: ModelCard
+    desk: Desk, serving: ProgrammableServer, other: RenderedCard
 ) -> None:
-    serving.pages[f"/api/model/{UNKNOWN}"] = (OK, wire(other))
+    serving.pages[f"/api/model/{UNKNOWN}/page"] = (OK, wire(other))
     assert error_at(desk.clinician(), f"/model/{UNKNOWN}") == (502, "invalid_model_card")
 
 
-def test_a_server_that_fails_leaves_the_copy(desk: Desk, serving: ProgrammableServer, card: ModelCard) -> None:
+def test_a_server_that_fails_leaves_the_copy(desk: Desk, serving: ProgrammableServer, card: RenderedCard) -> None:
     browser = desk.clinician()
     text_at(browser, "/model")
-    serving.pages["/api/model"] = (FAILED, b"{}")
+    answer(serving, card.version, FAILED, b"{}")
     assert "with status 500" in text_at(browser, f"/model/{card.version}")
-    serving.pages["/api/model"] = (OK, b"{}")
+    answer(serving, card.version, OK, b"{}")
     assert "Update the older one" in text_at(browser, f"/model/{card.version}")
 
 
 def test_a_copy_that_was_damaged_counts_for_nothing(
-    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: ModelCard
+    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: RenderedCard
 ) -> None:
     browser = desk.clinician()
     text_at(browser, "/model")
@@ -216,12 +221,13 @@ def test_a_copy_that_was_damaged_counts_for_nothing(
     assert error_at(browser, f"/model/{card.version}") == (503, "server_unreachable")
 
 
-def test_only_the_last_cards_are_kept(desk: Desk, serving: ProgrammableServer, settings: ClientSettings) -> None:
-    card = ModelCard.model_validate_json(serving.pages["/api/model"][1])
+def test_only_the_last_cards_are_kept(
+    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: RenderedCard
+) -> None:
     names = [f"20260101T0000{second:02}Z-0123456789ab" for second in range(ModelCards.MOST_KEPT + 3)]
     browser = desk.clinician()
     for age, name in enumerate(reversed(names)):
-        serving.pages["/api/model"] = (OK, wire(with_version(card, name)))
+        answer(serving, name, OK, wire(with_version(card, name)))
         text_at(browser, f"/model/{name}")
         os.utime(folder_of(settings) / f"{name}.json", (10**9 + age, 10**9 + age))
     kept = sorted(path.stem for path in folder_of(settings).iterdir())
@@ -232,7 +238,7 @@ def test_a_disk_that_keeps_nothing_does_not_keep_the_card_from_being_shown(
     desk: Desk,
     serving: ProgrammableServer,
     settings: ClientSettings,
-    card: ModelCard,
+    card: RenderedCard,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     folder_of(settings).parent.mkdir(parents=True, exist_ok=True)

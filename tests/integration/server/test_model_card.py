@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from common.model_card import ModelCard
+from common.rendered_card import RenderedCard
 from server.registry import activation
 from server.registry.artifact import CALIBRATION_FILE, CARD_FILE, FOREST_FILE, MANIFEST_FILE, PREPROCESSOR_FILE
+from server.registry.model_card import ModelCard
 from server.registry.versions import VERSIONS_FOLDER
 from tests.integration.server.conftest import RunningServer, StartServer
 from tests.support.model_versions import flip_a_byte, save_version
@@ -56,7 +57,7 @@ def test_the_card_is_for_those_who_signed_in_or_show_a_client_apps_token(running
     for path in ("/model", f"/model/{UNKNOWN}"):
         page = stranger.get(path, Accept=PAGE)
         assert (page.status, page.headers["Location"]) == (302, "/sign-in")
-    for path in ("/api/model", f"/api/model/{UNKNOWN}"):
+    for path in ("/api/model", f"/api/model/{UNKNOWN}", "/api/model/page", f"/api/model/{UNKNOWN}/page"):
         assert stranger.get(path).status == 401
         assert stranger.get(path, Authorization="Bearer wrong").status == 401
     assert stranger.get("/api/model", Authorization=f"Bearer {running.token()}").status == 200
@@ -68,6 +69,22 @@ def test_the_json_is_the_card_that_the_training_wrote(signed_in: Browser, folder
     answer = signed_in.get("/api/model")
     assert ModelCard.model_validate_json(answer.body) == written
     assert signed_in.get(f"/api/model/{written.version}").json == answer.json
+
+
+def test_a_client_app_gets_the_sections_of_the_operators_page(
+    running: RunningServer, signed_in: Browser, folder: Path, other_detector_dir: Path
+) -> None:
+    active, other = card_in(folder), card_in(other_detector_dir)
+    client_app, with_token = Browser(running.url), {"Authorization": f"Bearer {running.token()}"}
+    for path, version in (("", active.version), (f"/{other.version}", other.version)):
+        body = client_app.get(f"/api/model{path}/page", **with_token).body
+        card = RenderedCard.model_validate_json(body)
+        assert (card.version, card.active) == (version, active.version)
+        sections = card.html[card.html.index('id="use"') : card.html.index("<h3>References")]
+        assert sections in page_of(signed_in, version)
+        assert "This card as JSON" not in card.html
+        assert 'id="versions"' not in card.html
+    assert client_app.get(f"/api/model/{UNKNOWN}/page", **with_token).status == 404
 
 
 def test_a_stored_version_has_its_card_and_is_said_not_to_be_active(

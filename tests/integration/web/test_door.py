@@ -76,6 +76,17 @@ def test_a_polling_sessions_id_proves_nothing(running: Running) -> None:
     assert mine.request("GET", path).body.startswith(b"40/operators,")
 
 
+@pytest.mark.parametrize("more", ["", "&j=0"])
+def test_who_asks_for_one_transport_in_the_form_of_another_is_refused(running: Running, more: str) -> None:
+    upgrade = {} if more else {"Upgrade": "websocket", "Connection": "Upgrade"}
+    person, app = running.signed_in(), {"Authorization": f"Bearer {running.small.token()}"}
+    for _ in range(7):
+        origin = {"Origin": running.url}
+        assert person.request("GET", POLLING + more, headers=upgrade | origin).error["code"] == "invalid_message"
+    assert Browser(running.url).request("GET", POLLING + more, headers=upgrade | app).status in {400, 403}
+    assert running.small.real_time.connections["now"] == 0
+
+
 def test_a_session_may_begin_to_poll_five_times(running: Running) -> None:
     browser = running.signed_in()
     statuses = [browser.request("GET", POLLING).status for _ in range(7)]
@@ -133,7 +144,12 @@ def test_who_has_left_the_namespace_or_was_not_let_in_is_ended(running: Running)
     with RawSocket(running.url, token=running.small.token()) as peer:
         assert peer.enter(OPERATORS_NAMESPACE, APP).startswith("44")
         assert peer.has_ended()
-    wait_until(lambda: running.small.clients.gone == ["Client-1"] * 2)
+    with RawSocket(running.url, token=running.small.token()) as peer:
+        assert peer.enter(CLIENTS_NAMESPACE, APP).startswith("40")
+        peer.send("41/clients,")
+        assert peer.enter(CLIENTS_NAMESPACE, APP).startswith("44")  # once, or it would never end
+        assert peer.has_ended()
+    wait_until(lambda: running.small.clients.gone == ["Client-1"] * 3)
     wait_until(lambda: running.small.real_time.connections["now"] == 0)
     assert len(running.small.clients.followers) == 0
 

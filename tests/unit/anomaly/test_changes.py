@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from common.evaluation_figures import Estimate, Figure
 from common.messages import Thresholds
 from server.anomaly.dataset import BoolArray, Dataset, FloatArray
 from server.anomaly.detector import Detector
+from server.anomaly.evaluation_figures import Estimate, Figure
 from server.anomaly.manifest import Manifest
 from server.evaluation.new_version import NewVersion
 from server.registry.artifact import MANIFEST_FILE

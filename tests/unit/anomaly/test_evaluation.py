@@ -22,13 +22,13 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from common.evaluation_figures import SHOWN, Estimate, Evaluation
 from common.messages import Thresholds
 from common.patient import FIELDS
 from config.secrets import PROJECT_ROOT
 from config.settings import TrainingSettings
 from server.anomaly.dataset import COLUMNS, frame_of
 from server.anomaly.detector import Detector
+from server.anomaly.evaluation_figures import SHOWN, Estimate, Evaluation
 from server.anomaly.fitting import fit_parts
 from server.evaluation.__main__ import main
 from server.evaluation.cross_validation import code_files, code_hash, cross_validate, kept_repeats

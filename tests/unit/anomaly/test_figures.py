@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, ttest_1samp
 
-from common.evaluation_figures import Estimate, Evaluation
 from common.messages import Thresholds
 from server.anomaly.dataset import COLUMNS, Dataset, FloatArray
+from server.anomaly.evaluation_figures import Estimate, Evaluation
 from server.anomaly.intervals import by_bootstrap, of_share, over_folds, wilson_interval
 from server.evaluation.figures import evaluation_of, held_out_scores, spearman
 from server.evaluation.folds import Explained, FoldResult, Scores, SecondSeed

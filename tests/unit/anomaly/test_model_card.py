@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from common.evaluation_figures import Confusion, Estimate, Evaluation, Figure, GroupRates, Rates
 from common.messages import Thresholds
-from common.model_card import ModelCard
 from server.anomaly.detector import Detector
+from server.anomaly.evaluation_figures import Confusion, Estimate, Evaluation, Figure, GroupRates, Rates
 from server.anomaly.manifest import Manifest
 from server.evaluation.new_version import NewVersion
 from server.registry.artifact import CARD_FILE, MANIFEST_FILE
 from server.registry.card_making import SHIPPED_DATA_SHA256, model_card
+from server.registry.model_card import ModelCard
 from server.registry.versions import VERSIONS_FOLDER
 from tests.support.patients import DATA, real_patients
 from tests.support.tampering import manifest_in

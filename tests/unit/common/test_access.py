@@ -102,6 +102,14 @@ def test_a_revoked_account_has_no_proof_left(people: People) -> None:
     assert (renewed.token_hash, renewed.password_hash, renewed.revoked_at) == (hash_of("another token"), None, None)
 
 
+def test_a_password_that_was_typed_meanwhile_takes_back_no_revocation(people: People) -> None:
+    account = people.add("Ada", Role.OPERATOR, "a token", 0)
+    people.revoke(account, 5)
+    with pytest.raises(InvalidAccountError, match="in use"):
+        people.set_password(account, password_hash(GOOD, "Ada"))
+    assert people.find("Ada").revoked_at == 5
+
+
 def test_the_settings_link_is_revoked_until_they_give_another(people: People) -> None:
     people.take_built_in([OPERATOR], "http://here", 0)
     people.revoke(people.find("operator"), 1)

@@ -29,6 +29,7 @@ class FailingLog(ListLog):
     """A log whose store may be away, or so slow that something happens ``meanwhile``."""
 
     meanwhile: Callable[[], object] | None = None
+    runs: type[Run] = Run
 
     def read(self, after: int, scope: str) -> Run:
         if self.fails:
@@ -37,7 +38,7 @@ class FailingLog(ListLog):
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile:
             meanwhile()
-        return run
+        return self.runs(**vars(run))
 
 
 class Group:
@@ -130,6 +131,31 @@ def test_a_slow_look_for_an_earlier_question_skips_nothing(group: Group) -> None
     group.tick()
     group.tick()
     assert [entry["said"] for entry in group.answer()["entries"]] == ["b"]
+
+
+def test_what_was_found_is_not_passed_over_when_another_thread_answers(group: Group) -> None:
+    """Two threads have looked for the same question, and between the two there is one entry more."""
+    interruptions: list[Callable[[], object]] = []
+
+    class Interrupted(Run):
+        @property
+        def is_empty(self) -> bool:
+            if interruptions:
+                interruptions.pop()()
+            return super().is_empty
+
+    def another_thread_answers() -> None:
+        group.say("b")
+        group.tick()
+
+    group.join()
+    group.log.runs = Interrupted
+    group.say("a")
+    interruptions.append(another_thread_answers)
+    group.ask()
+    told = group.answer()
+    assert (told["after"], told["next_after"], [entry["said"] for entry in told["entries"]]) == (0, 2, ["a", "b"])
+    assert group.sent == []
 
 
 def test_nobody_waits_longer_than_twenty_seconds(group: Group) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from common.sqlite import (
+    cause_of,
     check_whole,
     copy_database,
     has_write_ahead_defect,
-    in_words,
     is_write_ahead,
     leave_write_ahead_mode,
 )
@@ -108,7 +108,7 @@ def test_a_damaged_page_is_found_and_named_and_what_to_do(path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(sqlite3.DatabaseError) as found:
         check_whole(path)
-    said = in_words(found.value, if_damaged="restore a backup")
+    said = cause_of(found.value, if_damaged="restore a backup")
     assert said.startswith("the file is damaged (")
     assert said.endswith("was left as it is; restore a backup")
     assert path.read_bytes() == bytes(content)

@@ -19,11 +19,12 @@ from sqlalchemy import Engine, create_engine, insert, inspect, select, text
 
 from common.errors import StoreUnavailableError
 from common.messages import Prediction, PredictRequest
+from common.sqlite import WRITE
 from config.secrets import ConfigurationError
 from server.predictions import Job
 from server.store import PredictionStore
 from server.store.backup import restore
-from server.store.database import MIGRATIONS, WRITE, open_database
+from server.store.database import MIGRATIONS, open_database
 from server.store.schema import counts, metadata, predictions
 from server.store.verification import problems_of
 from tests.support import version_3
@@ -299,8 +300,8 @@ def test_a_backup_of_an_earlier_version_can_be_put_back(path: Path, tmp_path: Pa
     copy = tmp_path / "copy.sqlite"
     shutil.copy(path, copy)
     opened(path).dispose()
-    done = restore(copy, path, lambda _done, _all: None)
-    assert done.knows_replaced
+    (said,) = restore(copy, path, lambda _done, _all: None)
+    assert "is kept as" in said
     with opened_here(path) as engine:
         assert list(problems_of(engine)) == []
 

@@ -88,6 +88,20 @@ def test_a_draft_is_withheld_with_the_rule_that_it_breaks(rest: str, why: str) -
         Language(facts()).checked(f"{OPENING} {rest}")
 
 
+def test_a_value_without_a_unit_stays_a_word_of_its_own() -> None:
+    also = "The thallium scan [[thallium_scan]] also raises the score."
+    shown = Language(facts()).checked(f"{OPENING} {A} raises the score. {also} {C} lowers it.")
+    assert "thallium scan reversible defect also raises" in shown
+
+
+def test_the_level_itself_has_to_be_said() -> None:
+    known = facts(RiskLevel.LOW, 0.4)
+    score = "The anomaly score ([[anomaly_score]]) is below the threshold for the Medium risk level."
+    rest = f"{A} and {B} raise the score. {C} lowers it."
+    assert not accepts(known, f"{score} {rest}")
+    assert accepts(known, f"The risk level is Low. {score} {rest}")
+
+
 def test_gaps_and_values_outside_the_range_have_to_be_said() -> None:
     known = facts(not_measured=("st_slope",), extrapolated=("cholesterol",))
     for missing in ("slope of the ST segment, which was not measured", "serum cholesterol, which is outside"):

@@ -38,6 +38,6 @@ def test_where_the_versions_cannot_be_listed_the_active_one_has_its_card_and_the
     folder = request.getfixturevalue("closed_folder")
     with pytest.raises(ArtifactError, match=rf"The versions in .*{VERSIONS_FOLDER} cannot be read"):
         version_names(folder)
-    assert cards.versions() == [model.detector.model_version] == [cards.active().version]
+    assert cards.versions() == [model.detector.model_version] == [cards.of().version]
     with pytest.raises(NotFoundError, match="There is no model version of this name here"):
         cards.of(other)

@@ -24,7 +24,7 @@ from common.access.file import AccessFile, access_file
 from common.access.roles import Role
 from common.access.sessions import Sessions
 from common.errors import InternalError
-from common.messages import ChangeKind, WireError
+from common.messages import Change, ChangeKind, WireError
 from config.secrets import PROJECT_ROOT, ConfigurationError
 from server.store import PredictionStore, Refusal
 from server.store.__main__ import main
@@ -174,6 +174,20 @@ def test_a_restore_leaves_people_and_their_sessions_alone_and_adds_to_the_trail(
     assert sessions.find(key) == session
     actions = [entry.action for entry in AuditTrail(file, clock=lambda: 0).newest(9)]
     assert actions == ["record_restored", "record_backed_up"]
+
+
+def test_what_was_made_and_erased_after_the_backup_is_known_to_be_erased(path: Path, tmp_path: Path) -> None:
+    filled(path)
+    assert main(["backup", str(tmp_path / "copy.sqlite")]) == 0
+    as_server(path, lambda store: put(store, 8))
+    as_server(path, lambda store: store.erase(["Client-1-8"], NOON))
+    assert main(["restore", str(tmp_path / "copy.sqlite")]) == 0
+    tombstones: list[Change] = []
+    as_server(path, lambda store: tombstones.extend(changes_of(store.changes(0))))
+    assert [one.prediction_id for one in tombstones if one.kind == "prediction_erased"][-1:] == ["Client-1-8"]
+    as_server(path, lambda store: put(store, 8))
+    assert "Client-1-8" not in kept_ids(path)
+    assert main(["verify"]) == 0
 
 
 def log_of(path: Path) -> str:

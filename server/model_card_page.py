@@ -1,11 +1,14 @@
-"""The model card as a page, the same at the server and at the client apps."""
+"""The model card as HTML, the same at the server and at the client apps."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from flask import render_template
 
-from common.evaluation_figures import (
+from common.messages import RiskLevel
+from common.patient import FIELDS
+from common.rendered_card import RenderedCard
+from server.anomaly.evaluation_figures import (
     INTERVALS,
     SHOWN,
     USUAL_FOREST,
@@ -16,9 +19,7 @@ from common.evaluation_figures import (
     Shown,
     number_text,
 )
-from common.messages import RiskLevel
-from common.model_card import ModelCard, Signature
-from common.patient import FIELDS
+from server.registry.model_card import ModelCard, Signature
 
 _PARAMETERS = {
     "n_estimators": "Trees",
@@ -63,38 +64,30 @@ class LevelRates(NamedTuple):
     rows: Sequence[tuple[GroupRates, Rates]]
 
 
-def model_card_page(
-    card: ModelCard,
-    *,
-    active: str | None,
-    place: str,
-    versions: Sequence[str] = (),
-    json_address: str | None = None,
-    note: str | None = None,
-) -> str:
-    """Return the page of a card.
-
-    ``active`` names the version that scores now, ``None`` when that is not known; ``versions`` are those with a card,
-    the newest first; ``note`` says what the reader should know of this copy.
-    """
-    return render_template(
-        "model_card.html",
+def rendered(
+    card: ModelCard, *, active: str, versions: Sequence[str] = (), json_address: str | None = None
+) -> RenderedCard:
+    """Return a card as HTML; ``active`` names the version that scores now, ``versions`` those with a card."""
+    details = card.model_details
+    signature = _SIGNATURES[details.signature]
+    html = render_template(
+        "model_card_sections.html",
         card=card,
-        signature=_SIGNATURES[card.model_details.signature],
+        signature=signature,
         active=active,
-        place=place,
         versions=versions,
         json_address=json_address,
-        note=note,
         figures=list(_figures(card.quantitative_analyses)),
         levels=list(_levels(card)),
         risk_levels=[level.value for level in RiskLevel],
         field_labels=[FIELDS[name].label if name in FIELDS else name for name in card.factors.fields],
-        parameters={title: getattr(card.model_details.parameters, name) for name, title in _PARAMETERS.items()},
+        parameters={title: getattr(details.parameters, name) for name, title in _PARAMETERS.items()},
         intervals=INTERVALS,
         usual_forest=USUAL_FOREST,
         number=page_number,
     )
+    tags = {signature.tag: ""} | ({"recalibrated": "warn"} if details.recalibrated_from else {})
+    return RenderedCard(version=card.version, active=active, name=details.name, tags=tags, html=html)
 
 
 def page_number(value: float | None, style: str) -> str:

@@ -3,42 +3,19 @@
 Its sections are those of Mitchell et al. (2019), *Model Cards for Model Reporting*, section 4.
 """
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import AwareDatetime
 
-from common.evaluation_figures import Evaluation, Value
 from common.messages import Thresholds
+from server.anomaly.evaluation_figures import Evaluation, Value
+from server.anomaly.manifest import DataDescription, Parameters
 
 CARD_FORMAT: Final = 1
 """Version of the card's layout; a card of another one is not read."""
 
-VERSION_NAME = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}"
-"""The form of a model version's name: when it was made, in UTC, and a hash over what it is."""
-
-
 Signature = Literal["none", "not checked", "verified"]
 """What is known of a model's signature where its card was made: one that was verified there, or one only found."""
-
-
-class DataDescription(Value):
-    """A CSV of patients."""
-
-    name: str
-    sha256: str
-    patients: int
-    disease_free: int
-
-
-class Parameters(Value):
-    """The settings that a model follows from."""
-
-    n_estimators: int
-    max_samples: int
-    random_state: int
-    calibration_folds: int
-    evaluation_folds: int
-    calibration_by_age: bool
 
 
 class ModelDetails(Value):
@@ -111,6 +88,3 @@ class ModelCard(Value):
     @property
     def version(self) -> str:
         return self.model_details.version
-
-    def to_wire(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
