@@ -8,33 +8,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
 
 from common.messages import Change, ChangeKind, Prediction
 from server.drift.windows import RollingWindows
 from server.housekeeping import Housekeeping
 from server.log import ChangeLog
 from server.store import PredictionStore
-from server.store.database import open_database
 from tests.support.made_requests import LLAMA_TEXT, NOON, prediction, request
 from tests.support.recording import Reader, changes_of, stored, unfinished
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "predictions.sqlite"
-
-
-@pytest.fixture
-def engine(path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{path}")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def store(engine: Engine) -> PredictionStore:
-    return PredictionStore(engine)
 
 
 def made(number: int, *, client_id: str = "Client-1", at: datetime = NOON, reference: str = "A") -> Prediction:

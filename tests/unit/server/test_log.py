@@ -20,23 +20,6 @@ from tests.support.recording import Reader, changes_of, new, stored, unfinished
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "predictions.sqlite"
-
-
-@pytest.fixture
-def engine(path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{path}")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def store(engine: Engine) -> PredictionStore:
-    return PredictionStore(engine)
-
-
-@pytest.fixture
 def elsewhere(engine: Engine, path: Path) -> Iterator[PredictionStore]:
     """The same record as another process has it."""
     other = PredictionStore(open_database(f"sqlite:///{path}"))
