@@ -113,15 +113,6 @@ def running(start_server: StartServer) -> RunningServer:
 
 
 @pytest.fixture
-def connections() -> Iterator[list[Connection]]:
-    """Connections that are closed when the test ends."""
-    opened: list[Connection] = []
-    yield opened
-    for connection in opened:
-        connection.close()
-
-
-@pytest.fixture
 def join(running: RunningServer, connections: list[Connection]) -> Join:
     """Connect as a client app."""
 

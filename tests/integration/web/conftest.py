@@ -46,14 +46,6 @@ def running(start: Start) -> Running:
 
 
 @pytest.fixture
-def connections() -> Iterator[list[Connection]]:
-    opened: list[Connection] = []
-    yield opened
-    for connection in opened:
-        connection.close()
-
-
-@pytest.fixture
 def join(running: Running, connections: list[Connection]) -> Join:
     """Connect as a client app."""
 
