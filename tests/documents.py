@@ -150,7 +150,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "events": events_table,
     "messages": messages_tables,
 }
-DOCUMENTS = ("README.md", "DISTRIBUTED_SYSTEM.md", "data/README.md", "docs/detector.md")
+DOCUMENTS = ("README.md", "data/README.md", "docs/detector.md", "docs/protocol.md", "docs/settings.md")
 
 
 def with_tables(text: str) -> str:

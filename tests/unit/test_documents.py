@@ -31,11 +31,25 @@ def test_every_event_is_documented() -> None:
     assert set(EVENTS) == set(Event)
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "DISTRIBUTED_SYSTEM.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md", "docs/proxy.md"]
+PAGES = sorted(
+    str(path.relative_to(PROJECT_ROOT))
+    for pattern in ("*.md", "docs/*.md", "data/*.md")
+    for path in PROJECT_ROOT.glob(pattern)
 )
-def test_every_link_to_a_file_leads_somewhere(name: str) -> None:
+
+
+def _anchors(text: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_to_a_file_or_heading_leads_somewhere(name: str) -> None:
     document = PROJECT_ROOT / name
-    targets = re.findall(r"\]\((?!http|#)([^)#]+)", document.read_text(encoding="utf-8"))
-    missing = [target for target in targets if not (document.parent / target).exists()]
+    missing = []
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", document.read_text(encoding="utf-8")):
+        file = document.parent / target if target else document
+        if not file.exists() or (anchor and anchor not in _anchors(file.read_text(encoding="utf-8"))):
+            missing.append(f"{target}#{anchor}")
     assert missing == []
