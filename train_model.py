@@ -2,12 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+# The first thing that a newcomer runs, at times before the packages are there: that ends in a sentence.
 try:
     from pydantic import ValidationError
 
@@ -20,23 +21,21 @@ try:
     from server.evaluation.console import progress, run
     from server.evaluation.new_version import NewVersion, recalibrated_version, trained_version
     from server.evaluation.report_text import summary_text, with_interval
-    from server.registry.activation import activate, store_version
-    from server.registry.card_making import SHIPPED_DATA_SHA256
+    from server.registry.artifact import active_folder, manifest_as_written
     from server.registry.changes import changes_between, recalibration_effect
+    from server.registry.model_card import SHIPPED_DATA_SHA256
     from server.registry.versions import (
         StoredVersion,
+        activate,
         active_manifest,
         load_active,
-        load_active_or_stored,
-        manifest_as_written,
+        store_version,
         stored_versions,
     )
 except ModuleNotFoundError as error:
     sys.exit(
         f"The package {error.name} is not installed. Run: pip install -r requirements.txt && pip install -e . --no-deps"
     )
-
-_OTHER_CARD = "its model_card.json is not the card that follows from its manifest; --activate writes it again"
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,8 @@ def _act(arguments: argparse.Namespace, place: Place) -> None:
     if arguments.list:
         show_versions(place)
     elif arguments.activate is not None:
-        activate_version(place, arguments.activate)
+        detector = _activate(place, arguments.activate)
+        print(f"Model {detector.model_version} is active. A running server takes it within seconds.")
     elif arguments.recalibrate is not None:
         recalibrate_active(place, arguments.recalibrate)
     elif not (arguments.if_needed and is_ready(place)):
@@ -103,6 +103,7 @@ def train_and_activate(place: Place, data: Path, repeats: int | None) -> None:
         watch_evaluation=progress("Evaluating", "fold"),
     )
     print(summary_text(new.evaluation, new.model.thresholds))
+    # Read before the new model takes its place.
     earlier = active_manifest(place.models)
     detector = _store_and_activate(place, new)
     if earlier:
@@ -120,8 +121,7 @@ def recalibrate_active(place: Place, data: Path) -> None:
     if (kept.medium, kept.high) != (settings.medium_threshold, settings.high_threshold):
         print(
             f"The thresholds stay those of the training, Medium from {kept.medium} and High from {kept.high}: "
-            f"MODEL_MEDIUM_THRESHOLD={settings.medium_threshold} and MODEL_HIGH_THRESHOLD={settings.high_threshold} "
-            "count when a model is trained, with --data."
+            "MODEL_MEDIUM_THRESHOLD and MODEL_HIGH_THRESHOLD count when a model is trained, with --data."
         )
 
 
@@ -132,32 +132,22 @@ def is_ready(place: Place) -> bool:
     data: it is then trained again on them.
     """
     try:
-        detector, refused = load_active_or_stored(place.models, partial(load_active, key=place.settings.signing_key))
-    except (NoModelError, OutdatedModelError) as error:
-        if isinstance(error, OutdatedModelError):
-            if _data_hashes(place.models) != {SHIPPED_DATA_SHA256}:
-                raise
-            print("The model was made of the shipped data by an earlier version of this program: it is trained again.")
-        print("Training the model; this takes about a minute.", flush=True)
-        return False
-    if refused:
-        print(refused, file=sys.stderr)
-    print(f"Model {detector.model_version} is ready.")
-    return True
-
-
-def _data_hashes(models: Path) -> set[str]:
-    """Return the hashes of the data that the manifest on top names, whatever version of this program wrote it."""
-    written = manifest_as_written(models)
-    described = [written[name] for name in ("data", "calibration_data") if name in written]
-    return {str(data.get("sha256")) if isinstance(data, dict) else "" for data in described}
-
-
-def activate_version(place: Place, version: str) -> None:
-    """Make a stored version the active one."""
-    detector = _activate(place, version)
-    print(f"Model {detector.model_version} is active. A running server takes it within seconds.")
-    _report_trouble(detector)
+        detector = load_active(place.models, key=place.settings.signing_key)
+    except OutdatedModelError:
+        # Manifests of every format name their data so. A clinic's own patients may be in no file here any more.
+        written = manifest_as_written(active_folder(place.models))
+        if any(
+            written[name]["sha256"] != SHIPPED_DATA_SHA256 for name in ("data", "calibration_data") if name in written
+        ):
+            raise
+        print("The model was made of the shipped data by an earlier version of this program: it is trained again.")
+    except NoModelError:
+        pass
+    else:
+        print(f"Model {detector.model_version} is ready.")
+        return True
+    print("Training the model; this takes about a minute.", flush=True)
+    return False
 
 
 def show_versions(place: Place) -> None:
@@ -179,33 +169,28 @@ def _described(version: StoredVersion) -> str:
         origin = f"{manifest.recalibrated_from} recalibrated on {manifest.calibration_data.name}"
     auroc = manifest.evaluation.figures.get("auroc")
     held_out = f", AUROC {with_interval(auroc.ours)}" if auroc else ""
-    card = "" if version.has_own_card else f"; {_OTHER_CARD}"
-    return f"{origin}, {manifest.calibration_data.disease_free} disease-free patients{held_out}{card}"
+    return f"{origin}, {manifest.calibration_data.disease_free} disease-free patients{held_out}"
 
 
 def _store_and_activate(place: Place, new: NewVersion) -> Detector:
     version = store_version(place.models, new.files)
     detector = _activate(place, version)
     print(f"\nModel {version} is active in {place.models} and reproduces its known answers.")
-    _report_trouble(detector)
     return detector
 
 
 def _activate(place: Place, version: str) -> Detector:
     detector = activate(place.models, version, key=place.settings.signing_key)
+    # After the switch: the audit trail tells what happened, not what was tried.
     record_command(place.server, Action.MODEL_ACTIVATED, version)
+    if detector.model.trouble is not None:
+        print(f"It scores, but no contributions are shown: {detector.model.trouble}.", file=sys.stderr)
     return detector
 
 
-def _report_changes(earlier: str, changes: Sequence[str]) -> None:
-    print(f"What changed since {earlier}:", *(changes or ["nothing but the time"]), sep="\n  ")
+def _report_changes(earlier: str, changes: Iterable[str]) -> None:
+    print(f"What changed since {earlier}:", *(list(changes) or ["nothing but the time"]), sep="\n  ")
     print(f"To go back: python train_model.py --activate {earlier}")
-
-
-def _report_trouble(detector: Detector) -> None:
-    trouble = detector.model.trouble
-    if trouble is not None:
-        print(f"It scores, but no contributions are shown: {trouble}.", file=sys.stderr)
 
 
 if __name__ == "__main__":

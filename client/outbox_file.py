@@ -18,7 +18,6 @@ from sqlalchemy import (
     Table,
     Text,
     insert,
-    inspect,
     text,
 )
 from sqlalchemy.exc import DBAPIError
@@ -26,7 +25,6 @@ from sqlalchemy.pool import QueuePool
 
 from common import sqlite
 from common.errors import StoreUnavailableError
-from config.secrets import ConfigurationError
 
 log = logging.getLogger(__name__)
 
@@ -103,26 +101,19 @@ def cause_of(error: Exception) -> str:
 
 
 def _bring_up_to_date(engine: Engine, path: Path) -> None:
-    with engine.connect() as connection:
-        version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-        is_new = not version and not inspect(connection).get_table_names()
-    if version == SCHEMA_VERSION:
-        return
-    if not is_new and version not in {1, 2}:
-        raise ConfigurationError(
-            f"The outbox {path} was written by another version of this program (schema {version}, wanted "
-            f"{SCHEMA_VERSION}). Run that version until nothing waits, then move the file away: what was answered "
-            "comes back from the server."
-        )
-    if not is_new:
-        sqlite.copy_before_migration(path, str(version))
-    with engine.begin() as connection:
-        if is_new:
-            _make_tables(connection)
-        else:
+    def migrate(connection: Connection, version: int) -> None:
+        if version:
+            sqlite.copy_before_migration(path, str(version))
             _take_over(connection, version)
-        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    if not is_new:
+        else:
+            _make_tables(connection)
+
+    if_unknown = (
+        f"The outbox {path} was written by another version of this program. Run that version until nothing waits, "
+        "then move the file away: what was answered comes back from the server."
+    )
+    version = sqlite.step_schema(engine, SCHEMA_VERSION, migrate, if_unknown=if_unknown)
+    if 0 < version < SCHEMA_VERSION:
         sqlite.write_anew(engine)
         log.info("the schema of the outbox went from %d to %d", version, SCHEMA_VERSION)
 

@@ -15,22 +15,15 @@ def sync_file(path: Path) -> None:
 def move_to_free_name(file: Path, name: Path) -> None:
     """Give a file another name in the same file system, which no other file has; the folder is not synced.
 
-    Where there are no hard links, an empty file holds the name until the other takes its place.
+    An empty file holds the name until the other takes its place: hard links, which need no such, are not everywhere.
 
     Raises
     ------
     OSError
         When that cannot be done; ``FileExistsError`` when there is such a file, which stays as it is.
     """
-    try:
-        os.link(file, name)  # unlike a renaming, it never takes another file's place
-    except FileExistsError:
-        raise
-    except OSError:
-        os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        with ExitStack() as undo:
-            undo.callback(name.unlink)
-            file.replace(name)
-            undo.pop_all()
-    else:
-        file.unlink()
+    os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    with ExitStack() as undo:
+        undo.callback(name.unlink)
+        file.replace(name)
+        undo.pop_all()

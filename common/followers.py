@@ -4,7 +4,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -33,6 +33,7 @@ ANSWER_SECONDS: Final = 20.0
 TICK_SECONDS: Final = 0.25
 SWEEP_SECONDS: Final = 0.5
 LEAVE_SECONDS: Final = 0.5
+STOP_SECONDS: Final = 1.0
 END_SECONDS: Final = 1.0
 """How long after ``closing`` a namespace is left and the transport ended: what was sent has arrived by then."""
 
@@ -107,7 +108,6 @@ class Follower:
     after: int = 0
     scanned: int = 0
     """Up to here it is known to have nothing to see."""
-    asked: int = 0
     is_pending: bool = False
     is_closing: bool = False
     has_been_answered: bool = False
@@ -150,6 +150,7 @@ class Followers:
         self._status: bytes | None = None
         self._changed = threading.Condition(threading.RLock())
         self._swept_at = clock()
+        self._asking: list[Follower] = []
         self._is_nudged = False
         self._is_stopping = False
         self._thread: threading.Thread | None = None
@@ -198,7 +199,7 @@ class Followers:
         return follower.peer
 
     def follow(self, sid: str, asked: Follow) -> None:
-        """Take a follower's question; it is answered now, or as soon as there is something to say."""
+        """Take a follower's question; it is answered on the thread, now or as soon as there is something to say."""
         with self._changed:
             follower = self._followers.get(sid)
             if follower is None or follower.is_closing:
@@ -206,15 +207,12 @@ class Followers:
             is_read = not follower.is_pending and asked.ticket == follower.ticket
             if is_read:
                 follower.log, follower.after, follower.scanned = asked.log, asked.after, asked.after
-                follower.asked += 1
                 follower.is_pending = True
                 follower.due_at = self._clock() + (ANSWER_SECONDS if follower.has_been_answered else 0)
+                self._asking.append(follower)
+                self._changed.notify_all()
         if not is_read:
             self.close(sid, UnreadAnswerError())
-            return
-        if not follower.has_been_answered:
-            self._refresh_status()
-        self._answer(follower)
 
     def nudge(self) -> None:
         """Let those be answered who wait: there is more in the log, or the status has changed."""
@@ -247,35 +245,39 @@ class Followers:
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
-        for follower in list(self._followers.values()):
-            self._answer(follower)
-            self.close(follower.sid, ShuttingDownError())
+        if self._thread is not None:
+            self._thread.join(STOP_SECONDS)
+        self._answer(list(self._followers.values()))
+        for sid in list(self._followers):
+            self.close(sid, ShuttingDownError())
 
     def look(self) -> None:
         """Answer who waits, let leave who was told so, and every half second sweep."""
-        self._answer_pending()
+        followers = list(self._followers.values())
+        if any(follower.is_pending for follower in followers):
+            self._refresh_status()
+        self._answer(followers)
         self._let_leave()
         if self._clock() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = self._clock()
             self._sweep()
 
     def _run(self) -> None:
+        looked_at = self._clock()
         while not self._is_stopping:
             with self._changed:
-                if not self._is_nudged:
+                if not self._is_nudged and not self._asking:
                     self._changed.wait(TICK_SECONDS)
-                self._is_nudged = False
+                is_due = self._is_nudged or self._clock() - looked_at >= TICK_SECONDS
+                asking, self._asking, self._is_nudged = self._asking, [], False
             try:
-                self.look()
+                if is_due:
+                    looked_at = self._clock()
+                    self.look()
+                else:
+                    self._answer(asking)
             except Exception:  # one follower, or one look at the status, must not end the others' answers
                 log.exception("followers could not be answered")
-
-    def _answer_pending(self) -> None:
-        pending = [one for one in list(self._followers.values()) if one.is_pending]
-        if pending:
-            self._refresh_status()
-        for follower in pending:
-            self._answer(follower)
 
     def _let_leave(self) -> None:
         """Take out of the namespace whom was told that it is closed, and has had the time to hear it."""
@@ -294,25 +296,27 @@ class Followers:
             elif session is not None and not self._is_open(session):
                 self.close(follower.sid, NotSignedInError())
 
-    def _answer(self, follower: Follower) -> None:
-        """Answer a follower, if it waits and there is something to say."""
-        asked = follower.asked
-        if not follower.is_pending or (message := self._message(follower, asked)) is None:
-            return
-        event = Event.CHANGES if "entries" in message else Event.RELOAD
-        with self._changed:
-            # Two threads may have read for the same question, and one of them for an earlier one: one answers.
-            if not follower.is_pending or follower.asked != asked:
-                return
-            follower.is_pending = False
-            follower.has_been_answered = True
-            follower.ticket = message["ticket"] = secrets.token_urlsafe(9)
+    def _answer(self, followers: Sequence[Follower]) -> None:
+        """Answer those who wait, and for whom there is something to say."""
+        pending = [follower for follower in followers if follower.is_pending]
+        if not all(follower.has_been_answered for follower in pending):
+            self._refresh_status()
+        for follower in pending:
+            if (message := self._message(follower)) is None:
+                continue
+            event = Event.CHANGES if "entries" in message else Event.RELOAD
+            with self._changed:
+                if not follower.is_pending:  # it was closed meanwhile
+                    continue
+                follower.is_pending = False
+                follower.has_been_answered = True
+                follower.ticket = message["ticket"] = secrets.token_urlsafe(9)
             if status := message.get("status"):
                 follower.status = status
                 message["status"] = orjson.Fragment(status)
-        self._send(follower.sid, event, message)
+            self._send(follower.sid, event, message)
 
-    def _message(self, follower: Follower, asked: int) -> dict[str, Any] | None:
+    def _message(self, follower: Follower) -> dict[str, Any] | None:
         """Return what is to be said to a follower that waits, if it is anything."""
         name, newest = self._log.name, self._log.newest
         is_of_another = follower.log != name or follower.after > newest
@@ -321,17 +325,13 @@ class Followers:
             return {"log": name}
         run = self._read(0 if is_of_another else follower.scanned, newest, follower)
         if self._log.name != name:  # the record was replaced meanwhile
-            return self._message(follower, asked)
+            return self._message(follower)
         status = self._status
         is_news = status is not None and status != follower.status
-        is_due = self._clock() >= follower.due_at
-        with self._changed:
-            # Only past nothing: what was found is not sent yet, and another thread may answer instead. And a slow look
-            # for an earlier question knows nothing of what this one has read.
-            if follower.asked == asked and run.is_empty:
-                follower.scanned = run.next_after
-        if run.is_empty and not is_of_another and not is_news and not is_due:
-            return None
+        if run.is_empty:
+            follower.scanned = run.next_after
+            if not is_of_another and not is_news and self._clock() < follower.due_at:
+                return None
         return {
             "log": name,
             "after": after,

@@ -165,7 +165,7 @@ class Explanation(Message):
     """Why this is the deterministic text although a language model was asked; ``None`` otherwise."""
     prompt_version: str | None = None
     total_ms: float | None = None
-    """Milliseconds from the request to the final explanation."""
+    """Milliseconds from the prediction to the final explanation."""
 
 
 class Contribution(Message):
@@ -326,19 +326,17 @@ class CircuitStatus(Message):
     """Whether the language model's endpoint is asked (closed), left alone (open) or tried again (half_open)."""
 
     state: Literal["closed", "open", "half_open"]
-    seconds_left: int
-    """For how long it is left alone."""
+    until: Timestamp | None
+    """Until when it is left alone; ``None`` unless it is open."""
     reason: str | None
     """Why it is not closed: a clause that says what to do about it."""
 
 
 class ExplanationCounts(Message):
-    """What became of the explanations since the server started, by source and reason, and the means by source."""
+    """What became of the explanations since the server started, by source and reason."""
 
     by_source: Mapping[str, int]
     by_reason: Mapping[str, int]
-    means: Mapping[str, Mapping[str, float]]
-    """Of the times (milliseconds) that an explanation is stored with."""
 
 
 class ExplanationStatus(Message):
@@ -347,16 +345,11 @@ class ExplanationStatus(Message):
     source: Literal["template", "llm"]
     reason: str
     model: str | None
-    prompt_version: str | None
     circuit: CircuitStatus | None
     last_failure: str | None
     """Why the last explanation is the deterministic one; ``None`` if it is the language model's."""
     waiting: int
     under_way: int
-    at_once: int
-    """How many may be under way."""
-    seconds: float
-    """How long one may take."""
     finished: ExplanationCounts
 
 

@@ -166,12 +166,7 @@ class PatientRecord(BaseModel):
     ]
     st_slope: Annotated[
         int | None,
-        category(
-            "Slope of the ST segment",
-            "Slope of ST",
-            {1: "up", 2: "flat", 3: "down"},
-            help="At peak exercise.",
-        ),
+        category("Slope of the ST segment", "Slope of ST", {1: "up", 2: "flat", 3: "down"}, help="At peak exercise."),
     ]
     major_vessels: Annotated[
         int | None,

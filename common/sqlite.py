@@ -9,22 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError
 
 from common.durability import sync_file
-from config.secrets import make_folder, sync_folder
+from config.secrets import ConfigurationError, make_folder, sync_folder
 
 log = logging.getLogger(__name__)
 
 BUSY_SECONDS: Final = 5.0
-PAGES_AT_ONCE: Final = 256
 
 WRITE: Final = {"begin": "BEGIN IMMEDIATE"}
 """Execution options of a transaction that writes; SQLite then never has to upgrade a read lock."""
-
-Progress = Callable[[int, int], None]
-"""Hears how many pages are copied, and of how many."""
 
 _HEADER_BYTES: Final = 20
 _WRITE_AHEAD: Final = b"\2\2"
@@ -60,16 +56,17 @@ def cause_of(error: Exception, *, if_damaged: str) -> str:
     return f"{original}: {_ADVICE[code]}" if code in _ADVICE else str(original)
 
 
-def engine_of(path: Path, busy_seconds: float = BUSY_SECONDS, **options: Any) -> Engine:
+def engine_of(path: Path, busy_seconds: float = BUSY_SECONDS, *, mode: str = "rw", **options: Any) -> Engine:
     """Return an engine whose connections are durable; a file that is gone is not made again, open to all.
 
     The rollback journal is truncated, not deleted, and every commit is synchronous: SQLite does not sync the folder
     after deleting a journal, so that a loss of power could bring a committed transaction back undone. What is deleted
     is overwritten with zeros. While another program holds the file, a statement waits for ``busy_seconds`` and fails.
+    In the ``mode`` "ro" nothing is written.
     """
 
     def connect() -> sqlite3.Connection:
-        address = f"{path.absolute().as_uri()}?mode=rw"
+        address = f"{path.absolute().as_uri()}?mode={mode}"
         # transactions begin where SQLAlchemy says, not at the first write
         connection = sqlite3.connect(address, busy_seconds, uri=True, isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
@@ -78,13 +75,12 @@ def engine_of(path: Path, busy_seconds: float = BUSY_SECONDS, **options: Any) ->
 
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(url, creator=connect, hide_parameters=True, **options)  # parameters are patients' values
-    event.listen(engine, "begin", begin)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
     return engine
-
-
-def begin(connection: Connection) -> None:
-    """Begin a transaction, as its execution options say."""
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
 
 def write_anew(engine: Engine) -> None:
@@ -117,22 +113,6 @@ def make_private(path: Path) -> None:
         sync_folder(path.parent)
 
 
-def has_write_ahead_defect(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:
-    """Tell whether this SQLite may lose commits of two connections in write-ahead mode.
-
-    That is 3.7.0 to 3.51.2, but for 3.44.6 and later of 3.44, and 3.50.7 and later of 3.50
-    (https://www.sqlite.org/wal.html#walresetbug).
-    """
-    mended = {(3, 44): 6, (3, 50): 7}.get(version[:2])
-    return (3, 7, 0) <= version <= (3, 51, 2) and (mended is None or version[2] < mended)
-
-
-def is_write_ahead(path: Path) -> bool:
-    """Tell whether a file is in write-ahead mode."""
-    with path.open("rb") as file:
-        return file.read(_HEADER_BYTES)[18:] == _WRITE_AHEAD
-
-
 def leave_write_ahead_mode(path: Path) -> None:
     """Take what stands in the write-ahead log into the file, and go back to the rollback journal.
 
@@ -141,16 +121,15 @@ def leave_write_ahead_mode(path: Path) -> None:
     sqlite3.Error
         When another program has the file open, or it is damaged.
     """
-    if not is_write_ahead(path):
-        return
+    with path.open("rb") as file:
+        if file.read(_HEADER_BYTES)[18:] != _WRITE_AHEAD:
+            return
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # one connection alone: the defect needs two
         connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()
     check_whole(path)
-    defect = (
-        f", in which SQLite {sqlite3.sqlite_version} can lose what was committed" if has_write_ahead_defect() else ""
-    )
-    log.warning("%s was in write-ahead mode%s: it was taken out of it, and is whole", path, defect)
+    # https://www.sqlite.org/wal.html#walresetbug
+    log.warning("%s was in write-ahead mode, in which SQLite before 3.51.3 can lose commits: it was taken out", path)
 
 
 def check_whole(path: Path) -> None:
@@ -167,11 +146,10 @@ def check_whole(path: Path) -> None:
         raise DamagedFileError("the check of its pages failed")
 
 
-def copy_database(source: Path, target: Path, on_progress: Progress = lambda _done, _all: None) -> None:
+def copy_database(source: Path, target: Path) -> None:
     """Copy a database that may be in use to a new file of its owner's alone, whole as of one moment, and on disk.
 
-    It is copied in small steps, between which others write. Each write makes SQLite begin anew, so the steps grow until
-    none comes between.
+    Writers wait meanwhile.
 
     Raises
     ------
@@ -181,40 +159,12 @@ def copy_database(source: Path, target: Path, on_progress: Progress = lambda _do
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     with ExitStack() as undo:
         undo.callback(target.unlink)
-        _copy_in_steps(source, target, on_progress)
+        with closing(sqlite3.connect(source, timeout=BUSY_SECONDS)) as old, closing(sqlite3.connect(target)) as new:
+            new.execute("PRAGMA synchronous=OFF")  # it is synced in the end, when nobody waits for it any more
+            old.backup(new)
         sync_file(target)
         undo.pop_all()
     sync_folder(target.parent)
-
-
-def _copy_in_steps(source: Path, target: Path, on_progress: Progress) -> None:
-    pages = PAGES_AT_ONCE
-    with closing(sqlite3.connect(source, timeout=BUSY_SECONDS)) as old, closing(sqlite3.connect(target)) as new:
-        new.execute("PRAGMA synchronous=OFF")  # a writer would wait for each sync of the copy; it is synced in the end
-        while not _copied(old, new, pages, on_progress):
-            pages *= 4
-
-
-class _BegunAnewError(Exception):
-    """Somebody wrote between two steps."""
-
-
-def _copied(old: sqlite3.Connection, new: sqlite3.Connection, pages: int, on_progress: Progress) -> bool:
-    """Copy in steps of so many pages; return whether that came to its end."""
-    fewest_left = None
-
-    def follow(_status: int, left: int, total: int) -> None:
-        nonlocal fewest_left
-        if fewest_left is not None and left > fewest_left:
-            raise _BegunAnewError
-        fewest_left = left
-        on_progress(total - left, total)
-
-    try:
-        old.backup(new, pages=pages, progress=follow, sleep=0.01)
-    except _BegunAnewError:
-        return False
-    return True
 
 
 def copy_before_migration(path: Path, version: str) -> Path:
@@ -224,3 +174,23 @@ def copy_before_migration(path: Path, version: str) -> Path:
     copy_database(path, copy)
     log.info("the database was copied to %s before its migration", name)
     return copy
+
+
+def step_schema(engine: Engine, newest: int, migrate: Callable[[Connection, int], None], *, if_unknown: str) -> int:
+    """Bring a file to the newest schema, by its ``PRAGMA user_version``; return the schema it had, 0 of a new file.
+
+    ``migrate`` is called with the older schema's number, within the transaction.
+
+    Raises
+    ------
+    ConfigurationError
+        With the sentence ``if_unknown``, if a newer version of this program, or another program, wrote the file.
+    """
+    with engine.execution_options(**WRITE).begin() as connection:
+        version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        if version > newest or (not version and inspect(connection).get_table_names()):
+            raise ConfigurationError(if_unknown)
+        if version < newest:
+            migrate(connection, version)
+            connection.exec_driver_sql(f"PRAGMA user_version = {newest}")
+    return version

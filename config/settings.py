@@ -199,7 +199,6 @@ class ServerSettings(_AppSettings):
         description="Seconds a language-model explanation may take; empty means 5, or 60 with LLM_BASE_URL.",
     )
     llm_concurrency: int = Field(4, ge=1, le=32, description="Language-model explanations under way at once.")
-    llm_max_waiting: int = Field(100, ge=0, le=1000, description="Explanations that may wait for a language model.")
 
     @field_validator("client_ids")
     @classmethod

@@ -116,7 +116,10 @@ def blueprint(
         return {
             **told,
             **store,
-            **_parts(service, clients),
+            "protocol": PROTOCOL_VERSION,
+            "model": service.model.status.to_wire(),
+            "clients": [client.to_wire() for client in clients.all()],
+            "explanations": service.explanations.status.to_wire(),
             "started_at": started_at.isoformat(),
             "uptime_seconds": int((clock() - started_at).total_seconds()),
             "connections": real_time.connections,
@@ -138,12 +141,7 @@ def blueprint(
     @described(
         "Predictions, newest first.",
         ListedPredictions,
-        query={
-            "limit": number(1),
-            "before": number(),
-            "client": {"type": "string"},
-            "level": {"enum": list(RiskLevel)},
-        },
+        query={"limit": number(1), "before": number(), "client": {"type": "string"}, "level": {"enum": [*RiskLevel]}},
     )
     @signed_in
     @audited(Action.READ_PREDICTIONS)
@@ -167,11 +165,6 @@ def blueprint(
     def one(prediction_id: str) -> ResponseReturnValue:
         return _wire(service.store.get(prediction_id))
 
-    _add_drift(routes, service, windows)
-    return routes
-
-
-def _add_drift(routes: Blueprint, service: PredictionService, windows: RollingWindows) -> None:
     @routes.get("/api/drift")
     @described("How the patients seen lately differ from those of the training.", DriftReport)
     @signed_in
@@ -179,6 +172,8 @@ def _add_drift(routes: Blueprint, service: PredictionService, windows: RollingWi
         detector = service.model.detector
         data = data_in_words(detector.manifest.recalibrated_from)
         return drift_report(windows, detector.reference, detector.model_version, data).to_wire()
+
+    return routes
 
 
 def _store_status(service: PredictionService) -> dict[str, Any]:
@@ -191,15 +186,6 @@ def _store_status(service: PredictionService) -> dict[str, Any]:
     except DetectionSystemError as error:
         reason = error.message
     return counted | {"store": {"backend": service.store.backend, "ok": reason is None, "reason": reason}}
-
-
-def _parts(service: PredictionService, clients: ConnectedClients) -> dict[str, Any]:
-    return {
-        "protocol": PROTOCOL_VERSION,
-        "model": service.model.status.to_wire(),
-        "clients": [client.to_wire() for client in clients.all()],
-        "explanations": service.explanations.status.to_wire(),
-    }
 
 
 def _changes(page: Page, client_id: str | None) -> dict[str, Any]:

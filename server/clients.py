@@ -6,13 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from common.access.tokens import UNKNOWN_TOKEN, tokens_equal
-from common.errors import (
-    DetectionSystemError,
-    NotSignedInError,
-    OutdatedAttemptError,
-    ReplacedConnectionError,
-)
+from common.access.tokens import tokens_equal
+from common.errors import DetectionSystemError, OutdatedAttemptError, ReplacedConnectionError
 from common.messages import ClientStatus, Handshake
 
 CONFIRMED_EVERY: Final = timedelta(seconds=5)
@@ -93,15 +88,7 @@ class ConnectedClients:
             ]
 
 
-def client_of_token(token: str, tokens: Mapping[str, str]) -> str:
-    """Return the client id that a token proves.
-
-    Raises
-    ------
-    NotSignedInError
-        If it is nobody's.
-    """
+def client_of_token(token: str, tokens: Mapping[str, str]) -> str | None:
+    """Return the client id that a token proves; ``None`` if it is nobody's."""
     matches = [client_id for client_id, expected in tokens.items() if tokens_equal(token, expected)]
-    if not matches:
-        raise NotSignedInError(UNKNOWN_TOKEN)
-    return matches[0]
+    return matches[0] if matches else None

@@ -3,44 +3,46 @@
 import logging
 import threading
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Final
 
+import orjson
+
 from common.errors import StoreUnavailableError
-from common.messages import Explanation, ExplanationCounts, ExplanationStatus
-from server.explanation.facts import Facts
-from server.explanation.llama import NarrativeError, not_asked
-from server.explanation.narrator import ExplanationSource, Writer
+from common.messages import Explanation, ExplanationCounts, ExplanationStatus, Prediction
+from server.explanation.facts import facts_of_stored
+from server.explanation.llama import ExplanationSource, NarrativeError, not_asked
 from server.log import ChangeLog
-from server.store import PredictionStore, Unfinished
+from server.store import Lease, PredictionStore
 
 log = logging.getLogger(__name__)
 
 FAILED: Final = "The language model's explanation failed unexpectedly. The server's log says more."
-QUEUE_FULL: Final = not_asked("too many explanations were waiting for it")
+EXPIRED: Final = not_asked("the prediction had waited too long for it")
+GIVEN_UP: Final = not_asked("several attempts were interrupted")
 MAX_REASONS: Final = 20
-STORE_PAUSE_SECONDS: Final = 1.0
+MAX_TRIES: Final = 3
+MAX_AGE: Final = timedelta(hours=2)
+LOOK_SECONDS: Final = 5.0
+"""Between two looks at what awaits an explanation, if nothing new comes: for leases that have ended."""
 
+PAUSE_SECONDS: Final = 1.0
+"""Between two attempts to store an explanation."""
 
-@dataclass
-class Job:
-    """One explanation to be written, and when it was asked for (``time.monotonic``)."""
-
-    of: Unfinished
-    facts: Facts
-    requested: float = field(default_factory=time.monotonic)
+MARGIN_SECONDS: Final = 10.0
+"""How much longer a lease lasts than an explanation may take: time to store it."""
 
 
 class ExplanationWorkers:
-    """Asks the language model for one explanation a prediction, several at once, and always ends with an answer.
+    """Asks the language model for one explanation a prediction, several at once.
 
-    Every prediction handed over gets exactly one final explanation within ``seconds``: the model's, or the
-    deterministic one and a reason. It waits for its turn for half of that time at most. A thread of its own stores
-    what is final, and tries again every second while the store is unavailable. What is unstored when the process
-    ends, the next start ends.
+    What awaits an explanation are rows of the record. A thread leases them, the newest first, and each lease gets a
+    worker, which ends it within ``seconds``: with the model's text, or the deterministic one and a reason. While the
+    store is unavailable it tries again every second. What a process leaves unfinished another one takes over, after a
+    restart as well; what was interrupted ``MAX_TRIES`` times, or is older than ``MAX_AGE``, is not asked for again.
     """
 
     def __init__(
@@ -52,7 +54,6 @@ class ExplanationWorkers:
         clock: Callable[[], datetime],
         seconds: float,
         concurrency: int,
-        max_waiting: int,
     ) -> None:
         self._source = source
         self._store = store
@@ -60,149 +61,130 @@ class ExplanationWorkers:
         self._clock = clock
         self._seconds = seconds
         self._concurrency = concurrency
-        self._max_waiting = max_waiting + concurrency
-        self._changed = threading.Condition()
-        self._waiting: deque[Job] = deque()
-        self._under_way = 0
-        self._endings: deque[tuple[Unfinished, Explanation]] = deque()
+        self._lock = threading.Lock()
+        self._awake = threading.Event()
+        self._stopping = threading.Event()
+        self._waiting = 0
+        self._under_way: dict[str | None, Lease] = {}
         self._last_failure: str | None = None
         self._by_source: Counter[str] = Counter()
         self._by_reason: Counter[str] = Counter()
-        self._milliseconds: defaultdict[str, float] = defaultdict(float)
+        self._thread = threading.Thread(target=self._lease_all, name="explanations", daemon=True)
 
     @property
     def enabled(self) -> bool:
         return self._source.writer is not None
 
     def start(self) -> None:
-        """Start the threads; without a language model there is only the one that stores."""
-        threading.Thread(target=self._store_all, name="explanations-stored", daemon=True).start()
-        if self._source.writer is not None:
-            for number in range(self._concurrency):
-                name = f"explanations-{number}"
-                threading.Thread(target=self._work, args=(self._source.writer,), name=name, daemon=True).start()
+        self._thread.start()
 
-    def request(self, of: Unfinished, facts: Facts) -> None:
-        """Hand a stored prediction over; returns at once."""
-        job = Job(of, facts)
-        with self._changed:
-            if len(self._waiting) < self._max_waiting:
-                self._waiting.append(job)
-            else:
-                self._end(job, self._deterministic(of, QUEUE_FULL))
-            self._changed.notify_all()
-        self._changes.nudge()
+    def look(self) -> None:
+        """Have it noticed soon that more predictions await explanations; returns at once."""
+        self._awake.set()
 
-    def fall_back(self, of: Unfinished, reason: str) -> None:
-        """End with the deterministic text and a sentence that says why; returns at once."""
-        with self._changed:
-            self._count(explanation := self._deterministic(of, reason))
-            self._endings.append((of, explanation))
-            self._changed.notify_all()
+    def stop(self) -> None:
+        """Begin nothing new, and leave what is under way to the next process."""
+        self._stopping.set()
+        self._awake.set()
+        if self._thread.is_alive():
+            self._thread.join(PAUSE_SECONDS)
+        with self._lock, suppress(StoreUnavailableError):  # then the leases end by themselves
+            if self._under_way:
+                self._store.give_back(list(self._under_way.values()))
 
     @property
     def status(self) -> ExplanationStatus:
         """Who explains, how that goes, and what became of the explanations since the start."""
         writer = self._source.writer
-        with self._changed:
+        with self._lock:
+            reasons = dict(self._by_reason.most_common(MAX_REASONS))
             return ExplanationStatus(
                 source="llm" if writer else "template",
                 reason=self._source.reason,
                 model=writer.model if writer else None,
-                prompt_version=writer.prompt_version if writer else None,
                 circuit=writer.circuit if writer else None,
                 last_failure=self._last_failure,
-                waiting=len(self._waiting),
-                under_way=self._under_way,
-                at_once=self._concurrency,
-                seconds=self._seconds,
-                finished=self._counts(),
+                waiting=self._waiting,
+                under_way=len(self._under_way),
+                finished=ExplanationCounts(by_source=dict(self._by_source), by_reason=reasons),
             )
 
-    def _work(self, writer: Writer) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                job = self._waiting.popleft()
-                self._under_way += 1
-            self._changes.nudge()
-            explanation = self._explain(writer, job)
-            with self._changed:
-                self._under_way -= 1
-                self._end(job, explanation)
-                self._changed.notify_all()
+    def _lease_all(self) -> None:
+        while not self._stopping.is_set():
+            self._awake.clear()
+            try:
+                with suppress(StoreUnavailableError):  # the store has said why
+                    self._lease()
+            except Exception:
+                log.exception("explanations could not be leased; it is tried again")
+            self._awake.wait(LOOK_SECONDS)
+
+    def _lease(self) -> None:
+        """Give a worker to as many as may be under way, and tell operators if that is news."""
+        now = self._clock()
+        until = now + timedelta(seconds=self._seconds + MARGIN_SECONDS)
+        free = self._concurrency - len(self._under_way)
+        leases, waiting = self._store.lease_explanations(free, now=now, until=until, old=now - MAX_AGE)
+        with self._lock:
+            is_news = bool(leases) or waiting != self._waiting
+            self._waiting = waiting
+            self._under_way |= {lease.token: lease for lease in leases}
+        for lease in leases:
+            threading.Thread(target=self._work, args=(lease,), name="explanation", daemon=True).start()
+        if is_news:
             self._changes.nudge()
 
-    def _explain(self, writer: Writer, job: Job) -> Explanation:
+    def _work(self, lease: Lease) -> None:
         try:
-            text = writer.write(job.facts, deadline=job.requested + self._seconds)
-        except NarrativeError as error:
-            return self._deterministic(job.of, str(error))
-        except Exception:  # whatever fails is an answer too, and never ends the thread
-            log.exception("the explanation of prediction %s failed", job.of.prediction_id)
-            return self._deterministic(job.of, FAILED)
-        return Explanation(text=text, source="llm", model=writer.model, prompt_version=writer.prompt_version)
+            explanation = self._explanation(lease)
+            while not self._stopping.is_set() and not self._is_stored(lease, explanation):
+                self._stopping.wait(PAUSE_SECONDS)
+        except Exception:  # one explanation must not hold up the others
+            log.exception("the explanation of prediction %s could not be stored", lease.prediction_id)
+        with self._lock:
+            del self._under_way[lease.token]
+        self._changes.nudge()
+        self._awake.set()
 
-    def _deterministic(self, of: Unfinished, reason: str) -> Explanation:
+    def _explanation(self, lease: Lease) -> Explanation:
         writer = self._source.writer
         named = {"model": writer.model, "prompt_version": writer.prompt_version} if writer else {}
-        return of.explanation.model_copy(update={**named, "reason": reason})
-
-    def _end(self, job: Job, explanation: Explanation) -> None:
-        """Count a final explanation, and have it stored; the lock is held."""
-        if explanation.reason:
-            reason, name = explanation.reason, job.of.prediction_id
-            log.warning("prediction %s keeps the deterministic explanation: %s", name, reason)
-        self._last_failure = explanation.reason
-        total_ms = round(1000 * (time.monotonic() - job.requested), 1)
-        self._count(timed := explanation.model_copy(update={"total_ms": total_ms}))
-        self._endings.append((job.of, timed))
-
-    def _count(self, explanation: Explanation) -> None:
-        self._by_source[explanation.source] += 1
-        self._milliseconds[explanation.source] += explanation.total_ms or 0
-        if explanation.reason:
-            self._by_reason[explanation.reason] += 1
-
-    def _counts(self) -> ExplanationCounts:
-        return ExplanationCounts(
-            by_source=dict(self._by_source),
-            by_reason=dict(self._by_reason.most_common(MAX_REASONS)),
-            means={
-                source: {"total_ms": round(self._milliseconds[source] / number, 4)}
-                for source, number in self._by_source.items()
-            },
-        )
-
-    def _store_all(self) -> None:
-        """Store what is final, and end what has waited for too long."""
-        while True:
-            with self._changed:
-                while not self._endings and (left := self._seconds_left()) != 0:
-                    self._changed.wait(left)
-                while self._seconds_left() == 0:
-                    job = self._waiting.popleft()
-                    self._end(job, self._deterministic(job.of, QUEUE_FULL))
-                ending = self._endings[0] if self._endings else None
-            if ending is not None and not self._is_stored(*ending):
-                time.sleep(STORE_PAUSE_SECONDS)
-
-    def _seconds_left(self) -> float | None:
-        """Return for how long the first in the queue may still wait, ``None`` if nobody is there."""
-        if not self._waiting:
-            return None
-        return max(0.0, self._waiting[0].requested + self._seconds / 2 - time.monotonic())
-
-    def _is_stored(self, of: Unfinished, explanation: Explanation) -> bool:
-        """Store the first of what is final and tell the log; whatever else fails than the store ends it as well."""
         try:
-            page = self._store.finish_explanation(of, explanation, self._clock())
+            said = {"text": self._text(lease), "source": "llm"}
+        except NarrativeError as error:
+            said = {"reason": str(error)}
+        except Exception:  # whatever fails is an answer too
+            log.exception("the explanation of prediction %s failed", lease.prediction_id)
+            said = {"reason": FAILED}
+        total_ms = round((self._clock() - lease.since) / timedelta(milliseconds=1), 1)
+        first = orjson.loads(lease.body)["explanation"]
+        return Explanation.model_validate(first | named | said | {"total_ms": total_ms})
+
+    def _text(self, lease: Lease) -> str:
+        """Have the language model write; raises ``NarrativeError`` where it is not asked, too."""
+        writer = self._source.writer
+        if writer is None:
+            raise NarrativeError(self._source.reason)
+        if lease.tries > MAX_TRIES:
+            raise NarrativeError(GIVEN_UP)
+        if self._clock() - lease.since > MAX_AGE:
+            raise NarrativeError(EXPIRED)
+        facts = facts_of_stored(Prediction.model_validate_json(lease.body))
+        return writer.write(facts, deadline=time.monotonic() + self._seconds)
+
+    def _is_stored(self, lease: Lease, explanation: Explanation) -> bool:
+        """Store an explanation, and tell the log; one whose lease is another's by now is dropped."""
+        try:
+            page = self._store.finish_explanation(lease, explanation, self._clock())
         except StoreUnavailableError:
             return False
-        except Exception:
-            log.exception("the explanation of prediction %s could not be stored", of.prediction_id)
-            page = None
-        self._endings.popleft()
         if page is not None:
+            reason = explanation.reason
+            with self._lock:
+                self._last_failure = reason
+                self._by_source[explanation.source] += 1
+                self._by_reason.update([reason] if reason else [])
+            if reason:
+                log.warning("prediction %s keeps the deterministic explanation: %s", lease.prediction_id, reason)
             self._changes.appended(page)
         return True

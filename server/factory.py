@@ -1,6 +1,6 @@
 """The composition root of the server: where its parts meet."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -8,17 +8,17 @@ from typing import Final
 
 from flask import Flask
 
-from common.errors import InternalError, NotSignedInError
+from common.errors import InternalError
 from common.messages import OperatorStatus
 from common.sqlite import BUSY_SECONDS
 from common.web.app import make_app, trust_proxies
 from common.web.concurrency import EVENTLET, run_aside
 from common.web.sockets import RealTime
 from config.settings import ServerSettings
-from server import api, audit_routes, model_routes, session_routes
+from server import administration, api, model_routes
 from server.clients import ConnectedClients, client_of_token
 from server.drift.windows import RollingWindows
-from server.explanation.narrator import ExplanationSource, explanation_source
+from server.explanation.llama import ExplanationSource, explanation_source
 from server.explanations import ExplanationWorkers
 from server.housekeeping import Housekeeping
 from server.log import ChangeLog
@@ -73,7 +73,7 @@ def create_app(
         check_ready=lambda: _check_ready(store, service),
         clock=lambda: clock().timestamp(),
     )
-    real_time = RealTime(app, settings, client_of_token=partial(_client_of_token, secrets.client_tokens))
+    real_time = RealTime(app, settings, client_of_token=partial(client_of_token, tokens=secrets.client_tokens))
     clients = ConnectedClients(settings.client_ids, clock=clock)
     changes = ChangeLog(store)
     workers = ExplanationWorkers(
@@ -83,7 +83,6 @@ def create_app(
         clock=clock,
         seconds=settings.llm_seconds,
         concurrency=settings.llm_concurrency,
-        max_waiting=settings.llm_max_waiting,
     )
     service = PredictionService(
         model,
@@ -101,24 +100,19 @@ def create_app(
     real_time.register(ClientsNamespace(service, clients))
     real_time.register(OperatorsNamespace(changes, status=status))
     cards = ModelCards(model, settings.model_dir, key=settings.model_signing_key)
-    windows = _rolling_windows(settings, store, clock)
-    app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
-    app.register_blueprint(session_routes.blueprint(real_time.sessions))
-    app.register_blueprint(audit_routes.blueprint(real_time.access.trail))
-    app.register_blueprint(api.blueprint(service, clients, windows, secrets.client_tokens, clock, real_time=real_time))
-    trust_proxies(app, settings.trusted_proxies)
-    housekeeping = Housekeeping(store, changes, retention_days=settings.retention_days, clock=clock)
-    return Server(app, real_time, service, housekeeping)
-
-
-def _rolling_windows(settings: ServerSettings, store: PredictionStore, clock: Callable[[], datetime]) -> RollingWindows:
-    return RollingWindows(
+    windows = RollingWindows(
         store,
         settings.client_ids,
         patients=settings.drift_window_patients,
         days=settings.drift_window_days,
         clock=clock,
     )
+    app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
+    app.register_blueprint(administration.blueprint(real_time.sessions, real_time.access.trail))
+    app.register_blueprint(api.blueprint(service, clients, windows, secrets.client_tokens, clock, real_time=real_time))
+    trust_proxies(app, settings.trusted_proxies)
+    housekeeping = Housekeeping(store, changes, retention_days=settings.retention_days, clock=clock)
+    return Server(app, real_time, service, housekeeping)
 
 
 def build(settings: ServerSettings) -> Server:
@@ -148,13 +142,6 @@ def current_model(settings: ServerSettings, clock: Callable[[], datetime]) -> Cu
         clock=clock,
         seconds=settings.model_watch_seconds,
     )
-
-
-def _client_of_token(tokens: Mapping[str, str], token: str) -> str | None:
-    try:
-        return client_of_token(token, tokens)
-    except NotSignedInError:
-        return None
 
 
 def _check_ready(store: PredictionStore, service: PredictionService) -> None:

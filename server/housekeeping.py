@@ -1,4 +1,4 @@
-"""Retention: predictions that are older than they are to be kept are erased, at the start and every day."""
+"""Retention: predictions that are older than they are to be kept are erased, at the start and every hour."""
 
 import logging
 import threading
@@ -13,10 +13,9 @@ from server.store import PredictionStore
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS: Final = 60.0
+LOOK_SECONDS: Final = 3600.0
 ERASED_AT_ONCE: Final = 50
 STOP_SECONDS: Final = 2.0
-RETENTION_EVERY: Final = timedelta(days=1)
 
 
 class Housekeeping:
@@ -50,21 +49,18 @@ class Housekeeping:
             self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
-        due_at: datetime | None = None
         while not self._stopping.is_set():
             try:
-                now = self._clock()
-                if due_at is None or now >= due_at:
-                    self._erase_old(now)
-                    due_at = now + RETENTION_EVERY
+                self._erase_old()
             except StoreUnavailableError:
                 log.debug("nothing can be erased now")  # the store has said why
             except Exception:
                 log.exception("housekeeping failed; it is tried again")
             self._stopping.wait(self._seconds)
 
-    def _erase_old(self, now: datetime) -> None:
-        number, made_before = 0, now - timedelta(days=self._retention_days or 0)
+    def _erase_old(self) -> None:
+        now, number = self._clock(), 0
+        made_before = now - timedelta(days=self._retention_days or 0)
         while not self._stopping.is_set() and (old := self._store.older_than(made_before, limit=ERASED_AT_ONCE)):
             self._changes.appended(self._store.erase(list(old), now))
             number += len(old)

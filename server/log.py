@@ -86,11 +86,11 @@ class ChangeLog:
         """Take entries that this process has committed, and tell that there is more.
 
         Two threads may come in another order than they have committed in, and other processes may have written in
-        between: what is missing is read first, what is known already is passed over.
+        between: what is missing is then read from the store, what is known already is passed over.
         """
         with self._lock:
             if page.after > self.newest:
-                self._catch_up(page.after)
+                self._start_over(page.after)
             self._take(page)
         self.nudge()
 
@@ -123,19 +123,10 @@ class ChangeLog:
             else:
                 self._stopping.wait(self._seconds)
 
-    def _catch_up(self, up_to: int) -> None:
-        try:
-            while self.newest < up_to:
-                self._take(self._store.changes(self.newest))
-        except StoreUnavailableError:  # nothing of it is in memory then: followers read it from the store
-            self.generation += 1  # among it may be an erasure
-            self._forget(up_to)
-
     def _take(self, page: Page) -> None:
         new = [entry for entry in page.entries if entry.sequence > self.newest]
         if any(entry.kind == ChangeKind.PREDICTION_ERASED for entry in new):
-            self.generation += 1
-            self._forget(self.newest)
+            self._start_over(self.newest)
         if page.next_after >= self.newest:
             self._totals = page.totals
             self.newest = page.next_after
@@ -144,9 +135,11 @@ class ChangeLog:
         if self._kept_bytes > KEPT_BYTES:
             self._drop_older_half()
 
-    def _forget(self, up_to: int) -> None:
+    def _start_over(self, place: int) -> None:
+        """Keep nothing up to a place: among it is an erasure, or may be."""
+        self.generation += 1
         self.kept, self._kept_bytes = [], 0
-        self._kept_after = self.newest = up_to
+        self._kept_after = self.newest = place
 
     def _drop_older_half(self) -> None:
         dropped = len(self.kept) // 2

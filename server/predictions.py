@@ -20,12 +20,12 @@ from common.errors import ErasedError, InternalError, OverloadedError, ShuttingD
 from common.messages import ChangeKind, PredictRequest, Receipt, RiskLevel, WireError
 from common.patient import PatientRecord
 from server.anomaly.detector import Assessment, Detector
-from server.explanation.facts import Facts, facts_of
+from server.explanation.facts import facts_of
 from server.explanation.template import describe
 from server.explanations import ExplanationWorkers
 from server.log import ChangeLog
 from server.registry.current_model import CurrentModel
-from server.store import NewPrediction, PredictionStore, Refusal, Unfinished
+from server.store import NewPrediction, PredictionStore, Refusal
 from server.store.record import RequestKey
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,6 @@ MAX_KNOWN: Final = 4096
 
 ACCEPTED: Final = Receipt(status="accepted")
 STORED: Final = Receipt(status="stored")
-RESTARTED: Final = "The server was restarted before the language model's explanation was finished."
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,6 @@ class Job:
         """Identify what was asked: the record and the patient's reference."""
         meaning = {"record": vars(self.request.record), "patient_reference": self.request.patient_reference}
         return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-@dataclass(frozen=True)
-class Made:
-    """A new prediction, the facts of its explanation, and who awaits one."""
-
-    new: NewPrediction
-    facts: Facts
-    unfinished: Unfinished
 
 
 class PredictionService:
@@ -103,9 +93,6 @@ class PredictionService:
         self._batcher = threading.Thread(target=self._run, name="batcher", daemon=True)
 
     def start(self) -> None:
-        """End what an earlier process left unexplained, and begin to answer."""
-        for unfinished in self.store.unfinished():
-            self.explanations.fall_back(unfinished, RESTARTED)
         self.explanations.start()
         self.changes.start()
         self.model.start(lambda _: self.changes.nudge())
@@ -119,6 +106,7 @@ class PredictionService:
         with suppress(queue.Full):  # the batcher hangs, and nothing more can be done for what waits
             self._jobs.put(None, timeout=STOP_SECONDS)
         self._batcher.join(max(0.0, deadline - time.monotonic()))
+        self.explanations.stop()
         self.model.stop(max(0.0, deadline - time.monotonic()))
         self.changes.stop()
         self.store.close()
@@ -200,16 +188,14 @@ class PredictionService:
         if not jobs:
             return
         made, refused = self._made(jobs)
-        appended = self.store.append([one.new for one in made], refused, self._clock())
+        appended = self.store.append(made, refused, self._clock())
         self._remember(appended.known)
         # The commit comes before the nudge: a follower that reads first would find nothing and sleep.
         self.changes.appended(appended.page)
-        new = {one.prediction_id for one in appended.new}
-        for one in made:
-            if one.new.awaits_explanation and one.new.prediction_id in new:
-                self.explanations.request(one.unfinished, one.facts)
+        if any(one.awaits_explanation for one in appended.new):
+            self.explanations.look()
 
-    def _made(self, jobs: Sequence[Job]) -> tuple[list[Made], list[Refusal]]:
+    def _made(self, jobs: Sequence[Job]) -> tuple[list[NewPrediction], list[Refusal]]:
         """Score and explain together; if that fails, each alone, so that one patient does not take others along."""
         try:
             return self._scored(jobs), []
@@ -220,7 +206,7 @@ class PredictionService:
         alone = [self._made([job]) for job in jobs]
         return [one for made, _ in alone for one in made], [one for _, refused in alone for one in refused]
 
-    def _scored(self, jobs: Sequence[Job]) -> list[Made]:
+    def _scored(self, jobs: Sequence[Job]) -> list[NewPrediction]:
         detector = self.model.detector  # once, so that a batch is of one version
         started = time.perf_counter()
         assessments = detector.assess([job.request.record for job in jobs])
@@ -230,7 +216,9 @@ class PredictionService:
             for job, assessment in zip(jobs, assessments, strict=True)
         ]
 
-    def _predict(self, job: Job, detector: Detector, assessment: Assessment, waiting: float, scoring: float) -> Made:
+    def _predict(
+        self, job: Job, detector: Detector, assessment: Assessment, waiting: float, scoring: float
+    ) -> NewPrediction:
         """Make the message ``Prediction``: once and unchecked, for the record, the log and everybody who reads it."""
         request, made_at = job.request, self._clock()
         started = time.perf_counter()
@@ -262,7 +250,7 @@ class PredictionService:
             "model_version": detector.model_version,
             "timings_ms": _milliseconds(waiting=waiting, scoring=scoring, explaining=explaining),
         }
-        new = NewPrediction(
+        return NewPrediction(
             prediction_id=prediction_id,
             client_id=job.client_id,
             request_id=request.request_id,
@@ -273,7 +261,6 @@ class PredictionService:
             made_at=made_at,
             body=orjson.dumps(body, option=orjson.OPT_UTC_Z).decode(),
         )
-        return Made(new, facts, Unfinished(prediction_id, job.client_id, request.request_id, explanation))
 
 
 def _contributions(record: PatientRecord, detector: Detector, assessment: Assessment) -> list[dict[str, Any]]:
@@ -282,7 +269,7 @@ def _contributions(record: PatientRecord, detector: Detector, assessment: Assess
     return [
         {
             "field": name,
-            "value": values[name],
+            "value": None if values[name] is None else float(values[name]),
             "typical": typical[name],
             "contribution": contribution,
             "imputed": values[name] is None,

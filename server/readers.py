@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from flask import request
 
-from common.access.tokens import bearer_token
+from common.access.tokens import UNKNOWN_TOKEN, bearer_token
+from common.errors import NotSignedInError
 from common.web.sign_in import current_account
 from server.clients import client_of_token
 
@@ -19,6 +20,8 @@ def client_id_of_reader(tokens: Mapping[str, str]) -> str | None:
     """
     token = bearer_token(request.headers.get("Authorization"))
     if token is not None:
-        return client_of_token(token, tokens)
+        if (client_id := client_of_token(token, tokens)) is None:
+            raise NotSignedInError(UNKNOWN_TOKEN)
+        return client_id
     current_account()
     return None

@@ -56,12 +56,15 @@ class ClientsNamespace(FollowedNamespace):
         if peer.client_id is None:
             raise NotAllowedError
         _require_known_protocol(auth)
-        replaced = self._clients.connected(peer.client_id, sid, Handshake.check(auth))
+        return peer.client_id
+
+    def joined(self, sid: str, peer: Peer, auth: object) -> None:
+        # Only now: who connects meanwhile could not close what is no follower yet.
+        replaced = self._clients.connected(str(peer.client_id), sid, Handshake.check(auth))
         if replaced is not None:
             self.followers.close(*replaced)
         self._service.changes.nudge()
         log.info("%s connected", peer.client_id)
-        return peer.client_id
 
     def on_predict(self, sid: str, peer: Peer, message: object) -> Message:
         return self._service.submit(PredictRequest.check(message), str(peer.client_id))

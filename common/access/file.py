@@ -28,7 +28,7 @@ from sqlalchemy.pool import NullPool
 
 from common import sqlite
 from common.errors import StoreUnavailableError
-from config.secrets import ConfigurationError, sync_folder
+from config.secrets import sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -135,18 +135,14 @@ class AccessFile:
             raise StoreUnavailableError(f"The accounts in {self._path} cannot be used: {cause}.") from error
 
     def _bring_up_to_date(self) -> None:
+        if_unknown = f"The accounts in {self._path} were written by a newer version of this program. Update it."
+        sqlite.step_schema(
+            self._engine, SCHEMA_VERSION, lambda connection, _: _metadata.create_all(connection), if_unknown=if_unknown
+        )
         old_trail = self._path.with_name(OLD_TRAIL)
+        if not old_trail.exists():
+            return
         with self.writing() as connection:
-            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if version > SCHEMA_VERSION:
-                raise ConfigurationError(
-                    f"The accounts in {self._path} were written by a newer version of this program. Update it."
-                )
-            if version < SCHEMA_VERSION:
-                _metadata.create_all(connection)
-                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            if not old_trail.exists():
-                return
             _take_over(connection, old_trail)
         # Renamed after the commit: a start that was cut off between the two reads it once more, and adds nothing.
         with suppress(FileNotFoundError):  # another process was faster

@@ -132,6 +132,9 @@ class FollowedNamespace(flask_socketio.Namespace):
         """Return the scope in which a peer reads the log; raise the named error that refuses it."""
         raise NotImplementedError
 
+    def joined(self, sid: str, peer: Peer, auth: object) -> None:
+        """Hear of a connection that can be closed from now on; raise the named error that refuses it after all."""
+
     def heard(self, sid: str, peer: Peer, follow: Follow) -> None:
         """Hear of every follow."""
 
@@ -194,6 +197,7 @@ class FollowedNamespace(flask_socketio.Namespace):
         if peer.connection is not None and not peer.connection.join():
             raise NotAllowedError("This connection was let in before. Make a new one.")
         self.followers.join(sid, peer, self.admit(peer, auth, sid))
+        self.joined(sid, peer, auth)
         self.note(peer, Action.WATCHED_LIVE)
 
     def _disconnect(self, sid: str) -> None:

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from common.errors import InvalidDataError
 from config.settings import TrainingSettings
-from server.anomaly.dataset import Dataset, FloatArray
+from server.anomaly.dataset import COLUMNS, Dataset, FloatArray
 from server.anomaly.detector import AnomalyModel, Detector
 from server.anomaly.evaluation_figures import Evaluation
+from server.anomaly.manifest import Manifest, Parameters, description_of
+from server.anomaly.preprocessing import FACTORS
 from server.anomaly.reference import Reference, reference_of
 from server.evaluation.cross_validation import cross_validate, kept_repeats
 from server.evaluation.figures import evaluation_of, held_out_scores
 from server.evaluation.folds import evaluate_fold
 from server.evaluation.training import Watch, recalibrate, train, unwatched
-from server.registry.artifact import make_files, make_recalibrated_files
+from server.registry.artifact import make_files
 from server.registry.known_answers import known_answers
 
 
@@ -52,9 +54,23 @@ def trained_version(
     results = cross_validate(evaluate_fold, dataset, settings, evaluations, repeats=repeats, progress=watch_evaluation)
     evaluation = evaluation_of(dataset, results, model.thresholds, settings.evaluation_folds)
     reference = _reference(dataset, model, held_out_scores(dataset, results))
-    answers = known_answers(model, settings.random_state)
-    files = make_files(model, evaluation, reference, settings, answers, data=dataset, made_at=made_at)
-    return NewVersion(model, evaluation, files)
+    described = description_of(dataset)
+    manifest = Manifest(
+        made_at=made_at,
+        recalibrated_from=None,
+        versions={},
+        columns=COLUMNS,
+        factors=list(FACTORS),
+        data=described,
+        calibration_data=described,
+        parameters=Parameters.model_validate(settings.model_dump(include=set(Parameters.model_fields))),
+        thresholds=model.thresholds,
+        evaluation=evaluation,
+        reference=reference,
+        files={},
+        known_answers=known_answers(model, settings.random_state),
+    )
+    return NewVersion(model, evaluation, make_files(model, manifest, settings.signing_key))
 
 
 def recalibrated_version(
@@ -72,12 +88,19 @@ def recalibrated_version(
             f"{dataset.name} is the file that the forest was fitted on. Recalibrate on patients it has not seen."
         )
     model = recalibrate(earlier.model, dataset, settings)
-    reference = _reference(dataset, model, model.anomaly_scores(dataset.values))
-    answers = known_answers(model, earlier.manifest.parameters.random_state)
-    files = make_recalibrated_files(
-        model, reference, settings, answers, original=earlier.manifest, data=dataset, made_at=made_at
-    )
-    return NewVersion(model, earlier.manifest.evaluation, files)
+    original = earlier.manifest
+    changed = {
+        "made_at": made_at,
+        "recalibrated_from": original.model_version,
+        "calibration_data": description_of(dataset),
+        "parameters": original.parameters.model_copy(update={"calibration_by_age": settings.calibration_by_age}),
+        "thresholds": model.thresholds,
+        "reference": _reference(dataset, model, model.anomaly_scores(dataset.values)),
+        "known_answers": known_answers(model, original.parameters.random_state),
+        "signature": None,
+    }
+    files = make_files(model, original.model_copy(update=changed), settings.signing_key)
+    return NewVersion(model, original.evaluation, files)
 
 
 def _reference(dataset: Dataset, model: AnomalyModel, scores: FloatArray) -> Reference:

@@ -4,7 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from common.messages import CircuitStatus
 from server.explanation.endpoint import EndpointError, UnfinishedAnswerError
@@ -12,6 +13,7 @@ from server.explanation.endpoint import EndpointError, UnfinishedAnswerError
 MAX_FAILURES: Final = 5
 FIRST_PAUSE_SECONDS: Final = 30.0
 LONGEST_PAUSE_SECONDS: Final = 300.0
+CLOSED: Final = CircuitStatus(state="closed", until=None, reason=None)
 
 
 class CircuitOpenError(EndpointError):
@@ -29,48 +31,51 @@ class CircuitBreaker:
         self._lock = threading.Lock()
         self._failures = 0
         self._pause = 0.0
-        self._open_until: float | None = None
+        self._ends: float | None = None  # the end of the pause by the clock; ``None`` while closed
+        self._pausing = CLOSED  # the same for people
         self._probing = False
-        self._clause = ""
 
     @contextmanager
     def watch(self) -> Iterator[None]:
         """Note how the call within ends; raises ``CircuitOpenError`` instead of beginning it."""
         with self._lock:
-            if self._open_until is not None:
-                if self._probing or self._clock() < self._open_until:
-                    raise CircuitOpenError(f"it is left alone for a while, because {self._clause}")
+            if self._ends is not None:
+                if self._probing or self._clock() < self._ends:
+                    raise CircuitOpenError(f"it is left alone for a while, because {self._pausing.reason}")
                 self._probing = True
+        failure: EndpointError | None = EndpointError("it failed unexpectedly")
         try:
             yield
+            failure = None
         except EndpointError as error:
-            if not isinstance(error, UnfinishedAnswerError):
-                self._failed(error)
-                raise
-            self._succeeded()
+            failure = None if isinstance(error, UnfinishedAnswerError) else error
             raise
-        self._succeeded()
+        finally:
+            with self._lock:
+                self._note(failure)
 
     @property
     def status(self) -> CircuitStatus:
-        """The state for people, with the seconds that are left and why it is not closed."""
+        """The state for people, with the end of the pause and why it is not closed."""
         with self._lock:
-            if self._open_until is None:
-                return CircuitStatus(state="closed", seconds_left=0, reason=None)
-            left = max(0.0, self._open_until - self._clock())
-            state: Literal["open", "half_open"] = "half_open" if self._probing or not left else "open"
-            return CircuitStatus(state=state, seconds_left=round(left), reason=self._clause)
+            if self._ends is None:
+                return CLOSED
+            if self._probing or self._clock() >= self._ends:
+                return self._pausing.model_copy(update={"state": "half_open", "until": None})
+            return self._pausing
 
-    def _succeeded(self) -> None:
-        with self._lock:
-            self._failures, self._pause, self._open_until, self._probing = 0, 0.0, None, False
-
-    def _failed(self, error: EndpointError) -> None:
-        with self._lock:
-            self._failures += 1
-            was_probe, self._probing = self._probing, False
-            is_last_straw = was_probe or (self._failures >= MAX_FAILURES and self._open_until is None)
-            if error.lasting or is_last_straw:
-                doubled = min(max(FIRST_PAUSE_SECONDS, 2 * self._pause), LONGEST_PAUSE_SECONDS)
-                self._pause = LONGEST_PAUSE_SECONDS if error.lasting else doubled
-                self._open_until, self._clause = self._clock() + self._pause, str(error)
+    def _note(self, failure: EndpointError | None) -> None:
+        was_probe, self._probing = self._probing, False
+        if failure is None:
+            self._failures, self._pause, self._ends = 0, 0.0, None
+            return
+        self._failures += 1
+        if failure.lasting:
+            self._pause = LONGEST_PAUSE_SECONDS
+        elif was_probe or (self._failures >= MAX_FAILURES and self._ends is None):
+            self._pause = min(max(FIRST_PAUSE_SECONDS, 2 * self._pause), LONGEST_PAUSE_SECONDS)
+        else:
+            return
+        self._ends = self._clock() + self._pause
+        until = datetime.now(UTC) + timedelta(seconds=self._pause)
+        self._pausing = CircuitStatus(state="open", until=until, reason=str(failure))

@@ -4,18 +4,18 @@ import os
 
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # read at import; otherwise the first call asks the hub
 
-import queue
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from concurrent.futures import Future
+from contextlib import closing
 from contextvars import ContextVar
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 from huggingface_hub import ChatCompletionStreamOutput, InferenceClient, set_client_factory
@@ -61,17 +61,17 @@ class RejectedParameterError(UnfinishedAnswerError):
     """The endpoint works, but does not know a parameter of the request."""
 
 
-_LASTING: Mapping[int, str] = {
+_REFUSALS: Final[Mapping[int, str]] = {
     400: "the request was refused; check LLM_MODEL in .env",
     401: "the key was refused; check {key} in .env",
     402: "it asks for payment; see to its account, or set another LLM_BASE_URL in .env",
     403: "the key may not use this model; check {key} in .env, and whether the model's own page gives access",
     404: "nothing was found there; check LLM_BASE_URL and LLM_MODEL in .env",
-}
-_PASSING: Mapping[int, str] = {
     408: "it had waited too long for the request",
     429: "it is asked too often at the moment",
 }
+_LASTING: Final = range(400, 405)
+_PASSING: Final = {408, 429, *range(500, 600)}
 _NO_PERMISSION: Final = (
     'the token lacks the permission "Make calls to Inference Providers"; see huggingface.co/settings/tokens'
 )
@@ -120,38 +120,27 @@ class Endpoint:
         EndpointError
             When there is no such answer by the deadline; a ``RejectedParameterError`` when ``more`` is the reason.
         """
-        answers: queue.SimpleQueue[str | EndpointError] = queue.SimpleQueue()
-        left = max(0.001, deadline - time.monotonic())
+        answer: Future[str] = Future()
         transport = httpx2.HTTPTransport(verify=self._trusted, trust_env=False)
 
         def call() -> None:
-            answer: str | EndpointError = EndpointError("it failed unexpectedly")
             _exchange.set(partial(self._sent, transport, deadline))
             try:
-                answer = self._answer(messages, more, deadline)
-            except EndpointError as error:
-                answer = error
-            except Exception:  # past the deadline the connection is closed while it is read, which may end in anything
-                if time.monotonic() < deadline:
-                    raise
-            finally:
-                answers.put(answer)
+                answer.set_result(self._answer(messages, more, deadline))
+            except Exception as error:  # noqa: BLE001 - any, once the connection is closed at the deadline
+                answer.set_exception(error)
 
         threading.Thread(target=call, name=CALL, daemon=True).start()
         try:
-            answer = answers.get(timeout=left)
-        except queue.Empty:
+            return answer.result(timeout=max(0.001, deadline - time.monotonic()))
+        except TimeoutError:
             raise EndpointError(NO_ANSWER) from None
         finally:
             transport.close()  # and with it the connection: a peer that drips headers would keep its thread for ever
-        if isinstance(answer, EndpointError):
-            raise answer
-        return answer
 
     def _answer(self, messages: Messages, more: Mapping[str, object], deadline: float) -> str:
-        limit = self._limit
+        limit, plain = self._limit, {"Accept-Encoding": "identity"}
         left = max(0.001, deadline - time.monotonic())
-        plain = {"Accept-Encoding": "identity"}
         try:
             with InferenceClient(base_url=str(self.url), api_key=self._key, timeout=left, headers=plain) as client:
                 chunks = client.chat_completion(
@@ -164,23 +153,17 @@ class Endpoint:
                 return text_of(chunks)
         except HfHubHTTPError as error:
             refusal = error.response
-        is_bad = refusal.status_code == HTTPStatus.BAD_REQUEST
-        if is_bad and "max_completion_tokens" in refusal.text and "max_tokens" in limit:
+        status, text, wait = refusal.status_code, refusal.text, refusal.headers["Retry-After"]
+        if status == HTTPStatus.BAD_REQUEST and "max_completion_tokens" in text and "max_tokens" in limit:
             self._limit = {"max_completion_tokens": limit["max_tokens"]}
             return self._answer(messages, more, deadline)
-        raise self._error_of(refusal, more)
-
-    def _error_of(self, refusal: httpx2.Response, more: Mapping[str, object]) -> EndpointError:
-        status, text, wait = refusal.status_code, refusal.text, refusal.headers["Retry-After"]
         if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY} and any(name in text for name in more):
-            return RejectedParameterError("it does not know a parameter")
+            raise RejectedParameterError("it does not know a parameter")
+        clause = _REFUSALS.get(status, f"it answered with HTTP status {status}").format(key=self._key_name)
         if status == HTTPStatus.FORBIDDEN and "Inference Providers" in text:
-            return EndpointError(_NO_PERMISSION, lasting=True)
-        if status in _LASTING:
-            return EndpointError(_LASTING[status].format(key=self._key_name), lasting=True)
-        clause = _PASSING.get(status, f"it answered with HTTP status {status}")
-        passing = status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        return EndpointError(clause, passing=passing, retry_after=float(wait) if wait.isdecimal() else 0)
+            clause = _NO_PERMISSION
+        retry_after = float(wait) if wait.isdecimal() else 0
+        raise EndpointError(clause, lasting=status in _LASTING, passing=status in _PASSING, retry_after=retry_after)
 
     def _sent(self, transport: httpx2.HTTPTransport, deadline: float, request: httpx2.Request) -> httpx2.Response:
         """Send a request of the library to the endpoint itself; return an answer that the library can read."""
@@ -192,10 +175,11 @@ class Endpoint:
             try:
                 with closing(transport.handle_request(pinned)) as response:
                     text = _read(response, deadline)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                failure = error
             except httpx2.HTTPError as error:
                 failure = error
-                if not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-                    break
+                break
             else:
                 if response.is_success:
                     return httpx2.Response(HTTPStatus.OK, text=_stream_of(text))
@@ -223,8 +207,6 @@ class Endpoint:
 def _read(response: httpx2.Response, deadline: float) -> str:
     if response.is_redirect:
         raise EndpointError("it answered with a redirect, and none is followed")
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise EndpointError("its answer was compressed, which had not been asked for")
     body = bytearray()
     for chunk in response.iter_raw(CHUNK):
         body += chunk
@@ -282,21 +264,9 @@ def _joined(chunks: Iterable[ChatCompletionStreamOutput]) -> tuple[str, bool, st
     return content, thought, finish
 
 
-class _ClosingContext(ssl.SSLContext):
-    """Closes a socket whose handshake fails; eventlet leaves it open."""
-
-    def wrap_socket(self, *connection: Any, **options: Any) -> ssl.SSLSocket:
-        secured = super().wrap_socket(*connection, **options | {"do_handshake_on_connect": False})
-        with ExitStack() as failing:
-            failing.callback(secured.close)
-            secured.do_handshake()
-            failing.pop_all()
-        return secured
-
-
 def _trusted_authorities(file: Path | None) -> ssl.SSLContext:
     """Return what certificates are checked against: the authorities of a PEM file, or those of this machine."""
-    trusted = _ClosingContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         trusted.load_verify_locations(file) if file else trusted.load_default_certs()
     except OSError as error:

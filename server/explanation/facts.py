@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from typing import Final, Literal
 
-from common.messages import RiskLevel, Thresholds
+from common.messages import Prediction, RiskLevel, Thresholds
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.detector import Assessment
 from server.explanation.meanings import meaning_of
@@ -72,6 +72,15 @@ def facts_of(record: PatientRecord, assessment: Assessment, thresholds: Threshol
         not_measured=tuple(record.imputed()),
         extrapolated=tuple(record.extrapolated()),
     )
+
+
+def facts_of_stored(prediction: Prediction) -> Facts:
+    """Collect the facts of a prediction as it is stored; they are those that it was made with."""
+    contributions = {part.field: part.contribution for part in prediction.contributions}
+    assessment = Assessment(
+        prediction.raw_score, prediction.anomaly_score, prediction.risk_level, prediction.base_value, contributions
+    )
+    return facts_of(prediction.record, assessment, prediction.thresholds)
 
 
 def top_factors(record: PatientRecord, assessment: Assessment) -> list[str]:

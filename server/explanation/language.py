@@ -12,7 +12,7 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache
 from typing import Final
 
 from common.messages import RiskLevel
@@ -51,7 +51,6 @@ _NAMES: Final[Mapping[str, str]] = {
     "major_vessels": "(number of )?major vessels?( count)?",
     "thallium_scan": "thallium (scan|result)( result| finding)?",
 }
-_AND: Final = "(, and |, | and | as well as )"
 _VERBS: Final = {"raises": "(raises?|increases?)", "lowers": "(lowers?|decreases?|reduces?)"}
 _PASSIVES: Final = {"raises": "(raised|increased)", "lowers": "(lowered|decreased|reduced)"}
 _DONE: Final = {"raises": "raised", "lowers": "lowered"}
@@ -71,16 +70,18 @@ def fact_forms(facts: Facts) -> Forms:
         MEANING: "|".join(map(_meaning, facts.factors)),
     }
     if facts.not_measured:
-        listed, be = _list([_named(name) for name in facts.not_measured]), "(is|are|was|were)"
+        named, be = [_named(name) for name in facts.not_measured], "(is|are|was|were)"
+        listed = _enumeration(named)
         taken = "(taken as|assumed to be|treated as) typical"
         forms[GAPS] = (
             f"{listed}(, which)? {be} not measured(,? and|, which|,| and so|;)?( it| they)?( {be})? {taken}"
-            f"|{listed} {be} not measured|not measured(,? and)?(,? {taken})?: {listed}"
+            f"|{listed} {be} not measured|not measured(,? and)?(,? {taken})?: {_enumeration(named)}"
         )
     if facts.extrapolated:
-        listed, where = _list([_named(name) for name in facts.extrapolated]), "outside the model's range"
+        named, where = [_named(name) for name in facts.extrapolated], "outside the model's range"
         forms[OUTSIDE] = (
-            f"{listed} (is|are|lies?) {where}(, so the result is less certain)?|{where}(, less certain)?: {listed}"
+            f"{_enumeration(named)} (is|are|lies?) {where}(, so the result is less certain)?"
+            f"|{where}(, less certain)?: {_enumeration(named)}"
         )
     for at, factor in enumerate(facts.factors):
         token = FACTORS[factor.direction][at == 0]
@@ -98,8 +99,14 @@ def _named(name: str) -> str:
 
 
 def _list(forms: Sequence[str]) -> str:
+    # Stricter than an enumeration: "A raises the score and B, and C lowers it" would read as if A raised B.
     one = f"({'|'.join(forms)})"
-    return f"{one}({_AND}{one})*"
+    return f"{one}(( (and|as well as) {one})*|(, {one})*, {one},? (and|as well as) {one})"
+
+
+def _enumeration(forms: Sequence[str]) -> str:
+    one = f"({'|'.join(forms)})"
+    return f"{one}((,|,? and| as well as) {one})*"
 
 
 def _value(factor: Factor) -> str:
@@ -166,7 +173,7 @@ def _of_factors(by: Direction) -> Forms:
         both: f"{_SCORE} is {passive} by {listed},? (and|but) {_PASSIVES[_OPPOSITE[by]]} by {opposite}",
         full: f"{first} {verb} {_SCORE} most|{_SCORE} is {passive} most by {first}"
         f"|(both {one} and {one}|{listed}) {verb} {_SCORE}{alike}"
-        f"|(the following|these) factors {verb} {_SCORE}: {listed}|{_SCORE} is {passive} by {listed}",
+        f"|(the following|these) factors {verb} {_SCORE}: {_enumeration(FACTORS[by])}|{_SCORE} is {passive} by {listed}",
         short: f"{first} {verb} it most|{listed} {verb} it{alike}|it is {passive} by {listed}",
     }
 
@@ -224,75 +231,79 @@ def _all(said: Sequence[tuple[str, str]], tokens: str) -> str:
     return " ".join(text for token, text in said if token in tokens)
 
 
-class Language:
-    """The texts that are true of one prediction and say all that is required."""
+def checked(facts: Facts, draft: str) -> str:
+    """Return a draft with every slot filled.
 
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
-        self.is_over = float(score_in_words(facts.anomaly_score)) > facts.threshold
-        """Whether the score is above the threshold as it is shown, too."""
+    Raises
+    ------
+    WithheldError
+        When it does not belong to the language of these facts, or leaves out what is required.
+    """
+    text = " ".join(draft.split())
+    if len(text) > MAX_CHARACTERS:
+        raise WithheldError("it is too long")
+    if _TOKEN.search(text):
+        raise WithheldError("it holds characters that are no text")
+    if not is_true(facts, text):
+        raise WithheldError(_first_strange(facts, text))
+    if missing := _missing(facts, text):
+        raise WithheldError(f"it leaves out the {missing[0]}")
+    for factor in facts.factors:
+        said = [found.start() for found in compiled(_meaning(factor)).finditer(text)]
+        named = compiled(rf"\b{_NAMES[factor.name]}\b").search(text)
+        if len(said) > 1 or (said and (named is None or named.start() > said[0])):
+            raise WithheldError(f"it explains the {label_in_sentence(factor.name)} twice, or before naming it")
+    return _filled(facts, text)
 
-    @cached_property
-    def _written_facts(self) -> re.Pattern[str]:
-        return _finder(fact_forms(self._facts))
 
-    def checked(self, draft: str) -> str:
-        """Return a draft with every slot filled.
+def is_true(facts: Facts, text: str) -> bool:
+    """Tell whether a text, or the beginning of one, belongs to the language."""
+    tokens = _finder(fact_forms(facts)).sub(_token, text)
+    statements = _statements(facts.level, is_over=is_over(facts)).sub(_token, tokens)
+    return _TEXT.fullmatch(statements) is not None
 
-        Raises
-        ------
-        WithheldError
-            When it does not belong to the language.
-        """
-        text = " ".join(draft.split())
-        if len(text) > MAX_CHARACTERS:
-            raise WithheldError("it is too long")
-        if _TOKEN.search(text):
-            raise WithheldError("it holds characters that are no text")
-        if not self.is_true(text):
-            raise WithheldError(self._first_strange(text))
-        if missing := self._missing(text):
-            raise WithheldError(f"it leaves out the {missing[0]}")
-        return self._filled(text)
 
-    def is_true(self, text: str) -> bool:
-        """Tell whether a text, or the beginning of one, belongs to the language."""
-        tokens = self._written_facts.sub(_token, text)
-        statements = _statements(self._facts.level, is_over=self.is_over).sub(_token, tokens)
-        return _TEXT.fullmatch(statements) is not None
+def is_over(facts: Facts) -> bool:
+    """Tell whether the score is above the threshold as it is shown, too."""
+    return float(score_in_words(facts.anomaly_score)) > facts.threshold
 
-    def _first_strange(self, text: str) -> str:
-        """Name the first sentence with which a draft leaves the language: what begins truly does so up to there."""
-        ends = [found.end() for found in re.finditer(r"[.](?= |$)|_meaning\]\](?![.])", text)]
-        at = bisect_left(ends, True, key=lambda end: not self.is_true(text[:end]))
-        if at == len(ends):
-            return "its end is no sentence about the facts"
-        return f"its sentence {at + 1} says what is not among the facts, or in words that cannot be checked"
 
-    def _missing(self, text: str) -> list[str]:
-        """Name what is required and not said; whatever is named in a true text is said truly of it."""
-        facts = self._facts
-        said = [(_token(found), found[0]) for found in self._written_facts.finditer(text)]
-        level = rf"{facts.level} risk level|risk level( of (the|this) patient| of)?( is|:)? {facts.level}"
-        required = [("risk level", level, text), ("anomaly score", ".", _all(said, SCORE))]
-        for names, tokens, what in (
-            ([factor.name for factor in facts.stated], "".join(map("".join, FACTORS.values())), ""),
-            (facts.not_measured, GAPS, ", which was not measured"),
-            (facts.extrapolated, OUTSIDE, ", which is outside the model's range"),
-        ):
-            required += [(label_in_sentence(name) + what, _NAMES[name], _all(said, tokens)) for name in names]
-        return [what for what, form, where in required if not compiled(form).search(where)]
+def _first_strange(facts: Facts, text: str) -> str:
+    """Name the first sentence with which a draft leaves the language: what begins truly does so up to there."""
+    ends = [found.end() for found in re.finditer(r"[.](?= |$)|_meaning\]\](?![.])", text)]
+    at = bisect_left(ends, True, key=lambda end: not is_true(facts, text[:end]))
+    if at == len(ends):
+        return "its end is no sentence about the facts"
+    return f"its sentence {at + 1} says what is not among the facts, or in words that cannot be checked"
 
-    def _filled(self, text: str) -> str:
-        """Put the values, and the meanings that there are, in the place of their slots."""
-        facts = self._facts
-        values = {"anomaly_score": score_in_words(facts.anomaly_score), "threshold": f"{facts.threshold:g}"}
-        for factor in facts.factors:
-            values |= {factor.name: factor.value, f"{factor.name}_meaning": factor.meaning or ""}
-            unit = rf" {FIELDS[factor.name].unit}\b" if FIELDS[factor.name].unit else ""
-            said_twice = rf"(\[\[{factor.name}\]\]){unit}|(\[\[{factor.name}_meaning\]\])[.]"
-            text = re.sub(said_twice, lambda slot: slot[1] or slot[2], text, flags=re.IGNORECASE)
-        return " ".join(re.sub(r"\[\[(\w+)\]\]", lambda slot: values[slot[1].lower()], text).split())
+
+def _missing(facts: Facts, text: str) -> list[str]:
+    """Name what is required and not said; whatever is named in a true text is said truly of it."""
+    said = [(_token(found), found[0]) for found in _finder(fact_forms(facts)).finditer(text)]
+    level = rf"{facts.level} risk level|risk level( of (the|this) patient| of)?( is|:)? {facts.level}"
+    required = [
+        ("risk level", level, text),
+        ("anomaly score", ".", _all(said, SCORE)),
+        ("threshold", ".", _all(said, THRESHOLD)),
+    ]
+    for names, tokens, what in (
+        ([factor.name for factor in facts.stated], "".join(map("".join, FACTORS.values())), ""),
+        (facts.not_measured, GAPS, ", which was not measured"),
+        (facts.extrapolated, OUTSIDE, ", which is outside the model's range"),
+    ):
+        required += [(label_in_sentence(name) + what, _NAMES[name], _all(said, tokens)) for name in names]
+    return [what for what, form, where in required if not compiled(form).search(where)]
+
+
+def _filled(facts: Facts, text: str) -> str:
+    """Put the values, and the meanings that there are, in the place of their slots."""
+    values = {"anomaly_score": score_in_words(facts.anomaly_score), "threshold": f"{facts.threshold:g}"}
+    for factor in facts.factors:
+        values |= {factor.name: factor.value, f"{factor.name}_meaning": factor.meaning or ""}
+        unit = rf" {FIELDS[factor.name].unit}\b" if FIELDS[factor.name].unit else ""
+        said_twice = rf"(\[\[{factor.name}\]\]){unit}|(\[\[{factor.name}_meaning\]\])[.]"
+        text = re.sub(said_twice, lambda slot: slot[1] or slot[2], text, flags=re.IGNORECASE)
+    return " ".join(re.sub(r"\[\[(\w+)\]\]", lambda slot: values[slot[1].lower()], text).split())
 
 
 def constrained(facts: Facts) -> list[list[str]]:
@@ -321,5 +332,5 @@ def gbnf_of(choices: Sequence[Sequence[str]]) -> str:
 
 
 def regex_of(choices: Sequence[Sequence[str]]) -> str:
-    """Return the regular expression of such texts, as vLLM and TGI read it."""
+    """Return the regular expression of such texts, as vLLM reads it."""
     return "".join(_either(*either) for either in choices)

@@ -1,17 +1,17 @@
 """The explanation of a language model: asked within a deadline, shown only if all of it is true."""
 
 import random
-import re
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from common.messages import CircuitStatus
 from config.settings import ServerSettings
 from server.explanation.breaker import CircuitBreaker, CircuitOpenError
 from server.explanation.endpoint import Endpoint, EndpointError, Messages, RejectedParameterError
 from server.explanation.facts import Facts
-from server.explanation.language import Language, WithheldError, constrained, gbnf_of, regex_of
+from server.explanation.language import WithheldError, checked, constrained, gbnf_of, regex_of
 from server.explanation.prompt import PROMPT_VERSION, prompt_of
 
 LEAST_SECONDS: Final = 2.0
@@ -37,6 +37,19 @@ def not_asked(clause: str) -> str:
     return f"The language model was not asked: {clause}."
 
 
+class Writer(Protocol):
+    """A language model that explains by a deadline; raises ``NarrativeError`` when it cannot."""
+
+    model: str
+    prompt_version: str
+
+    def write(self, facts: Facts, deadline: float) -> str: ...
+
+    @property
+    def circuit(self) -> CircuitStatus:
+        """How its endpoint is doing."""
+
+
 class LlamaWriter:
     """Writes explanations with a language model."""
 
@@ -46,17 +59,15 @@ class LlamaWriter:
         *,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] = time.sleep,
-        jitter: Callable[[float, float], float] = _JITTER.uniform,
     ) -> None:
         self.model = settings.llm_model
         self.prompt_version = PROMPT_VERSION
         self._breaker = CircuitBreaker(clock)
         self._endpoint = Endpoint(settings)
         self._mode = settings.llm_constrained_decoding
-        self._offer = 0 if self._mode != "off" else len(_OFFERS)
+        self._offers_grammar = self._mode != "off"
         self._clock = clock
         self._pause = pause
-        self._jitter = jitter
 
     @property
     def circuit(self) -> CircuitStatus:
@@ -64,74 +75,63 @@ class LlamaWriter:
         return self._breaker.status
 
     def write(self, facts: Facts, deadline: float) -> str:
-        """Write one explanation; all of it ends by ``deadline``, in seconds of the clock.
+        """Write one explanation, at the second attempt if there is time for one; all ends by ``deadline``.
 
         Raises
         ------
         NarrativeError
-            When there is no true text by then.
+            When there is no true text by then, in seconds of the clock.
         """
-        if self._clock() >= deadline:
-            raise NarrativeError(not_asked("no time was left for it"))
-        try:
-            return self._attempt_twice(facts, deadline)
-        except CircuitOpenError as error:
-            raise NarrativeError(not_asked(str(error))) from None
-        except EndpointError as error:
-            raise NarrativeError(asked_but(str(error))) from None
-        except WithheldError as error:
-            raise NarrativeError(asked_but(f"its text was withheld because {error}")) from None
-
-    def _attempt_twice(self, facts: Facts, deadline: float) -> str:
-        failure: EndpointError | WithheldError
-        try:
-            return self._attempt(facts, prompt_of(facts), deadline)
-        except EndpointError as error:
-            pause = max(error.retry_after, self._jitter(*PAUSE_SECONDS))
-            if not error.passing or self._clock() + pause + LEAST_SECONDS > deadline:
-                raise
-            failure, messages = error, prompt_of(facts)
+        broken = failure = ""
+        for is_last in (False, True):
+            try:
+                with self._breaker.watch():
+                    draft = self._draft(facts, prompt_of(facts, broken=broken), deadline)
+                return checked(facts, draft)
+            except CircuitOpenError as error:
+                raise NarrativeError(failure or not_asked(str(error))) from None
+            except WithheldError as error:
+                broken, failure = str(error), asked_but(f"its text was withheld because {error}")
+                pause, may_pass = 0.0, True
+            except EndpointError as error:
+                failure = asked_but(str(error))
+                pause, may_pass = max(error.retry_after, _JITTER.uniform(*PAUSE_SECONDS)), error.passing
+            if is_last or not may_pass or self._clock() + pause + LEAST_SECONDS > deadline:
+                break
             self._pause(pause)
-        except WithheldError as error:
-            if self._clock() + LEAST_SECONDS > deadline:
-                raise
-            failure, messages = error, prompt_of(facts, broken=str(error))
-        try:
-            return self._attempt(facts, messages, deadline)
-        except CircuitOpenError:
-            raise failure from None
-
-    def _attempt(self, facts: Facts, messages: Messages, deadline: float) -> str:
-        with self._breaker.watch():
-            draft = self._draft(facts, messages, deadline)
-        return Language(facts).checked(draft)
+        raise NarrativeError(failure)
 
     def _draft(self, facts: Facts, messages: Messages, deadline: float) -> str:
-        """Ask under the grammar as the endpoint takes it, which is found out by asking; without it if it takes none."""
-        choices = constrained(facts)
-        while (offer := self._offer) < len(_OFFERS):
+        """Ask under a grammar of true texts, unless the endpoint has refused one; who does not know it ignores it."""
+        if self._offers_grammar:
+            choices = constrained(facts)
+            regex = regex_of(choices)
+            # llama.cpp reads the first, vLLM the second or, newer, the third
+            more = {"grammar": gbnf_of(choices), "guided_regex": regex, "structured_outputs": {"regex": regex}}
             try:
-                draft = self._endpoint.ask(messages, _OFFERS[offer](choices), deadline=deadline)
+                return self._endpoint.ask(messages, more, deadline=deadline)
             except RejectedParameterError:
-                self._offer = offer + 1
-                continue
-            if self._mode == "automatic" and not re.fullmatch(regex_of(choices), draft):
-                self._offer = offer + 1  # it was ignored
-            return draft
-        if self._mode == "on":
-            clause = "it decodes under no grammar; set LLM_CONSTRAINED_DECODING in .env to automatic or off"
-            raise EndpointError(clause, lasting=True)
+                if self._mode == "on":
+                    clause = "it decodes under no grammar; set LLM_CONSTRAINED_DECODING in .env to automatic or off"
+                    raise EndpointError(clause, lasting=True) from None
+                self._offers_grammar = False
         return self._endpoint.ask(messages, {}, deadline=deadline)
 
 
-def _for_llama_cpp_and_vllm(choices: list[list[str]]) -> Mapping[str, object]:
-    """Offer GBNF to llama.cpp, a regular expression to vLLM by its older and its newer name; each ignores the other."""
-    regex = regex_of(choices)
-    return {"grammar": gbnf_of(choices), "guided_regex": regex, "structured_outputs": {"regex": regex}}
+@dataclass(frozen=True)
+class ExplanationSource:
+    """Who writes explanations at the moment, beside the deterministic text, and why nobody else does."""
+
+    writer: Writer | None
+    reason: str
 
 
-def _for_tgi(choices: list[list[str]]) -> Mapping[str, object]:
-    return {"response_format": {"type": "regex", "value": regex_of(choices)}}
-
-
-_OFFERS: Final = (_for_llama_cpp_and_vllm, _for_tgi)
+def explanation_source(settings: ServerSettings) -> ExplanationSource:
+    """Choose the language model of the settings, or none."""
+    if settings.llm_model.lower() == "off":
+        return ExplanationSource(None, "LLM_MODEL is off, so explanations are the deterministic text.")
+    if settings.llm_base_url or settings.huggingface_api_token:
+        name = "LLM_BASE_URL" if settings.llm_base_url else "HUGGINGFACE_API_TOKEN"
+        return ExplanationSource(LlamaWriter(settings), f"{name} is set.")
+    reason = "HUGGINGFACE_API_TOKEN is not set in .env, so explanations are the deterministic text."
+    return ExplanationSource(None, reason)

@@ -17,12 +17,8 @@ _FIGURES = {
 }
 
 
-def changes_between(earlier: Manifest, later: Manifest) -> list[str]:
+def changes_between(earlier: Manifest, later: Manifest) -> Iterator[str]:
     """Say in what a newly trained version differs from an earlier one: data, settings, and held-out figures."""
-    return [*_data_changes(earlier, later), *_setting_changes(earlier, later), *_figure_changes(earlier, later)]
-
-
-def _data_changes(earlier: Manifest, later: Manifest) -> Iterator[str]:
     if earlier.data != later.data:
         yield (
             f"trained on {later.data.name} ({later.data.disease_free} disease-free patients), "
@@ -30,37 +26,28 @@ def _data_changes(earlier: Manifest, later: Manifest) -> Iterator[str]:
         )
     if earlier.recalibrated_from:
         yield f"calibrated on its own training patients again, before on {earlier.calibration_data.name}"
-
-
-def _setting_changes(earlier: Manifest, later: Manifest) -> Iterator[str]:
-    before = earlier.parameters.model_dump() | earlier.thresholds.model_dump() | earlier.versions
-    after = later.parameters.model_dump() | later.thresholds.model_dump() | later.versions
+    before, after = (
+        made.parameters.model_dump() | made.thresholds.model_dump() | made.versions for made in (earlier, later)
+    )
     for name, value in after.items():
         if before.get(name) != value:
             yield f"{name} {value}, before {before.get(name)}"
-
-
-def _figure_changes(earlier: Manifest, later: Manifest) -> Iterator[str]:
     for name, title in _FIGURES.items():
-        before, after = earlier.evaluation.value(name), later.evaluation.value(name)
-        if before is not None and after is not None and round(before, 3) != round(after, 3):
-            yield f"{title} {after:.3f}, before {before:.3f}"
+        was, now = earlier.evaluation.value(name), later.evaluation.value(name)
+        if was is not None and now is not None and round(was, 3) != round(now, 3):
+            yield f"{title} {now:.3f}, before {was:.3f}"
 
 
-def recalibration_effect(earlier: AnomalyModel, later: AnomalyModel, dataset: Dataset) -> list[str]:
+def recalibration_effect(earlier: AnomalyModel, later: AnomalyModel, dataset: Dataset) -> Iterator[str]:
     """Say how many of a site's patients were at each level before recalibration on its disease-free patients, and now.
 
     Patients with disease were not used, so theirs is measured. What the disease-free are at now follows from the design
     and says nothing on those who calibrated; how far others may be from it depends on the number of patients.
     """
     before, after = (model.anomaly_scores(dataset.values) for model in (earlier, later))
-    return [*_alarms(before, after, dataset, later), *_seldom_measured(dataset)]
-
-
-def _alarms(before: FloatArray, after: FloatArray, dataset: Dataset, model: AnomalyModel) -> Iterator[str]:
-    thresholds, diseased = model.thresholds, dataset.has_disease
-    for level, threshold in (("Medium or higher", thresholds.medium), ("High", thresholds.high)):
-        low, high = alarm_interval(min(model.calibration.patients), threshold)
+    diseased = dataset.has_disease
+    for level, threshold in (("Medium or higher", later.thresholds.medium), ("High", later.thresholds.high)):
+        low, high = alarm_interval(min(later.calibration.patients), threshold)
         yield (
             f"disease-free patients at {level}: {_share(before[~diseased], threshold)} before, now "
             f"{1 - threshold:.0%} by design; with so many patients it may truly be {low:.0%} to {high:.0%}"
@@ -68,9 +55,6 @@ def _alarms(before: FloatArray, after: FloatArray, dataset: Dataset, model: Anom
         if diseased.any():
             share_before, share_now = (_share(scores[diseased], threshold) for scores in (before, after))
             yield f"patients with disease at {level}: {share_before} before, {share_now} now"
-
-
-def _seldom_measured(dataset: Dataset) -> Iterator[str]:
     measured = (~np.isnan(dataset.values[dataset.disease_free])).sum(axis=0)
     for name, number in zip(COLUMNS, measured.tolist(), strict=True):
         if number < LEAST_COMPARABLE:

@@ -1,23 +1,41 @@
-"""The versions of the model in a folder: each whole in one of its own, and the active one's files on top as well."""
+"""The versions of the model in a folder: stored, listed, and made the active one by a single renaming."""
 
-import json
-import re
-from collections.abc import Callable
+import os
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from shutil import rmtree
 
 from pydantic import SecretStr
 
 from common.errors import ArtifactError, NoModelError
-from common.rendered_card import VERSION_NAME
+from common.file_lock import locked
+from config.secrets import sync_folder
 from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest
-from server.registry.artifact import CARD_FILE, MANIFEST_FILE, card_file, detector_of, read_files, read_manifest
+from server.registry.artifact import (
+    ACTIVE_FILE,
+    CALIBRATION_FILE,
+    CARD_FILE,
+    FOREST_FILE,
+    MANIFEST_FILE,
+    PREPROCESSOR_FILE,
+    VERSIONS_FOLDER,
+    active_folder,
+    detector_of,
+    load_detector,
+    read_files,
+    read_manifest,
+    version_names,
+)
 
-VERSIONS_FOLDER = "versions"
-
-_MAKE_ONE = "python train_model.py --data FILE"
+_LOCK_FILE = ".lock"
+_UNFINISHED = ".unfinished"
+_WHAT_TO_RUN = (
+    "To see which versions can be used: python train_model.py --list. To go back to one: --activate VERSION. "
+    "To train again: --data FILE"
+)
 
 
 @dataclass(frozen=True)
@@ -28,186 +46,121 @@ class StoredVersion:
     is_active: bool
     manifest: Manifest | None
     refused: str | None = None
-    has_own_card: bool = True
 
 
 def load_active(directory: Path, *, key: SecretStr | None = None) -> Detector:
-    """Load the active version from the files on top; a refusal says what to run.
+    """Load the active version; a refusal says what to run.
 
     Raises
     ------
     NoModelError
-        When nothing was ever trained here: there is neither a manifest nor a stored version.
+        When nothing was ever trained here: no version is active, and none is stored.
     OutdatedModelError, ArtifactError
         As ``load_detector`` does.
     """
     try:
-        manifest, contents = read_files(directory, key=key)
+        return load_detector(directory, key=key)
     except NoModelError as error:
-        if not version_names(directory):
-            raise NoModelError(f"{error.message} Run: python train_model.py") from None
-        _refuse(f"{directory / MANIFEST_FILE} is missing, and versions are stored. {what_to_run(directory, key)}")
+        if version_names(directory):
+            raise ArtifactError(f"No version in {directory} is active. {_WHAT_TO_RUN}") from None
+        raise NoModelError(f"{error.message} Run: python train_model.py") from None
     except ArtifactError as error:
-        raise type(error)(f"{error.message} {what_to_run(directory, key)}") from None
-    return detector_of(manifest, contents)
-
-
-def load_active_or_stored(directory: Path, load: Callable[[Path], Detector]) -> tuple[Detector, str | None]:
-    """Load the active version and, where the files on top are refused, whole from its own folder; return why then too.
-
-    That is how an activation that was cut off is survived. The files on top are looked at twice, because one may be
-    under way at the first.
-
-    Raises
-    ------
-    ArtifactError
-        As ``load`` does of the files on top, when the version that their manifest names is not whole either.
-    """
-    try:
-        return load(directory), None
-    except NoModelError:
-        raise
-    except ArtifactError:
-        pass
-    try:
-        return load(directory), None
-    except ArtifactError as refusal:
-        return _load_stored(directory, load, refusal), refusal.message
-
-
-def _load_stored(directory: Path, load: Callable[[Path], Detector], refusal: ArtifactError) -> Detector:
-    name = manifest_as_written(directory).get("model_version")
-    if not isinstance(name, str) or not re.fullmatch(VERSION_NAME, name):
-        raise refusal
-    try:
-        detector = load(directory / VERSIONS_FOLDER / name)
-        _refuse_other_version(name, detector.manifest)
-    except ArtifactError:
-        raise refusal from None
-    return detector
-
-
-def manifest_as_written(directory: Path) -> dict[str, Any]:
-    """Return what stands in the manifest on top, of whatever format and unverified; nothing if it cannot be read."""
-    try:
-        content = json.loads((directory / MANIFEST_FILE).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def what_to_run(directory: Path, key: SecretStr | None) -> str:
-    """Say how to come back to a model that can be believed: a stored version if one is whole, or a new one."""
-    try:
-        names = version_names(directory)
-    except ArtifactError as error:
-        return error.message
-    named = manifest_as_written(directory).get("model_version")
-    for name in sorted(names, key=lambda name: (name == named, name), reverse=True):
-        if _stored(directory, name, is_active=False, key=key).manifest is not None:
-            return f"Version {name} is stored whole. Run: python train_model.py --activate {name}"
-    if names:
-        return f"No stored version can be used; to see why: python train_model.py --list. To make one anew: {_MAKE_ONE}"
-    return f"No version is stored. To make one anew: {_MAKE_ONE}"
-
-
-def stored_versions(directory: Path, *, key: SecretStr | None = None) -> list[StoredVersion]:
-    """Return the versions in a folder, oldest first, with their manifests as far as these can be believed.
-
-    Raises
-    ------
-    ArtifactError
-        When the folder cannot be read.
-    """
-    active = active_manifest(directory)
-    return [
-        _stored(directory, name, is_active=active is not None and name == active.model_version, key=key)
-        for name in version_names(directory)
-    ]
-
-
-def version_names(directory: Path) -> list[str]:
-    """Return the names of the versions in a folder, oldest first; whether they can be used is not looked at.
-
-    Raises
-    ------
-    ArtifactError
-        When the folder cannot be read.
-    """
-    folder = directory / VERSIONS_FOLDER
-    try:
-        return sorted(path.name for path in folder.iterdir() if re.fullmatch(VERSION_NAME, path.name))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        _refuse(f"The versions in {folder} cannot be read ({error.strerror}). Give whoever runs this access to it.")
+        raise type(error)(f"{error.message} {_WHAT_TO_RUN}") from None
 
 
 def active_manifest(directory: Path) -> Manifest | None:
     """Return the manifest of the active version; ``None`` when there is none that can be read."""
     try:
-        return read_manifest(directory)
+        return read_manifest(active_folder(directory))
     except ArtifactError:
         return None
 
 
-def manifest_of(directory: Path, version: str, *, key: SecretStr | None = None) -> Manifest:
-    """Return the manifest of a stored version; the files that it vouches for are not looked at.
+def stored_versions(directory: Path, *, key: SecretStr | None = None) -> list[StoredVersion]:
+    """Return the versions in a folder, oldest first; raises ``ArtifactError`` when the folder cannot be read."""
+    try:
+        active = active_folder(directory)
+    except ArtifactError:
+        active = directory
+    return [_stored(directory / VERSIONS_FOLDER / name, active, key) for name in version_names(directory)]
+
+
+def _stored(folder: Path, active: Path, key: SecretStr | None) -> StoredVersion:
+    try:
+        manifest, _ = read_files(folder, key=key)
+    except ArtifactError as error:
+        return StoredVersion(folder.name, folder == active, None, error.message)
+    return StoredVersion(folder.name, folder == active, manifest)
+
+
+def store_version(directory: Path, files: Mapping[str, bytes]) -> str:
+    """Write the files of a new version, whole or not at all, and return its name; another stays active.
 
     Raises
     ------
     ArtifactError
-        When there is none, or it cannot be believed.
+        When the folder cannot be written.
     """
-    manifest = read_manifest(folder_of(directory, version), key=key)
-    _refuse_other_version(version, manifest)
-    return manifest
+    version = Manifest.model_validate_json(files[MANIFEST_FILE]).model_version
+    folder = directory / VERSIONS_FOLDER
+    unfinished = folder / _UNFINISHED
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(directory / _LOCK_FILE):
+            rmtree(unfinished, ignore_errors=True)  # of a training that was cut off
+            unfinished.mkdir()
+            for name, content in files.items():
+                _write(unfinished / name, content)
+            sync_folder(unfinished)
+            unfinished.replace(folder / version)
+            sync_folder(folder)
+    except OSError as error:
+        raise ArtifactError(f"The model cannot be written to {folder}: {error.strerror}.") from None
+    return version
 
 
-def verified_version(
-    directory: Path, version: str, *, key: SecretStr | None = None
-) -> tuple[Manifest, dict[str, bytes]]:
-    """Return a stored version's manifest and the files that it vouches for; raises as ``manifest_of`` does."""
-    manifest, contents = read_files(folder_of(directory, version), key=key)
-    _refuse_other_version(version, manifest)
-    return manifest, contents
-
-
-def folder_of(directory: Path, version: str) -> Path:
-    """Return the folder of a stored version.
+def activate(directory: Path, version: str, *, key: SecretStr | None = None) -> Detector:
+    """Make a stored version the active one, after loading and verifying it, and return it.
 
     Raises
     ------
     ArtifactError
-        When there is none.
+        When there is no such version, it cannot be used, or the folder cannot be written; the active one stays then.
     """
     if version not in version_names(directory):
-        _refuse(f"There is no version {version} in {directory}. To see those there are: python train_model.py --list")
-    return directory / VERSIONS_FOLDER / version
-
-
-def _refuse_other_version(version: str, manifest: Manifest) -> None:
-    if manifest.model_version != version:
-        _refuse(f"The folder of version {version} holds version {manifest.model_version}, so it is not used.")
-
-
-def _stored(directory: Path, version: str, *, is_active: bool, key: SecretStr | None) -> StoredVersion:
+        raise ArtifactError(
+            f"There is no version {version} in {directory}. To see the versions: python train_model.py --list"
+        )
+    manifest, contents = read_files(directory / VERSIONS_FOLDER / version, key=key)
+    detector = detector_of(manifest, contents)
     try:
-        manifest, _ = verified_version(directory, version, key=key)
-    except ArtifactError as error:
-        return StoredVersion(version, is_active, None, error.message)
-    folders = [directory / VERSIONS_FOLDER / version, *([directory] if is_active else [])]
-    has_own_card = all(has_card_of(manifest, folder) for folder in folders)
-    return StoredVersion(version, is_active, manifest, has_own_card=has_own_card)
+        with locked(directory / _LOCK_FILE):
+            _replace(directory / ACTIVE_FILE, f"{version}\n".encode())
+            with suppress(OSError):
+                _show(directory, contents)
+    except OSError as error:
+        raise ArtifactError(f"Version {version} cannot be made active in {directory}: {error.strerror}.") from None
+    return detector
 
 
-def has_card_of(manifest: Manifest, folder: Path) -> bool:
-    """Tell whether the model card in a folder is the one that follows from a manifest."""
-    try:
-        return (folder / CARD_FILE).read_bytes() == card_file(manifest)
-    except OSError:
-        return False
+def _show(directory: Path, contents: Mapping[str, bytes]) -> None:
+    """Copy the active version's forest and preprocessor to where people look for them; nothing reads these copies."""
+    for name in (FOREST_FILE, PREPROCESSOR_FILE):
+        _replace(directory / name, contents[name])
+    for left_by_earlier_programs in (MANIFEST_FILE, CARD_FILE, CALIBRATION_FILE):
+        (directory / left_by_earlier_programs).unlink(missing_ok=True)
 
 
-def _refuse(sentence: str) -> NoReturn:
-    raise ArtifactError(sentence) from None
+def _replace(path: Path, content: bytes) -> None:
+    """Give a file another content, whole or not at all, also if power is lost."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    _write(unfinished, content)
+    unfinished.replace(path)
+    sync_folder(path.parent)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

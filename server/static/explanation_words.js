@@ -3,14 +3,14 @@
 import { clockTime, count } from "/ui/format.js";
 
 /** Say in a line whether the language model is asked: the state of its circuit, `until` when it is open. */
-export function circuitInWords({ state }, until) {
+export function circuitInWords({ state, until }) {
   if (state === "closed") return "Circuit closed: asked for each prediction";
   if (state === "half_open") return "Circuit half-open: tried again with one explanation at a time";
   return `Circuit open until ${clockTime(until)}: not asked`;
 }
 
 /** Say what keeps the language model from being asked and what to do about it, or null where nothing does. */
-export function troubleInWords({ state, reason }, until) {
+export function troubleInWords({ state, reason, until }) {
   if (state === "closed") return null;
   if (state === "half_open") {
     return `AI explanations are being tried again, one at a time; the other predictions keep the computed one. They were paused: ${reason}.`;

@@ -6,7 +6,6 @@ import { getJson, RequestError, toSignIn } from "/ui/http.js";
 import { circuitInWords, countsInWords, troubleInWords } from "./explanation_words.js";
 
 const REFRESH_MS = 60_000;
-const JITTER_MS = 3_000; // whole seconds that are left, told at any time, end a little earlier or later each time
 
 const facts = byId("server-facts");
 
@@ -56,18 +55,14 @@ function showModel({ version, since, metrics, refused, explains }) {
 /** Return a figure as text; a model may have been made without one. */
 const measured = (figure, asText) => (figure === null ? "unknown" : asText(figure));
 
-let until = 0;
-
 /** Say who writes explanations and how that goes, and in a banner where somebody has to do something. */
 function showExplanations(status) {
   const { source, model, circuit, last_failure: failure, reason } = status;
-  const end = Date.now() + 1000 * (circuit?.seconds_left ?? 0);
-  if (Math.abs(end - until) > JITTER_MS) until = end;
   fill(facts, "explainer", source === "llm" ? `AI-written · ${model}` : "Computed text");
-  const notes = circuit ? [circuitInWords(circuit, until), countsInWords(status)] : [reason];
+  const notes = circuit ? [circuitInWords(circuit), countsInWords(status)] : [reason];
   if (failure && circuit?.state === "closed") notes.push(`Last failure: ${failure}`);
   slot(facts, "explainer-notes").replaceChildren(...notes.map((text) => element("span", { className: "strip-note", textContent: text })));
-  const trouble = circuit && troubleInWords(circuit, until);
+  const trouble = circuit && troubleInWords(circuit);
   showTrouble(byId("explanations-banner"), trouble ? [trouble] : []);
 }
 

@@ -3,28 +3,27 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
-from tqdm import tqdm
 
 from common.access.audit import Action, record_command
 from common.errors import NAMED_ERRORS, StoreUnavailableError
 from common.messages import PatientReference
 from common.settings_errors import settings_sentence
-from common.sqlite import Progress
+from common.sqlite import engine_of
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings
 from server.store.backup import back_up, closing_engine, in_number, restore
 from server.store.database import cause_of, database_url, file_of, open_existing
 from server.store.record import PredictionStore
-from server.store.verification import count_rows, problems_of, read_only
+from server.store.verification import count_entries, problems_of
 
 _ASK: Final = object()
 _SHOWN_PROBLEMS: Final = 20
@@ -35,7 +34,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     try:
         settings = ServerSettings()
-        code = int(arguments.call(database_url(settings), arguments))
+        arguments.call(database_url(settings), arguments)
         if arguments.audited and not arguments.dry_run:
             record_command(settings, arguments.audited, arguments.client or "")
     except ValidationError as error:
@@ -48,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return _fail(f"{error.filename or arguments.file} cannot be used: {cause_of(error)}.", 1)
     except KeyboardInterrupt:
         return _fail("Stopped. What was erased up to here stays erased; a copy that was not finished is gone.", 130)
-    return code
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0; 1 when it could not be done, or something is not in order; 2 when it makes no sense.",
     )
     parser.set_defaults(audited=None, dry_run=False, client=None, file=None)
-    commands = parser.add_subparsers(required=True, dest="command", metavar="{backup,restore,verify,erase}")
+    commands = parser.add_subparsers(required=True, metavar="{backup,restore,verify,erase}")
     backup = commands.add_parser("backup", help="copy the record to a new file, also while the server runs")
     backup.add_argument("file", type=Path, help="a file that is not there yet")
     backup.set_defaults(call=_back_up, audited=Action.RECORD_BACKED_UP)
@@ -74,13 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Erase predictions with their explanations. Backups that were made before keep what they hold.",
     )
     which = erase.add_mutually_exclusive_group(required=True)
-    which.add_argument(
-        "--patient-reference",
-        nargs="?",
-        const=_ASK,
-        metavar="REF",
-        help="those of one patient; leave REF out and you are asked for it: so it stays out of the shell's history",
-    )
+    of_patient = "those of one patient; leave REF out and you are asked for it: so it stays out of the shell's history"
+    which.add_argument("--patient-reference", nargs="?", const=_ASK, metavar="REF", help=of_patient)
     which.add_argument("--older-than", type=_days, metavar="DAYS", help="those made so many days ago or earlier")
     erase.add_argument("--client", metavar="ID", help="only those of this client app")
     erase.add_argument("--dry-run", action="store_true", help="say how many there are, and erase nothing")
@@ -94,57 +88,43 @@ def _days(text: str) -> int:
     return int(text)
 
 
-def _back_up(url: URL, arguments: argparse.Namespace) -> int:
+def _back_up(url: URL, arguments: argparse.Namespace) -> None:
     database = _require_file(url)
     open_existing(url).dispose()
-    with _pages("Copying") as progress:
-        back_up(database, arguments.file.absolute(), progress)
+    back_up(database, arguments.file.absolute())
     print(f"The record was copied to {arguments.file} and the copy is in order.")
-    return 0
 
 
-def _restore(url: URL, arguments: argparse.Namespace) -> int:
-    database = _require_file(url)
-    with _pages("Copying") as progress:
-        said = restore(arguments.file.absolute(), database, progress)
+def _restore(url: URL, arguments: argparse.Namespace) -> None:
+    said = restore(arguments.file.absolute(), _require_file(url))
     print(f"{arguments.file} is now the record, and in order.", *said, sep="\n")
     print("Start the server; pages and client apps then read the record from its beginning.")
-    return 0
 
 
-def _verify(url: URL, arguments: argparse.Namespace) -> int:
+def _verify(url: URL, arguments: argparse.Namespace) -> None:
     if arguments.file and not arguments.file.is_file():
         raise ConfigurationError(f"There is no file {arguments.file}.")
-    engine = read_only(arguments.file) if arguments.file else open_existing(url)
-    with closing_engine(engine):
-        try:
-            with tqdm(total=None, desc="Verifying", unit=" entries", delay=1, disable=None) as bar:
-                problems = list(problems_of(engine, bar.update))
-            entries = 0 if problems else count_rows(engine)
-        except SQLAlchemyError as error:
-            raise StoreUnavailableError(f"It cannot be read to its end: {cause_of(error)}.") from error
-    if not problems:
-        print(f"In order: {entries} entries of the log, and every prediction as it was stored.")
-        return 0
-    for problem in problems[:_SHOWN_PROBLEMS]:
-        print(problem)
-    more = f" {len(problems) - _SHOWN_PROBLEMS} more are not shown." if len(problems) > _SHOWN_PROBLEMS else ""
-    return _fail(f"Not in order.{more} Restore a backup: python -m server.store restore FILE", 1)
+    with closing_engine(engine_of(arguments.file, mode="ro") if arguments.file else open_existing(url)) as engine:
+        problems = list(islice(problems_of(engine), _SHOWN_PROBLEMS))
+        if problems:
+            print(*problems, sep="\n")
+            raise StoreUnavailableError("Not in order. Restore a backup: python -m server.store restore FILE")
+        print(f"In order: {count_entries(engine)} entries of the log, and every prediction as it was stored.")
 
 
-def _erase(url: URL, arguments: argparse.Namespace) -> int:
-    engine = open_existing(url)
-    with closing_engine(engine):
-        store = PredictionStore(engine)
-        found = _found(store, arguments)
+def _erase(url: URL, arguments: argparse.Namespace) -> None:
+    with closing_engine(open_existing(url)) as engine:
+        store, now = PredictionStore(engine), datetime.now(UTC)
+        if arguments.older_than is not None:
+            found = store.older_than(now - timedelta(days=arguments.older_than), client_id=arguments.client)
+        else:
+            found = store.of_patient(_reference(arguments.patient_reference), client_id=arguments.client)
         if not arguments.dry_run:
-            with tqdm(total=len(found), desc="Erasing", delay=1, disable=None) as bar:
-                store.erase_all(list(found), datetime.now(UTC), bar.update)
-    by_client = Counter(found.values())
-    whose = "".join(f" {client_id}: {number}." for client_id, number in sorted(by_client.items()))
+            store.erase_all(list(found), now)
+    whose = "".join(f" {client_id}: {number}." for client_id, number in sorted(Counter(found.values()).items()))
     if arguments.dry_run:
         print(f"{in_number(len(found))} would be erased.{whose} Nothing was erased.")
-        return 0
+        return
     print(f"{in_number(len(found))} {'was' if len(found) == 1 else 'were'} erased.{whose}")
     if found:
         path = file_of(url)
@@ -155,16 +135,6 @@ def _erase(url: URL, arguments: argparse.Namespace) -> int:
             "come back. Patients still queued or refused at a client app were never in the record.\n"
             f"Copies that were made before still hold them{copies}: backups, snapshots, exports. Delete those as well."
         )
-    return 0
-
-
-def _found(store: PredictionStore, arguments: argparse.Namespace) -> dict[str, str]:
-    if arguments.older_than is not None:
-        made_before = datetime.now(UTC) - timedelta(days=arguments.older_than)
-        return store.older_than(made_before, client_id=arguments.client)
-    reference = _reference(arguments.patient_reference)
-    with tqdm(total=store.end().totals.predictions, desc="Looking", delay=1, disable=None) as bar:
-        return store.of_patient(reference, client_id=arguments.client, on_progress=bar.update)
 
 
 def _reference(given: object) -> str:
@@ -190,17 +160,6 @@ def _require_file(url: URL) -> Path:
             "verify and erase work here as well."
         )
     return path
-
-
-@contextmanager
-def _pages(title: str) -> Iterator[Progress]:
-    with tqdm(desc=title, unit=" pages", delay=1, disable=None) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
 
 
 def _fail(sentence: str, code: int) -> int:

@@ -4,59 +4,74 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final
 from uuid import uuid4
 
-from sqlalchemy import URL, Engine, select, update
+from sqlalchemy import URL, Engine
 
 from common.durability import move_to_free_name, sync_file
 from common.errors import StoreUnavailableError
-from common.sqlite import WRITE, Progress, check_whole, copy_database, is_write_ahead, leave_write_ahead_mode
-from config.secrets import ConfigurationError, sync_folder
+from common.file_lock import locked
+from common.sqlite import copy_database, engine_of, leave_write_ahead_mode
+from config.secrets import ConfigurationError, make_folder, sync_folder
 from server.store.database import cause_of, in_use, open_database
 from server.store.record import PredictionStore
-from server.store.schema import change_counter
-from server.store.unfinished import own_folder
-from server.store.verification import problems_of, read_only
+from server.store.schema import WITHOUT_PREDICTION
+from server.store.verification import problems_of
+
+UNFINISHED: Final = ".record-unfinished"
+
+_NEXT_EPOCH: Final = """
+UPDATE change_counter SET epoch = 1 + max(change_counter.epoch, other.epoch)
+FROM replaced.change_counter AS other WHERE other.log_id = change_counter.log_id
+"""
+_ERASED: Final = f"replaced.changes AS erased WHERE erased.{WITHOUT_PREDICTION} AND erased.kind = 'prediction_erased'"
+_ERASED_SINCE: Final = f"""
+SELECT prediction_id FROM predictions AS here WHERE EXISTS (
+    SELECT 1 FROM {_ERASED} AND erased.client_id = here.client_id AND erased.request_id = here.request_id
+)
+"""  # noqa: S608 - of constants
+_ENTOMB: Final = f"""
+INSERT INTO changes (sequence, kind, prediction_id, client_id, request_id, at)
+SELECT (SELECT value FROM change_counter) + row_number() OVER (ORDER BY erased.sequence),
+    erased.kind, erased.prediction_id, erased.client_id, erased.request_id, ?
+FROM {_ERASED} AND NOT EXISTS (
+    SELECT 1 FROM changes AS here WHERE here.{WITHOUT_PREDICTION} AND here.kind = 'prediction_erased'
+    AND erased.client_id = here.client_id AND erased.request_id = here.request_id
+)
+"""  # noqa: S608 - of constants
+_COUNT_ENTOMBED: Final = "UPDATE change_counter SET value = value + ?, erased_up_to = value + ?"
 
 
-class _Replaced(NamedTuple):
-    """What is taken over from the file that is replaced: which log it was, and what was erased."""
-
-    log_id: str
-    epoch: int
-    erased: list[tuple[str, str, str]]
-
-
-def back_up(database: Path, target: Path, on_progress: Progress) -> None:
+def back_up(database: Path, target: Path) -> None:
     """Copy a database that may be in use to a new file of its owner's alone, checked and on disk.
 
     Raises
     ------
     ConfigurationError
-        If there is such a file.
+        If there is such a file, or another copy is being made in that folder.
     OSError
         If it cannot be made.
     StoreUnavailableError
         If the database cannot be read, or its copy is not in order; there is no new file then.
     """
+    taken = ConfigurationError(f"{target} is there already, and nothing is overwritten. Choose another name.")
     if target.exists():
-        raise ConfigurationError(_taken(target))
-    with own_folder(target.parent) as folder:
-        copy = folder / target.name
-        _copy(database, copy, on_progress)
+        raise taken
+    with _own_folder(target.parent) as folder:
+        copy = _copied(database, folder / target.name)
         _require_order(copy)
         try:
             move_to_free_name(copy, target)
         except FileExistsError:
-            raise ConfigurationError(_taken(target)) from None
+            raise taken from None
     sync_folder(target.parent)
 
 
-def restore(backup: Path, database: Path, on_progress: Progress) -> list[str]:
+def restore(backup: Path, database: Path) -> list[str]:
     """Put a backup in the place of a database that nobody uses, after a check; an older one is brought up to date.
 
     The replaced file is kept aside. The log gets a new epoch, so that its followers start over, and what was erased
@@ -73,50 +88,22 @@ def restore(backup: Path, database: Path, on_progress: Progress) -> list[str]:
     """
     if not backup.is_file():
         raise ConfigurationError(f"There is no file {backup}.")
-    with own_folder(database.parent) as folder, in_use(database, alone=True):
-        replaced = _what_to_take_over(database)
-        incoming = folder / database.name
-        _copy(backup, incoming, on_progress)
-        erased_again = _prepare(incoming, replaced)
+    with _own_folder(database.parent) as folder, in_use(database, alone=True):
+        incoming = _copied(backup, folder / database.name)
+        erased_again = _take_over(incoming, database)
         _require_order(incoming)
         said = []
-        if kept := _exchange(database, incoming, folder):
-            said.append(f"The file it replaces is kept as {kept}; delete it when you need it no more.")
-        if erased_again:
-            said.append(f"Erased again, as it had been since the backup: {in_number(erased_again)}.")
-        if not replaced:
+        if erased_again is None:
             said.append("The replaced file could not be read: erase again what was erased since the backup.")
+        elif erased_again:
+            said.append(f"Erased again, as it had been since the backup: {in_number(erased_again)}.")
+        if kept := _exchange(database, incoming):
+            said.append(f"The file it replaces is kept as {kept}; delete it when you need it no more.")
         return said
 
 
 def in_number(predictions: int) -> str:
     return "1 prediction" if predictions == 1 else f"{predictions} predictions"
-
-
-def _taken(target: Path) -> str:
-    return f"{target} is there already, and nothing is overwritten. Choose another name."
-
-
-def _copy(source: Path, copy: Path, on_progress: Progress) -> None:
-    try:
-        if is_write_ahead(source):
-            shutil.copyfile(source, copy)
-            log = source.with_name(f"{source.name}-wal")
-            if log.exists():
-                shutil.copyfile(log, copy.with_name(f"{copy.name}-wal"))
-            leave_write_ahead_mode(copy)
-        else:
-            copy_database(source, copy, on_progress)
-        check_whole(copy)
-    except (OSError, sqlite3.Error) as error:
-        raise StoreUnavailableError(f"{source} cannot be copied: {cause_of(error)}.") from error
-
-
-def _require_order(path: Path) -> None:
-    with closing_engine(read_only(path)) as engine:
-        problems = list(problems_of(engine))
-    if problems:
-        raise StoreUnavailableError(f"{path.name} is not in order, so nothing was done: {' '.join(problems)}")
 
 
 @contextmanager
@@ -128,52 +115,77 @@ def closing_engine(engine: Engine) -> Iterator[Engine]:
         engine.dispose()
 
 
-def _what_to_take_over(database: Path) -> _Replaced | None:
-    """Read what the replaced file knows; ``None`` if there is none, or it cannot be read."""
-    if not database.exists():
-        return None
+@contextmanager
+def _own_folder(beside: Path) -> Iterator[Path]:
+    """Make a folder for its owner alone, and remove it with all that is left in it, as what a killed command left."""
+    make_folder(beside)
+    folder, lock = beside / UNFINISHED, beside / f"{UNFINISHED}.lock"
     try:
-        with closing(sqlite3.connect(database)) as connection:
-            # Until schema 2 the request's id stood in a table of its own, which schema 1 does not have.
-            is_new = connection.execute(
-                "SELECT 1 FROM pragma_table_info('changes') WHERE name = 'request_id'"
-            ).fetchone()
-            has_own = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'erasures'").fetchone()
-            tombstones = "changes WHERE kind = 'prediction_erased'" if is_new else "erasures"
-            query = f"SELECT prediction_id, client_id, request_id FROM {tombstones}"  # noqa: S608 - one of two names
-            erased = connection.execute(query).fetchall() if is_new or has_own else []
-            columns = {column[1] for column in connection.execute("PRAGMA table_info(change_counter)")}
-            query = "SELECT log_id, epoch FROM change_counter" if "epoch" in columns else "SELECT '', 0"
-            log_id, epoch = connection.execute(query).fetchone()
-    except (sqlite3.Error, TypeError):
-        return None
-    return _Replaced(log_id, epoch, erased)
+        with locked(lock, 0, private=True):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700)
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder)
+                lock.unlink()
+    except TimeoutError:
+        raise ConfigurationError(f"Another command is making a copy in {beside}. Try again once it ends.") from None
 
 
-def _prepare(incoming: Path, replaced: _Replaced | None) -> int:
-    """Bring a restored file up to date with the schema and with the replaced one; return how many were erased again."""
-    with closing_engine(open_database(URL.create("sqlite", database=str(incoming)))) as engine:
-        with engine.execution_options(**WRITE).begin() as connection:
-            log_id, epoch = connection.execute(select(change_counter.c.log_id, change_counter.c.epoch)).one()
-            # the log gets a name that it never had: the next epoch, or another where nobody knows which was the last
-            if replaced and replaced.log_id == log_id:
-                connection.execute(update(change_counter).values(epoch=max(epoch, replaced.epoch) + 1))
-            else:
-                connection.execute(update(change_counter).values(log_id=str(uuid4())))
-        store, now = PredictionStore(engine), datetime.now(UTC)
-        erased = replaced.erased if replaced else []
-        number = store.erase_all([prediction_id for prediction_id, _, _ in erased], now)
-        store.entomb(erased, now)
-        return number
+def _copied(source: Path, copy: Path) -> Path:
+    try:
+        copy_database(source, copy)
+        leave_write_ahead_mode(copy)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreUnavailableError(f"{source} cannot be copied: {cause_of(error)}.") from error
+    return copy
 
 
-def _exchange(database: Path, incoming: Path, folder: Path) -> Path | None:
+def _require_order(path: Path) -> None:
+    with closing_engine(engine_of(path, mode="ro")) as engine:
+        problems = list(problems_of(engine))
+    if problems:
+        raise StoreUnavailableError(f"{path.name} is not in order, so nothing was done: {' '.join(problems)}")
+
+
+def _take_over(incoming: Path, replaced: Path) -> int | None:
+    """Bring a restored file up to date with the schema and with the replaced one; return how many were erased again.
+
+    The log gets a name that it never had: the next epoch, or another where nobody knows which was the last.
+    """
+    now, address = datetime.now(UTC), f"{replaced.absolute().as_uri()}?mode=rw"
+    with (
+        closing_engine(open_database(URL.create("sqlite", database=str(incoming)))) as engine,
+        closing(sqlite3.connect(incoming, uri=True)) as connection,
+    ):
+        erased: list[str] | None = None
+        with suppress(sqlite3.Error):
+            connection.execute("ATTACH ? AS replaced", [address])
+            erased = [row[0] for row in connection.execute(_ERASED_SINCE)]
+        with connection:
+            if erased is None or not connection.execute(_NEXT_EPOCH).rowcount:
+                connection.execute("UPDATE change_counter SET log_id = ?", [str(uuid4())])
+        if erased is None:
+            return None
+        number = PredictionStore(engine).erase_all(erased, now)
+        with connection:
+            if entombed := connection.execute(_ENTOMB, [now.isoformat()]).rowcount:
+                connection.execute(_COUNT_ENTOMBED, [entombed, entombed])
+    return number
+
+
+def _exchange(database: Path, incoming: Path) -> Path | None:
     """Put a file in the place of another in one step, and keep that aside with what belongs to it."""
     sync_file(incoming)
     kept = None
     if database.exists():
         kept = database.with_name(f"{database.stem}-replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{database.suffix}")
-        _keep_aside(database, kept, folder)
+        try:
+            os.link(database, kept)
+        except OSError:  # there are no hard links in this file system
+            shutil.copy(database, kept)
+            sync_file(kept)
         for ending in ("-journal", "-wal", "-shm"):  # a journal of the replaced file would undo parts of the new one
             beside = database.with_name(f"{database.name}{ending}")
             if beside.exists() and beside.stat().st_size:
@@ -181,14 +193,3 @@ def _exchange(database: Path, incoming: Path, folder: Path) -> Path | None:
     incoming.replace(database)
     sync_folder(database.parent)
     return kept
-
-
-def _keep_aside(database: Path, kept: Path, folder: Path) -> None:
-    """Give the replaced file a second name; where there are no hard links a copy has it, made in the folder first."""
-    try:
-        os.link(database, kept)
-    except OSError:
-        copy = folder / kept.name
-        shutil.copy(database, copy)
-        sync_file(copy)
-        move_to_free_name(copy, kept)

@@ -7,12 +7,13 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from common import sqlite
@@ -20,6 +21,7 @@ from common.errors import StoreUnavailableError
 from common.file_lock import locked
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings
+from server.store.schema import change_counter, metadata
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ def open_existing(url: URL) -> Engine:
 def revision_of(engine: Engine) -> str | None:
     """Return the revision of a database's schema, ``None`` if it has none yet."""
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _revision(connection)
 
 
 def newest_revision() -> str | None:
@@ -136,9 +138,11 @@ def in_use(database: Path, *, alone: bool) -> Iterator[None]:
 
 def _parsed(url: str | URL) -> URL:
     try:
-        return make_url(url)
+        parsed = make_url(url)
+        parsed.get_dialect()  # which fails where there is none of that name
     except ArgumentError:
         raise ConfigurationError("DATABASE_URL is no database address. See .env.example.") from None
+    return parsed
 
 
 @contextmanager
@@ -153,8 +157,6 @@ def _opening(url: URL, busy_seconds: float = sqlite.BUSY_SECONDS) -> Iterator[En
                 engine = _sqlite_engine(path, busy_seconds)
             on_failure.callback(engine.dispose)
             yield engine
-        except ArgumentError:
-            raise ConfigurationError("DATABASE_URL is no database address. See .env.example.") from None
         except ModuleNotFoundError as error:
             raise ConfigurationError(f"DATABASE_URL needs the Python package {error.name}. Install it.") from None
         except (OSError, sqlite3.Error, DBAPIError) as error:
@@ -186,15 +188,21 @@ def _migrate(engine: Engine, migrations: Path) -> None:
         return
     if current is not None and current not in {known.revision for known in revisions.walk_revisions()}:
         raise ConfigurationError(
-            f"The database {_name(engine.url)} was written by a newer version of this program (schema {current}). "
-            "Update the program, or give it another DATABASE_URL."
+            f"The database {_name(engine.url)} was written by a newer version of this program, or one before version 3 "
+            f"(schema {current}). Update the program, or give it another DATABASE_URL."
         )
-    old_file = file_of(engine.url) if current is not None else None
-    if old_file:
-        sqlite.copy_before_migration(old_file, str(current))
+    if current is not None and (old_file := file_of(engine.url)):
+        sqlite.copy_before_migration(old_file, current)
     with engine.execution_options(**sqlite.WRITE).begin() as connection:
         config.attributes["connection"] = connection
+        if _revision(connection) is None:  # a new database gets the newest schema; migrations are for older ones
+            metadata.create_all(connection)
+            row = {"id": 1, "value": 0, "erased_up_to": 0, "log_id": str(uuid4()), "epoch": 0}
+            connection.execute(insert(change_counter).values(row))
+            command.stamp(config, "head")
         command.upgrade(config, "head")
-    if old_file:
-        sqlite.write_anew(engine)
     log.info("the database schema went from %s to %s", current or "nothing", newest)
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()

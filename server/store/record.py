@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,13 +10,27 @@ from itertools import zip_longest
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, insert, select, union_all, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.errors import NotFoundError, RequestIdReusedError, StoreUnavailableError
 from common.messages import ChangeKind, Explanation, RiskLevel, Totals, WireError
 from common.sqlite import WRITE
+from server.store import leases
 from server.store.database import cause_of
+from server.store.leases import Lease
 from server.store.schema import WITHOUT_PREDICTION, change_counter, changes, counts, predictions
 
 log = logging.getLogger(__name__)
@@ -25,8 +39,8 @@ MAX_ENTRIES: Final = 500
 MAX_BYTES: Final = 256 * 1024
 """Of a run of the log; a single entry may be longer."""
 
-_LOOKED_AT_ONCE: Final = 200
-_ERASED_AT_ONCE: Final = 50
+_AT_ONCE: Final = 50
+"""Rows looked through or erased in one transaction."""
 
 RequestKey = tuple[str, str]
 """Client id and request id."""
@@ -50,7 +64,6 @@ _TAKE_SEQUENCES = (
 )
 _INSERT_PREDICTIONS = insert(predictions)
 _INSERT_CHANGES = insert(changes)
-_IS_TOMBSTONE = changes.c.kind == ChangeKind.PREDICTION_ERASED
 _COUNT = (
     update(counts)
     .where(counts.c.client_id == bindparam("of_client"), counts.c.risk_level == bindparam("of_level"))
@@ -67,7 +80,6 @@ _LOG = (
 )
 _LOG_OF_CLIENT = _LOG.where(changes.c.client_id == bindparam("of_client"))
 _ENDED = (changes.c.prediction_id == predictions.c.prediction_id) & (changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
-_UNFINISHED = select(predictions).where(~select(changes.c.sequence).where(_ENDED).exists())
 _LATEST_EXPLANATION = select(changes.c.explanation).where(_ENDED).limit(1).scalar_subquery()
 _EXPLAINED = select(predictions.c.sequence, predictions.c.body, _LATEST_EXPLANATION.label("explanation"))
 
@@ -165,16 +177,6 @@ class ExplainedPrediction:
     explanation: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Unfinished:
-    """A prediction that awaits a language model's explanation, and the text that it has."""
-
-    prediction_id: str
-    client_id: str
-    request_id: str
-    explanation: Explanation
-
-
 class PredictionStore:
     """Predictions, immutable, and the log of everything that happens to them.
 
@@ -213,15 +215,33 @@ class PredictionStore:
             if new:
                 pairs = zip(rows, new, strict=False)
                 connection.execute(_INSERT_PREDICTIONS, [_prediction_row(row["sequence"], one) for row, one in pairs])
+                leases.begin(connection, {one.prediction_id: one.made_at for one in new if one.awaits_explanation})
         return Appended(page, new, known)
 
-    def finish_explanation(self, of: Unfinished, explanation: Explanation, at: datetime) -> Page | None:
-        """Log the final explanation of a prediction; ``None`` if it has one, which stays, or was erased."""
+    def lease_explanations(
+        self, most: int, *, now: datetime, until: datetime, old: datetime
+    ) -> tuple[list[Lease], int]:
+        """Lease explanations that await a worker, as ``leases.take`` does, and return how many more await one."""
+        with self._reading() as connection:
+            waiting = leases.waiting(connection, now)
+        if not most or not waiting:
+            return [], waiting
         with self._writing() as connection:
-            if not connection.execute(_UNFINISHED.where(predictions.c.prediction_id == of.prediction_id)).first():
+            taken = leases.take(connection, most, now=now, until=until, old=old)
+            return taken, leases.waiting(connection, now)
+
+    def give_back(self, leased: Sequence[Lease]) -> None:
+        """End leases whose explanations were not written, so that others can take them at once."""
+        with self._writing() as connection:
+            leases.give_back(connection, leased)
+
+    def finish_explanation(self, lease: Lease, explanation: Explanation, at: datetime) -> Page | None:
+        """Log the final explanation of a prediction; ``None`` if another has its lease, or nothing awaits it."""
+        with self._writing() as connection:
+            if not leases.end(connection, lease):
                 return None
-            key, text = (of.client_id, of.request_id), explanation.model_dump_json()
-            row = _row(ChangeKind.EXPLANATION_FINISHED, key, at, of.prediction_id, explanation=text)
+            key, text = (lease.client_id, lease.request_id), explanation.model_dump_json()
+            row = _row(ChangeKind.EXPLANATION_FINISHED, key, at, lease.prediction_id, explanation=text)
             return _log_rows(connection, [row])
 
     def erase(self, prediction_ids: Sequence[str], at: datetime) -> Page:
@@ -243,36 +263,14 @@ class PredictionStore:
                 ids = [one.prediction_id for one in found]
                 connection.execute(delete(predictions).where(predictions.c.prediction_id.in_(ids)))
                 connection.execute(update(changes).where(changes.c.prediction_id.in_(ids)).values(explanation=None))
+                leases.forget(connection, ids)
                 connection.execute(update(change_counter).values(erased_up_to=page.next_after))
         return page
 
-    def entomb(self, erased: Iterable[tuple[str, str, str]], at: datetime) -> None:
-        """Log the erasure of what is not here, by prediction, client and request id, so that it does not come here.
-
-        What has its prediction here is passed over, and what is known to be erased.
-        """
-        with self._writing() as connection:
-            here = {row[0] for row in connection.execute(select(predictions.c.prediction_id))}
-            here |= {row[0] for row in connection.execute(select(changes.c.prediction_id).where(_IS_TOMBSTONE))}
-            rows = [
-                _row(ChangeKind.PREDICTION_ERASED, (client_id, request_id), at, prediction_id)
-                for prediction_id, client_id, request_id in erased
-                if prediction_id not in here
-            ]
-            page = _log_rows(connection, rows)
-            if rows:
-                connection.execute(update(change_counter).values(erased_up_to=page.next_after))
-
-    def erase_all(
-        self, prediction_ids: Sequence[str], at: datetime, on_progress: Callable[[int], object] = lambda _: None
-    ) -> int:
+    def erase_all(self, prediction_ids: Sequence[str], at: datetime) -> int:
         """Erase predictions in small transactions, so that others write meanwhile; return how many there were."""
-        number = 0
-        for start in range(0, len(prediction_ids), _ERASED_AT_ONCE):
-            batch = prediction_ids[start : start + _ERASED_AT_ONCE]
-            number += len(self.erase(batch, at).entries)
-            on_progress(len(batch))
-        return number
+        batches = (prediction_ids[start : start + _AT_ONCE] for start in range(0, len(prediction_ids), _AT_ONCE))
+        return sum(len(self.erase(batch, at).entries) for batch in batches)
 
     def older_than(
         self, made_before: datetime, *, limit: int | None = None, client_id: str | None = None
@@ -281,37 +279,25 @@ class PredictionStore:
         # Times are kept as UTC in ISO 8601, which sorts as text.
         query = _ERASABLE.join_from(predictions, changes, changes.c.sequence == predictions.c.sequence).limit(limit)
         query = query.where(changes.c.at < made_before.astimezone(UTC).isoformat())
-        if client_id is not None:
-            query = query.where(predictions.c.client_id == client_id)
-        with self._reading() as connection:
-            return {row.prediction_id: row.client_id for row in connection.execute(query)}
+        return {row.prediction_id: row.client_id for row in self._rows(_of_client(query, client_id))}
 
-    def of_patient(
-        self, reference: str, *, client_id: str | None = None, on_progress: Callable[[int], object] = lambda _: None
-    ) -> dict[str, str]:
+    def of_patient(self, reference: str, *, client_id: str | None = None) -> dict[str, str]:
         """Return whose the predictions of a patient's reference are, by id; only their bodies hold it: all are read.
 
-        Each page is read by itself, so that who writes need not wait for all of them; ``on_progress`` hears how many
-        more were looked at.
+        Each page is read by itself, so that who writes need not wait for all of them.
         """
-        query = _ERASABLE.add_columns(predictions.c.sequence, predictions.c.body).limit(_LOOKED_AT_ONCE)
-        if client_id is not None:
-            query = query.where(predictions.c.client_id == client_id)
+        query = _of_client(_ERASABLE.add_columns(predictions.c.sequence, predictions.c.body), client_id)
         found: dict[str, str] = {}
-        after: int | None = 0
-        while after is not None:
-            with self._reading() as connection:
-                rows = connection.execute(query.where(predictions.c.sequence > after)).all()
+        after = 0
+        while rows := self._rows(query.where(predictions.c.sequence > after).limit(_AT_ONCE)):
             of_them = (row for row in rows if orjson.loads(row.body)["patient_reference"] == reference)
             found |= {row.prediction_id: row.client_id for row in of_them}
-            after = rows[-1].sequence if rows else None
-            on_progress(len(rows))
+            after = rows[-1].sequence
         return found
 
     def erased_up_to(self) -> int:
         """Return the sequence of the newest tombstone, 0 if nothing was ever erased."""
-        with self._reading() as connection:
-            return int(connection.execute(_COUNTER).one().erased_up_to)
+        return int(self._rows(_COUNTER)[0].erased_up_to)
 
     def changes(self, after: int, *, limit: int = MAX_ENTRIES, client_id: str | None = None) -> Page:
         """Return a run of the log after a sequence, all of it or one client's.
@@ -345,10 +331,11 @@ class PredictionStore:
         query = query.order_by(predictions.c.sequence.desc()).limit(limit)
         if before is not None:
             query = query.where(predictions.c.sequence < before)
-        for column, value in ((predictions.c.client_id, client_id), (predictions.c.risk_level, level)):
-            query = query if value is None else query.where(column == value)
+        if level is not None:
+            query = query.where(predictions.c.risk_level == level)
         with self._reading() as connection:
-            return _end(connection), [_explained(row) for row in connection.execute(query)]
+            found = connection.execute(_of_client(query, client_id))
+            return _end(connection), [_explained(row) for row in found]
 
     def get(self, prediction_id: str) -> ExplainedPrediction:
         """Return one prediction.
@@ -358,21 +345,9 @@ class PredictionStore:
         NotFoundError
             If there is none with this id.
         """
-        with self._reading() as connection:
-            row = connection.execute(_EXPLAINED.where(predictions.c.prediction_id == prediction_id)).one_or_none()
-        if row is None:
-            raise NotFoundError("There is no prediction with this id.")
-        return _explained(row)
-
-    def unfinished(self) -> list[Unfinished]:
-        """Return the predictions that still await a language model's explanation, oldest first."""
-        query = _UNFINISHED.where(predictions.c.awaits_explanation).order_by(predictions.c.sequence)
-        with self._reading() as connection:
-            rows = connection.execute(query).all()
-        return [
-            Unfinished(one.prediction_id, one.client_id, one.request_id, Explanation.model_validate(explanation))
-            for one, explanation in ((row, orjson.loads(row.body)["explanation"]) for row in rows)
-        ]
+        for row in self._rows(_EXPLAINED.where(predictions.c.prediction_id == prediction_id)):
+            return _explained(row)
+        raise NotFoundError("There is no prediction with this id.")
 
     def end(self) -> Page:
         """Return the end of the log: its identity, its newest place and what was counted, without entries."""
@@ -387,6 +362,10 @@ class PredictionStore:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        with self._reading() as connection:
+            return connection.execute(query).all()
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -457,6 +436,10 @@ def _log_rows(connection: Connection, rows: list[dict[str, Any]], bodies: Sequen
         connection.execute(_INSERT_CHANGES, rows)
     entries = [_entry(row, body) for row, body in zip_longest(rows, bodies)]
     return Page(_name(counter), after, counter.value, False, entries, _totals(connection))
+
+
+def _of_client(query: Select[Any], client_id: str | None) -> Select[Any]:
+    return query if client_id is None else query.where(predictions.c.client_id == client_id)
 
 
 def _end(connection: Connection) -> Page:

@@ -74,6 +74,17 @@ counts = Table(
     Column("predictions", Integer, nullable=False),
 )
 
+awaiting_explanations = Table(
+    "awaiting_explanations",
+    metadata,
+    Column("prediction_id", String(64), primary_key=True),
+    Column("since", Float, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("lease", String(36)),
+    Column("leased_until", Float, nullable=False),
+)
+"""Predictions without a final explanation: since when, how often it was tried, who writes it, and until when."""
+
 sequence_gaps = Table(
     "sequence_gaps",
     metadata,

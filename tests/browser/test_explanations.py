@@ -1,6 +1,5 @@
 """A clinician's page while a language model writes: the text comes once, whole and verified, or the reason for none."""
 
-import re
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -9,12 +8,13 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.test_pages import analyze_sample
-from tests.support.llm_server import LanguageModel, Reply
-from tests.support.truthful import explains, true_sentences
+from tests.support.llm_server import LanguageModel, Reply, answers, says
+from tests.support.truthful import explains
 from tests.system.conftest import Installation
 
-WAIT_SECONDS = 30
 WRITING = "An AI explanation is being written."
+VERIFIED = "verified against the facts"
+REASON = "the key was refused; check LLM_API_KEY in .env"
 
 
 @pytest.fixture(scope="module")
@@ -31,36 +31,6 @@ def links(installation: Installation, model: LanguageModel) -> Sequence[str]:
     return installation.start()
 
 
-class Paused:
-    """A model that says one sentence, and goes on when it is told to."""
-
-    def __init__(self) -> None:
-        self.go_on = threading.Event()
-
-    def _begin(self, reply: Reply) -> list[str]:
-        first, *others = true_sentences(reply)
-        reply.begin()
-        reply.say(f"{first} The")
-        assert self.go_on.wait(WAIT_SECONDS)
-        return others
-
-    def finish(self, reply: Reply) -> None:
-        reply.say(" ".join(self._begin(reply)).removeprefix("The"))
-        reply.end()
-
-    def lie(self, reply: Reply) -> None:
-        self._begin(reply)
-        reply.say(" patient should rest. All is well.")
-        reply.end()
-
-
-@pytest.fixture
-def paused() -> Iterator[Paused]:
-    paused = Paused()
-    yield paused
-    paused.go_on.set()
-
-
 @pytest.fixture
 def page(links: Sequence[str], open_page: OpenPage) -> Page:
     return open_page(links[1])
@@ -71,59 +41,58 @@ def explanation(page: Page) -> Locator:
     return page.locator("clinical-explanation")
 
 
-def computed_text(page: Page) -> str:
-    return page.locator('clinical-explanation [data-slot="text"]').inner_text()
+@pytest.fixture
+def go_on(model: LanguageModel) -> Iterator[threading.Event]:
+    """Have the model write only when the test lets it."""
+    go_on = threading.Event()
+
+    def wait(reply: Reply) -> None:
+        assert go_on.wait(30)
+        explains(reply)
+
+    model.script = wait
+    yield go_on
+    go_on.set()
+
+
+def shows(explanation: Locator, text: str) -> None:
+    expect(explanation).to_contain_text(text, use_inner_text=True)
+
+
+def shows_no(explanation: Locator, text: str) -> None:
+    expect(explanation).not_to_contain_text(text, use_inner_text=True)
 
 
 def test_the_text_of_the_model_is_shown_once_and_whole(
-    page: Page, explanation: Locator, model: LanguageModel, paused: Paused
+    page: Page, explanation: Locator, go_on: threading.Event
 ) -> None:
-    model.script = paused.finish
+    computed = explanation.locator('[data-slot="text"]')
     analyze_sample(page)
-    expect(explanation).to_contain_text(WRITING, use_inner_text=True)
-    expect(explanation).not_to_contain_text("The risk level is", use_inner_text=True)
-    computed = computed_text(page)
-    assert computed.startswith("Risk level")
-    paused.go_on.set()
-    expect(explanation).to_contain_text("AI-written · a/model", use_inner_text=True)
-    expect(explanation).to_contain_text("The risk level is", use_inner_text=True)
-    expect(explanation).to_contain_text("verified against the facts", use_inner_text=True)
-    expect(explanation).not_to_contain_text(WRITING, use_inner_text=True)
-    assert computed_text(page) == computed
-
-
-def test_a_result_that_is_opened_while_it_is_written_says_so_and_gets_the_text(
-    page: Page, explanation: Locator, model: LanguageModel, paused: Paused
-) -> None:
-    model.script = explains
-    analyze_sample(page)
-    expect(explanation).to_contain_text("verified against the facts", use_inner_text=True)
-    model.script = paused.finish
-    analyze_sample(page)
-    expect(explanation).to_contain_text(WRITING, use_inner_text=True)
-    page.locator("#history-list button").nth(1).click()
-    expect(explanation).not_to_contain_text(WRITING, use_inner_text=True)
+    shows(explanation, WRITING)
+    shows_no(explanation, "The risk level is")
+    before = computed.inner_text()
+    assert before.startswith("Risk level")
+    page.reload()
     page.locator("#history-list button").first.click()
-    expect(explanation).to_contain_text(WRITING, use_inner_text=True)
-    paused.go_on.set()
-    expect(explanation).to_contain_text("verified against the facts", use_inner_text=True)
+    shows(explanation, WRITING)  # a result that is opened meanwhile says so, too
+    go_on.set()
+    for said in ("AI-written · a/model", "The risk level is", VERIFIED):
+        shows(explanation, said)
+    shows_no(explanation, WRITING)
+    assert computed.inner_text() == before
 
 
 def test_a_text_that_turns_out_wrong_is_never_shown_and_the_reason_stands(
-    page: Page, explanation: Locator, model: LanguageModel, paused: Paused
+    page: Page, explanation: Locator, model: LanguageModel
 ) -> None:
-    model.script = paused.lie
+    model.script = says("The risk level is High. The patient should rest. All is well.")
     analyze_sample(page)
-    expect(explanation).to_contain_text(WRITING, use_inner_text=True)
-    computed = computed_text(page)
-    paused.go_on.set()
-    expect(explanation).to_contain_text("its text was withheld because", use_inner_text=True)
-    expect(explanation).not_to_contain_text("verified against the facts", use_inner_text=True)
-    expect(explanation).not_to_contain_text("should rest")
-    assert computed_text(page) == computed
-    page.reload()
-    page.locator("#history-list button").first.click()
-    expect(explanation).to_contain_text("its text was withheld because", use_inner_text=True)
+    for _ in range(2):
+        shows(explanation, "its text was withheld because")
+        shows_no(explanation, VERIFIED)
+        expect(explanation).not_to_contain_text("should rest")
+        page.reload()
+        page.locator("#history-list button").first.click()
 
 
 def test_a_model_that_refuses_leaves_the_computed_text_and_operators_read_at_once_what_to_do(
@@ -132,27 +101,13 @@ def test_a_model_that_refuses_leaves_the_computed_text_and_operators_read_at_onc
     dashboard = open_page(links[0])
     facts, banner = dashboard.locator("#server-facts"), dashboard.locator("#explanations-banner")
     expect(facts).to_contain_text("Circuit closed")
+    expect(facts).to_contain_text("1 AI-written · 1 kept as computed")
     expect(banner).to_be_hidden()
-    before = counted(facts)
-    model.script = explains
+    model.script = answers(401)
     analyze_sample(page)
-    expect(facts).to_contain_text(f"{before + 1} AI-written")
-
-    def refuses(reply: Reply) -> None:
-        reply.begin(401, "application/json")
-
-    model.script = refuses
-    analyze_sample(page)
-    expect(explanation).to_contain_text("the key was refused; check LLM_API_KEY in .env", use_inner_text=True)
+    shows(explanation, REASON)
     expect(facts).to_contain_text("Circuit open until")
     expect(banner).to_contain_text("AI explanations are paused until")
-    expect(banner).to_contain_text("the key was refused; check LLM_API_KEY in .env")
+    expect(banner).to_contain_text(REASON)
     analyze_sample(page)
-    expect(explanation).to_contain_text("The language model was not asked", use_inner_text=True)
-
-
-def counted(facts: Locator) -> int:
-    """Return how many AI-written explanations the strip counts."""
-    found = re.search(r"([\d,]+) AI-written", facts.inner_text())
-    assert found
-    return int(found[1].replace(",", ""))
+    shows(explanation, "The language model was not asked")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from server.registry.artifact import FOREST_FILE, load_detector
+from server.registry.artifact import FOREST_FILE, active_folder, load_detector
 from tests.browser.conftest import OpenPage
 from tests.support.model_versions import activate, flip_a_byte, replace_file
 from tests.support.processes import TOKENS, Process, end_all, environment_of, run
@@ -31,10 +31,10 @@ def test_the_open_dashboard_follows_the_model_and_says_why_one_was_refused(
     expect(banner).to_be_hidden()
     activate(other_detector_dir, model_folder)
     expect(facts).to_contain_text(second)
-    flip_a_byte(model_folder / FOREST_FILE)
+    flip_a_byte(active_folder(model_folder) / FOREST_FILE)
     expect(banner).to_contain_text("The files in the model's folder were refused")
     expect(banner).to_contain_text(f"version {second} goes on scoring")
     expect(banner).to_contain_text(FOREST_FILE)
     expect(facts).to_contain_text(second)
-    replace_file(other_detector_dir / FOREST_FILE, model_folder)
+    replace_file(active_folder(other_detector_dir) / FOREST_FILE, active_folder(model_folder))
     expect(banner).to_be_hidden()

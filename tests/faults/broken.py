@@ -29,7 +29,7 @@ from common.errors import StoreUnavailableError
 from common.messages import Change, ChangeKind, Changes, Prediction
 from common.web.serve import RunningApp, run_app
 from config.settings import ClientSettings, ServerSettings
-from server.explanation.narrator import explanation_source
+from server.explanation.llama import explanation_source
 from server.factory import create_app as create_server
 from server.factory import current_model
 from server.store import Entry, NewPrediction, PredictionStore, Refusal

@@ -3,15 +3,23 @@
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 from types import TracebackType
 from typing import Any, Self
 
 WAIT_SECONDS = 20.0
+NONE: Mapping[str, str] = {}
+DONE = "data: [DONE]\n\n"
 
 Script = Callable[["Reply"], None]
+
+
+def event(content: str = "", finish: str | None = None, **delta: str) -> str:
+    """Return a piece of a streamed answer."""
+    choice = {"index": 0, "delta": {"role": "assistant", "content": content, **delta}, "finish_reason": finish}
+    return f"data: {json.dumps({'choices': [choice]})}\n\n"
 
 
 class Reply:
@@ -24,7 +32,9 @@ class Reply:
         self.path = handler.path
         self.headers = {name.lower(): value for name, value in handler.headers.items()}
 
-    def begin(self, status: int = 200, content_type: str = "text/event-stream", **headers: str) -> None:
+    def begin(
+        self, status: int = 200, content_type: str = "text/event-stream", headers: Mapping[str, str] = NONE
+    ) -> None:
         self._handler.send_response(status)
         self._handler.send_header("Content-Type", content_type)
         self._handler.send_header("Connection", "close")
@@ -36,48 +46,49 @@ class Reply:
         self._handler.wfile.write(text.encode())
         self._handler.wfile.flush()
 
-    def data(self, value: object) -> None:
-        self.raw(f"data: {json.dumps(value)}\n\n")
-
-    def say(self, text: str) -> None:
-        self.data({"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}]})
-
-    def end(self, reason: str = "stop") -> None:
-        self.data({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": reason}]})
-        self.raw("data: [DONE]\n\n")
-
     def stall(self, seconds: float = WAIT_SECONDS) -> bool:
         """Say nothing until the test ends; return whether it has ended."""
         return self._closing.wait(seconds)
 
 
+def sends(
+    *parts: str,
+    status: int = 200,
+    kind: str = "text/event-stream",
+    drips: str | None = None,
+    headers: Mapping[str, str] = NONE,
+) -> Script:
+    """A model that sends these parts, and then, if it drips, this again and again (or nothing) until the test ends."""
+
+    def script(reply: Reply) -> None:
+        reply.begin(status, kind, headers)
+        for part in parts:
+            reply.raw(part)
+        while drips is not None and not reply.stall(0.1):
+            reply.raw(drips)
+
+    return script
+
+
 def says(text: str) -> Script:
     """A model that streams this text word by word, as models do, and ends."""
-
-    def script(reply: Reply) -> None:
-        reply.begin()
-        for word in _pieces(text):
-            reply.say(word)
-        reply.end()
-
-    return script
-
-
-def answers(status: int) -> Script:
-    """A model that refuses with this HTTP status."""
-
-    def script(reply: Reply) -> None:
-        reply.begin(status, "application/json")
-        reply.raw(json.dumps({"error": "refused"}))
-
-    return script
-
-
-def _pieces(text: str) -> Iterator[str]:
     first, *rest = text.split(" ")
-    yield first
-    for word in rest:
-        yield " " + word
+    return sends(event(first), *(event(f" {word}") for word in rest), event(finish="stop"), DONE)
+
+
+def answers(status: int, error: str = "refused", **headers: str) -> Script:
+    """A model that refuses with this HTTP status."""
+    return sends(json.dumps({"error": error}), status=status, kind="application/json", headers=headers)
+
+
+def in_turn(*scripts: Script) -> Script:
+    """Do each of these at one request, in turn."""
+    left = iter(scripts)
+
+    def script(reply: Reply) -> None:
+        next(left)(reply)
+
+    return script
 
 
 class _Server(ThreadingHTTPServer):

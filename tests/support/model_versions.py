@@ -8,8 +8,7 @@ from pathlib import Path
 from config.settings import TrainingSettings
 from server.anomaly.dataset import Dataset
 from server.evaluation.new_version import trained_version
-from server.registry import activation, versions
-from server.registry.artifact import MANIFEST_FILE
+from server.registry import versions
 from tests.support.patients import real_patients, small_training
 
 PATIENTS = 240
@@ -27,7 +26,7 @@ def save_another_version(directory: Path) -> None:
 def save_version(dataset: Dataset, settings: TrainingSettings, directory: Path, *, made_at: datetime) -> Path:
     """Train a version, store it in a folder of versions and make it the active one there."""
     new = trained_version(dataset, settings, directory / ".evaluation", made_at=made_at)
-    activation.activate(directory, activation.store_version(directory, new.files))
+    versions.activate(directory, versions.store_version(directory, new.files))
     return directory
 
 
@@ -42,17 +41,11 @@ def activate(source: Path, folder: Path) -> None:
     """Make the version that is active in one folder the active one in another, which holds it too."""
     active = versions.active_manifest(source)
     assert active is not None
-    activation.activate(folder, active.model_version)
-
-
-def replace_files(version: Path, folder: Path) -> None:
-    """Put a version's files into the folder, but for the manifest."""
-    for path in sorted(version.iterdir()):
-        if path.is_file() and path.name != MANIFEST_FILE:
-            replace_file(path, folder)
+    versions.activate(folder, active.model_version)
 
 
 def replace_file(path: Path, folder: Path) -> None:
+    """Put one file into a folder, in place of the one of that name."""
     on_its_way = folder / f".{path.name}.new"
     shutil.copyfile(path, on_its_way)
     on_its_way.replace(folder / path.name)
@@ -66,8 +59,3 @@ def flip_a_byte(path: Path) -> None:
 
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
-
-
-def swap(name: str, version: Path, folder: Path) -> None:
-    """Put one file of another version beside what belongs to this one."""
-    replace_file(version / name, folder)

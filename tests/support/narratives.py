@@ -43,12 +43,11 @@ def facts(
     )
 
 
-GOOD_SENTENCES = (
-    "The risk level is High, with an anomaly score of [[anomaly_score]] against a threshold of [[threshold]].",
-    "The ST depression ([[st_depression]]) and the thallium scan ([[thallium_scan]]) raise the score.",
-    "The maximum heart rate ([[max_heart_rate]]) lowers it.",
+GOOD_TEXT = (
+    "The risk level is High, with an anomaly score of [[anomaly_score]] against a threshold of [[threshold]]. "
+    "The ST depression ([[st_depression]]) and the thallium scan ([[thallium_scan]]) raise the score. "
+    "The maximum heart rate ([[max_heart_rate]]) lowers it."
 )
-GOOD_TEXT = " ".join(GOOD_SENTENCES)
 GOOD_TEXT_FILLED = (
     "The risk level is High, with an anomaly score of 0.987 against a threshold of 0.95. "
     "The ST depression (3.5 mm) and the thallium scan (reversible defect) raise the score. "

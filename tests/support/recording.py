@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from queue import Queue
 from typing import Any
 
@@ -11,10 +12,16 @@ import orjson
 from common.followers import ALL
 from common.messages import Change, Changes, Prediction
 from server.log import ChangeLog
-from server.store import NewPrediction, Page, PredictionStore, Unfinished
-from tests.support.made_requests import NOON
+from server.store import Lease, NewPrediction, Page, PredictionStore
+from tests.support.made_requests import NOON, prediction, request
 
 WAIT_SECONDS = 20.0
+
+
+def made(number: int, client_id: str = "Client-1", **changes: object) -> Prediction:
+    """The answer to the request of that number, under an id that tells of its client app as well."""
+    answer = prediction(request(number), client_id=client_id)
+    return answer.model_copy(update={"prediction_id": f"{client_id}-{number}"} | changes)
 
 
 def new(*answers: Prediction, digest: str = "0" * 64) -> list[NewPrediction]:
@@ -38,8 +45,17 @@ def stored(store: PredictionStore, *answers: Prediction) -> Page:
     return store.append(new(*answers), [], NOON).page
 
 
-def unfinished(answer: Prediction) -> Unfinished:
-    return Unfinished(answer.prediction_id, answer.client_id, answer.request_id, answer.explanation)
+def unfinished(answer: Prediction) -> Lease:
+    """What finishes the explanation of a prediction that nobody has leased."""
+    ids = (answer.prediction_id, answer.client_id, answer.request_id)
+    return Lease(*ids, body=answer.model_dump_json(), since=answer.made_at, tries=0, token=None)
+
+
+def awaiting(store: PredictionStore) -> set[str]:
+    """Lease all explanations that are awaited, from whomever has them, and return the ids of their requests."""
+    later = NOON + timedelta(days=3650)
+    leases, _ = store.lease_explanations(1000, now=later, until=later, old=NOON)
+    return {lease.request_id for lease in leases}
 
 
 def changes_of(page: Page) -> list[Change]:

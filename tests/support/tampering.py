@@ -10,14 +10,14 @@ from typing import Any
 from pydantic import SecretStr
 
 from server.anomaly.manifest import Manifest
-from server.registry.artifact import MANIFEST_FILE
+from server.registry.artifact import MANIFEST_FILE, active_folder
 
 Change = Callable[[dict[str, Any]], object]
 
 
 def change_manifest(directory: Path, change: Change, *, seal: bool = True) -> None:
-    """Alter the manifest and, if so asked, make it vouch for the alteration."""
-    path = directory / MANIFEST_FILE
+    """Alter the active version's manifest and, if so asked, make it vouch for the alteration."""
+    path = active_folder(directory) / MANIFEST_FILE
     content = json.loads(path.read_bytes())
     change(content)
     if seal:
@@ -26,18 +26,18 @@ def change_manifest(directory: Path, change: Change, *, seal: bool = True) -> No
 
 
 def replace_and_vouch(directory: Path, name: str, content: bytes) -> None:
-    (directory / name).write_bytes(content)
+    (active_folder(directory) / name).write_bytes(content)
     change_manifest(directory, lambda manifest: manifest["files"].update({name: hashlib.sha256(content).hexdigest()}))
 
 
 def manifest_in(directory: Path) -> Manifest:
-    return Manifest.model_validate_json((directory / MANIFEST_FILE).read_bytes())
+    return Manifest.model_validate_json((active_folder(directory) / MANIFEST_FILE).read_bytes())
 
 
 def sign(directory: Path, key: SecretStr) -> None:
     """Sign the model as a training with that key would have."""
     signed = manifest_in(directory).sealed(key)
-    (directory / MANIFEST_FILE).write_text(signed.model_dump_json())
+    (active_folder(directory) / MANIFEST_FILE).write_text(signed.model_dump_json())
 
 
 class Trap:

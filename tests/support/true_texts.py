@@ -4,28 +4,43 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from random import Random
+from typing import Any
 
 from common.messages import RiskLevel
 from common.patient import FIELDS
 from server.explanation.facts import Direction, Facts
-from server.explanation.language import FACTORS, STATEMENTS, Forms, Language, fact_forms, statement_forms, text_form
-from tests.support.narratives import THRESHOLDS, factor, facts
+from server.explanation.language import (
+    FACTORS,
+    GAPS,
+    MEANING,
+    OUTSIDE,
+    SCORE,
+    STATEMENTS,
+    THRESHOLD,
+    Forms,
+    fact_forms,
+    is_over,
+    statement_forms,
+    text_form,
+)
+from tests.support.narratives import factor, facts
 
-STATED = {token for tokens in STATEMENTS.values() for token in tokens}
+FACTOR_TOKENS = {token for tokens in FACTORS.values() for token in tokens}
+FACT_TOKENS = {SCORE, THRESHOLD, MEANING, GAPS, OUTSIDE} | FACTOR_TOKENS
+STATEMENT_TOKENS = {token for tokens in STATEMENTS.values() for token in tokens}
 TEXT = text_form()
 MAX_TOKENS = 120
 OPPOSITE: dict[Direction, Direction] = {"raises": "lowers", "lowers": "raises"}
-SCORES = {RiskLevel.LOW: 0.4321, RiskLevel.MEDIUM: 0.8765, RiskLevel.HIGH: 0.9876}
+SCORES = {RiskLevel.LOW: (0.4321, 0.0), RiskLevel.MEDIUM: (0.8765, 0.8), RiskLevel.HIGH: (0.9876, 0.95)}
+"""For each level one score within it, and the least."""
 
 
 def random_value(random: Random, name: str) -> float:
     field = FIELDS[name]
     if field.codes:
         return random.choice(sorted(field.codes))
-    lowest, highest = field.model_range or (0, 0)
-    return round(
-        random.uniform(max(lowest, 18), min(highest, 100)) if name == "age" else random.uniform(lowest, highest)
-    )
+    lowest, highest = (18, 100) if name == "age" else field.model_range or (0, 0)
+    return round(random.uniform(lowest, highest))
 
 
 def random_facts(random: Random) -> Facts:
@@ -35,61 +50,39 @@ def random_facts(random: Random) -> Facts:
     outside = [name for name in names[-3:-2] if FIELDS[name].model_range and random.random() < 0.5]
     stated = [factor(name, random_value(random, name), random.choice(list(OPPOSITE))) for name in names[:-3]]
     level = random.choice(list(RiskLevel))
-    score = random.choice([SCORES[level], {"Low": 0.0, "Medium": THRESHOLDS.medium, "High": THRESHOLDS.high}[level]])
+    score = random.choice(SCORES[level])
     return facts(level, score, factors=tuple(stated), not_measured=tuple(gaps), extrapolated=tuple(outside))
 
 
-Tree = str | list[list[tuple["Tree", str]]]
-"""A text, or alternatives of sequences of parts, each with how often it comes: once, ``?`` or ``*``."""
+@cache
+def _parsed(form: str) -> list[Any]:
+    """Return the alternatives of a form: each a list of parts, characters or alternatives, with how often they come."""
+    groups: list[list[Any]] = [[[]]]
+    for piece in re.findall(r"\\.|\[.*?\]|.", form):
+        if piece == "(":
+            groups.append([[]])
+        elif piece == "|":
+            groups[-1].append([])
+        elif piece in {"?", "*"}:
+            groups[-1][-1][-1][1] = piece
+        else:
+            part = groups.pop() if piece == ")" else piece[-1]
+            part = [[[choice, ""]] for choice in piece[1:-1]] if piece[0] == "[" else part
+            groups[-1][-1].append([part, ""])
+    return groups[0]
 
 
 def sample(form: str, random: Random) -> str:
     """Return a random text of a form, in which what may be repeated comes at most twice."""
-    return _text(_tree(form), random)
+    return _text(_parsed(form), random)
 
 
-def _text(tree: Tree, random: Random) -> str:
-    if isinstance(tree, str):
-        return tree
-    most = {"": 1, "?": 1, "*": 2}
-    parts = random.choice(tree)
-    return "".join(
-        _text(part, random) for part, often in parts for _ in range(random.randint(1 if not often else 0, most[often]))
-    )
-
-
-@cache
-def _tree(form: str) -> Tree:
-    alternatives: list[list[tuple[Tree, str]]] = [[]]
-    rest = form
-    while rest:
-        if rest[0] == "|":
-            alternatives.append([])
-            rest = rest[1:]
-            continue
-        if rest[0] == "(":
-            end = _closing(rest)
-            part, rest = _tree(rest[1:end]), rest[end + 1 :]
-        elif rest[0] == "[":
-            choices, _, rest = rest[1:].partition("]")
-            part = [[(choice, "")] for choice in choices]
-        else:
-            at = 1 if rest[0] == "\\" else 0
-            part, rest = rest[at], rest[at + 1 :]
-        often = rest[0] if rest[:1] in {"?", "*"} else ""
-        alternatives[-1].append((part, often))
-        rest = rest.removeprefix(often)
-    return alternatives
-
-
-def _closing(form: str) -> int:
-    """Return where the bracket closes that a form begins with."""
-    depth, at = 0, 0
-    while True:
-        depth += {"(": 1, ")": -1}.get(form[at], 0)
-        if not depth:
-            return at
-        at += 2 if form[at] == "\\" else 1
+def _text(part: Any, random: Random) -> str:
+    if isinstance(part, str):
+        return part
+    times = {"": (1, 1), "?": (0, 1), "*": (0, 2)}
+    chosen = random.choice(part)
+    return "".join(_text(one, random) for one, often in chosen for _ in range(random.randint(*times[often])))
 
 
 def written(tokens: str, forms: Forms, random: Random) -> str:
@@ -98,26 +91,15 @@ def written(tokens: str, forms: Forms, random: Random) -> str:
 
 
 def random_tokens(known: Facts, random: Random) -> str:
-    """Return a random text of the language, with the tokens of facts in it."""
-    text = sample(TEXT, random)
-    while _has_no_facts(text, known) or not set(text) & STATED or len(text) > MAX_TOKENS:
+    """Return a random text of the language, with the tokens of facts in it, of which these facts have something."""
+    statements = statement_forms(known.level, is_over=is_over(known))
+    absent = FACT_TOKENS - set(fact_forms(known))
+    while True:
         text = sample(TEXT, random)
-    tokens = written(text, statement_forms(known.level, is_over=Language(known).is_over), random)
-    return random_tokens(known, random) if _has_no_facts(tokens, known) else tokens
-
-
-def _has_no_facts(text: str, known: Facts) -> bool:
-    """Tell whether a text has a token that these facts have nothing for."""
-    here = set(fact_forms(known))
-    of_facts = {
-        "\ue000",
-        "\ue001",
-        "\ue002",
-        "\ue003",
-        "\ue004",
-        *(token for both in FACTORS.values() for token in both),
-    }
-    return bool((set(text) & of_facts) - here)
+        if STATEMENT_TOKENS & set(text) and not absent & set(text) and len(text) <= MAX_TOKENS:
+            tokens = written(text, statements, random)
+            if not absent & set(tokens):
+                return tokens
 
 
 def random_text(known: Facts, random: Random) -> str:

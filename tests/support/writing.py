@@ -2,11 +2,8 @@
 
 from typing import Any
 
-from common.messages import CircuitStatus
 from config.settings import ServerSettings
 from server.explanation.llama import LlamaWriter
-
-CLOSED = CircuitStatus(state="closed", seconds_left=0, reason=None)
 
 
 def settings_for(url: str, **changes: object) -> ServerSettings:
@@ -24,5 +21,5 @@ def settings_for(url: str, **changes: object) -> ServerSettings:
 
 
 def writer_at(url: str, *, parts: dict[str, Any] | None = None, **changes: object) -> LlamaWriter:
-    """Return a writer at an endpoint; ``parts`` are stand-ins for its clock, pause and jitter."""
+    """Return a writer at an endpoint; ``parts`` are stand-ins for its clock and pause."""
     return LlamaWriter(settings_for(url, **changes), **(parts or {}))

@@ -122,7 +122,7 @@ def test_an_activated_model_is_on_disk_with_its_names(
     with traced(words, PROJECT_ROOT, tmp_path / "trace", MODEL_DIR=model_folder) as process:
         process.wait(120)
     assert process.returncode == 0
-    assert "manifest.json" in synced(tmp_path / "trace", model_folder)
+    assert "active" in synced(tmp_path / "trace", model_folder)
 
 
 @pytest.mark.parametrize("open_it", [lambda path: open_database(f"sqlite:///{path}"), open_outbox])

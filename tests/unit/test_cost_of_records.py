@@ -1,5 +1,6 @@
 """What is done for each patient costs no more the more is stored, counted in steps of SQLite's own program."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -9,11 +10,10 @@ from sqlalchemy import Engine, event
 
 from client.outbox import Outbox
 from common.followers import ALL
-from common.messages import Change, Changes, RiskLevel
+from common.messages import Changes, RiskLevel
 from server.store import PredictionStore
 from server.store.database import open_database
-from tests.support import made_requests as made
-from tests.support.made_requests import LLAMA_TEXT, NOON, prediction, request, submission
+from tests.support.made_requests import LLAMA_TEXT, NOON, made, prediction, request, submission
 from tests.support.recording import stored, unfinished
 
 FEW: Final = 100
@@ -93,40 +93,22 @@ def test_the_server_does_as_much_for_a_patient_however_many_are_stored(tmp_path:
     assert too_much(few, many) == {}
 
 
-def client_works(outbox: Outbox, fresh: Iterator[int]) -> dict[str, Work]:
-    def answered() -> Change:
-        number = next(fresh)
-        outbox.put(submission(number), NOON)
-        change = made.made(number, prediction(request(number)))
-        applied(change)
-        return change
-
-    def applied(change: Change) -> object:
-        return outbox.apply(Changes(log="log.0", after=0, next_after=1, has_more=False, entries=[change]))
-
-    return {
-        "answered": answered,
-        "waiting": lambda: outbox.waiting(100),
-        "explain": lambda: applied(made.explained(1, prediction(request(answered().sequence)))),
-        "erase": lambda: applied(made.erased(1, prediction(request(answered().sequence)))),
-        "not asked here": lambda: applied(made.made(1, prediction(request(next(fresh))))),
-        "history": lambda: outbox.history(before=None, limit=20),
-        "newest of the own log": lambda: outbox.read(outbox.newest - 1, ALL),
-        "check": outbox.check_writable,
-    }
-
-
 def test_a_client_app_does_as_much_for_a_patient_however_many_are_stored(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path / "client.sqlite")
-    with closing(outbox):
-        fresh = iter(range(1, 10 * MANY))
-        fill(outbox, fresh, FEW)
-        few = measured(outbox._engine, client_works(outbox, fresh))
-        fill(outbox, fresh, MANY)
-        many = measured(outbox._engine, client_works(outbox, fresh))
-    assert too_much(few, many) == {}
+    fresh = iter(range(1, 10 * MANY))
 
+    def apply(number: int) -> None:
+        entries = [made(place, prediction(request(place))) for place in itertools.islice(fresh, number)]
+        outbox.apply(Changes(log="log.0", after=0, next_after=1, has_more=False, entries=entries))
 
-def fill(outbox: Outbox, fresh: Iterator[int], number: int) -> None:
-    entries = [made.made(place, prediction(request(place))) for place in (next(fresh) for _ in range(number))]
-    outbox.apply(Changes(log="log.0", after=0, next_after=1, has_more=False, entries=entries))
+    with closing(Outbox(tmp_path / "client.sqlite")) as outbox:
+        works: dict[str, Work] = {
+            "ask": lambda: outbox.put(submission(next(fresh)), NOON),
+            "answer": lambda: apply(1),
+            "waiting": lambda: outbox.waiting(1),
+            "history": lambda: outbox.history(before=None, limit=20),
+            "newest of the own log": lambda: outbox.read(outbox.newest - 1, ALL),
+        }
+        apply(FEW)
+        few = measured(outbox._engine, works)
+        apply(MANY)
+        assert too_much(few, measured(outbox._engine, works)) == {}

@@ -1,22 +1,26 @@
 """The model card at a client app: from the server while it is there, from this disk while it is away."""
 
 import logging
-import os
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
-from client.card_cache import ModelCards
 from client.outbox import Outbox
 from common.rendered_card import RenderedCard
-from config.settings import ClientSettings
 from tests.integration.client.conftest import MakeSettings
 from tests.support.desk import Desk
 from tests.support.programmable_server import ProgrammableServer
 
 OK, MISSING, FAILED = "200 OK", "404 NOT FOUND", "500 INTERNAL SERVER ERROR"
 UNKNOWN = "20260101T000000Z-0123456789ab"
+
+
+def rendered(version: str, text: str) -> RenderedCard:
+    html = f"<section><p>{text}</p></section>"
+    active = "20260304T050607Z-0123456789ab"
+    card = RenderedCard(version=active, active=active, name="Detector", tags={"not signed": ""}, html=html)
+    return card.model_copy(update={"version": version})
 
 
 @pytest.fixture
@@ -30,21 +34,9 @@ def other() -> RenderedCard:
     return rendered("20260102T030405Z-ba9876543210", "An earlier detector")
 
 
-def rendered(version: str, text: str) -> RenderedCard:
-    html = f"<section><p>{text}</p></section>"
-    return RenderedCard(
-        version=version, active="20260304T050607Z-0123456789ab", name="Detector", tags={"not signed": ""}, html=html
-    )
-
-
 @pytest.fixture
-def settings(make_settings: MakeSettings) -> ClientSettings:
-    return make_settings()
-
-
-@pytest.fixture
-def desk(settings: ClientSettings, outbox: Outbox) -> Desk:
-    return Desk(settings, outbox)
+def desk(make_settings: MakeSettings, outbox: Outbox) -> Desk:
+    return Desk(make_settings(), outbox)
 
 
 @pytest.fixture
@@ -64,8 +56,8 @@ def wire(card: RenderedCard) -> bytes:
     return card.model_dump_json().encode()
 
 
-def folder_of(settings: ClientSettings) -> Path:
-    return settings.data_dir / settings.client_id.lower() / "model_cards"
+def folder_of(desk: Desk) -> Path:
+    return desk.settings.data_dir / desk.settings.client_id.lower() / "model_cards"
 
 
 def text_at(browser: FlaskClient, path: str, status: int = 200) -> str:
@@ -79,18 +71,14 @@ def error_at(browser: FlaskClient, path: str) -> tuple[int, str]:
     return said.status_code, said.get_json()["error"]["code"]
 
 
-def with_version(card: RenderedCard, version: str) -> RenderedCard:
-    return card.model_copy(update={"version": version})
-
-
 def test_the_card_is_for_clinicians_who_signed_in(desk: Desk, card: RenderedCard) -> None:
     for path in ("/model", f"/model/{card.version}"):
         page = desk.visitor().get(path, headers={"Accept": "text/html"})
         assert (page.status_code, page.location) == (302, "/sign-in")
 
 
-def test_the_card_of_the_active_version_comes_from_the_server_with_one_question(
-    desk: Desk, serving: ProgrammableServer, card: RenderedCard
+def test_the_card_comes_from_the_server_with_one_question(
+    desk: Desk, serving: ProgrammableServer, card: RenderedCard, other: RenderedCard
 ) -> None:
     page = text_at(desk.clinician(), f"/model/{card.version}")
     assert card.html in page
@@ -101,25 +89,28 @@ def test_the_card_of_the_active_version_comes_from_the_server_with_one_question(
         "authorization": f"Bearer {desk.settings.secrets.token}",
     }
     assert "active: it scores patients now" in text_at(desk.clinician(), "/model")
-
-
-def test_an_earlier_version_is_said_not_to_be_active(
-    desk: Desk, serving: ProgrammableServer, card: RenderedCard, other: RenderedCard
-) -> None:
     serving.pages[f"/api/model/{other.version}/page"] = (OK, wire(other))
     page = text_at(desk.clinician(), f"/model/{other.version}")
     assert "not the active version" in page
     assert f'href="/model/{card.version}"' in page
 
 
-def test_a_corrected_card_replaces_the_copy(
-    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, other: RenderedCard
+def test_a_card_that_was_open_once_is_there_while_the_server_is_away_and_after_a_restart(
+    desk: Desk, serving: ProgrammableServer, card: RenderedCard, *, outbox: Outbox
 ) -> None:
     for text in ("as first written", "as corrected"):
-        corrected = other.model_copy(update={"html": text})
-        serving.pages[f"/api/model/{other.version}/page"] = (OK, wire(corrected))
-        assert text in text_at(desk.clinician(), f"/model/{other.version}")
-    assert "as corrected" in (folder_of(settings) / f"{other.version}.json").read_text()
+        answer(serving, card.version, OK, wire(card.model_copy(update={"html": text})))
+        text_at(desk.clinician(), f"/model/{card.version}")
+    answer(serving, card.version, FAILED, b"{}")
+    assert "with status 500" in text_at(desk.clinician(), f"/model/{card.version}")
+    serving.stop()
+    page = text_at(Desk(desk.settings, outbox).clinician(), f"/model/{card.version}")
+    for said in ("as corrected", "The server cannot be reached", "This is the copy kept here"):
+        assert said in page
+    assert "active: it scores" not in page
+    (file,) = folder_of(desk).iterdir()
+    file.write_bytes(file.read_bytes()[:-5])  # a damaged copy counts for nothing
+    assert error_at(desk.clinician(), f"/model/{card.version}") == (503, "server_unreachable")
 
 
 def test_a_version_that_the_server_no_longer_vouches_for_is_not_shown_from_the_copy(
@@ -131,39 +122,12 @@ def test_a_version_that_the_server_no_longer_vouches_for_is_not_shown_from_the_c
     assert error_at(desk.clinician(), f"/model/{other.version}") == (404, "not_found")
 
 
-def test_a_card_that_cannot_be_kept_leaves_nothing_behind_nor_does_an_earlier_end_half_way(
-    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: RenderedCard
-) -> None:
-    in_its_place = folder_of(settings) / f"{card.version}.json"
-    in_its_place.mkdir(parents=True)
-    (folder_of(settings) / ".unfinished-earlier").write_text("half a card")
-    assert card.version in text_at(desk.clinician(), f"/model/{card.version}")
-    assert list(folder_of(settings).iterdir()) == [in_its_place]
-
-
-def test_a_card_that_was_open_once_is_there_while_the_server_is_away_and_after_a_restart(
-    desk: Desk, serving: ProgrammableServer, card: RenderedCard, outbox: Outbox
-) -> None:
-    text_at(desk.clinician(), f"/model/{card.version}")
-    serving.stop()
-    page = text_at(Desk(desk.settings, outbox).clinician(), f"/model/{card.version}")
-    assert card.html in page
-    assert "The server cannot be reached" in page
-    assert "This is the copy kept here" in page
-    assert "active: it scores" not in page
-
-
 def test_without_a_copy_and_without_the_server_the_page_says_what_to_do(desk: Desk, card: RenderedCard) -> None:
     browser = desk.clinician()
     for path in ("/model", f"/model/{card.version}"):
         assert error_at(browser, path) == (503, "server_unreachable")
     page = text_at(browser, f"/model/{card.version}", 503)
-    assert "no copy of the model card: open it again later" in page
-
-
-def test_a_version_that_the_server_does_not_know_is_not_found(desk: Desk, serving: ProgrammableServer) -> None:
-    serving.pages[f"/api/model/{UNKNOWN}/page"] = (MISSING, b"{}")
-    assert error_at(desk.clinician(), f"/model/{UNKNOWN}") == (404, "not_found")
+    assert "no copy of the model card. Open it again later." in page
 
 
 @pytest.mark.parametrize("name", ["nothing", "..", "..%2f..", "%00", f"{UNKNOWN}%0a", "a%20version", "x" * 500])
@@ -172,77 +136,28 @@ def test_a_name_that_is_no_versions_is_asked_of_nobody(desk: Desk, serving: Prog
     assert serving.asked == []
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"null", b'{"format": 1}', b"\xff", b'{"version": "../../etc/passwd"}']
-)
-def test_what_is_no_card_is_named_so_and_not_kept(
-    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: RenderedCard, body: bytes
+NO_VERSIONS_NAME = wire(rendered("../escaped", "A detector"))
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", wire(rendered(UNKNOWN, "Another")), NO_VERSIONS_NAME])
+def test_what_is_not_the_wanted_card_is_named_so_and_not_kept(
+    desk: Desk, serving: ProgrammableServer, card: RenderedCard, body: bytes
 ) -> None:
     answer(serving, card.version, OK, body)
     browser = desk.clinician()
     assert error_at(browser, f"/model/{card.version}") == (502, "invalid_model_card")
     assert "Update the older one" in text_at(browser, f"/model/{card.version}", 502)
-    assert not folder_of(settings).exists()
-
-
-@pytest.mark.parametrize("name", ["../escaped", "..", "", "/escaped"])
-def test_a_card_whose_version_is_no_versions_name_is_not_believed(
-    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: RenderedCard, name: str
-) -> None:
-    serving.pages["/api/model/page"] = (OK, wire(with_version(card, name)))
-    assert error_at(desk.clinician(), "/model") == (502, "invalid_model_card")
-    assert not folder_of(settings).exists()
-
-
-def test_another_versions_card_is_not_shown_as_the_wanted_one(
-    desk: Desk, serving: ProgrammableServer, other: RenderedCard
-) -> None:
-    serving.pages[f"/api/model/{UNKNOWN}/page"] = (OK, wire(other))
-    assert error_at(desk.clinician(), f"/model/{UNKNOWN}") == (502, "invalid_model_card")
-
-
-def test_a_server_that_fails_leaves_the_copy(desk: Desk, serving: ProgrammableServer, card: RenderedCard) -> None:
-    browser = desk.clinician()
-    text_at(browser, "/model")
-    answer(serving, card.version, FAILED, b"{}")
-    assert "with status 500" in text_at(browser, f"/model/{card.version}")
-    answer(serving, card.version, OK, b"{}")
-    assert "Update the older one" in text_at(browser, f"/model/{card.version}")
-
-
-def test_a_copy_that_was_damaged_counts_for_nothing(
-    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: RenderedCard
-) -> None:
-    browser = desk.clinician()
-    text_at(browser, "/model")
-    (file,) = folder_of(settings).iterdir()
-    file.write_bytes(file.read_bytes()[:-5])
-    serving.stop()
-    assert error_at(browser, f"/model/{card.version}") == (503, "server_unreachable")
-
-
-def test_only_the_last_cards_are_kept(
-    desk: Desk, serving: ProgrammableServer, settings: ClientSettings, card: RenderedCard
-) -> None:
-    names = [f"20260101T0000{second:02}Z-0123456789ab" for second in range(ModelCards.MOST_KEPT + 3)]
-    browser = desk.clinician()
-    for age, name in enumerate(reversed(names)):
-        answer(serving, name, OK, wire(with_version(card, name)))
-        text_at(browser, f"/model/{name}")
-        os.utime(folder_of(settings) / f"{name}.json", (10**9 + age, 10**9 + age))
-    kept = sorted(path.stem for path in folder_of(settings).iterdir())
-    assert kept == names[: ModelCards.MOST_KEPT]
+    assert not folder_of(desk).exists()
 
 
 def test_a_disk_that_keeps_nothing_does_not_keep_the_card_from_being_shown(
     desk: Desk,
     serving: ProgrammableServer,
-    settings: ClientSettings,
     card: RenderedCard,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    folder_of(settings).parent.mkdir(parents=True, exist_ok=True)
-    folder_of(settings).write_text("a file where the folder would be")
+    folder_of(desk).parent.mkdir(parents=True, exist_ok=True)
+    folder_of(desk).write_text("a file where the folder would be")
     with caplog.at_level(logging.WARNING):
         assert card.version in text_at(desk.clinician(), f"/model/{card.version}")
     assert "cannot be kept here" in caplog.text

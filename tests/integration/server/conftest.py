@@ -11,10 +11,11 @@ from sqlalchemy import Engine
 
 from common.access.sessions import Sessions
 from config.settings import ServerSettings
-from server.explanation.narrator import explanation_source
+from server.explanation.llama import explanation_source
 from server.factory import BUSY_SECONDS_IN_LOOP, Server, create_app, current_model
 from server.store import PredictionStore
 from server.store.database import open_database
+from tests.support.processes import TOKENS, Process, end_all, environment_of, run
 from tests.support.serving import ASYNC_MODE, served
 from tests.support.speaking import Browser, ClientApp, Connection, Dashboard
 
@@ -46,6 +47,7 @@ class RunningServer:
 
 
 Clock = Callable[[], datetime]
+StartProcess = Callable[[], tuple[Process, ClientApp]]
 StartServer = Callable[..., RunningServer]
 Join = Callable[..., ClientApp]
 Watch = Callable[..., Dashboard]
@@ -132,6 +134,13 @@ def signed_in(running: RunningServer) -> Browser:
 
 
 @pytest.fixture
+def administrator(running: RunningServer) -> Browser:
+    browser = Browser(running.url)
+    assert browser.sign_in(running.administrator_token).status == 204
+    return browser
+
+
+@pytest.fixture
 def watch(running: RunningServer, signed_in: Browser, connections: list[Connection]) -> Watch:
     """Connect as an operator's dashboard."""
 
@@ -141,3 +150,29 @@ def watch(running: RunningServer, signed_in: Browser, connections: list[Connecti
         return dashboard
 
     return connect
+
+
+@pytest.fixture
+def processes() -> Iterator[list[Process]]:
+    started: list[Process] = []
+    yield started
+    end_all(started)
+
+
+@pytest.fixture
+def environment(tmp_path: Path, detector_dir: Path) -> dict[str, str]:
+    return environment_of(tmp_path, detector_dir, ASYNC_MODE)
+
+
+@pytest.fixture
+def start_process(processes: list[Process], environment: dict[str, str], connections: list[Connection]) -> StartProcess:
+    """Start a server as a process of its own, and connect to it as a client app."""
+
+    def start() -> tuple[Process, ClientApp]:
+        process = run(processes, environment)
+        process.wait_until_started()
+        client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+        connections.append(client)
+        return process, client
+
+    return start

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from typing import Any
 
-from common.messages import Changes
 from config.secrets import PROJECT_ROOT
 from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch, now
 from tests.support.made_requests import request
@@ -82,30 +81,6 @@ def refused_for_good(client: ClientApp, message: dict[str, object]) -> None:
         if (receipt := client.predict(message))["status"] != "accepted":
             break
     assert (receipt["error"]["code"], receipt["error"]["retryable"]) == ("erased", False)
-
-
-def test_who_was_away_finds_the_tombstone_in_the_log(running: RunningServer, join: Join, signed_in: Browser) -> None:
-    client = join()
-    client.predict(asked(1, "to be erased"))
-    answer = client.answered("request-1")
-    client.close()
-    store_command(running, "erase", "--patient-reference", told="to be erased\n")
-    header = {"Authorization": f"Bearer {running.token()}"}
-    for page in (
-        signed_in.get("/api/changes?after=1").json,
-        Browser(running.url).get("/api/changes?after=1", **header).json,
-    ):
-        (entry,) = page["entries"]
-        assert (entry["kind"], entry["prediction_id"]) == ("prediction_erased", answer.prediction_id)
-
-
-def test_a_log_that_was_begun_anew_is_read_from_its_beginning(running: RunningServer, join: Join) -> None:
-    client = join()
-    client.predict(asked(1, "A"))
-    client.answered("request-1")
-    header = {"Authorization": f"Bearer {running.token()}"}
-    page = Changes.model_validate(Browser(running.url).get("/api/changes?after=500", **header).json)
-    assert (page.after, page.next_after, len(page.entries)) == (0, 1, 1)
 
 
 def test_the_server_erases_what_is_older_than_it_is_kept_for(

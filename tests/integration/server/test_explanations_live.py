@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from tests.integration.server.conftest import RunningServer, StartServer
-from tests.support.llm_server import LanguageModel, Reply, answers, says
+from tests.support.llm_faults import stalls
+from tests.support.llm_server import LanguageModel, answers
 from tests.support.made_requests import request
 from tests.support.speaking import Browser, ClientApp, Connection, Dashboard
 from tests.support.truthful import explains
+
+REASON = "the key was refused; check LLM_API_KEY in .env"
 
 
 @pytest.fixture
@@ -25,8 +28,7 @@ def explained(start_server: StartServer, model: LanguageModel) -> RunningServer:
 
 @pytest.fixture
 def client(explained: RunningServer, connections: list[Connection]) -> ClientApp:
-    client = ClientApp(explained.url, explained.token())
-    connections.append(client)
+    connections.append(client := ClientApp(explained.url, explained.token()))
     return client
 
 
@@ -42,128 +44,61 @@ def finished(client: ClientApp) -> Any:
     return client.entry(lambda entry: entry["explanation"] is not None)["explanation"]
 
 
-def test_the_models_explanation_arrives_whole_and_is_kept(
-    client: ClientApp, explained: RunningServer, operator: Browser, connections: list[Connection]
+def test_the_models_explanation_arrives_whole_and_no_value_leaves_for_it(
+    client: ClientApp, model: LanguageModel, operator: Browser
 ) -> None:
-    dashboard = Dashboard(explained.url, operator.cookie)
-    connections.append(dashboard)
-    client.predict(request(1).to_wire())
-    answer = client.answered("request-1")
-    assert answer.awaits_explanation
-    assert answer.explanation.source == "template"
-    explanation = finished(client)
-    assert (explanation["source"], explanation["model"], explanation["reason"]) == ("llm", "a/model", None)
-    assert str(answer.risk_level) in explanation["text"]
-    assert "[[" not in explanation["text"]
-    assert [dashboard.entry()["kind"] for _ in range(2)] == ["prediction_made", "explanation_finished"]
-    kept = operator.get(f"/api/predictions/{answer.prediction_id}").json
-    assert kept["explanation"] == explanation
-    assert kept["prediction"] == answer.to_wire()
-    assert [entry["kind"] for entry in operator.get("/api/changes").json["entries"]] == [
-        "prediction_made",
-        "explanation_finished",
-    ]
-    assert operator.get("/api/status").json["explanations"]["source"] == "llm"
-
-
-def test_no_value_and_no_reference_leaves_for_the_model(client: ClientApp, model: LanguageModel) -> None:
     record = request(1).record.model_dump() | {"resting_bp": 173.25, "cholesterol": 487.5, "max_heart_rate": 99.125}
     client.predict(request(1).to_wire() | {"record": record, "patient_reference": "REFERENCE-MARKER"})
     answer = client.answered("request-1")
-    finished(client)
+    assert (answer.awaits_explanation, answer.explanation.source) == (True, "template")
+    explanation = finished(client)
+    assert (explanation["source"], explanation["model"], explanation["reason"]) == ("llm", "a/model", None)
+    assert f"risk level is {answer.risk_level}" in explanation["text"]
+    assert "[[" not in explanation["text"]
+    kept = operator.get(f"/api/predictions/{answer.prediction_id}").json
+    assert (kept["explanation"], kept["prediction"]) == (explanation, answer.to_wire())
+    entries = operator.get("/api/changes").json["entries"]
+    assert [entry["kind"] for entry in entries] == ["prediction_made", "explanation_finished"]
     sent = str(model.received.get(timeout=10).body)
     for secret in ("173", "487", "99.1", "REFERENCE", "request-1", "Client-1", f"{answer.anomaly_score:.3f}"):
         assert secret not in sent
 
 
-def test_predictions_do_not_wait_for_a_model_that_stalls(
-    client: ClientApp, model: LanguageModel, operator: Browser
-) -> None:
-    def stalls(reply: Reply) -> None:
-        reply.stall()
-
-    model.script = stalls
-    for number in range(1, 31):
-        client.predict(request(number).to_wire())
-    for number in range(1, 31):
-        assert client.answered(f"request-{number}").awaits_explanation
-    assert operator.get("/readyz").status == 200
-    assert operator.get("/api/status").json["totals"]["predictions"] == 30
-
-
-def test_a_failing_model_leaves_the_first_text_with_the_reason(
-    client: ClientApp, model: LanguageModel, operator: Browser
-) -> None:
-    model.script = answers(401)
-    client.predict(request(1).to_wire())
-    answer = client.answered("request-1")
-    explanation = finished(client)
-    assert explanation["text"] == answer.explanation.text
-    assert explanation["source"] == "template"
-    assert "the key was refused; check LLM_API_KEY in .env" in explanation["reason"]
-    told = operator.get("/api/status").json["explanations"]
-    assert told["last_failure"] == explanation["reason"]
-    assert told["circuit"] == {
-        "state": "open",
-        "seconds_left": 300,
-        "reason": "the key was refused; check LLM_API_KEY in .env",
-    }
-    assert told["finished"]["by_reason"] == {explanation["reason"]: 1}
-
-
-def test_operators_see_at_once_that_the_circuit_opened_and_the_counts_move(
+def test_a_model_that_refuses_leaves_the_first_text_and_operators_are_told_at_once(
     client: ClientApp,
     model: LanguageModel,
     explained: RunningServer,
     operator: Browser,
     connections: list[Connection],
 ) -> None:
-    dashboard = Dashboard(explained.url, operator.cookie)
-    connections.append(dashboard)
-    client.predict(request(1).to_wire())
-
-    def until(**by_source: int) -> Any:
-        return dashboard.status_with(lambda status: status["explanations"]["finished"]["by_source"] == by_source)
-
-    assert until(llm=1)["explanations"]["circuit"]["state"] == "closed"
+    connections.append(dashboard := Dashboard(explained.url, operator.cookie))
     model.script = answers(401)
-    client.predict(request(2).to_wire() | {"record": request(1).record.model_dump() | {"max_heart_rate": 99.0}})
-    told = until(llm=1, template=1)["explanations"]
-    assert told["circuit"]["state"] == "open"
-    assert told["circuit"]["reason"] == "the key was refused; check LLM_API_KEY in .env"
-    assert told["finished"] == operator.get("/api/status").json["explanations"]["finished"]
-
-
-def test_a_withheld_text_is_never_the_final_one(client: ClientApp, model: LanguageModel) -> None:
-    model.script = says("The patient should see a doctor at once because of this. " * 5)
     client.predict(request(1).to_wire())
-    client.answered("request-1")
-    explanation = finished(client)
-    assert "doctor" not in explanation["text"]
-    assert "withheld" in explanation["reason"]
+    answer, explanation = client.answered("request-1"), finished(client)
+    assert (explanation["text"], explanation["source"]) == (answer.explanation.text, "template")
+    told = dashboard.status_with(lambda status: status["explanations"]["finished"]["by_source"] == {"template": 1})
+    told = told["explanations"]
+    assert told["last_failure"] == explanation["reason"] == f"The language model was asked, but {REASON}."
+    assert (told["circuit"]["state"], told["circuit"]["reason"]) == ("open", REASON)
+    # What is told stays as it is while the circuit is open, so that it is no news every second.
+    assert operator.get("/api/status").json["explanations"] == told
 
 
-def test_what_was_unfinished_at_a_restart_is_ended_with_the_reason(
+def test_predictions_wait_for_no_model_and_a_restart_explains_what_was_unfinished(
     client: ClientApp,
     model: LanguageModel,
     explained: RunningServer,
     start_server: StartServer,
     connections: list[Connection],
 ) -> None:
-    def stalls(reply: Reply) -> None:
-        reply.stall()
-
     model.script = stalls
-    client.predict(request(1).to_wire())
-    answer = client.answered("request-1")
+    for number in range(1, 9):
+        client.predict(request(number).to_wire())
+    for number in range(1, 9):
+        assert client.answered(f"request-{number}").awaits_explanation
+    assert Browser(explained.url).get("/readyz").status == 200
     explained.server.stop()
-    restarted = start_server()
-    again = ClientApp(restarted.url, restarted.token())
-    connections.append(again)
-    entries = [again.entry(), again.entry()]
-    assert [entry["kind"] for entry in entries] == ["prediction_made", "explanation_finished"]
-    assert entries[1]["explanation"]["text"] == answer.explanation.text
-    assert entries[1]["explanation"]["reason"] == (
-        "The server was restarted before the language model's explanation was finished."
-    )
-    assert restarted.server.service.store.unfinished() == []
+    model.script = explains
+    restarted = start_server(llm_base_url=model.url)
+    connections.append(again := ClientApp(restarted.url, restarted.token()))
+    assert {finished(again)["source"] for _ in range(8)} == {"llm"}

@@ -10,13 +10,6 @@ from tests.support.made_requests import request
 from tests.support.speaking import Browser
 
 
-@pytest.fixture
-def administrator(running: RunningServer) -> Browser:
-    browser = Browser(running.url)
-    assert browser.sign_in(running.administrator_token).status == 204
-    return browser
-
-
 def test_every_route_of_the_api_is_described(running: RunningServer, administrator: Browser) -> None:
     document = administrator.get("/api/openapi.json").json
     rules = {rule.rule for rule in running.server.app.url_map.iter_rules() if rule.rule.startswith("/api/")}

@@ -2,39 +2,22 @@
 
 import json
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from queue import Queue
 from typing import Any
 
 import pytest
 
 from common.messages import CLIENTS_NAMESPACE
+from tests.integration.server.conftest import StartProcess
 from tests.support.made_requests import request
-from tests.support.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.processes import TOKENS, Process, run
 from tests.support.raw_socket import RawSocket
-from tests.support.serving import ASYNC_MODE
-from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp
+from tests.support.speaking import WAIT_SECONDS, Browser
 
 
-@pytest.fixture
-def processes() -> Iterator[list[Process]]:
-    started: list[Process] = []
-    yield started
-    end_all(started)
-
-
-@pytest.fixture
-def environment(tmp_path: Path, detector_dir: Path) -> dict[str, str]:
-    return environment_of(tmp_path, detector_dir, ASYNC_MODE)
-
-
-def test_a_stop_answers_or_at_least_stores_what_was_accepted(
-    processes: list[Process], environment: dict[str, str]
-) -> None:
-    process = run(processes, environment)
-    process.wait_until_started()
-    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+def test_a_stop_answers_or_at_least_stores_what_was_accepted(start_process: StartProcess) -> None:
+    process, client = start_process()
     accepted: Queue[str] = Queue()
 
     def noting(request_id: str) -> Callable[[dict[str, Any]], None]:
@@ -46,8 +29,7 @@ def test_a_stop_answers_or_at_least_stores_what_was_accepted(
     first = accepted.get(timeout=WAIT_SECONDS)
     assert process.end() == 0
     client.close()
-    restarted = run(processes, environment)
-    restarted.wait_until_started()
+    restarted, _ = start_process()
     stored = stored_at(restarted.url)
     taken = {first}
     while not accepted.empty():
@@ -81,11 +63,10 @@ def test_a_secret_that_was_made_is_printed_as_a_link_once(
     assert process.text.count(token) == 1
 
 
-def test_nothing_of_a_patient_is_in_the_log_at_any_level(processes: list[Process], environment: dict[str, str]) -> None:
+def test_nothing_of_a_patient_is_in_the_log_at_any_level(start_process: StartProcess) -> None:
     """Accepted, refused, repeated and impossible messages; the log is at DEBUG."""
-    process = run(processes, environment)
-    assert process.wait_until_started() == f"Open {process.url}\n"
-    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+    process, client = start_process()
+    assert f"Open {process.url}\n" in process.written
     record = request(1).record.model_dump() | {"resting_bp": 173.28125, "cholesterol": 487.53125}
     good = request(1).to_wire() | {"record": record, "patient_reference": "REFERENCE-MARKER"}
     receipts = [
@@ -119,21 +100,14 @@ def test_nothing_of_a_patient_is_in_the_log_at_any_level(processes: list[Process
     assert "Client-1 connected" in process.text
 
 
-def test_a_client_app_that_was_connected_may_come_back_after_a_restart(
-    processes: list[Process], environment: dict[str, str]
-) -> None:
-    process = run(processes, environment)
-    process.wait_until_started()
-    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+def test_a_client_app_that_was_connected_may_come_back_after_a_restart(start_process: StartProcess) -> None:
+    process, client = start_process()
     client.predict(request(1).to_wire())
     first = client.answered("request-1")
     process.running.kill()
     client.next("disconnect")
     client.close()
     process.wait()
-    restarted = run(processes, environment)
-    restarted.wait_until_started()
-    again = ClientApp(restarted.url, TOKENS["CLIENT_1_TOKEN"])
+    _, again = start_process()
     again.predict(request(1).to_wire())
     assert again.answered("request-1") == first
-    again.close()

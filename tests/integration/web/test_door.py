@@ -131,7 +131,7 @@ def test_who_is_in_no_namespace_in_time_is_ended(running: Running, monkeypatch: 
         assert member.enter(CLIENTS_NAMESPACE, APP).startswith("40")
         assert silent.has_ended()
         assert 0.4 < time.monotonic() - began < 3
-        member.send("42/clients,7" + json.dumps(["follow", {"log": None, "after": 0, "ticket": None}]))
+        member.send("42/clients," + json.dumps(["follow", {"log": None, "after": 0, "ticket": None}]))
         assert b"changes" in (member.receive() or b"")
 
 

@@ -19,7 +19,7 @@ def manifest(detector: Detector) -> Manifest:
 
 
 def test_the_same_again_has_changed_nothing(manifest: Manifest) -> None:
-    assert changes_between(manifest, manifest) == []
+    assert list(changes_between(manifest, manifest)) == []
 
 
 def test_other_data_settings_packages_and_figures_are_each_named(manifest: Manifest) -> None:
@@ -43,7 +43,7 @@ def test_other_data_settings_packages_and_figures_are_each_named(manifest: Manif
             ),
         }
     )
-    assert changes_between(before, later) == [
+    assert list(changes_between(before, later)) == [
         "trained on clinic.csv (90 disease-free patients), before on heart_disease.csv (164)",
         "n_estimators 200, before 50",
         "calibration_by_age True, before False",
@@ -55,15 +55,17 @@ def test_other_data_settings_packages_and_figures_are_each_named(manifest: Manif
 
 def test_a_figure_that_one_of_the_two_lacks_is_not_compared(manifest: Manifest) -> None:
     without = manifest.evaluation.model_copy(update={"figures": {}})
-    assert changes_between(manifest, manifest.model_copy(update={"evaluation": without})) == []
-    assert changes_between(manifest.model_copy(update={"evaluation": without}), manifest) == []
+    assert list(changes_between(manifest, manifest.model_copy(update={"evaluation": without}))) == []
+    assert list(changes_between(manifest.model_copy(update={"evaluation": without}), manifest)) == []
 
 
 def test_training_after_a_recalibration_says_whose_patients_calibrate_again(
     manifest: Manifest, recalibrated: NewVersion
 ) -> None:
     earlier = Manifest.model_validate_json(recalibrated.files[MANIFEST_FILE])
-    assert changes_between(earlier, manifest) == ["calibrated on its own training patients again, before on sicker.csv"]
+    assert list(changes_between(earlier, manifest)) == [
+        "calibrated on its own training patients again, before on sicker.csv"
+    ]
 
 
 def test_the_effect_of_a_recalibration_is_counted_level_by_level(
@@ -87,7 +89,7 @@ def test_the_effect_of_a_recalibration_is_counted_level_by_level(
             f"patients with disease at {level}: {share(before, ill, threshold)} before, "
             f"{share(after, ill, threshold)} now",
         ]
-    assert recalibration_effect(detector.model, recalibrated.model, sicker_site) == expected
+    assert list(recalibration_effect(detector.model, recalibrated.model, sicker_site)) == expected
 
 
 def test_of_a_site_without_patients_with_disease_only_the_false_alarms_are_told(
@@ -95,9 +97,9 @@ def test_of_a_site_without_patients_with_disease_only_the_false_alarms_are_told(
 ) -> None:
     free = sicker_site.disease_free
     alone = Dataset("free.csv", "0" * 64, sicker_site.values[free], sicker_site.has_disease[free])
-    said = recalibration_effect(detector.model, recalibrated.model, alone)
+    said = list(recalibration_effect(detector.model, recalibrated.model, alone))
     assert [sentence.split(":")[0] for sentence in said] == [
         "disease-free patients at Medium or higher",
         "disease-free patients at High",
     ]
-    assert said == recalibration_effect(detector.model, recalibrated.model, sicker_site)[::2]
+    assert said == list(recalibration_effect(detector.model, recalibrated.model, sicker_site))[::2]

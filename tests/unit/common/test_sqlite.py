@@ -7,15 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
-from common.sqlite import (
-    cause_of,
-    check_whole,
-    copy_database,
-    has_write_ahead_defect,
-    is_write_ahead,
-    leave_write_ahead_mode,
-)
+from common.sqlite import cause_of, check_whole, copy_database, engine_of, leave_write_ahead_mode, step_schema
+from config.secrets import ConfigurationError
 
 
 @pytest.fixture
@@ -36,26 +31,6 @@ def count(path: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM notes").fetchone()[0])
 
 
-@pytest.mark.parametrize(
-    ("version", "has_it"),
-    [
-        ((3, 6, 23), False),
-        ((3, 7, 0), True),
-        ((3, 40, 1), True),
-        ((3, 44, 5), True),
-        ((3, 44, 6), False),
-        ((3, 45, 0), True),
-        ((3, 50, 6), True),
-        ((3, 50, 7), False),
-        ((3, 51, 2), True),
-        ((3, 51, 3), False),
-        ((4, 0, 0), False),
-    ],
-)
-def test_the_versions_with_the_defect_are_known(version: tuple[int, int, int], has_it: bool) -> None:
-    assert has_write_ahead_defect(version) is has_it
-
-
 def left_in_write_ahead_mode(path: Path) -> None:
     """Leave a file as a process does that was killed: the last commits stand in the log beside it alone."""
     with closing(sqlite3.connect(path)) as connection, closing(sqlite3.connect(path)) as other:
@@ -64,27 +39,13 @@ def left_in_write_ahead_mode(path: Path) -> None:
         connection.execute("CREATE TABLE notes (text TEXT)")
         connection.execute("INSERT INTO notes VALUES ('in the log')")
         connection.commit()
-        log = path.with_name(f"{path.name}-wal")
-        saved = [(file, file.read_bytes()) for file in (path, log)]
+        saved = [(file, file.read_bytes()) for file in (path, path.with_name(f"{path.name}-wal"))]
     for file, content in saved:
         file.write_bytes(content)
 
 
-def test_a_file_in_write_ahead_mode_is_taken_out_of_it_with_all_it_holds(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    left_in_write_ahead_mode(path)
-    assert is_write_ahead(path)
-    leave_write_ahead_mode(path)
-    assert not is_write_ahead(path)
-    assert count(path) == 1
-    assert not path.with_name(f"{path.name}-wal").exists()
-    (said,) = caplog.messages
-    assert ("can lose what was committed" in said) is has_write_ahead_defect()
-
-
-def test_a_file_that_another_program_has_open_in_write_ahead_mode_is_refused(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_in_write_ahead_mode_is_taken_out_of_it_with_all_it_holds_unless_it_is_in_use(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("common.sqlite.BUSY_SECONDS", 0.1)
     left_in_write_ahead_mode(path)
@@ -92,11 +53,11 @@ def test_a_file_that_another_program_has_open_in_write_ahead_mode_is_refused(
         other.execute("SELECT * FROM notes").fetchone()
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             leave_write_ahead_mode(path)
-        assert is_write_ahead(path)
-
-
-def test_a_file_in_the_usual_mode_is_left_as_it_is(path: Path) -> None:
-    before = filled(path).read_bytes()
+    leave_write_ahead_mode(path)
+    assert count(path) == 1
+    assert not path.with_name(f"{path.name}-wal").exists()
+    assert [said for said in caplog.messages if "was in write-ahead mode" in said]
+    before = path.read_bytes()
     leave_write_ahead_mode(path)
     assert path.read_bytes() == before
 
@@ -125,18 +86,16 @@ def test_a_copy_is_whole_and_its_owners_though_others_write_all_the_time(path: P
 
     writer = threading.Thread(target=write)
     writer.start()
+    copy = tmp_path / "copy.sqlite"
     try:
         assert written.wait(20)
-        heard: list[tuple[int, int]] = []
-        copy = tmp_path / "copy.sqlite"
-        copy_database(path, copy, lambda done, total: heard.append((done, total)))
+        copy_database(path, copy)
     finally:
         ended.set()
         writer.join(20)
     check_whole(copy)
     assert 5_000 < count(copy) <= count(path)
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    assert heard[-1][0] == heard[-1][1]
 
 
 def test_a_copy_never_takes_another_files_place_and_a_failed_one_leaves_nothing(path: Path, tmp_path: Path) -> None:
@@ -150,3 +109,21 @@ def test_a_copy_never_takes_another_files_place_and_a_failed_one_leaves_nothing(
     with pytest.raises(sqlite3.DatabaseError):
         copy_database(path, tmp_path / "copy.sqlite")
     assert not (tmp_path / "copy.sqlite").exists()
+
+
+def test_a_schema_is_stepped_once_and_an_unknown_one_refused(path: Path) -> None:
+    path.touch()
+    engine, stepped = engine_of(path), list[int]()
+
+    def migrate(connection: Connection, version: int) -> None:
+        stepped.append(version)
+        connection.exec_driver_sql(f"CREATE TABLE of_{version} (text TEXT)")
+
+    assert [step_schema(engine, newest, migrate, if_unknown="") for newest in (1, 1, 2)] == [0, 1, 1]
+    assert stepped == [0, 1]
+    for version in (3, 0):  # 0 with tables is of another program
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"PRAGMA user_version = {version}")
+        with pytest.raises(ConfigurationError, match="newer or foreign"):
+            step_schema(engine, 2, migrate, if_unknown="newer or foreign")
+    engine.dispose()

@@ -4,24 +4,24 @@ import "./page_addresses.mjs";
 
 const { circuitInWords, countsInWords, troubleInWords } = await import("../../../server/static/explanation_words.js");
 
-const NOON = new Date(2026, 10, 23, 12, 0, 0).getTime();
+const NOON = new Date(2026, 10, 23, 12, 0, 0).toISOString();
 const REASON = "the key was refused; check LLM_API_KEY in .env";
 const TIME = new Date(NOON).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 
 test("an endpoint that works is no trouble", () => {
-  const circuit = { state: "closed", seconds_left: 0, reason: null };
+  const circuit = { state: "closed", until: null, reason: null };
   assert.equal(troubleInWords(circuit), null);
   assert.match(circuitInWords(circuit), /^Circuit closed/);
 });
 
 test("a pause is named with the time, the reason and what to do", () => {
-  const circuit = { state: "open", seconds_left: 90, reason: REASON };
-  assert.equal(circuitInWords(circuit, NOON), `Circuit open until ${TIME}: not asked`);
-  assert.ok(troubleInWords(circuit, NOON).startsWith(`AI explanations are paused until ${TIME}: ${REASON}.`));
+  const circuit = { state: "open", until: NOON, reason: REASON };
+  assert.equal(circuitInWords(circuit), `Circuit open until ${TIME}: not asked`);
+  assert.ok(troubleInWords(circuit).startsWith(`AI explanations are paused until ${TIME}: ${REASON}.`));
 });
 
 test("an endpoint that is tried again still says why it was paused", () => {
-  const circuit = { state: "half_open", seconds_left: 0, reason: REASON };
+  const circuit = { state: "half_open", until: null, reason: REASON };
   assert.match(circuitInWords(circuit), /^Circuit half-open/);
   assert.ok(troubleInWords(circuit).endsWith(`They were paused: ${REASON}.`));
 });

@@ -3,68 +3,69 @@
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from huggingface_hub import constants, get_session
 
 from config.settings import is_private
-from server.explanation.endpoint import CALL, MAX_BYTES, Endpoint, EndpointError
-from tests.support.llm_server import LanguageModel, Reply, says
+from server.explanation.endpoint import CALL, Endpoint, EndpointError
+from tests.support.llm_faults import drips_headers
+from tests.support.llm_server import LanguageModel, says
 from tests.support.writing import settings_for
 
 TOKEN = "hf_a_token_of_this_test"
-HELLO = [{"role": "user", "content": "Hello"}]
+NAME = "llama.hospital.example"
 
 
-def test_no_more_is_read_than_allowed() -> None:
-    def floods(reply: Reply) -> None:
-        reply.begin()
-        reply.raw("x" * (2 * MAX_BYTES))
-
-    with LanguageModel(floods) as model, pytest.raises(EndpointError, match="too long"):
-        Endpoint(settings_for(model.url)).ask(HELLO, {}, deadline=time.monotonic() + 10)
+def ask(url: str, seconds: float = 10, **changes: object) -> str:
+    hello = [{"role": "user", "content": "Hello"}]
+    return Endpoint(settings_for(url, **changes)).ask(hello, {}, deadline=time.monotonic() + seconds)
 
 
-def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    resolve = socket.getaddrinfo
+@pytest.fixture
+def resolved(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Have a name lead to these addresses, at its first look-up, and return what was looked up."""
 
-    def once(host: str, *more: object, **named: object) -> object:
-        asked.append(host)
-        local = "127.0.0.1" if len(asked) < 3 else "8.8.8.8"  # the second look-up is of the checked address itself
-        return resolve(local, *more, **named)  # type: ignore[arg-type]
+    def lead(*addresses: str, port: int | None = None) -> list[str]:
+        asked: list[str] = []
+        resolve = socket.getaddrinfo
 
-    monkeypatch.setattr(socket, "getaddrinfo", once)
+        def look_up(host: str, to: int, *more: object, **named: object) -> list[object]:
+            asked.append(host)
+            there = [host] if host in addresses else addresses if asked.count(host) == 1 else ["8.8.8.8"]
+            return [entry for one in there for entry in resolve(one, port or to, *more, **named)]  # type: ignore[arg-type]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        return asked
+
+    return lead
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["127.0.0.2", "127.0.0.1"]])
+def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to(
+    resolved: Callable[..., list[str]], addresses: list[str]
+) -> None:
+    asked = resolved(*addresses)  # nobody answers at the first of two
     with LanguageModel(says("Hello.")) as model:
         port = model.url.split(":")[2].removesuffix("/v1")
-        endpoint = Endpoint(settings_for(f"http://llama.hospital.example:{port}/v1"))
-        assert endpoint.ask(HELLO, {}, deadline=time.monotonic() + 10) == "Hello."
-        assert model.received.get(timeout=10).headers["host"] == f"llama.hospital.example:{port}"
-    assert asked == ["llama.hospital.example", "127.0.0.1"]
+        assert ask(f"http://{NAME}:{port}/v1") == "Hello."
+        assert model.received.get(timeout=10).headers["host"] == f"{NAME}:{port}"
+    assert asked == [NAME, *addresses]
 
 
-def test_the_next_address_is_tried_where_nobody_answers_at_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    resolve = socket.getaddrinfo
-
-    def two(host: str, *more: object, **named: object) -> list[object]:
-        hosts = ["127.0.0.2", "127.0.0.1"] if host == "llama.hospital.example" else [host]
-        return [entry for address in hosts for entry in resolve(address, *more, **named)]  # type: ignore[arg-type]
-
-    monkeypatch.setattr(socket, "getaddrinfo", two)
-    with LanguageModel(says("Hello.")) as model:
-        port = model.url.split(":")[2].removesuffix("/v1")
-        endpoint = Endpoint(settings_for(f"http://llama.hospital.example:{port}/v1"))
-        assert endpoint.ask(HELLO, {}, deadline=time.monotonic() + 10) == "Hello."
+def test_plain_http_to_a_public_address_is_refused_before_anything_is_sent(
+    resolved: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved("8.8.8.8")
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("a connection was made"))
+    with pytest.raises(EndpointError, match="neither on this machine nor private; use https in LLM_BASE_URL"):
+        ask(f"http://{NAME}/v1")
 
 
-def test_the_router_is_asked_over_tls_and_no_other_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+def test_the_router_is_asked_over_tls_and_no_other_name_is_looked_up(resolved: Callable[..., list[str]]) -> None:
     hello = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def resolve(host: str, *_: object, **__: object) -> list[object]:
-            asked.append(host)
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", server.getsockname())]
 
         def listen() -> None:
             connection, _ = server.accept()
@@ -73,10 +74,9 @@ def test_the_router_is_asked_over_tls_and_no_other_name_is_looked_up(monkeypatch
 
         thread = threading.Thread(target=listen, daemon=True)
         thread.start()
-        monkeypatch.setattr(socket, "getaddrinfo", resolve)
-        endpoint = Endpoint(settings_for("", huggingface_api_token=TOKEN, llm_model="a/model:nscale"))
+        asked = resolved("127.0.0.1", port=server.getsockname()[1])
         with pytest.raises(EndpointError, match="could not be reached"):
-            endpoint.ask(HELLO, {}, deadline=time.monotonic() + 10)
+            ask("", huggingface_api_token=TOKEN, llm_api_key="other", llm_model="a/model:nscale")
         thread.join(10)
     assert asked == ["router.huggingface.co", "127.0.0.1"]
     assert hello[0] == 0x16  # a TLS handshake, and nothing before it
@@ -85,52 +85,32 @@ def test_the_router_is_asked_over_tls_and_no_other_name_is_looked_up(monkeypatch
 
 
 def test_a_call_whose_headers_drip_leaves_no_thread_behind() -> None:
-    def drips(reply: Reply) -> None:
-        reply.raw("HTTP/1.0 200 OK\r\nX-Long: ")
-        while not reply.stall(0.05):
-            reply.raw("x")
-
-    with LanguageModel(drips) as model:
+    with LanguageModel(drips_headers) as model:
         with pytest.raises(EndpointError, match="did not answer in time"):
-            Endpoint(settings_for(model.url)).ask(HELLO, {}, deadline=time.monotonic() + 0.5)
+            ask(model.url, seconds=0.5)
         for thread in threading.enumerate():
             if thread.name == CALL:
                 thread.join(10)
                 assert not thread.is_alive()
 
 
-def test_the_library_makes_the_request_and_reports_on_its_use_to_nobody() -> None:
+def test_the_library_asks_this_endpoint_alone_and_reports_on_its_use_to_nobody() -> None:
     assert constants.HF_HUB_DISABLE_TELEMETRY
     with LanguageModel(says("Hello.")) as model:
-        assert Endpoint(settings_for(model.url)).ask(HELLO, {}, deadline=time.monotonic() + 10) == "Hello."
+        with pytest.raises(LookupError):
+            get_session().get(model.url)  # outside of a call nothing is sent
+        assert model.received.empty()
+        assert ask(model.url) == "Hello."
         assert "hf_hub/" in model.received.get(timeout=10).headers["user-agent"]
 
 
-def test_outside_of_a_call_the_library_sends_nothing() -> None:
-    with LanguageModel(says("Hello.")) as model:
-        with pytest.raises(LookupError):
-            get_session().get(model.url)
-        assert model.received.empty()
-
-
 @pytest.mark.parametrize(
-    ("address", "private"),
+    ("private", "addresses"),
     [
-        ("127.0.0.1", True),
-        ("10.1.2.3", True),
-        ("172.16.0.1", True),
-        ("192.168.1.1", True),
-        ("169.254.1.1", True),
-        ("::1", True),
-        ("fd00::1", True),
-        ("fe80::1%1", True),
-        ("::ffff:10.1.2.3", True),
-        ("8.8.8.8", False),
-        ("172.32.0.1", False),
-        ("100.64.0.1", False),
-        ("2606:4700::1111", False),
-        ("::ffff:8.8.8.8", False),
+        (True, ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.1.1", "::1", "fd00::1", "fe80::1%1"]),
+        (True, ["::ffff:10.1.2.3"]),
+        (False, ["8.8.8.8", "172.32.0.1", "100.64.0.1", "2606:4700::1111", "::ffff:8.8.8.8"]),
     ],
 )
-def test_an_address_is_private_or_not(address: str, private: bool) -> None:
-    assert is_private(address) is private
+def test_an_address_is_private_or_not(private: bool, addresses: list[str]) -> None:
+    assert [address for address in addresses if is_private(address) is not private] == []

@@ -1,6 +1,5 @@
 """The log has an identity and knows its requests; what protocol 4 no longer holds leaves the stored messages."""
 
-import logging
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +11,7 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-log = logging.getLogger("server.store.migrations")
-
 AT_ONCE = 500
-TOLD_EVERY = 20 * AT_ONCE
 WITHOUT_PREDICTION = sa.text("kind IN ('prediction_erased', 'request_refused')")
 
 
@@ -67,20 +63,16 @@ def _replace_counter() -> None:
 
 
 def _rewrite(name: str, column: str, without: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Rewrite the stored messages of one column, in the order of the log, and tell how far that has come."""
+    """Rewrite the stored messages of one column, in the order of the log."""
     table = sa.table(name, sa.column("sequence"), sa.column(column))
-    stored = table.c[column]
     connection = op.get_bind()
-    total = connection.execute(sa.select(sa.func.count(stored))).scalar_one()
-    page = sa.select(table).where(stored.is_not(None)).order_by(table.c.sequence).limit(AT_ONCE)
+    page = sa.select(table).where(table.c[column].is_not(None)).order_by(table.c.sequence).limit(AT_ONCE)
     write = table.update().where(table.c.sequence == sa.bindparam("at")).values({column: sa.bindparam("new")})
-    done = after = 0
+    after = 0
     while rows := connection.execute(page.where(table.c.sequence > after)).all():
         new = [{"at": row[0], "new": orjson.dumps(without(orjson.loads(row[1]))).decode()} for row in rows]
         connection.execute(write, new)
-        done, after = done + len(rows), rows[-1][0]
-        if done == total or done % TOLD_EVERY == 0:
-            log.info("migration %s: %d of %d messages in %s are rewritten", revision, done, total, name)
+        after = rows[-1][0]
 
 
 def _prediction(message: dict[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,18 @@
-"""Who is signed in, for administrators: a page, the list, and the end of a session."""
+"""For administrators: who is signed in, the end of a session, and the audit trail."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from common.access.audit import Action
+from common.access.audit import Action, AuditTrail
 from common.access.roles import Role
 from common.access.sessions import Session, Sessions
 from common.messages import Message, Timestamp
-from common.web.openapi import described
+from common.web.openapi import described, number
+from common.web.query import limit_of_query, number_of_query
 from common.web.sign_in import audited, current_session, signed_in_as
 
 
@@ -33,9 +35,29 @@ class OpenSessions(Message):
     sessions: list[SignedIn]
 
 
-def blueprint(sessions: Sessions) -> Blueprint:
-    """Make the routes of the sessions; none is for anybody but administrators."""
-    routes = Blueprint("sessions", __name__)
+class AuditEntry(Message):
+    """One entry of the audit trail."""
+
+    number: int
+    at: str
+    account: str
+    name: str
+    role: str
+    address: str
+    action: str
+    target: str
+
+
+class AuditEntries(Message):
+    """Entries of the audit trail, newest first."""
+
+    entries: list[AuditEntry]
+    next_before: int | None
+
+
+def blueprint(sessions: Sessions, trail: AuditTrail) -> Blueprint:
+    """Make the routes; none is for anybody but administrators."""
+    routes = Blueprint("administration", __name__)
 
     @routes.get("/sessions")
     @signed_in_as(Role.ADMINISTRATOR)
@@ -55,6 +77,22 @@ def blueprint(sessions: Sessions) -> Blueprint:
     def end(public_id: str) -> ResponseReturnValue:
         sessions.end(sessions.of(public_id))
         return "", 204
+
+    @routes.get("/api/audit")
+    @described(
+        "The audit trail, newest first; for administrators.",
+        AuditEntries,
+        query={"limit": number(1), "before": number()},
+    )
+    @signed_in_as(Role.ADMINISTRATOR)
+    @audited(Action.READ_AUDIT_TRAIL)
+    def newest() -> ResponseReturnValue:
+        limit = limit_of_query(100)
+        entries = trail.newest(limit, before=number_of_query("before"))
+        return {
+            "entries": [asdict(entry) for entry in entries],
+            "next_before": entries[-1].number if len(entries) == limit else None,
+        }
 
     return routes
 
