@@ -1,4 +1,4 @@
-"""Start, stop and test the system; standard library only, because it runs before anything is installed."""
+"""Start, stop and test the system; standard library only until ``.venv`` exists, then it goes on inside it."""
 
 import sys
 
@@ -8,41 +8,41 @@ if not (3, 11) <= sys.version_info < (3, 14):
 import argparse
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common.access.roles import sign_in_link
-from common.addresses import becomes_free, in_url, is_ready
-from config.secrets import (
-    ENV_FILE,
-    PROJECT_ROOT,
-    complete_env_file,
-    env_prefix,
-    given_settings,
-    secret_names,
-    setting_names,
-    settings_fingerprint,
-)
+from common.addresses import becomes_free, is_ready
+from config.hosts import in_url, reachable_url
+from config.secrets import ENV_FILE, PROJECT_ROOT, SERVER, append_secrets, env_prefix, secret_names
 
 ON_WINDOWS = os.name == "nt"
 VENV = PROJECT_ROOT / ".venv"
+PROGRAMS = VENV / ("Scripts" if ON_WINDOWS else "bin")
 STAMP = VENV / "installed.txt"
 HERE = hashlib.sha256(str(PROJECT_ROOT).encode()).hexdigest()
 LOCAL = PROJECT_ROOT / ".local"
 SERVER_LOCK = PROJECT_ROOT / "server" / "requirements.txt"
 COMPLETE_LOCK = PROJECT_ROOT / "requirements.txt"
+BROWSER_LOCK = PROJECT_ROOT / "package-lock.json"
 NPM_LOCK = PROJECT_ROOT / "common" / "ui" / "npm-requirements.txt"
-CLIENT_IDS = ("Client-1", "Client-2", "Client-3")
+CLIENT_IDS = {"client-1": "Client-1", "client-2": "Client-2", "client-3": "Client-3"}
+NAMES = (SERVER, *CLIENT_IDS)
 LOCAL_SECONDS, DOCKER_SECONDS, STOP_SECONDS = 60, 600, 15
 SHOWN_LOG_LINES = 20
 RESTARTS_BORNE = 3
-SILENCE_SECONDS = 10
+NOT_INSTALLED = (
+    "Not all packages could be installed; the reason stands above. The usual one is that this machine has no network: "
+    "connect it, or set HTTPS_PROXY if it needs a proxy, and start again."
+)
 DETACHED = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
@@ -52,43 +52,26 @@ class LaunchError(Exception):
 
 @dataclass(frozen=True)
 class App:
-    """One of the four processes: where it listens, where people reach it, and the settings it is told and finds."""
+    """One of the four apps: where it listens, where people reach it, and what its own process is told."""
 
     name: str
     host: str
     port: int
-    links: Mapping[str, str]
+    url: str
     environment: Mapping[str, str]
     fingerprint: str = ""
-
-    @property
-    def program(self) -> Path:
-        return PROJECT_ROOT / self.name.partition("-")[0] / "app.py"
-
-    @property
-    def log(self) -> Path:
-        return LOCAL / "logs" / f"{self.name}.log"
-
-    @property
-    def pid_file(self) -> Path:
-        return LOCAL / "run" / f"{self.name}.pid"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; return the exit code."""
     parser = argparse.ArgumentParser(description="Start, stop or test the heart-attack anomaly detection system.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("start", allow_abbrev=False).add_argument(
-        "--local", action="store_true", help="without Docker, even if it is here"
-    )
-    commands.add_parser("stop")
-    commands.add_parser("test", add_help=False)
+    parser.add_argument("command", choices=["start", "stop", "test"])
+    parser.add_argument("--local", action="store_true", help="start without Docker, even if it is here")
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "test":
         parser.error(f"unknown argument: {rest[0]}")
-    for name in [*setting_names(), *secret_names(CLIENT_IDS)]:
-        if os.environ.get(name) == "":
-            del os.environ[name]  # Docker Compose would let it overrule .env
+    for name in [name for name, value in os.environ.items() if not value]:
+        del os.environ[name]  # an empty setting counts as none; Docker Compose would let it overrule .env
     work: dict[str, Callable[[], None]]
     work = {"start": lambda: start(local=options.local), "stop": stop, "test": lambda: test(rest)}
     try:
@@ -96,9 +79,8 @@ def main(arguments: Sequence[str]) -> int:
     except LaunchError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-    except (OSError, UnicodeError) as error:
-        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else f"{ENV_FILE} is no UTF-8 text"
-        print(f"\nA file cannot be used ({reason}). Mend that, and try again.", file=sys.stderr)
+    except OSError as error:
+        print(f"\nA file cannot be used ({error.filename}: {error.strerror}).", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted. What already runs keeps running: the stop script ends it.", file=sys.stderr)
@@ -107,117 +89,123 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def start(*, local: bool) -> None:
-    """Bring up whatever of the four is not running, wait until all are ready, and print the links to sign in."""
-    complete_env_file(ENV_FILE, secret_names(CLIENT_IDS))
-    settings = given_settings(ENV_FILE, os.environ)
-    apps = read_apps(settings)
-    warn_about_token(settings)
-    if local or any(is_running(app) for app in apps):
-        start_locally(apps)
-    elif has_docker():
-        start_in_docker(apps)
-    else:
+    """Bring up those of the four that are not running, wait until all are ready, and print the links to sign in."""
+    if not local and not any(map(is_running, NAMES)):
+        if has_docker():
+            return start_in_docker()
         print("No Docker engine answers, so the system runs from a virtual environment in .venv.", flush=True)
-        start_locally(apps)
-    print_links(apps)
+    return start_locally()
 
 
 def stop() -> None:
     """Stop the processes and the containers of the system, whichever there are."""
-    running = [app for app in read_apps(given_settings(ENV_FILE, os.environ)) if is_running(app)]
+    running = [name for name in NAMES if is_running(name)]
     end_processes(running)
-    containers = compose_containers() if has_docker() else []
-    if containers:
+    folder = containers_folder() if has_docker() else None
+    if folder == PROJECT_ROOT:
         run(["docker", "compose", "down"], "Docker could not stop the containers; what it said stands above.")
-    print("Stopped." if running or containers else "Nothing was running.")
+    elif folder:
+        print(f"The containers of the copy of this project in {folder} keep running.")
+    print("Stopped." if running or folder == PROJECT_ROOT else "Nothing was running.")
 
 
 def test(arguments: Sequence[str]) -> None:
     """Install what the tests need, then run every check in turn (``tests/__main__.py``)."""
-    python = prepare_environment(COMPLETE_LOCK)
-    run([python, "-m", "tests", *arguments], "Not every check passed.")
+    prepare_environment(COMPLETE_LOCK)
+    train_if_needed()
+    run([program("python"), "-m", "tests", *arguments], "Not every check passed.")
 
 
-def read_apps(settings: Mapping[str, str]) -> list[App]:
-    """Return the server and the three client apps as the settings want them.
+def print_links(apps: Sequence[App], given: Mapping[str, str]) -> None:
+    print("\nThe system runs. Each link signs in whoever has it:\n")
+    for app in apps:
+        for title, setting in links(app.name).items():
+            print(f"  {title:<23} {sign_in_link(app.url, given[setting])}")
+    print(f"\nTo stop it: {'stop_system.bat' if ON_WINDOWS else './stop_system.sh'}")
+
+
+def links(name: str) -> dict[str, str]:
+    """Return the built-in links of an app: who signs in, and the setting that holds the token."""
+    if name == SERVER:
+        return {"Operators' dashboard": "OPERATOR_TOKEN", "The same, administrator": "ADMINISTRATOR_TOKEN"}
+    return {f"Clinic desk, {CLIENT_IDS[name]}": f"{env_prefix(name)}_CLINICIAN_TOKEN"}
+
+
+def complete_secrets(given: Mapping[str, str]) -> bool:
+    """Write the secrets that are not given into ``.env``; return whether there were any."""
+    missing = [name for name in secret_names(CLIENT_IDS.values()) if name not in given]
+    append_secrets(ENV_FILE, missing)
+    return bool(missing)
+
+
+def require_free_ports(apps: Sequence[App]) -> None:
+    """Check that each app can have its port.
 
     Raises
     ------
     LaunchError
-        When a port is no port number, or two apps share one.
+        When it is another program's, or this machine does not have the address.
     """
-    server = make_app("server", 5000, settings, {})
-    apps = [server]
-    for number, client_id in enumerate(CLIENT_IDS, start=1):
-        extra = {"CLIENT_ID": client_id, "SERVER_URL": f"http://{in_url(server.host)}:{server.port}"}
-        apps.append(make_app(client_id.lower(), 5000 + number, settings, extra))
-    if len({app.port for app in apps}) < len(apps):
-        names = ", ".join(f"{env_prefix(app.name)}_PORT" for app in apps)
-        raise LaunchError(f"Each app needs a port of its own: {names} in .env.")
-    return apps
-
-
-def make_app(name: str, default_port: int, settings: Mapping[str, str], extra: Mapping[str, str]) -> App:
-    prefix = env_prefix(name)
-    host = settings.get("BIND_ADDRESS", "127.0.0.1").strip("[]")
-    port = read_port(settings, f"{prefix}_PORT", default_port)
-    url = settings.get(f"{prefix}_PUBLIC_URL", f"http://{in_url(host)}:{port}").rstrip("/")
-    # The client apps and the launcher reach the apps by these names, whatever else is allowed.
-    allowed = f"{settings.get('ALLOWED_HOSTS', 'localhost,[::1]')},127.0.0.1,{in_url(host)}"
-    secrets = {"Operators' dashboard": "OPERATOR_TOKEN", "The same, administrator": "ADMINISTRATOR_TOKEN"}
-    if name != "server":
-        secrets = {f"Clinic desk, {extra['CLIENT_ID']}": f"{prefix}_CLINICIAN_TOKEN"}
-    # told, so that the app prints no link to its log
-    tokens = {secret: settings[secret] for secret in secrets.values() if secret in settings}
-    environment = {"HOST": host, "PORT": str(port), "PUBLIC_URL": url, "ALLOWED_HOSTS": allowed, **tokens, **extra}
-    links = {title: sign_in_link(url, settings.get(secret, "")) for title, secret in secrets.items()}
-    fingerprint = settings_fingerprint({**settings, **environment}, [*secret_names(CLIENT_IDS), *environment])
-    return App(name, host, port, links, environment, fingerprint)
-
-
-def read_port(settings: Mapping[str, str], name: str, default: int) -> int:
-    value = settings.get(name, str(default))
-    if not (value.isdecimal() and 1 <= int(value) <= 65535):  # noqa: PLR2004 - the last TCP port
-        raise LaunchError(f"{name} in .env must be a port number from 1 to 65535.")
-    return int(value)
-
-
-def warn_about_token(settings: Mapping[str, str]) -> None:
-    token = settings.get("HUGGINGFACE_API_TOKEN", "")
-    if token and not token.startswith("hf_") and "LLM_BASE_URL" not in settings:
-        print("HUGGINGFACE_API_TOKEN in .env does not look like a Hugging Face token (they begin with hf_).")
-        print("The system starts all the same; without a valid one, explanations come from its own text alone.")
-
-
-def print_links(apps: Iterable[App]) -> None:
-    print("\nThe system runs. Each link signs you in; whoever has it can, too:\n")
     for app in apps:
-        for title, link in app.links.items():
-            print(f"  {title:<23} {link}")
-    print(f"\nTo stop it: {'stop_system.bat' if ON_WINDOWS else './stop_system.sh'}")
+        try:
+            if becomes_free(app.host, app.port):
+                continue
+        except OSError as error:
+            raise LaunchError(f"BIND_ADDRESS={app.host} in .env cannot be used here: {error.strerror}.") from error
+        airplay = " (on a Mac, AirPlay Receiver)" if app.port == 5000 else ""  # noqa: PLR2004 - AirPlay's port
+        raise LaunchError(
+            f"Port {app.port}, which {app.name} needs, is in use by another program{airplay}. End that program, or "
+            f"write another port into .env, say {env_prefix(app.name)}_PORT={app.port + 1000}, and start again."
+        )
 
 
 def has_docker() -> bool:
     """Tell whether a Docker engine answers and Compose v2 is there."""
-    return all(
-        output(["docker", *question]) for question in (["version", "-f", "{{.Server.Version}}"], ["compose", "version"])
-    )
+    return bool(output(["docker", "version", "-f", "{{.Server.Version}}"]) and output(["docker", "compose", "version"]))
 
 
-def compose_containers() -> list[str]:
-    return output(["docker", "compose", "ps", "-aq"]).split()
+def containers_folder() -> Path | None:
+    """Return the folder whose containers have the names of this project: another copy's, this one, or ``None``."""
+    containers = output(["docker", "compose", "ps", "-aq"]).split()
+    if not containers:
+        return None
+    label = '{{index .Config.Labels "com.docker.compose.project.working_dir"}}'
+    folder = PROJECT_ROOT / output(["docker", "inspect", "-f", label, containers[0]]).strip()
+    return folder.resolve() if folder.is_dir() else PROJECT_ROOT  # a folder that is gone was moved here
 
 
-def start_in_docker(apps: Sequence[App]) -> None:
+def start_in_docker() -> None:
+    apps, given = container_apps()
+    if complete_secrets(given):
+        apps, given = container_apps()
+    folder = containers_folder()
+    if folder not in {None, PROJECT_ROOT}:
+        raise LaunchError(
+            f"The containers of another copy of this project, in {folder}, have the same names. Run its stop script, "
+            "or write another name into this copy's .env, say COMPOSE_PROJECT_NAME=heart-attack-detection-2."
+        )
     running = output(["docker", "compose", "ps", "--services", "--status", "running"]).split()
-    for app in apps:
-        if app.name not in running:
-            require_free_port(app)
+    require_free_ports([app for app in apps if app.name not in running])
     print("Building the images; the first time this takes a few minutes.", flush=True)
-    run(["docker", "compose", "build"], no_network("The images could not be built"))
+    run(["docker", "compose", "build"], NOT_INSTALLED)
     run(["docker", "compose", "up", "-d"], "Docker could not start the containers; what it said stands above.")
-    print("Waiting until all four are ready; on its first start the server trains its model.", flush=True)
+    print("Waiting until all four are ready; the first time, the server trains its model for minutes.", flush=True)
     wait_until_ready(apps, container_failure, seconds=DOCKER_SECONDS, pause=2)
+    print_links(apps, given)
+
+
+def container_apps() -> tuple[list[App], dict[str, str]]:
+    """Return the four apps as Docker Compose reads its file, ``.env`` and the environment, and what it gives them."""
+    failure = "Docker Compose cannot use the settings; what it said stands above. IPv6 needs brackets: [::1]."
+    read = json.loads(run(["docker", "compose", "config", "--format", "json"], failure, stdout=subprocess.PIPE))
+    apps: list[App] = []
+    given: dict[str, str] = {}
+    for name in NAMES:
+        environment, (port,) = read["services"][name]["environment"], read["services"][name]["ports"]
+        url = reachable_url(environment["PUBLIC_URL"])
+        apps.append(App(name, port["host_ip"], int(port["published"]), url, {}))
+        given |= {setting: value.replace("$$", "$") for setting, value in environment.items() if value}
+    return apps, given
 
 
 def container_failure(app: App) -> str | None:
@@ -230,101 +218,113 @@ def container_failure(app: App) -> str | None:
     return f"The container {app.name} does not start. Its last log lines:\n\n{lines}"
 
 
-def start_locally(apps: Sequence[App]) -> None:
-    if has_docker() and compose_containers():
+def start_locally() -> None:
+    if has_docker() and containers_folder() == PROJECT_ROOT:
         raise LaunchError("The system runs in Docker already. Stop it first with ./stop_system.sh.")
-    changed = [app for app in apps if is_running(app) and started(app)[1] != app.fingerprint]
+    if not all(map(is_running, NAMES)):  # nothing is replaced under apps that run
+        prepare_environment(SERVER_LOCK)
+    go_on_inside("start", "--local")
+    apps, given = local_apps()
+    changed = [app.name for app in apps if is_running(app.name) and started(app.name)[1] != app.fingerprint]
     if changed:
-        print(f"Settings have changed, so these start anew: {', '.join(app.name for app in changed)}.", flush=True)
+        print(f"Settings have changed, so these start anew: {', '.join(changed)}.", flush=True)
         end_processes(changed)
-    missing = [app for app in apps if not is_running(app)]
+    missing = [app for app in apps if not is_running(app.name)]
+    require_free_ports(missing)
+    if missing:
+        train_if_needed()
     for app in missing:
-        require_free_port(app)
-    python = prepare_environment(SERVER_LOCK) if missing else ""
-    for app in missing:
-        launch(app, python)
+        launch(app)
     wait_until_ready(apps, process_failure, seconds=LOCAL_SECONDS, pause=0.2)
+    print_links(apps, given)
 
 
-def require_free_port(app: App) -> None:
-    """Raise ``LaunchError`` when another program has the port."""
+def go_on_inside(*arguments: str) -> None:
+    """Go on with the Python of ``.venv``, which reads the settings as the apps do; nothing happens if this is it."""
+    if Path(sys.prefix).resolve() == VENV.resolve():
+        return
+    command = [program("python"), str(PROJECT_ROOT / "launcher.py"), *arguments]
+    if ON_WINDOWS:  # whose exec gives the terminal back before the program ends
+        sys.exit(subprocess.run(command, check=False).returncode)
+    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
+
+
+def local_apps() -> tuple[list[App], dict[str, str]]:
+    """Return the four apps as ``.env`` and the environment want them, and every setting that is given.
+
+    Raises
+    ------
+    LaunchError
+        When a setting cannot be used.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415 - only inside the virtual environment
+
+    from common.settings_errors import settings_sentence  # noqa: PLC0415
+    from config import env_file, settings  # noqa: PLC0415
+
     try:
-        if becomes_free(app.host, app.port):
-            return
-    except OSError as error:
-        raise LaunchError(f"BIND_ADDRESS={app.host} in .env cannot be used here: {error.strerror}.") from error
-    airplay = ""
-    if sys.platform == "darwin" and app.port == 5000:  # noqa: PLR2004 - AirPlay's port
-        airplay = " On a Mac it is AirPlay Receiver's (System Settings, General, AirDrop & Handoff)."
-    raise LaunchError(
-        f"Port {app.port}, which {app.name} needs, is in use by another program.{airplay} "
-        f"End that program, or write another port into .env, say "
-        f"{env_prefix(app.name)}_PORT={app.port + 1000}, and start again."
-    )
+        complete_secrets(env_file.given())
+        system, *_ = [kind() for kind in settings.KINDS]
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise LaunchError(settings_sentence(error)) from None
+    known = {*settings.known_names(), *secret_names(CLIENT_IDS.values())}
+    given = {name: value for name, value in env_file.given().items() if name in known}
+    return [local_app(name, system.model_dump(), given) for name in NAMES], given
 
 
-def prepare_environment(lock: Path) -> str:
-    """Make ``.venv`` and ``node_modules`` hold what the locks say, and a model; return the path of its Python."""
-    python = tool("python")
-    usable = output([python, "-c", "import sys; print('yes' * ((3, 11) <= sys.version_info < (3, 14)))"]).strip()
-    done = read_stamp(STAMP)
-    if not usable or (done and HERE not in done):  # that of a copied project runs the original's code
+def local_app(name: str, system: Mapping[str, Any], given: Mapping[str, str]) -> App:
+    prefix, host = env_prefix(name).lower(), system["bind_address"]
+    port = system[f"{prefix}_port"]
+    url = system[f"{prefix}_public_url"] or f"http://{in_url(host)}:{port}"
+    environment = {
+        "HOST": host,
+        "PORT": str(port),
+        "PUBLIC_URL": url,
+        # The client apps and the launcher reach the apps by these names, whatever else is allowed.
+        "ALLOWED_HOSTS": f"{given.get('ALLOWED_HOSTS', 'localhost,[::1]')},127.0.0.1,{in_url(host)}",
+        **{setting: given[setting] for setting in links(name).values()},  # told, so that no log shows a link
+    }
+    if name != SERVER:
+        server = f"http://{in_url(host)}:{system['server_port']}"
+        environment |= {"CLIENT_ID": CLIENT_IDS[name], "SERVER_URL": server}
+    read = json.dumps([sorted(given.items()), sorted(environment.items())])
+    return App(name, host, port, url, environment, hashlib.sha256(read.encode()).hexdigest())
+
+
+def program(name: str) -> str:
+    """Return the path of a program in ``.venv``."""
+    return str(PROGRAMS / (f"{name}.exe" if ON_WINDOWS else name))
+
+
+def prepare_environment(lock: Path) -> None:
+    """Make ``.venv`` and ``node_modules`` hold what the locks say."""
+    python = program("python")
+    prefix = output([python, "-c", "import sys; print(sys.prefix * ((3, 11) <= sys.version_info < (3, 14)))"]).strip()
+    done = set(STAMP.read_text(encoding="ascii", errors="replace").split()) if STAMP.exists() else set()
+    if not prefix or Path(prefix).resolve() != VENV.resolve() or (done and HERE not in done):  # of a copied project
         print("Making the virtual environment .venv.", flush=True)
         advice = "On Debian and Ubuntu install the package python3-venv and start again."
         failure = f"The virtual environment could not be made. {advice}"
         run([sys.executable, "-m", "venv", "--clear", str(VENV)], failure)
-    install_python_packages(python, lock)
-    install_browser_libraries(python)
-    train_if_needed(python)
-    return python
-
-
-def tool(name: str) -> str:
-    """Return the path of a program in ``.venv``."""
-    return str(VENV / "Scripts" / f"{name}.exe") if ON_WINDOWS else str(VENV / "bin" / name)
-
-
-def install_python_packages(python: str, lock: Path) -> None:
-    wanted = {HERE, fingerprint(lock), fingerprint(SERVER_LOCK)}  # the complete lock holds the server's
-    if wanted <= read_stamp(STAMP):
+        done = set()
+    wanted = {HERE, *map(fingerprint, (lock, SERVER_LOCK, BROWSER_LOCK))}  # the complete lock holds the server's
+    if wanted <= done and (PROJECT_ROOT / "node_modules").exists():
         return
-    print("Installing the Python packages: about 200 MB the first time, which takes a minute or more.", flush=True)
-    failure = no_network("The Python packages could not be installed")
-    install(python, ["--require-hashes", "-r", str(lock)], failure)
-    install(python, ["--no-deps", "-e", str(PROJECT_ROOT)], failure)
+    print("Installing the packages: about 200 MB the first time, which takes a minute or more.", flush=True)
+    install("--require-hashes", "-r", str(lock))
+    install("--no-deps", "-e", str(PROJECT_ROOT))
+    npm = shutil.which("npm")
+    if npm is None or not output([npm, "--version"]):
+        install("--require-hashes", "-r", str(NPM_LOCK))
+        npm = program("npm")
+    run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], NOT_INSTALLED)
     STAMP.write_text("\n".join(wanted), encoding="ascii")
 
 
-def install_browser_libraries(python: str) -> None:
-    stamp = PROJECT_ROOT / "node_modules" / ".installed"
-    wanted = fingerprint(PROJECT_ROOT / "package-lock.json")
-    if wanted in read_stamp(stamp):
-        return
-    print("Installing the browser libraries.", flush=True)
-    failure = no_network("The browser libraries could not be installed")
-    npm = shutil.which("npm")
-    if npm is None or not output([npm, "--version"]):
-        install(python, ["--require-hashes", "-r", str(NPM_LOCK)], f"There is no npm here. {failure}")
-        npm = tool("npm")
-    run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], failure)
-    stamp.write_text(wanted, encoding="ascii")
-
-
-def install(python: str, what: Sequence[str], failure: str) -> None:
+def install(*what: str) -> None:
     os.environ["PIP_USER"] = "0"  # which pip refuses in a virtual environment
-    run([python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet", *what], failure)
-
-
-def read_stamp(stamp: Path) -> set[str]:
-    """Return the fingerprints of the locks that are installed, none where the file is missing."""
-    return set(stamp.read_text(encoding="ascii", errors="replace").split()) if stamp.exists() else set()
-
-
-def no_network(what: str) -> str:
-    return (
-        f"{what}; the reason stands above. The usual one is that this machine has no network: connect it, or set "
-        "HTTPS_PROXY if it needs a proxy, and start again."
-    )
+    command = [program("python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
+    run([*command, *what], NOT_INSTALLED)
 
 
 def fingerprint(lock: Path) -> str:
@@ -332,30 +332,43 @@ def fingerprint(lock: Path) -> str:
     return hashlib.sha256(lock.read_bytes() + (PROJECT_ROOT / "pyproject.toml").read_bytes()).hexdigest()
 
 
-def train_if_needed(python: str) -> None:
-    run([python, "train_model.py", "--if-needed"], "There is no usable model; the reason stands above.")
+def train_if_needed() -> None:
+    run([program("python"), "train_model.py", "--if-needed"], "The model cannot be used; the reason stands above.")
 
 
-def launch(app: App, python: str) -> "subprocess.Popen[bytes]":
+def app_file(name: str) -> Path:
+    return PROJECT_ROOT / name.partition("-")[0] / "app.py"
+
+
+def log_file(name: str) -> Path:
+    return LOCAL / "logs" / f"{name}.log"
+
+
+def pid_file(name: str) -> Path:
+    return LOCAL / "run" / f"{name}.pid"
+
+
+def launch(app: App) -> "subprocess.Popen[bytes]":
     """Start one app in a session of its own, so that it outlives this program and its terminal."""
-    for folder in (LOCAL, app.log.parent, app.pid_file.parent):
+    log, pid = log_file(app.name), pid_file(app.name)
+    for folder in (LOCAL, log.parent, pid.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
-    app.pid_file.write_text("", encoding="ascii")  # while nothing runs yet that a locked file would leave without one
-    if app.log.exists():
-        app.log.replace(app.log.with_suffix(".log.1"))
-    with os.fdopen(os.open(app.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
+    pid.write_text("", encoding="ascii")  # while nothing runs yet that a locked file would leave without one
+    if log.exists():
+        log.replace(log.with_suffix(".log.1"))
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as written:
         process = subprocess.Popen(
-            [python, str(app.program)],
-            cwd=app.program.parent,
+            [sys.executable, str(app_file(app.name))],
+            cwd=app_file(app.name).parent,
             env=os.environ | app.environment,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=written,
+            stderr=written,
             start_new_session=True,
             creationflags=DETACHED,
         )
-    app.pid_file.write_text(f"{process.pid}\n{app.fingerprint}\n", encoding="ascii")
-    while process.poll() is None and not is_running(app):
+    pid.write_text(f"{process.pid}\n{app.fingerprint}\n", encoding="ascii")
+    while process.poll() is None and not is_running(app.name):
         time.sleep(0.01)  # a process that was made just now has no command line for a moment
     return process
 
@@ -370,7 +383,7 @@ def wait_until_ready(
     LaunchError
         When ``failure`` says why one will not be, or after ``seconds``.
     """
-    began = told = time.monotonic()
+    ends = time.monotonic() + seconds
     waiting = list(apps)
     while True:
         for app in [app for app in waiting if is_ready(app.host, app.port)]:
@@ -378,33 +391,30 @@ def wait_until_ready(
             waiting.remove(app)
         if not waiting:
             return
-        now = time.monotonic()
-        names = ", ".join(app.name for app in waiting)
         reason = next(filter(None, map(failure, waiting)), None)
-        if reason or now - began > seconds:
+        if reason or time.monotonic() > ends:
+            names = ", ".join(app.name for app in waiting)
             raise LaunchError(reason or f"Not ready after {seconds:.0f} seconds: {names}.")
-        if now - told > SILENCE_SECONDS:
-            told = now
-            print(f"  waiting for {names} ({now - began:.0f} s)", flush=True)
         time.sleep(pause)
 
 
 def process_failure(app: App) -> str | None:
     """Say why a process will not become ready, or ``None`` while it still may."""
-    if is_running(app):
+    if is_running(app.name):
         return None
-    lines = app.log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LOG_LINES:]
-    return "\n".join([f"{app.name} ended. The last lines of its log, {app.log}:", "", *lines])
+    log = log_file(app.name)
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LOG_LINES:]
+    return "\n".join([f"{app.name} ended. The last lines of its log, {log}:", "", *lines])
 
 
-def is_running(app: App) -> bool:
-    return app.pid_file.exists() and str(app.program) in command_line(started(app)[0])
+def is_running(name: str) -> bool:
+    return pid_file(name).exists() and str(app_file(name)) in command_line(started(name)[0])
 
 
-def started(app: App) -> tuple[int, str]:
+def started(name: str) -> tuple[int, str]:
     """Return the process id that an app was started with, and the fingerprint of its settings; 0 if unknown."""
-    pid, fingerprint, *_ = [*app.pid_file.read_text(encoding="ascii", errors="replace").split(), "", ""]
-    return int(pid) if pid.isdecimal() else 0, fingerprint
+    pid, settings, *_ = [*pid_file(name).read_text(encoding="ascii", errors="replace").split(), "", ""]
+    return int(pid) if pid.isdecimal() else 0, settings
 
 
 def command_line(pid: int) -> str:
@@ -418,32 +428,39 @@ def command_line(pid: int) -> str:
         return output(["ps", "-ww", "-o", "command=", "-p", str(pid)])
 
 
-def end_processes(apps: Sequence[App], seconds: float = STOP_SECONDS) -> None:
+def end_processes(names: Sequence[str], seconds: float = STOP_SECONDS) -> None:
     """Ask the processes to end, and end those that do not within the bounded wait."""
-    for app in apps:
-        send_signal(app, signal.SIGTERM)
+    for name in names:
+        send_signal(name, signal.SIGTERM)
     deadline = time.monotonic() + seconds
-    for app in apps:
-        while is_running(app) and time.monotonic() < deadline:
+    for name in names:
+        while is_running(name) and time.monotonic() < deadline:
             time.sleep(0.1)
-        if is_running(app) and not ON_WINDOWS:
-            print(f"{app.name} did not end within {seconds:g} seconds and was ended by force.")
-            send_signal(app, signal.SIGKILL)
-        app.pid_file.unlink()
+        if is_running(name) and not ON_WINDOWS:
+            print(f"{name} did not end within {seconds:g} seconds and was ended by force.")
+            send_signal(name, signal.SIGKILL)
+        pid_file(name).unlink()
 
 
-def send_signal(app: App, number: signal.Signals) -> None:
+def send_signal(name: str, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
-        os.kill(started(app)[0], number)
+        os.kill(started(name)[0], number)
 
 
-def run(command: Sequence[str], failure: str) -> None:
-    """Run a command in the project's folder, its output shown; raise ``LaunchError(failure)`` if it fails."""
+def run(command: Sequence[str], failure: str, stdout: int | None = None) -> str:
+    """Run a command in the project's folder, its output shown or, with ``PIPE``, returned.
+
+    Raises
+    ------
+    LaunchError
+        With the sentence ``failure``, if the command cannot be run or fails.
+    """
     try:
-        subprocess.run(command, cwd=PROJECT_ROOT, stdin=subprocess.DEVNULL, check=True)
+        done = subprocess.run(command, cwd=PROJECT_ROOT, stdin=subprocess.DEVNULL, stdout=stdout, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         reason = f"{command[0]} could not be run: {error.strerror}. " if isinstance(error, OSError) else ""
         raise LaunchError(f"{reason}{failure}") from error
+    return done.stdout
 
 
 def output(command: Sequence[str]) -> str:

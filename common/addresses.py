@@ -1,4 +1,4 @@
-"""Addresses: how one is reached, what listens and is ready there. Standard library only."""
+"""Addresses: what is one, and what listens and is ready there. Standard library only."""
 
 import errno
 import http.client
@@ -7,15 +7,7 @@ import socket
 import time
 import urllib.request
 
-
-def reachable(host: str) -> str:
-    """Return the address at which this machine reaches what listens on ``host``."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-
-
-def in_url(host: str) -> str:
-    """Return the reachable address as it stands in a URL, IPv6 in brackets."""
-    return f"[{reachable(host)}]" if ":" in host else reachable(host)
+from config.hosts import in_url, reachable
 
 
 def is_address(text: str) -> bool:

@@ -3,11 +3,14 @@
 from pydantic import ValidationError
 
 from common.patient import errors_by_field
+from config.secrets import ENV_FILE
 from config.settings import TrainingSettings
 
 
-def settings_sentence(error: ValidationError) -> str:
+def settings_sentence(error: ValidationError | UnicodeDecodeError) -> str:
     """Say which settings cannot be used and why, by the names of their environment variables."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"The settings cannot be used: {ENV_FILE} is not UTF-8 text. Save it in that encoding."
     prefix = TrainingSettings.model_config["env_prefix"] if error.title == TrainingSettings.__name__ else ""
     said = [
         f"{prefix}{name}".upper() + f" {', '.join(errors)}" if name else ", ".join(errors)

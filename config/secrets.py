@@ -1,9 +1,6 @@
 """Where secrets come from: the environment, the ``.env`` file, or a file made at first start. Standard library only."""
 
-import hashlib
-import json
 import os
-import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -12,12 +9,9 @@ from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 ENV_FILE = PROJECT_ROOT / ".env"
-ENV_EXAMPLE = PROJECT_ROOT / ".env.example"
+
 SERVER = "server"
 """Name of the server among the apps, beside the ids of the client apps."""
-
-FOLDER_SETTINGS = ("DATA_DIR", "SECRETS_DIR", "MODEL_DIR", "SAMPLE_DATA")
-"""Heeded by the apps, though no settings for ``.env.example``, which Docker uses too."""
 
 
 class ConfigurationError(Exception):
@@ -105,55 +99,20 @@ def _publish_once(path: Path, value: str) -> None:
         Path(temporary).unlink()
 
 
-def complete_env_file(path: Path, names: Iterable[str]) -> list[str]:
-    """Append the secrets that a ``.env`` lacks, mode 600, changing no line that is there; return the names added.
-
-    A line that names a secret but gives it no value (``OPERATOR_TOKEN=``) counts as lacking it; the appended line wins.
-    """
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    present = parse_env_lines(text)
-    missing = [name for name in names if not present.get(name)]
-    if missing:
-        separator = "" if not text or text.endswith("\n") else "\n"
-        added = "".join(f"{name}={new_secret()}\n" for name in missing)
+def append_secrets(path: Path, names: Iterable[str]) -> None:
+    """Append new secrets to a ``.env``, changing no line that is there; it is its owner's alone afterwards."""
+    added = "".join(f"{name}={new_secret()}\n" for name in names)
+    if added:
+        before = path.read_bytes() if path.exists() else b""
+        separator = "\n" if before and not before.endswith(b"\n") else ""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "a", encoding="ascii") as file:
             file.write(separator + added)
             file.flush()
             os.fsync(file.fileno())
         sync_folder(path.parent)
     if path.exists():
         path.chmod(0o600)
-    return missing
-
-
-def given_settings(path: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what a ``.env`` says, overruled by the environment; an empty value counts as none."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    given = parse_env_lines(text) | {name: value for name, value in environment.items() if value}
-    return {name: value for name, value in given.items() if value}
-
-
-def setting_names() -> list[str]:
-    """Return the names of all settings an app may find in the environment or in ``.env``, but for the secrets."""
-    text = ENV_EXAMPLE.read_text(encoding="utf-8") if ENV_EXAMPLE.exists() else ""
-    return [*re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text, re.MULTILINE), *FOLDER_SETTINGS]
-
-
-def settings_fingerprint(settings: Mapping[str, str], more_names: Iterable[str]) -> str:
-    """Return the SHA-256 of the values of every setting, and of those of ``more_names``."""
-    names = {*setting_names(), *more_names} & settings.keys()
-    return hashlib.sha256(json.dumps({name: settings[name] for name in sorted(names)}).encode()).hexdigest()
-
-
-def parse_env_lines(text: str) -> dict[str, str]:
-    """Return the plain ``NAME=value`` lines of a ``.env`` text; the last line of a name wins."""
-    values = {}
-    for line in text.splitlines():
-        name, separator, value = line.strip().removeprefix("export ").partition("=")
-        if separator and not name.startswith("#"):
-            values[name.strip()] = value.strip().strip("'\"")
-    return values
 
 
 def make_folder(folder: Path) -> None:

@@ -1,25 +1,19 @@
 """Typed, frozen settings of every process, read from the environment and from ``.env``."""
 
 import ipaddress
-import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from dotenv import dotenv_values
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from config import env_file
+from config.hosts import in_host_header, in_url, reachable_url
 from config.secrets import (
     ENV_FILE,
     PROJECT_ROOT,
@@ -37,24 +31,62 @@ CLIENT_ID = "[A-Za-z][A-Za-z0-9-]{0,31}"
 RESERVED_IDS = frozenset({"server", "operator", "administrator"})
 """Names that would give a client app the server's own secrets."""
 
-
-OF_OTHERS = r"(COMPOSE|DOCKER)_.*|BIND_ADDRESS|.+_(PORT|PUBLIC_URL|TOKEN|SECRET_KEY)"
-"""Names in ``.env`` that are no fields here: read by Docker, by the launcher, or as a secret."""
+OF_OTHERS = r"(COMPOSE|DOCKER)_.*|.+_(PORT|PUBLIC_URL|TOKEN|SECRET_KEY)"
+"""Names in ``.env`` that are no fields here: read by Docker, of a fourth client app, or secrets."""
 
 
 def _split_at_commas(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _client_ids(ids: tuple[str, ...]) -> tuple[str, ...]:
+    if not ids or not all(re.fullmatch(CLIENT_ID, name) for name in ids):
+        raise ValueError("must be a name of at most 32 letters, digits and hyphens that begins with a letter")
+    if RESERVED_IDS & {name.lower() for name in ids}:
+        raise ValueError(f"must not be one of: {', '.join(sorted(RESERVED_IDS))}")
+    if len({name.lower() for name in ids}) < len(ids):
+        raise ValueError("must differ in more than upper and lower case")
+    return ids
+
+
+def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(in_host_header(name) for name in names)
+
+
+def _parts_of_url(value: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        is_url = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise ValueError("must be http:// or https:// with a host and, if need be, a port")
+    return parts
+
+
+def _url_without_path(value: str) -> str:
+    parts = _parts_of_url(value)
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must end after host and port: an app cannot be reached under a path")
+    return reachable_url(value.rstrip("/"))
+
+
 NameList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)]
 """A list of names, separated by commas in the environment."""
+
+ClientId = Annotated[str, AfterValidator(lambda name: _client_ids((name,))[0])]
+
+ServerUrl = Annotated[str, AfterValidator(_url_without_path)]
+
+PublicUrl = Annotated[str, AfterValidator(lambda value: value and _url_without_path(value))]
+
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 ProjectPath = Annotated[Path, AfterValidator(lambda path: PROJECT_ROOT / path)]
 """A path that, if relative, counts from the project's folder, in whichever folder the process was started."""
 
-
 SIGNING_KEY = Field(
-    None, min_length=32, description="Key that models are signed with; if set, the server takes no other model."
+    None, min_length=32, description="Key that models are signed with; if set, the server accepts no others."
 )
 
 
@@ -66,6 +98,7 @@ class _Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
 
@@ -74,18 +107,24 @@ class TrainingSettings(_Settings):
 
     model_config = SettingsConfigDict(env_prefix="MODEL_")
 
-    n_estimators: int = Field(1000, ge=50, le=5000, description="Trees in the isolation forest.")
-    max_samples: int = Field(16, ge=4, le=64, description="Patients each tree is grown on.")
-    random_state: int = Field(0, ge=0, le=2**32 - 1, description="Seed of every random choice in training.")
-    calibration_folds: int = Field(10, ge=2, le=20, description="Folds that give the out-of-fold calibration scores.")
-    evaluation_folds: int = Field(5, ge=2, le=10, description="Folds of the held-out evaluation.")
-    calibration_by_age: bool = Field(
-        False,
-        description="Calibrate patients under 55 and from 55 on apart: fewer false alarms in the old, lower AUROC.",
-    )
-    medium_threshold: float = Field(0.80, gt=0, lt=1, description="Anomaly score from which a patient is Medium.")
-    high_threshold: float = Field(0.95, gt=0, lt=1, description="Anomaly score from which a patient is High.")
-    workers: int = Field(2, ge=1, le=64, description="Worker processes of training and evaluation.")
+    n_estimators: int = Field(1000, ge=50, le=5000)
+    """Trees in the isolation forest."""
+    max_samples: int = Field(16, ge=4, le=64)
+    """Patients that each tree is grown on."""
+    random_state: int = Field(0, ge=0, le=2**32 - 1)
+    """Seed of every random choice in training."""
+    calibration_folds: int = Field(10, ge=2, le=20)
+    """Folds that give the out-of-fold calibration scores."""
+    evaluation_folds: int = Field(5, ge=2, le=10)
+    """Folds of the held-out evaluation."""
+    calibration_by_age: bool = False
+    """Calibrate patients under 55 and from 55 on apart: fewer false alarms in the old, lower AUROC."""
+    medium_threshold: float = Field(0.80, gt=0, lt=1)
+    """Anomaly score from which a patient is Medium."""
+    high_threshold: float = Field(0.95, gt=0, lt=1)
+    """Anomaly score from which a patient is High."""
+    workers: int = Field(2, ge=1, le=64)
+    """Worker processes of training and evaluation."""
     signing_key: SecretStr | None = SIGNING_KEY
 
     @model_validator(mode="after")
@@ -99,117 +138,84 @@ class _AppSettings(_Settings):
     """What both Flask apps need."""
 
     port: int
-    host: str = Field("127.0.0.1", description="Address the process listens on.")
-    public_url: str = Field("", description="Address people reach it at; empty means http://127.0.0.1 and the port.")
-    socketio_async_mode: AsyncMode = Field("eventlet", description="Concurrency: eventlet, or threading as way out.")
-    allowed_hosts: NameList = Field(
-        ("127.0.0.1", "localhost", "[::1]"),
-        description="Host names a request may be addressed to, separated by commas.",
-    )
-    trusted_proxies: int = Field(0, ge=0, le=5, description="Reverse proxies in front whose X-Forwarded headers count.")
-    data_dir: ProjectPath = Field(PROJECT_ROOT / ".local", description="Folder for databases, one subfolder a process.")
-    secrets_dir: ProjectPath = Field(
-        PROJECT_ROOT / ".local" / "secrets", description="Folder for secrets that neither environment nor .env gives."
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log level shown.")
-    session_hours: float = Field(12, gt=0, le=168, description="Hours until a sign-in ends.")
-    session_idle_minutes: float = Field(
-        60, ge=5, le=10_080, description="Minutes without a person at the page until a sign-in ends."
-    )
-    max_message_bytes: int = Field(65536, ge=4096, le=1_048_576, description="Largest request or event, in bytes.")
-    max_connections: int = Field(
-        2000, ge=1, le=20_000, description="Most pages and client apps connected at once; more are refused."
-    )
-    requests_per_minute: int = Field(
-        3000, ge=10, le=1_000_000, description="Most HTTP requests a minute of one session or client app."
-    )
-    address_requests_per_minute: int = Field(
-        30_000,
-        ge=10,
-        le=10_000_000,
-        description="Most HTTP requests a minute of one address, all people there together.",
-    )
-    events_per_second: int = Field(
-        300, ge=1, le=100_000, description="Most events a second of one connection; one that sends more is closed."
-    )
-
-    @field_validator("public_url")
-    @classmethod
-    def _is_no_path(cls, value: str) -> str:
-        parts = urlsplit(value)
-        is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        if value and (not is_address or parts.path.strip("/") or parts.query or parts.fragment):
-            raise ValueError(
-                "must be http:// or https:// with a host and, if need be, a port: an app cannot be reached under a path"
-            )
-        return value
+    host: str = "127.0.0.1"
+    """Address the process listens on."""
+    public_url: PublicUrl = ""
+    """Public URL of this app; empty means http:// with its own address and port."""
+    socketio_async_mode: AsyncMode = "eventlet"
+    """Concurrency: eventlet (default) or threading."""
+    allowed_hosts: Annotated[NameList, AfterValidator(_host_names)] = ("127.0.0.1", "localhost", "[::1]")
+    """Host names that requests may be addressed to, separated by commas."""
+    trusted_proxies: int = Field(0, ge=0, le=5)
+    """Number of reverse proxies in front whose X-Forwarded headers are trusted."""
+    data_dir: ProjectPath = PROJECT_ROOT / ".local"
+    """Folder for databases, one subfolder a process."""
+    secrets_dir: ProjectPath = PROJECT_ROOT / ".local" / "secrets"
+    """Folder for secrets that neither environment nor .env gives."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Minimum log level."""
+    session_hours: float = Field(12, gt=0, le=168)
+    """Hours until a sign-in ends."""
+    session_idle_minutes: float = Field(60, ge=5, le=10_080)
+    """Minutes without activity until a sign-in ends."""
+    max_message_bytes: int = Field(65536, ge=4096, le=1_048_576)
+    """Maximum size of a request or event, in bytes."""
+    max_connections: int = Field(2000, ge=1, le=20_000)
+    """Maximum number of pages and client apps connected at once."""
+    requests_per_minute: int = Field(3000, ge=10, le=1_000_000)
+    """Maximum HTTP requests per minute of one session or client app."""
+    address_requests_per_minute: int = Field(30_000, ge=10, le=10_000_000)
+    """Maximum HTTP requests per minute of one IP address, which a whole clinic may share."""
+    events_per_second: int = Field(300, ge=1, le=100_000)
+    """Maximum events per second of one connection; one that sends more is closed."""
 
     @property
     def url(self) -> str:
-        return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
+        return self.public_url or f"http://{in_url(self.host)}:{self.port}"
 
 
 class ServerSettings(_AppSettings):
     """The server's settings."""
 
-    port: int = Field(5000, ge=1, le=65535, description="TCP port of the server.")
-    client_ids: NameList = Field(
-        ("Client-1", "Client-2", "Client-3"), description="Client apps that may connect, separated by commas."
-    )
-    database_url: str = Field(
-        "", repr=False, description="SQLAlchemy URL of the store; empty means SQLite in DATA_DIR/server."
-    )
-    retention_days: int | None = Field(
-        None, ge=1, le=36_500, description="Days after which a prediction is erased for good; empty keeps all."
-    )
-    model_dir: ProjectPath = Field(PROJECT_ROOT / "saved_models", description="Folder of the trained model.")
+    port: Port = 5000
+    """TCP port of the server."""
+    client_ids: Annotated[NameList, AfterValidator(_client_ids)] = ("Client-1", "Client-2", "Client-3")
+    """Client apps that may connect, separated by commas."""
+    database_url: str = Field("", repr=False)
+    """SQLAlchemy URL of the store; empty means SQLite in DATA_DIR/server."""
+    retention_days: int | None = Field(None, ge=1, le=36_500)
+    """Days after which predictions are erased for good; empty keeps all."""
+    model_dir: ProjectPath = PROJECT_ROOT / "saved_models"
+    """Folder of the trained model."""
     model_signing_key: SecretStr | None = SIGNING_KEY
-    model_watch_seconds: float = Field(
-        2, ge=0.05, le=3600, description="Seconds between two looks for a newly activated model."
-    )
-    batch_size: int = Field(16, ge=1, le=64, description="Most patients scored and stored at once.")
-    max_waiting: int = Field(1000, ge=1, le=100_000, description="Most patients waiting to be scored.")
-    drift_window_patients: int = Field(
-        200, ge=100, le=1000, description="Newest patients of each client app that are compared with training."
-    )
-    drift_window_days: int = Field(90, ge=1, le=3650, description="Days after which a patient is no longer compared.")
-    huggingface_api_token: SecretStr | None = Field(
-        None, description="Hugging Face token; with it a Llama model writes explanations as well."
-    )
-    llm_model: str = Field(
-        "meta-llama/Llama-3.1-8B-Instruct", description="Language model for explanations, or off for none."
-    )
-    llm_base_url: str = Field(
-        "", description="OpenAI-compatible endpoint to use instead of Hugging Face; empty for none."
-    )
-    llm_api_key: SecretStr | None = Field(None, description="Key for LLM_BASE_URL; empty if it wants none.")
-    llm_ca_file: ProjectPath | None = Field(
-        None, description="PEM file of the authorities that a language model's certificate may come from."
-    )
-    llm_max_tokens: int = Field(
-        400, ge=50, le=100_000, description="Tokens a language model may write; raise it for one that thinks first."
-    )
-    llm_constrained_decoding: Literal["off", "automatic", "on"] = Field(
-        "automatic", description="Have the language model decode under a grammar of true texts: off, automatic or on."
-    )
-    llm_timeout_seconds: float | None = Field(
-        None,
-        ge=1,
-        le=600,
-        description="Seconds a language-model explanation may take; empty means 5, or 60 with LLM_BASE_URL.",
-    )
-    llm_concurrency: int = Field(4, ge=1, le=32, description="Language-model explanations under way at once.")
-
-    @field_validator("client_ids")
-    @classmethod
-    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or not all(re.fullmatch(CLIENT_ID, name) for name in value):
-            raise ValueError("must be names of at most 32 letters, digits and hyphens that begin with a letter")
-        if RESERVED_IDS & {name.lower() for name in value}:
-            raise ValueError(f"must not be one of: {', '.join(sorted(RESERVED_IDS))}")
-        if len({name.lower() for name in value}) < len(value):
-            raise ValueError("must differ in more than upper and lower case")
-        return value
+    model_watch_seconds: float = Field(2, ge=0.05, le=3600)
+    """Seconds between checks for a newly activated model."""
+    batch_size: int = Field(16, ge=1, le=64)
+    """Maximum number of patients scored and stored at once."""
+    max_waiting: int = Field(1000, ge=1, le=100_000)
+    """Maximum number of patients waiting to be scored."""
+    drift_window_patients: int = Field(200, ge=100, le=1000)
+    """Number of each client app's newest patients that are compared with the training data."""
+    drift_window_days: int = Field(90, ge=1, le=3650)
+    """Days after which a patient is no longer compared with the training data."""
+    huggingface_api_token: SecretStr | None = None
+    """Hugging Face token; with it, a Llama model writes explanations too."""
+    llm_model: str = "meta-llama/Llama-3.1-8B-Instruct"
+    """Language model for explanations, or off for none."""
+    llm_base_url: str = ""
+    """OpenAI-compatible endpoint to use instead of Hugging Face; empty for none."""
+    llm_api_key: SecretStr | None = None
+    """Key for LLM_BASE_URL; empty if it wants none."""
+    llm_ca_file: ProjectPath | None = None
+    """PEM file of the certificate authorities to trust for the language model."""
+    llm_max_tokens: int = Field(400, ge=50, le=100_000)
+    """Maximum tokens of a draft; raise it for a model that reasons first."""
+    llm_constrained_decoding: Literal["off", "automatic", "on"] = "automatic"
+    """Have the language model decode under a grammar of true texts: off, automatic or on."""
+    llm_timeout_seconds: float | None = Field(None, ge=1, le=600)
+    """Seconds until a language-model explanation times out; empty means 5, or 60 with LLM_BASE_URL."""
+    llm_concurrency: int = Field(4, ge=1, le=32)
+    """Maximum number of language-model explanations in progress at once."""
 
     @cached_property
     def secrets(self) -> "ServerSecrets":
@@ -235,12 +241,8 @@ class ServerSettings(_AppSettings):
     @field_validator("llm_base_url")
     @classmethod
     def _is_https_or_private(cls, value: str) -> str:
-        if not value:
-            return value
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.port == 0:
-            raise ValueError("must be http:// or https:// with a host and, if need be, a port and a path")
-        if parts.scheme == "http" and not _may_be_private(parts.hostname):
+        parts = _parts_of_url(value) if value else None
+        if parts and parts.scheme == "http" and not _may_be_private(parts.hostname or ""):
             raise ValueError("must be https:// unless it is on this machine or in a private network")
         return value
 
@@ -257,34 +259,20 @@ class ServerSettings(_AppSettings):
 class ClientSettings(_AppSettings):
     """A client app's settings."""
 
-    port: int = Field(5001, ge=1, le=65535, description="TCP port of this client app.")
-    client_id: str = Field("Client-1", description="Identity of this client app at the server.")
-    server_url: str = Field("http://127.0.0.1:5000", description="Address of the server.")
-    sample_data: ProjectPath = Field(
-        PROJECT_ROOT / "data" / "heart_disease.csv", description="CSV that sample patients are taken from."
-    )
-    in_flight: int = Field(32, ge=1, le=256, description="Most requests sent to the server and not yet answered.")
-    reply_timeout_seconds: float = Field(
-        10, ge=1, le=120, description="Seconds after which an unanswered request is sent again."
-    )
-    reconnect_max_seconds: float = Field(
-        10, ge=0.1, le=300, description="Longest pause between two attempts to reach the server."
-    )
-
-    @field_validator("client_id")
-    @classmethod
-    def _is_a_name(cls, value: str) -> str:
-        if not re.fullmatch(CLIENT_ID, value):
-            raise ValueError("must be a name of at most 32 letters, digits and hyphens that begins with a letter")
-        return value
-
-    @field_validator("server_url")
-    @classmethod
-    def _is_an_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.port == 0:
-            raise ValueError("must be http:// or https:// with a host and, if need be, a port")
-        return value
+    port: Port = 5001
+    """TCP port of this client app."""
+    client_id: ClientId = "Client-1"
+    """Identity of this client app at the server."""
+    server_url: ServerUrl = "http://127.0.0.1:5000"
+    """Address of the server."""
+    sample_data: ProjectPath = PROJECT_ROOT / "data" / "heart_disease.csv"
+    """CSV that sample patients are taken from."""
+    in_flight: int = Field(32, ge=1, le=256)
+    """Maximum number of requests sent to the server and not yet answered."""
+    reply_timeout_seconds: float = Field(10, ge=1, le=120)
+    """Seconds after which an unanswered request is sent again."""
+    reconnect_max_seconds: float = Field(10, ge=0.1, le=300)
+    """Maximum seconds between two attempts to reach the server."""
 
     @cached_property
     def secrets(self) -> "ClientSecrets":
@@ -296,14 +284,38 @@ class ClientSettings(_AppSettings):
         return self.client_id.lower()
 
 
+class SystemSettings(_Settings):
+    """Where the four apps are reached: what the launcher, or Docker Compose, tells each of them for itself."""
+
+    bind_address: Annotated[str, AfterValidator(lambda host: in_host_header(host).strip("[]"))] = "127.0.0.1"
+    server_port: Port = 5000
+    client_1_port: Port = 5001
+    client_2_port: Port = 5002
+    client_3_port: Port = 5003
+    server_public_url: PublicUrl = ""
+    client_1_public_url: PublicUrl = ""
+    client_2_public_url: PublicUrl = ""
+    client_3_public_url: PublicUrl = ""
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        ports = [value for name, value in self if name.endswith("_port")]
+        if len(set(ports)) < len(ports):
+            raise ValueError("SERVER_PORT, CLIENT_1_PORT, CLIENT_2_PORT and CLIENT_3_PORT must differ")
+        return self
+
+
+KINDS: tuple[type[_Settings], ...] = (SystemSettings, ServerSettings, ClientSettings, TrainingSettings)
+
+
+def known_names() -> set[str]:
+    """Return the names of all settings, but for the secrets."""
+    return {f"{kind.model_config.get('env_prefix', '')}{name}".upper() for kind in KINDS for name in kind.model_fields}
+
+
 def unknown_names() -> list[str]:
     """Name what stands in ``.env`` and means nothing to any process: a setting that is gone, or a typing error."""
-    prefix = TrainingSettings.model_config["env_prefix"]
-    fields = [*ServerSettings.model_fields, *ClientSettings.model_fields]
-    fields += [f"{prefix}{name}" for name in TrainingSettings.model_fields]
-    known = {name.upper() for name in fields}
-    given = [name for name in dotenv_values(ENV_FILE) if name.upper() not in known]
-    return sorted(name for name in given if not re.fullmatch(OF_OTHERS, name, re.IGNORECASE))
+    return sorted(name for name in env_file.in_file().keys() - known_names() if not re.fullmatch(OF_OTHERS, name))
 
 
 def is_private(address: str) -> bool:
@@ -346,6 +358,6 @@ class ClientSecrets:
     secret_key: str = field(repr=False)
 
 
-def _load(scope: str, names: list[str], secrets_dir: Path) -> list[str]:
-    given = dotenv_values(ENV_FILE) | {name: value for name, value in os.environ.items() if value}
+def _load(scope: str, names: Iterable[str], secrets_dir: Path) -> list[str]:
+    given = env_file.given()
     return [load_or_create(name, given=given, folder=secrets_dir / scope) for name in names]

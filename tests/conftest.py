@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from config import settings
+from config import env_file
 from server.anomaly.detector import Detector
 from server.registry.artifact import load_detector
 from tests.support.model_versions import folder_with_versions, save_another_version, save_version
@@ -15,7 +15,7 @@ from tests.support.patients import real_patients, small_training
 @pytest.fixture(autouse=True)
 def _without_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the secrets of this checkout, where the system may have been started, out of the tests."""
-    monkeypatch.setattr(settings, "ENV_FILE", tmp_path / ".env")
+    monkeypatch.setattr(env_file, "ENV_FILE", tmp_path / ".env")
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import ChoiceLoader, FileSystemLoader
-from werkzeug.exceptions import HTTPException, SecurityError
+from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from common.access.accounts import People, built_in_tokens
@@ -48,7 +48,7 @@ from common.web.concurrency import run_aside
 from common.web.cookies import AppSessions
 from common.web.limits import make_limiter, seconds_to_next_window
 from common.web.openapi import Health, described, openapi_blueprint
-from common.web.origin import UNTRUSTED_HOST, require_same_origin
+from common.web.origin import require_known_host, require_same_origin
 from common.web.proxy_advice import ProxyAdvisor
 from common.web.readiness import RememberedCheck
 from common.web.sign_in import Access, CheckPassword, SignIn, sign_in_blueprint
@@ -99,13 +99,13 @@ def make_app(
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=DISPLAY_SECONDS,  # the cookie's; each session has its own end
         MAX_CONTENT_LENGTH=settings.max_message_bytes,
-        TRUSTED_HOSTS=list(settings.allowed_hosts),
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_SSL_STRICT=False,  # the exact origin is checked below, with or without TLS
     )
     app.jinja_env.loader = ChoiceLoader(
         [FileSystemLoader(Path(app.root_path) / "templates"), FileSystemLoader(UI_FOLDER / "templates")]
     )
+    app.before_request(lambda: require_known_host(request, settings.allowed_hosts))
     limiter = app.config["LIMITER"] = make_limiter(app, settings)
     CSRFProtect(app)
     advisor = app.config["PROXY_ADVISOR"] = ProxyAdvisor(settings.trusted_proxies)
@@ -206,9 +206,6 @@ def _named(error: Exception) -> tuple[DetectionSystemError, int]:
         return error, error.status
     if isinstance(error, CSRFError):
         return NotAllowedError("The page is out of date. Reload it and try again."), 400
-    if isinstance(error, SecurityError):
-        advisor: ProxyAdvisor = current_app.config["PROXY_ADVISOR"]
-        return InvalidMessageError(advisor.explained(UNTRUSTED_HOST, request.environ, "Host")), 400
     if isinstance(error, RateLimitExceeded):
         return RateLimitedError(seconds_to_next_window(current_app.config["LIMITER"])), RateLimitedError.status
     if isinstance(error, HTTPException):

@@ -1,14 +1,11 @@
 """Which concurrency the process runs on, decided before anything else is imported."""
 
-import os
 import sys
 import warnings
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from dotenv import dotenv_values
-
-from config.secrets import ENV_FILE
+from config.env_file import given
 
 EVENTLET = "eventlet"
 
@@ -20,8 +17,10 @@ Result = TypeVar("Result")
 
 def async_mode_of_environment() -> str:
     """Return ``SOCKETIO_ASYNC_MODE`` from the environment or ``.env``; the settings check its value later."""
-    name = "SOCKETIO_ASYNC_MODE"
-    return os.environ.get(name) or dotenv_values(ENV_FILE).get(name) or EVENTLET
+    try:
+        return given().get("SOCKETIO_ASYNC_MODE", EVENTLET)
+    except UnicodeDecodeError:  # reported with the other settings
+        return EVENTLET
 
 
 def patch_standard_library(async_mode: str) -> None:

@@ -13,8 +13,7 @@ from urllib.parse import parse_qs
 from weakref import WeakValueDictionary
 
 import orjson
-from werkzeug.exceptions import SecurityError
-from werkzeug.wsgi import ClosingIterator, get_host
+from werkzeug.wsgi import ClosingIterator
 
 from common.access.sessions import Session
 from common.access.tokens import UNKNOWN_TOKEN, bearer_token
@@ -33,7 +32,7 @@ from common.followers import Peer
 from common.messages import WireError
 from common.web.headers import with_security_headers
 from common.web.old_link import answer_old_link, is_old_link
-from common.web.origin import FOREIGN_ORIGIN, UNTRUSTED_HOST, is_of_own_page
+from common.web.origin import FOREIGN_ORIGIN, UNTRUSTED_HOST, is_known_host, is_of_own_page
 from common.web.proxy_advice import ProxyAdvisor
 
 if TYPE_CHECKING:
@@ -183,10 +182,6 @@ class Door:
             self._is_closed = True
             self._changed.notify_all()
 
-    def wait_until_closed(self) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_closed)
-
     def wait_until_empty(self, seconds: float) -> None:
         """Wait until every request is answered and every connection has ended, but no longer than so many seconds."""
         with self._changed:
@@ -207,10 +202,8 @@ class Door:
             self._changed.notify_all()
 
     def _socket_io(self, environ: "WSGIEnvironment", start: "StartResponse") -> "Iterable[bytes]":
-        try:
-            get_host(environ, self._allowed_hosts)
-        except SecurityError:
-            raise NotAllowedError(self._advisor.explained(UNTRUSTED_HOST, environ, "Host")) from None
+        if not is_known_host(environ, self._allowed_hosts):
+            raise NotAllowedError(self._advisor.explained(UNTRUSTED_HOST, environ, "Host"))
         is_websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
         if is_websocket and is_old_link(environ) and (accepted := self._socket_of(environ)):
             answer_old_link(accepted, environ["HTTP_SEC_WEBSOCKET_KEY"])

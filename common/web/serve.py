@@ -56,10 +56,6 @@ MAX_SOCKETS: Final = 25_000
 SPARE_FILES: Final = 256
 """What a process opens beside its peers' sockets: databases, the trail, a language model."""
 
-_PASSING: Final = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.ECONNRESET, errno.EPROTO}
-)
-
 
 @dataclass(frozen=True)
 class RunningApp:
@@ -74,7 +70,7 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
     """Run one app until SIGTERM or SIGINT; whatever keeps it from starting is one sentence and an exit code."""
     try:
         settings = read_settings()
-    except ValidationError as error:
+    except (ValidationError, UnicodeDecodeError) as error:
         print(settings_sentence(error), file=sys.stderr)
         sys.exit(USAGE_ERROR)
     configure_logging(settings.log_level)
@@ -147,33 +143,28 @@ def serve(
     From ``on_start`` on both signals are heeded.
     """
     stopping, wake = socket.socketpair()
-    door: Door = app.extensions["door"]
-
-    def run() -> None:
-        try:
-            serve_forever(app, listener, async_mode)
-        finally:
-            wake.send(b".")
-
     # A byte through a socket wakes the main (green) thread, whichever thread the system interrupted: a handler would
     # only run once the main thread does, and an exception raised in it could land anywhere.
     wake.setblocking(False)
     signal.set_wakeup_fd(wake.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    threading.Thread(target=run, name="http", daemon=True).start()
+    stop_accepting = accept(app, listener, async_mode, on_end=lambda: wake.send(b"."))
     keep_libraries_quiet()
     on_start()
     stopping.recv(1)
     log.info("stopping")
+    door: Door = app.extensions["door"]
     door.close()
+    stop_accepting()
     on_stop()
     door.wait_until_empty(DRAIN_SECONDS)
 
 
-def serve_forever(app: Flask, listener: socket.socket, async_mode: str) -> None:
-    """Answer requests until the door is closed; then accept nobody more."""
-    door: Door = app.extensions["door"]
+def accept(
+    app: Flask, listener: socket.socket, async_mode: str, *, on_end: Callable[[], object] = lambda: None
+) -> Callable[[], None]:
+    """Answer requests on threads of their own until what is returned is called, which lets nobody in any more."""
     serving, end = (_green if async_mode == EVENTLET else _on_threads)(app, listener)
 
     def run() -> None:
@@ -182,13 +173,15 @@ def serve_forever(app: Flask, listener: socket.socket, async_mode: str) -> None:
         except OSError as error:  # eventlet's way to tell that the listener was shut down
             log.debug("serving ended: %s", error.strerror)
         finally:
-            door.close()
+            on_end()
 
-    threading.Thread(target=run, name="accepting", daemon=True).start()
-    door.wait_until_closed()
-    with suppress(OSError):
-        listener.shutdown(socket.SHUT_RDWR)
-    end()
+    def stop() -> None:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        end()
+
+    threading.Thread(target=run, name="http", daemon=True).start()
+    return stop
 
 
 def most_sockets() -> int:
@@ -198,17 +191,17 @@ def most_sockets() -> int:
     """
     if sys.platform == "win32":
         return MAX_SOCKETS
+    _, at_most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_SOCKETS + SPARE_FILES
-    now, at_most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if now != resource.RLIM_INFINITY and now < wanted:
-        with suppress(ValueError, OSError):  # a Mac says that there is no limit, and has one
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if at_most < 0 else min(wanted, at_most), at_most))
-        now, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_SOCKETS if now < 0 else min(MAX_SOCKETS, now - min(SPARE_FILES, now // 2))
+    with suppress(ValueError, OSError):  # a Mac says that there is no limit, and has one
+        limit = wanted if at_most == resource.RLIM_INFINITY else min(wanted, at_most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, at_most))
+    now, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_SOCKETS if now == resource.RLIM_INFINITY else min(MAX_SOCKETS, now - min(SPARE_FILES, now // 2))
 
 
 class _Accepting:
-    """The listening socket as eventlet uses it: waits where none can be taken now, and notes whom it has let in."""
+    """The listening socket for eventlet, which would end at a connection that fails: notes whom it has let in."""
 
     def __init__(self, listener: socket.socket, accepted: MutableMapping[tuple[str, int], socket.socket]) -> None:
         self._listener = listener
@@ -219,7 +212,7 @@ class _Accepting:
             try:
                 connection, address = self._listener.accept()
             except OSError as error:
-                if error.errno not in _PASSING:
+                if error.errno in {errno.EINVAL, errno.EBADF}:  # the listener was shut down
                     raise
                 log.warning("a connection could not be taken: %s", error.strerror)
                 time.sleep(0.1)
@@ -282,18 +275,9 @@ def _green(app: Flask, listener: socket.socket) -> tuple[Callable[[], object], C
     """Return what serves on eventlet, and what ends that."""
     from eventlet import wsgi  # noqa: PLC0415 - only if it is the mode
 
-    door: Door = app.extensions["door"]
-    serving = partial(
-        wsgi.server,
-        _Accepting(listener, door.sockets),
-        app,
-        log_output=False,
-        debug=False,
-        max_size=most_sockets(),
-        keepalive=IDLE_SECONDS,
-        socket_timeout=IDLE_SECONDS,
-    )
-    return serving, lambda: None
+    accepting = _Accepting(listener, app.extensions["door"].sockets)
+    limits = {"max_size": most_sockets(), "keepalive": IDLE_SECONDS, "socket_timeout": IDLE_SECONDS}
+    return partial(wsgi.server, accepting, app, log_output=False, debug=False, **limits), lambda: None
 
 
 def _on_threads(app: Flask, listener: socket.socket) -> tuple[Callable[[], object], Callable[[], object]]:

@@ -284,7 +284,6 @@ def _missing(facts: Facts, text: str) -> list[str]:
     required = [
         ("risk level", level, text),
         ("anomaly score", ".", _all(said, SCORE)),
-        ("threshold", ".", _all(said, THRESHOLD)),
     ]
     for names, tokens, what in (
         ([factor.name for factor in facts.stated], "".join(map("".join, FACTORS.values())), ""),

@@ -61,6 +61,14 @@ def free_port() -> int:
     return port
 
 
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 def end_all(started: list[Process]) -> None:
     """Kill what still runs, and close what was read from it."""
     for process in started:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import launcher
-from config.secrets import PROJECT_ROOT
-from tests.support.system_parts import Clinician, Visitor, free_ports, stored_requests
-from tests.system.conftest import APPS
+from config.secrets import secret_names
+from tests.support.project_copy import copy_project
+from tests.support.system_parts import Clinician, Visitor, stored_requests
+from tests.system.conftest import APPS, ports, run_launcher
 
 pytestmark = [
     pytest.mark.timeout(900),
@@ -27,63 +28,80 @@ PATIENTS_A_STAGE = 10
 
 
 class Containers:
-    """The four containers of one Compose project with an empty ``.env``."""
+    """The four containers of a copy of the project that has no ``.env``."""
 
-    def __init__(self, env_file: Path) -> None:
-        names = ("SERVER_PORT", "CLIENT_1_PORT", "CLIENT_2_PORT", "CLIENT_3_PORT")
-        ports = {name: str(port) for name, port in zip(names, free_ports(4), strict=True)}
-        self._environment = os.environ | ports | SMALL_MODEL
-        self._compose = ["docker", "compose", "-p", PROJECT_NAME, "--env-file", str(env_file)]
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = ports() | {"COMPOSE_PROJECT_NAME": PROJECT_NAME}
+        small = {"services": {"server": {"environment": SMALL_MODEL}}}
+        (folder / "docker-compose.override.yml").write_text(json.dumps(small))
 
-    def compose(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        command = [*self._compose, *arguments]
+    def run(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
-            command, cwd=PROJECT_ROOT, env=self._environment, capture_output=True, text=True, timeout=800, check=False
+            ["docker", *arguments],
+            cwd=self.folder,
+            env=os.environ | self.environment,
+            capture_output=True,
+            text=True,
+            timeout=800,
+            check=False,
         )
         assert done.returncode == 0 or not check, done.stdout + done.stderr
-        return done
+        return done.stdout + done.stderr
 
-    def run_in(self, name: str, *command: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        return self.compose("exec", "-T", name, *command, check=check)
+    def run_in(self, name: str, *command: str, check: bool = True) -> str:
+        return self.run("compose", "exec", "-T", name, *command, check=check)
 
     def link(self, name: str) -> str:
         """Return the latest link the app printed to its log."""
-        log = self.compose("logs", "--no-log-prefix", "--no-color", name).stdout
+        log = self.run("compose", "logs", "--no-log-prefix", "--no-color", name)
         return str(re.findall(r"http://\S+/sign-in#token=\S+", log)[-1])
 
     def inspect(self, name: str) -> dict[str, Any]:
-        container = self.compose("ps", "-q", name).stdout.strip()
-        done = subprocess.run(["docker", "inspect", container], capture_output=True, text=True, check=True)
-        (found,) = json.loads(done.stdout)
+        (found,) = json.loads(self.run("inspect", self.run("compose", "ps", "-q", name).strip()))
         return dict(found)
 
 
 @pytest.fixture(scope="module")
 def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
-    env_file = tmp_path_factory.mktemp("compose") / "empty.env"
-    env_file.touch()
-    containers = Containers(env_file)
-    containers.compose("down", "--volumes")
+    containers = Containers(copy_project(tmp_path_factory.mktemp("compose") / "project"))
+    containers.run("compose", "down", "--volumes")
     try:
-        containers.compose("up", "--build", "--detach", "--wait", "--wait-timeout", "600")
+        containers.run("compose", "up", "--build", "--detach", "--wait", "--wait-timeout", "600")
         yield containers
     finally:
-        containers.compose("down", "--volumes")
+        containers.run("compose", "down", "--volumes")
 
 
-def test_there_are_exactly_four_containers_and_all_are_healthy(containers: Containers) -> None:
-    lines = containers.compose("ps", "--all", "--format", "{{.Service}} {{.Health}}").stdout.splitlines()
-    assert sorted(lines) == sorted(f"{name} healthy" for name in APPS)
+def healthy(containers: Containers) -> list[str]:
+    lines = containers.run("compose", "ps", "--all", "--format", "{{.Service}} {{.Health}}").splitlines()
+    return sorted(line.removesuffix(" healthy") for line in lines)
 
 
-@pytest.mark.parametrize(("bind_address", "host"), [("", "127.0.0.1"), ("192.168.1.5", "192.168.1.5")])
-def test_the_link_in_the_log_leads_to_where_the_port_is_opened(bind_address: str, host: str) -> None:
-    command = ["docker", "compose", "-p", PROJECT_NAME, "--env-file", os.devnull, "config", "--format", "json"]
-    environment = os.environ | {"BIND_ADDRESS": bind_address}
-    done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=True)
+def test_there_are_exactly_four_containers_that_another_copy_leaves_alone(
+    containers: Containers, tmp_path: Path
+) -> None:
+    assert healthy(containers) == sorted(APPS)
+    copy = copy_project(tmp_path / "copy")
+    for command, said in (("stop", "keep running.\nNothing was running."), ("start", "another copy of this project")):
+        done = run_launcher(copy, command, **containers.environment | ports())
+        assert said in done.stdout + done.stderr
+        assert str(containers.folder) in done.stdout + done.stderr
+    assert healthy(containers) == sorted(APPS)
+
+
+@pytest.mark.parametrize(
+    ("bind_address", "url"), [("", "127.0.0.1"), ("192.168.1.5", "192.168.1.5"), ("[::1]", "[::1]")]
+)
+def test_the_link_leads_to_where_the_port_is_opened(containers: Containers, bind_address: str, url: str) -> None:
+    command = ["docker", "compose", "config", "--format", "json"]
+    environment = os.environ | containers.environment | {"BIND_ADDRESS": bind_address}
+    done = subprocess.run(command, cwd=containers.folder, env=environment, capture_output=True, text=True, check=True)
     services = json.loads(done.stdout)["services"]
-    urls = [services[name]["environment"]["PUBLIC_URL"] for name in APPS]
-    assert urls == [f"http://{host}:{port}" for port in (5000, 5001, 5002, 5003)]
+    for name in APPS:
+        (port,) = services[name]["ports"]
+        assert port["host_ip"] == url.strip("[]")
+        assert services[name]["environment"]["PUBLIC_URL"] == f"http://{url}:{port['published']}"
 
 
 @pytest.mark.parametrize("name", APPS)
@@ -100,42 +118,35 @@ def test_a_container_has_no_rights_it_does_not_need(containers: Containers, name
     assert 0 < host["Memory"] <= 3 * 1024**3
     assert {mount["Type"] for mount in found["Mounts"]} == {"volume"}
     assert {binding["HostIp"] for ports in host["PortBindings"].values() for binding in ports} == {"127.0.0.1"}
-
-
-@pytest.mark.parametrize("name", APPS)
-def test_the_process_that_serves_has_no_capability_and_gains_none(containers: Containers, name: str) -> None:
-    lines = containers.run_in(name, "cat", "/proc/1/status").stdout.splitlines()
+    lines = containers.run_in(name, "cat", "/proc/1/status").splitlines()
     status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     assert status["Uid"].split() == status["Gid"].split() == ["10001"] * 4
     assert {status[kind] for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert status["NoNewPrivs"] == "1"
-
-
-@pytest.mark.parametrize("name", APPS)
-def test_what_an_app_keeps_is_in_folders_of_its_user_alone(containers: Containers, name: str) -> None:
-    folders = [mount["Destination"] for mount in containers.inspect(name)["Mounts"]]
-    modes = containers.run_in(name, "stat", "-c", "%a %u:%g", *folders).stdout.splitlines()
-    assert modes == ["700 10001:10001"] * len(folders)
+    folders = [mount["Destination"] for mount in found["Mounts"]]
     assert len(folders) >= 2
+    assert containers.run_in(name, "stat", "-c", "%a %u:%g", *folders).splitlines() == ["700 10001:10001"] * len(
+        folders
+    )
+    assert "Read-only file system" in containers.run_in(name, "touch", "/app/file", check=False)
 
 
-@pytest.mark.parametrize("name", APPS)
-def test_the_root_file_system_cannot_be_written(containers: Containers, name: str) -> None:
-    done = containers.run_in(name, "touch", "/app/file", check=False)
-    assert "Read-only file system" in done.stderr
-
-
-def test_the_client_image_has_no_scientific_stack(containers: Containers) -> None:
+def test_a_client_container_has_its_own_secrets_and_no_scientific_stack(containers: Containers) -> None:
     names = ["sklearn", "shap", "numpy", "pandas", "scipy", "server"]
     code = f"from importlib.util import find_spec; print([name for name in {names} if find_spec(name)])"
-    assert containers.run_in("client-1", "python", "-c", code).stdout == "[]\n"
-
-
-def test_a_client_container_holds_its_own_secrets_alone(containers: Containers) -> None:
-    names = containers.run_in("client-2", "find", "/secrets", "-type", "f").stdout.split()
+    assert containers.run_in("client-1", "python", "-c", code) == "[]\n"
     own = ["CLIENT_2_CLINICIAN_TOKEN", "CLIENT_2_SECRET_KEY", "CLIENT_2_TOKEN"]
-    assert sorted(names) == [f"/secrets/client-2/{name}" for name in own]
-    assert "TOKEN=" not in containers.run_in("client-2", "env").stdout
+    found = containers.run_in("client-2", "find", "/secrets", "-type", "f").split()
+    assert sorted(found) == [f"/secrets/client-2/{name}" for name in own]
+    given = secret_names(launcher.CLIENT_IDS.values())
+    (containers.folder / ".env").write_text("".join(f"{name}=of-{name}\n" for name in [*given, "LLM_API_KEY"]))
+    services = json.loads(containers.run("compose", "config", "--format", "json"))["services"]
+    (containers.folder / ".env").unlink()
+    told = {name: {value for value in one["environment"].values() if value} for name, one in services.items()}
+    assert {value for value in told["client-2"] if value.startswith("of-")} == {f"of-{name}" for name in own}
+    assert {value for value in told["server"] if value.startswith("of-CLIENT")} == {
+        f"of-CLIENT_{number}_TOKEN" for number in (1, 2, 3)
+    }
 
 
 def test_a_patient_from_each_desk_reaches_the_server(containers: Containers) -> None:
@@ -153,7 +164,7 @@ def test_restarting_the_server_while_a_desk_submits_loses_nothing(containers: Co
     before = stored_requests(Visitor(containers.link("server")), "Client-3")
     with Clinician(containers.link("client-3")) as clinician:
         submitted = [clinician.submit() for _ in range(PATIENTS_A_STAGE)]
-        restart = threading.Thread(target=containers.compose, args=("restart", "server"))
+        restart = threading.Thread(target=containers.run, args=("compose", "restart", "server"))
         restart.start()
         while restart.is_alive() or len(submitted) < 2 * PATIENTS_A_STAGE:
             submitted.append(clinician.submit())

@@ -2,11 +2,10 @@
 
 import re
 
-import pytest
 from pydantic.fields import FieldInfo
 
-from config.secrets import PROJECT_ROOT
-from config.settings import ClientSettings, ServerSettings, TrainingSettings
+from config.secrets import PROJECT_ROOT, client_secret_names
+from config.settings import ClientSettings, ServerSettings, SystemSettings, TrainingSettings
 
 GIVEN_BY_THE_LAUNCHER = {
     "HOST",
@@ -21,9 +20,7 @@ GIVEN_BY_THE_LAUNCHER = {
 }
 """Settings each process is told for itself, so that they have no place in a file that all share."""
 
-READ_BY_THE_LAUNCHER = {"BIND_ADDRESS"} | {
-    f"{app}_{setting}" for app in ("SERVER", "CLIENT_1", "CLIENT_2", "CLIENT_3") for setting in ("PORT", "PUBLIC_URL")
-}
+READ_BY_THE_LAUNCHER = {name.upper() for name in SystemSettings.model_fields}
 
 EXAMPLE = (PROJECT_ROOT / ".env.example").read_text(encoding="utf-8")
 ENTRIES = {
@@ -50,17 +47,23 @@ def test_the_example_names_every_setting_and_no_other() -> None:
     assert len(ENTRIES) == len(re.findall(r"^#?[A-Z][A-Z0-9_]*=", EXAMPLE, re.M))
 
 
-@pytest.mark.parametrize("name", sorted(set(ENTRIES) - READ_BY_THE_LAUNCHER))
-def test_the_example_says_what_the_setting_says(name: str) -> None:
-    field = fields()[name]
-    assert ENTRIES[name] == (field.description, written(field.default))
+def test_the_example_says_what_the_settings_say() -> None:
+    said = {name: ENTRIES[name] for name in set(ENTRIES) - READ_BY_THE_LAUNCHER}
+    assert said == {name: (fields()[name].description, written(fields()[name].default)) for name in said}
 
 
 def test_the_token_comes_first() -> None:
     assert next(iter(ENTRIES)) == "HUGGINGFACE_API_TOKEN"
 
 
-@pytest.mark.parametrize("name", sorted(ENTRIES))
-def test_every_setting_of_the_example_reaches_the_containers(name: str) -> None:
+def test_every_setting_reaches_the_containers() -> None:
+    """The server is given all of ``.env``; a client app what is named for it, since it may know no other secret."""
     compose = (PROJECT_ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    assert re.search(rf"^ +{name}:|\$\{{{name}:-", compose, re.M)
+    shared, server, *clients = re.split(r"\n  (?:server|client-\d):\n", compose)
+    assert "env_file: [{path: .env, required: false}]" in server
+    wanted = {name.upper() for name in ClientSettings.model_fields} - {"HOST", "DATA_DIR", "SECRETS_DIR", "SAMPLE_DATA"}
+    assert len(clients) == 3
+    for number, client in enumerate(clients, start=1):
+        given = re.findall(r"^ +([A-Z][A-Z0-9_]+):", shared + client, re.M)
+        assert sorted(given) == sorted([*wanted, *client_secret_names(f"Client-{number}")])
+        assert "env_file" not in shared + client

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dotenv import dotenv_values
 
 from common.access.accounts import Account, People, hash_of
 from common.access.audit import AuditTrail
 from common.access.file import OLD_TRAIL, READ_TRAIL, AccessFile, access_file
 from common.access.passwords import is_password
 from common.access.sessions import Sessions
-from config.secrets import parse_env_lines
 from tests.support.version_3 import cookie_of, expected, proofs, restore
 
 DESKS = ("client-1", "client-2", "client-3")
@@ -74,7 +74,7 @@ def test_the_settings_are_those_that_the_launcher_made_and_in_another_file_those
     tmp_path: Path,
 ) -> None:
     restore(tmp_path, env="env_with_settings_that_go")
-    given = parse_env_lines((tmp_path / ".env").read_text())
+    given = dotenv_values(tmp_path / ".env")
     assert given.keys() == proofs()["env"].keys() | GONE
     restore(tmp_path)
-    assert parse_env_lines((tmp_path / ".env").read_text()) == proofs()["env"]
+    assert dotenv_values(tmp_path / ".env") == proofs()["env"]

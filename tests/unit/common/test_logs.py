@@ -19,7 +19,7 @@ from flask import Flask
 from common.errors import InvalidDataError
 from common.web.logs import configure_logging, keep_libraries_quiet
 from common.web.door import Door
-from common.web.serve import listen, serve_forever
+from common.web.serve import accept, listen
 
 CANARY = sys.argv[1]
 
@@ -68,8 +68,7 @@ def is_sent(request, answer=lambda environ, start_response: fail()):
     app.wsgi_app = app.extensions["door"] = Door(
         answer, session_of=None, client_of_token=None, allowed_hosts=[], max_connections=1, advisor=None
     )
-    serving = (app, listener, sys.argv[2])
-    threading.Thread(target=serve_forever, args=serving, daemon=True).start()
+    accept(app, listener, sys.argv[2])
     with socket.create_connection(listener.getsockname()) as connection:
         connection.sendall(request)
         answer = connection.makefile().read()  # it is closed after what there is to say was said

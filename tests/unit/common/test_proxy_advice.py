@@ -42,10 +42,8 @@ def test_a_proxy_that_makes_the_origin_foreign_is_named(trusted: int, sent: dict
     ("trusted", "sent"),
     [
         (0, environ(UPSTREAM, "http://evil.example", "http")),
-        (0, environ(UPSTREAM, "https://evil.example", "http", **CROSS)),
         (1, environ(PORT, "https://evil.example", **FORWARDED, **CROSS)),
         (1, environ(HOST, f"https://{PORT}", **FORWARDED, SEC_FETCH_SITE="same-site")),  # another app's page
-        (1, environ(PORT, "null", **FORWARDED)),
         (1, environ(PORT, None, **FORWARDED)),
     ],
 )
@@ -53,18 +51,12 @@ def test_nothing_is_said_of_a_proxy_where_the_page_is_foreign(trusted: int, sent
     assert proxy_advice(sent, "Origin", trusted_proxies=trusted) is None
 
 
-@pytest.mark.parametrize(
-    ("trusted", "sent", "advice"),
-    [
-        (1, environ("upstream", None, **FORWARDED), OTHER_HOST.format(header="Host")),
-        (0, environ("upstream", None) | {"SERVER_PROTOCOL": "HTTP/1.0"}, UNTOLD),
-        (0, environ("desk-1.lan", None, "http", **SAME), None),
-    ],
-)
-def test_an_unknown_host_is_put_down_to_a_proxy_only_where_there_is_one(
-    trusted: int, sent: dict[str, object], advice: str | None
-) -> None:
-    assert proxy_advice(sent, "Host", trusted_proxies=trusted) == advice
+def test_an_unknown_host_is_put_down_to_a_proxy_only_where_there_is_one() -> None:
+    told = proxy_advice(environ("upstream", None, **FORWARDED), "Host", trusted_proxies=1)
+    assert told == OTHER_HOST.format(header="Host")
+    untold = environ("upstream", None) | {"SERVER_PROTOCOL": "HTTP/1.0"}  # nginx's usual
+    assert proxy_advice(untold, "Host", trusted_proxies=0) == UNTOLD
+    assert proxy_advice(environ("desk-1.lan", None, "http", **SAME), "Host", trusted_proxies=0) is None
 
 
 @pytest.mark.parametrize(

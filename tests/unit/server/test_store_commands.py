@@ -110,7 +110,7 @@ def test_a_backup_is_whole_and_private_though_a_server_runs_and_never_overwrites
     path: Path, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     later = copy.with_name("later.sqlite")
-    as_server(path, lambda store: [put(store, 8), main(["backup", str(later)])])
+    as_server(path, lambda _: main(["backup", str(later)]))
     assert stat.S_IMODE(later.stat().st_mode) == 0o600
     assert {file.name for file in copy.parent.iterdir()} == {"copy.sqlite", "later.sqlite"}
     assert kept_ids(later) == kept_ids(path)

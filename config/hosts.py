@@ -1,0 +1,37 @@
+"""Host names and addresses as settings, URLs and ``Host`` headers hold them; standard library only."""
+
+import ipaddress
+import re
+
+
+def reachable(host: str) -> str:
+    """Return the address at which this machine reaches what listens on ``host``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
+def in_url(host: str) -> str:
+    """Return the reachable address as a URL holds it, IPv6 in brackets."""
+    return f"[{reachable(host)}]" if ":" in host else reachable(host)
+
+
+def reachable_url(url: str) -> str:
+    """Return a URL that leads to this machine where it named all addresses, as Docker Compose writes it."""
+    return url.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]")
+
+
+def in_host_header(name: str) -> str:
+    """Return a host name or address as a ``Host`` header holds it, without the port; a dot in front may stay.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    try:
+        address = ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        found = re.fullmatch(r"(\.?)([\w-]+(?:\.[\w-]+)*)\.?(?::\d+)?", name)
+        if not found:
+            raise ValueError("must hold host names alone, without http://, path or *") from None
+        return found[1] + found[2].encode("idna").decode().lower()
+    return f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6

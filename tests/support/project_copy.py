@@ -1,0 +1,35 @@
+"""A copy of the project in a folder of its own, which can be set up with the packages of this environment."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from config.secrets import PROJECT_ROOT
+
+LEFT = (".git", ".venv", ".env", ".local", ".*cache", "__pycache__", "node_modules", "saved_models", "tests", "docs")
+
+STAMP = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import launcher
+locks = (launcher.SERVER_LOCK, launcher.BROWSER_LOCK)
+print(launcher.HERE, *map(launcher.fingerprint, locks))
+"""
+"""Says that nothing is left to install."""
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what the product consists of, without settings, data and what is installed."""
+    return Path(shutil.copytree(PROJECT_ROOT, folder, ignore=shutil.ignore_patterns(*LEFT)))
+
+
+def set_up(folder: Path) -> None:
+    """Give a copy its own virtual environment and browser libraries, as the launcher would leave them."""
+    (folder / "node_modules").symlink_to(PROJECT_ROOT / "node_modules")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
+    (site_packages,) = (folder / ".venv").glob("lib/python*/site-packages")
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+    (site_packages / "installation.pth").write_text("\n".join([str(folder), *packages]))
+    said = subprocess.run([sys.executable, "-c", STAMP, folder], capture_output=True, text=True, check=True)
+    (folder / ".venv" / "installed.txt").write_text(said.stdout)
