@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
 from benchmarks.running import RunningServer, our_server
-from common.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION, Handshake
-from tests.support.wire import GoneError, Wire
+from common.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION
+from tests.support.speaking import Follower, RefusedError
 
 WARM_UP = 2_000
 REST_SECONDS = 25.0
@@ -50,9 +50,10 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if growth < MOST_GROWTH_MB and after[1] <= before[1] else 1
 
 
-def _connect(server: RunningServer, token: str, *, source: str = "127.0.0.1") -> Wire:
-    auth = Handshake(protocol=PROTOCOL_VERSION, instance=f"of-{token[:8]}", attempt=time.monotonic_ns())
-    return Wire(server.url, CLIENTS_NAMESPACE, token=token, auth=auth.to_wire(), source=source)
+def _connect(server: RunningServer, token: str, *, source: str = "127.0.0.1") -> Follower:
+    auth = {"protocol": PROTOCOL_VERSION, "instance": f"of-{token[:8]}", "attempt": time.monotonic_ns()}
+    headers = {"Authorization": f"Bearer {token}"}
+    return Follower(server.url, CLIENTS_NAMESPACE, auth=auth, headers=headers, source=source)
 
 
 def _hold(server: RunningServer, count: int) -> str:
@@ -60,15 +61,15 @@ def _hold(server: RunningServer, count: int) -> str:
     before, _ = server.figures()
     with ExitStack() as stack:
         for number, token in enumerate(server.tokens[:count]):
-            wire = _connect(server, token, source=f"127.0.0.{1 + number // MOST_OF_AN_ADDRESS}")
-            stack.callback(wire.close)
-            wire.follow(None, 0, None)
+            client = _connect(server, token, source=f"127.0.0.{1 + number // MOST_OF_AN_ADDRESS}")
+            stack.callback(client.close)
+            client.follow()
         memory, threads = server.figures()
         try:
             _connect(server, server.tokens[count], source="127.0.0.99").close()
-            said: object = "NOT refused"
-        except GoneError as gone:
-            said = f"refused with {gone.said}"
+            said = "NOT refused"
+        except RefusedError as refused:
+            said = f"refused with {refused.said}"
     each = (memory - before) * 1024 / count
     return f"{count} held: {memory:.1f} MB, {each:.0f} kB each, {threads} threads; the next one was {said}"
 
@@ -76,7 +77,7 @@ def _hold(server: RunningServer, count: int) -> str:
 def _run_cycles(server: RunningServer, count: int) -> None:
     """Connect and drop, in turn: with a wrong token, without any, and twice with the right one."""
     for number in range(count):
-        with suppress(GoneError):
+        with suppress(RefusedError):
             _connect(server, ("wrong", "", *server.tokens[:2])[number % 4]).close()
 
 

@@ -26,8 +26,6 @@ DASHBOARDS = 10
 CEILING_RATES = (400.0, 600.0, 800.0, 900.0, 1000.0, 1100.0, 1200.0, 1300.0)
 P99_TARGET_MS = 15.0
 CEILING_MS = 500.0
-SLOW_BYTES_A_SECOND = 300_000
-"""Half of what 200 patients a second take."""
 USUAL_CONNECTIONS = 10
 IN_FLIGHT = (1, 8)
 
@@ -76,25 +74,6 @@ def print_rate(records: Records, seconds: float) -> None:
     print(f"{CONNECTIONS} connections, {RATE:.0f} predictions a second, {DASHBOARDS} dashboards connected")
     print(f"  send to saved answer            {answers}   target: p99 under {P99_TARGET_MS:.0f} ms")
     print(f"  send to the slowest dashboard   {dashboard}\n", flush=True)
-
-
-def print_slow_readers(records: Records, seconds: float) -> None:
-    """Print what readers that cannot keep up cost themselves, the others and the server."""
-    with our_server(CONNECTIONS) as server, connected(server, records, 1) as peers:
-        peers.on_schedule(RATE, WARM_UP_SECONDS)
-        before, _ = server.figures()
-        for _ in range(DASHBOARDS):
-            peers.add_dashboard(SLOW_BYTES_A_SECOND)
-        due = peers.on_schedule(RATE, seconds)
-        after, _ = server.figures()
-    slow = [peer for peer in peers.dashboards if peer.bytes_a_tick]
-    delays = Latencies([one for peer in slow for one in Latencies.of(due, peer.came).milliseconds])
-    print(f"{DASHBOARDS} more dashboards that read {SLOW_BYTES_A_SECOND / 1000:.0f} kB a second, for {seconds:.0f} s")
-    print(f"  send to saved answer            {Latencies.of(due, peers.answered)}")
-    print(f"  send to the one that keeps up   {Latencies.of(due, peers.dashboards[0].came)}")
-    print(f"  send to them                    {delays}   longest {max(delays.milliseconds) / 1000:.1f} s")
-    print(f"  their page was loaded again {sum(peer.reloads for peer in slow)} times")
-    print(f"  the server's memory: {after:.1f} MB ({after - before:+.1f})\n", flush=True)
 
 
 def print_ceiling(records: Records, seconds: float) -> None:
@@ -146,19 +125,20 @@ def print_ratio(records: Records, seconds: float) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the latencies at the target rate, on pages too if asked, with slow readers, the ratio, and the ceiling."""
+    """Print the latencies at the target rate, on pages too if asked, the ratio, and the ceiling."""
     parser = argparse.ArgumentParser(description="Measure how much a real server carries.")
     parser.add_argument("--pages", type=int, default=0, metavar="N", help="dashboards to open in Chromium as well")
     parser.add_argument("--seconds", type=float, default=15, help="how long each rate is kept up (15)")
     options = parser.parse_args(arguments)
     records = [patient.record for patient in read_patients(DATA, needs_label=False)]
     print(describe_machine(), end="\n\n")
-    print_rate(records, options.seconds)
     if options.pages:
-        from benchmarks.pages import print_pages  # noqa: PLC0415 - only this needs Playwright
-
+        try:
+            from benchmarks.pages import print_pages  # noqa: PLC0415 - only this needs what the tests need
+        except ModuleNotFoundError as missing:
+            sys.exit(f"--pages needs {missing.name}: pip install -r requirements.txt, in the project's .venv")
         print_pages(records, options.pages, options.seconds)
-    print_slow_readers(records, 3 * options.seconds)
+    print_rate(records, options.seconds)
     print_ratio(records, options.seconds)
     print_ceiling(records, options.seconds / 2)
     return 0

@@ -30,7 +30,7 @@ def print_pages(records: Records, pages: int, seconds: float) -> None:
     """Measure send to saved answer, and send to a painted row on each of so many real pages."""
     with ExitStack() as stack:
         playwright = stack.enter_context(sync_playwright())
-        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_OPTIONS)
+        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_OPTIONS))
         stack.callback(chromium.close)
         server = stack.enter_context(our_server(CONNECTIONS))
         opened = []

@@ -1,21 +1,15 @@
 """A server process of its own, with its own folder, tokens and port, for as long as a measurement lasts."""
 
-import os
-import subprocess
-import sys
+import signal
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import ProxyHandler, build_opener
 
 from config.secrets import PROJECT_ROOT, client_secret_names, new_secret
+from tests.faults.processes import App
 from tests.support.system_parts import free_ports
-
-START_SECONDS = 120
-STOP_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -66,29 +60,12 @@ def usual_server(clients: int) -> Iterator[RunningServer]:
 
 @contextmanager
 def _running(command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    (port,) = free_ports(1)
-    url = f"http://127.0.0.1:{port}"
-    environment = os.environ | settings | {"PORT": str(port)}
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, stdout=said, stderr=said)
+    with tempfile.TemporaryDirectory() as written:
+        app = App(command, folder, {**settings, "PORT": free_ports(1)[0]}, log=Path(written, "log"))
+        app.start()
         try:
-            if not _gets_ready(process, f"{url}/readyz"):
-                said.seek(0)
-                sys.exit(f"The server did not start. It said:\n{said.read().decode(errors='replace')}")
-            yield url, process.pid
+            app.wait_until_started()
+            yield app.url, app.pid
         finally:
-            process.terminate()
-            process.wait(STOP_SECONDS)
-
-
-def _gets_ready(process: subprocess.Popen[bytes], address: str) -> bool:
-    opener = build_opener(ProxyHandler({}))
-    deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            opener.open(address, timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return True
-    return False
+            app.signal(signal.SIGTERM)
+            app.wait_until_ended()

@@ -2,7 +2,6 @@
 
 import heapq
 import re
-import select
 import selectors
 import sys
 import time
@@ -10,19 +9,20 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 
 import orjson
 import uuid_utils
 
 from benchmarks.running import RunningServer
-from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, Event, Handshake
+from client.relay import pace
+from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, Event
 from common.patient import PatientRecord
+from tests.support.raw_socket import RawSocket
 from tests.support.speaking import Browser
-from tests.support.wire import PACE_SECONDS, Wire
 
 ANSWER_SECONDS = 60.0
-TICK_SECONDS = 0.05
 ENTERED_AT = datetime.now(UTC).isoformat()
 
 _REQUEST_ID = re.compile(r'"request_id":"([^"]+)"')
@@ -37,14 +37,13 @@ _USUAL_ANSWER = "prediction_result"
 class Peer:
     """One connection, when each entry came over it (``time.perf_counter``), and how far it has read."""
 
-    wire: Wire
+    socket: RawSocket
+    namespace: str
     is_sender: bool = False
     came: dict[str, float] = field(default_factory=dict)
     log: str | None = None
     after: int = 0
-    reloads: int = 0
-    bytes_a_tick: int | None = None
-    """How much it can read in ``TICK_SECONDS``, if that is not enough."""
+    asked_at: float = 0.0
 
 
 class Peers:
@@ -75,20 +74,14 @@ class Peers:
     def close(self) -> None:
         self._stack.close()
 
-    def add_dashboard(self, bytes_a_second: int | None = None) -> None:
-        """Connect a dashboard that follows from now on, and reads no more than so much."""
+    def add_dashboard(self) -> None:
+        """Connect a dashboard that follows from now on."""
         if not self._browser.cookie:
             self._browser.sign_in(self._server.operator_token)
-        wire = Wire(
-            self._server.url,
-            OPERATORS_NAMESPACE,
-            cookie=self._browser.cookie,
-            read_buffer=bytes_a_second and bytes_a_second // 10,
-        )
-        peer = Peer(wire, bytes_a_tick=bytes_a_second and int(bytes_a_second * TICK_SECONDS))
+        peer = Peer(RawSocket(self._server.url, cookie=self._browser.cookie), OPERATORS_NAMESPACE)
         self._load(peer)
         self.dashboards.append(peer)
-        self._join(peer)
+        self._join(peer, {"protocol": PROTOCOL_VERSION})
 
     def next_frame(self) -> tuple[str, str]:
         """Return a request id and the message of the next patient."""
@@ -99,7 +92,7 @@ class Peers:
         )
 
     def send(self, peer: Peer, request_id: str, message: str) -> None:
-        peer.wire.send(Event.PREDICT, message, len(self._sent))
+        peer.socket.send(f'42{peer.namespace},{len(self._sent)}["{Event.PREDICT}",{message}]')
         self._sent.append(request_id)
 
     def on_schedule(self, rate: float, seconds: float) -> dict[str, float]:
@@ -115,36 +108,30 @@ class Peers:
         return due
 
     def await_answers(self, request_ids: Iterable[str]) -> None:
-        """Read until all are answered or refused, and every dashboard that keeps up holds their entries."""
+        """Read until all are answered or refused, and every dashboard holds their entries."""
         wanted = set(request_ids)
-        holders = [peer for peer in self.dashboards if peer.bytes_a_tick is None]
-
-        def has_come() -> bool:
-            answered = wanted - self.refused
-            return answered <= self.answered.keys() and all(answered <= peer.came.keys() for peer in holders)
-
         deadline = time.perf_counter() + ANSWER_SECONDS
-        while not has_come():
+        while any(
+            wanted - self.refused - came.keys() for came in [self.answered, *(one.came for one in self.dashboards)]
+        ):
             if time.perf_counter() > deadline:
                 sys.exit(f"Waited {ANSWER_SECONDS:.0f} s for the answers of {len(wanted)} patients.")
-            self.run_for(TICK_SECONDS)
+            self.run_for(0.05)
 
     def run_for(self, seconds: float) -> None:
         """Read and follow for so long."""
         self._run(time.perf_counter() + seconds)
 
     def _client_app(self, token: str) -> Peer:
-        auth = Handshake(protocol=PROTOCOL_VERSION, instance=str(uuid_utils.uuid7()), attempt=1).to_wire()
-        peer = Peer(Wire(self._server.url, CLIENTS_NAMESPACE, token=token, auth=auth), is_sender=True)
-        self._join(peer)
+        peer = Peer(RawSocket(self._server.url, token=token), CLIENTS_NAMESPACE, is_sender=True)
+        self._join(peer, {"protocol": PROTOCOL_VERSION, "instance": str(uuid_utils.uuid7()), "attempt": 1})
         return peer
 
-    def _join(self, peer: Peer) -> None:
-        self._stack.callback(peer.wire.close)
-        if peer.bytes_a_tick is None:
-            self._selector.register(peer.wire, selectors.EVENT_READ, peer)
-        else:
-            self._later(TICK_SECONDS, lambda: self._read_slowly(peer))
+    def _join(self, peer: Peer, auth: object) -> None:
+        self._stack.enter_context(peer.socket)
+        if not (said := peer.socket.enter(peer.namespace, auth)).startswith("40"):
+            sys.exit(f"The server refused a connection: {said}")
+        self._selector.register(peer.socket, selectors.EVENT_READ, peer)
         if self._follow:
             self._ask(peer, None)
 
@@ -158,36 +145,30 @@ class Peers:
                 heapq.heappop(self._timers)[2]()
             next_one = min(until, self._timers[0][0]) if self._timers else until
             for key, _ in self._selector.select(max(0.0, next_one - time.perf_counter())):
-                key.data.wire.read()
+                key.data.socket.read()
                 self._hear(key.data)
 
-    def _later(self, seconds: float, act: Callable[[], object]) -> None:
-        heapq.heappush(self._timers, (time.perf_counter() + seconds, next(self._numbers), act))
-
-    def _read_slowly(self, peer: Peer) -> None:
-        self._later(TICK_SECONDS, lambda: self._read_slowly(peer))
-        if select.select([peer.wire], [], [], 0)[0]:
-            peer.wire.read(peer.bytes_a_tick or 0)
-            self._hear(peer)
-
     def _hear(self, peer: Peer) -> None:
-        while (text := peer.wire.take()) is not None:
-            moment, head = time.perf_counter(), text[:80]
-            if Event.CHANGES in head or _USUAL_ANSWER in head:
-                self._take(peer, text, moment)
-            elif Event.RELOAD in head:
-                peer.reloads += 1
-                self._load(peer)
-            elif acknowledged := _ACKNOWLEDGED.match(text):
-                if '"refused"' in acknowledged[2]:
-                    self.refused.add(self._sent[int(acknowledged[1])])
-                continue
-            elif Event.CLOSING in head:
-                sys.exit(f"The server closed a connection: {text}")
-            if self._follow:
-                self._ask_in_time(peer, _TICKET.search(text, max(0, len(text) - 100)))
+        while (content := peer.socket.take()) is not None:
+            self._hear_one(peer, content.decode(), time.perf_counter())
 
-    def _take(self, peer: Peer, text: str, moment: float) -> None:
+    def _hear_one(self, peer: Peer, text: str, moment: float) -> None:
+        head = text[:80]
+        if text == "2":
+            peer.socket.send("3")
+        elif acknowledged := _ACKNOWLEDGED.match(text):
+            if '"refused"' in acknowledged[2]:
+                self.refused.add(self._sent[int(acknowledged[1])])
+        elif Event.CHANGES in head or _USUAL_ANSWER in head:
+            self._ask_in_time(peer, text, pace(self._take(peer, text, moment)))
+        elif Event.RELOAD in head:
+            self._load(peer)
+            self._ask_in_time(peer, text, 0)
+        elif Event.CLOSING in head:
+            sys.exit(f"The server closed a connection: {text}")
+
+    def _take(self, peer: Peer, text: str, moment: float) -> int:
+        """Note what came and when; return how many entries."""
         if self._follow and (place := _PLACE.search(text)):
             peer.log, peer.after = place[1], int(place[2])
         came = dict.fromkeys(_REQUEST_ID.findall(text), moment)
@@ -197,16 +178,21 @@ class Peers:
             self.prediction_ids.update(zip(came, _PREDICTION_ID.findall(text), strict=False))
             for _ in came:
                 self.on_answer(peer)
+        return len(came)
 
-    def _ask_in_time(self, peer: Peer, ticket: re.Match[str] | None) -> None:
-        wait = peer.wire.asked_at + PACE_SECONDS - time.monotonic()
-        if wait <= 0:
-            self._ask(peer, ticket and ticket[1])
+    def _ask_in_time(self, peer: Peer, answer: str, pause: float) -> None:
+        if not (ticket := _TICKET.search(answer, max(0, len(answer) - 100))):
+            return  # from the usual way's server, which is not followed
+        if (due := peer.asked_at + pause) <= time.perf_counter():
+            self._ask(peer, ticket[1])
         else:
-            self._later(wait, lambda: self._ask(peer, ticket and ticket[1]))
+            ask: Callable[[], object] = partial(self._ask, peer, ticket[1])
+            heapq.heappush(self._timers, (due, next(self._numbers), ask))
 
     def _ask(self, peer: Peer, ticket: str | None) -> None:
-        peer.wire.follow(peer.log, peer.after, ticket)
+        peer.asked_at = time.perf_counter()
+        question = {"log": peer.log, "after": peer.after, "ticket": ticket}
+        peer.socket.send(f'42{peer.namespace},["{Event.FOLLOW}",{orjson.dumps(question).decode()}]')
 
     def _load(self, peer: Peer) -> None:
         """Load the page, which shows the newest predictions, and go on from there."""

@@ -8,38 +8,13 @@ from client.outbox import Outbox
 from client.relay import Relay
 from client.samples import SampleDeck
 from common.access.audit import Action
-from common.messages import PROTOCOL_VERSION, HistoryEntry, Identifier, LinkStatus, Message, Position
-from common.patient import FIELDS, PatientRecord
-from common.web.openapi import Connections, described, number
+from common.messages import PROTOCOL_VERSION
+from common.patient import FIELDS
 from common.web.query import limit_of_query
 from common.web.sign_in import audited, signed_in
 from common.web.sockets import RealTime
 
 USUAL_ENTRIES = 50
-
-
-class History(Message):
-    """Requests of this client app, newest first, as they are at a place of its own log, to be followed from there."""
-
-    entries: list[HistoryEntry]
-    next_before: Identifier | None
-    log: Identifier
-    after: Position
-
-
-class DealtSample(Message):
-    """A real patient to try the page with, and where the record stands."""
-
-    record: PatientRecord
-    source: str
-
-
-class ClientAppStatus(LinkStatus):
-    """How the client app and its link to the server are."""
-
-    client_id: str
-    protocol: int
-    connections: Connections
 
 
 def blueprint(
@@ -54,7 +29,6 @@ def blueprint(
         return render_template("client_dashboard.html", fields=FIELDS, client_id=client_id)
 
     @routes.get("/api/history")
-    @described("The history, newest first.", History, query={"limit": number(1), "before": {"type": "string"}})
     @signed_in
     @audited(Action.READ_HISTORY)
     def history() -> ResponseReturnValue:
@@ -68,14 +42,12 @@ def blueprint(
         }
 
     @routes.get("/api/sample")
-    @described("A real patient to try the page with.", DealtSample)
     @signed_in
     def sample() -> ResponseReturnValue:
         dealt = samples.deal()
         return {"record": dealt.record.model_dump(mode="json"), "source": dealt.source}
 
     @routes.get("/api/status")
-    @described("How the client app and its link to the server are.", ClientAppStatus)
     @signed_in
     def status() -> ResponseReturnValue:
         return relay.status().to_wire() | {

@@ -14,7 +14,7 @@ import socketio
 from websocket import WebSocketBadStatusException
 
 from common.errors import InvalidMessageError
-from common.messages import CLIENTS_NAMESPACE, Event, Handshake, Message, WireError
+from common.messages import CLIENTS_NAMESPACE, Event, Follow, Handshake, PredictRequest, WireError
 from common.web.codec import OrjsonCodec
 
 STEP_SECONDS: Final = 3.0
@@ -42,19 +42,19 @@ class Attempt:
         self._is_over = False
         threading.Thread(target=self._run, args=(url, token, handshake), name="attempt", daemon=True).start()
 
-    def send(self, event: Event, message: Message) -> None:
-        """Send one message; of a connection that is gone, ``ENDED`` tells."""
+    def follow(self, message: Follow) -> None:
+        """Ask for what comes next in the log; of a connection that is gone, ``ENDED`` tells."""
         with suppress(socketio.exceptions.SocketIOError):
-            self._client.emit(event, message.to_wire(), namespace=CLIENTS_NAMESPACE)
+            self._client.emit(Event.FOLLOW, message.to_wire(), namespace=CLIENTS_NAMESPACE)
 
-    def ask(self, event: Event, request_id: str, message: Message) -> None:
-        """Send one message about a request, whose acknowledgement is told as ``RECEIPT``."""
+    def predict(self, message: PredictRequest) -> None:
+        """Send a request, whose acknowledgement is told as ``RECEIPT``."""
 
         def acknowledged(*arguments: object) -> None:
-            self._tell(RECEIPT, (request_id, arguments[0] if arguments else None))
+            self._tell(RECEIPT, (message.request_id, arguments[0] if arguments else None))
 
         with suppress(socketio.exceptions.SocketIOError):
-            self._client.emit(event, message.to_wire(), namespace=CLIENTS_NAMESPACE, callback=acknowledged)
+            self._client.emit(Event.PREDICT, message.to_wire(), namespace=CLIENTS_NAMESPACE, callback=acknowledged)
 
     def end(self) -> None:
         """Hang up; the library notices, and its threads end."""
@@ -66,18 +66,19 @@ class Attempt:
     def _run(self, url: str, token: str, handshake: Handshake) -> None:
         try:
             with closing(_open_socket(url)) as self._socket:
-                if not self._is_over:
-                    self._client = self._make_client(self._socket)
-                    self._client.connect(
-                        url,
-                        headers={"Authorization": f"Bearer {token}"},
-                        auth=handshake.to_wire(),
-                        transports=["websocket"],
-                        namespaces=[CLIENTS_NAMESPACE],
-                        wait_timeout=NAMESPACE_SECONDS,
-                    )
-                    self._tell(CONNECTED, None)
-                    self._client.wait()
+                if self._is_over:
+                    return
+                self._client = self._make_client(self._socket)
+                self._client.connect(
+                    url,
+                    headers={"Authorization": f"Bearer {token}"},
+                    auth=handshake.to_wire(),
+                    transports=["websocket"],
+                    namespaces=[CLIENTS_NAMESPACE],
+                    wait_timeout=NAMESPACE_SECONDS,
+                )
+                self._tell(CONNECTED, None)
+                self._client.wait()
         except (OSError, socketio.exceptions.ConnectionError, LookupError, TypeError, ValueError) as error:
             self._tell(ENDED, _refusal_over_http(error))  # the last three: what answered does not speak Engine.IO
 
@@ -101,8 +102,8 @@ class Attempt:
         client.on("disconnect", lambda _reason: self._tell(ENDED, None), namespace=CLIENTS_NAMESPACE)
         return client
 
-    def _hear(self, event: str, *data: object) -> None:
-        self._tell(event, data[0] if data else None)
+    def _hear(self, event: str, said: object = None, *_more: object) -> None:
+        self._tell(event, said)
 
     def _hear_refusal(self, said: object = None) -> None:
         if isinstance(said, dict):  # otherwise it is the library, which says more in what ``connect`` raises

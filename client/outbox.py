@@ -65,7 +65,6 @@ class Outbox:
         self._path = path
         self._engine = open_outbox(path)
         self._lock = threading.Lock()
-        self._last_cause: str | None = None
         self.generation = 0
         """Changes when runs that were read before must not be shown again: they hold what has been erased."""
         self.place = Place("", 0, None, 0, 0)
@@ -103,8 +102,8 @@ class Outbox:
                     entered_at=entered_at.isoformat(),
                     record=submission.record.model_dump_json(),
                 )
-            row = connection.execute(select(requests).where(requests.c.request_id == submission.request_id)).one()
-        if row.state == "erased":
+            row = _row(connection, submission.request_id)
+        if row is None or row.state == "erased":
             raise ErasedError
         entry = HistoryEntry.model_validate_json(orjson.dumps(_entry(row)))
         if (entry.record, entry.patient_reference) != (submission.record, submission.patient_reference):
@@ -141,7 +140,7 @@ class Outbox:
     def refuse(self, request_id: str, error: WireError) -> None:
         """Keep a waiting request as refused for good; one whose answer was erased leaves nothing but its id."""
         with self._transaction() as connection:
-            _refuse(connection, request_id, error)
+            _refuse(connection, _row(connection, request_id), error)
         self.generation += error.code == ErasedError.code
 
     def history(self, *, before: str | None, limit: int) -> HistoryPage:
@@ -193,13 +192,10 @@ class Outbox:
                 self.place = now
         except SQLAlchemyError as error:
             cause = cause_of(error)
-            if cause != self._last_cause:
-                log.error("the outbox %s cannot be used: %s", self._path, cause)  # noqa: TRY400 - the cause says it all
-            self._last_cause = cause
+            log.error("the outbox %s cannot be used: %s", self._path, cause)  # noqa: TRY400 - the cause says it all
             raise StoreUnavailableError(
                 f"This client app cannot use its disk, so nothing was saved. The cause: {cause}."
             ) from error
-        self._last_cause = None
 
 
 def _apply(connection: Connection, change: Change) -> bool:
@@ -207,40 +203,36 @@ def _apply(connection: Connection, change: Change) -> bool:
     row = _row(connection, change.request_id)
     if row is not None and row.state == "erased":
         return False
+    if change.prediction is not None:
+        return _answer(connection, change.prediction, row)
+    if change.explanation is not None:
+        told = change.explanation.model_dump_json()
+        if row is None or row.prediction_id != change.prediction_id or row.explanation in {None, told}:
+            return False
+        _save(connection, change.request_id, state="answered", explanation=told)
+        return True
     if change.kind is ChangeKind.PREDICTION_ERASED:
         return _erase(connection, change.request_id, change.prediction_id)
-    if change.prediction:
-        return _answer(connection, change.prediction, row)
-    if change.explanation:
-        return _explain(connection, change, row)
-    return change.error is not None and _refuse(connection, change.request_id, change.error)
+    return change.error is not None and _refuse(connection, row, change.error)
 
 
-def _answer(connection: Connection, prediction: Prediction, row: Row[Any] | None) -> bool:
+def _answer(connection: Connection, made: Prediction, row: Row[Any] | None) -> bool:
     if row is not None and row.state == "answered":
         return False
-    if _is_erased(connection, prediction.prediction_id):
-        return row is not None and _erase(connection, prediction.request_id, prediction.prediction_id)
+    if _row(connection, made.prediction_id) is not None:  # a tombstone of version 3, which knew the prediction alone
+        return row is not None and _erase(connection, made.request_id, made.prediction_id)
     _save(
         connection,
-        prediction.request_id,
+        made.request_id,
         state="answered",
-        patient_reference=prediction.patient_reference,
-        entered_at=prediction.entered_at.isoformat(),
-        record=prediction.record.model_dump_json(),
-        prediction_id=prediction.prediction_id,
-        prediction=prediction.model_dump_json(),
-        explanation=prediction.explanation.model_dump_json(),
+        patient_reference=made.patient_reference,
+        entered_at=made.entered_at.isoformat(),
+        record=made.record.model_dump_json(),
+        prediction_id=made.prediction_id,
+        prediction=made.model_dump_json(),
+        explanation=made.explanation.model_dump_json(),
         error=None,
     )
-    return True
-
-
-def _explain(connection: Connection, change: Change, row: Row[Any] | None) -> bool:
-    explanation = change.explanation.model_dump_json() if change.explanation else None
-    if row is None or row.prediction_id != change.prediction_id or row.explanation in {None, explanation}:
-        return False
-    _save(connection, change.request_id, state="answered", explanation=explanation)
     return True
 
 
@@ -249,13 +241,12 @@ def _erase(connection: Connection, request_id: str, prediction_id: str | None) -
     return True
 
 
-def _refuse(connection: Connection, request_id: str, error: WireError) -> bool:
-    row = _row(connection, request_id)
+def _refuse(connection: Connection, row: Row[Any] | None, error: WireError) -> bool:
     if row is None or row.state != "queued":
         return False
     if error.code == ErasedError.code:
-        return _erase(connection, request_id, None)
-    _save(connection, request_id, state="refused", error=error.model_dump_json())
+        return _erase(connection, row.request_id, None)
+    _save(connection, row.request_id, state="refused", error=error.model_dump_json())
     return True
 
 
@@ -269,11 +260,6 @@ def _save(connection: Connection, request_id: str, **values: str | None) -> None
 
 def _row(connection: Connection, request_id: str) -> Row[Any] | None:
     return connection.execute(select(requests).where(requests.c.request_id == request_id)).one_or_none()
-
-
-def _is_erased(connection: Connection, prediction_id: str) -> bool:
-    tombstone = (requests.c.prediction_id == prediction_id) & (requests.c.state == "erased")
-    return connection.scalar(select(func.count()).select_from(requests).where(tombstone)) != 0
 
 
 def _place(connection: Connection) -> Place:

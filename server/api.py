@@ -12,79 +12,19 @@ from common.access.audit import Action
 from common.errors import DetectionSystemError, InvalidMessageError
 from common.messages import (
     PROTOCOL_VERSION,
-    Changes,
-    ClientStatus,
-    Explanation,
-    ExplanationStatus,
-    Identifier,
-    Message,
-    ModelStatus,
-    Prediction,
     RiskLevel,
-    Timestamp,
-    Totals,
 )
 from common.patient import FIELDS
-from common.web.openapi import Connections, described, number
 from common.web.query import limit_of_query, number_of_query
 from common.web.sign_in import audited, current_session, signed_in
 from common.web.sockets import RealTime
 from server.clients import ConnectedClients
-from server.drift.report import DriftReport, drift_report
+from server.drift.report import drift_report
 from server.drift.sentences import data_in_words
 from server.drift.windows import RollingWindows
 from server.predictions import PredictionService
 from server.readers import client_id_of_reader
 from server.store import ExplainedPrediction, Page
-
-
-class StoreStatus(Message):
-    """Which database keeps the record, and why it cannot be used if it cannot."""
-
-    backend: str
-    ok: bool
-    reason: str | None
-
-
-class ServerStatus(Message):
-    """How the server is, and what it has counted; all but the first two are for those who are signed in.
-
-    ``cursor`` and ``totals`` are ``None`` if they cannot be read.
-    """
-
-    status: str
-    ready: bool
-    cursor: int | None = None
-    totals: Totals | None = None
-    store: StoreStatus | None = None
-    protocol: int | None = None
-    model: ModelStatus | None = None
-    clients: list[ClientStatus] | None = None
-    explanations: ExplanationStatus | None = None
-    started_at: Timestamp | None = None
-    uptime_seconds: int | None = None
-    connections: Connections | None = None
-
-
-class ListedPrediction(Message):
-    """A prediction with its latest explanation and its place in the change log."""
-
-    sequence: int
-    prediction: Prediction
-    explanation: Explanation
-
-
-class ListedPredictions(Message):
-    """Predictions, newest first; ``next_before`` asks for those that follow.
-
-    A page that follows the log from ``after`` on, misses nothing: ``totals`` are of the same moment.
-    """
-
-    log: Identifier
-    after: int
-    totals: Totals
-    predictions: list[ListedPrediction]
-    next_before: int | None
 
 
 def blueprint(
@@ -106,7 +46,6 @@ def blueprint(
         return render_template("server_dashboard.html", fields=FIELDS)
 
     @routes.get("/api/status")
-    @described("Whether the server is ready; to those who are signed in, also how it is.", ServerStatus, is_open=True)
     def status() -> ResponseReturnValue:
         store = _store_status(service)
         ready = store["store"]["ok"] and service.is_running
@@ -126,11 +65,6 @@ def blueprint(
         }
 
     @routes.get("/api/changes")
-    @described(
-        "Entries of the change log, those after a place in it.",
-        Changes,
-        query={"after": number(), "limit": number(1)},
-    )
     @audited(Action.READ_CHANGE_LOG)
     def changes() -> ResponseReturnValue:
         client_id = client_id_of_reader(tokens)
@@ -138,11 +72,6 @@ def blueprint(
         return _changes(page, client_id)
 
     @routes.get("/api/predictions")
-    @described(
-        "Predictions, newest first.",
-        ListedPredictions,
-        query={"limit": number(1), "before": number(), "client": {"type": "string"}, "level": {"enum": [*RiskLevel]}},
-    )
     @signed_in
     @audited(Action.READ_PREDICTIONS)
     def recent() -> ResponseReturnValue:
@@ -159,14 +88,12 @@ def blueprint(
         }
 
     @routes.get("/api/predictions/<prediction_id>")
-    @described("One prediction.", ListedPrediction)
     @signed_in
     @audited(Action.READ_PREDICTION)
     def one(prediction_id: str) -> ResponseReturnValue:
         return _wire(service.store.get(prediction_id))
 
     @routes.get("/api/drift")
-    @described("How the patients seen lately differ from those of the training.", DriftReport)
     @signed_in
     def drift() -> ResponseReturnValue:
         detector = service.model.detector

@@ -108,7 +108,7 @@ def create_app(
         clock=clock,
     )
     app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
-    app.register_blueprint(administration.blueprint(real_time.sessions, real_time.access.trail))
+    app.register_blueprint(administration.blueprint(real_time.access))
     app.register_blueprint(api.blueprint(service, clients, windows, secrets.client_tokens, clock, real_time=real_time))
     trust_proxies(app, settings.trusted_proxies)
     housekeeping = Housekeeping(store, changes, retention_days=settings.retention_days, clock=clock)

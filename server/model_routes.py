@@ -5,13 +5,10 @@ from collections.abc import Mapping
 from flask import Blueprint, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from common.rendered_card import RenderedCard
-from common.web.openapi import described
 from common.web.sign_in import signed_in
 from server.model_card_page import rendered
 from server.readers import client_id_of_reader
 from server.registry.card_lookup import ModelCards
-from server.registry.model_card import ModelCard
 
 
 def blueprint(cards: ModelCards, tokens: Mapping[str, str]) -> Blueprint:
@@ -29,14 +26,12 @@ def blueprint(cards: ModelCards, tokens: Mapping[str, str]) -> Blueprint:
 
     @routes.get("/api/model")
     @routes.get("/api/model/<version>")
-    @described("The model card of a version, or of the one that scores now.", ModelCard)
     def as_json(version: str | None = None) -> ResponseReturnValue:
         client_id_of_reader(tokens)
         return cards.of(version).model_dump(mode="json")
 
     @routes.get("/api/model/page")
     @routes.get("/api/model/<version>/page")
-    @described("The same as HTML, which client apps show in their page.", RenderedCard)
     def for_client_apps(version: str | None = None) -> ResponseReturnValue:
         client_id_of_reader(tokens)
         return rendered(cards.of(version), active=cards.of().version).to_wire()

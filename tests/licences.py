@@ -10,8 +10,8 @@ from config.secrets import PROJECT_ROOT
 SERVER_LOCK = PROJECT_ROOT / "server" / "requirements.txt"
 NPM_LOCK = PROJECT_ROOT / "package-lock.json"
 
-NOT_HERE: Mapping[str, str] = {"colorama": "BSD-3-Clause", "httpx2-jsfetch": "BSD-3-Clause"}
-"""Packages that are locked for other systems than this one may be (Windows, WebAssembly), as their authors state."""
+NOT_HERE: Mapping[str, str] = {"brotlicffi": "MIT", "colorama": "BSD-3-Clause", "httpx2-jsfetch": "BSD-3-Clause"}
+"""Packages that are locked for other systems than this one may be (Windows, WebAssembly, PyPy), as they say."""
 
 STATED_ELSEWHERE: Mapping[str, str] = {
     "blinker": "MIT",

@@ -5,7 +5,7 @@ import { announce, byId, element, showState, timeElement } from "/ui/dom.js";
 import { readFields } from "/ui/fields.js";
 import { Follower } from "/ui/follow.js";
 import { fullTime, shortTime } from "/ui/format.js";
-import { getJson, RequestError, toSignIn } from "/ui/http.js";
+import { getJson, RequestError } from "/ui/http.js";
 import { socketTo } from "/ui/socket.js";
 import { linkInWords } from "/ui/wording.js";
 import { PatientForm } from "./patient_form.js";
@@ -35,6 +35,7 @@ const follower = new Follower(socket, {
   },
 });
 follower.start();
+addEventListener("signedin", () => follower.start());
 
 function showLink(status) {
   const { since } = status;
@@ -98,7 +99,6 @@ byId("load-sample").addEventListener("click", async ({ currentTarget: button }) 
     replaceForm({ patient_reference: null, record }, `Sample loaded: ${source}`);
   } catch (failure) {
     if (!(failure instanceof RequestError)) throw failure;
-    if (failure.status === 401) return toSignIn();
     showNote(failure.message);
     announce(failure.message);
   } finally {

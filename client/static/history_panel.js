@@ -1,7 +1,7 @@
 /** The history panel: shows the pages that are loaded and their news, and opens a request on demand. */
 
 import { byId, element } from "/ui/dom.js";
-import { getJson, RequestError, toSignIn } from "/ui/http.js";
+import { getJson, RequestError } from "/ui/http.js";
 import { paced } from "/ui/pace.js";
 import { HistoryList } from "./history_list.js";
 import { HistoryStore } from "./history_store.js";
@@ -92,7 +92,6 @@ export class HistoryPanel {
       this.note("");
     } catch (failure) {
       if (!(failure instanceof RequestError)) throw failure;
-      if (failure.status === 401) return toSignIn();
       this.note(failure.message, () => this.#loadOlder());
     } finally {
       this.#isAsking = false;

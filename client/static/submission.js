@@ -43,6 +43,7 @@ export class Submitter {
     this.#socket.timeout(ACK_TIMEOUT_MS).emit("submit", sent, (unanswered, receipt) => {
       if (this.#pending !== sent) return;
       if (unanswered || !receipt?.status) this.#sendAgain("The clinic’s app has not confirmed this patient yet.");
+      else if (receipt.error?.code === "not_signed_in") this.#page.delayed("Sign in again to send this patient."); // on the next connection
       else if (receipt.error?.retryable) this.#sendAgain(receipt.error.message);
       else this.#settle(receipt);
     });

@@ -15,7 +15,7 @@ from common.access.audit import Action, AuditTrail, user_of_system
 from common.access.file import AccessFile, access_file
 from common.access.passwords import password_hash
 from common.access.roles import Role, roles_of, sign_in_link
-from common.access.sessions import Sessions
+from common.access.sessions import sessions_of
 from common.errors import NAMED_ERRORS, InvalidAccountError
 from common.settings_errors import settings_sentence
 from config.secrets import new_secret
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str], settings_class: type[ServerSettings] | type[C
     try:
         given = {"client_id": options.client} if settings_class is ClientSettings else {}
         office = _Office(settings_class.model_validate(given))
-        action, run = _COMMANDS[options.command]
+        _, run, action, _ = _COMMANDS[options.command]
         target = run(office, options)
         if action is not None:
             office.trail.record(user_of_system(), action, target)
@@ -52,20 +52,12 @@ def _parser(settings_class: type[ServerSettings] | type[ClientSettings]) -> argp
     if settings_class is ClientSettings:
         parser.add_argument("client", metavar="CLIENT", help="which client app, such as client-1")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="show the accounts")
-    add = commands.add_parser("add", help="add a person, and print the link that signs in")
-    add.add_argument("name", metavar="NAME")
-    add.add_argument("--role", choices=[role.value for role in Role], help="the app's usual one if it is left out")
-    for command, what in {
-        "link": "print a new link; the old one and its sessions end",
-        "password": "ask for a password, or read it from the standard input; the sessions end",
-        "revoke": "end the link, the password and the sessions",
-    }.items():
-        commands.add_parser(command, help=what).add_argument("account", metavar="NAME_OR_ID")
-    commands.add_parser("sessions", help="show who is signed in")
-    commands.add_parser("end", help="end one session").add_argument("session", metavar="SESSION")
-    audit = commands.add_parser("audit", help="show the audit trail")
-    audit.add_argument("what", choices=["show"], help=f"print the newest {SHOWN_ENTRIES} entries")
+    for name, (help_, _, _, argument) in _COMMANDS.items():
+        command = commands.add_parser(name, help=help_)
+        if argument:
+            command.add_argument(argument.lower(), metavar=argument)
+        if name == "add":
+            command.add_argument("--role", choices=list(Role), help="the app's usual one if it is left out")
     return parser
 
 
@@ -79,12 +71,7 @@ class _Office:
             print(f"Note: {self.app_name} has not been started with {settings.data_dir} yet.", file=sys.stderr)
         file = AccessFile(path)
         self.people = People(file)
-        self.sessions = Sessions(
-            file,
-            seconds=settings.session_hours * 3600,
-            idle_seconds=settings.session_idle_minutes * 60,
-            clock=time.time,
-        )
+        self.sessions = sessions_of(file, settings, time.time)
         self.trail = AuditTrail(file, time.time)
         self._url = settings.public_url.rstrip("/")
 
@@ -116,21 +103,21 @@ def _add(office: _Office, options: argparse.Namespace) -> str:
 
 
 def _link(office: _Office, options: argparse.Namespace) -> str:
-    account, token = office.people.find(options.account), new_secret()
+    account, token = office.people.find(options.name_or_id), new_secret()
     office.people.give_link(account, token)
     office.print_link(account, token)
     return account.id
 
 
 def _password(office: _Office, options: argparse.Namespace) -> str:
-    account = office.people.find(options.account)
+    account = office.people.find(options.name_or_id)
     office.people.set_password(account, password_hash(_new_password(), account.name))
     print(f"{account.name} ({account.id}) signs in with the name and this password from now on; the link works too.")
     return account.id
 
 
 def _revoke(office: _Office, options: argparse.Namespace) -> str:
-    account = office.people.find(options.account)
+    account = office.people.find(options.name_or_id)
     office.people.revoke(account, time.time())
     back = f" It comes back with another value of {account.built_in}." if account.built_in else ""
     print(f"{account.name} ({account.id}) can no longer sign in, and is signed out everywhere.{back}")
@@ -166,17 +153,22 @@ def _show_audit(office: _Office, _options: argparse.Namespace) -> str:
     return ""
 
 
-_COMMANDS: Final[Mapping[str, tuple[Action | None, Callable[[_Office, argparse.Namespace], str]]]] = {
-    "list": (None, _list),
-    "add": (Action.ACCOUNT_ADDED, _add),
-    "link": (Action.ACCOUNT_RENEWED, _link),
-    "password": (Action.PASSWORD_SET, _password),
-    "revoke": (Action.ACCOUNT_REVOKED, _revoke),
-    "sessions": (None, _sessions),
-    "end": (Action.SESSION_ENDED, _end),
-    "audit": (None, _show_audit),
+_COMMANDS: Final[Mapping[str, tuple[str, Callable[[_Office, argparse.Namespace], str], Action | None, str]]] = {
+    "list": ("show the accounts", _list, None, ""),
+    "add": ("add a person, and print the link that signs in", _add, Action.ACCOUNT_ADDED, "NAME"),
+    "link": ("print a new link; the old one and its sessions end", _link, Action.ACCOUNT_RENEWED, "NAME_OR_ID"),
+    "password": (
+        "read a new password; the sessions end",
+        _password,
+        Action.PASSWORD_SET,
+        "NAME_OR_ID",
+    ),
+    "revoke": ("end the link, the password and the sessions", _revoke, Action.ACCOUNT_REVOKED, "NAME_OR_ID"),
+    "sessions": ("show who is signed in", _sessions, None, ""),
+    "end": ("end one session", _end, Action.SESSION_ENDED, "SESSION"),
+    "audit": (f"show the newest {SHOWN_ENTRIES} entries of the audit trail", _show_audit, None, "show"),
 }
-"""What goes into the audit trail, and what to do; it returns what that was about: the id of an account or a session."""
+"""What each command does, how, what goes into the audit trail about whatever id it returns, and its argument."""
 
 
 def _new_password() -> str:

@@ -6,7 +6,6 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +38,6 @@ BUSY_SECONDS: Final = 0.5
 OLD_TRAIL: Final = "audit.jsonl"
 READ_TRAIL: Final = "audit-of-version-3.jsonl"
 
-_AT_ONCE: Final = 1000
 _IF_DAMAGED: Final = "put a copy in its place, or move it away and add the people again"
 
 _metadata = MetaData()
@@ -152,18 +150,12 @@ class AccessFile:
 
 def _take_over(connection: Connection, trail: Path) -> None:
     """Read an audit trail that was lines of JSON; entries keep their numbers, and those that are known stay."""
-    statement = insert(audit).prefix_with("OR IGNORE")
     with trail.open("rb") as file:
-        lines = (line for line in file if line.strip())
-        count = unreadable = 0
-        while chunk := list(islice(lines, _AT_ONCE)):
-            entries = [entry for line in chunk if (entry := _entry_of(line))]
-            unreadable += len(chunk) - len(entries)
-            count += len(entries)
-            if entries:
-                connection.execute(statement, entries)
-    log.info("%d entries of the audit trail %s were taken over", count, trail)
-    if unreadable:
+        found = [_entry_of(line) for line in file if line.strip()]
+    if entries := [entry for entry in found if entry]:
+        connection.execute(insert(audit).prefix_with("OR IGNORE"), entries)
+    log.info("%d entries of the audit trail %s were taken over", len(entries), trail)
+    if unreadable := len(found) - len(entries):
         log.warning("%d lines of it were no entries; they stay in %s alone", unreadable, READ_TRAIL)
 
 

@@ -15,6 +15,7 @@ from common.access.file import AccessFile, accounts, sessions
 from common.access.roles import Role
 from common.errors import NotFoundError, NotSignedInError, StoreUnavailableError
 from config.secrets import new_secret
+from config.settings import ClientSettings, ServerSettings
 
 log = logging.getLogger(__name__)
 
@@ -89,16 +90,8 @@ class Sessions:
             if row is None or account_of(row) != account:
                 raise NotSignedInError
             connection.execute(delete(sessions).where(sessions.c.ends_at <= now))
-            connection.execute(
-                insert(sessions).values(
-                    id=session.id,
-                    account_id=account.id,
-                    began_at=now,
-                    ends_at=session.ends_at,
-                    last_active_at=now,
-                    address=address,
-                )
-            )
+            kept = {name: value for name, value in vars(session).items() if name != "account"}
+            connection.execute(insert(sessions).values(account_id=account.id, **kept))
             self._sessions[session.id] = session
         return key, session
 
@@ -184,6 +177,11 @@ class Sessions:
             connection.execute(delete(sessions).where(sessions.c.id.in_(self._ended)))
         self._ended.clear()
 
+    def time_left(self, session: Session) -> tuple[float, bool]:
+        """Return the seconds until a session ends if nobody is active, and whether activity would prolong it."""
+        ends_at = self._ends_at(session)
+        return ends_at - self._clock(), ends_at < session.ends_at
+
     def _is_in_time(self, session: Session) -> bool:
         return self._clock() < self._ends_at(session)
 
@@ -191,3 +189,9 @@ class Sessions:
         if session.account.role == Role.DISPLAY:
             return session.ends_at
         return min(session.ends_at, session.last_active_at + self._idle_seconds)
+
+
+def sessions_of(file: AccessFile, settings: ServerSettings | ClientSettings, clock: Callable[[], float]) -> Sessions:
+    """Return the sessions of an app, which last as long as its settings say."""
+    hours, minutes = settings.session_hours, settings.session_idle_minutes
+    return Sessions(file, seconds=hours * 3600, idle_seconds=minutes * 60, clock=clock)

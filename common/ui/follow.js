@@ -2,7 +2,7 @@
 
 import { RequestError, toSignIn } from "./http.js";
 
-const PACE_MS = 50; // the app closes connections that ask more often
+const LONGEST_PACE_MS = 50;
 const CONNECT_MS = 10_000;
 const FIRST_ANSWER_MS = 3_000; // the first question of a connection is answered at once,
 const ANSWER_MS = 25_000; // any other one after 20 s at the latest
@@ -10,6 +10,12 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 5_000;
 const LOSS_MS = 1_500; // a loss that is over by then is not shown
 const PAGE_AGE_MS = 3_000; // a page is not replaced sooner: if it comes back the same, it would be replaced again and again
+
+/**
+ * How long after a question the next one comes, by the entries of the last answer: when little happens, an answer comes
+ * within milliseconds; under load, entries are read together (client/relay.py has the figures).
+ */
+const paceOf = (entries) => Math.min(LONGEST_PACE_MS, Math.max(10, 4 * entries));
 
 const LOST = "Connection lost. Reconnecting; missed entries will load automatically.";
 
@@ -20,6 +26,7 @@ export class Follower {
   #ticket = null;
   #isFirst = true;
   #askedAt = -Infinity;
+  #pace = 0;
   #failures = 0;
   #timer = null; // of what comes next on the connection: a question, its answer being due, a new attempt
   #isLoading = false;
@@ -89,13 +96,14 @@ export class Follower {
 
   #askSoon() {
     if (!this.#place || !this.#socket.connected) return;
-    const wait = Math.min(PACE_MS, this.#askedAt + PACE_MS - Date.now()); // also when the clock was put back
+    const wait = Math.min(this.#pace, this.#askedAt + this.#pace - Date.now()); // also when the clock was put back
     if (wait > 0) this.#next(wait, () => this.#ask());
     else this.#ask(); // without a timer, which browsers slow down in pages that are not seen
   }
 
   #ask() {
     this.#askedAt = Date.now();
+    this.#pace = LONGEST_PACE_MS;
     this.#next(this.#isFirst ? FIRST_ANSWER_MS : ANSWER_MS, () => this.#ended());
     this.#isFirst = false;
     this.#socket.emit("follow", { ...this.#place, ticket: this.#ticket });
@@ -106,6 +114,7 @@ export class Follower {
     this.#page.apply({ entries, totals, status });
     this.#place = { log, after: next }; // only now: what was not applied would be missing
     this.#ticket = ticket;
+    this.#pace = paceOf(entries.length);
     this.#failures = 0;
     this.#stateIs(true);
     this.#askSoon();

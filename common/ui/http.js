@@ -13,28 +13,43 @@ export class RequestError extends Error {
 
 const csrfToken = () => document.querySelector('meta[name="csrf-token"]').content;
 
-export const toSignIn = () => location.replace("/sign-in");
+let signInHere = null;
+const held = new Set(); // addresses whose answers wait for a sign-in; what is asked now and then waits once
+
+/** Let `signIn()` ask to sign in on this page; it resolves when somebody has. */
+export const whenSignedOut = (signIn) => (signInHere = signIn);
+
+/** Have somebody sign in: on this page where that can be done, and otherwise by leaving it. */
+export const toSignIn = () => (signInHere ? signInHere() : location.replace("/sign-in"));
 
 export async function getJson(address) {
-  const response = await request(address, { headers: { Accept: "application/json" } });
+  const response = await request(address, () => ({ headers: { Accept: "application/json" } }));
   return body(response);
 }
 
 /** Post JSON with the page's CSRF token; resolves when the app agreed. */
 export async function post(address, values = {}) {
-  return request(address, {
+  return request(address, () => ({
     method: "POST",
     headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": csrfToken() },
     body: JSON.stringify(values),
-  });
+  }));
 }
 
 async function request(address, options) {
-  const response = await fetch(address, { ...options, cache: "no-store", redirect: "manual" }).catch(() => {
-    throw new RequestError(NO_ANSWER);
-  });
-  if (!response.ok) throw await refusal(response);
-  return response;
+  const ask = () => fetch(address, { ...options(), cache: "no-store", redirect: "manual" });
+  try {
+    let response = await ask();
+    if (response.status === 401 && signInHere && address !== "/sign-in" && !held.has(address)) {
+      held.add(address);
+      await signInHere().finally(() => held.delete(address));
+      response = await ask();
+    }
+    if (response.ok) return response;
+    throw await refusal(response);
+  } catch (failure) {
+    throw failure instanceof RequestError ? failure : new RequestError(NO_ANSWER);
+  }
 }
 
 async function refusal(response) {

@@ -1,8 +1,10 @@
-/** What every page's frame does: colour scheme, signing out, and times that grow older. */
+/** What every page's frame does: color scheme, signing out, the end of a session, and times that grow older. */
 
 import { byId, icon } from "./dom.js";
 import { ago } from "./format.js";
-import { post, toSignIn } from "./http.js";
+import { post } from "./http.js";
+import { checkSession } from "./session.js";
+import { otherTabs } from "./sign_in_forms.js";
 
 const SCHEMES = [
   { name: "system", icon: "theme", text: "Theme: system" },
@@ -38,9 +40,9 @@ signOut?.addEventListener("click", async () => {
   signOut.disabled = true;
   try {
     await post("/sign-out");
-    toSignIn();
+    otherTabs.postMessage("out");
+    location.replace("/sign-in");
   } catch (failure) {
-    if (failure.status === 401) return toSignIn();
     signOut.disabled = false;
     byId("announcer").textContent = failure.message;
     signOut.title = failure.message;
@@ -53,7 +55,7 @@ let toldAt = performance.now();
 async function tellActivity() {
   if (performance.now() - toldAt < ACTIVITY_MS) return;
   toldAt = performance.now();
-  await post("/activity").catch((failure) => failure.status === 401 && toSignIn());
+  await post("/activity").then(checkSession).catch(() => {}); // told again with the next sign of somebody
 }
 if (signOut) {
   for (const sign of ["pointerdown", "pointermove", "keydown", "wheel"]) addEventListener(sign, tellActivity, { passive: true });

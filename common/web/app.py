@@ -1,9 +1,8 @@
 """The Flask app both processes start from: templates, shared files, headers, errors, sign-in and health."""
 
-import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 
 import orjson
@@ -22,6 +21,7 @@ from flask import (
 )
 from flask.json.provider import JSONProvider
 from flask.typing import ResponseReturnValue
+from flask_compress import Compress
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import ChoiceLoader, FileSystemLoader
@@ -31,8 +31,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from common.access.accounts import People, built_in_tokens
 from common.access.audit import AuditTrail
 from common.access.file import AccessFile, access_file
-from common.access.passwords import is_password
-from common.access.sessions import DISPLAY_SECONDS, Sessions
+from common.access.sessions import DISPLAY_SECONDS, sessions_of
 from common.errors import (
     DetectionSystemError,
     InternalError,
@@ -44,20 +43,20 @@ from common.errors import (
     TooManyAttemptsError,
 )
 from common.messages import WireError
-from common.web.concurrency import run_aside
 from common.web.cookies import AppSessions
 from common.web.limits import make_limiter, seconds_to_next_window
-from common.web.openapi import Health, described, openapi_blueprint
 from common.web.origin import require_known_host, require_same_origin
 from common.web.proxy_advice import ProxyAdvisor
 from common.web.readiness import RememberedCheck
-from common.web.sign_in import Access, CheckPassword, SignIn, sign_in_blueprint
+from common.web.sign_in import Access, SignIn, sign_in_blueprint
 from config.secrets import PROJECT_ROOT
 from config.settings import ClientSettings, ServerSettings
 
 UI_FOLDER = PROJECT_ROOT / "common" / "ui"
 NODE_MODULES = PROJECT_ROOT / "node_modules"
 VENDOR_PACKAGES = frozenset({"socket.io-client", "chart.js", "uuid"})
+
+HTTP_ERRORS: Mapping[int, type[DetectionSystemError]] = {404: NotFoundError, 403: NotAllowedError}
 
 UI_FILE_TYPES = frozenset({".css", ".js", ".svg"})
 
@@ -112,6 +111,7 @@ def make_app(
     app.before_request(lambda: advisor.require_no_path(request.environ))
     app.before_request(lambda: require_same_origin(request))
     app.register_error_handler(Exception, _reply_with_error)
+    _compress_answers(app)
     file = AccessFile(access_file(settings.data_dir, settings.app_name))
 
     def check() -> None:
@@ -119,37 +119,37 @@ def make_app(
         check_ready()
 
     app.register_blueprint(_shared_blueprint(RememberedCheck(check, clock=time.monotonic), limiter))
-    app.register_blueprint(openapi_blueprint())
     access = app.extensions["access"] = _access(file, settings, clock)
-    sign_in = SignIn(access.people, _check_password_aside(settings.socketio_async_mode), limiter)
+    sign_in = SignIn(access.people, limiter, settings.socketio_async_mode)
     app.register_blueprint(sign_in_blueprint(access, sign_in, title=title))
     return app
-
-
-def _check_password_aside(async_mode: str) -> CheckPassword:
-    """Check one password at a time, and serve everybody else meanwhile: each takes 64 MiB and a tenth of a second."""
-    one_at_a_time = threading.Lock()
-
-    def check_aside(kept: str | None, password: str) -> bool:
-        with one_at_a_time:
-            return run_aside(async_mode, partial(is_password, kept), password)
-
-    return check_aside
 
 
 def _access(file: AccessFile, settings: ServerSettings | ClientSettings, clock: Callable[[], float]) -> Access:
     people = People(file)
     people.take_built_in(built_in_tokens(settings), settings.url, clock())
-    sessions = Sessions(
-        file, seconds=settings.session_hours * 3600, idle_seconds=settings.session_idle_minutes * 60, clock=clock
-    )
-    return Access(people, sessions, AuditTrail(file, clock))
+    return Access(people, sessions_of(file, settings, clock), AuditTrail(file, clock))
 
 
 def trust_proxies(app: Flask, count: int) -> None:
     """Believe the X-Forwarded headers of ``count`` proxies; called last, so that the door sees the result as well."""
     if count:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+
+
+def _compress_answers(app: Flask) -> None:
+    """Compress whatever a browser lets be compressed but parts of files; an ETag names the encoding as well."""
+    app.config["COMPRESS_REGISTER"] = False
+    compress = Compress(app)
+
+    @app.after_request
+    def compressed(response: Response) -> Response:
+        if response.status_code == HTTPStatus.PARTIAL_CONTENT:
+            return response
+        if response.is_streamed:  # a file; read whole, so that its ETag can be compared with the one of the compressed
+            response.direct_passthrough = False
+            response.get_data()
+        return compress.after_request(response)
 
 
 def _shared_blueprint(check_ready: Callable[[], None], limiter: Limiter) -> Blueprint:
@@ -168,13 +168,11 @@ def _shared_blueprint(check_ready: Callable[[], None], limiter: Limiter) -> Blue
         return send_from_directory(NODE_MODULES / package, name)
 
     @blueprint.get("/livez")
-    @described("Whether the process serves.", Health, is_open=True)
     @limiter.exempt
     def livez() -> ResponseReturnValue:
         return {"status": "alive"}
 
     @blueprint.get("/readyz")
-    @described("Whether the process can do its job.", Health, is_open=True)
     @limiter.exempt  # whoever floods the app must not have it restarted as well
     def readyz() -> ResponseReturnValue:
         check_ready()
@@ -209,15 +207,8 @@ def _named(error: Exception) -> tuple[DetectionSystemError, int]:
     if isinstance(error, RateLimitExceeded):
         return RateLimitedError(seconds_to_next_window(current_app.config["LIMITER"])), RateLimitedError.status
     if isinstance(error, HTTPException):
-        return _of_http(error), error.code or 500
+        code = error.code or InternalError.status
+        usual = InvalidMessageError if code < InternalError.status else InternalError
+        return HTTP_ERRORS.get(code, usual)(None if code == NotFoundError.status else error.description), code
     current_app.logger.error("a request failed: %s", type(error).__name__, exc_info=error)
     return InternalError(), 500
-
-
-def _of_http(error: HTTPException) -> DetectionSystemError:
-    code = error.code or InternalError.status
-    if code == NotFoundError.status:
-        return NotFoundError()
-    kinds: Mapping[int, type[DetectionSystemError]] = {NotAllowedError.status: NotAllowedError}
-    kind = kinds.get(code, InvalidMessageError if code < InternalError.status else InternalError)
-    return kind(error.description)

@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -13,6 +13,10 @@ from urllib.parse import parse_qs
 from weakref import WeakValueDictionary
 
 import orjson
+from limits import RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator
 
 from common.access.sessions import Session
@@ -45,8 +49,6 @@ PATH: Final = "/socket.io/"
 PING_INTERVAL: Final = 25
 PING_TIMEOUT: Final = 20
 
-POLLING_SECONDS: Final = PING_INTERVAL + PING_TIMEOUT
-
 JOIN_SECONDS: Final = 10.0
 """A connection that is in no namespace by then is ended: who may come in does so at once."""
 
@@ -56,19 +58,10 @@ PER_IDENTITY: Final = 50
 PER_ADDRESS: Final = 1000
 """Connections of one address: a whole clinic may share one."""
 
-POLLING_HANDSHAKES: Final = 5
-"""Of one session in a ping interval and time-out: for so long Engine.IO keeps a thread for each."""
+POLLING_HANDSHAKES: Final = RateLimitItemPerSecond(5, PING_INTERVAL + PING_TIMEOUT)
+"""Of one session: for so long Engine.IO keeps a thread for each."""
 
 WATCH_SECONDS: Final = 0.25
-
-REASONS: Final = {
-    400: "BAD REQUEST",
-    401: "UNAUTHORIZED",
-    403: "FORBIDDEN",
-    429: "TOO MANY REQUESTS",
-    500: "INTERNAL SERVER ERROR",
-    503: "SERVICE UNAVAILABLE",
-}
 
 _PEER = "hads.peer"
 
@@ -150,7 +143,7 @@ class Door:
         self._requests = 0
         self._connections: set[Connection] = set()
         self._polling: dict[str, Connection] = {}
-        self._handshakes: dict[str, deque[float]] = {}
+        self._handshakes = MovingWindowRateLimiter(MemoryStorage())
         self._changed = threading.Condition()
         self._watch: threading.Thread | None = None
 
@@ -158,18 +151,18 @@ class Door:
         _require_address(environ)
         start = with_security_headers(environ, start_response)
         if self._is_closed:
-            return _refuse(ShuttingDownError(), start)
+            return _refuse(ShuttingDownError(), environ, start)
         try:
             if not environ["PATH_INFO"].startswith(PATH):
                 return self._counted(environ, start)
             return self._socket_io(environ, start)
         except DetectionSystemError as error:
-            return _refuse(error, start)
+            return _refuse(error, environ, start)
         except ConnectionError:  # tells both servers that there is nothing to answer
             raise
         except Exception:  # whatever Flask does not answer itself; both servers would log what the error says
             log.exception("a request failed outside of the app")
-            return _refuse(InternalError(), start)
+            return _refuse(InternalError(), environ, start)
 
     @property
     def open(self) -> int:
@@ -222,7 +215,9 @@ class Door:
             raise NotAllowedError("Client apps connect over websockets only.")
         if "sid" in asked:
             return self._poll(environ, start, identity, asked["sid"][0])
-        self._require_few_handshakes(identity)
+        if not self._handshakes.hit(POLLING_HANDSHAKES, identity):
+            self.refused += 1
+            raise RateLimitedError(PING_INTERVAL)
         connection = self._open(environ, identity, None)
         environ[_PEER] = Peer(None, session, connection.address, connection)
         return self._begin_polling(environ, start, connection)
@@ -326,17 +321,6 @@ class Door:
             log.info("a polling request could not be read: %s", type(error).__name__, exc_info=True)
             raise InvalidMessageError("This is no request that Socket.IO knows.") from None
 
-    def _require_few_handshakes(self, identity: str) -> None:
-        now = time.monotonic()
-        with self._changed:
-            recent = self._handshakes.setdefault(identity, deque())
-            while recent and now - recent[0] > POLLING_SECONDS:
-                recent.popleft()
-            if len(recent) >= POLLING_HANDSHAKES:
-                self.refused += 1
-                raise RateLimitedError(PING_INTERVAL)
-            recent.append(now)
-
     def _keep_watching(self) -> None:
         while True:
             time.sleep(WATCH_SECONDS)
@@ -347,9 +331,6 @@ class Door:
                     self._close(connection)
             for sid in [sid for sid, connection in list(self._polling.items()) if connection.has_ended]:
                 del self._polling[sid]
-            with self._changed:
-                for identity in [one for one, at in self._handshakes.items() if now - at[-1] > POLLING_SECONDS]:
-                    del self._handshakes[identity]
 
 
 def _query_of(environ: "WSGIEnvironment", *, is_websocket: bool) -> dict[str, list[str]]:
@@ -374,11 +355,9 @@ def _require_address(environ: "WSGIEnvironment") -> None:
         environ["REMOTE_ADDR"] = environ["werkzeug.proxy_fix.orig"]["REMOTE_ADDR"]
 
 
-def _refuse(error: DetectionSystemError, start: "StartResponse") -> list[bytes]:
-    status = error.status if error.status in REASONS else 400
+def _refuse(error: DetectionSystemError, environ: "WSGIEnvironment", start: "StartResponse") -> "Iterable[bytes]":
     body = orjson.dumps({"error": WireError.of(error).to_wire()})
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
+    answer = Response(body, error.status, {"Connection": "close"}, content_type="application/json")
     if error.retryable:
-        headers.append(("Retry-After", str(getattr(error, "retry_after", 5))))
-    start(f"{status} {REASONS[status]}", headers)
-    return [body]
+        answer.headers["Retry-After"] = str(getattr(error, "retry_after", 5))
+    return answer(environ, start)

@@ -1,6 +1,5 @@
 """How much one person, one client app and one address may ask for, over HTTP; counted in memory."""
 
-import hashlib
 import math
 import time
 
@@ -8,14 +7,17 @@ from flask import Flask, current_app, request
 from flask_limiter import ApplicationLimit, Limiter
 from flask_limiter.util import get_remote_address
 
+from common.access.tokens import bearer_token
+from common.web.sign_in import current_session
 from config.settings import ClientSettings, ServerSettings
 
 
 def make_limiter(app: Flask, settings: ServerSettings | ClientSettings) -> Limiter:
     """Limit every route of the app by who asks and by their address; a route's own limits come on top.
 
-    Who asks is the bearer token or the cookie, valid or not: one that is made up has its own count, and the address
-    counts it all the same. The way in is counted apart, by address alone: no flood of other requests closes it.
+    Who asks is the client app or the session that a request has proved; without either it is the address, so that no
+    header that is made up gives a count of its own. The way in is counted apart, by address alone: no flood of other
+    requests closes it.
     """
     return Limiter(
         _who,
@@ -60,6 +62,8 @@ def _route() -> str:
 
 
 def _who() -> str:
-    cookie = current_app.session_interface.get_cookie_name(current_app)
-    credential = request.headers.get("Authorization") or request.cookies.get(cookie)
-    return hashlib.sha256(credential.encode()).hexdigest() if credential else get_remote_address()
+    token = bearer_token(request.headers.get("Authorization"))
+    if token and (client_id := current_app.extensions["client_of_token"](token)):
+        return str(client_id)
+    here = current_session()
+    return here.id if here else get_remote_address()

@@ -56,7 +56,7 @@ def configure_logging(level: str) -> None:
     logging.raiseExceptions = False  # a log that cannot be written would print the failure itself, with all it says
     sys.excepthook = _log_uncaught
     sys.unraisablehook = _log_unraisable
-    threading.excepthook = _log_uncaught_in_thread
+    threading.excepthook = _log_in_thread
 
 
 def _may_be_said(record: logging.LogRecord) -> bool:
@@ -108,10 +108,10 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, at: Traceback
         log.critical("ended by an unexpected failure", exc_info=error)
 
 
-def _log_uncaught_in_thread(failure: threading.ExceptHookArgs) -> None:
-    if failure.exc_value is not None and not isinstance(failure.exc_value, SystemExit):
-        name = failure.thread.name if failure.thread else "a thread"
-        log.critical("%s ended by an unexpected failure", name, exc_info=failure.exc_value)
+def _log_in_thread(failure: threading.ExceptHookArgs) -> None:
+    log.critical(
+        "%s ended by an unexpected failure", getattr(failure.thread, "name", "a thread"), exc_info=failure.exc_value
+    )
 
 
 def _log_unraisable(failure: "sys.UnraisableHookArgs") -> None:

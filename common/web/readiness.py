@@ -1,5 +1,6 @@
 """Health that anybody may ask for, at the price of one check in a while."""
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -15,22 +16,19 @@ class RememberedCheck:
     def __init__(self, check: Callable[[], None], *, clock: Callable[[], float]) -> None:
         self._check = check
         self._clock = clock
-        self._stands_until: float | None = None
+        self._stands_until = -math.inf
         self._failure: DetectionSystemError | None = None
         self._lock = threading.Lock()
 
     def __call__(self) -> None:
         """Check, or recall; raises the named error of the check."""
         with self._lock:
-            if self._stands_until is None or self._clock() >= self._stands_until:
-                self._failure = self._outcome()
+            if self._clock() >= self._stands_until:
+                self._failure = None
+                try:
+                    self._check()
+                except DetectionSystemError as failure:
+                    self._failure = failure
                 self._stands_until = self._clock() + self.SECONDS
             if self._failure is not None:
                 raise self._failure.with_traceback(None)
-
-    def _outcome(self) -> DetectionSystemError | None:
-        try:
-            self._check()
-        except DetectionSystemError as failure:
-            return failure
-        return None

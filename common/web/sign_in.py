@@ -1,20 +1,23 @@
 """Sign-in with a one-click link or a name and password; who is signed in, and as what."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import Final, ParamSpec, TypeVar
 
 from flask import Blueprint, Flask, current_app, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
+from flask_wtf.csrf import generate_csrf
 from limits import RateLimitItem, parse
 
 from common.access.accounts import Account, People, hash_of, name_key
 from common.access.audit import Action, Actor, AuditTrail
+from common.access.passwords import is_password
 from common.access.roles import Role
 from common.access.sessions import Session, Sessions
 from common.errors import (
@@ -24,6 +27,7 @@ from common.errors import (
     StoreUnavailableError,
     TooManyAttemptsError,
 )
+from common.web.concurrency import run_aside
 from common.web.cookies import ENDS_AT, KEY
 
 UNGUESSABLE_CHARACTERS: Final = 32
@@ -37,9 +41,7 @@ PER_ADDRESS: Final = parse("50 per minute")
 """Generous: a whole clinic may come from the one address of its proxy."""
 
 NO_LINK: Final = "This link or token is not valid. Use the newest one you were given."
-NO_PASSWORD: Final = "Name and password do not belong together. Check both."  # noqa: S105 - says so to people
-
-CheckPassword = Callable[[str | None, str], bool]
+NO_PASSWORD: Final = "Wrong name or password."  # noqa: S105 - says so to people
 
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
@@ -79,11 +81,6 @@ def current_account() -> Account:
     return here.account
 
 
-def signed_in(view: Callable[P, Answer]) -> Callable[P, Answer]:
-    """Let nobody reach a view who is not signed in."""
-    return signed_in_as(*Role)(view)
-
-
 def signed_in_as(*roles: Role) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:
     """Let nobody reach a view who is not signed in, in one of these roles."""
 
@@ -99,13 +96,18 @@ def signed_in_as(*roles: Role) -> Callable[[Callable[P, Answer]], Callable[P, An
     return guard
 
 
+signed_in = signed_in_as(*Role)
+"""Let nobody reach a view who is not signed in."""
+
+
 class SignIn:
     """Finds out whose a token, or a name and password are; what could be guessed has few attempts."""
 
-    def __init__(self, people: People, check_password: CheckPassword, limiter: Limiter) -> None:
+    def __init__(self, people: People, limiter: Limiter, async_mode: str) -> None:
         self._people = people
-        self._check_password = check_password
-        self._limiter = limiter
+        self._limits = limiter.limiter
+        self._async_mode = async_mode
+        self._one_password_at_a_time = threading.Lock()  # each takes 64 MiB and a tenth of a second
 
     def account_of(self, given: Mapping[str, str], address: str) -> Account:
         """Return whose a token, or a name and password are; a valid token that was made works after any attempts.
@@ -126,7 +128,7 @@ class SignIn:
         if not was_made:
             self._count(PER_NAME, BY_HAND)
             if account := self._people.of_token(token):
-                self._limiter.limiter.clear(PER_NAME, "sign-in", BY_HAND)
+                self._limits.clear(PER_NAME, "sign-in", BY_HAND)
                 return account
         raise NotSignedInError(NO_LINK)
 
@@ -135,19 +137,22 @@ class SignIn:
         self._count(PER_ADDRESS, address)
         self._count(PER_NAME, key := hash_of(name_key(name)))
         account = self._people.named(name)
-        if not self._check_password(account.password_hash if account else None, password) or account is None:
+        kept = account.password_hash if account else None
+        with self._one_password_at_a_time:
+            is_right = run_aside(self._async_mode, partial(is_password, kept), password)
+        if account is None or not is_right:
             raise NotSignedInError(NO_PASSWORD)
-        self._limiter.limiter.clear(PER_NAME, "sign-in", key)
+        self._limits.clear(PER_NAME, "sign-in", key)
         return account
 
     def _count(self, limit: RateLimitItem, key: str) -> None:
-        if not self._limiter.limiter.hit(limit, "sign-in", key):
-            window = self._limiter.limiter.get_window_stats(limit, "sign-in", key)
+        if not self._limits.hit(limit, "sign-in", key):
+            window = self._limits.get_window_stats(limit, "sign-in", key)
             raise TooManyAttemptsError(max(1, math.ceil(window.reset_time - time.time())))
 
 
 def sign_in_blueprint(access: Access, sign_in: SignIn, *, title: str) -> Blueprint:
-    """Make the routes ``/sign-in``, ``/sign-out`` and ``/activity``."""
+    """Make the routes by which sessions begin, end, go on and are asked for."""
     blueprint = Blueprint("sign_in", __name__)
     people, sessions, trail = access.people, access.sessions, access.trail
 
@@ -166,7 +171,12 @@ def sign_in_blueprint(access: Access, sign_in: SignIn, *, title: str) -> Bluepri
         except NotSignedInError:
             trail.record(Actor("", "", "", address), Action.SIGN_IN_FAILED)
             raise
-        _begin(sessions, account, address)
+        before = current_session()  # the browser's earlier one, of which nothing is taken over
+        key, begun = sessions.begin(account, address)
+        session.clear()
+        session.update({KEY: key, ENDS_AT: begun.ends_at})
+        if before is not None:
+            sessions.end(before)
         trail.record(actor_of(account, address), Action.SIGNED_IN)
         return "", 204
 
@@ -179,17 +189,26 @@ def sign_in_blueprint(access: Access, sign_in: SignIn, *, title: str) -> Bluepri
             trail.record(actor_of(ended.account, request.remote_addr or ""), Action.SIGNED_OUT)
         return "", 204
 
+    _add_session(blueprint, sessions)
+    return blueprint
+
+
+def _add_session(blueprint: Blueprint, sessions: Sessions) -> None:
+    @blueprint.get("/api/session")
+    def state() -> ResponseReturnValue:
+        """Tell a page who is signed in here and for how long, and give it the CSRF token of the session that is now."""
+        told = {"csrf_token": generate_csrf(), "account": None}
+        if (here := current_session()) is None:
+            return told
+        seconds_left, is_idle = sessions.time_left(here)
+        return told | {"account": here.account.id, "seconds_left": seconds_left, "is_idle": is_idle}
+
     @blueprint.post("/activity")
     @signed_in
     def activity() -> ResponseReturnValue:
         """Hear from a page that somebody is there: being asked is all it takes."""
         return "", 204
 
-    _add_hooks(blueprint, sessions)
-    return blueprint
-
-
-def _add_hooks(blueprint: Blueprint, sessions: Sessions) -> None:
     @blueprint.before_app_request
     def note_activity() -> None:
         if _is_from_a_person() and (here := current_session()):
@@ -227,23 +246,12 @@ def actor_of(account: Account, address: str) -> Actor:
     return Actor(account.id, account.name, account.role, address)
 
 
-def _begin(sessions: Sessions, account: Account, address: str) -> None:
-    """Put a new session in the place of the browser's earlier one, of which nothing is taken over."""
-    before = current_session()
-    key, begun = sessions.begin(account, address)
-    session.clear()
-    session.update({KEY: key, ENDS_AT: begun.ends_at})
-    if before is not None:
-        sessions.end(before)
-
-
 def _credentials() -> Mapping[str, str]:
     """Return the token, or the name and the password of the request."""
     body = request.get_json(silent=True)
-    wanted = ("name", "password") if isinstance(body, dict) and "password" in body else ("token",)
     given = body if isinstance(body, dict) else {}
-    wrong = [name for name in wanted if not isinstance(given.get(name), str)]
-    if wrong:
+    wanted = ("name", "password") if "password" in given else ("token",)
+    if wrong := [name for name in wanted if not isinstance(given.get(name), str)]:
         raise InvalidMessageError(fields={name: ["must be text"] for name in wrong})
     return {name: given[name] for name in wanted}
 

@@ -17,11 +17,13 @@ from common.errors import (
     NotAllowedError,
     NotSignedInError,
     ShuttingDownError,
+    UnsupportedProtocolError,
 )
 from common.followers import END_SECONDS, Followers, Log, Peer
 from common.messages import PROTOCOL_VERSION, Event, Follow, Message, WireError
 from common.web.codec import OrjsonCodec
 from common.web.door import PING_INTERVAL, PING_TIMEOUT, Door, has_passed, peer_of
+from common.web.old_link import OLD_VERSION
 from common.web.sign_in import access_of, actor_of, current_session
 from config.settings import ClientSettings, ServerSettings
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OLD_PAGE = "This page is of an earlier version. Reload it."
+OLD_PAGE = "This page is of another version. Reload it."
 
 
 class RealTime:
@@ -75,6 +77,7 @@ class RealTime:
             max_connections=settings.max_connections,
             advisor=app.config["PROXY_ADVISOR"],
         )
+        app.extensions["client_of_token"] = client_of_token
         app.wsgi_app = self.door  # type: ignore[method-assign]
         app.extensions["door"] = self.door
 
@@ -190,8 +193,8 @@ class FollowedNamespace(flask_socketio.Namespace):
     def _admit(self, sid: str, peer: Peer, auth: object) -> None:
         if self.real_time.is_stopping:
             raise ShuttingDownError
-        if peer.session is not None and (not isinstance(auth, dict) or auth.get("protocol") != PROTOCOL_VERSION):
-            raise NotSignedInError(OLD_PAGE)  # its script goes to the sign-in, which loads the page of this version
+        if peer.session is not None:
+            _require_this_version(auth)
         if peer.session is not None and not self.real_time.sessions.is_open(peer.session):
             raise NotSignedInError
         if peer.connection is not None and not peer.connection.join():
@@ -207,6 +210,15 @@ class FollowedNamespace(flask_socketio.Namespace):
             self.left(sid, peer)
             if peer.connection is not None:
                 peer.connection.end_in(END_SECONDS)
+
+
+def _require_this_version(auth: object) -> None:
+    """Refuse a page of another version so that it loads itself again: up to version 3 by way of the sign-in."""
+    spoken = auth.get("protocol") if isinstance(auth, dict) else None
+    if not isinstance(spoken, int) or spoken <= OLD_VERSION:
+        raise NotSignedInError(OLD_PAGE)
+    if spoken != PROTOCOL_VERSION:
+        raise UnsupportedProtocolError(OLD_PAGE)
 
 
 class _Closed(flask_socketio.Namespace):

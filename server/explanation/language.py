@@ -173,7 +173,8 @@ def _of_factors(by: Direction) -> Forms:
         both: f"{_SCORE} is {passive} by {listed},? (and|but) {_PASSIVES[_OPPOSITE[by]]} by {opposite}",
         full: f"{first} {verb} {_SCORE} most|{_SCORE} is {passive} most by {first}"
         f"|(both {one} and {one}|{listed}) {verb} {_SCORE}{alike}"
-        f"|(the following|these) factors {verb} {_SCORE}: {_enumeration(FACTORS[by])}|{_SCORE} is {passive} by {listed}",
+        f"|(the following|these) factors {verb} {_SCORE}: {_enumeration(FACTORS[by])}"
+        f"|{_SCORE} is {passive} by {listed}",
         short: f"{first} {verb} it most|{listed} {verb} it{alike}|it is {passive} by {listed}",
     }
 

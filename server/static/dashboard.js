@@ -36,7 +36,10 @@ let asOf = null;
 const drawTrendSoon = paced(() => trend.show(recent.list().map(({ prediction }) => prediction)), DRAW_MS);
 const drawTotalsSoon = paced(drawTotals, DRAW_MS);
 
-new Follower(socketTo("/operators"), { load, apply, stateIs }).start();
+const follower = new Follower(socketTo("/operators"), { load, apply, stateIs });
+follower.start();
+byId("main").focus({ preventScroll: true });
+addEventListener("signedin", () => follower.start());
 
 /** Load the newest predictions; the answer names the place in the log that they and the totals belong to. */
 async function load() {

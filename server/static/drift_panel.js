@@ -2,7 +2,7 @@
 
 import { announce, byId, copyOf, element, fill, icon, slot } from "/ui/dom.js";
 import { count, decimal, fullTime, plural, roundPercent } from "/ui/format.js";
-import { getJson, RequestError, toSignIn } from "/ui/http.js";
+import { getJson, RequestError } from "/ui/http.js";
 
 const REFRESH_MS = 60_000;
 const REFRESH_AFTER_NEWS_MS = 5_000;
@@ -75,7 +75,6 @@ export class DriftPanel {
 
   #failed(failure) {
     if (!(failure instanceof RequestError)) throw failure;
-    if (failure.status === 401) return toSignIn();
     const again = element("button", { type: "button", className: "button button-small", textContent: "Try again" });
     again.addEventListener("click", () => this.load());
     const stale = this.#groups.size ? " What is shown is older." : "";

@@ -2,7 +2,7 @@
 
 import { announce, byId, element, icon } from "/ui/dom.js";
 import { count, plural } from "/ui/format.js";
-import { getJson, RequestError, toSignIn } from "/ui/http.js";
+import { getJson, RequestError } from "/ui/http.js";
 import { paced } from "/ui/pace.js";
 import { PredictionTable } from "./prediction_table.js";
 import { matches, PAGE, pageAddress, RecentPredictions } from "./recent_predictions.js";
@@ -109,7 +109,6 @@ export class PredictionPanel {
 
   #failed(failure) {
     if (!(failure instanceof RequestError)) throw failure;
-    if (failure.status === 401) return toSignIn();
     this.#hasFailed = true;
     this.#note(failure.message, this.#button("Try again", () => this.#load()));
   }

@@ -2,7 +2,7 @@
 
 import { byId, element, fill, icon, slot } from "/ui/dom.js";
 import { count, duration, fullTime, roundPercent } from "/ui/format.js";
-import { getJson, RequestError, toSignIn } from "/ui/http.js";
+import { getJson, RequestError } from "/ui/http.js";
 import { circuitInWords, countsInWords, troubleInWords } from "./explanation_words.js";
 
 const REFRESH_MS = 60_000;
@@ -22,8 +22,7 @@ export class ServerFacts {
       fill(facts, "store", store.backend);
       fill(facts, "store-note", store.ok ? "writable" : store.reason);
     } catch (failure) {
-      if (!(failure instanceof RequestError)) throw failure;
-      if (failure.status === 401) toSignIn(); // any other failure shows in the connection, or is over in a minute
+      if (!(failure instanceof RequestError)) throw failure; // which shows in the connection, or is over in a minute
     }
   }
 

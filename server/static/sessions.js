@@ -2,7 +2,7 @@
 
 import { announce, byId, fill, copyOf, slot, timeElement } from "/ui/dom.js";
 import { fullTime, plural, shortTime } from "/ui/format.js";
-import { getJson, post, toSignIn } from "/ui/http.js";
+import { getJson, post } from "/ui/http.js";
 
 const REFRESH_MS = 15_000;
 
@@ -46,7 +46,7 @@ async function end(session, button) {
   button.disabled = true;
   try {
     await post(`/api/sessions/${encodeURIComponent(session.id)}/end`);
-    if (session.is_this_one) return toSignIn();
+    if (session.is_this_one) return location.replace("/sign-in");
     announce(`The session of ${session.name} has ended.`);
     await load();
     byId("main").focus();
@@ -57,7 +57,6 @@ async function end(session, button) {
 }
 
 function complain(failure) {
-  if (failure.status === 401) return toSignIn();
   note.textContent = failure.message ?? "";
   note.hidden = !failure;
 }

@@ -5,13 +5,12 @@ import re
 import signal
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import PATIENCE_MS, OpenPage
-from tests.browser.test_pages import Link, analyze_sample, load_sample
+from tests.browser.test_pages import analyze_sample, load_sample
 from tests.support.system_parts import Visitor
 from tests.system.conftest import Installation
 
@@ -56,22 +55,14 @@ def erase(installation: Installation, reference: str) -> None:
     at_the_record(installation, "erase", "--patient-reference", typed=f"{reference}\n")
 
 
-def test_a_page_reloaded_while_a_patient_is_under_way_shows_it_once(installation: Installation, clinic: Page) -> None:
-    stop_the_server(installation, clinic)
-    analyze_sample(clinic, "reloaded")
-    expect(clinic.locator("#result-waiting")).to_contain_text("Queued")
-    clinic.reload()
-    expect(clinic.locator("#history-list li", has_text="reloaded")).to_contain_text("Queued")
-    installation.start()
-    expect_answered_once(clinic, "reloaded")
-
-
-def test_a_browser_closed_while_a_patient_is_under_way_finds_the_answer_later(
+def test_a_page_reloaded_and_closed_while_a_patient_is_under_way_finds_the_answer_later(
     installation: Installation, links: Sequence[str], clinic: Page, open_page: OpenPage
 ) -> None:
     stop_the_server(installation, clinic)
     analyze_sample(clinic, "closed")
     expect(clinic.locator("#result-waiting")).to_contain_text("Queued")
+    clinic.reload()
+    expect(clinic.locator("#history-list li", has_text="closed")).to_contain_text("Queued")
     clinic.context.close()
     installation.start()
     later = open_page(links[1])
@@ -84,44 +75,24 @@ def history(link: str) -> list[dict[str, object]]:
     return entries
 
 
-def test_back_and_forward_send_nothing_again(clinic: Page, links: Sequence[str]) -> None:
-    analyze_sample(clinic, "back and forth")
-    expect_answered_once(clinic, "back and forth")
-    clinic.goto(clinic.url + "model")
-    clinic.go_back()
-    expect_answered_once(clinic, "back and forth")
-    clinic.go_forward()
-    clinic.go_back()
-    expect_answered_once(clinic, "back and forth")
-    assert len([entry for entry in history(links[1]) if entry["patient_reference"] == "back and forth"]) == 1
-
-
 def test_a_connection_cut_between_sending_and_its_acknowledgement_queues_once(
     links: Sequence[str], clinic: Page
 ) -> None:
-    link = Link(clinic)
+    sockets: list[WebSocketRoute] = []
+
+    def pass_on(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    clinic.route_web_socket("**/socket.io/**", pass_on)
     clinic.reload()
     expect(clinic.locator("#link-state")).to_contain_text("Connected")
     load_sample(clinic)
     clinic.locator("#field-patient_reference").fill("cut off")
     clinic.get_by_role("button", name="Analyze Patient Data").click(no_wait_after=True)
-    link.cut()
+    sockets[-1].close()
     expect_answered_once(clinic, "cut off")
     assert len([entry for entry in history(links[1]) if entry["patient_reference"] == "cut off"]) == 1
-
-
-def test_two_tabs_enter_at_once_and_both_see_both_once(clinic: Page) -> None:
-    context: BrowserContext = clinic.context
-    other = context.new_page()
-    other.goto(clinic.url)
-    for page, reference in ((clinic, "from the one tab"), (other, "from the other tab")):
-        load_sample(page)
-        page.locator("#field-patient_reference").fill(reference)
-    for page in (clinic, other):
-        page.get_by_role("button", name="Analyze Patient Data").click(no_wait_after=True)
-    for page in (clinic, other):
-        expect_answered_once(page, "from the one tab")
-        expect_answered_once(page, "from the other tab")
 
 
 def test_an_erased_patient_vanishes_from_every_open_page(
@@ -145,38 +116,6 @@ def test_an_erased_patient_vanishes_from_every_open_page(
     for page in (clinic, dashboard):
         assert "erased here" not in page.content()
         expect(page.locator("#history-list li, #prediction-rows tr", has_text="stays here")).to_have_count(1)
-
-
-def test_a_page_that_was_cut_off_from_its_app_drops_what_was_erased_meanwhile(
-    installation: Installation, clinic: Page
-) -> None:
-    analyze_sample(clinic, "erased unseen")
-    expect_answered_once(clinic, "erased unseen")
-    clinic.context.set_offline(True)
-    os.kill(installation.pid("client-1"), signal.SIGKILL)
-    expect(clinic.locator("#link-banner")).to_be_visible()
-    erase(installation, "erased unseen")
-    clinic.context.set_offline(False)
-    installation.start()
-    expect(clinic.locator("#link-state")).to_contain_text("Connected", timeout=LONG)
-    expect(clinic.locator("#history-list li", has_text="erased unseen")).to_have_count(0, timeout=LONG)
-
-
-def test_an_open_dashboard_starts_over_when_an_older_record_was_put_back(
-    installation: Installation, tmp_path: Path, clinic: Page, dashboard: Page
-) -> None:
-    rows = dashboard.locator("#prediction-rows tr")
-    analyze_sample(clinic, "in the backup")
-    expect(rows.filter(has_text="in the backup")).to_have_count(1)
-    at_the_record(installation, "backup", str(tmp_path / "backup.sqlite"))
-    analyze_sample(clinic, "after the backup")
-    expect(rows.filter(has_text="after the backup")).to_have_count(1)
-    stop_the_server(installation, clinic)
-    at_the_record(installation, "restore", str(tmp_path / "backup.sqlite"))
-    installation.start()
-    expect(dashboard.locator("#live-state")).to_contain_text("Live", timeout=LONG)
-    expect(rows.filter(has_text="after the backup")).to_have_count(0)
-    expect(rows.filter(has_text="in the backup")).to_have_count(1)
 
 
 def test_a_client_app_of_another_version_says_so_on_its_page(installation: Installation, clinic: Page) -> None:

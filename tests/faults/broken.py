@@ -1,16 +1,16 @@
 """The server or a client app with one part broken on purpose: ``python -m tests.faults.broken CONTROL``."""
 
 import random
+import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from queue import Queue
 from typing import Any, Final
 
 from common.web.concurrency import async_mode_of_environment, patch_standard_library
@@ -19,49 +19,48 @@ patch_standard_library(async_mode_of_environment())
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import Engine, event, inspect
+from sqlalchemy import URL, Engine, event, inspect
 
-from client.factory import Client
 from client.factory import create_app as create_client
 from client.outbox import Outbox
 from client.samples import SampleDeck
-from common.errors import StoreUnavailableError
-from common.messages import Change, ChangeKind, Changes, Prediction
+from common.messages import Changes
+from common.sqlite import copy_database
 from common.web.serve import RunningApp, run_app
 from config.settings import ClientSettings, ServerSettings
 from server.explanation.llama import explanation_source
 from server.factory import create_app as create_server
 from server.factory import current_model
-from server.store import Entry, NewPrediction, PredictionStore, Refusal
+from server.store import NewPrediction, PredictionStore, Refusal
 from server.store.database import database_url, open_database
 from server.store.record import Appended
-from tests.faults.controls import CONTROLS
 
-LATE_SECONDS: Final = 0.1
+NOW: Final = partial(datetime.now, UTC)
+LATE_SECONDS: Final = 1.0
 _UNIQUE: Final = "uq_predictions_client_id_request_id"
 
 
-class EarlyStore(PredictionStore):
-    """Says that predictions are stored, so that they are told to followers, a moment before they are."""
+def early_store(url: URL) -> PredictionStore:
+    """Say that predictions are stored a moment before they are: they are written to a copy, and the record follows."""
+    record = Path(url.database or "")
+    copy = record.with_name("early.sqlite")
+    copy.unlink(missing_ok=True)
+    if record.exists():
+        copy_database(record, copy)
+    store = PredictionStore(open_database(f"sqlite:///{copy}", busy_seconds=0.5))
 
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self._late: Queue[Callable[[], object]] = Queue()
-        threading.Thread(target=self._write, daemon=True).start()
+    def write() -> None:
+        with suppress(sqlite3.Error), closing(sqlite3.connect(copy)) as told, closing(sqlite3.connect(record)) as kept:
+            told.backup(kept)
 
-    def append(self, made: Sequence[NewPrediction], refused: Sequence[Refusal], at: datetime) -> Appended:
-        end = self.end()
-        entries = [_entry(sequence, new, at) for sequence, new in enumerate(made, end.after + 1)]
-        self._late.put(partial(super().append, made, refused, at))
-        page = replace(end, next_after=end.after + len(entries), entries=entries)
-        return Appended(page, made, {})
-
-    def _write(self) -> None:
+    def write_on() -> None:
         while True:
-            write = self._late.get()
             time.sleep(LATE_SECONDS)
-            with suppress(StoreUnavailableError):
-                write()
+            write()
+
+    write()
+    threading.Thread(target=write_on, daemon=True).start()
+    return store
 
 
 class ForgetfulStore(PredictionStore):
@@ -83,20 +82,6 @@ class ForgetfulStore(PredictionStore):
 def _find_nothing(_: object, __: object, statement: str, parameters: Any, *___: object) -> tuple[str, Any]:
     is_look_up = statement.startswith("SELECT") and "request_digest" in statement and "UNION" in statement
     return statement + " LIMIT 0" if is_look_up else statement, parameters
-
-
-def _entry(sequence: int, new: NewPrediction, at: datetime) -> Entry:
-    prediction = Prediction.model_validate_json(new.body)
-    change = Change(
-        sequence=sequence,
-        kind=ChangeKind.PREDICTION_MADE,
-        client_id=new.client_id,
-        request_id=new.request_id,
-        prediction_id=new.prediction_id,
-        at=at,
-        prediction=prediction,
-    )
-    return Entry(sequence, change.kind, new.client_id, change.model_dump_json().encode())
 
 
 class MemoryOutbox(Outbox):
@@ -121,48 +106,47 @@ class HastyOutbox(Outbox):
     def apply(self, changes: Changes) -> set[str]:
         new = [change for change in changes.entries if change.sequence > self.place.server_after]
         super().apply(changes.model_copy(update={"entries": []}))
-        time.sleep(4 * LATE_SECONDS)  # most of its time, so that a kill falls into it
+        time.sleep(LATE_SECONDS / 2)  # most of its time, so that a kill falls into it
         return super().apply(changes.model_copy(update={"entries": new}))
 
 
-STORES: Final[Mapping[str, type[PredictionStore]]] = {
-    "answers-before-commit": EarlyStore,
-    "no-deduplication": ForgetfulStore,
-}
-OUTBOXES: Final[Mapping[str, type[Outbox]]] = {
+def forgetful_store(url: URL) -> PredictionStore:
+    return ForgetfulStore(open_database(url, busy_seconds=0.5))
+
+
+STORES: Final = {"answers-before-commit": early_store, "no-deduplication": forgetful_store}
+OUTBOXES: Final[dict[str, type[Outbox]]] = {
     "outbox-in-memory": MemoryOutbox,
     "no-catch-up-of-clients": LiveOutbox,
     "offset-before-entries": HastyOutbox,
 }
 
 
-def _start_server(store: type[PredictionStore], settings: ServerSettings) -> RunningApp:
-    clock = partial(datetime.now, UTC)
+def _start_server(settings: ServerSettings) -> RunningApp:
     server = create_server(
         settings,
-        model=current_model(settings, clock),
-        store=store(open_database(database_url(settings), busy_seconds=0.5)),
+        model=current_model(settings, NOW),
+        store=STORES[sys.argv[1]](database_url(settings)),
         explanations=explanation_source(settings),
-        clock=clock,
+        clock=NOW,
     )
     server.start()
     return RunningApp(server.app, server.real_time, server.stop)
 
 
-def _start_client(outbox: type[Outbox], settings: ClientSettings) -> RunningApp:
-    client: Client = create_client(
+def _start_client(settings: ClientSettings) -> RunningApp:
+    client = create_client(
         settings,
-        outbox=outbox(settings.data_dir / settings.client_id.lower() / "client.sqlite"),
+        outbox=OUTBOXES[sys.argv[1]](settings.data_dir / settings.client_id.lower() / "client.sqlite"),
         samples=SampleDeck.of_file(settings.sample_data, random.SystemRandom()),
-        clock=partial(datetime.now, UTC),
+        clock=NOW,
     )
     client.relay.start()
     return RunningApp(client.app, client.real_time, client.stop)
 
 
 if __name__ == "__main__":
-    control = sys.argv[1]
-    if CONTROLS[control].role == "server":
-        run_app(ServerSettings, partial(_start_server, STORES[control]))
+    if sys.argv[1] in STORES:
+        run_app(ServerSettings, _start_server)
     else:
-        run_app(ClientSettings, partial(_start_client, OUTBOXES[control]))
+        run_app(ClientSettings, _start_client)

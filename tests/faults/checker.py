@@ -1,17 +1,16 @@
 """Looks in the records of a schedule for every way in which the promise could have been broken; trusts nobody."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any
 
 from common.messages import ChangeKind
-from tests.faults.records import DashboardRecord, Json, Records, canonical
+from tests.faults.records import Json, Records, canonical
 
-Value = TypeVar("Value")
-
-REQUEST_FIELDS = ("record", "patient_reference")
+Key = tuple[str, str]
+"""Client app and request id."""
 
 
 class Kind(StrEnum):
@@ -48,228 +47,138 @@ class _Seen:
     def __init__(self, records: Records) -> None:
         self.pages = records.pages
         self.dashboards = records.dashboards
+        self.readers = [*records.pages, *records.dashboards]
         self.server = records.server
-        self.stored: defaultdict[tuple[str, str], list[Json]] = defaultdict(list)
-        for row in records.server.predictions:
-            self.stored[row["client_id"], row["request_id"]].append(row)
         self.bodies = {row["body"]["prediction_id"]: row["body"] for row in records.server.predictions}
-        self.explanations: defaultdict[str, list[Json]] = defaultdict(list)
-        for entry in records.server.changes:
-            if entry["kind"] == ChangeKind.EXPLANATION_FINISHED:
-                self.explanations[entry["prediction_id"]].append(entry["explanation"])
+        self.stored = Counter((row["client_id"], row["request_id"]) for row in records.server.predictions)
+        self.made = [one for one in records.server.changes if one["kind"] == ChangeKind.PREDICTION_MADE]
+        self.explained = [one for one in records.server.changes if one["kind"] == ChangeKind.EXPLANATION_FINISHED]
         self.submitted = {(page.client_id, one): asked for page in self.pages for one, asked in page.submitted.items()}
-        self.on_disk = {
-            (client.client_id, row["request_id"]): row for client in records.clients for row in client.requests
-        }
+        self.on_disk = {(one.client_id, row["request_id"]): row for one in records.clients for row in one.requests}
 
-    def shown(self) -> Iterator[tuple[str, tuple[str, str], Json]]:
-        """Yield place, client id with request id, and history entry of everything a page or a disk shows."""
+    def disk_of(self, client_id: str) -> dict[str, Json]:
+        return {request_id: row for (whose, request_id), row in self.on_disk.items() if whose == client_id}
+
+    def shown(self) -> Iterator[tuple[str, Key, Json]]:
+        """Yield place, key and history entry of everything a page or a disk shows."""
         for page in self.pages:
             for request_id, states in page.seen.items():
                 yield from ((page.name, (page.client_id, request_id), state) for state in states)
-        for key, row in self.on_disk.items():
-            yield f"disk of {key[0]}", key, row
+        yield from ((f"disk of {key[0]}", key, row) for key, row in self.on_disk.items())
 
 
-def _lost(seen: _Seen) -> Iterator[Finding]:
+def _compare(
+    place: str, shown: Iterable[tuple[Hashable, Any]], true: Mapping[Any, Any], *, otherwise: Kind = Kind.ALTERED
+) -> Iterator[Finding]:
+    """Find what is not shown exactly once, is shown otherwise than it is, or is shown and is not so at all."""
+    shown = list(shown)
+    times = Counter(key for key, _ in shown)
+    yield from (Finding(Kind.LOST, f"{place} lacks {key}") for key in true if key not in times)
+    yield from (Finding(Kind.DOUBLED, f"{place} has {key} {n} times") for key, n in times.items() if n > 1)
+    yield from (Finding(Kind.NOT_STORED, f"{place} has {key}, which is not stored") for key in times if key not in true)
+    for key, value in shown:
+        if key in true and canonical(value) != canonical(true[key]):
+            yield Finding(otherwise, f"{place} has {key} otherwise than it is stored")
+
+
+def _saved(seen: _Seen) -> Iterator[Finding]:
     for page in seen.pages:
         for request_id in page.saved:
-            request = f"{request_id}, saved at {page.name}"
-            row = seen.on_disk.get((page.client_id, request_id))
-            if row is None:
-                yield Finding(Kind.LOST, f"{request}, is not on the disk of {page.client_id}")
-            elif row["state"] == "queued":
-                yield Finding(Kind.LOST, f"{request}, still waits on the disk of {page.client_id}")
-            if not seen.stored[page.client_id, request_id]:
-                yield Finding(Kind.LOST, f"{request}, is not in the server's record")
-            if request_id in page.awaits():
-                yield Finding(Kind.LOST, f"{request}, was never shown there as answered")
+            key = page.client_id, request_id
+            if seen.on_disk.get(key, {"state": "queued"})["state"] == "queued":
+                yield Finding(Kind.LOST, f"{request_id}, saved at {page.name}, is not answered on the disk there")
+            if not seen.stored[key]:
+                yield Finding(Kind.LOST, f"{request_id}, saved at {page.name}, is not in the server's record")
+            if not any(state["prediction"] for state in page.seen.get(request_id, [])):
+                yield Finding(Kind.LOST, f"{request_id}, saved at {page.name}, was never shown there as answered")
 
 
-def _lost_on_the_way_to_a_page(seen: _Seen) -> Iterator[Finding]:
-    for reader in [*seen.pages, *seen.dashboards]:
-        if reader.restarts:
-            yield Finding(Kind.LOST, f"{reader.name} was answered about another log or place than it asked after")
-    for (client_id, request_id), row in seen.on_disk.items():
-        for page in seen.pages:
-            if page.client_id == client_id and canonical(page.seen.get(request_id, [None])[-1]) != canonical(row):
-                yield Finding(Kind.LOST, f"{page.name} shows {request_id} otherwise than it ended on the disk")
-
-
-def _lost_on_the_way_to_a_dashboard(seen: _Seen) -> Iterator[Finding]:
-    for dashboard in seen.dashboards:
-        taken = {entry["sequence"] for entry in dashboard.taken}
-        missing = [entry["sequence"] for entry in seen.server.changes if entry["sequence"] > (dashboard.after or 0)]
-        if missing := [sequence for sequence in missing if sequence not in taken]:
-            yield Finding(Kind.LOST, f"{dashboard.name} never got {_some(missing)}")
-        loaded = {prediction["prediction_id"] for prediction in dashboard.loaded}
-        for prediction_id in seen.bodies.keys() - loaded:
-            yield Finding(Kind.LOST, f"{dashboard.name} does not show {prediction_id} when it is loaded anew")
-
-
-def _lost_from_the_log(seen: _Seen) -> Iterator[Finding]:
+def _recorded(seen: _Seen) -> Iterator[Finding]:
+    """Check the server's record and log against each other."""
     server = seen.server
-    logged = {entry["sequence"] for entry in server.changes}
-    if missing := [sequence for sequence in range(server.after + 1, server.last + 1) if sequence not in logged]:
-        yield Finding(Kind.LOST, f"the server's log lacks {_some(missing)}")
-    made = {entry["prediction_id"] for entry in server.changes if entry["kind"] == ChangeKind.PREDICTION_MADE}
-    for prediction_id in seen.bodies.keys() ^ made:
-        yield Finding(Kind.LOST, f"prediction {prediction_id} is in only one of the server's record and log")
-
-
-def _unexplained(seen: _Seen) -> Iterator[Finding]:
-    for prediction_id, body in seen.bodies.items():
-        final = seen.explanations[prediction_id]
-        if body["awaits_explanation"] != bool(final):
-            yield Finding(Kind.LOST, f"prediction {prediction_id} has not the explanations it says it has")
-        if len(final) > 1:
-            yield Finding(Kind.DOUBLED, f"prediction {prediction_id} has {len(final)} final explanations")
-
-
-def _unexplained_at_a_client_app(seen: _Seen) -> Iterator[Finding]:
-    for (client_id, request_id), row in seen.on_disk.items():
-        final = seen.explanations[row["prediction"]["prediction_id"]] if row["prediction"] else []
-        if not final or canonical(row["explanation"]) == canonical(final[0]):
-            continue
-        if canonical(row["explanation"]) == canonical(row["prediction"]["explanation"]):
-            yield Finding(Kind.LOST, f"the final explanation of {request_id} never came to {client_id}")
-        else:
-            yield Finding(Kind.ALTERED, f"disk of {client_id} has another explanation of {request_id} than the log")
-
-
-def _not_stored(seen: _Seen) -> Iterator[Finding]:
-    for place, prediction in _told(seen):
-        if prediction["prediction_id"] not in seen.bodies:
-            yield Finding(Kind.NOT_STORED, f"{place} shows an answer to {prediction['request_id']} that is not stored")
-
-
-def _doubled(seen: _Seen) -> Iterator[Finding]:
-    for (client_id, request_id), rows in seen.stored.items():
-        if len(rows) > 1:
-            yield Finding(Kind.DOUBLED, f"{request_id} of {client_id} is stored {len(rows)} times")
-    for reader in [*seen.pages, *seen.dashboards]:
-        for request_id in _repeated(entry["request_id"] for entry in reader.loaded):
-            yield Finding(Kind.DOUBLED, f"{reader.name} shows {request_id} more than once when it is loaded")
-
-
-def _doubled_at_a_dashboard(seen: _Seen) -> Iterator[Finding]:
-    for dashboard in seen.dashboards:
-        for sequence in _repeated(entry["sequence"] for entry in dashboard.taken):
-            yield Finding(Kind.DOUBLED, f"{dashboard.name} got entry {sequence} more than once")
-        for client_id, request_id in _repeated((made["client_id"], made["request_id"]) for made in _made(dashboard)):
-            yield Finding(Kind.DOUBLED, f"{dashboard.name} shows {request_id} of {client_id} more than once")
-        if dashboard.totals and dashboard.totals["by_client"] != seen.server.totals:
-            yield Finding(Kind.DOUBLED, f"{dashboard.name} shows other totals than the server has stored")
-
-
-def _disordered(seen: _Seen) -> Iterator[Finding]:
-    for reader in [*seen.pages, *seen.dashboards]:
-        if reader.disorder:
-            yield Finding(Kind.DISORDERED, f"{reader.name} got {_some(reader.disorder)} out of order")
-
-
-def _crossed(seen: _Seen) -> Iterator[Finding]:
-    for place, key, state in seen.shown():
-        prediction = state["prediction"]
-        if prediction and (prediction["client_id"], prediction["request_id"]) != key:
-            yield Finding(Kind.CROSSED, f"{place} shows at {key[1]} an answer for {prediction['client_id']}")
-    kept = {key for _, key, _ in seen.shown()} | seen.stored.keys()
-    for client_id, request_id in sorted(kept - seen.submitted.keys()):
-        yield Finding(Kind.CROSSED, f"{request_id} was never entered at {client_id}, whose it is said to be")
-    for entry in seen.server.changes:
-        body = seen.bodies.get(entry["prediction_id"])
-        if body and (body["client_id"], body["request_id"]) != (entry["client_id"], entry["request_id"]):
-            yield Finding(Kind.CROSSED, f"log entry {entry['sequence']} is filed under another request than its own")
-
-
-def _altered_requests(seen: _Seen) -> Iterator[Finding]:
-    kept = [("the server's record", key, row["body"]) for key, rows in seen.stored.items() for row in rows]
-    for place, key, request in [*kept, *seen.shown()]:
-        entered = seen.submitted.get(key)
-        if entered and any(canonical(request[name]) != canonical(entered[name]) for name in REQUEST_FIELDS):
-            yield Finding(Kind.ALTERED, f"{place} has other values at {key[1]} than were entered")
-
-
-def _altered_answers(seen: _Seen) -> Iterator[Finding]:
-    for row in seen.server.predictions:
+    logged = ((entry["sequence"], None) for entry in server.changes)
+    awaited = {one: None for one, body in seen.bodies.items() if body["awaits_explanation"]}
+    yield from _compare("the server's log", logged, dict.fromkeys(range(server.after + 1, server.last + 1)))
+    yield from _compare("the log", ((one["prediction_id"], one["prediction"]) for one in seen.made), seen.bodies)
+    yield from _compare("the explanations", ((one["prediction_id"], None) for one in seen.explained), awaited)
+    yield from (Finding(Kind.DOUBLED, f"{key} is stored {n} times") for key, n in seen.stored.items() if n > 1)
+    for row in server.predictions:
         body = row["body"]
         explained = {part["field"]: part["value"] for part in body["contributions"]}
         if (body["client_id"], body["request_id"]) != (row["client_id"], row["request_id"]):
             yield Finding(Kind.ALTERED, f"stored prediction {row['sequence']} is filed under another request")
         if canonical(explained) != canonical(body["record"]):
             yield Finding(Kind.ALTERED, f"stored prediction {row['sequence']} explains other values than its record's")
-    for place, prediction in _told(seen):
-        stored = seen.bodies.get(prediction["prediction_id"])
-        if stored and canonical(stored) != canonical(prediction):
-            yield Finding(Kind.ALTERED, f"{place} shows another answer to {prediction['request_id']} than is stored")
+    for entry in server.changes:
+        body = seen.bodies.get(entry["prediction_id"], entry)
+        if (body["client_id"], body["request_id"]) != (entry["client_id"], entry["request_id"]):
+            yield Finding(Kind.CROSSED, f"log entry {entry['sequence']} is filed under another request than its own")
 
 
-def _altered_entries(seen: _Seen) -> Iterator[Finding]:
-    logged = {entry["sequence"]: canonical(entry) for entry in seen.server.changes}
-    for dashboard in seen.dashboards:
-        for entry in dashboard.taken:
-            if logged.get(entry["sequence"]) != canonical(entry):
-                yield Finding(Kind.ALTERED, f"{dashboard.name} has another entry {entry['sequence']} than the log")
+def _shown(seen: _Seen) -> Iterator[Finding]:
+    """Check every state of every request, wherever it is shown, against what was entered and what is stored."""
+    stored = [("the record", (one["client_id"], one["request_id"]), one["body"]) for one in seen.server.predictions]
+    for place, key, state in [*seen.shown(), *stored]:
+        entered = seen.submitted.get(key)
+        if entered is None:
+            yield Finding(Kind.CROSSED, f"{place} has {key}, which was never entered there")
+        elif any(canonical(state[name]) != canonical(entered[name]) for name in entered):
+            yield Finding(Kind.ALTERED, f"{place} has other values of {key} than were entered")
+    for place, key, state in seen.shown():
+        if prediction := state["prediction"]:
+            true = {one: seen.bodies[one] for one in {prediction["prediction_id"]} & seen.bodies.keys()}
+            yield from _compare(place, [(prediction["prediction_id"], prediction)], true)
+            if (prediction["client_id"], prediction["request_id"]) != key:
+                yield Finding(Kind.CROSSED, f"{place} has at {key} an answer for {prediction['client_id']}")
+
+
+def _explained(seen: _Seen) -> Iterator[Finding]:
+    """Check that the final explanations came to the client apps."""
+    final = {one["prediction_id"]: one["explanation"] for one in seen.explained}
+    for key, row in seen.on_disk.items():
+        if row["prediction"] and (true := final.get(row["prediction"]["prediction_id"])):
+            is_first = canonical(row["explanation"]) == canonical(row["prediction"]["explanation"])
+            kind = Kind.LOST if is_first else Kind.ALTERED
+            yield from _compare("disk", [(key, row["explanation"])], {key: true}, otherwise=kind)
+
+
+def _read(seen: _Seen) -> Iterator[Finding]:
+    """Check what pages read and loaded against what is stored in the end."""
+    for reader in seen.readers:
+        if reader.restarts:
+            yield Finding(Kind.LOST, f"{reader.name} was answered about another log or place than it asked after")
+        if reader.disorder:
+            yield Finding(Kind.DISORDERED, f"{reader.name} got entries {reader.disorder} out of order")
     for page in seen.pages:
-        for entry in page.loaded:
-            if canonical(entry) != canonical(seen.on_disk.get((page.client_id, entry["request_id"]))):
-                yield Finding(Kind.ALTERED, f"{page.name} loads {entry['request_id']} otherwise than it is on the disk")
+        disk = seen.disk_of(page.client_id)
+        yield from _compare(
+            page.name, ((one, states[-1]) for one, states in page.seen.items()), disk, otherwise=Kind.LOST
+        )
+        if page.loaded is not None:
+            yield from _compare(f"{page.name}, loaded,", ((one["request_id"], one) for one in page.loaded), disk)
+
+
+def _read_by_dashboards(seen: _Seen) -> Iterator[Finding]:
+    for board in seen.dashboards:
+        later = {one["sequence"]: one for one in seen.server.changes if one["sequence"] > (board.after or 0)}
+        yield from _compare(board.name, ((one["sequence"], one) for one in board.taken), later)
+        if board.loaded is not None:
+            loaded = ((one["prediction_id"], one) for one in board.loaded)
+            yield from _compare(f"{board.name}, loaded,", loaded, seen.bodies)
+        if board.totals and board.totals["by_client"] != seen.server.totals:
+            yield Finding(Kind.DOUBLED, f"{board.name} shows other totals than the server has stored")
 
 
 def _refused(seen: _Seen) -> Iterator[Finding]:
-    for (client_id, request_id), row in seen.on_disk.items():
-        if row["state"] == "refused":
-            yield Finding(Kind.REFUSED, f"{request_id} of {client_id}: {row['error']['code']}")
-    for entry in seen.server.changes:
-        if entry["kind"] == ChangeKind.REQUEST_REFUSED:
-            yield Finding(Kind.REFUSED, f"{entry['request_id']} in the log: {entry['error']['code']}")
-
-
-def _refused_at_a_page(seen: _Seen) -> Iterator[Finding]:
+    refused = [row["error"]["code"] for row in seen.on_disk.values() if row["state"] == "refused"]
+    refused += [one["error"]["code"] for one in seen.server.changes if one["kind"] == ChangeKind.REQUEST_REFUSED]
+    yield from (Finding(Kind.REFUSED, f"a valid request: {code}") for code in refused)
     for page in seen.pages:
-        for request_id, error in page.refused.items():
-            if request_id not in page.invalid or request_id in page.saved:
-                yield Finding(Kind.REFUSED, f"{request_id} at {page.name}: {error['code']}")
+        for request_id in page.refused.keys() - (set(page.invalid) - set(page.saved)):
+            yield Finding(Kind.REFUSED, f"{request_id} at {page.name}: {page.refused[request_id]['code']}")
         for request_id in page.invalid:
             if {(page.client_id, request_id)} & {*seen.on_disk, *seen.stored}:
                 yield Finding(Kind.REFUSED, f"{request_id} at {page.name} is impossible and was kept all the same")
 
 
-_CHECKS = (
-    _lost,
-    _lost_on_the_way_to_a_page,
-    _lost_on_the_way_to_a_dashboard,
-    _lost_from_the_log,
-    _unexplained,
-    _unexplained_at_a_client_app,
-    _not_stored,
-    _doubled,
-    _doubled_at_a_dashboard,
-    _disordered,
-    _crossed,
-    _altered_requests,
-    _altered_answers,
-    _altered_entries,
-    _refused,
-    _refused_at_a_page,
-)
-
-
-def _told(seen: _Seen) -> Iterator[tuple[str, Json]]:
-    """Yield place and prediction of every answer that is shown anywhere."""
-    yield from ((place, state["prediction"]) for place, _, state in seen.shown() if state["prediction"])
-    for dashboard in seen.dashboards:
-        yield from ((dashboard.name, prediction) for prediction in [*_made(dashboard), *dashboard.loaded])
-
-
-def _made(dashboard: DashboardRecord) -> Iterator[Json]:
-    return (entry["prediction"] for entry in dashboard.taken if entry["prediction"])
-
-
-def _repeated(values: Iterable[Value]) -> list[Value]:
-    return [value for value, times in Counter(values).items() if times > 1]
-
-
-def _some(sequences: list[int]) -> str:
-    first = ", ".join(map(str, sequences[:3]))
-    return f"entry {first}" if len(sequences) <= 3 else f"{len(sequences)} entries from {first} on"
+_CHECKS = (_saved, _recorded, _shown, _explained, _read, _read_by_dashboards, _refused)

@@ -1,28 +1,15 @@
-"""Ways to break the system on purpose: what the checker must catch."""
+"""Ways to break the system on purpose: which role has a broken part, and what the checker must find then."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from tests.faults.checker import Kind
 
-
-@dataclass(frozen=True)
-class Control:
-    """Where one part is replaced by a broken one, and the kinds of findings of which one at least must come of it.
-
-    Those of the server and the client apps are composed by ``tests.faults.broken``, those of dashboards in ``people``.
-    """
-
-    role: Literal["server", "client", "dashboard"]
-    caught_as: frozenset[Kind]
-
-
-CONTROLS: Final[Mapping[str, Control]] = {
-    "outbox-in-memory": Control("client", frozenset({Kind.LOST})),
-    "answers-before-commit": Control("server", frozenset({Kind.NOT_STORED})),
-    "no-deduplication": Control("server", frozenset({Kind.DOUBLED})),
-    "no-catch-up": Control("dashboard", frozenset({Kind.LOST})),
-    "no-catch-up-of-clients": Control("client", frozenset({Kind.LOST})),
-    "offset-before-entries": Control("client", frozenset({Kind.LOST})),
+CONTROLS: Final = {
+    "outbox-in-memory": ("client", Kind.LOST),
+    "answers-before-commit": ("server", Kind.NOT_STORED),
+    "no-deduplication": ("server", Kind.DOUBLED),
+    "no-catch-up": ("dashboard", Kind.LOST),
+    "no-catch-up-of-clients": ("client", Kind.LOST),
+    "offset-before-entries": ("client", Kind.LOST),
 }
+"""Those of the server and the client apps are composed by ``tests.faults.broken``, that of dashboards in ``people``."""

@@ -20,13 +20,13 @@ class _Pair:
 
     def __init__(self, dialled: socket.socket, reached: socket.socket | None) -> None:
         self.dialled = dialled
-        self.reached = reached
+        self.sides = [dialled] if reached is None else [dialled, reached]
         self.said = bytearray()
         self.is_lossy = reached is None
 
     def end(self, *, reset: bool) -> None:
         """Have both sides end, after what was written or at once with a reset; who carries the connection closes it."""
-        for side in filter(None, (self.dialled, self.reached)):
+        for side in self.sides:
             with suppress(OSError):
                 if reset:
                     side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -36,15 +36,15 @@ class _Pair:
 class FaultyLink:
     """Forwards every connection to its port to the target port, as well as it is told to.
 
-    The faults last until ``heal``. What a half-open link swallowed is gone, so ``heal`` resets the connections it had;
+    A fault lasts until ``heal``. What a half-open link swallowed is gone, so ``heal`` resets the connections it had;
     what a stalled or a slow one held up arrives late but whole.
     """
 
     def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+        self._target = "127.0.0.1", target_port
+        self._fault = ""
         self._pairs: list[_Pair] = []
         self._twins: list[socket.socket] = []
-        self._refuses = self._swallows = self._is_slow = False
         self._flows = threading.Event()
         self._flows.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -53,20 +53,18 @@ class FaultyLink:
 
     def begin(self, fault: str) -> None:
         """Begin a fault of one of the kinds of ``schedules.LINK_FAULTS``."""
-        self._refuses = fault in {"reset", "close"}
-        self._swallows = fault == "half-open"
-        self._is_slow = fault == "slow"
+        self._fault = fault
         if fault == "stall":
             self._flows.clear()
         if fault == "duplicate":
             self._duplicate()
-        if self._refuses:
+        if fault in {"reset", "close"}:
             for pair in list(self._pairs):
                 pair.end(reset=fault == "reset")
 
     def heal(self) -> None:
-        """End every fault."""
-        self._refuses = self._swallows = self._is_slow = False
+        """End the fault."""
+        self._fault = ""
         self._flows.set()
         for pair in list(self._pairs):
             if pair.is_lossy:
@@ -87,25 +85,23 @@ class FaultyLink:
         said = [bytes(pair.said) for pair in list(self._pairs) if UPGRADE in bytes(pair.said[:2000]).lower()]
         if said and len(said[-1]) < MOST_REPLAYED:
             with suppress(OSError):
-                twin = socket.create_connection(("127.0.0.1", self._target_port), CONNECT_SECONDS)
-                self._twins.append(twin)
-                twin.sendall(said[-1])
+                self._twins.append(socket.create_connection(self._target, CONNECT_SECONDS))
+                self._twins[-1].sendall(said[-1])
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                dialled, _ = self._listener.accept()
-                threading.Thread(target=self._carry, args=(dialled,), daemon=True).start()
+                threading.Thread(target=self._carry, args=(self._listener.accept()[0],), daemon=True).start()
 
     def _carry(self, dialled: socket.socket) -> None:
         """Carry one connection until it ends on either side."""
-        reached = None
-        if not (self._refuses or self._swallows):
+        reached, swallows = None, self._fault == "half-open"
+        if self._fault not in {"reset", "close", "half-open"}:
             with suppress(OSError):
-                reached = socket.create_connection(("127.0.0.1", self._target_port), CONNECT_SECONDS)
+                reached = socket.create_connection(self._target, CONNECT_SECONDS)
                 reached.settimeout(None)
         pair = _Pair(dialled, reached)
-        if reached or self._swallows:
+        if reached or swallows:
             self._pairs.append(pair)
             back = threading.Thread(target=self._pump, args=(pair, reached, dialled), daemon=True)
             back.start()
@@ -114,20 +110,20 @@ class FaultyLink:
             self._pairs.remove(pair)
         else:
             pair.end(reset=True)
-        for side in filter(None, (dialled, reached)):
+        for side in pair.sides:
             side.close()
 
     def _pump(self, pair: _Pair, source: socket.socket | None, sink: socket.socket | None) -> None:
         with suppress(OSError):
-            while source and (data := source.recv(SLOW_BYTES if self._is_slow else READ_BYTES)):
+            while source and (data := source.recv(SLOW_BYTES if self._fault == "slow" else READ_BYTES)):
                 self._flows.wait()
-                if self._is_slow:
+                if self._fault == "slow":
                     time.sleep(SLOW_SECONDS)
-                pair.is_lossy = pair.is_lossy or self._swallows
+                pair.is_lossy = pair.is_lossy or self._fault == "half-open"
                 if sink is None or pair.is_lossy:
                     continue
                 if source is pair.dialled and len(pair.said) < MOST_REPLAYED:
                     pair.said += data
                 sink.sendall(data)
-        if source and not (pair.is_lossy and self._swallows):  # of what is half-open nobody hears the end
+        if source and not (pair.is_lossy and self._fault == "half-open"):  # of what is half-open nobody hears the end
             pair.end(reset=False)

@@ -27,7 +27,7 @@ class ReaderRecord:
     """How often an answer was about another log or another place than was asked after."""
     disorder: list[int] = field(default_factory=list)
     """Sequences that came out of order, or outside the run they came in."""
-    loaded: list[Json] = field(default_factory=list)
+    loaded: list[Json] | None = None
     """What the page shows when it is loaded anew in the end."""
 
 
@@ -51,11 +51,6 @@ class PageRecord(ReaderRecord):
         states = self.seen.setdefault(entry["request_id"], [])
         if not states or canonical(states[-1]) != canonical(entry):
             states.append(entry)
-
-    def awaits(self) -> set[str]:
-        """Return the saved requests whose answer was not seen."""
-        states = {one: list(self.seen.get(one, ())) for one in list(self.saved)}
-        return {one for one, shown in states.items() if not any(state["prediction"] for state in shown)}
 
 
 @dataclass

@@ -1,17 +1,14 @@
-"""Schedule after schedule on one system, which is made anew now and then, and after every failure."""
+"""Schedule after schedule on one system, which is made anew after every failure."""
 
 import shutil
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
 
 from tests.faults.storms import Outcome, Storm
 from tests.faults.system import System, copy_tree
 from tests.support.model_versions import save_version
 from tests.support.patients import real_patients, small_training
-
-SCHEDULES_A_SYSTEM: Final = 25
 
 
 class Rounds:
@@ -21,35 +18,18 @@ class Rounds:
         self, folder: Path, *, async_mode: str, control: str | None = None, model_dir: Path | None = None
     ) -> None:
         self._folder = folder
-        self._async_mode = async_mode
-        self._control = control
-        self._tree = copy_tree(folder / "tree")
-        self._model_dir = model_dir or save_version(
+        model = model_dir or save_version(
             real_patients(), small_training(), folder / "model", made_at=datetime.now(UTC)
         )
+        tree = copy_tree(folder / "tree")
+        self._make_system = partial(System, tree=tree, model_dir=model, async_mode=async_mode, control=control)
         self._system: System | None = None
-        self._runs = self._systems = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._end_system()
 
     def run(self, seed: int, *, keep: Path | None = None) -> Outcome:
         """Run the schedule of a seed; if it fails, keep its records and what the processes wrote in a folder."""
-        if self._system is None or self._runs % SCHEDULES_A_SYSTEM == 0:
-            self._end_system()
-            self._systems += 1
-            self._system = System(
-                self._folder / f"system-{self._systems}",
-                tree=self._tree,
-                model_dir=self._model_dir,
-                async_mode=self._async_mode,
-                control=self._control,
-            )
+        if self._system is None:
+            self._system = self._make_system(self._folder / f"from-{seed}")
             self._system.start()
-        self._runs += 1
         outcome = Storm(self._system, seed).run()
         if outcome.trouble:
             if keep is not None:
@@ -57,10 +37,10 @@ class Rounds:
                 outcome.records.save(keep / "records.json")
                 for log in self._system.folder.glob("*.log"):
                     shutil.copy(log, keep)
-            self._end_system()
+            self.close()
         return outcome
 
-    def _end_system(self) -> None:
+    def close(self) -> None:
         if self._system is not None:
             self._system.close()
             self._system = None

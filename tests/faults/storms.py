@@ -12,8 +12,8 @@ from typing import Final
 import uuid_utils
 
 from tests.faults import disk
-from tests.faults.checker import findings
-from tests.faults.people import AwayError, Clinician, Dashboard, ForgetfulDashboard, Person
+from tests.faults.checker import Kind, findings
+from tests.faults.people import FAILURES, Clinician, Dashboard, ForgetfulDashboard, Person
 from tests.faults.records import DashboardRecord, PageRecord, Records
 from tests.faults.schedules import DASHBOARD_LINKS, LOAD_SECONDS, Fault, make_schedule
 from tests.faults.system import CLIENT_IDS, System
@@ -24,8 +24,7 @@ PAGES: Final = 2
 STILL_SECONDS: Final = 30.0
 """So long nothing may change while something is missing: a busy machine is slow, but goes on."""
 
-LOOK_SECONDS: Final = 0.1
-LEAVE_SECONDS: Final = 30.0
+LOOK_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -50,30 +49,25 @@ class Storm:
         self._seed = seed
         self._faults = make_schedule(seed)
         self._trouble: list[str] = []
-        self._after = disk.last_sequence(system.server.database)
+        self._after = disk.last_sequence(system.database("server"))
         self._first_id = str(uuid_utils.uuid7())
         chance = random.Random(seed)
         self._clinicians = [
             Clinician(
-                PageRecord(f"page {number} of {CLIENT_IDS[name]}", client_id=CLIENT_IDS[name]),
-                app.url,
+                PageRecord(f"page {number} of {client_id}", client_id=client_id),
+                system.apps[name].url,
                 system.tokens[f"{name.upper().replace('-', '_')}_CLINICIAN_TOKEN"],
-                system.cookies.setdefault(name, {}),
+                system.cookies[name],
                 since=self._first_id,
                 seed=chance.getrandbits(64),
             )
-            for name, app in system.clients.items()
+            for name, client_id in CLIENT_IDS.items()
             for number in range(1, PAGES + 1)
         ]
         dashboard = ForgetfulDashboard if system.control == "no-catch-up" else Dashboard
+        proof = system.tokens["OPERATOR_TOKEN"], system.cookies["server"]
         self._dashboards = [
-            dashboard(
-                DashboardRecord(name),
-                system.links[name].url,
-                system.tokens["OPERATOR_TOKEN"],
-                system.cookies.setdefault("server", {}),
-                since=self._after,
-            )
+            dashboard(DashboardRecord(name), system.links[name].url, *proof, since=self._after)
             for name in DASHBOARD_LINKS
         ]
         self._people: list[Person] = [*self._clinicians, *self._dashboards]
@@ -86,18 +80,18 @@ class Storm:
             person.reads.wait(STILL_SECONDS)
         self._break_things()
         for clinician in self._clinicians:
-            clinician.rest()
+            clinician.enters.clear()
         self._heal()
         for clinician in self._clinicians:
-            clinician.finish()
+            clinician.finishes.set()
         self._wait_for_quiet()
         for person in self._people:
-            person.leave()
+            person.leaving.set()
         for person in self._people:
-            person.join(LEAVE_SECONDS)
+            person.join(STILL_SECONDS)
             try:
                 person.noted.loaded = person.load()
-            except AwayError as error:
+            except FAILURES as error:
                 self._trouble.append(f"everything worked again, and {person.name} could not be loaded: {error!r}")
         records = self._collect()
         self._trouble += map(str, findings(records))
@@ -124,43 +118,36 @@ class Storm:
 
     def _heal(self) -> None:
         for name, app in self._system.apps.items():
-            if not app.is_running:
+            if not app.pid:
                 self._trouble.append(f"{name} ended by itself")
-                app.start()
-            app.wait_until_started()
+        self._system.start()
 
     def _wait_for_quiet(self) -> None:
-        """Wait until every page and dashboard shows all it is to show, as long as anything still comes."""
-        pace, before, changed_at = threading.Event(), -1, time.monotonic()
-        while missing := self._count_missing():
+        """Wait until nothing is missing, as long as anything still comes."""
+        pace, before, changed_at = threading.Event(), set[str](), time.monotonic()
+        while missing := self._missing():
             if missing != before:
                 before, changed_at = missing, time.monotonic()
             if time.monotonic() > changed_at + STILL_SECONDS:
-                read = (f"{one.name} as far as {one.after} (last failure: {one.last_failure})" for one in self._people)
-                self._trouble.append(f"everything worked again, and something is missing: {'; '.join(read)}")
+                failures = "; ".join(f"{one.name} ({one.last_failure})" for one in self._people if one.last_failure)
+                self._trouble.append(f"everything worked again, and something is missing; last failures: {failures}")
                 return
             pace.wait(LOOK_SECONDS)
 
-    def _count_missing(self) -> int:
-        missing = sum(not one.settled.is_set() for one in self._clinicians)
-        missing += sum(len(one.page.awaits()) for one in self._clinicians)
-        missing += disk.count_unexplained(self._system.server.database)
-        last = disk.last_sequence(self._system.server.database)
-        missing += sum(abs(last - one.after) for one in self._dashboards)
-        for name, app in self._system.clients.items():
-            missing += disk.count_untold(app.database)
-            newest = disk.newest_of_client(app.database)
-            at_its_pages = [one for one in self._clinicians if one.page.client_id == CLIENT_IDS[name]]
-            missing += sum(abs(newest - one.after) for one in at_its_pages)
-        return missing
+    def _missing(self) -> set[str]:
+        unsettled = {one.name for one in self._clinicians if not one.is_settled}
+        try:
+            return unsettled or {str(one) for one in findings(self._collect()) if one.kind is Kind.LOST}
+        except RuntimeError:  # somebody noted something while it was read
+            return {"something comes"}
 
     def _collect(self) -> Records:
         return Records(
             pages=[clinician.page for clinician in self._clinicians],
             dashboards=[dashboard.record for dashboard in self._dashboards],
-            server=disk.server_record(self._system.server.database, after=self._after),
+            server=disk.server_record(self._system.database("server"), after=self._after),
             clients=[
-                disk.client_record(app.database, CLIENT_IDS[name], after=self._first_id)
-                for name, app in self._system.clients.items()
+                disk.client_record(self._system.database(name), client_id, after=self._first_id)
+                for name, client_id in CLIENT_IDS.items()
             ],
         )

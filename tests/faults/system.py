@@ -4,13 +4,13 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from config.secrets import PROJECT_ROOT
+from config.secrets import PROJECT_ROOT, secret_names
 from tests.faults.controls import CONTROLS
 from tests.faults.processes import App
 from tests.faults.proxy import FaultyLink
@@ -36,13 +36,13 @@ class System:
     """A server, three client apps, and the links between them and to two dashboards."""
 
     def __init__(self, folder: Path, *, tree: Path, model_dir: Path, async_mode: str, control: str | None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True)
         self.folder = folder
         self.control = control
         self._tree = tree
         ports = dict(zip(("server", *CLIENT_LINKS), free_ports(4), strict=True))
         self.links = {name: FaultyLink(ports["server"]) for name in CLIENT_LINKS + DASHBOARD_LINKS}
-        self.tokens = _secrets()
+        self.tokens = {name: secrets.token_urlsafe(32) for name in secret_names(CLIENT_IDS.values())}
         self._shared = self.tokens | {
             "PYTHONPATH": tree,
             "SOCKETIO_ASYNC_MODE": async_mode,
@@ -57,14 +57,15 @@ class System:
             "REPLY_TIMEOUT_SECONDS": 2,
             "RECONNECT_MAX_SECONDS": 1,
         }
-        self.server = self._app("server", "server", "predictions.sqlite", PORT=ports["server"])
-        self.clients = {
-            name: self._app(name, "client", "client.sqlite", PORT=ports[name], CLIENT_ID=client_id, SERVER_URL=link.url)
-            for (name, client_id), link in zip(CLIENT_IDS.items(), self.links.values(), strict=False)
-        }
-        self.apps: Mapping[str, App] = {"server": self.server, **self.clients}
-        self.cookies: dict[str, dict[str, str]] = {}
-        """Sign-ins by address, kept over schedules as browsers keep them."""
+        self.apps = {"server": self._app("server", "server", PORT=ports["server"])}
+        for name, client_id in CLIENT_IDS.items():
+            own = {"PORT": ports[name], "CLIENT_ID": client_id, "SERVER_URL": self.links[name].url}
+            self.apps[name] = self._app(name, "client", **own)
+        self.cookies: dict[str, dict[str, str]] = {name: {} for name in self.apps}
+        """Sign-ins at each app, kept over schedules as browsers keep them."""
+
+    def database(self, name: str) -> Path:
+        return self.folder / "data" / name / ("predictions.sqlite" if name == "server" else "client.sqlite")
 
     def start(self) -> None:
         for app in self.apps.values():
@@ -73,32 +74,30 @@ class System:
             app.wait_until_started()
 
     def begin(self, fault: Fault) -> None:
-        if fault.of_link:
+        app = self.apps.get(fault.target)
+        if fault.of_link or app is None:
             self.links[fault.target].begin(fault.kind)
             return
-        app = self.apps[fault.target]
         acts: dict[str, Callable[[], None]] = {
             "kill": app.kill,
             "restart": partial(app.signal, signal.SIGTERM),
             "pause": partial(app.signal, signal.SIGSTOP),
-            "full disk": app.fill_disk,
+            "full disk": lambda: app.limit_files(self.database(fault.target).stat().st_size),
         }
         acts[fault.kind]()
 
     def end(self, fault: Fault) -> None:
         """End a fault; raises ``TimeoutExpired`` when a process does not end that was told to."""
-        if fault.of_link:
+        app = self.apps.get(fault.target)
+        if fault.of_link or app is None:
             self.links[fault.target].heal()
-            return
-        app = self.apps[fault.target]
-        if fault.kind == "restart":
-            app.wait_until_ended()
-        if fault.kind in {"kill", "restart"}:
-            app.start()
         elif fault.kind == "pause":
             app.signal(signal.SIGCONT)
+        elif fault.kind == "full disk":
+            app.limit_files()
         else:
-            app.free_disk()
+            app.wait_until_ended()
+            app.start()
 
     def close(self) -> None:
         for app in self.apps.values():
@@ -107,17 +106,8 @@ class System:
         for link in self.links.values():
             link.close()
 
-    def _app(self, name: str, role: str, database: str, **settings: object) -> App:
+    def _app(self, name: str, role: str, **settings: object) -> App:
         command, folder = ["app.py"], self._tree / role
-        if self.control and CONTROLS[self.control].role == role:
+        if self.control and CONTROLS[self.control][0] == role:
             command, folder = ["-m", "tests.faults.broken", self.control], self._tree
-        path = self.folder / "data" / name / database
-        return App(command, folder, self._shared | settings, database=path, log=self.folder / f"{name}.log")
-
-
-def _secrets() -> dict[str, str]:
-    names = ["SERVER_SECRET_KEY", "OPERATOR_TOKEN", "ADMINISTRATOR_TOKEN"]
-    for name in CLIENT_LINKS:
-        prefix = name.upper().replace("-", "_")
-        names += [f"{prefix}_TOKEN", f"{prefix}_CLINICIAN_TOKEN", f"{prefix}_SECRET_KEY"]
-    return {name: secrets.token_urlsafe(32) for name in names}
+        return App(command, folder, self._shared | settings, log=self.folder / f"{name}.log")

@@ -15,7 +15,7 @@ import trustme
 
 from config.secrets import PROJECT_ROOT
 from tests.support.processes import free_port
-from tests.support.speaking import WAIT_SECONDS
+from tests.support.raw_socket import WAIT_SECONDS
 
 SHIPPED = (PROJECT_ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
 PASSED_ON = [f"{line.partition(';')[0].strip()};" for line in SHIPPED.splitlines() if "    proxy_set_header " in line]

@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import Queue
 
 from config.secrets import PROJECT_ROOT
-from tests.support.speaking import WAIT_SECONDS
+from tests.support.raw_socket import WAIT_SECONDS
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0

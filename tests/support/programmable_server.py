@@ -4,7 +4,6 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any
 
 import eventlet
@@ -28,6 +27,7 @@ from common.messages import (
     WireError,
 )
 from common.web.codec import OrjsonCodec
+from tests.faults.proxy import FaultyLink
 from tests.support.made_requests import made, prediction
 
 ASYNC_MODE = "eventlet" if eventlet.patcher.is_monkey_patched("socket") else "threading"
@@ -70,33 +70,36 @@ class ProgrammableServer:
         self._pending: dict[str, Follow | None] = {}
         """By connection, with the question that is not answered yet."""
         self._lock = threading.RLock()
-        with socket.create_server(("127.0.0.1", 0)) as reserved:
-            self.port: int = reserved.getsockname()[1]
-        self._connections = _Connections()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._link = FaultyLink(self._listener.getsockname()[1])
+        self._link.begin("reset")
         self._end: Callable[[], object] | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return self._link.url
 
     def start(self) -> None:
-        self._pending.clear()
-        self._socketio = self._make_socketio()
-        self._connections = _Connections()
-        application = self._connections.of(self._door(socketio.WSGIApp(self._socketio, self._http_app)))
-        self._end = _serve(self.port, application)
+        if self._end is None:
+            self._socketio = self._make_socketio()
+            self._end = _serve(self._listener, self._door(socketio.WSGIApp(self._socketio, self._http_app)))
+        self._link.heal()
 
     def stop(self) -> None:
-        """Stop listening and cut every connection, as when the process is killed."""
-        if self._end:
-            self._end()
-            self._end = None
-        self._connections.accept_no_more()
-        self.cut()
+        """Cut every connection and let nobody in, as when the process is killed."""
+        self._link.begin("reset")
 
     def cut(self) -> None:
         """Cut every connection without a word."""
-        self._connections.cut()
+        self._link.begin("reset")
+        self._link.heal()
+
+    def close(self) -> None:
+        """End for good."""
+        self._link.close()
+        if self._end is not None:
+            self._end()
+        self._listener.close()
 
     def send(self, event: str, message: Message | object) -> None:
         wire = message.to_wire() if isinstance(message, Message) else message
@@ -219,58 +222,16 @@ def _reply(start_response: Any, status: str, body: bytes, *headers: tuple[str, s
     return [body]
 
 
-class _Connections:
-    """The sockets of one life of the server, so that none outlives it."""
-
-    def __init__(self) -> None:
-        self._sockets: list[Any] = []
-        self._lock = threading.Lock()
-        self._accepts = True
-
-    def of(self, application: Any) -> Any:
-        """Return the WSGI application with its connections noted."""
-
-        def noting(environ: dict[str, Any], start_response: Any) -> Any:
-            green = environ.get("eventlet.input")
-            with self._lock:
-                self._sockets.append(green.get_socket() if green else environ["werkzeug.socket"])
-                accepts = self._accepts
-            if not accepts:
-                self.cut()
-            return application(environ, start_response)
-
-        return noting
-
-    def accept_no_more(self) -> None:
-        with self._lock:
-            self._accepts = False
-
-    def cut(self) -> None:
-        with self._lock:
-            sockets, self._sockets = self._sockets, []
-        for connection in sockets:
-            with suppress(OSError):  # gone already
-                connection.shutdown(socket.SHUT_RDWR)
-
-
-def _serve(port: int, application: Any) -> Callable[[], object]:
+def _serve(listener: socket.socket, application: Any) -> Callable[[], object]:
     """Serve in the background; return what ends it."""
-    listener = socket.create_server(("127.0.0.1", port))
-    server: Any = None
     if ASYNC_MODE == "eventlet":
-        serving = eventlet.spawn(eventlet.wsgi.server, listener, application, log_output=False)
-    else:
-        server = make_server("127.0.0.1", port, application, threaded=True, fd=listener.fileno())
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return eventlet.spawn(eventlet.wsgi.server, listener, application, log_output=False).kill  # type: ignore[no-any-return]
+    server = make_server("127.0.0.1", 0, application, threaded=True, fd=listener.fileno())
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def end() -> None:
-        if server is None:
-            serving.kill()
-        else:
-            listener.shutdown(socket.SHUT_RDWR)
-            server.shutdown()
-            server.server_close()
-        listener.close()
+        server.shutdown()
+        server.server_close()
 
     return end

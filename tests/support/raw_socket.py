@@ -4,21 +4,31 @@ import base64
 import json
 import os
 import socket
-import struct
+import ssl
+from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from tests.support.speaking import WAIT_SECONDS
-
+WAIT_SECONDS: Final = 30.0
+POLLING: Final = "/socket.io/?EIO=4&transport=polling"
 TEXT: Final = 1
 BINARY: Final = 2
-_HEADER: Final = 2
-_SHORT: Final = 126
-_LONG: Final = 127
+READ_BYTES: Final = 262_144
+_CLOSE: Final = 8
+_MASK: Final = bytes(4)  # of zeros, which changes nothing
+
+
+class GoneError(Exception):
+    """A connection has ended, or could not be made; ``said`` is the reason that the other side gave."""
+
+    def __init__(self, said: Any = None) -> None:
+        super().__init__(str(said))
+        self.said = said
 
 
 class RawSocket:
-    """A websocket connection to ``/socket.io/`` whose frames are made here."""
+    """A websocket connection to ``/socket.io/`` whose frames are made here; nothing is read that is not asked for."""
 
     def __init__(
         self,
@@ -29,40 +39,56 @@ class RawSocket:
         origin: str | None = "",
         host: str = "",
         query: str = "",
+        headers: Mapping[str, str] | None = None,
         buffer: int | None = None,
+        source: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Connect; an empty ``origin`` is the app's own, ``None`` sends none."""
         address = urlsplit(url)
-        self.socket = socket.socket()
-        if buffer is not None:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        self.socket.settimeout(WAIT_SECONDS)
-        self.socket.connect((address.hostname, address.port))
-        headers = {
-            "Host": host or address.netloc,
-            "User-Agent": "a test",
-            "Upgrade": "websocket",
-            "Connection": "Upgrade",
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
-        }
-        if origin is not None:
-            headers["Origin"] = origin or url
-        if cookie:
-            headers["Cookie"] = cookie
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        lines = [f"GET /socket.io/?EIO=4&transport=websocket{query} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
-        self._read = self.socket.makefile("rb")
-        self.status = int(self._read.readline().split()[1])
-        self.headers = dict(line.decode().rstrip().split(": ", 1) for line in iter(self._read.readline, b"\r\n"))
+        name = address.hostname or ""
+        self._unread = bytearray()
+        with ExitStack() as undo:
+            self.socket = undo.enter_context(socket.socket(socket.AF_INET6 if ":" in name else socket.AF_INET))
+            if buffer is not None:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+            self.socket.bind((source, 0))
+            self.socket.settimeout(WAIT_SECONDS)
+            self.socket.connect((name, address.port))
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls is not None:
+                self.socket = undo.enter_context(tls.wrap_socket(self.socket, server_hostname=name))
+            sent = {
+                "Host": host or address.netloc,
+                "User-Agent": "a test",
+                "Upgrade": "websocket",
+                "Connection": "Upgrade",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+                "Origin": url if origin == "" else origin,
+                "Cookie": cookie,
+                "Authorization": f"Bearer {token}" if token else "",
+            } | dict(headers or {})
+            lines = [f"GET /socket.io/?EIO=4&transport=websocket{query} HTTP/1.1"]
+            lines += [f"{name}: {value}" for name, value in sent.items() if value]
+            self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
+            while b"\r\n\r\n" not in self._unread:
+                self.read()
+            undo.pop_all()
+        head, _, self._unread = self._unread.partition(b"\r\n\r\n")
+        status, *fields = head.decode().split("\r\n")
+        self.status = int(status.split()[1])
+        self.headers = dict(line.split(": ", 1) for line in fields)
 
     @property
     def error(self) -> Any:
         """The error that the handshake was answered with."""
-        return json.loads(self._read.read(int(self.headers["Content-Length"])))["error"]
+        while len(self._unread) < int(self.headers["Content-Length"]):
+            self.read()
+        return json.loads(self._unread)["error"]
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
 
     def enter(self, namespace: str, auth: object) -> str:
         """Say CONNECT, and return the answer."""
@@ -73,27 +99,53 @@ class RawSocket:
                 return received
 
     def send(self, payload: str | bytes, *, kind: int | None = None, final: bool = True) -> None:
-        """Send one frame, masked as a client's has to be."""
+        """Send one frame."""
         data = payload.encode() if isinstance(payload, str) else payload
         opcode = (TEXT if isinstance(payload, str) else BINARY) if kind is None else kind
-        mask = os.urandom(4)
-        masked = bytes(byte ^ mask[place % 4] for place, byte in enumerate(data))
-        self.socket.sendall(bytes([opcode | (128 if final else 0)]) + _length(len(data)) + mask + masked)
+        size = len(data)
+        if size < 126:
+            length = bytes([128 | size])
+        else:
+            length = bytes([254]) + size.to_bytes(2) if size < 65_536 else bytes([255]) + size.to_bytes(8)
+        self.socket.sendall(bytes([opcode | (128 if final else 0)]) + length + _MASK + data)
 
-    def receive(self) -> bytes | None:
-        """Return the next frame's content; nothing when the connection has ended."""
+    def read(self, limit: int = READ_BYTES) -> None:
+        """Take what has come, at most so many bytes, without looking at it; raises ``GoneError`` at the end."""
         try:
-            head = self._read.read(_HEADER)
-            if len(head) < _HEADER or head[0] & 15 == 8:
-                return None
-            size = head[1]
-            if size == _SHORT:
-                size = struct.unpack("!H", self._read.read(2))[0]
-            elif size == _LONG:
-                size = struct.unpack("!Q", self._read.read(8))[0]
-            return self._read.read(size)
-        except ConnectionError:
+            data = self.socket.recv(limit)
+        except ConnectionError as error:
+            raise GoneError from error
+        if not data:
+            raise GoneError
+        self._unread += data
+
+    def take(self) -> bytes | None:
+        """Return the next frame's content of what was read, if it is there whole."""
+        if len(self._unread) < 2:
             return None
+        begins, size = 2, self._unread[1]
+        if size > 125:
+            begins = 4 if size == 126 else 10
+            size = int.from_bytes(self._unread[2:begins])
+        if len(self._unread) < begins + size:
+            return None
+        opcode, content = self._unread[0] & 15, bytes(self._unread[begins : begins + size])
+        del self._unread[: begins + size]
+        if opcode == _CLOSE:
+            raise GoneError
+        return content
+
+    def receive(self, seconds: float = WAIT_SECONDS) -> bytes | None:
+        """Return the next frame's content; nothing when the connection has ended. Raises ``TimeoutError``."""
+        self.socket.settimeout(max(0.001, seconds))
+        try:
+            while (content := self.take()) is None:
+                self.read()
+        except GoneError:
+            return None
+        finally:
+            self.socket.settimeout(WAIT_SECONDS)
+        return content
 
     def has_ended(self) -> bool:
         """Read on to the end; raises ``TimeoutError`` when it does not come."""
@@ -102,7 +154,7 @@ class RawSocket:
         return True
 
     def close(self) -> None:
-        self._read.close()
+        """Hang up without a word, as a browser that is closed."""
         self.socket.close()
 
     def __enter__(self) -> Self:
@@ -110,9 +162,3 @@ class RawSocket:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _length(size: int) -> bytes:
-    if size < _SHORT:
-        return bytes([128 | size])
-    return struct.pack("!BH", 128 | _SHORT, size) if size < 65536 else struct.pack("!BQ", 128 | _LONG, size)

@@ -8,7 +8,10 @@ from werkzeug.routing import Rule
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN = frozenset(
-    {"static", "shared.ui", "shared.vendor", "shared.livez", "shared.readyz", "sign_in.page", "server.status"}
+    {
+        *("static", "shared.ui", "shared.vendor", "shared.livez", "shared.readyz"),
+        *("sign_in.page", "sign_in.state", "server.status"),
+    }
 )
 """What anybody may get; the start page leads to the sign-in."""
 FILES = frozenset({"static", "shared.ui", "shared.vendor"})

@@ -4,43 +4,29 @@ import http.client
 import json
 import re
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
-from queue import Queue
-from typing import Any
+from itertools import count
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-import engineio
-import socketio
-
 from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, Event, Prediction
-from common.web.codec import OrjsonCodec
+from tests.support import raw_socket
+from tests.support.raw_socket import GoneError, RawSocket
 
-WAIT_SECONDS = 30.0
-
-
-class RefusedError(Exception):
-    """The server refused a connection; ``error`` is what it sent as the reason."""
-
-    def __init__(self, error: Any) -> None:
-        super().__init__(str(error))
-        self.error = error
+WAIT_SECONDS: Final = raw_socket.WAIT_SECONDS
+_PACKET: Final = re.compile(r"4(?P<type>\d)(?:(?P<namespace>/[^,]*),)?(?P<id>\d+)?(?P<data>.*)", re.DOTALL)
 
 
-class _Ordered(engineio.Client):  # type: ignore[misc]
-    def _trigger_event(self, event: str, *arguments: Any, **_: Any) -> Any:
-        return super()._trigger_event(event, *arguments, run_async=False)
-
-
-class _OrderedClient(socketio.Client):  # type: ignore[misc]
-    def _engineio_client_class(self) -> type[_Ordered]:
-        return _Ordered
+class RefusedError(GoneError):
+    """The server let nobody in; ``said`` is the reason, or the HTTP status of one that did not get as far."""
 
 
 class Connection:
-    """One Socket.IO connection to one namespace."""
+    """One Socket.IO connection to one namespace, read by the thread that owns it, whenever it waits for something."""
 
     def __init__(
         self,
@@ -49,82 +35,102 @@ class Connection:
         *,
         auth: object = None,
         headers: Mapping[str, str] | None = None,
-        **websocket_options: object,
+        source: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._namespace = namespace
-        self._heard: list[tuple[str, Any]] = []
-        self._events: Queue[tuple[str, Any]] = Queue()
-        self._refusals: Queue[Any] = Queue()
-        self._websocket: Any = None
-        self.client = _OrderedClient(
-            reconnection=False,
-            json=OrjsonCodec,
-            handle_sigint=False,
-            websocket_extra_options=websocket_options,
-        )
-        self.client.on("*", lambda event, *data: self._events.put((event, data[0] if data else None)), namespace)
-        self.client.on("connect_error", self._refusals.put, namespace)
-        self.client.on("disconnect", lambda *_: self._events.put(("disconnect", None)), namespace)
-        try:
-            self.client.connect(
-                url,
-                headers=dict(headers or {}),
-                auth=auth,
-                namespaces=[namespace],
-                transports=["websocket"],
-                wait_timeout=WAIT_SECONDS,
-            )
-        except socketio.exceptions.ConnectionError:
+        self._prefix = "" if namespace == "/" else f"{namespace},"
+        self._heard: list[tuple[str | int, Any]] = []
+        self._numbers = count(1)
+        self._raw = RawSocket(url, headers=headers, source=source, tls=tls)
+        answer = self._raw.enter("" if namespace == "/" else namespace, auth) if self._raw.status == 101 else ""
+        if not answer.startswith("40"):
             self.close()
-            raise RefusedError(self._refusals.get(timeout=WAIT_SECONDS)) from None
-        self._websocket = self.client.eio.ws  # the library forgets it, unclosed, when the server hangs up
+            said = answer.removeprefix(f"44{self._prefix}")
+            raise RefusedError(json.loads(said) if said else self._raw.status)
+
+    def send(self, event: str, *arguments: object) -> int:
+        """Send an event; return the number by which it will be acknowledged."""
+        number = next(self._numbers)
+        self._emit(event, *arguments, number=str(number))
+        return number
+
+    def _emit(self, event: str, *arguments: object, number: str = "") -> None:
+        attached: list[bytes] = []
+
+        def attach(value: bytes) -> dict[str, object]:
+            attached.append(value)
+            return {"_placeholder": True, "num": len(attached) - 1}
+
+        text = json.dumps([event, *arguments], default=attach)
+        self._raw.send(f"{f'45{len(attached)}-' if attached else '42'}{self._prefix}{number}{text}")
+        for value in attached:
+            self._raw.send(value)
 
     def next(self, event: str, wanted: Callable[[Any], bool] = lambda _: True) -> Any:
         """Wait for an event; what came before it stays for others to take."""
-        return self.next_of(event, wanted=wanted)[1]
-
-    def next_of(
-        self, *events: str, wanted: Callable[[Any], bool] = lambda _: True, seconds: float = WAIT_SECONDS
-    ) -> tuple[str, Any]:
-        """Wait for one of several events, and return its name as well."""
-        for place, (name, data) in enumerate(self._heard):
-            if name in events and wanted(data):
-                return self._heard.pop(place)
-        while True:
-            name, data = self._events.get(timeout=seconds)
-            if name in events and wanted(data):
-                return name, data
-            self._heard.append((name, data))
-
-    def everything_heard(self) -> list[tuple[str, Any]]:
-        """Return what came and was not taken, all of it that the server sent before it answered a last question."""
-        self.ask("no_such_event")
-        return self.unread()
-
-    def unread(self) -> list[tuple[str, Any]]:
-        """Return what came so far and was not taken."""
-        while not self._events.empty():
-            self._heard.append(self._events.get())
-        return self._heard
+        return self._wait_for(lambda name, data: name == event and wanted(data))
 
     def ask(self, event: str, *arguments: object) -> Any:
         """Send an event and return its acknowledgement."""
-        answers: Queue[Any] = Queue()
-        self.client.emit(
-            event, tuple(arguments) or None, namespace=self._namespace, callback=lambda *got: answers.put(got)
-        )
-        (answer,) = answers.get(timeout=WAIT_SECONDS)
-        return answer
+        number = self.send(event, *arguments)
+        return self._wait_for(lambda name, _: name == number)
+
+    def _wait_for(self, fits: Callable[[str | int, Any], bool]) -> Any:
+        for place, (name, data) in enumerate(self._heard):
+            if fits(name, data):
+                del self._heard[place]
+                return data
+        deadline = time.monotonic() + WAIT_SECONDS
+        while (heard := self.hear(deadline - time.monotonic())) is not None:
+            if fits(*heard):
+                return heard[1]
+            self._heard.append(heard)
+        raise TimeoutError
+
+    def hear(self, seconds: float) -> tuple[str | int, Any] | None:
+        """Return the next event, or acknowledgement by its number, and what it says; nothing if none comes in time.
+
+        Raises
+        ------
+        GoneError
+            When the connection has ended, or the namespace was left.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            while (content := self._raw.receive(deadline - time.monotonic())) is not None:
+                if content == b"2":
+                    self._raw.send("3")
+                elif found := _PACKET.fullmatch(content.decode()):
+                    data = json.loads(found["data"] or "null")
+                    if found["type"] not in "23":
+                        raise GoneError(data)
+                    name, *said = data if found["type"] == "2" else (int(found["id"]), *data)
+                    return name, said[0] if said else None
+        except TimeoutError:
+            return None
+        except ConnectionError as error:
+            raise GoneError from error
+        raise GoneError
+
+    def unread(self) -> list[tuple[str | int, Any]]:
+        """Return what came so far and was not taken: events and, by their numbers, acknowledgements."""
+        try:
+            while (heard := self.hear(0)) is not None:
+                self._heard.append(heard)
+        except GoneError:
+            pass
+        return self._heard
+
+    def has_ended(self) -> bool:
+        """Read on to the end; raises ``TimeoutError`` when it does not come."""
+        try:
+            self.next("no such event")
+        except GoneError:
+            return True
+        return False
 
     def close(self) -> None:
-        """Hang up, and wait until nothing more is read."""
-        reading, websocket = self.client.eio.read_loop_task, self._websocket or self.client.eio.ws
-        self.client.disconnect()
-        if reading is not None:
-            reading.join(WAIT_SECONDS)
-        if websocket is not None:
-            websocket.close()
-            websocket.shutdown()  # what the server has closed is left open by the other
+        self._raw.close()
 
 
 class Follower(Connection):
@@ -141,10 +147,7 @@ class Follower(Connection):
 
     def follow(self, **changes: object) -> None:
         """Ask for what comes next; the answer is to be waited for."""
-        self.client.emit(Event.FOLLOW, self.question() | changes, namespace=self._namespace)
-
-    def question(self) -> dict[str, object]:
-        return {"log": self.log, "after": self.after, "ticket": self.ticket}
+        self._emit(Event.FOLLOW, {"log": self.log, "after": self.after, "ticket": self.ticket} | changes)
 
     def next_changes(self) -> Any:
         """Wait for an answer, and apply it."""
@@ -178,7 +181,7 @@ class Follower(Connection):
     def closing(self) -> Any:
         """Wait to be told why the connection is closed, and until it is."""
         reason = self.next(Event.CLOSING)["reason"]
-        self.next("disconnect")
+        assert self.has_ended()
         return reason
 
 
@@ -203,9 +206,10 @@ class ClientApp(Follower):
 class Page(Follower):
     """A page's connection, proved by its session's cookie."""
 
-    def __init__(self, url: str, cookie: str, namespace: str = OPERATORS_NAMESPACE, **options: object) -> None:
-        auth = {"protocol": PROTOCOL_VERSION}
-        super().__init__(url, namespace, auth=auth, headers={"Cookie": cookie}, **options)
+    def __init__(
+        self, url: str, cookie: str, namespace: str = OPERATORS_NAMESPACE, *, tls: ssl.SSLContext | None = None
+    ) -> None:
+        super().__init__(url, namespace, auth={"protocol": PROTOCOL_VERSION}, headers={"Cookie": cookie}, tls=tls)
 
 
 Dashboard = Page

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.speaking import WAIT_SECONDS
+from tests.support.raw_socket import WAIT_SECONDS
 
 
 def wait_until(holds: Callable[[], Any], seconds: float = WAIT_SECONDS) -> None:

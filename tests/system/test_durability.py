@@ -7,9 +7,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -20,9 +19,8 @@ from config.secrets import PROJECT_ROOT
 from server.registry.versions import active_manifest
 from server.store.database import open_database
 from tests.support.made_requests import submission
-from tests.support.speaking import Browser
+from tests.support.speaking import Browser, Page
 from tests.support.system_parts import free_ports
-from tests.support.wire import Wire
 
 CALLS = "openat,mkdir,rename,link,unlink,unlinkat,rmdir,write,pwrite64,ftruncate,fsync,fdatasync"
 LOCK_SUFFIXES = ("lock", "-wal", "-shm")
@@ -100,12 +98,9 @@ def test_a_new_record_outbox_account_and_secret_are_on_disk_with_their_names(
         url, _, token = link_of(client).partition("/sign-in#token=")
         browser = Browser(url)
         browser.sign_in(token)
-        wire = Wire(url, BROWSER_NAMESPACE, cookie=browser.cookie)
-        wire.send(Event.SUBMIT, submission(1).model_dump_json(), 1)
-        place: dict[str, Any] = browser.get("/api/history").json
-        while not any(entry["prediction"] for entry in browser.get("/api/history").json["entries"]):
-            wire.next_following(place["log"], place["after"], 1)
-        wire.close()
+        with closing(Page(url, browser.cookie, BROWSER_NAMESPACE)) as page:
+            page.ask(Event.SUBMIT, submission(1).to_wire())
+            page.entry(lambda change: change["entry"]["prediction"])
     made = synced(tmp_path / "server", tmp_path / "new") | synced(tmp_path / "client", tmp_path / "new")
     assert {"data/server/predictions.sqlite", "data/server/access.sqlite", "data/client-1/client.sqlite"} <= made
     assert {"data/server/predictions.sqlite-journal", "data/client-1/client.sqlite-journal"} <= made

@@ -73,28 +73,28 @@ def test_a_second_start_starts_nothing_unless_settings_have_changed(
     assert installation.start() == links
 
 
-def is_signed_out(visitor: Visitor, seconds: float = 20) -> bool:
+def is_signed_out(visitor: Visitor, path: str, seconds: float = 20) -> bool:
     """Ask until the app no longer answers somebody."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            visitor.page("/")
+            visitor.api(path)
         except urllib.error.HTTPError as refused:
             refused.close()
             return refused.code == 401
     return False
 
 
-@pytest.mark.parametrize(("app", "number"), [("server", 0), ("client-2", 2)])
+@pytest.mark.parametrize(("app", "number", "path"), [("server", 0, "predictions"), ("client-2", 2, "history")])
 def test_the_command_adds_and_revokes_people_of_a_running_app(
-    installation: Installation, links: Sequence[str], app: str, number: int
+    installation: Installation, links: Sequence[str], app: str, number: int, path: str
 ) -> None:
     link = installation.access(app, "add", "Ada Lovelace").splitlines()[-1]
     assert link.partition("#")[0] == links[number].partition("#")[0]
     ada = Visitor(link)
     assert "Ada Lovelace" in installation.access(app, "sessions")
     installation.access(app, "revoke", "Ada Lovelace")
-    assert is_signed_out(ada)
+    assert is_signed_out(ada, path)
     assert is_refused(link)
     assert not is_refused(links[number])
 

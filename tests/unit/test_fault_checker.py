@@ -53,17 +53,14 @@ def filed(sequence: int, made: Json) -> Json:
 
 
 def page(client_id: str) -> PageRecord:
-    seen = PageRecord(f"page of {client_id}", client_id=client_id)
-    for number in range(1, PATIENTS + 1):
-        answered = entry(client_id, number)
-        request_id = answered["request_id"]
-        seen.submitted[request_id] = {name: answered[name] for name in ("record", "patient_reference")}
-        seen.saved.append(request_id)
-        seen.see(entry(client_id, number, state="queued", prediction=None, explanation=None))
+    entries = [entry(client_id, number) for number in range(1, PATIENTS + 1)]
+    seen = PageRecord(f"page of {client_id}", client_id=client_id, loaded=entries, invalid=["impossible"])
+    for answered in entries:
+        seen.submitted[answered["request_id"]] = {name: answered[name] for name in ("record", "patient_reference")}
+        seen.saved.append(answered["request_id"])
+        seen.see(answered | {"state": "queued", "prediction": None, "explanation": None})
         seen.see(answered)
-        seen.loaded.append(answered)
     seen.submitted["impossible"] = {"record": {"age": 121}, "patient_reference": None}
-    seen.invalid.append("impossible")
     seen.refused["impossible"] = AN_ERROR
     return seen
 
@@ -96,114 +93,96 @@ def test_nothing_is_found_where_nothing_is_damaged() -> None:
     assert findings(undamaged()) == []
 
 
-def lose_at_the_server(records: Records) -> None:
-    lost = records.server.predictions.pop()
-    records.server.changes = [row for row in records.server.changes if row["sequence"] != lost["sequence"]]
+def disk(records: Records) -> list[Json]:
+    return records.clients[0].requests
+
+
+def body(records: Records) -> Json:
+    made: Json = records.server.predictions[0]["body"]
+    return made
+
+
+def board(records: Records) -> DashboardRecord:
+    return records.dashboards[1]
+
+
+def loaded(reader: PageRecord | DashboardRecord) -> list[Json]:
+    return reader.loaded or []
+
+
+def log(records: Records, made: Json | None = None, **more: object) -> list[Json]:
+    """The server's log, with one more entry if so asked."""
+    server = records.server
+    if made is not None:
+        server.last += 1
+        server.changes.append({**change(server.last, "prediction_made", made), **more})
+    return server.changes
 
 
 def store_twice(records: Records) -> None:
-    records.server.last += 1
     made = answer("Client-1", 1, prediction_id="again")
+    log(records, made, prediction=made)
     records.server.predictions.append(filed(records.server.last, made))
-    records.server.changes.append(change(records.server.last, "prediction_made", made, prediction=made))
 
 
-def explain_twice(records: Records) -> None:
-    records.server.last += 1
-    records.server.changes.append(records.server.changes[-1] | {"sequence": records.server.last})
-
-
-def never_finish_an_explanation(records: Records) -> None:
+def lose_the_last_entry(records: Records) -> None:
     records.server.changes.pop()
     records.server.last -= 1
 
 
-def refuse_in_the_log(records: Records) -> None:
-    records.server.last += 1
-    made = answer("Client-1", 1, prediction_id=None)
-    records.server.changes.append(change(records.server.last, "request_refused", made, error=AN_ERROR))
+Damage = Callable[[Records], object]
+AGAIN = answer("Client-1", 1)
+OTHER_TEXT = FINAL | {"text": "Another."}
+UNSTORED = entry("Client-1", 2, prediction=answer("Client-1", 2, prediction_id="no"))
+REFUSED = {"state": "refused", "prediction": None, "error": AN_ERROR}
 
-
-def server(damage: Callable[[list[Json], list[Json]], object]) -> Callable[[Records], object]:
-    return lambda records: damage(records.server.predictions, records.server.changes)
-
-
-def disk(damage: Callable[[list[Json]], object]) -> Callable[[Records], object]:
-    return lambda records: damage(records.clients[0].requests)
-
-
-def at_page(damage: Callable[[PageRecord], object]) -> Callable[[Records], object]:
-    return lambda records: damage(records.pages[0])
-
-
-def at_dashboard(damage: Callable[[DashboardRecord], object]) -> Callable[[Records], object]:
-    return lambda records: damage(records.dashboards[1])
-
-
-DAMAGES: dict[str, tuple[Kind, Callable[[Records], object]]] = {
-    "lost at the server": (Kind.LOST, lose_at_the_server),
-    "lost on a client app's disk": (Kind.LOST, disk(lambda rows: rows.pop())),
-    "left waiting": (Kind.LOST, disk(lambda rows: rows[-1].update(state="queued", prediction=None))),
-    "never shown": (Kind.LOST, at_page(lambda page: page.seen["Client-1-2"].pop())),
-    "another log at a page": (Kind.LOST, at_page(lambda page: setattr(page, "restarts", 1))),
-    "missed at a dashboard": (Kind.LOST, at_dashboard(lambda board: board.taken.pop(2))),
-    "another log at a dashboard": (Kind.LOST, at_dashboard(lambda board: setattr(board, "restarts", 1))),
-    "not loaded by a dashboard": (Kind.LOST, at_dashboard(lambda board: board.loaded.pop())),
-    "a gap in the log": (Kind.LOST, lambda records: setattr(records.server, "last", records.server.last + 1)),
-    "kept out of the log": (Kind.LOST, server(lambda _, log: log[0].update(prediction_id="another"))),
-    "an explanation never finished": (Kind.LOST, never_finish_an_explanation),
-    "an explanation never told": (Kind.LOST, disk(lambda rows: rows[EXPLAINED - 1].update(explanation=FIRST))),
-    "answered without storing": (
-        Kind.NOT_STORED,
-        at_page(lambda page: page.see(entry("Client-1", 2, prediction=answer("Client-1", 2, prediction_id="no")))),
-    ),
-    "shown without storing": (Kind.NOT_STORED, server(lambda rows, _: rows.pop())),
+DAMAGES: dict[str, tuple[Kind, Damage]] = {
+    "lost at the server": (Kind.LOST, lambda seen: log(seen).remove(log(seen)[PATIENTS])),
+    "lost on a client app's disk": (Kind.LOST, lambda seen: disk(seen).pop()),
+    "left waiting": (Kind.LOST, lambda seen: disk(seen)[-1].update(state="queued", prediction=None)),
+    "never shown": (Kind.LOST, lambda seen: seen.pages[0].seen["Client-1-2"].pop()),
+    "another log at a page": (Kind.LOST, lambda seen: setattr(seen.pages[0], "restarts", 1)),
+    "missed at a dashboard": (Kind.LOST, lambda seen: board(seen).taken.pop(2)),
+    "another log at a dashboard": (Kind.LOST, lambda seen: setattr(board(seen), "restarts", 1)),
+    "not loaded by a dashboard": (Kind.LOST, lambda seen: loaded(board(seen)).pop()),
+    "not loaded by a page": (Kind.LOST, lambda seen: loaded(seen.pages[0]).pop()),
+    "a gap in the log": (Kind.LOST, lambda seen: setattr(seen.server, "last", seen.server.last + 1)),
+    "kept out of the log": (Kind.LOST, lambda seen: log(seen)[0].update(prediction_id="another")),
+    "an explanation never finished": (Kind.LOST, lose_the_last_entry),
+    "an explanation never told": (Kind.LOST, lambda seen: disk(seen)[EXPLAINED - 1].update(explanation=FIRST)),
+    "answered without storing": (Kind.NOT_STORED, lambda seen: seen.pages[0].see(UNSTORED)),
+    "shown without storing": (Kind.NOT_STORED, lambda seen: seen.server.predictions.pop()),
     "stored twice": (Kind.DOUBLED, store_twice),
-    "explained twice": (Kind.DOUBLED, explain_twice),
-    "shown twice": (Kind.DOUBLED, at_dashboard(lambda board: board.taken.insert(2, board.taken[1]))),
-    "listed twice": (Kind.DOUBLED, at_page(lambda page: page.loaded.append(page.loaded[0]))),
-    "counted wrong": (Kind.DOUBLED, at_dashboard(lambda board: setattr(board, "totals", {"by_client": {}}))),
-    "read out of order": (Kind.DISORDERED, at_page(lambda page: page.disorder.append(3))),
-    "delivered to another": (Kind.CROSSED, disk(lambda rows: rows.append(entry("Client-2", 3)))),
-    "shown to another": (Kind.CROSSED, at_page(lambda page: page.see(entry("Client-2", 3)))),
-    "two answers mixed up": (Kind.CROSSED, disk(lambda rows: rows[0].update(prediction=answer("Client-1", 2)))),
-    "logged as another's": (Kind.CROSSED, server(lambda _, log: log[0].update(client_id="Client-2"))),
-    "a record altered": (Kind.ALTERED, disk(lambda rows: rows[0]["record"].update(age=99))),
-    "a reference altered": (Kind.ALTERED, server(lambda rows, _: rows[0]["body"].update(patient_reference="bed 99"))),
-    "a score altered": (
-        Kind.ALTERED,
-        disk(lambda rows: rows[0]["prediction"].update(anomaly_score=rows[0]["prediction"]["anomaly_score"] + 1e-15)),
-    ),
+    "explained twice": (Kind.DOUBLED, lambda seen: log(seen, AGAIN, **{**log(seen)[-1], "sequence": seen.server.last})),
+    "shown twice": (Kind.DOUBLED, lambda seen: board(seen).taken.insert(2, board(seen).taken[1])),
+    "listed twice": (Kind.DOUBLED, lambda seen: loaded(seen.pages[0]).append(entry("Client-1", 1))),
+    "counted wrong": (Kind.DOUBLED, lambda seen: setattr(board(seen), "totals", {"by_client": {}})),
+    "read out of order": (Kind.DISORDERED, lambda seen: seen.pages[0].disorder.append(3)),
+    "delivered to another": (Kind.CROSSED, lambda seen: disk(seen).append(entry("Client-2", 3))),
+    "shown to another": (Kind.CROSSED, lambda seen: seen.pages[0].see(entry("Client-2", 3))),
+    "two answers mixed up": (Kind.CROSSED, lambda seen: disk(seen)[0].update(prediction=answer("Client-1", 2))),
+    "logged as another's": (Kind.CROSSED, lambda seen: log(seen)[0].update(client_id="Client-2")),
+    "a record altered": (Kind.ALTERED, lambda seen: disk(seen)[0]["record"].update(age=99)),
+    "a reference altered": (Kind.ALTERED, lambda seen: body(seen).update(patient_reference="bed 99")),
+    "a score altered": (Kind.ALTERED, lambda seen: disk(seen)[0]["prediction"].update(anomaly_score=0.1 + 1e-15)),
     "a score altered at a dashboard": (
         Kind.ALTERED,
-        at_dashboard(lambda board: board.taken[0]["prediction"].update(anomaly_score=0.3)),
+        lambda seen: board(seen).taken[0]["prediction"].update(anomaly_score=0.3),
     ),
-    "an explanation altered": (
-        Kind.ALTERED,
-        disk(lambda rows: rows[EXPLAINED - 1].update(explanation=FINAL | {"text": "Another."})),
-    ),
+    "an explanation altered": (Kind.ALTERED, lambda seen: disk(seen)[EXPLAINED - 1].update(explanation=OTHER_TEXT)),
     "an explanation altered at a dashboard": (
         Kind.ALTERED,
-        at_dashboard(lambda board: board.taken[-1].update(explanation=FINAL | {"text": "Another."})),
+        lambda seen: board(seen).taken[-1].update(explanation=OTHER_TEXT),
     ),
-    "loaded otherwise": (Kind.ALTERED, at_page(lambda page: page.loaded[0].update(state="queued"))),
-    "another patient explained": (
-        Kind.ALTERED,
-        server(lambda rows, _: rows[0]["body"]["contributions"][1].update(value=1.0)),
-    ),
-    "filed under another request": (
-        Kind.ALTERED,
-        server(lambda rows, _: rows[0]["body"].update(request_id="Client-1-2")),
-    ),
-    "refused silently": (
-        Kind.REFUSED,
-        disk(lambda rows: rows[-1].update(state="refused", prediction=None, error=AN_ERROR)),
-    ),
-    "refused in the log": (Kind.REFUSED, refuse_in_the_log),
-    "refused at the page": (Kind.REFUSED, at_page(lambda page: page.refused.update({"Client-1-1": AN_ERROR}))),
+    "loaded otherwise": (Kind.ALTERED, lambda seen: loaded(seen.pages[0])[0].update(state="queued")),
+    "another patient explained": (Kind.ALTERED, lambda seen: body(seen)["contributions"][1].update(value=1.0)),
+    "filed under another request": (Kind.ALTERED, lambda seen: body(seen).update(request_id="Client-1-2")),
+    "refused silently": (Kind.REFUSED, lambda seen: disk(seen)[-1].update(REFUSED)),
+    "refused in the log": (Kind.REFUSED, lambda seen: log(seen, AGAIN, kind="request_refused", error=AN_ERROR)),
+    "refused at the page": (Kind.REFUSED, lambda seen: seen.pages[0].refused.update({"Client-1-1": AN_ERROR})),
     "the impossible kept": (
         Kind.REFUSED,
-        disk(lambda rows: rows.append(entry("Client-1", 4, request_id="impossible"))),
+        lambda seen: disk(seen).append(entry("Client-1", 4, request_id="impossible")),
     ),
 }
 

@@ -2,9 +2,7 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -28,43 +26,24 @@ PAGES = {
 }
 
 
-@dataclass
 class Page(HTMLParser):
-    """The elements of a page, each with its attributes, and the text of its scripts and labels."""
+    """The elements of a page, each with its attributes."""
 
-    elements: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    scripts: list[tuple[dict[str, str], str]] = field(default_factory=list)
-    fieldsets: list[dict[str, str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._inside = ""
+        self.elements: list[tuple[str, dict[str, str]]] = []
+
+    def feed(self, data: str) -> None:
+        self.scripts: list[tuple[str, str]] = re.findall(r"<script([^>]*)>(.*?)</script>", data, re.S)
+        self.legends = dict(re.findall(r'<fieldset[^>]* data-field="(\w+)"[^>]*>\s*<legend>([^<]*[^<\s])', data))
+        super().feed(data)
+        self.ids = [attributes["id"] for _, attributes in self.elements if "id" in attributes]
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attributes}
-        self.elements.append((tag, values))
-        self._inside = tag
-        if tag == "script":
-            self.scripts.append((values, ""))
-        if tag == "fieldset":
-            self.fieldsets.append(values)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._inside == "script":
-            attributes, text = self.scripts.pop()
-            self.scripts.append((attributes, text + data))
-        if self._inside == "legend" and self.fieldsets and "legend" not in self.fieldsets[-1]:
-            self.fieldsets[-1]["legend"] = data.strip()
+        self.elements.append((tag, {name: value or "" for name, value in attributes}))
 
     def with_tag(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def ids(self) -> list[str]:
-        return [attributes["id"] for _, attributes in self.elements if "id" in attributes]
 
 
 def html_of(name: str, fields: dict[str, FieldDescription] | None = None) -> str:
@@ -100,17 +79,14 @@ def test_no_page_has_inline_script_or_style(name: str) -> None:
     assert parsed.with_tag("style") == []
     for tag, attributes in parsed.elements:
         assert [key for key in attributes if key == "style" or key.startswith("on")] == [], tag
-    for attributes, text in parsed.scripts:
-        assert attributes.get("type") == "application/json" or not text.strip()
-
-
-def test_an_id_stands_once(name: str) -> None:
-    assert [found for found, times in Counter(page(name).ids).items() if times > 1] == []
+    for opening, text in parsed.scripts:
+        assert "application/json" in opening or not text.strip()
 
 
 def test_references_inside_a_page_lead_somewhere(name: str) -> None:
     parsed = page(name)
     known = set(parsed.ids)
+    assert len(known) == len(parsed.ids)  # an id stands once
     for _, attributes in parsed.elements:
         for key in ("for", "aria-labelledby", "aria-describedby"):
             assert set(attributes.get(key, "").split()) <= known
@@ -149,50 +125,21 @@ def test_every_element_a_script_asks_for_by_id_is_on_its_page(template: str) -> 
         assert set(asked) <= known, script.name
 
 
-def test_every_drawing_of_the_sprite_is_used() -> None:
-    drawn = re.findall(r'id="icon-(\w+)"', (UI / "templates" / "icons.html").read_text(encoding="utf-8"))
-    texts = [script.read_text(encoding="utf-8") for app in ("client", "server") for script in _scripts(app)]
-    texts += [html_of(name) for name in PAGES]
-    unused = [name for name in drawn if not any(f'"{name}"' in text or f'"#icon-{name}"' in text for text in texts)]
-    assert drawn
-    assert unused == []
-
-
-@pytest.mark.parametrize("template", ["client_dashboard.html", "server_dashboard.html"])
-def test_who_counts_as_disease_free_is_left_to_the_model_s_card(template: str) -> None:
-    text = html_of(template)
-    assert text.count("The model card says who counts as disease-free.") == 1
-    assert "angiography" not in text
-
-
-def test_every_field_has_one_labelled_control() -> None:
-    parsed = page("client_dashboard.html")
-    labelled = {label["for"] for label in parsed.with_tag("label") if "for" in label}
-    legends = {item["data-field"]: item["legend"] for item in parsed.fieldsets}
-    for name, description in FIELDS.items():
-        if description.codes:
-            assert legends[name] == description.label
-        else:
-            assert f"field-{name}" in labelled
-
-
-def test_a_choice_offers_exactly_its_codes_and_not_measured_where_that_is_allowed() -> None:
-    inputs = page("client_dashboard.html").with_tag("input")
-    for name, description in FIELDS.items():
-        values = [item["value"] for item in inputs if item.get("name") == name and item["type"] == "radio"]
-        if description.codes:
-            assert values == [str(code) for code in description.codes] + ([] if description.required else [""])
-
-
-def test_a_quantity_is_text_with_its_range_beside_it_and_a_way_to_say_not_measured() -> None:
+def test_every_field_has_a_labelled_control_that_offers_what_it_may_be() -> None:
     parsed = page("client_dashboard.html")
     inputs = {item["id"]: item for item in parsed.with_tag("input") if "id" in item}
+    labelled = {label["for"] for label in parsed.with_tag("label") if "for" in label}
     for name, description in FIELDS.items():
-        if description.possible_range:
+        assert (f"field-{name}-none" in inputs) is not description.required
+        if description.codes:
+            assert parsed.legends[name] == description.label
+            values = [item["value"] for item in inputs.values() if (item.get("name"), item["type"]) == (name, "radio")]
+            assert values == [str(code) for code in description.codes] + ([] if description.required else [""])
+        else:
+            assert f"field-{name}" in labelled
             control = inputs[f"field-{name}"]
             assert (control["type"], control["inputmode"]) == ("text", "decimal")
             assert f"field-{name}-range" in control["aria-describedby"]
-            assert (f"field-{name}-none" in inputs) is not description.required
 
 
 def test_a_field_that_is_in_no_group_is_drawn_all_the_same() -> None:
@@ -205,7 +152,7 @@ def test_a_field_that_is_in_no_group_is_drawn_all_the_same() -> None:
 def test_page_data_holds_the_field_descriptions_and_cannot_end_its_script(template: str) -> None:
     nasty = FieldDescription("</script><b>", "x", codes={1: "</script>"}, name="nasty")
     parsed = page(template, {**FIELDS, "nasty": nasty})
-    (text,) = [text for attributes, text in parsed.scripts if attributes.get("id") == "field-descriptions"]
+    (text,) = [text for opening, text in parsed.scripts if "field-descriptions" in opening]
     described = json.loads(text)
     assert [item["name"] for item in described] == [*FIELDS, "nasty"]
     assert described[-1]["label"] == "</script><b>"

@@ -14,7 +14,7 @@ from tests.support.pages import Pages
 from tests.support.programmable_server import ASYNC_MODE, TOKEN, ProgrammableServer
 
 MakeSettings = Callable[..., ClientSettings]
-MakeRelay = Callable[..., Relay]
+PATIENT = Patience(refused=60.0, replaced=60.0)
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def server() -> Iterator[ProgrammableServer]:
     """A server that is not started yet."""
     server = ProgrammableServer()
     yield server
-    server.stop()
+    server.close()
 
 
 @pytest.fixture
@@ -49,46 +49,45 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
     outbox.close()
 
 
-@pytest.fixture
-def pages(outbox: Outbox) -> Pages:
-    return Pages(outbox)
+class Link:
+    """A relay with what is on its both sides."""
 
+    def __init__(self, server: ProgrammableServer, outbox: Outbox, make_settings: MakeSettings) -> None:
+        self.server = server
+        self.outbox = outbox
+        self.pages = Pages(outbox)
+        self._make_settings = make_settings
 
-@pytest.fixture
-def make_relay(make_settings: MakeSettings, outbox: Outbox, pages: Pages) -> Iterator[MakeRelay]:
-    """Make relays; they are stopped when the test ends."""
-    relays: list[Relay] = []
-
-    def make(patience: Patience = Patience(refused=60.0, replaced=60.0), **settings: object) -> Relay:  # noqa: B008
-        relay = Relay(
-            make_settings(**settings),
+    def make(self, patience: Patience = PATIENT, **settings: object) -> Relay:
+        self.relay = Relay(
+            self._make_settings(**settings),
             token=TOKEN,
-            outbox=outbox,
-            nudge=pages.nudge,
+            outbox=self.outbox,
+            nudge=self.pages.nudge,
             clock=lambda: datetime.now(UTC),
             patience=patience,
         )
-        pages.status = relay.status
-        relays.append(relay)
-        return relay
+        self.pages.status = self.relay.status
+        return self.relay
 
-    yield make
-    for relay in relays:
-        if relay.is_running:
-            relay.stop()
+    def start(self, patience: Patience = PATIENT, **settings: object) -> None:
+        """Start a relay; it is stopped when the test ends."""
+        self.make(patience, **settings).start()
 
-
-@pytest.fixture
-def relay(make_relay: MakeRelay) -> Relay:
-    return make_relay()
-
-
-@pytest.fixture
-def enter(outbox: Outbox) -> Callable[..., None]:
-    """Put the submissions of these numbers into the outbox."""
-
-    def put(*numbers: int) -> None:
+    def enter(self, *numbers: int) -> None:
+        """Put the submissions of these numbers into the outbox."""
         for number in numbers:
-            outbox.put(submission(number), request(number).entered_at)
+            self.outbox.put(submission(number), request(number).entered_at)
 
-    return put
+    def wake(self, *numbers: int) -> None:
+        """Enter patients while the relay runs."""
+        self.enter(*numbers)
+        self.relay.wake()
+
+
+@pytest.fixture
+def link(server: ProgrammableServer, outbox: Outbox, make_settings: MakeSettings) -> Iterator[Link]:
+    link = Link(server, outbox, make_settings)
+    yield link
+    if hasattr(link, "relay") and link.relay.is_running:
+        link.relay.stop()

@@ -7,13 +7,11 @@ from pathlib import Path
 import pytest
 
 from client.outbox import Outbox
-from client.relay import Relay
-from tests.integration.client.conftest import MakeSettings
-from tests.support.desk import Desk, now
+from tests.integration.client.conftest import Link, MakeSettings
+from tests.support.desk import Desk
 from tests.support.disks import SmallDisk, small_disk
-from tests.support.made_requests import NOON, id_of, made, prediction, request, submission
-from tests.support.pages import Pages, states_of
-from tests.support.programmable_server import TOKEN, ProgrammableServer
+from tests.support.made_requests import id_of, made, prediction, request, submission
+from tests.support.pages import states_of
 
 
 @pytest.fixture
@@ -51,23 +49,19 @@ def test_on_a_full_disk_nothing_is_said_to_be_queued_and_the_health_says_why(
 
 
 def test_on_a_full_disk_nothing_is_sent_or_applied_and_it_goes_on_once_there_is_room(
-    make_settings: MakeSettings, outbox: Outbox, disk: SmallDisk, server: ProgrammableServer
+    link: Link, disk: SmallDisk
 ) -> None:
-    pages = Pages(outbox)
-    relay = Relay(make_settings(), token=TOKEN, outbox=outbox, nudge=pages.nudge, clock=now)
-    pages.status = relay.status
-    outbox.put(submission(1), NOON)
+    link.enter(1)
     disk.fill()
-    server.start()
-    relay.start()
-    assert "database or disk is full" in (pages.wait_for_link("down").reason or "")
-    assert server.handshakes.empty()
+    link.server.start()
+    link.start()
+    assert "database or disk is full" in (link.pages.wait_for_link("down").reason or "")
+    assert link.server.handshakes.empty()
     disk.make_room()
-    pages.wait_for_entry(id_of(1))
+    link.pages.wait_for_entry(id_of(1))
     disk.fill()
-    server.append(made(2, prediction(request(2))))
-    pages.wait_for_link("down")
-    assert outbox.place.server_after == 1
+    link.server.append(made(2, prediction(request(2))))
+    link.pages.wait_for_link("down")
+    assert link.outbox.place.server_after == 1
     disk.make_room()
-    pages.wait_for_entry(id_of(2))
-    relay.stop()
+    link.pages.wait_for_entry(id_of(2))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from common.errors import InternalError
-from common.messages import CLIENTS_NAMESPACE, Changes, WireError
+from common.messages import Changes, WireError
 from server.store import Refusal
 from tests.integration.server.conftest import Join, RunningServer, Watch
 from tests.support.made_requests import NOON, request
@@ -20,7 +20,7 @@ def bearer(token: str) -> dict[str, str | None]:
 def predict(join: Join, count: int, client_id: str = "Client-1", *, first: int = 1) -> None:
     client = join(client_id)
     for number in range(first, first + count):
-        client.client.emit("predict", request(number).to_wire(), namespace=CLIENTS_NAMESPACE)
+        client.send("predict", request(number).to_wire())
     left = {f"request-{number}" for number in range(first, first + count)}
     while left:
         left.discard(client.entry()["request_id"])
@@ -41,7 +41,7 @@ def test_operators_hear_of_every_change_in_commit_order(join: Join, watch: Watch
     dashboard = watch()
     clients = [join(f"Client-{number}") for number in (1, 2, 3)]
     for number in range(1, 31):
-        clients[number % 3].client.emit("predict", request(number).to_wire(), namespace=CLIENTS_NAMESPACE)
+        clients[number % 3].send("predict", request(number).to_wire())
     runs: list[Changes] = []
     while not runs or runs[-1].next_after < 30:
         runs.append(Changes.model_validate(dashboard.ask_for_changes()))

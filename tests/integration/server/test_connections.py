@@ -16,8 +16,8 @@ APP = {"protocol": PROTOCOL_VERSION, "instance": "one", "attempt": 1}
 def refusal_of(url: str, namespace: str, **options: Any) -> WireError:
     with pytest.raises(RefusedError) as raised:
         Connection(url, namespace, **options)
-    assert isinstance(raised.value.error, dict), raised.value.error
-    return WireError.check(raised.value.error["data"])
+    assert isinstance(raised.value.said, dict), raised.value.said
+    return WireError.check(raised.value.said["data"])
 
 
 @pytest.mark.parametrize(

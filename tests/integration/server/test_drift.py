@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from common.messages import CLIENTS_NAMESPACE, Event, PredictRequest
+from common.messages import Event, PredictRequest
 from tests.integration.server.conftest import Join, RunningServer, StartServer
 from tests.support.made_requests import request
 from tests.support.speaking import Browser, ClientApp
@@ -16,7 +16,7 @@ def send(client: ClientApp, requests: Iterable[PredictRequest]) -> None:
     """Send patients and wait until each is answered."""
     sent = list(requests)
     for one in sent:
-        client.client.emit(Event.PREDICT, one.to_wire(), namespace=CLIENTS_NAMESPACE)
+        client.send(Event.PREDICT, one.to_wire())
     for one in sent:
         client.answered(one.request_id)
 

@@ -37,10 +37,22 @@ def test_a_wrong_token_is_refused(browser: Browser, running: RunningServer) -> N
     assert browser.get("/api/model").status == 401
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b'{"token": 7}', b'{"token": "\\ud800"}', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"x"', b'{"token": 7}', b'{"token": "\\ud800"}', b'{"password": "x"}', b"\xff"]
+)
 def test_a_sign_in_of_another_form_is_refused(browser: Browser, body: bytes) -> None:
     answer = browser.request("POST", "/sign-in", headers={"X-CSRFToken": browser.csrf_token()}, body=body)
     assert (answer.status, answer.error["code"]) == (422, "invalid_message")
+
+
+def test_a_page_is_told_whose_its_session_is_and_for_how_long(browser: Browser, running: RunningServer) -> None:
+    stranger = browser.get("/api/session").json
+    assert stranger["account"] is None
+    assert browser.post("/sign-in", {"token": running.operator_token}, X_CSRFToken=stranger["csrf_token"]).status == 204
+    told = browser.get("/api/session").json
+    assert (told["account"], told["is_idle"]) == ("operator", True)
+    assert 3590 < told["seconds_left"] <= running.settings.session_idle_minutes * 60
+    assert browser.post("/sign-out", {}, X_CSRFToken=told["csrf_token"]).status == 204
 
 
 def test_signing_out_ends_the_session(signed_in: Browser) -> None:

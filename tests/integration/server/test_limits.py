@@ -29,6 +29,14 @@ def test_an_address_has_a_limit_for_whatever_it_asks_and_whatever_cookies_it_sho
     assert (statuses[0], statuses[-1]) == (404 if path == "/no-such-page" else 200, 429)
 
 
+def test_a_header_that_is_made_up_gives_a_session_no_other_count(start_server: StartServer) -> None:
+    server = start_server(requests_per_minute=20)
+    browser = Browser(server.url)
+    assert browser.sign_in(server.operator_token).status == 204
+    answers = [browser.get("/api/status", Authorization=f"Bearer made-up-{number}") for number in range(60)]
+    assert answers[-1].status == 429
+
+
 @pytest.mark.parametrize("path", ["/api/status", "/", "/ui/base.css"])
 def test_a_flood_from_an_address_does_not_close_the_way_in(start_server: StartServer, path: str) -> None:
     """Behind one proxy the flood of a stranger comes from the clinic's own address."""
@@ -39,9 +47,3 @@ def test_a_flood_from_an_address_does_not_close_the_way_in(start_server: StartSe
     assert colleague.sign_in(server.operator_token).status == 204
     if path != "/ui/base.css":
         assert colleague.get("/ui/sign_in.js").status == 200
-
-
-def test_the_sign_in_has_a_limit_of_its_own(start_server: StartServer) -> None:
-    server = start_server(address_requests_per_minute=30)
-    assert [Browser(server.url).get("/sign-in").status for _ in range(90)][-1] == 429
-    assert Browser(server.url).get("/api/predictions").status == 401

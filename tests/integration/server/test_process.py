@@ -2,13 +2,9 @@
 
 import json
 import signal
-from collections.abc import Callable
-from queue import Queue
-from typing import Any
 
 import pytest
 
-from common.messages import CLIENTS_NAMESPACE
 from tests.integration.server.conftest import StartProcess
 from tests.support.made_requests import request
 from tests.support.processes import TOKENS, Process, run
@@ -18,22 +14,16 @@ from tests.support.speaking import WAIT_SECONDS, Browser
 
 def test_a_stop_answers_or_at_least_stores_what_was_accepted(start_process: StartProcess) -> None:
     process, client = start_process()
-    accepted: Queue[str] = Queue()
-
-    def noting(request_id: str) -> Callable[[dict[str, Any]], None]:
-        return lambda receipt: accepted.put(request_id) if receipt["status"] == "accepted" else None
-
-    for number in range(1, 201):
-        message = request(number).to_wire()
-        client.client.emit("predict", message, namespace=CLIENTS_NAMESPACE, callback=noting(message["request_id"]))
-    first = accepted.get(timeout=WAIT_SECONDS)
+    asked = [request(number).to_wire() for number in range(1, 201)]
+    request_ids: dict[str | int, str] = {client.send("predict", one): one["request_id"] for one in asked}
+    first = client.hear(WAIT_SECONDS)
     assert process.end() == 0
+    receipts = filter(None, [first, *client.unread()])
     client.close()
     restarted, _ = start_process()
     stored = stored_at(restarted.url)
-    taken = {first}
-    while not accepted.empty():
-        taken.add(accepted.get())
+    taken = {request_ids[number] for number, said in receipts if number in request_ids and said["status"] == "accepted"}
+    assert taken
     assert taken <= stored
     assert restarted.end(signal.SIGINT) == 0
     assert "Traceback" not in process.text + restarted.text
@@ -105,7 +95,7 @@ def test_a_client_app_that_was_connected_may_come_back_after_a_restart(start_pro
     client.predict(request(1).to_wire())
     first = client.answered("request-1")
     process.running.kill()
-    client.next("disconnect")
+    assert client.has_ended()
     client.close()
     process.wait()
     _, again = start_process()

@@ -117,7 +117,7 @@ def test_through_the_shipped_configuration_a_person_signs_in_and_sees_a_predicti
     assert browser.sign_in(trusting.operator_token).status == 204
     assert browser.cookie.startswith("__Host-hads_server=")
     assert [session.address for session in trusting.sessions.all()] == ["127.0.0.1"]
-    dashboard = Dashboard(front.url, browser.cookie, sslopt={"context": front.trust})
+    dashboard = Dashboard(front.url, browser.cookie, tls=front.trust)
     connections.append(dashboard)
     join(to=trusting).predict(request(1).to_wire())
     assert dashboard.entry()["request_id"] == "request-1"

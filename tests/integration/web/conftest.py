@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from config.secrets import PROJECT_ROOT
+from tests.support.processes import Process, end_all, environment_of, run
 from tests.support.serving import ASYNC_MODE, served
 from tests.support.small_app import SmallApp, settings_in, small_app
 from tests.support.speaking import Browser, ClientApp, Connection, Page
@@ -38,6 +40,15 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     with ExitStack() as ending:
         yield begin
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    """A small app as a process of its own, which may not have started yet."""
+    started: list[Process] = []
+    program = ("-m", "tests.support.small_server")
+    yield run(started, environment_of(tmp_path, tmp_path, ASYNC_MODE), str(PROJECT_ROOT), program=program)
+    end_all(started)
 
 
 @pytest.fixture

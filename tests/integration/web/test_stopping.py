@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from queue import Queue
@@ -14,24 +13,17 @@ from queue import Queue
 import pytest
 
 from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION
-from config.secrets import PROJECT_ROOT
-from tests.support.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.processes import TOKENS, Process
 from tests.support.raw_socket import RawSocket
-from tests.support.serving import ASYNC_MODE
 from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp
 
 TGKILL = getattr(ctypes.CDLL(None), "tgkill", None) if os.name == "posix" else None
-PROGRAM = ("-m", "tests.support.small_server")
 FOLLOW = '["follow",{"log":null,"after":0,"ticket":null}]'
 
 
-@pytest.fixture
-def process(tmp_path: Path) -> Iterator[Process]:
-    started: list[Process] = []
-    running = run(started, environment_of(tmp_path, tmp_path, ASYNC_MODE), str(PROJECT_ROOT), program=PROGRAM)
-    running.wait_until_started()
-    yield running
-    end_all(started)
+@pytest.fixture(autouse=True)
+def _started(process: Process) -> None:
+    process.wait_until_started()
 
 
 def seconds_to_end(process: Process, number: int = signal.SIGTERM) -> float:

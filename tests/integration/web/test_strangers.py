@@ -5,7 +5,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import Queue
@@ -14,9 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from common.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION
-from config.secrets import PROJECT_ROOT
 from tests.integration.web.conftest import Running
-from tests.support.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.processes import TOKENS, Process
 from tests.support.raw_socket import RawSocket
 from tests.support.serving import ASYNC_MODE
 from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp
@@ -25,15 +23,7 @@ if sys.platform != "win32":
     import resource
 
 FILES = 256
-PROGRAM = ("-m", "tests.support.small_server")
 PAGE_BYTES = 4096
-
-
-@pytest.fixture
-def process(tmp_path: Path) -> Iterator[Process]:
-    started: list[Process] = []
-    yield run(started, environment_of(tmp_path, tmp_path, ASYNC_MODE), str(PROJECT_ROOT), program=PROGRAM)
-    end_all(started)
 
 
 def memory_of(process: Process) -> int:
@@ -129,8 +119,6 @@ QUOTED_BY_EVENTLET = [b"MARKER\x1b[31m of a patient\r\n\r\n", b"MARKER\x00 / HTT
         b"GET /livez%0d%0aX-Evil:%201 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
         b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"0\r\n\r\nGET /livez HTTP/1.1\r\nHost: localhost\r\nX: MARKER\r\nConnection: close\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: MARKER.example\r\nConnection: close\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost@MARKER\r\nConnection: close\r\n\r\n",
         b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Length: -MARKER\r\nConnection: close\r\n\r\n",
         b"GET /ui/base.css HTTP/1.1\r\nHost: localhost\r\nRange: bytes=-9,MARKER\r\nConnection: close\r\n\r\n",
         b"GET /socket.io/?EIO=MARKER HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",

@@ -82,32 +82,22 @@ def test_two_people_have_two_names(people: People, name: str) -> None:
         people.add(name, Role.OPERATOR, "another token", 0)
 
 
-def test_a_name_is_free_when_its_account_is_revoked(people: People) -> None:
-    first = people.add("Ada", Role.OPERATOR, "a token", 0)
-    people.revoke(first, 1)
-    second = people.add("Ada", Role.OPERATOR, "another token", 2)
-    assert people.find("ada") == second
-    with pytest.raises(InvalidAccountError, match="already"):
-        people.give_link(people.find(first.id), "a third token")
-
-
 def test_a_revoked_account_has_no_proof_left(people: People) -> None:
     account = people.add("Ada", Role.OPERATOR, "a token", 0)
     people.set_password(account, password_hash(GOOD, "Ada"))
     people.revoke(people.find("Ada"), 5)
+    with pytest.raises(InvalidAccountError, match="in use"):  # it was typed meanwhile
+        people.set_password(account, password_hash(GOOD, "Ada"))
     revoked = people.find("Ada")
     assert (revoked.token_hash, revoked.password_hash, revoked.revoked_at) == (None, None, 5)
     people.give_link(revoked, "another token")
     renewed = people.find("Ada")
     assert (renewed.token_hash, renewed.password_hash, renewed.revoked_at) == (hash_of("another token"), None, None)
-
-
-def test_a_password_that_was_typed_meanwhile_takes_back_no_revocation(people: People) -> None:
-    account = people.add("Ada", Role.OPERATOR, "a token", 0)
-    people.revoke(account, 5)
-    with pytest.raises(InvalidAccountError, match="in use"):
-        people.set_password(account, password_hash(GOOD, "Ada"))
-    assert people.find("Ada").revoked_at == 5
+    people.revoke(renewed, 6)
+    second = people.add("Ada", Role.OPERATOR, "a third token", 7)  # the name is free
+    assert people.find("ada") == second
+    with pytest.raises(InvalidAccountError, match="already"):
+        people.give_link(people.find(account.id), "a fourth token")
 
 
 def test_the_settings_link_is_revoked_until_they_give_another(people: People) -> None:
@@ -115,17 +105,13 @@ def test_the_settings_link_is_revoked_until_they_give_another(people: People) ->
     people.revoke(people.find("operator"), 1)
     people.take_built_in([OPERATOR], "http://here", 2)
     assert people.find("operator").revoked_at == 1
-    people.take_built_in([BuiltInToken(Role.OPERATOR, "OPERATOR_TOKEN", "another")], "http://there", 3)
-    assert people.find("operator").revoked_at is None
-    assert people.url() == "http://there"
-
-
-def test_the_settings_link_is_not_renewed_by_the_command(people: People) -> None:
-    people.take_built_in([OPERATOR], "http://here", 0)
     with pytest.raises(InvalidAccountError, match="OPERATOR_TOKEN"):
         people.give_link(people.find("operator"), "another")
     with pytest.raises(InvalidAccountError, match="person"):
         people.set_password(people.find("operator"), "a hash")
+    people.take_built_in([BuiltInToken(Role.OPERATOR, "OPERATOR_TOKEN", "another")], "http://there", 3)
+    assert people.find("operator").revoked_at is None
+    assert people.url() == "http://there"
 
 
 def test_a_file_of_a_newer_version_is_left_alone(people: People, file: Path) -> None:
@@ -163,7 +149,7 @@ def test_a_password_is_checked_however_the_keyboard_wrote_it() -> None:
     assert not is_password(None, GOOD)
 
 
-def test_the_command_adds_lists_renews_and_revokes(command: Said, tmp_path: Path) -> None:
+def test_the_command_adds_lists_renews_and_revokes(command: Said, typed: Typed, tmp_path: Path) -> None:
     added = command("add", "Ada Lovelace", "--role", "administrator")
     account_id, token = re.search(r"\((\w+)\)", added)[1], added.strip().rpartition("#token=")[2]  # type: ignore[index]
     assert len(token) >= 43
@@ -173,20 +159,15 @@ def test_the_command_adds_lists_renews_and_revokes(command: Said, tmp_path: Path
     assert people.find(account_id).token_hash == hash_of(renewed) != hash_of(token)
     listed = command("list")
     assert re.search(rf"^{account_id}  Ada Lovelace  administrator  link ", listed, re.M)
+    typed(GOOD + "\n")
+    command("password", account_id)
+    assert is_password(people.find(account_id).password_hash, GOOD)
+    assert "link, password" in command("list")
     assert "can no longer sign in" in command("revoke", account_id)
     assert "nothing: revoked" in command("list")
     kept = (tmp_path / "server" / "access.sqlite").read_bytes()
     assert token.encode() not in kept
     assert renewed.encode() not in kept
-
-
-def test_the_command_takes_a_password_from_the_standard_input(command: Said, typed: Typed, tmp_path: Path) -> None:
-    command("add", "Ada")
-    typed(GOOD + "\n")
-    command("password", "Ada")
-    kept = People(AccessFile(access_file(tmp_path, "server"))).find("Ada").password_hash
-    assert is_password(kept, GOOD)
-    assert "link, password" in command("list")
 
 
 @pytest.mark.parametrize(

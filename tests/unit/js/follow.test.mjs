@@ -79,10 +79,21 @@ test("it asks from where the page was loaded, applies the answer, and asks for w
   assert.deepEqual(desk.asked, [{ log: "a", after: 10, ticket: null }]);
   desk.answers(["x", "y"]);
   assert.deepEqual([desk.applied, desk.states], [["x", "y"], ["up"]]);
-  pass(49);
-  assert.equal(desk.asked.length, 1, "at most 20 times a second");
+  pass(9);
+  assert.equal(desk.asked.length, 1);
   pass(1);
   assert.deepEqual(desk.asked.at(-1), { log: "a", after: 12, ticket: "t1" });
+});
+
+test("the more an answer held, the longer the next question waits, 50 ms at most", async () => {
+  for (const [entries, pause] of [[0, 10], [5, 20], [12, 48], [400, 50]]) {
+    const desk = await following();
+    desk.answers(Array(entries).fill("x"));
+    pass(pause - 1);
+    assert.equal(desk.asked.length, 2, `${entries} entries`);
+    pass(1);
+    assert.equal(desk.asked.length, 3, `${entries} entries`);
+  }
 });
 
 test("a new connection goes on from where the page is, without a ticket of the last one", async () => {

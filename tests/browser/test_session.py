@@ -1,0 +1,186 @@
+"""Sessions in a browser: how one begins, is told to end soon, and goes on by a sign-in on the open page."""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from common.access.accounts import People
+from common.access.file import AccessFile, access_file
+from common.access.passwords import password_hash
+from common.access.roles import Role
+from tests.browser.conftest import OpenPage
+from tests.support.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.waiting import wait_until
+
+ADA = "Ada <img src=x onerror=alert(1)>"
+PASSWORD = "correct horse battery staple"
+LINK_OF_ADA = "a-link-of-ada-with-more-than-thirty-two-characters"
+SECONDS_LEFT = "fetch('/api/session').then((answer) => answer.json()).then((session) => session.seconds_left)"
+OPERATOR = f"/sign-in#token={TOKENS['OPERATOR_TOKEN']}"
+
+
+class App:
+    """A running app, its people and its sessions."""
+
+    def __init__(self, process: Process, path: Path) -> None:
+        self.url = process.url
+        self._path = path
+
+    def change_sessions(self, statement: str) -> None:
+        with closing(sqlite3.connect(self._path, timeout=20)) as connection, connection:
+            assert connection.execute(statement).rowcount > 0
+
+    def end_sessions(self) -> None:
+        self.change_sessions("DELETE FROM sessions")
+
+
+Start = Callable[[str], App]
+
+
+@pytest.fixture
+def start(tmp_path: Path, detector_dir: Path) -> Iterator[Start]:
+    """Start the server or a client app, where Ada has a password and a link."""
+    processes: list[Process] = []
+
+    def begin(folder: str) -> App:
+        environment = environment_of(tmp_path, detector_dir, "eventlet") | {"CLIENT_ID": "Client-1"}
+        name, role = ("server", Role.OPERATOR) if folder == "server" else ("client-1", Role.CLINICIAN)
+        path = access_file(Path(environment["DATA_DIR"]), name)
+        people = People(AccessFile(path))
+        people.set_password(people.add(ADA, role, LINK_OF_ADA, 0), password_hash(PASSWORD, ADA))
+        run(processes, environment, folder).wait_until_started()
+        return App(processes[-1], path)
+
+    yield begin
+    end_all(processes)
+
+
+def dialog_of(page: Page) -> Page:
+    expect(page.get_by_role("dialog", name="Sign in again")).to_be_visible()
+    return page
+
+
+def sign_in_as_ada(page: Page) -> None:
+    page.get_by_label("Name").fill(ADA)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+
+
+def test_a_clinician_signs_in_again_on_the_page_and_keeps_the_form(start: Start, open_page: OpenPage) -> None:
+    app = start("client")
+    page = open_page(f"{app.url}/sign-in")
+    sign_in_as_ada(page)
+    reference = page.get_by_label("Patient reference")
+    expect(reference).to_be_focused()
+    page.get_by_role("button", name="Load Sample Patient Data").click()
+    reference.click()
+    page.keyboard.type("half typed")
+    app.end_sessions()
+    dialog_of(page)
+    expect(page.get_by_label("Name")).to_have_value(ADA)
+    expect(page.get_by_label("Password")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.keyboard.type("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert").filter(visible=True)).to_contain_text("Wrong name or password.")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(reference).to_be_focused()
+    page.keyboard.type(" and finished")
+    page.keyboard.press("Enter")
+    expect(page.locator("#history-list li", has_text="half typed and finished")).to_contain_text("Queued")
+    reference.fill("sent at the end")
+    app.end_sessions()
+    page.keyboard.press("Enter")  # before the page has heard of it, or the app has
+    dialog_of(page).keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator("#history-list li", has_text="sent at the end")).to_contain_text("Queued")
+    page.get_by_role("button", name="Sign out").click()  # with the token of the session that is now
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_link_opened_in_another_tab_brings_the_dashboard_back(start: Start, open_page: OpenPage) -> None:
+    app = start("server")
+    page = open_page(f"{app.url}{OPERATOR}")
+    expect(page.locator("#live-state")).to_contain_text("Live")
+    expect(page.locator("#main")).to_be_focused()
+    page.locator("#filter-level").select_option("High")
+    app.end_sessions()
+    dialog_of(page)
+    expect(page.get_by_label("Password")).to_have_count(0)  # the built-in account has none
+    expect(page.get_by_label("Sign-in link or token")).to_be_focused()
+    page.keyboard.type("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert").filter(visible=True)).to_contain_text("not valid")
+    page.get_by_role("button", name="I have signed in in another tab").press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("Nobody has signed in in another tab yet.")
+    page.context.new_page().goto(f"{app.url}{OPERATOR}")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator("#live-state")).to_contain_text("Live")
+    expect(page.locator("#filter-level")).to_have_value("High")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("UPDATE sessions SET ends_at = unixepoch() + 120", "reaches its time limit in 2 minutes"),
+        ("UPDATE sessions SET last_active_at = unixepoch() + 120 - 3600", "Nobody has used this page for a while"),
+    ],
+)
+def test_the_end_of_a_session_is_told_ahead(start: Start, open_page: OpenPage, change: str, why: str) -> None:
+    app = start("server")
+    page = open_page(f"{app.url}/sign-in")
+    sign_in_as_ada(page)
+    expect(page.locator("#live-state")).to_contain_text("Live")
+    app.change_sessions(change)
+    wait_until(lambda: page.evaluate(SECONDS_LEFT) <= 120)  # the app has read it
+    page.evaluate("import('/ui/session.js').then(({ checkSession }) => checkSession())")
+    banner = page.locator("#session-banner")
+    expect(banner).to_contain_text(why)
+    early = banner.get_by_role("button", name="Sign in again")
+    early.press("Enter")
+    dialog_of(page).keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(early).to_be_focused()
+    page.keyboard.press("Enter")
+    dialog_of(page).keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(banner).to_be_hidden()
+    expect(page.locator("#live-state")).to_contain_text("Live")
+
+
+def test_somebody_else_gets_the_page_of_their_own(start: Start, open_page: OpenPage) -> None:
+    app = start("server")
+    page = open_page(f"{app.url}{OPERATOR}")
+    expect(page.locator("#live-state")).to_contain_text("Live")
+    app.end_sessions()
+    dialog_of(page)
+    page.keyboard.type(LINK_OF_ADA)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Sign out")).to_have_attribute("title", re.compile("Ada"))
+    expect(page.locator("#live-state")).to_contain_text("Live")
+
+
+def test_an_administrator_sees_who_is_signed_in_and_ends_it(start: Start, open_page: OpenPage) -> None:
+    app = start("server")
+    operator = open_page(f"{app.url}/sign-in")
+    sign_in_as_ada(operator)
+    expect(operator.locator("#live-state")).to_contain_text("Live")
+    administrator = open_page(f"{app.url}/sign-in#token={TOKENS['ADMINISTRATOR_TOKEN']}")
+    administrator.get_by_role("link", name="Sessions").click()
+    row = administrator.get_by_role("row").filter(has_text=ADA)
+    expect(row).to_contain_text("operator")
+    assert administrator.locator("img[src=x]").count() == 0
+    row.get_by_role("button", name=f"End the session of {ADA}").click()
+    expect(row).to_have_count(0)
+    expect(dialog_of(operator).get_by_role("dialog")).to_contain_text("This session was ended.")
+    administrator.get_by_role("row").filter(has_text="this one").get_by_role("button").click()
+    expect(administrator.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
