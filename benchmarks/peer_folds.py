@@ -1,15 +1,14 @@
 """Other detectors on the same folds: those of PyOD as released, and two classifiers that are shown the labels."""
 
-import re
+import math
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
 from inspect import signature
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
@@ -22,19 +21,17 @@ from server.anomaly.preprocessing import OneSidedRiskFactors
 from server.evaluation.references import ordinary_encoding
 from server.evaluation.splits import Fold
 
+# Classes of PyOD, each in the module that bears its name in lower case.
 DETECTORS = ("ECOD", "COPOD", "HBOS", "KNN", "LOF", "OCSVM", "PCA", "MCD", "GMM", "IForest")
-"""Classes of PyOD, each in the module that bears its name in lower case."""
 
+# Supervised peers: what detection without labels is measured against, not beaten by.
 CLASSIFIERS: Mapping[str, Callable[..., Any]] = {
     "logistic regression": partial(LogisticRegression, max_iter=1000),
     "random forest": RandomForestClassifier,
 }
-"""Supervised peers; what detection without labels is measured against, not beaten by."""
 
+# How detectors of others fail on data they cannot take; ``LinAlgError`` is a ``ValueError``.
 _FAILURES = (ArithmeticError, LookupError, RuntimeError, ValueError)
-"""How detectors of others fail on data they cannot take; ``LinAlgError`` is a ``ValueError``."""
-
-_NUMBER = re.compile(r"(?<!\w)-?\d[\d.e+-]*")
 
 
 class Encoding(StrEnum):
@@ -44,8 +41,7 @@ class Encoding(StrEnum):
     FACTORS = "our eight factors"
 
 
-@dataclass(frozen=True)
-class Peer:
+class Peer(NamedTuple):
     """A detector or classifier with what it is given."""
 
     name: str
@@ -53,54 +49,32 @@ class Peer:
     supervised: bool
 
 
-PEERS = (
-    *(Peer(name, encoding, supervised=False) for encoding in Encoding for name in DETECTORS),
-    *(Peer(name, encoding, supervised=True) for encoding in Encoding for name in CLASSIFIERS),
-)
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """How a peer did in one fold: its AUROC or why there is none, and how often it warned of what."""
-
-    auroc: float | None
-    failure: str | None
-    warnings: Mapping[str, int]
+PEERS = tuple(Peer(name, encoding, name in CLASSIFIERS) for encoding in Encoding for name in (*DETECTORS, *CLASSIFIERS))
 
 
 @dataclass(frozen=True)
 class PeerFold:
-    """The AUROC of ours in one fold, and the attempts of the peers."""
+    """The AUROC in one fold of ours and of the peers; NaN where a peer failed, and then the kind of its error."""
 
     ours: float
-    attempts: Mapping[Peer, Attempt]
+    theirs: Mapping[Peer, float]
+    failures: Mapping[Peer, str]
 
 
 def measure_fold(fold: Fold, peers: Sequence[Peer] = PEERS) -> PeerFold:
     """Fit ours and the peers on the other folds' patients, and measure them on those held out."""
     dataset, fit = fold.dataset, fold.fit
+    has_disease = dataset.has_disease[fit.scored]
     ours = fit_and_score(dataset.frame(fit.fitted_on), dataset.frame(fit.scored), fold.settings)
-    auroc = float(roc_auc_score(dataset.has_disease[fit.scored], ours))
-    return PeerFold(auroc, {peer: _attempt(peer, fold) for peer in peers})
-
-
-def _attempt(peer: Peer, fold: Fold) -> Attempt:
-    """Measure a peer; that it cannot be fitted, or gives scores that are not finite, is its result as well."""
-    auroc, failure = None, None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    theirs, failures = {}, {}
+    for peer in peers:
         try:
-            auroc = float(roc_auc_score(fold.dataset.has_disease[fold.fit.scored], peer_scores(peer, fold)))
+            with warnings.catch_warnings(action="ignore"):  # of a full rank that is missing, in every fold
+                theirs[peer] = float(roc_auc_score(has_disease, peer_scores(peer, fold)))
         except _FAILURES as error:
-            failure = _in_short(type(error), error)
-    warned = Counter(_in_short(warning.category, warning.message) for warning in caught)
-    return Attempt(auroc, failure, dict(warned))
-
-
-def _in_short(kind: type[BaseException], said: BaseException | str) -> str:
-    """Return the kind and the first line, without the numbers that differ from fold to fold."""
-    first, *_ = [*str(said).strip().splitlines(), ""]
-    return f"{kind.__name__}: {_NUMBER.sub('…', first)}"
+            # That a peer cannot be fitted, or gives scores that are not finite, is its result as well.
+            theirs[peer], failures[peer] = math.nan, type(error).__name__
+    return PeerFold(float(roc_auc_score(has_disease, ours)), theirs, failures)
 
 
 def peer_scores(peer: Peer, fold: Fold) -> FloatArray:

@@ -1,7 +1,6 @@
 """Reading and checking the rows of a patient CSV with the standard library alone."""
 
 import csv
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,10 @@ from common.csv_cells import ABOUT_NUMBERS, advice_on, label_of, number_of
 from common.errors import InvalidDataError, InvalidRecordError
 from common.patient import FIELDS, LABEL_COLUMN, LABELS, PatientRecord
 
+# Some clinics write 0 where nothing was measured, and in a living patient it is nothing else.
 ZERO_IS_NOT_MEASURED = frozenset({"resting_bp", "cholesterol"})
-"""Fields for which some clinics write 0 where nothing was measured."""
 
+# The fields under UCI's own short names. They are no aliases: files that use them often have other codes.
 _UCI_COLUMNS: Mapping[str, str] = {
     "cp": "chest_pain_type",
     "trestbps": "resting_bp",
@@ -26,15 +26,8 @@ _UCI_COLUMNS: Mapping[str, str] = {
     "ca": "major_vessels",
     "thal": "thallium_scan",
 }
-"""The fields under UCI's own short names. They are no aliases: files that use them often have other codes."""
 _UCI_LABELS = frozenset({"num", "target"})
-
 _MOST_NAMED = 20
-
-_Row = dict[str, str]
-_Values = dict[str, float | int | None]
-_Problems = dict[str, str]
-"""What is wrong with a row, by CSV column."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +39,14 @@ class LabelledPatient:
     has_disease: bool | None
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What a CSV from elsewhere holds; ``left_out`` says by row and column why a row cannot be used."""
+
+    patients: Sequence[LabelledPatient]
+    left_out: Sequence[str]
+
+
 def read_patients(path: Path, *, needs_label: bool) -> list[LabelledPatient]:
     """Read and check a CSV with the columns of UCI Heart Disease; a blood pressure or cholesterol of 0 is not measured.
 
@@ -55,42 +56,17 @@ def read_patients(path: Path, *, needs_label: bool) -> list[LabelledPatient]:
         With a sentence that names row and column: an unreadable file, a missing column, an unknown code, a value out of
         its possible range, or no row at all. Of several rows the first twenty are named, one a line.
     """
-    patients: list[LabelledPatient] = []
-    refused: list[str] = []
-    for row, line in _rows(path, needs_label):
-        try:
-            patients.append(_patient(row, line, needs_label)[0])
-        except InvalidDataError as error:
-            refused.append(error.message)
-    if refused:
-        raise InvalidDataError(_refusal(path, refused))
-    return patients
-
-
-def _refusal(path: Path, refused: Sequence[str]) -> str:
+    survey = _survey(path, needs_label=needs_label)
+    refused = survey.left_out
     if len(refused) == 1:
-        return refused[0]
-    more = len(refused) - _MOST_NAMED
-    return "\n".join(
-        [
-            f"{path} is taken whole or not at all, and {len(refused)} of its rows cannot be used:",
-            *refused[:_MOST_NAMED],
-            *([f"and {more} more row{'s' * (more > 1)}."] if more > 0 else []),
-        ]
-    )
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a CSV from elsewhere holds.
-
-    ``left_out`` says of every row that cannot be used why, by row and column; ``zeros`` counts by wire name the values
-    of the other rows that were 0 and taken as not measured.
-    """
-
-    patients: Sequence[LabelledPatient]
-    left_out: Sequence[str]
-    zeros: Mapping[str, int]
+        raise InvalidDataError(refused[0])
+    if refused:
+        # The file is taken whole or not at all: a model must not depend on which rows happened to be readable.
+        lines = [f"{path} is taken whole or not at all, and {len(refused)} of its rows cannot be used:"]
+        lines += refused[:_MOST_NAMED]
+        more = len(refused) - _MOST_NAMED
+        raise InvalidDataError("\n".join(lines + [f"and {more} more row{'s' * (more > 1)}."] * (more > 0)))
+    return list(survey.patients)
 
 
 def survey_patients(path: Path) -> Survey:
@@ -103,29 +79,30 @@ def survey_patients(path: Path) -> Survey:
     InvalidDataError
         When the file cannot be read, lacks a column, or holds no row that can be used.
     """
-    patients: list[LabelledPatient] = []
-    left_out: list[str] = []
-    zeros: Counter[str] = Counter()
-    for row, line in _rows(path, needs_label=False):
+    survey = _survey(path, needs_label=False)
+    if not survey.patients:
+        raise InvalidDataError(f"{path} holds no patient that can be used. {survey.left_out[0]}")
+    return survey
+
+
+def _survey(path: Path, *, needs_label: bool) -> Survey:
+    patients, left_out = [], []
+    for row, line in _rows(path, needs_label):
         try:
-            patient, zero_fields = _patient(row, line, needs_label=False)
+            patients.append(_patient(row, line, needs_label))
         except InvalidDataError as error:
             left_out.append(error.message)
-        else:
-            patients.append(patient)
-            zeros.update(zero_fields)
-    if not patients:
-        raise InvalidDataError(f"{path} holds no patient that can be used. {left_out[0]}")
-    return Survey(patients, left_out, zeros)
+    return Survey(patients, left_out)
 
 
-def _rows(path: Path, needs_label: bool) -> Iterator[tuple[_Row | None, int]]:
+def _rows(path: Path, needs_label: bool) -> Iterator[tuple[dict[str, str] | None, int]]:
     """Read the rows after the header and the line each ends on; one without any content is none.
 
     In place of a row with another number of cells than the header comes ``None``.
     """
     line = None
     try:
+        # Excel writes UTF-8 with a byte order mark; without "-sig" it would be part of the first column's name.
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = _header(path, reader, needs_label)
@@ -155,7 +132,9 @@ def _header(path: Path, lines: Iterator[list[str]], needs_label: bool) -> list[s
     header = [known.get(column.casefold(), column) for column in given]
     missing = [column for column in (known if needs_label else wanted).values() if column not in header]
     if missing:
-        hint = _renaming(header, missing) if len(header) > 1 else _other_marks(header, lines)
+        # One column in all means that something else separates the cells, as where commas are decimal marks.
+        marks = " Its cells must be separated by commas, and its numbers written with a decimal point."
+        hint = _renaming(header, missing) if len(header) > 1 else marks
         raise InvalidDataError(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}.{hint}")
     doubled = [column for column in known.values() if header.count(column) > 1]
     if doubled:
@@ -163,22 +142,11 @@ def _header(path: Path, lines: Iterator[list[str]], needs_label: bool) -> list[s
     return header
 
 
-def _other_marks(header: Sequence[str], lines: Iterator[list[str]]) -> str:
-    """Say what separates cells; where a comma parts the lines after a header without any, it is a decimal one."""
-    is_separated = any(mark in header[0] for mark in ";\t|")
-    has_decimal_commas = is_separated and any(len(cells) > 1 for cells in lines)
-    numbers = ", and its numbers written with a decimal point" if has_decimal_commas else ""
-    return f" Its cells must be separated by commas{numbers}."
-
-
 def _renaming(header: Sequence[str], missing: Sequence[str]) -> str:
     """Say which column stands under which of UCI's short names."""
     given = {column.casefold() for column in header}
-    renamed = [
-        f"{short} must be called {column}"
-        for short, name in _UCI_COLUMNS.items()
-        if short in given and (column := FIELDS[name].csv_column) in missing
-    ]
+    columns = {short: FIELDS[name].csv_column for short, name in _UCI_COLUMNS.items() if short in given}
+    renamed = [f"{short} must be called {column}" for short, column in columns.items() if column in missing]
     said = ""
     if renamed:
         said = f" The column {', the column '.join(renamed)}; compare the codes with data/README.md, as copies differ."
@@ -188,46 +156,37 @@ def _renaming(header: Sequence[str], missing: Sequence[str]) -> str:
     return said
 
 
-def _patient(row: _Row | None, line: int, needs_label: bool) -> tuple[LabelledPatient, list[str]]:
-    """Check a row; return the patient and the fields whose 0 was taken as not measured."""
+def _patient(row: dict[str, str] | None, line: int, needs_label: bool) -> LabelledPatient:
+    """Check a row; every column that is wrong is named, and no cell's content: it may be a patient's value."""
     if row is None:
         raise InvalidDataError(f"Row {line} has another number of cells than the header.")
     values, unreadable = _values(row)
-    zero_fields = [name for name in sorted(ZERO_IS_NOT_MEASURED) if values[name] == 0]
-    record, refused = _record(values | dict.fromkeys(zero_fields))
-    has_disease, unlabelled = _label(row, needs_label)
-    problems = refused | unreadable | unlabelled
+    refused, has_disease, record = {}, None, None
+    try:
+        has_disease = label_of(row.get(LABEL_COLUMN, ""), needs_label=needs_label)
+    except InvalidDataError as error:
+        unreadable[LABEL_COLUMN] = error.message
+    try:
+        record = PatientRecord.check(values)
+    except InvalidRecordError as error:
+        for name, errors in error.fields.items():
+            refused[FIELDS[name].csv_column] = ", ".join(errors) + advice_on(name, values[name])
+    # What could not be read wins over "is required", which is said of it as well: it was taken as not measured.
+    problems = refused | unreadable
     if record is None or problems:
         said = "; ".join(f"column {column} {problem}" for column, problem in problems.items())
         raise InvalidDataError(f"Row {line}: {said}.")
-    return LabelledPatient(line, record, has_disease), zero_fields
+    return LabelledPatient(line, record, has_disease)
 
 
-def _values(row: _Row) -> tuple[_Values, _Problems]:
-    """Read the 13 fields, by wire name; one that cannot be read is ``None`` and a problem."""
-    values: _Values = {}
-    problems: _Problems = {}
+def _values(row: dict[str, str]) -> tuple[dict[str, float | int | None], dict[str, str]]:
+    """Read the 13 fields, by wire name; one that cannot be read is ``None`` and, by column, a problem."""
+    values, problems = {}, {}
     for name, field in FIELDS.items():
         try:
             values[name] = number_of(row[field.csv_column], field)
         except InvalidDataError as error:
+            values[name], problems[field.csv_column] = None, error.message
+        if values[name] == 0 and name in ZERO_IS_NOT_MEASURED:
             values[name] = None
-            problems[field.csv_column] = error.message
     return values, problems
-
-
-def _record(values: _Values) -> tuple[PatientRecord | None, _Problems]:
-    try:
-        return PatientRecord.check(values), {}
-    except InvalidRecordError as error:
-        return None, {
-            FIELDS[name].csv_column: ", ".join(errors) + advice_on(name, values[name])
-            for name, errors in error.fields.items()
-        }
-
-
-def _label(row: _Row, needs_label: bool) -> tuple[bool | None, _Problems]:
-    try:
-        return label_of(row.get(LABEL_COLUMN, ""), needs_label=needs_label), {}
-    except InvalidDataError as error:
-        return None, {LABEL_COLUMN: error.message}

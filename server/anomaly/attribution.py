@@ -12,10 +12,11 @@ from server.anomaly.shapley import CellTables
 class Attribution:
     """A fitted preprocessor and forest at work.
 
-    It takes one patient at a time, in Python's own numbers: an operation on a small array takes longer than all that is
-    done with one patient's 13. ``base_value`` and a patient's contributions add up to log2 of the raw score.
+    ``base_value`` and a patient's contributions add up to log2 of the raw score.
     """
 
+    # One patient at a time, in Python's own numbers: an operation on a small numpy array takes longer than all that is
+    # done with one patient's 13.
     def __init__(self, preprocessor: OneSidedRiskFactors, forest: IsolationForest) -> None:
         self._typical: list[float] = preprocessor.typical_.tolist()
         self._shares = FieldShares(self._typical)
@@ -56,6 +57,7 @@ class FieldShares:
                 continue
             weights = []
             for number, place in enumerate(places):
+                # Its effect on the typical patient and not on this one: what the other fields are must not matter.
                 alone = usual.copy()
                 alone[number] = complete[place]
                 effect = directed_factor(*alone) - at_usual if alone != usual else 0.0

@@ -18,11 +18,13 @@ from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray, rows_of
 SPLIT_AGE = 55
 """Years from which calibration by age counts a patient as older."""
 
+# Calibration patients with every field of a pattern, below which the others stay in: with fewer than 19, not one of
+# them stands for 5 %, and no patient could be at High.
 LEAST_COMPARABLE = 19
-"""Calibration patients with every field of a pattern, below which the others stay in: so many can put 5 % at High."""
 
+# Of more disease-free patients so many are drawn: the share at High is then within 0.7 % (one standard error), and
+# training stays as fast.
 MOST_CALIBRATION_PATIENTS = 1000
-"""Of more disease-free patients so many are drawn: the share at High is then within 0.7 % (one standard error)."""
 
 _TAIL_SHARE = 0.1
 _MOST_IN_MEMORY = 256
@@ -69,6 +71,7 @@ class Calibration:
     def tail_scale(self) -> float:
         """The mean of the top tenth of the scores less its smallest; the whole spread where that is zero."""
         scores = np.asarray(self.sorted_scores)
+        # Beyond the last calibration score nothing is known: an exponential tail keeps the order, a cap would not.
         tail = scores[-int(np.ceil(scores.size * _TAIL_SHARE)) :]
         candidates = (tail.mean() - tail[0], scores[-1] - scores[0], scores[-1])
         return next(float(scale) for scale in candidates if scale > 0)
@@ -107,6 +110,7 @@ class CalibrationByPattern:
     def __init__(self, patterns: BoolArray, scores: Sequence[FloatArray]) -> None:
         self.scores = tuple(np.sort(band, axis=1) for band in scores)
         self._rows = {code: row for row, code in enumerate((patterns @ np.array(_BITS)).tolist())}
+        # Made when first asked for: of 2,048 patterns a clinic meets a few, and all at once would slow the start.
         self._calibration = lru_cache(_MOST_IN_MEMORY)(self._made)
 
     @classmethod
@@ -114,8 +118,13 @@ class CalibrationByPattern:
         """Take the out-of-fold raw scores, shape (p, n), of calibration patients of shape (n, 13)."""
         has_every_field = np.logical_not((np.isnan(values) & ~patterns[:, np.newaxis, :]).any(axis=2))
         is_older = values[:, _AGE] >= SPLIT_AGE
-        bands = [~is_older, is_older] if by_age else [np.ones(len(values), dtype=np.bool_)]
-        return cls(patterns, [_comparable(scores[:, band], has_every_field[:, band]) for band in bands])
+        chosen = []
+        for band in [~is_older, is_older] if by_age else [np.ones(len(values), dtype=np.bool_)]:
+            complete = has_every_field[:, band]
+            # Who lacks a field that a pattern has is left out as NaN; nobody is where too few would remain.
+            has_too_few = complete.sum(axis=1, keepdims=True) < LEAST_COMPARABLE
+            chosen.append(np.where(complete | has_too_few, scores[:, band], np.nan))
+        return cls(patterns, chosen)
 
     @property
     def patients(self) -> tuple[int, ...]:
@@ -142,12 +151,6 @@ class CalibrationByPattern:
     def _made(self, band: int, code: int) -> Calibration:
         scores = self.scores[band][self._rows[code]]
         return Calibration.fit(scores[~np.isnan(scores)])
-
-
-def _comparable(scores: FloatArray, has_every_field: BoolArray) -> FloatArray:
-    """Leave out, as NaN, who lacks a field that a pattern has; nobody where too few would remain."""
-    enough = has_every_field.sum(axis=1, keepdims=True) >= LEAST_COMPARABLE
-    return np.where(has_every_field | ~enough, scores, np.nan)
 
 
 def alarm_interval(patients: int, threshold: float) -> tuple[float, float]:

@@ -16,8 +16,9 @@ from server.anomaly.manifest import Manifest
 from server.anomaly.preprocessing import OneSidedRiskFactors
 from server.anomaly.reference import Reference
 
+# How far base value and contributions may be from log2 of the raw score for an explanation to be believed: rounding
+# comes to about 1e-14, and what is beyond this comes from an error.
 ADDITIVITY = 1e-9
-"""How far base value and contributions may be from log2 of the raw score for an explanation to be believed."""
 
 
 @dataclass(frozen=True)
@@ -129,19 +130,20 @@ class Detector:
 
         A recalibrated model has no rates by level: those of the evaluation belong to the earlier calibration.
         """
+        # AUROC stays after a recalibration, which reorders patients at most between missingness patterns.
         evaluation = self.manifest.evaluation
-        known = {} if self.manifest.recalibrated_from else evaluation.values()
+        recalibrated = self.manifest.recalibrated_from is not None
+        kinds = ("false_alarm_rate", "sensitivity")
         rates = {
-            level: {rate: known.get(f"{rate}_{level}") for rate in ("false_alarm_rate", "sensitivity")}
+            level: {kind: None if recalibrated else evaluation.value(f"{kind}_{level}") for kind in kinds}
             for level in ("medium_or_higher", "high")
         }
-        disease_free, with_disease = evaluation.disease_free, evaluation.with_disease
         return rates | {
             "auroc": evaluation.value("auroc"),
-            "patients": disease_free + with_disease,
-            "disease_free": disease_free,
-            "with_disease": with_disease,
-            "recalibrated_on": self.manifest.calibration_data.disease_free if self.manifest.recalibrated_from else None,
+            "patients": evaluation.disease_free + evaluation.with_disease,
+            "disease_free": evaluation.disease_free,
+            "with_disease": evaluation.with_disease,
+            "recalibrated_on": self.manifest.calibration_data.disease_free if recalibrated else None,
         }
 
     def assess(self, records: Sequence[PatientRecord]) -> list[Assessment]:

@@ -1,7 +1,7 @@
 """The figures of an evaluation as they are kept and shown: frozen values that are JSON as well."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Value(BaseModel):
     """A frozen, strict value that is kept as JSON."""
 
+    # Frozen and strict: what was hashed into a version's name must read back as the very same.
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -67,10 +68,6 @@ class Evaluation(Value):
     confusion: Confusion
     additivity_patients: int = Field(description="Random patients whose contributions were added up.")
 
-    def values(self) -> dict[str, float | None]:
-        """Return the figures by name."""
-        return {name: figure.ours.value for name, figure in self.figures.items()}
-
     def value(self, name: str) -> float | None:
         """Return a figure; ``None`` where there is none."""
         return self.estimate(name).value
@@ -97,8 +94,7 @@ USUAL_FOREST = (
 )
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """How people are shown a figure: its title, and the format of its numbers."""
 
     title: str

@@ -29,6 +29,7 @@ def over_folds(by_fold: Sequence[float], folds: int, *, lowest: float = 0, highe
     mean = float(figures.mean())
     if np.ptp(figures) < _ROUNDING:
         return Estimate(value=mean)
+    # Without the second term, ten repeats would look ten times as sure as one, although they see the same patients.
     error = math.sqrt(figures.var(ddof=1) * (1 / figures.size + 1 / (folds - 1)))
     margin = float(t.ppf((1 + _CONFIDENCE) / 2, figures.size - 1)) * error
     return Estimate(value=mean, low=max(mean - margin, lowest), high=min(mean + margin, highest))
@@ -43,6 +44,8 @@ def by_bootstrap(figure: Callable[[IndexArray], float], groups: BoolArray, *, se
     if not groups.size:
         return Estimate(value=None)
     random = np.random.default_rng(seed)
+    # Within the groups: a resample with other shares of patients with disease would add a spread that is not the
+    # detector's.
     members = [rows for rows in (np.flatnonzero(groups), np.flatnonzero(~groups)) if rows.size]
     drawn = (np.concatenate([random.choice(rows, rows.size) for rows in members]) for _ in range(resamples))
     figures = np.array([figure(rows) for rows in drawn])

@@ -14,8 +14,8 @@ from server.anomaly.dataset import Dataset
 from server.anomaly.evaluation_figures import Evaluation, Value
 from server.anomaly.reference import Reference
 
+# Version of the files' layout; a model of another one is trained anew.
 FORMAT = 3
-"""Version of the files' layout; a model of another one is trained anew."""
 
 KNOWN_PATIENTS = 12
 
@@ -80,6 +80,7 @@ class Manifest(Value):
 
     def expected_signature(self, key: SecretStr) -> str:
         """Return the HMAC-SHA256 (RFC 2104) over version and content, in hexadecimal digits."""
+        # The zero byte keeps the two apart: without it, text could move from one to the other under one signature.
         content = self.model_version.encode() + b"\0" + self._content()
         return hmac.new(key.get_secret_value().encode(), content, hashlib.sha256).hexdigest()
 
@@ -88,6 +89,7 @@ class Manifest(Value):
 
     def sealed(self, key: SecretStr | None) -> "Manifest":
         """Return it with its version and, if there is a key, its signature."""
+        # The version first: the signature covers it, so that a signed model cannot be passed off under another name.
         named = self.model_copy(update={"model_version": self.expected_version()})
         return named.model_copy(update={"signature": named.expected_signature(key)}) if key else named
 

@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from common.errors import InvalidDataError
@@ -26,18 +25,15 @@ class Factor:
     ``directed`` takes the fields in order, each a number or an array of one for each patient.
     """
 
-    def __init__(self, fields: tuple[str, ...], directed: Callable[..., Any], definition: str) -> None:
-        self.fields = fields
+    def __init__(
+        self, fields: tuple[str, ...], definition: str, directed: Callable[..., Any] = lambda value: value
+    ) -> None:
+        self.fields, self.definition, self.directed = fields, definition, directed
         self.places = [COLUMNS.index(name) for name in fields]
-        self.directed = directed
-        self.definition = definition
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 def _risk_factors(bp: Any, cholesterol: Any, sugar: Any, ecg: Any) -> Any:
+    # Products with a comparison, not max(): they take a number and an array alike.
     blood_pressure = (bp > _BP_FROM) * (bp - _BP_FROM) / _BP_SCALE
     lipids = (cholesterol > _CHOLESTEROL_FROM) * (cholesterol - _CHOLESTEROL_FROM) / _CHOLESTEROL_SCALE
     return blood_pressure + lipids + sugar + (ecg > 0)
@@ -47,28 +43,29 @@ def _thallium_grade(scan: Any) -> Any:
     return 1.0 * (scan >= _FIXED_DEFECT) + (scan >= _REVERSIBLE_DEFECT)
 
 
+# The constants are set by hand: fitting them would need patients with disease, and none takes part in training.
 FACTORS: Mapping[str, Factor] = {
-    "age_and_sex": Factor(("age", "sex"), lambda age, sex: age + _YEARS_FOR_MEN * sex, "age + 10 × sex"),
-    "chest_pain": Factor(("chest_pain_type",), _as_it_is, "chest_pain_type"),
+    "age_and_sex": Factor(("age", "sex"), "age + 10 × sex", lambda age, sex: age + _YEARS_FOR_MEN * sex),
+    "chest_pain": Factor(("chest_pain_type",), "chest_pain_type"),
     "risk_factors": Factor(
         ("resting_bp", "cholesterol", "fasting_blood_sugar_high", "resting_ecg"),
-        _risk_factors,
         "max(resting_bp − 120, 0) / 20 + max(cholesterol − 200, 0) / 40 + fasting_blood_sugar_high + "
         "(1 if resting_ecg > 0, else 0)",
+        _risk_factors,
     ),
     "heart_rate_reserve": Factor(
         ("max_heart_rate", "age"),
-        lambda rate, age: 1 - rate / (_HEART_RATE_AT_BIRTH - age),
         "1 − max_heart_rate / (220 − age)",
+        lambda rate, age: 1 - rate / (_HEART_RATE_AT_BIRTH - age),
     ),
-    "exercise_angina": Factor(("exercise_angina",), _as_it_is, "exercise_angina"),
+    "exercise_angina": Factor(("exercise_angina",), "exercise_angina"),
     "st_segment": Factor(
         ("st_depression", "st_slope"),
-        lambda mm, slope: (mm > 0) * mm + (slope - 1),
         "max(st_depression, 0) + st_slope − 1",
+        lambda mm, slope: (mm > 0) * mm + (slope - 1),
     ),
-    "major_vessels": Factor(("major_vessels",), _as_it_is, "major_vessels"),
-    "thallium_scan": Factor(("thallium_scan",), _thallium_grade, "0 if thallium_scan is 3, 1 if 6, 2 if 7"),
+    "major_vessels": Factor(("major_vessels",), "major_vessels"),
+    "thallium_scan": Factor(("thallium_scan",), "0 if thallium_scan is 3, 1 if 6, 2 if 7", _thallium_grade),
 }
 """The eight factors in column order."""
 
@@ -87,8 +84,7 @@ class OneSidedRiskFactors(TransformerMixin, BaseEstimator):  # type: ignore[misc
     """Impute what was not measured, and keep of each directed factor only what exceeds its disease-free median.
 
     Fitted on disease-free patients only. ``typical_`` (13,) holds the fields' medians, the lower one for coded fields
-    so that it is a code, ``typical_factors_`` (8,) the directed factors of a patient who has all of them, and
-    ``factor_medians_`` (8,) the medians of the patients' own directed factors.
+    so that it is a code, and ``factor_medians_`` (8,) the medians of the patients' own directed factors.
     """
 
     def fit(self, patients: pd.DataFrame, _labels: None = None) -> Self:
@@ -102,7 +98,6 @@ class OneSidedRiskFactors(TransformerMixin, BaseEstimator):  # type: ignore[misc
         values = _checked_values(patients)
         refuse_unmeasured(values)
         self.typical_: FloatArray = np.array([_typical(name, values[:, i]) for i, name in enumerate(COLUMNS)])
-        self.typical_factors_: FloatArray = directed_factors(self.typical_[np.newaxis])[0]
         self.factor_medians_: FloatArray = np.median(directed_factors(self.impute(values)), axis=0)
         return self
 
@@ -110,19 +105,18 @@ class OneSidedRiskFactors(TransformerMixin, BaseEstimator):  # type: ignore[misc
         """Return the one-sided factors, shape (n, 8), of patients under the wire names of their fields."""
         return self.factors(self.impute(_checked_values(patients)))
 
-    def get_feature_names_out(self, _input_features: None = None) -> NDArray[np.object_]:
-        return np.asarray(list(FACTORS), dtype=object)
-
     def impute(self, values: FloatArray) -> FloatArray:
         """Put the typical value where none was measured; shape (n, 13) as given."""
         return np.where(np.isnan(values), self.typical_, values)
 
     def factors(self, complete: FloatArray) -> FloatArray:
         """Return the one-sided factors, shape (n, 8), of imputed values of shape (n, 13), without a frame's cost."""
+        # Below the disease-free median there is no anomaly: uncut, an unusually healthy patient would stand out.
         return np.maximum(directed_factors(complete) - self.factor_medians_, 0)
 
 
 def _checked_values(patients: pd.DataFrame) -> FloatArray:
+    # Columns in another order would be scored without complaint, and every score would be wrong.
     if list(patients.columns) != COLUMNS:
         raise ValueError(f"expected the columns {', '.join(COLUMNS)}, in this order")
     return patients.to_numpy(dtype=np.float64)

@@ -6,24 +6,23 @@ bin.
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from common.messages import Thresholds
 from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
 from server.anomaly.evaluation_figures import Value
 
+# Of fewer patients with disease none counts: they cannot tell case mix from drift.
 LEAST_WITH_DISEASE = 25
-"""Patients with disease of which fewer are left out: they cannot tell case mix from drift."""
 
+# Fewer patients are counted together with those of a bin beside: a count of one or two may point to a person.
 LEAST_IN_BIN = 5
-"""Patients of whom fewer are counted together with those of a bin beside."""
 
 _QUANTITY_BINS = 5
-_SCORE_BINS_BELOW_HIGH = 5
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -68,19 +67,6 @@ class Reference(Value):
     disease_free: Population
     with_disease: Population
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        fits = all(map(self._fits, (self.disease_free, self.with_disease)))
-        if list(self.edges) != COLUMNS or not fits or not self.disease_free.patients:
-            raise ValueError("the counts do not fit the fields and their bins")
-        return self
-
-    def _fits(self, population: Population) -> bool:
-        bins = {name: len(edges) + 1 for name, edges in self.edges.items()}
-        return {name: len(field.counts) for name, field in population.fields.items()} == bins and (
-            population.scores is None or len(population.scores) == len(self.score_edges) + 1
-        )
-
     @cached_property
     def populations(self) -> dict[str, Population]:
         """The disease-free patients, those of the whole file, and those with disease if they are known, by name."""
@@ -100,7 +86,7 @@ def reference_of(
     has_disease
         Their labels, shape (n,). Patients with disease count if there are ``LEAST_WITH_DISEASE`` of them.
     thresholds
-        Those of the model: they are edges of the score's bins.
+        Those of the model: they are the edges of the score's bins.
     anomaly_scores
         Calibrated anomaly scores of all patients, by forests that saw none of those with disease, shape (n,); only
         theirs count, since those of the others are known by design.
@@ -112,7 +98,7 @@ def reference_of(
         codes = [float(code) for code in sorted(FIELDS[name].codes)[:-1]]
         ends = codes or _near_quintiles(disease_free[:, column], values[:, column])
         edges[name] = _without_small_bins(ends, (disease_free[:, column], with_disease[:, column]))
-    score_edges = [*np.linspace(0, thresholds.medium, _SCORE_BINS_BELOW_HIGH)[1:].tolist(), thresholds.high]
+    score_edges = [thresholds.medium, thresholds.high]
     # The scores of the disease-free are calibrated to be uniform, so they follow from the design.
     by_design: list[float] = (np.diff([0, *score_edges, 1]) * len(disease_free)).tolist()
     scores = None
@@ -132,6 +118,7 @@ def _near_quintiles(disease_free: FloatArray, everybody: FloatArray) -> list[flo
     if not measured.size:
         return []
     quantiles = np.quantile(measured, np.arange(1, _QUANTITY_BINS) / _QUANTITY_BINS, method="inverted_cdf")
+    # An edge that is itself a value would tell that some patient has it: the manifest shows the edges.
     observed = np.unique(everybody[~np.isnan(everybody)])
     below = np.flatnonzero(np.isin(observed, quantiles[quantiles < measured.max()]))
     edges: list[float] = ((observed[below] + observed[below + 1]) / 2).tolist()
@@ -156,12 +143,14 @@ def _population(values: FloatArray, edges: Mapping[str, list[float]], scores: li
 
 
 def field_counts(values: FloatArray, edges: Sequence[float]) -> FieldCounts:
+    """Count the values of a field by bin, and those not measured."""
     measured = values[~np.isnan(values)]
     counts = np.bincount(np.searchsorted(edges, measured, side="left"), minlength=len(edges) + 1)
     return FieldCounts(missing=len(values) - len(measured), counts=counts.tolist())
 
 
 def score_counts(scores: FloatArray, edges: Sequence[float]) -> list[float]:
+    """Count scores by bin; one on an edge belongs above it, as a threshold belongs to the level above."""
     bins = np.searchsorted(edges, scores, side="right")
     counts: list[float] = np.bincount(bins, minlength=len(edges) + 1).astype(np.float64).tolist()
     return counts

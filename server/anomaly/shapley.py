@@ -13,10 +13,12 @@ from sklearn.ensemble import IsolationForest
 from server.anomaly.dataset import FloatArray, IndexArray
 from server.anomaly.fitting import Tree, average_path_length, node_lengths
 
+# Cells of one piece of a tree: trees of 16 samples stay whole, and larger ones take neither minutes nor gigabytes.
+# Cutting a tree's leaves in two is exact, since the Shapley values of a sum are the sums of the Shapley values.
 MAX_CELLS = 1024
-"""Cells of one piece of a tree: trees of 16 samples stay whole, and larger ones take neither minutes nor gigabytes."""
 
-_PIECES_IN_A_BLOCK = 1024  # the table of a block grows with their square
+# The table of a block has a row for each threshold and a column for each piece: it grows with their square.
+_PIECES_IN_A_BLOCK = 1024
 
 
 class CellTables:
@@ -63,9 +65,6 @@ class _Leaves(NamedTuple):
     up_to: NDArray[Any]
     shares: NDArray[Any]
     lengths: NDArray[Any]
-
-    def some(self, place: IndexArray) -> "_Leaves":
-        return _Leaves(self.tree[place], self.above[place], self.up_to[place], self.shares[place], self.lengths[place])
 
     def thresholds(self) -> list[list[float]]:
         """Return what divides the cells of these leaves, ascending, for each factor."""
@@ -121,23 +120,24 @@ class _Block:
         self._first: IndexArray = np.array(first, dtype=np.intp)
         for start, piece in zip(first, pieces, strict=True):
             self._cells[start : start + prod(piece.shape)] = piece.cells() * per_step
+        # A product with ones sums the rows in a fifth of the time that numpy's sum over an axis takes.
         self._each = np.ones(len(pieces))
         by_factor = zip(*[piece.thresholds for piece in pieces], strict=True)
-        self._thresholds = [sorted({value for each in of_factor for value in each}) for of_factor in by_factor]
-        sizes = [len(of_factor) + 1 for of_factor in self._thresholds]
-        self._starts = np.cumsum([0, *sizes[:-1]]).tolist()
-        self._steps = np.zeros((sum(sizes), len(pieces)), dtype=np.uint16)
-        for column, piece in enumerate(pieces):
-            for factor, of_factor in enumerate(piece.thresholds):
-                known, start = self._thresholds[factor], self._starts[factor] + 1
-                rows = [start + bisect_left(known, value) for value in of_factor]
-                self._steps[rows, column] = prod(piece.shape[factor + 1 :])
-        for start, size in zip(self._starts, sizes, strict=True):
-            for row in range(start + 1, start + size):
-                self._steps[row] += self._steps[row - 1]
+        self._thresholds = [sorted({value for of_piece in of_factor for value in of_piece}) for of_factor in by_factor]
+        *self._starts, rows = np.cumsum([0, *[len(known) + 1 for known in self._thresholds]]).tolist()
+        # Filled in place: tables put together afterwards would for a moment take twice the memory.
+        self._steps = np.zeros((rows, len(pieces)), dtype=np.uint16)
+        for factor, (start, known) in enumerate(zip(self._starts, self._thresholds, strict=True)):
+            table = self._steps[start : start + len(known) + 1]
+            # A piece's own threshold takes the patient one cell further: up to the next one the sum stays the same.
+            for column, piece in enumerate(pieces):
+                places = [bisect_left(known, value) + 1 for value in piece.thresholds[factor]]
+                table[places, column] = prod(piece.shape[factor + 1 :])
+            np.cumsum(table, axis=0, dtype=np.uint16, out=table)
 
     def look_up(self, factors: Sequence[float]) -> FloatArray:
         """Return the sums over the pieces of the nine numbers of a patient's cells, shape (9,)."""
+        # bisect and not numpy's search: an operation on an array of eight costs more than all the rest of it.
         found = zip(self._starts, self._thresholds, factors, strict=True)
         rows = [start + bisect_left(known, value) for start, known, value in found]
         numbers = np.add.reduce(self._steps.take(rows, axis=0), axis=0, dtype=np.uint16)
@@ -151,7 +151,8 @@ def _pieces_of(leaves: _Leaves) -> Iterator[_Piece]:
     places.reverse()
     while places:
         place = places.pop()
-        piece = _Piece(some := leaves.some(place), some.thresholds())
+        some = _Leaves(*(part[place] for part in leaves))
+        piece = _Piece(some, some.thresholds())
         if place.size > 1 and prod(piece.shape) > MAX_CELLS:
             places += np.array_split(place, 2)
         else:
@@ -166,7 +167,7 @@ def _leaves_of(trees: Sequence[Tree]) -> _Leaves:
         np.concatenate([getattr(tree, name) for tree in trees])
         for name in ("children_left", "children_right", "feature", "n_node_samples")
     )
-    is_leaf = left == right
+    is_leaf = left == right  # both are -1 there
     left, right = (children + np.repeat(roots, counts) for children in (left, right))
     thresholds = _largest_to_the_left(np.concatenate([tree.threshold for tree in trees]))
     shape = sum(counts), trees[0].n_features

@@ -5,7 +5,7 @@ that of none of the disease-free patients, the patients with disease, and both t
 large, by convention, and more than chance.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
@@ -18,21 +18,19 @@ from server.anomaly.dataset import COLUMNS, FloatArray
 from server.anomaly.intervals import wilson_interval
 from server.anomaly.reference import FieldCounts, Reference, field_counts, score_counts
 
+# Patients in whom a field must have been measured, on both sides, for its values to be compared.
 LEAST_MEASURED = 25
-"""Patients in whom a field must have been measured, on both sides, for its values to be compared."""
 
+# The usual limits of the population stability index: Siddiqi, Credit Risk Scorecards (2006).
 PSI_LIMITS = (0.10, 0.25)
-"""The usual limits of the population stability index: Siddiqi, Credit Risk Scorecards (2006)."""
 
+# Differences of a share: up to 5 % missing is inconsequential (Schafer 1999, doi 10.1177/096228029900800102), over
+# 10 % likely biases (Bennett 2001, doi 10.1111/j.1467-842X.2001.tb00294.x); used for the levels' shares as well.
 SHARE_LIMITS = (0.05, 0.10)
-"""Differences of a share: up to 5 % missing is inconsequential (Schafer 1999, doi 10.1177/096228029900800102), over
-10 % likely biases (Bennett 2001, doi 10.1111/j.1467-842X.2001.tb00294.x); used for the levels' shares as well."""
 
-FAMILY_ERROR = 0.05
-"""Most often that all comparisons of one undrifted window together err against one population; drift has to show
-against all of them at once."""
-
-_ERROR = FAMILY_ERROR / (2 * len(COLUMNS) + 3)
+# All comparisons of one undrifted window together err at most so often against one population (Bonferroni). It is less
+# in truth, for drift has to show against all populations at once.
+_ERROR = 0.05 / (2 * len(COLUMNS) + 2)
 _SMOOTHING = 0.5
 _LOWER_WITH_DISEASE = frozenset({"max_heart_rate"})
 
@@ -56,7 +54,6 @@ class Code(StrEnum):
     VALUES = "values"
     HIGH = "high"
     MEDIUM_OR_HIGHER = "medium_or_higher"
-    SCORES = "scores"
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,8 @@ class Difference:
     """One thing in which a window's patients may differ, and how far they do.
 
     ``share`` (0 to 1) is that of the window's patients, ``references`` those of each population of the reference. Of
-    values and scores it is the share in the bin that grew most, ``grown``, which holds ``count`` patients; ``psi`` are
-    then the population stability indices, less what sampling alone adds on average.
+    values it is the share in the bin that grew most, ``grown``, which holds ``count`` patients; ``psi`` are then the
+    population stability indices, less what sampling alone adds on average.
     """
 
     code: Code
@@ -89,19 +86,6 @@ class FieldDrift:
         return worst(part.status for part in (self.missing, self.distribution) if part)
 
 
-@dataclass(frozen=True)
-class ScoreDrift:
-    """The anomaly scores that one model version gave."""
-
-    distribution: Difference
-    medium_or_higher: Difference
-    high: Difference
-
-    @property
-    def status(self) -> Status:
-        return worst(part.status for part in (self.distribution, self.medium_or_higher, self.high))
-
-
 def worst(statuses: Iterable[Status]) -> Status:
     """Return the largest status, stable if there is none."""
     return max(statuses, key=lambda status: status.rank, default=Status.STABLE)
@@ -121,7 +105,7 @@ def _field_drift(name: str, seen: FieldCounts, reference: Reference) -> FieldDri
     counts = {whose: np.array(known.counts) for whose, known in fields.items() if sum(known.counts) >= LEAST_MEASURED}
     if len(seen.counts) == 1 or measured < LEAST_MEASURED or not counts:
         return FieldDrift(not_measured, None)
-    values = _distribution_difference(Code.VALUES, np.array(seen.counts), counts)
+    values = _distribution_difference(np.array(seen.counts), counts)
     # Where no patients with disease are known, values that moved as they do with the disease may be case mix.
     if "with_disease" not in counts and _is_sicker(name, np.array(seen.counts), next(iter(counts.values()))):
         values = replace(values, status=Status.STABLE)
@@ -134,40 +118,25 @@ def _is_sicker(name: str, seen: FloatArray, known: FloatArray) -> bool:
     return bool(bins @ seen / seen.sum() > bins @ known / known.sum())
 
 
-def score_drift(scores: FloatArray, reference: Reference) -> ScoreDrift:
-    """Compare the anomaly scores of a window's patients, shape (m,) with m at least ``LEAST_MEASURED``."""
-    seen = np.array(score_counts(scores, reference.score_edges))
+def score_drifts(scores: FloatArray, reference: Reference) -> list[Difference]:
+    """Compare the shares of a window's patients at High, and at Medium or higher, by their scores, shape (m,)."""
     populations = {whose: reference.populations[whose].scores for whose in ("disease_free", "all_patients")}
     known = {whose: np.array(counts) for whose, counts in populations.items() if counts is not None}
-    medium_or_higher, high = (
-        _share_difference(
-            code, (seen[-bins:].sum(), seen.sum()), {whose: (c[-bins:].sum(), c.sum()) for whose, c in known.items()}
-        )
-        for code, bins in ((Code.MEDIUM_OR_HIGHER, 2), (Code.HIGH, 1))
-    )
-    if len(known) > 1:
-        free, everybody = known.values()
-        # A case mix between the two lies between them: half of each, as many patients as the smaller one has.
-        between = (free / free.sum() + everybody / everybody.sum()) / 2 * min(free.sum(), everybody.sum())
-        spread = _distribution_difference(Code.SCORES, seen, known | {"between": between})
-        return ScoreDrift(spread, medium_or_higher, high)
-    # Where the scores of patients with disease are not known, more alarms than the disease-free cause may be case mix.
-    judged = (
-        replace(share, status=Status.STABLE) if share.share > share.references["disease_free"] else share
-        for share in (medium_or_higher, high)
-    )
-    return ScoreDrift(replace(_distribution_difference(Code.SCORES, seen, known), status=Status.STABLE), *judged)
+    seen = np.array(score_counts(scores, reference.score_edges))
+    drifts = []
+    for code, bins in ((Code.HIGH, 1), (Code.MEDIUM_OR_HIGHER, 2)):
+        references = {whose: (counts[-bins:].sum(), counts.sum()) for whose, counts in known.items()}
+        drift = _share_difference(code, (seen[-bins:].sum(), seen.sum()), references)
+        # Where scores of patients with disease are not known, more alarms than the disease-free raise may be case mix.
+        if "all_patients" not in known and drift.share > drift.references["disease_free"]:
+            drift = replace(drift, status=Status.STABLE)
+        drifts.append(drift)
+    return drifts
 
 
-def drifted(fields: Mapping[str, FieldDrift], scored: ScoreDrift | None) -> list[tuple[str | None, Difference]]:
-    """Return all that has drifted with the name of its field, ``None`` for scores; the largest first.
-
-    How the scores are spread counts only where the shares of the levels say nothing.
-    """
-    levels = [scored.high, scored.medium_or_higher] if scored else []
-    if scored and all(level.status is Status.STABLE for level in levels):
-        levels = [scored.distribution]
-    found: list[tuple[str | None, Difference]] = [(None, level) for level in levels]
+def drifted(fields: Mapping[str, FieldDrift], scored: Sequence[Difference]) -> list[tuple[str | None, Difference]]:
+    """Return all that has drifted with the name of its field, ``None`` for scores; the largest first."""
+    found: list[tuple[str | None, Difference]] = [(None, level) for level in scored]
     found += [(name, part) for name, of in fields.items() for part in (of.missing, of.distribution) if part]
     return sorted((one for one in found if one[1].status is not Status.STABLE), key=lambda one: -one[1].status.rank)
 
@@ -195,14 +164,15 @@ def _difference_beyond_chance(count: float, of: float, known: float, of_known: f
     return difference if -difference > hypot(high - share, reference - low_known) else 0.0
 
 
-def _distribution_difference(code: Code, seen: FloatArray, references: Mapping[str, FloatArray]) -> Difference:
-    """Compare counts by bin with those of each population: the most similar one decides."""
+def _distribution_difference(seen: FloatArray, references: Mapping[str, FloatArray]) -> Difference:
+    """Compare counts by bin with those of each population."""
     compared = {whose: _compare(seen, known) for whose, known in references.items()}
     shares = {whose: known / known.sum() for whose, known in references.items()}
     whole = shares["all_patients" if "all_patients" in shares else "disease_free"]
     grown = int((seen / seen.sum() - whole).argmax())
     return Difference(
-        code=code,
+        code=Code.VALUES,
+        # The most similar population decides: patients like the diseased alone are another case mix, and no drift.
         status=min((status for _, status in compared.values()), key=lambda status: status.rank),
         share=float(seen[grown] / seen.sum()),
         references={whose: float(known[grown]) for whose, known in shares.items()},
@@ -218,6 +188,7 @@ def _compare(seen: FloatArray, known: FloatArray) -> tuple[float, Status]:
     Without drift it follows (1/n + 1/m) times chi-squared with one degree of freedom less than there are bins
     (Yurdakul and Naranjo 2020, doi 10.21314/JRMV.2020.227). Half a patient is added to each bin, so that none is empty.
     """
+    # Bins that both lack say nothing, and each would count as a degree of freedom.
     used = (seen + known) > 0
     scale = 1 / seen.sum() + 1 / known.sum()
     shares, references = (

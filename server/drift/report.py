@@ -4,17 +4,18 @@ import time
 from collections.abc import Sequence
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from common.messages import Message, Timestamp
 from common.patient import FIELDS
 from server.anomaly.reference import Reference
-from server.drift.comparison import FieldDrift, Status, drifted, field_drifts, score_drift, worst
+from server.drift.comparison import FieldDrift, Status, drifted, field_drifts, score_drifts, worst
 from server.drift.sentences import levels_in_words, sentence, summary
-from server.drift.windows import RollingWindows, SeenPatient, scores_of, values_of
+from server.drift.windows import RollingWindows, SeenPatient
 
+# Patients below which nothing is compared and nothing told: chance would hide most of it, and few are soon recognized.
 LEAST_PATIENTS = 100
-"""Patients below which nothing is compared and nothing told."""
 
 DriftStatus = Annotated[Status, Field(strict=False)]
 
@@ -109,10 +110,11 @@ def _group(
     number = len(patients)
     if number < LEAST_PATIENTS:
         return GroupDrift(client_id=client_id, patients=number, summary=_needed(number))
-    scores = scores_of(patients, model_version)
-    scored = score_drift(scores, reference) if len(scores) >= LEAST_PATIENTS else None
+    # Scores of another version of the model are on another scale.
+    scores = np.array([patient.anomaly_score for patient in patients if patient.model_version == model_version])
+    scored = score_drifts(scores, reference) if len(scores) >= LEAST_PATIENTS else []
     too_few = f"{_needed(len(scores))} whom this version of the model scored."
-    fields = field_drifts(values_of(patients), reference)
+    fields = field_drifts(np.array([patient.values for patient in patients], dtype=np.float64), reference)
     whose = f"{client_id}'s patients" if client_id else "all clients' patients"
     findings = [
         Finding(status=found.status, sentence=sentence(name, found, reference, whose=whose, data=data))
@@ -124,7 +126,7 @@ def _group(
         status=worst(finding.status for finding in findings),
         summary=summary(fields, scored, data),
         since=min(patient.seen_at for patient in patients),
-        high=scored.high.share if scored else None,
+        high=scored[0].share if scored else None,
         levels=levels_in_words(scored, data) if scored else too_few,
         findings=tuple(findings),
         fields=tuple(_comparison(name, drift) for name, drift in fields.items()),

@@ -1,16 +1,16 @@
 """Drift in plain sentences: what differs, for whom, and how it was in the data that the model was made with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 
 from common.patient import FIELDS, FieldDescription
 from server.anomaly.reference import Reference
-from server.drift.comparison import Code, Difference, FieldDrift, ScoreDrift, Status
+from server.drift.comparison import Code, Difference, FieldDrift, Status
 
+# Patients below which a part of a window is not counted out: a share of one or two may point to a person.
 LEAST_TOLD = 5
-"""Patients below which a part of a window is not counted out."""
 
-_SPACE = "\u202f"
+_SPACE = "\u202f"  # narrow, and no line breaks there
 _PLURAL = frozenset({"major_vessels"})
 _LEVELS = {Code.HIGH: "High", Code.MEDIUM_OR_HIGHER: "Medium or higher"}
 
@@ -20,11 +20,11 @@ def data_in_words(recalibrated_from: str | None) -> str:
     return "the calibration data" if recalibrated_from else "training"
 
 
-def summary(drifts: Mapping[str, FieldDrift], scored: ScoreDrift | None, data: str) -> str:
+def summary(drifts: Mapping[str, FieldDrift], scored: Sequence[Difference], data: str) -> str:
     """Say in a few words whether and where anything has drifted."""
     fields = sum(drift.status != Status.STABLE for drift in drifts.values())
     parts = ["1 field differs" if fields == 1 else f"{fields} fields differ"] if fields else []
-    if scored and scored.status != Status.STABLE:
+    if any(level.status != Status.STABLE for level in scored):
         parts.append("anomaly scores differ")
     return f"{' and '.join(parts)} from {data}" if parts else f"as in {data}"
 
@@ -44,8 +44,6 @@ def sentence(name: str | None, found: Difference, reference: Reference, *, whose
         share = here if found.count >= LEAST_TOLD else f"fewer than {LEAST_TOLD}"
         values = _bin_in_words(FIELDS[name], reference.edges[name], found.grown)
         return f"{label} {differs}: {share} of the values of {whose} are {values}; in {data} {before}."
-    if found.code is Code.SCORES:
-        return f"The anomaly scores of {whose} are spread like those of no patients in {data}."
     by_design = found.references["disease_free"]
     outside = f"more than the {before} of all patients in {data}"
     if found.share < by_design:
@@ -53,12 +51,11 @@ def sentence(name: str | None, found: Difference, reference: Reference, *, whose
     return f"{here} of {whose} are {_LEVELS[found.code]}: {outside}."
 
 
-def levels_in_words(scored: ScoreDrift, data: str) -> str:
+def levels_in_words(scored: Sequence[Difference], data: str) -> str:
     """Say what shares are High and Medium or higher, and what was to be expected."""
-    both = (scored.high, scored.medium_or_higher)
-    here = [in_percent(share.share) for share in both]
-    by_design = [in_percent(share.references["disease_free"]) for share in both]
-    before = [in_percent(share.references["all_patients"]) for share in both if "all_patients" in share.references]
+    here = [in_percent(share.share) for share in scored]
+    by_design = [in_percent(share.references["disease_free"]) for share in scored]
+    before = [in_percent(share.references["all_patients"]) for share in scored if "all_patients" in share.references]
     said = f"{here[0]} are High and {here[1]} Medium or higher. By design it is {by_design[0]} and {by_design[1]}"
     was = f"; in {data} it was {before[0]} and {before[1]} of all" if before else ""
     return f"{said} of disease-free patients{was}."

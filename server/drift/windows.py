@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
 
-import numpy as np
-
-from server.anomaly.dataset import COLUMNS, FloatArray
+from server.anomaly.dataset import COLUMNS
 from server.store import PredictionStore
 
-_PAGE = 50
-"""Predictions read at once, in about 10 ms."""
+_PAGE = 50  # predictions read at once, in about 10 ms: so long nobody else has a turn
 
 _values_of = itemgetter(*COLUMNS)
 
@@ -65,6 +62,7 @@ class RollingWindows:
         """
         oldest = self._clock() - timedelta(days=self.days)
         with self._reading:
+            # An erased patient may still be in memory here, and must not count on.
             erased_up_to = self._store.erased_up_to()
             if erased_up_to != self._erased_up_to:
                 self._erased_up_to = erased_up_to
@@ -92,14 +90,3 @@ class RollingWindows:
                 return
             before = page[-1].sequence
             time.sleep(0)  # between pages everybody else has a turn
-
-
-def values_of(patients: Sequence[SeenPatient]) -> FloatArray:
-    """Return the values of patients as a matrix of shape (n, 13), NaN where not measured."""
-    return np.array([patient.values for patient in patients], dtype=np.float64).reshape(-1, len(COLUMNS))
-
-
-def scores_of(patients: Sequence[SeenPatient], model_version: str) -> FloatArray:
-    """Return the anomaly scores that one model version gave."""
-    scores = [patient.anomaly_score for patient in patients if patient.model_version == model_version]
-    return np.array(scores, dtype=np.float64)

@@ -3,13 +3,12 @@
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
-
-from tqdm import tqdm
+from typing import Any
 
 from common.errors import NAMED_ERRORS
 
-_Result = TypeVar("_Result")
+Watch = Callable[[Iterable[Any], int], Iterable[Any]]
+"""What shows progress: it passes on every result, and is told how many will come."""
 
 
 def run(act: Callable[[], int | None], *, stopped: str) -> int:
@@ -25,17 +24,18 @@ def run(act: Callable[[], int | None], *, stopped: str) -> int:
         return 130
 
 
-def progress(title: str, unit: str) -> Callable[[Iterable[Any], int], Iterable[Any]]:
-    """Return what shows how many results have come: a bar on a terminal, elsewhere a line for each."""
+def progress(title: str, unit: str) -> Watch:
+    """Return what says on the error stream how many results have come: in one place on a terminal, else in lines."""
 
-    def watch(results: Iterable[_Result], total: int) -> Iterable[_Result]:
-        if sys.stderr.isatty():
-            return tqdm(results, total=total, desc=title, unit=unit)
-        return in_lines(results, total)
-
-    def in_lines(results: Iterable[_Result], total: int) -> Iterator[_Result]:
+    def watch(results: Iterable[Any], total: int) -> Iterator[Any]:
         for done, result in enumerate(results, start=1):
+            end = "\r" if sys.stderr.isatty() and done < total else "\n"
+            print(f"{title}: {done} of {total} {unit}s", end=end, file=sys.stderr, flush=True)
             yield result
-            print(f"{title}: {done} of {total} {unit}s", file=sys.stderr, flush=True)
 
     return watch
+
+
+def unwatched(results: Iterable[Any], _total: int) -> Iterable[Any]:
+    """Pass the results on and show nothing."""
+    return results

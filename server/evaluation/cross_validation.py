@@ -1,9 +1,8 @@
 """Repeated cross-validation in worker processes; folds that were measured before are read from the disk."""
 
-import ast
 import inspect
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
 from itertools import count
@@ -17,16 +16,14 @@ from config.secrets import PROJECT_ROOT, ConfigurationError
 from config.settings import TrainingSettings
 from server.anomaly.dataset import Dataset
 from server.anomaly.preprocessing import refuse_unmeasured
+from server.evaluation.console import Watch, unwatched
 from server.evaluation.splits import Fold, folds_of_repeat, refuse_too_few
-from server.evaluation.training import Watch
-from server.evaluation.workers import in_workers
+from server.evaluation.training import in_workers
 
 _Result = TypeVar("_Result")
 
-_MOST_KEPT = 500
-"""Folds that stay on the disk; those that were used longest ago go."""
+_MOST_KEPT = 500  # folds; those that were used longest ago go
 
-_DECIDING = {"n_estimators", "max_samples", "random_state", "calibration_folds", "evaluation_folds"}
 _PACKAGES = ("numpy", "pandas", "scikit-learn", "scipy", "shap")
 _CODE = ("config/*.py", "common/*.py", "server/anomaly/*.py", "server/evaluation/*.py")
 
@@ -38,7 +35,7 @@ def cross_validate(
     directory: Path,
     *,
     repeats: int,
-    progress: Watch,
+    progress: Watch = unwatched,
 ) -> list[_Result]:
     """Return what is measured in ``settings.evaluation_folds`` folds for each repeat, in order.
 
@@ -57,6 +54,7 @@ def cross_validate(
         refuse_unmeasured(dataset.values[fold.fit.fitted_on])
     memory, kept = _kept_in(directory)
     is_kept = [kept.check_call_in_cache(*call) for call in calls]
+    # Only missing folds go to the workers, which start for them alone: a second call answers at once.
     missing = [delayed(kept)(*call) for call, known in zip(calls, is_kept, strict=True) if not known]
     found = iter(list(progress(in_workers(missing, settings.workers), len(missing))) if missing else [])
     results = [kept(*call) if known else next(found) for call, known in zip(calls, is_kept, strict=True)]
@@ -85,8 +83,9 @@ def _calls(
     """Yield the arguments of ``_measured`` for the folds of one repeat."""
     # Values and labels count, whatever file they were read from; of the code, all that a fold may come from: joblib
     # itself looks no further than the one function that it keeps the results of.
-    recipe = settings.model_dump(include=_DECIDING | {"calibration_by_age"})
-    made_of = joblib_hash([dataset.values, dataset.has_disease, recipe, _software(), _code(inspect.getfile(measure))])
+    software = [platform.python_version(), *map(version, _PACKAGES), _code(Path(inspect.getfile(measure)))]
+    recipe = settings.model_dump(exclude={"workers", "signing_key"})
+    made_of = joblib_hash([dataset.values, dataset.has_disease, recipe, software])
     for fold in folds_of_repeat(dataset, settings, repeat):
         yield made_of, repeat, fold.number, measure, fold
 
@@ -101,21 +100,11 @@ def _kept_in(directory: Path) -> tuple[Memory, Any]:
         ) from error
 
 
-def _software() -> dict[str, str]:
-    return {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
-
-
 @cache
-def _code(measured_in: str) -> str:
-    return code_hash({*code_files(), Path(measured_in)})
+def _code(measured_in: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted({*code_files(), measured_in})]
 
 
 def code_files() -> set[Path]:
     """Return the modules of the project that the result of a fold may follow from."""
     return {path for pattern in _CODE for path in PROJECT_ROOT.glob(pattern)}
-
-
-def code_hash(files: Iterable[Path]) -> str:
-    """Return a hash of some modules; their comments and layout do not count."""
-    code: str = joblib_hash([ast.dump(ast.parse(path.read_bytes())) for path in sorted(files)])
-    return code

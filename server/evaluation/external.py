@@ -24,7 +24,6 @@ from server.evaluation.measures import (
 )
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_EVERYBODY = "everybody"
 _SEPARATION: Mapping[str, Callable[[BoolArray, FloatArray], float]] = {
     "AUROC": roc_auc_score,
     "AUPRC": average_precision_score,
@@ -65,18 +64,24 @@ def validate(path: Path, detector: Detector, *, seed: int, resamples: int) -> Ex
     survey, thresholds = survey_patients(path), detector.thresholds
     values = matrix_of(patient.record for patient in survey.patients)
     labels = [patient.has_disease for patient in survey.patients]
+    # The calibrated scores and not the raw ones: they are what people see, and what gaps do to the order counts.
     scores = detector.model.anomaly_scores(values)
     is_labelled = np.array([label is not None for label in labels])
     has_disease, known = np.array(labels)[is_labelled].astype(np.bool_), scores[is_labelled]
-    groups = {_EVERYBODY: np.ones(known.size, dtype=np.bool_)} | subgroups(values[is_labelled])
+    made_of = {
+        "trained": detector.manifest.data.sha256,
+        "calibrated": detector.manifest.calibration_data.sha256,
+    }
+    groups = {"everybody": np.ones(known.size, dtype=np.bool_)} | subgroups(values[is_labelled])
 
+    # Wilson's intervals and not those over folds: here each patient is scored once, by one model.
     def rates_from(members: BoolArray, threshold: float) -> Rates:
         free, ill = (known[members & labelled] >= threshold for labelled in (~has_disease, has_disease))
         return Rates(false_alarm_rate=of_share(free), sensitivity=of_share(ill))
 
     return ExternalValidation(
         model_version=detector.model_version,
-        used_to=_used_to(path, detector),
+        used_to=[use for use, sha256 in made_of.items() if sha256 == hashlib.sha256(path.read_bytes()).hexdigest()],
         survey=survey,
         score_quantiles=dict(zip(QUANTILES, np.quantile(scores, QUANTILES).tolist(), strict=True)),
         alarms={level: of_share(scores >= threshold) for level, threshold in by_level(thresholds).items()},
@@ -85,13 +90,6 @@ def validate(path: Path, detector: Detector, *, seed: int, resamples: int) -> Ex
         groups=group_rates(groups, has_disease, thresholds, rates_from) if known.size else [],
         confusion=confusion(has_disease, levels_of(known, thresholds)) if known.size else {},
     )
-
-
-def _used_to(path: Path, detector: Detector) -> list[str]:
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    manifest = detector.manifest
-    uses = {"trained": manifest.data.sha256, "calibrated": manifest.calibration_data.sha256}
-    return [use for use, used in uses.items() if used == sha256]
 
 
 def _separation(has_disease: BoolArray, scores: FloatArray, seed: int, resamples: int) -> dict[str, Estimate]:

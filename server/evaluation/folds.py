@@ -1,81 +1,55 @@
-"""What is measured in one fold; only what figures are made of is kept, so that new figures need no new forests."""
+"""What is measured in one fold of the cross-validation."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from math import ceil
 
 import numpy as np
+from scipy.stats import spearmanr
 from sklearn.ensemble import IsolationForest
 
+from common.messages import Thresholds
 from common.patient import FIELDS
 from config.settings import TrainingSettings
 from server.anomaly.attribution import Attribution
-from server.anomaly.calibration import CalibrationByPattern
-from server.anomaly.dataset import COLUMNS, Dataset, FloatArray, IndexArray, frame_of, rows_of
+from server.anomaly.dataset import COLUMNS, BoolArray, Dataset, FloatArray, IndexArray, frame_of, rows_of
 from server.anomaly.fitting import fit_and_score, fit_parts, raw_scores
 from server.anomaly.preprocessing import OneSidedRiskFactors
+from server.evaluation.measures import forest_figures, levels_of
 from server.evaluation.references import supervised_scores, usual_forest_scores
 from server.evaluation.splits import SEEDS, Fit, Fold, calibration_folds, reseeded
 from server.evaluation.training import calibrated, pattern_scores
 
+# Made-up patients, over all folds of the first repeat, whose contributions are added up.
 RANDOM_PATIENTS = 10_000
-"""Made-up patients, over all folds of the first repeat, whose contributions are added up."""
 
+# The three tests that clinics most often lack: UCI's own sites other than Cleveland hardly have them.
 _BLANKED = [COLUMNS.index(name) for name in ("st_slope", "major_vessels", "thallium_scan")]
 _STEPS_WORSE = {"resting_bp": 20, "cholesterol": 40, "max_heart_rate": -15, "st_depression": 1}
-_NO_FINDINGS = {"age", "sex"}
 _TOP = 3
 _TRIPLES = np.array(list(combinations(range(len(COLUMNS)), _TOP)))
 _GAP_SHARE = 0.25
-_SAME = 1e-12
+_SAME = 1e-12  # rounding is no lower score
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Raw scores of the held-out patients: as they are, with three tests blanked, and how worse findings moved them."""
-
-    raw: FloatArray
-    blanked: FloatArray
-    steps_worse: int
-    steps_lowering: int
-
-
-@dataclass(frozen=True)
-class SecondSeed:
-    """What forests of another seed say of the same held-out patients."""
-
-    raw: FloatArray
-    anomaly: FloatArray
-    usual_raw: FloatArray
-
-
-@dataclass(frozen=True)
-class Explained:
-    """By held-out patient, how far the raw score falls when three fields become typical: the top three by contribution,
-    three at random and the best three; and the largest gap between contributions and log2 score of random patients."""
-
-    top_fall: FloatArray
-    random_fall: FloatArray
-    best_fall: FloatArray
-    random_patients: int
-    largest_gap: float
+# Raw scores from which the usual isolation forest, which has no calibration, is taken to say Medium and High: 0.5 is
+# scikit-learn's own limit, and 0.6 that of the paper for potential anomalies.
+_USUAL = Thresholds(medium=0.5, high=0.6)
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """One fold: the rows held out, what is said of them, and in the first repeat what costs more to find out.
+    """One fold: the rows held out, their anomaly scores, and the figures of ours and of the usual forest by name.
 
-    ``anomaly`` and ``blanked_anomaly`` are the calibrated scores; ``supervised`` needs patients of both labels.
+    A figure that the fold has not is NaN, or not there: the second seed and the explanation are of the first repeat.
     """
 
     held_out: IndexArray
-    ours: Scores
     anomaly: FloatArray
-    blanked_anomaly: FloatArray
-    usual: Scores
-    supervised: FloatArray | None
-    second_seed: SecondSeed | None
-    explained: Explained | None
+    ours: Mapping[str, float]
+    usual: Mapping[str, float]
 
 
 def evaluate_fold(fold: Fold) -> FoldResult:
@@ -84,26 +58,36 @@ def evaluate_fold(fold: Fold) -> FoldResult:
     The first repeat looks deeper: a second seed, and the explanation, which is put to made-up patients as well.
     """
     dataset, fit, settings = fold.dataset, fold.fit, fold.settings
+    thresholds = Thresholds(medium=settings.medium_threshold, high=settings.high_threshold)
     held_out, disease_free = dataset.values[fit.scored], dataset.values[fit.fitted_on]
+    patients, has_disease = len(held_out), dataset.has_disease[fit.scored]
     blanked = held_out.copy()
     blanked[:, _BLANKED] = np.nan
     owners, worse = worsened(held_out)
+    # One forest scores all variants in one pass, for growing it is most of the work.
     variants = np.concatenate([held_out, blanked, worse])
-    ours = _read(fit_and_score(frame_of(disease_free), frame_of(variants), settings), owners, len(held_out))
-    usual = usual_forest_scores(disease_free, variants, seed=settings.random_state)
-    calibrated_values = np.concatenate([held_out, blanked])
-    calibration = _calibration(dataset, fit, calibrated_values, settings)
-    anomaly_scores = calibration.score(calibrated_values, np.concatenate([ours.raw, ours.blanked]))
-    return FoldResult(
-        held_out=fit.scored,
-        ours=ours,
-        anomaly=anomaly_scores[: len(held_out)],
-        blanked_anomaly=anomaly_scores[len(held_out) :],
-        usual=_read(usual, owners, len(held_out)),
-        supervised=_supervised(dataset, fit),
-        second_seed=_second_seed(dataset, fit, settings) if fold.repeat == 0 else None,
-        explained=_explained(disease_free, held_out, settings) if fold.repeat == 0 else None,
-    )
+    raw = fit_and_score(frame_of(disease_free), frame_of(variants), settings)
+    usual_raw = usual_forest_scores(disease_free, variants, seed=settings.random_state)
+    anomaly, blanked_anomaly = np.split(_calibrated(dataset, fit, variants[: 2 * patients], raw, settings), 2)
+    supervised = _supervised(dataset, fit)
+    ours = forest_figures(anomaly, blanked_anomaly, supervised, has_disease, thresholds)
+    usual_scores, usual_blanked = np.split(usual_raw[: 2 * patients], 2)
+    usual = forest_figures(usual_scores, usual_blanked, supervised, has_disease, _USUAL)
+    for figures, scores in ((ours, raw), (usual, usual_raw)):
+        is_lower = scores[2 * patients :] < scores[owners] - _SAME
+        figures["worse_finding_lowers"] = float(is_lower.mean()) if is_lower.size else math.nan
+    if fold.repeat == 0:
+        other = reseeded(settings, SEEDS // 2)
+        raw_again = fit_and_score(frame_of(disease_free), frame_of(held_out), other)
+        levels, levels_again = (
+            levels_of(scores, thresholds) for scores in (anomaly, _calibrated(dataset, fit, held_out, raw_again, other))
+        )
+        ours["two_seeds_level_changes"] = float(np.mean(levels != levels_again))
+        usual_again = usual_forest_scores(disease_free, held_out, seed=other.random_state)
+        ours["two_seeds_spearman"] = float(spearmanr(raw[:patients], raw_again).statistic)
+        usual["two_seeds_spearman"] = float(spearmanr(usual_raw[:patients], usual_again).statistic)
+        ours |= _explanation_figures(disease_free, held_out, anomaly >= thresholds.medium, settings)
+    return FoldResult(fit.scored, anomaly, ours, usual)
 
 
 def worsened(values: FloatArray) -> tuple[IndexArray, FloatArray]:
@@ -114,8 +98,6 @@ def worsened(values: FloatArray) -> tuple[IndexArray, FloatArray]:
     """
     owners, changed = [], []
     for column, name in enumerate(COLUMNS):
-        if name in _NO_FINDINGS:
-            continue
         worse = np.array([_worse(name, value) for value in values[:, column]])
         rows = np.flatnonzero(~np.isnan(worse))
         copies = values[rows]
@@ -126,62 +108,55 @@ def worsened(values: FloatArray) -> tuple[IndexArray, FloatArray]:
 
 
 def _worse(name: str, value: float) -> float:
-    """Return the next worse value of a field; NaN where there is none, or none was measured."""
+    """Return the next worse value of a finding; NaN where there is none, or none was measured."""
     field = FIELDS[name]
-    if field.codes:
+    if field.codes and name != "sex":
         return min((code for code in field.codes if code > value), default=np.nan)
-    worse = value + _STEPS_WORSE[name]
+    worse = value + _STEPS_WORSE.get(name, np.nan)
     lowest, highest = field.possible_range or (-np.inf, np.inf)
     return float(worse) if lowest <= worse <= highest else np.nan
-
-
-def _read(scores: FloatArray, owners: IndexArray, patients: int) -> Scores:
-    """Take the scores of patients as they are, blanked, and with one finding worse apart."""
-    raw, blanked, worse = np.split(scores, [patients, 2 * patients])
-    return Scores(raw, blanked, worse.size, int((worse < raw[owners] - _SAME).sum()))
 
 
 def _supervised(dataset: Dataset, fit: Fit) -> FloatArray | None:
     others = np.setdiff1d(np.arange(len(dataset.values)), fit.scored)
     has_disease = dataset.has_disease[others]
-    if has_disease.all() or not has_disease.any():
-        return None
-    return supervised_scores(dataset.values[others], has_disease, dataset.values[fit.scored])
+    has_both = has_disease.any() and not has_disease.all()
+    return supervised_scores(dataset.values[others], has_disease, dataset.values[fit.scored]) if has_both else None
 
 
-def _calibration(dataset: Dataset, fit: Fit, values: FloatArray, settings: TrainingSettings) -> CalibrationByPattern:
-    """Calibrate on a fold's training patients, for the missingness patterns of some patients of shape (n, 13)."""
+def _calibrated(
+    dataset: Dataset, fit: Fit, values: FloatArray, raw: FloatArray, settings: TrainingSettings
+) -> FloatArray:
+    """Return the anomaly scores of patients of shape (n, 13) by their raw scores, calibrated on the fold's others."""
     patterns = np.unique(np.isnan(values), axis=0)
     fits = calibration_folds(fit.fitted_on, settings)
     scores = [pattern_scores(dataset, one, patterns, settings) for one in fits]
-    return calibrated(dataset, fits, scores, patterns, settings)
+    return calibrated(dataset, fits, scores, patterns, settings).score(values, raw[: len(values)])
 
 
-def _second_seed(dataset: Dataset, fit: Fit, settings: TrainingSettings) -> SecondSeed:
-    other, held_out = reseeded(settings, SEEDS // 2), dataset.values[fit.scored]
-    raw = fit_and_score(dataset.frame(fit.fitted_on), dataset.frame(fit.scored), other)
-    anomaly = _calibration(dataset, fit, held_out, other).score(held_out, raw)
-    usual = usual_forest_scores(dataset.values[fit.fitted_on], held_out, seed=other.random_state)
-    return SecondSeed(raw, anomaly, usual)
+def _explanation_figures(
+    disease_free: FloatArray, held_out: FloatArray, flagged: BoolArray, settings: TrainingSettings
+) -> dict[str, float]:
+    """Return how far contributions of random patients are from adding up, and what the top three of a patient explain.
 
-
-def _explained(disease_free: FloatArray, held_out: FloatArray, settings: TrainingSettings) -> Explained:
+    The latter by how far the raw score falls when three fields become typical: the top three by contribution, three at
+    random and the best three, of the patients that it matters for: those at Medium or higher.
+    """
     preprocessor, forest = fit_parts(frame_of(disease_free), settings)
     attribution = Attribution(preprocessor, forest)
-    contributions = np.array([attribution.of(row)[0] for row in rows_of(held_out)])
-    falls = _falls(preprocessor, forest, preprocessor.impute(held_out))
-    top_fields = np.sort(np.argsort(-contributions, axis=1, kind="stable")[:, :_TOP])
-    is_top = (top_fields[:, np.newaxis, :] == _TRIPLES).all(axis=2)
     strangers = random_values(ceil(RANDOM_PATIENTS / settings.evaluation_folds), settings.random_state)
     sums = [attribution.base_value + sum(attribution.of(row)[0]) for row in rows_of(strangers)]
     scores = -forest.score_samples(preprocessor.factors(preprocessor.impute(strangers)))
-    return Explained(
-        top_fall=falls[is_top],
-        random_fall=falls.mean(axis=1),
-        best_fall=falls.max(axis=1),
-        random_patients=len(strangers),
-        largest_gap=float(np.abs(sums - np.log2(scores)).max()),
-    )
+    figures = {"additivity_gap": float(np.abs(sums - np.log2(scores)).max())}
+    if flagged.any():
+        contributions = np.array([attribution.of(row)[0] for row in rows_of(held_out[flagged])])
+        # Sorted, since the triples of fields are: equal contributions go to the field that comes first.
+        top_fields = np.sort(np.argsort(-contributions, axis=1, kind="stable")[:, :_TOP])
+        is_top = (top_fields[:, np.newaxis, :] == _TRIPLES).all(axis=2)
+        falls = _falls(preprocessor, forest, preprocessor.impute(held_out[flagged]))
+        figures["top_three_against_random"] = float(falls[is_top].mean() / falls.mean())
+        figures["top_three_against_best"] = float(falls[is_top].mean() / falls.max(axis=1).mean())
+    return figures
 
 
 def _falls(preprocessor: OneSidedRiskFactors, forest: IsolationForest, complete: FloatArray) -> FloatArray:
@@ -193,7 +168,7 @@ def _falls(preprocessor: OneSidedRiskFactors, forest: IsolationForest, complete:
     factors = preprocessor.factors(np.concatenate([complete, changed]))
     different, places = np.unique(factors, axis=0, return_inverse=True)
     trees = (estimator.tree_ for estimator in forest.estimators_)
-    before, after = np.split(raw_scores(trees, forest.max_samples_, different)[places], [len(complete)])
+    before, after = np.split(raw_scores(trees, different)[places], [len(complete)])
     falls: FloatArray = before[:, np.newaxis] - after.reshape(len(complete), -1)
     return falls
 

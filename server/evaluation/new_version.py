@@ -13,10 +13,11 @@ from server.anomaly.evaluation_figures import Evaluation
 from server.anomaly.manifest import Manifest, Parameters, description_of
 from server.anomaly.preprocessing import FACTORS
 from server.anomaly.reference import Reference, reference_of
+from server.evaluation.console import Watch, unwatched
 from server.evaluation.cross_validation import cross_validate, kept_repeats
 from server.evaluation.figures import evaluation_of, held_out_scores
 from server.evaluation.folds import evaluate_fold
-from server.evaluation.training import Watch, recalibrate, train, unwatched
+from server.evaluation.training import recalibrate, train
 from server.registry.artifact import make_files
 from server.registry.known_answers import known_answers
 
@@ -50,6 +51,7 @@ def trained_version(
         When there are too few patients.
     """
     model = train(dataset, settings, progress=watch_calibration)
+    # Whoever evaluated ten times before gets these figures recorded; a training alone takes time for one.
     repeats = repeats or max(1, kept_repeats(evaluate_fold, dataset, settings, evaluations))
     results = cross_validate(evaluate_fold, dataset, settings, evaluations, repeats=repeats, progress=watch_evaluation)
     evaluation = evaluation_of(dataset, results, model.thresholds, settings.evaluation_folds)

@@ -9,7 +9,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
-from server.anomaly.fitting import grow_and_score
+from server.anomaly.fitting import grow, raw_scores
 
 _USUAL_TREES, _USUAL_SAMPLES = 300, 256
 _CODED = ("chest_pain_type", "resting_ecg", "st_slope", "major_vessels", "thallium_scan")
@@ -20,8 +20,8 @@ _ORDERED = [i for i in range(len(COLUMNS)) if i not in _UNORDERED]
 def usual_forest_scores(disease_free: FloatArray, others: FloatArray, *, seed: int) -> FloatArray:
     """Return the raw scores (0 to 1) of others, shape (n, 13), by an isolation forest on the 13 standardised fields."""
     prepare = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
-    fitted_on = prepare.fit_transform(disease_free)
-    return grow_and_score(fitted_on, prepare.transform(others), trees=_USUAL_TREES, samples=_USUAL_SAMPLES, seed=seed)
+    trees = grow(prepare.fit_transform(disease_free), trees=_USUAL_TREES, samples=_USUAL_SAMPLES, seed=seed)
+    return raw_scores(trees, prepare.transform(others))
 
 
 def ordinary_encoding() -> ColumnTransformer:
@@ -29,6 +29,7 @@ def ordinary_encoding() -> ColumnTransformer:
 
     Quantities and yes-or-no fields are standardised, the other codes one-hot encoded.
     """
+    # The codes of the field and not those seen: a fold may lack one, and its columns would then mean something else.
     codes = [sorted(FIELDS[COLUMNS[i]].codes) for i in _UNORDERED]
     return make_column_transformer(
         (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), _ORDERED),

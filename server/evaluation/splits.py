@@ -10,8 +10,8 @@ from common.patient import LABEL_COLUMN
 from config.settings import TrainingSettings
 from server.anomaly.dataset import Dataset, IndexArray
 
+# Disease-free patients below which no forest is grown: recalibrating an earlier one needs fewer.
 FEWEST_TO_TRAIN = 40
-"""Disease-free patients below which no forest is grown: recalibrating an earlier one needs fewer."""
 
 SEEDS = 2**32
 
@@ -31,14 +31,13 @@ class Fold:
     repeat: int
     number: int
     settings: TrainingSettings
+    # Not in the repr: joblib prints the arguments when a kept result is damaged, and no patient's value may be in it.
     fit: Fit = field(repr=False)
-    dataset: Dataset = field(
-        repr=False
-    )  # joblib prints its arguments when a kept result is damaged: no patient's values
+    dataset: Dataset = field(repr=False)
 
 
 def reseeded(settings: TrainingSettings, by: int) -> TrainingSettings:
-    """Return the settings with another seed."""
+    """Return the settings with another seed, kept within the 32 bits that numpy takes."""
     return settings.model_copy(update={"random_state": (settings.random_state + by) % SEEDS})
 
 
@@ -56,6 +55,7 @@ def evaluation_folds(dataset: Dataset, settings: TrainingSettings) -> list[Fit]:
     """
     kind = StratifiedKFold if can_be_stratified(dataset, settings.evaluation_folds) else KFold
     splitter = kind(settings.evaluation_folds, shuffle=True, random_state=settings.random_state)
+    # Patients with disease are held out as well, though none is fitted on: each is scored by a forest of the fold.
     splits = splitter.split(dataset.values, dataset.has_disease)
     return [Fit(others[~dataset.has_disease[others]], held_out) for others, held_out in splits]
 
@@ -84,6 +84,7 @@ def refuse_too_few(dataset: Dataset, settings: TrainingSettings) -> None:
             f"{dataset.name} holds {disease_free} disease-free patients; a detector of one's own needs at least "
             f"{FEWEST_TO_TRAIN}. With fewer, keep the forest of another clinic: train_model.py --recalibrate."
         )
+    # The smallest forest is that of a calibration fold within an evaluation fold: both are taken off.
     fewest = _without_a_fold(_without_a_fold(disease_free, settings.evaluation_folds), settings.calibration_folds)
     if fewest < settings.max_samples:
         raise InvalidDataError(

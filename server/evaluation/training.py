@@ -1,11 +1,12 @@
 """Fitting the detector on disease-free patients, and calibrating it on them or on those of another site."""
 
-from collections.abc import Callable, Iterable, Iterator
+import signal
+from collections.abc import Iterable, Iterator
 from math import ceil
 from typing import Any
 
 import numpy as np
-from joblib import delayed
+from joblib import Parallel, delayed
 
 from common.errors import InvalidDataError
 from common.messages import Thresholds
@@ -19,24 +20,17 @@ from server.anomaly.calibration import (
 )
 from server.anomaly.dataset import BoolArray, Dataset, FloatArray, IndexArray
 from server.anomaly.detector import AnomalyModel
-from server.anomaly.fitting import fit_and_score_patterns, fit_parts, score_with_patterns
+from server.anomaly.fitting import fit_parts, grow_parts, score_patterns
 from server.anomaly.preprocessing import refuse_unmeasured
+from server.evaluation.console import Watch, unwatched
 from server.evaluation.splits import Fit, calibration_folds, refuse_too_few
-from server.evaluation.workers import in_workers
 
+# Disease-free patients of a site below which its false-alarm rates cannot be set from them: of 24, the share at High
+# may truly be anything up to 16 %.
 FEWEST_TO_RECALIBRATE = 25
-"""Disease-free patients of a site below which its false-alarm rates cannot be set from them."""
 
-_AT_ONCE = 100
+_AT_ONCE = 100  # patients: 2,048 patterns of each are in memory at once
 _FEWEST_IN_A_BAND = 10
-
-Watch = Callable[[Iterable[Any], int], Iterable[Any]]
-"""What shows progress: it passes on every result, and is told how many will come."""
-
-
-def unwatched(results: Iterable[Any], _total: int) -> Iterable[Any]:
-    """Pass the results on and show nothing."""
-    return results
 
 
 def train(dataset: Dataset, settings: TrainingSettings, *, progress: Watch = unwatched) -> AnomalyModel:
@@ -54,10 +48,10 @@ def train(dataset: Dataset, settings: TrainingSettings, *, progress: Watch = unw
     for fit in fits:
         refuse_unmeasured(dataset.values[fit.fitted_on])
     calls = (delayed(pattern_scores)(dataset, fit, every_pattern(), settings) for fit in fits)
-    started: Iterator[FloatArray] = in_workers(calls, settings.workers)
+    started = in_workers(calls, settings.workers)
+    # The model's own forest is grown here while the workers grow those that calibrate it.
     preprocessor, forest = fit_parts(dataset.frame(rows), settings)
-    scores = list(progress(started, len(fits)))
-    calibration = calibrated(dataset, fits, scores, every_pattern(), settings)
+    calibration = calibrated(dataset, fits, progress(started, len(fits)), every_pattern(), settings)
     thresholds = Thresholds(medium=settings.medium_threshold, high=settings.high_threshold)
     _refuse_small_bands(calibration, dataset, thresholds)
     return AnomalyModel(preprocessor, forest, calibration, thresholds)
@@ -75,25 +69,19 @@ def recalibrate(model: AnomalyModel, dataset: Dataset, settings: TrainingSetting
     """
     rows = dataset.disease_free
     if rows.size < FEWEST_TO_RECALIBRATE:
+        low, high = alarm_interval(rows.size, model.thresholds.high) if rows.size else (0, 1)
         raise InvalidDataError(
             f"{dataset.name} holds {rows.size} disease-free patients, and recalibration needs at least "
-            f"{FEWEST_TO_RECALIBRATE}: {_too_loose(rows.size, model.thresholds)}."
+            f"{FEWEST_TO_RECALIBRATE}: with so few the share of the disease-free at High could be anything from "
+            f"{low:.0%} to {high:.0%}."
         )
-    local = dataset.values[drawn_to_calibrate(rows, settings)]
+    local, patterns = dataset.values[drawn_to_calibrate(rows, settings)], every_pattern()
+    trees = [estimator.tree_ for estimator in model.forest.estimators_]
     parts = np.array_split(local, ceil(len(local) / _AT_ONCE))
-    scores = [score_with_patterns(model.preprocessor, model.forest, part, every_pattern()) for part in parts]
-    by_age = settings.calibration_by_age
-    together = np.concatenate(scores, axis=1)
-    calibration = CalibrationByPattern.fit(every_pattern(), together, local, by_age=by_age)
+    scores = np.concatenate([score_patterns(trees, model.preprocessor, part, patterns) for part in parts], axis=1)
+    calibration = CalibrationByPattern.fit(patterns, scores, local, by_age=settings.calibration_by_age)
     _refuse_small_bands(calibration, dataset, model.thresholds)
     return AnomalyModel(model.preprocessor, model.forest, calibration, model.thresholds)
-
-
-def _too_loose(patients: int, thresholds: Thresholds) -> str:
-    if not patients:
-        return "there is nobody to compare with"
-    low, high = alarm_interval(patients, thresholds.high)
-    return f"with so few the share of the disease-free at High could be anything from {low:.0%} to {high:.0%}"
 
 
 def drawn_to_calibrate(rows: IndexArray, settings: TrainingSettings) -> IndexArray:
@@ -106,7 +94,8 @@ def drawn_to_calibrate(rows: IndexArray, settings: TrainingSettings) -> IndexArr
 
 def pattern_scores(dataset: Dataset, fit: Fit, patterns: BoolArray, settings: TrainingSettings) -> FloatArray:
     """Fit a forest and return the raw scores of the held-out rows, blanked by each pattern, shape (p, n)."""
-    return fit_and_score_patterns(dataset.frame(fit.fitted_on), dataset.values[fit.scored], patterns, settings)
+    preprocessor, trees = grow_parts(dataset.frame(fit.fitted_on), settings)
+    return score_patterns(trees, preprocessor, dataset.values[fit.scored], patterns)
 
 
 def calibrated(
@@ -116,6 +105,18 @@ def calibrated(
     held_out: IndexArray = np.concatenate([fit.scored for fit in fits])
     together = np.concatenate(list(scores), axis=1)
     return CalibrationByPattern.fit(patterns, together, dataset.values[held_out], by_age=settings.calibration_by_age)
+
+
+def in_workers(calls: Iterable[Any], workers: int) -> Iterator[Any]:
+    """Start calls made with ``joblib.delayed`` in so many processes, and return their results in order as they come."""
+    parallel = Parallel(n_jobs=workers, backend="loky", return_as="generator", initializer=_leave_interrupts)
+    results: Iterator[Any] = parallel(calls)
+    return results
+
+
+def _leave_interrupts() -> None:
+    # Ctrl-C is for the command to heed, which ends its workers: they would each print where they had been.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _refuse_small_bands(calibration: CalibrationByPattern, dataset: Dataset, thresholds: Thresholds) -> None:

@@ -188,7 +188,7 @@ def _migrate(engine: Engine, migrations: Path) -> None:
         return
     if current is not None and current not in {known.revision for known in revisions.walk_revisions()}:
         raise ConfigurationError(
-            f"The database {_name(engine.url)} was written by a newer version of this program, or one before version 3 "
+            f"The database {_name(engine.url)} was written by a newer version of this program "
             f"(schema {current}). Update the program, or give it another DATABASE_URL."
         )
     if current is not None and (old_file := file_of(engine.url)):

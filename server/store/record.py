@@ -10,19 +10,7 @@ from itertools import zip_longest
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import (
-    BindParameter,
-    Connection,
-    Engine,
-    Row,
-    Select,
-    bindparam,
-    delete,
-    insert,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection, Engine, Row, Select, bindparam, delete, insert, select, union_all, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.errors import NotFoundError, RequestIdReusedError, StoreUnavailableError
@@ -46,15 +34,16 @@ RequestKey = tuple[str, str]
 """Client id and request id."""
 
 # Built once: putting a statement together takes longer than running it.
-_CLIENT_IDS: BindParameter[Sequence[str]] = bindparam("client_ids", expanding=True)
-_REQUEST_IDS: BindParameter[Sequence[str]] = bindparam("request_ids", expanding=True)
 # Each id in its own list: for a list of pairs SQLite reads through all that is stored.
 _KNOWN = union_all(
     select(predictions.c.client_id, predictions.c.request_id, predictions.c.request_digest).where(
-        predictions.c.client_id.in_(_CLIENT_IDS), predictions.c.request_id.in_(_REQUEST_IDS)
+        predictions.c.client_id.in_(bindparam("client_ids", expanding=True)),
+        predictions.c.request_id.in_(bindparam("request_ids", expanding=True)),
     ),
     select(changes.c.client_id, changes.c.request_id, changes.c.kind).where(
-        WITHOUT_PREDICTION, changes.c.client_id.in_(_CLIENT_IDS), changes.c.request_id.in_(_REQUEST_IDS)
+        WITHOUT_PREDICTION,
+        changes.c.client_id.in_(bindparam("client_ids", expanding=True)),
+        changes.c.request_id.in_(bindparam("request_ids", expanding=True)),
     ),
 )
 _TAKE_SEQUENCES = (

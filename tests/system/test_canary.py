@@ -19,8 +19,8 @@ from common.messages import BROWSER_NAMESPACE
 from config.secrets import PROJECT_ROOT
 from server.registry.artifact import MANIFEST_FILE, active_folder
 from tests.browser.conftest import CHROMIUM_OPTIONS, PATIENCE_MS, find_chromium
-from tests.support.llm_faults import cuts, floods_with_one_line, sends, stalls_in_mid_stream
-from tests.support.llm_server import LanguageModel, Reply, Script, answers, says
+from tests.support.llm_faults import cuts, floods_with_one_line, stalls_in_mid_stream
+from tests.support.llm_server import LanguageModel, Reply, Script, answers, says, sends
 from tests.support.made_requests import request
 from tests.support.processes import TOKENS, Process, end_all, environment_of, free_port, run
 from tests.support.speaking import Browser, ClientApp

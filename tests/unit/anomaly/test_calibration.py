@@ -1,6 +1,7 @@
-"""The calibrated anomaly score against values worked out by hand."""
+"""The calibrated anomaly score against values worked out by hand, also for what was not measured."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -8,54 +9,58 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.messages import RiskLevel, Thresholds
-from server.anomaly.calibration import Calibration, risk_level
+from server.anomaly.calibration import Calibration, CalibrationByPattern, every_pattern, risk_level
+from server.anomaly.dataset import COLUMNS, FloatArray, frame_of
+from server.anomaly.detector import Detector
+from server.anomaly.fitting import fit_and_score, grow_parts, score_patterns
+from server.evaluation.splits import calibration_folds, evaluation_folds
+from server.evaluation.training import calibrated, pattern_scores
+from tests.support.patients import real_patients, small_training
 
-raw_scores = st.floats(0.01, 1)
+THREE_TESTS = ("st_slope", "major_vessels", "thallium_scan")
+MEASURED, BLANKED = np.zeros(13, dtype=np.bool_), np.isin(COLUMNS, THREE_TESTS)
+PATTERNS = np.array([MEASURED, np.isin(COLUMNS, ["thallium_scan"])])
 
 
 @pytest.mark.parametrize(
-    ("raw", "expected"),
+    ("known", "raw", "expected"),
     [
-        (0.1, 0.125),
-        (0.2, 0.25),
-        (0.3, 0.375),
-        (0.4, 0.5),
-        (0.5, 0.625),
-        (0.6, 0.75),
-        (0.8, 1 - math.exp(-0.2 / 0.4) / 4),
+        ([0.4, 0.2, 0.6], 0.1, 0.125),
+        ([0.4, 0.2, 0.6], 0.2, 0.25),
+        ([0.4, 0.2, 0.6], 0.3, 0.375),
+        ([0.4, 0.2, 0.6], 0.6, 0.75),
+        ([0.4, 0.2, 0.6], 0.8, 1 - math.exp(-0.2 / 0.4) / 4),
+        ([0.2, 0.4, 0.4, 0.4], 0.2, 0.2),
+        ([0.2, 0.4, 0.4, 0.4], 0.4, 0.8),
+        ([0.2, 0.4, 0.4, 0.4], 0.3, 0.5),
     ],
 )
-def test_a_score_is_interpolated_within_and_keeps_order_at_both_ends(raw: float, expected: float) -> None:
-    assert Calibration.fit([0.4, 0.2, 0.6]).score(raw) == pytest.approx(expected, abs=1e-12)
+def test_a_score_is_interpolated_ties_take_the_upper_rank_and_order_is_kept_at_both_ends(
+    known: list[float], raw: float, expected: float
+) -> None:
+    assert Calibration.fit(known).score(raw) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize(("raw", "expected"), [(0.2, 0.2), (0.4, 0.8), (0.3, 0.5), (0.1, 0.1)])
-def test_ties_take_the_upper_rank(raw: float, expected: float) -> None:
-    assert Calibration.fit([0.2, 0.4, 0.4, 0.4]).score(raw) == pytest.approx(expected, abs=1e-12)
+@pytest.mark.parametrize(
+    ("known", "scale"),
+    [
+        ([*np.linspace(0.1, 0.5, 27), 0.60, 0.61, 0.68], (0.60 + 0.61 + 0.68) / 3 - 0.60),
+        ([0.3, *[0.5] * 40], 0.2),
+        ([0.5, 0.5], 0.5),
+    ],
+)
+def test_the_tail_is_as_wide_as_the_top_tenth_lies_above_its_smallest_or_else_the_whole(
+    known: list[float], scale: float
+) -> None:
+    assert Calibration.fit(known).tail_scale == pytest.approx(scale)
 
 
-def test_the_tail_is_as_wide_as_the_top_tenth_lies_above_its_smallest() -> None:
-    calibration = Calibration.fit([*np.linspace(0.1, 0.5, 27), 0.60, 0.61, 0.68])
-    assert calibration.tail_scale == pytest.approx((0.60 + 0.61 + 0.68) / 3 - 0.60)
-    expected = 1 - math.exp(-0.02 / calibration.tail_scale) / 31
-    assert calibration.score(0.70) == pytest.approx(expected, abs=1e-12)
-
-
-def test_a_tail_of_equal_scores_falls_back_on_the_whole_spread() -> None:
-    assert Calibration.fit([0.3, *[0.5] * 40]).tail_scale == pytest.approx(0.2)
-    assert Calibration.fit([0.5, 0.5]).tail_scale == pytest.approx(0.5)
-
-
-@given(st.lists(raw_scores, min_size=1, max_size=40), raw_scores, raw_scores)
+@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=40), st.floats(0.01, 1), st.floats(0.01, 1))
 def test_a_higher_raw_score_never_gets_a_lower_anomaly_score(known: list[float], one: float, other: float) -> None:
     lower, higher = map(Calibration.fit(known).score, sorted((one, other)))
     assert 0 <= lower <= higher <= 1
-
-
-def test_scores_above_every_calibration_score_keep_their_order() -> None:
-    calibration = Calibration.fit([0.3, 0.4, 0.45])
-    scores = [calibration.score(raw) for raw in (0.45, 0.5, 0.6, 0.7)]
-    assert (np.diff(scores) > 0).all()
+    beyond = [Calibration.fit(known).score(max(known) + more) for more in (0, 0.01, 0.02)]
+    assert beyond[0] < beyond[1] < beyond[2]
 
 
 @pytest.mark.parametrize("unusable", [[], [0.0, 0.4], [math.nan]])
@@ -66,14 +71,107 @@ def test_a_calibration_set_without_positive_scores_is_refused(unusable: list[flo
 
 @pytest.mark.parametrize(
     ("anomaly_score", "level"),
+    [(0.0, "Low"), (0.7999, "Low"), (0.8, "Medium"), (0.9499, "Medium"), (0.95, "High"), (1.0, "High")],
+)
+def test_a_threshold_belongs_to_the_level_above_it(anomaly_score: float, level: str) -> None:
+    assert risk_level(anomaly_score, Thresholds(medium=0.8, high=0.95)) is RiskLevel(level)
+
+
+def test_every_pattern_is_there_once_and_age_and_sex_are_always_measured() -> None:
+    optional = [name for name in COLUMNS if name not in {"age", "sex"}]
+    found = [frozenset(np.array(COLUMNS)[pattern].tolist()) for pattern in every_pattern()]
+    assert len(found) == 2048
+    assert set(found) == {frozenset(c) for size in range(12) for c in combinations(optional, size)}
+
+
+def patients(*ages: float, gaps: tuple[str, ...] = ()) -> FloatArray:
+    """Patients of some ages with gaps, shape (n, 13)."""
+    values = np.zeros((len(ages), 13))
+    values[:, COLUMNS.index("age")] = ages
+    values[:, np.isin(COLUMNS, gaps)] = np.nan
+    return values
+
+
+# Fully measured: the ages of the calibration patients, and for the raw score of some age what it must come to.
+@pytest.mark.parametrize(
+    ("ages", "sizes", "expected"),
     [
-        (0.0, RiskLevel.LOW),
-        (0.7999, RiskLevel.LOW),
-        (0.8, RiskLevel.MEDIUM),
-        (0.9499, RiskLevel.MEDIUM),
-        (0.95, RiskLevel.HIGH),
-        (1.0, RiskLevel.HIGH),
+        ((40, 54, 55, 70), (4,), {(50, 0.5): 2 / 5, (80, 0.65): 3.5 / 5, (30, 0.2): 0.5 / 5}),
+        ((54, 70, 40, 55), (2, 2), {(54, 0.5): 1.5 / 3, (55, 0.5): 1 / 3}),
     ],
 )
-def test_a_threshold_belongs_to_the_level_above_it(anomaly_score: float, level: RiskLevel) -> None:
-    assert risk_level(anomaly_score, Thresholds(medium=0.8, high=0.95)) is level
+def test_the_scores_of_patterns_and_age_bands_are_those_worked_out_by_hand(
+    ages: tuple[float, ...], sizes: tuple[int, ...], expected: dict[tuple[float, float], float]
+) -> None:
+    scores, by_age = np.array([[0.4, 0.5, 0.6, 0.7], [0.3, 0.4, 0.4, 0.6]]), len(sizes) > 1
+    calibration = CalibrationByPattern.fit(PATTERNS, scores, patients(*ages), by_age=by_age)
+    assert calibration.patients == sizes
+    asked, raw = zip(*expected, strict=True)
+    assert calibration.score(patients(*asked), np.array(raw)) == pytest.approx(list(expected.values()), abs=1e-12)
+    # with the scan blanked, together: 0.3, 0.4, 0.4, 0.6; apart, younger: 0.3 and 0.4, older: 0.4 and 0.6
+    blanked = patients(54, 55, gaps=("thallium_scan",))
+    expected_blanked = [2 / 3, 1 / 3] if by_age else [3 / 5, 3 / 5]
+    assert calibration.score(blanked, np.array([0.4, 0.4])) == pytest.approx(expected_blanked, abs=1e-12)
+    for gaps in (("cholesterol",), ("age",)):  # never another pattern's score
+        with pytest.raises(LookupError):
+            calibration.score(patients(50, gaps=gaps), np.array([0.5]))
+
+
+@pytest.mark.parametrize(("complete", "compared"), [(19, 19), (18, 48)])
+def test_who_lacks_a_field_is_left_out_where_it_was_measured_as_long_as_enough_remain(
+    complete: int, compared: int
+) -> None:
+    """Thirty calibration patients without scan have low scores; the others, fully measured, high ones."""
+    values = np.concatenate([patients(*[60] * complete), patients(*[60] * 30, gaps=("thallium_scan",))])
+    scores = np.concatenate([np.linspace(0.6, 0.8, complete), np.linspace(0.3, 0.5, 30)])
+    calibration = CalibrationByPattern.fit(PATTERNS, np.stack([scores, scores]), values, by_age=False)
+    asked = np.concatenate([patients(50), patients(50, gaps=("thallium_scan",))])
+    measured, lacking = calibration.score(asked, np.array([0.55, 0.55]))
+    assert measured == pytest.approx(Calibration.fit(np.sort(scores)[-compared:]).score(0.55))
+    assert lacking == pytest.approx(Calibration.fit(scores).score(0.55))
+
+
+def test_of_patients_with_gaps_as_many_are_flagged_as_designed_and_half_as_many_without_the_gaps_calibration() -> None:
+    """Over the folds, of all 164 disease-free patients while held out, slope, vessels and thallium not measured."""
+    dataset, settings = real_patients(), small_training().model_copy(update={"evaluation_folds": 5})
+    patterns, by_gaps, by_whole = np.array([MEASURED, BLANKED]), [], []
+    for fold in evaluation_folds(dataset, settings):
+        values = dataset.values[fold.scored[~dataset.has_disease[fold.scored]]].copy()
+        values[:, BLANKED] = np.nan
+        raw_scores = fit_and_score(dataset.frame(fold.fitted_on), frame_of(values), settings)
+        fits = calibration_folds(fold.fitted_on, settings)
+        scores = [pattern_scores(dataset, fit, patterns, settings) for fit in fits]
+        calibration = calibrated(dataset, fits, scores, patterns, settings)
+        by_gaps += calibration.score(values, raw_scores).tolist()
+        by_whole += calibration.score(np.nan_to_num(values), raw_scores).tolist()
+    gaps, whole = np.array(by_gaps), np.array(by_whole)
+    assert gaps.size == 164
+    for threshold, low, high in ((0.95, 0.02, 0.08), (0.8, 0.14, 0.26)):
+        assert low < (gaps >= threshold).mean() < high
+        assert (whole >= threshold).mean() < 0.7 * (gaps >= threshold).mean()
+
+
+def test_gaps_in_the_calibration_patients_do_not_raise_the_alarms_of_the_fully_measured() -> None:
+    """Slope, vessels and thallium not measured in half of the calibration patients, over twenty random halves."""
+    known = real_patients().values[real_patients().disease_free]
+    known = known[~np.isnan(known).any(axis=1)]
+    alarms, patterns = [], np.array([MEASURED, BLANKED])
+    for seed in range(20):
+        order = np.random.default_rng(seed).permutation(len(known))
+        fitted, calibrating, newcomers = np.array_split(known[order], 3)
+        calibrating[: len(calibrating) // 2, BLANKED] = np.nan
+        preprocessor, trees = grow_parts(frame_of(fitted), small_training())
+        scores = score_patterns(trees, preprocessor, calibrating, patterns)
+        calibration = CalibrationByPattern.fit(patterns, scores, calibrating, by_age=False)
+        raw_scores = fit_and_score(frame_of(fitted), frame_of(newcomers), small_training())
+        alarms.append((calibration.score(newcomers, raw_scores) >= 0.8).mean())
+    assert np.mean(alarms) == pytest.approx(0.2, abs=0.04)
+
+
+def test_each_pattern_has_a_calibration_of_all_disease_free_patients_who_can_be_compared(detector: Detector) -> None:
+    (scores,) = detector.model.calibration.scores
+    assert scores.shape == (2048, 164)
+    complete = ~np.isnan(real_patients().values[real_patients().disease_free]).any(axis=1)
+    assert np.isfinite(scores[0]).sum() == complete.sum() < 164 == np.isfinite(scores[-1]).sum()
+    said = detector.model.assessment(real_patients().values[0].tolist())
+    assert said.anomaly_score == Calibration.fit(scores[0][np.isfinite(scores[0])]).score(said.raw_score)

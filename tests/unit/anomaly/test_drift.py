@@ -5,7 +5,6 @@ from math import log
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from common.messages import Thresholds
 from common.patient import FIELDS
@@ -14,7 +13,7 @@ from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest
 from server.anomaly.preprocessing import FACTORS, directed_factors
 from server.anomaly.reference import LEAST_WITH_DISEASE, Reference, reference_of
-from server.drift.comparison import Status, field_drifts, score_drift
+from server.drift.comparison import Status, field_drifts, score_drifts
 from server.evaluation.new_version import NewVersion
 from server.registry.artifact import MANIFEST_FILE
 from tests.support.patients import real_patients
@@ -68,13 +67,6 @@ def test_a_reference_survives_json_and_holds_no_patient() -> None:
         assert all(len(field["counts"]) <= 5 for field in population["fields"].values())
 
 
-def test_a_reference_that_does_not_fit_the_fields_is_refused() -> None:
-    listed = reference().model_dump()
-    listed["edges"]["age"].pop()
-    with pytest.raises(ValidationError):
-        Reference.model_validate(listed)
-
-
 def test_codes_have_their_own_bins_and_quantities_fifths_of_the_disease_free() -> None:
     known = reference()
     assert known.edges["thallium_scan"] == [3, 6]
@@ -97,8 +89,8 @@ def test_the_stability_index_is_the_textbooks_less_what_sampling_adds() -> None:
     assert found.psi["disease_free"] == pytest.approx(textbook - (1 / 1000 + 1 / 164), abs=0.005)
 
 
-@pytest.mark.parametrize("patients", [100, 200, 1000])
-@pytest.mark.parametrize("disease_free", [25, 40, 150])
+@pytest.mark.parametrize("patients", [100, 1000])
+@pytest.mark.parametrize("disease_free", [25, 150])
 def test_windows_of_the_very_population_of_the_reference_stay_quiet(patients: int, disease_free: int) -> None:
     random = np.random.default_rng(patients + disease_free)
     windows, said = 200, 0
@@ -107,19 +99,6 @@ def test_windows_of_the_very_population_of_the_reference_stay_quiet(patients: in
         labels = np.repeat([False, True], disease_free)
         known = reference_of(np.vstack(population), labels, THRESHOLDS)
         said += bool(told(clinic(patients, 0.5, random), known))
-    assert said <= 0.02 * windows
-
-
-@pytest.mark.parametrize("share_not_measured", [0.3, 0.6])
-def test_values_missing_as_often_as_in_training_stay_quiet(share_not_measured: float) -> None:
-    random = np.random.default_rng(7)
-    windows, said = 200, 0
-    for _ in range(windows):
-        training, window = drawn(PATIENTS.values, 300, random), clinic(200, 0.46, random)
-        for values in (training, window):
-            values[:, 2:][random.random((len(values), 11)) < share_not_measured] = np.nan
-        known = reference_of(training, np.arange(300) < 150, THRESHOLDS)
-        said += bool({name for name in told(window, known) if "missing" in name})
     assert said <= 0.02 * windows
 
 
@@ -132,26 +111,18 @@ def test_case_mix_alone_is_no_drift(share_with_disease: float) -> None:
 
 
 @pytest.mark.parametrize("patients", [100, 200])
-def test_a_field_that_is_no_longer_measured_is_told_in_every_window(patients: int) -> None:
+def test_a_field_no_longer_measured_and_values_in_another_unit_are_told_in_every_window(patients: int) -> None:
     random, known = np.random.default_rng(5), reference()
     for _ in range(50):
-        window = clinic(patients, 0.46, random)
+        window, halved = clinic(patients, 0.46, random), clinic(patients, 0.46, random)
         window[: int(0.81 * patients), CHOLESTEROL] = np.nan
-        drift = field_drifts(window, known)["cholesterol"]
-        assert (drift.missing.status, drift.missing.share) == (Status.LARGE, 0.81)
-        assert drift.missing.references["disease_free"] == 0
-        assert "cholesterol missing" in told(window, known)
-
-
-def test_values_in_another_unit_are_told_in_every_window() -> None:
-    random, known = np.random.default_rng(5), reference()
-    for _ in range(50):
-        window = clinic(100, 0.46, random)
-        window[:, CHOLESTEROL] /= 2
-        drift = field_drifts(window, known)["cholesterol"].distribution
-        assert drift is not None
-        assert (drift.status, drift.grown) == (Status.LARGE, 0)
-        assert drift.share > drift.references["all_patients"]
+        missing = field_drifts(window, known)["cholesterol"].missing
+        assert (missing.status, missing.share, missing.references["disease_free"]) == (Status.LARGE, 0.81, 0)
+        halved[:, CHOLESTEROL] /= 2
+        lower = field_drifts(halved, known)["cholesterol"].distribution
+        assert lower is not None
+        assert (lower.status, lower.grown) == (Status.LARGE, 0)
+        assert lower.share > lower.references["all_patients"]
 
 
 def test_few_measured_values_are_not_compared() -> None:
@@ -162,51 +133,30 @@ def test_few_measured_values_are_not_compared() -> None:
     assert field_drifts(window, reference())["cholesterol"].distribution is not None
 
 
-def test_a_field_that_training_never_measured_is_compared_by_its_missing_share_alone() -> None:
-    values = PATIENTS.values.copy()
-    values[:, CHOLESTEROL] = np.nan
-    known = reference_of(values, PATIENTS.has_disease, THRESHOLDS)
-    drift = field_drifts(PATIENTS.values, known)["cholesterol"]
-    assert drift.distribution is None
-    assert (drift.missing.status, drift.missing.references["all_patients"]) == (Status.LARGE, 1)
-
-
 def scores_of(patients: int, share_with_disease: float, random: np.random.Generator) -> FloatArray:
     with_disease = int(patients * share_with_disease)
     return np.append(random.random(patients - with_disease), random.choice(scores_with_disease(500), with_disease))
 
 
-@pytest.mark.parametrize("patients", [100, 200, 1000])
+@pytest.mark.parametrize("patients", [100, 1000])
 @pytest.mark.parametrize("share_with_disease", [0.0, 0.1, 0.2, 0.3, 0.46])
-def test_scores_between_the_disease_free_and_the_training_file_are_no_drift(
+def test_alarms_between_the_disease_free_and_the_training_file_are_no_drift(
     share_with_disease: float, patients: int
 ) -> None:
     random, known = np.random.default_rng(2), reference(training_scores())
-    said = 0
-    for _ in range(200):
-        drift = score_drift(scores_of(patients, share_with_disease, random), known)
-        said += {drift.high.status, drift.medium_or_higher.status, drift.distribution.status} != {Status.STABLE}
-    assert said <= 0.02 * 200
+    windows = [score_drifts(scores_of(patients, share_with_disease, random), known) for _ in range(200)]
+    assert sum(any(drift.status != Status.STABLE for drift in window) for window in windows) <= 0.02 * 200
 
 
-def test_more_high_than_in_the_training_file_and_fewer_than_by_design_are_told() -> None:
-    random, known = np.random.default_rng(2), reference(training_scores())
-    more, fewer = score_drift(scores_of(200, 0.8, random), known), score_drift(np.full(400, 0.5), known)
-    assert (more.high.status, fewer.high.status) == (Status.LARGE, Status.MODERATE)
-    assert more.high.references == {"disease_free": pytest.approx(0.05), "all_patients": pytest.approx(0.33, abs=0.02)}
-    assert fewer.distribution.status == Status.LARGE
-
-
-def test_a_score_on_a_threshold_belongs_to_the_level_above_it() -> None:
-    drift = score_drift(np.repeat([0.1, 0.8, 0.95], [60, 30, 10]), reference())
-    assert (drift.medium_or_higher.share, drift.high.share) == (0.4, 0.1)
-
-
-def test_without_scores_of_the_diseased_only_too_few_alarms_are_drift() -> None:
-    random, known = np.random.default_rng(2), reference()
-    more, fewer = score_drift(scores_of(200, 0.8, random), known), score_drift(np.full(400, 0.5), known)
-    assert {more.high.status, more.medium_or_higher.status, more.distribution.status} == {Status.STABLE}
-    assert (fewer.high.status, fewer.medium_or_higher.status) == (Status.MODERATE, Status.LARGE)
+def test_more_alarms_than_in_the_training_file_are_drift_where_it_tells_and_fewer_than_by_design_always() -> None:
+    known, unknown = reference(training_scores()), reference()
+    more, fewer = scores_of(200, 0.8, np.random.default_rng(2)), np.full(400, 0.5)
+    assert [drift.status for drift in score_drifts(more, known)] == [Status.LARGE, Status.LARGE]
+    assert [drift.status for drift in score_drifts(more, unknown)] == [Status.STABLE, Status.STABLE]
+    for reference_of_scores in (known, unknown):
+        assert [d.status for d in score_drifts(fewer, reference_of_scores)] == [Status.MODERATE, Status.LARGE]
+    expected = {"disease_free": pytest.approx(0.05), "all_patients": pytest.approx(0.33, abs=0.02)}
+    assert score_drifts(more, known)[0].references == expected
 
 
 def test_after_a_recalibration_the_site_s_own_patients_are_the_reference(
@@ -220,10 +170,8 @@ def test_after_a_recalibration_the_site_s_own_patients_are_the_reference(
     assert sum(bool(told(window, known)) for window in windows) <= 1
     assert all("st_depression" in told(window, reference()) for window in windows)
     scores = recalibrated.model.anomaly_scores(sicker_site.values)
-    high = score_drift(scores, known).high
+    high, _ = score_drifts(scores, known)
     assert high.references["all_patients"] == pytest.approx((scores >= THRESHOLDS.high).mean(), abs=0.03)
-    assert known.with_disease.scores is not None
-    assert known.with_disease.scores[-1] == (scores[labels] >= THRESHOLDS.high).sum()
 
 
 @pytest.mark.parametrize("with_disease", [0, 3, 60])
@@ -253,13 +201,6 @@ def test_where_too_few_with_disease_are_known_more_of_them_are_no_drift(with_dis
     assert "cholesterol" in told(lower, known)
 
 
-def test_with_enough_patients_with_disease_sicker_values_than_theirs_are_drift() -> None:
-    window = clinic(200, 0.5, np.random.default_rng(8))
-    window[:, CHOLESTEROL] *= 2
-    assert "cholesterol" in told(window, reference())
-    assert "cholesterol" not in told(window, reference_of(DISEASE_FREE, np.zeros(164, dtype=bool), THRESHOLDS))
-
-
 @pytest.mark.parametrize("name", COLUMNS)
 def test_without_patients_with_disease_a_field_may_move_where_the_factors_get_riskier(name: str) -> None:
     known = reference_of(DISEASE_FREE, np.zeros(len(DISEASE_FREE), dtype=np.bool_), THRESHOLDS)
@@ -286,11 +227,8 @@ def test_no_bin_ends_at_a_patient_s_value_or_holds_a_few(disease_free: int, with
                 assert len(counts) == 1 or all(count == 0 or count >= 5 for count in counts)
 
 
-def test_a_model_s_manifest_holds_no_observed_quantity_in_its_reference(detector: Detector) -> None:
-    known = detector.manifest.reference
+def test_a_models_manifest_holds_no_observed_quantity_in_its_reference(detector: Detector) -> None:
+    edges = detector.manifest.reference.edges
     for column, name in enumerate(COLUMNS):
-        assert FIELDS[name].codes or (
-            known.edges[name] and not set(known.edges[name]) & set(PATIENTS.values[:, column])
-        )
-    assert known.edges["resting_ecg"] == [0]
-    assert known.edges["major_vessels"] == [0, 1]
+        assert FIELDS[name].codes or (edges[name] and not set(edges[name]) & set(PATIENTS.values[:, column]))
+    assert (edges["resting_ecg"], edges["major_vessels"]) == ([0], [0, 1])

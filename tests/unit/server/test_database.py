@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, create_engine, select
 
 from common.errors import StoreUnavailableError
 from common.messages import Prediction, PredictRequest
@@ -191,6 +193,17 @@ def test_a_record_of_version_3_loses_nothing(tmp_path: Path) -> None:
         assert awaiting(store) == {"awaiting-1", "queued-1"}
     (copy,) = (tmp_path / ".local" / "server").glob("predictions-before-migration-0002-*.sqlite")
     assert mode(copy) == "0o600"
+
+
+def test_an_empty_record_of_the_first_schema_becomes_one_of_now(path: Path) -> None:
+    path.parent.mkdir()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with closing(create_engine(f"sqlite:///{path}").connect()) as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    with opened_here(path) as engine, engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 def test_a_request_of_version_3_that_comes_again_is_known(tmp_path: Path) -> None:
