@@ -138,7 +138,7 @@ def serve(
     on_start: Callable[[], None],
     on_stop: Callable[[], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then accept nothing new, call ``on_stop``, and return once all is answered.
+    """Serve until SIGTERM or SIGINT; then let nobody in, call ``on_stop``, and return once all is answered.
 
     From ``on_start`` on both signals are heeded.
     """
@@ -149,16 +149,21 @@ def serve(
     signal.set_wakeup_fd(wake.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    stop_accepting = accept(app, listener, async_mode, on_end=lambda: wake.send(b"."))
+
+    def wake_up() -> None:
+        with suppress(OSError):  # the process is ending, and nobody listens any more
+            wake.send(b".")
+
+    stop_accepting = accept(app, listener, async_mode, on_end=wake_up)
     keep_libraries_quiet()
     on_start()
     stopping.recv(1)
     log.info("stopping")
     door: Door = app.extensions["door"]
     door.close()
-    stop_accepting()
     on_stop()
     door.wait_until_empty(DRAIN_SECONDS)
+    stop_accepting()  # the last: with its listener eventlet ends every websocket, read or not
 
 
 def accept(
@@ -173,6 +178,7 @@ def accept(
         except OSError as error:  # eventlet's way to tell that the listener was shut down
             log.debug("serving ended: %s", error.strerror)
         finally:
+            listener.close()  # here alone: on eventlet a close elsewhere would leave this one waiting for it for ever
             on_end()
 
     def stop() -> None:

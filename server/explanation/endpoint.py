@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from contextvars import ContextVar
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 from huggingface_hub import ChatCompletionStreamOutput, InferenceClient, set_client_factory
@@ -122,13 +122,16 @@ class Endpoint:
         """
         answer: Future[str] = Future()
         transport = httpx2.HTTPTransport(verify=self._trusted, trust_env=False)
+        opened: list[socket.socket] = []
 
         def call() -> None:
-            _exchange.set(partial(self._sent, transport, deadline))
+            _exchange.set(partial(self._sent, transport, deadline, opened))
             try:
                 answer.set_result(self._answer(messages, more, deadline))
-            except Exception as error:  # noqa: BLE001 - any, once the connection is closed at the deadline
+            except Exception as error:  # noqa: BLE001 - any, once the connection is shut down at the deadline
                 answer.set_exception(error)
+            finally:
+                transport.close()
 
         threading.Thread(target=call, name=CALL, daemon=True).start()
         try:
@@ -136,7 +139,10 @@ class Endpoint:
         except TimeoutError:
             raise EndpointError(NO_ANSWER) from None
         finally:
-            transport.close()  # and with it the connection: a peer that drips headers would keep its thread for ever
+            # A peer that drips headers would keep the call's thread for ever; to close a socket wakes no reader of it.
+            for connection in opened:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def _answer(self, messages: Messages, more: Mapping[str, object], deadline: float) -> str:
         limit, plain = self._limit, {"Accept-Encoding": "identity"}
@@ -165,9 +171,11 @@ class Endpoint:
         retry_after = float(wait) if wait.isdecimal() else 0
         raise EndpointError(clause, lasting=status in _LASTING, passing=status in _PASSING, retry_after=retry_after)
 
-    def _sent(self, transport: httpx2.HTTPTransport, deadline: float, request: httpx2.Request) -> httpx2.Response:
+    def _sent(
+        self, transport: httpx2.HTTPTransport, deadline: float, opened: list[socket.socket], request: httpx2.Request
+    ) -> httpx2.Response:
         """Send a request of the library to the endpoint itself; return an answer that the library can read."""
-        named = {**request.extensions, "sni_hostname": self.url.host}
+        named = {**request.extensions, "sni_hostname": self.url.host, "trace": partial(_note, opened)}
         failure: httpx2.HTTPError = httpx2.ConnectError("no address")
         for address in self._addresses():
             url = self.url.copy_with(host=address)  # looked up once: what was checked is what is connected to
@@ -202,6 +210,12 @@ class Endpoint:
             clause = "its address is neither on this machine nor private; use https in LLM_BASE_URL"
             raise EndpointError(clause, lasting=True)
         return found
+
+
+def _note(opened: list[socket.socket], event: str, info: Mapping[str, Any]) -> None:
+    """Keep the sockets that a call opens, as the client tells of them."""
+    if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+        opened.append(info["return_value"].get_extra_info("socket"))
 
 
 def _read(response: httpx2.Response, deadline: float) -> str:
@@ -264,9 +278,21 @@ def _joined(chunks: Iterable[ChatCompletionStreamOutput]) -> tuple[str, bool, st
     return content, thought, finish
 
 
+class _ClosingContext(ssl.SSLContext):
+    """Closes a socket whose handshake fails; eventlet leaves it open."""
+
+    def wrap_socket(self, *connection: Any, **options: Any) -> ssl.SSLSocket:
+        secured = super().wrap_socket(*connection, **options | {"do_handshake_on_connect": False})
+        with ExitStack() as failing:
+            failing.callback(secured.close)
+            secured.do_handshake()
+            failing.pop_all()
+        return secured
+
+
 def _trusted_authorities(file: Path | None) -> ssl.SSLContext:
     """Return what certificates are checked against: the authorities of a PEM file, or those of this machine."""
-    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusted = _ClosingContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         trusted.load_verify_locations(file) if file else trusted.load_default_certs()
     except OSError as error:

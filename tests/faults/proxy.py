@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Final
 
 READ_BYTES: Final = 65_536
@@ -49,7 +49,8 @@ class FaultyLink:
         self._flows.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def begin(self, fault: str) -> None:
         """Begin a fault of one of the kinds of ``schedules.LINK_FAULTS``."""
@@ -76,7 +77,7 @@ class FaultyLink:
         self.heal()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._accepting.join(CONNECT_SECONDS)  # who accepts closes: on eventlet a close elsewhere would wake nobody
         for pair in list(self._pairs):
             pair.end(reset=True)
 
@@ -89,7 +90,7 @@ class FaultyLink:
                 self._twins[-1].sendall(said[-1])
 
     def _accept(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError), closing(self._listener):
             while True:
                 threading.Thread(target=self._carry, args=(self._listener.accept()[0],), daemon=True).start()
 

@@ -21,4 +21,3 @@ def served(app: Flask) -> Iterator[str]:
     finally:
         app.extensions["door"].close()
         stop_accepting()
-        listener.close()

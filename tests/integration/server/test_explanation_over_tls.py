@@ -1,9 +1,7 @@
 """An endpoint over TLS: asked only if an authority that is trusted vouches for it, on threads and on eventlet."""
 
-import gc
 import ssl
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,16 +19,8 @@ from tests.support.speaking import ClientApp, Connection
 from tests.support.truthful import explains
 from tests.support.writing import writer_at
 
-# Where a handshake fails, eventlet leaves the socket to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 LONG_AGO = datetime(2020, 1, 2, tzinfo=UTC)
 AUTHORITY = trustme.CA()
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    yield
-    gc.collect()
 
 
 @pytest.fixture

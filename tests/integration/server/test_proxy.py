@@ -66,14 +66,6 @@ def test_what_was_forwarded_and_is_no_address_is_kept_nowhere(trusting: RunningS
     assert {entry.address for entry in trusting.server.real_time.access.trail.newest(9)} == {"127.0.0.1"}
 
 
-def test_over_tls_too_requests_are_counted_by_session(start_server: StartServer) -> None:
-    """And not by the address that a whole clinic shares."""
-    server = start_server(trusted_proxies=1, requests_per_minute=10)
-    busy, other = ({"Cookie": f"__Host-hads_server={name}", **FORWARDED} for name in ("busy", "other"))
-    assert 429 in [Browser(server.url).get("/api/predictions", **busy).status for _ in range(22)]  # two minutes at most
-    assert Browser(server.url).get("/api/predictions", **other).status == 401
-
-
 PutBehind = Callable[..., Front]
 
 
