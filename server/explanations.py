@@ -141,6 +141,8 @@ class ExplanationWorkers:
                 self._stopping.wait(PAUSE_SECONDS)
         except Exception:  # one explanation must not hold up the others
             log.exception("the explanation of prediction %s could not be stored", lease.prediction_id)
+        if self._stopping.is_set():
+            return  # a lease that is still held is given back by ``stop``; an ended one is not there to be given back
         with self._lock:
             del self._under_way[lease.token]
         self._changes.nudge()
