@@ -323,11 +323,11 @@ class ModelStatus(Message):
 
 
 class CircuitStatus(Message):
-    """Whether the language model's endpoint is asked (closed), left alone (open) or tried again (half_open)."""
+    """Whether the language model's endpoint is asked (closed), paused (open) or tried again (half_open)."""
 
     state: Literal["closed", "open", "half_open"]
     until: Timestamp | None
-    """Until when it is left alone; ``None`` unless it is open."""
+    """Until when it is paused; ``None`` unless it is open."""
     reason: str | None
     """Why it is not closed: a clause that says what to do about it."""
 

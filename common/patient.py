@@ -174,7 +174,7 @@ class PatientRecord(BaseModel):
             "Major vessels",
             "Number of vessels fluro",
             {0: "0", 1: "1", 2: "2", 3: "3"},
-            help="Number coloured by fluoroscopy.",
+            help="Number colored by fluoroscopy.",
         ),
     ]
     thallium_scan: Annotated[

@@ -27,11 +27,11 @@ _WRITE_AHEAD: Final = b"\2\2"
 """Bytes 18 and 19 of a file in write-ahead mode (https://www.sqlite.org/fileformat2.html, section 1.3)."""
 
 _ADVICE: Final = {
-    sqlite3.SQLITE_FULL: "free some space, and it goes on by itself",
+    sqlite3.SQLITE_FULL: "free some space, and it resumes automatically",
     sqlite3.SQLITE_IOERR: "the disk fails, is full or turned read-only; free some space, or mend it and start again",
-    sqlite3.SQLITE_READONLY: "make the file and its folder writable, and it goes on by itself",
-    sqlite3.SQLITE_CANTOPEN: "make the file and its folder readable and writable, and it goes on by itself",
-    sqlite3.SQLITE_BUSY: "another program holds it; it goes on by itself when that one lets go",
+    sqlite3.SQLITE_READONLY: "make the file and its folder writable, and it resumes automatically",
+    sqlite3.SQLITE_CANTOPEN: "make the file and its folder readable and writable, and it resumes automatically",
+    sqlite3.SQLITE_BUSY: "another program holds it; it resumes automatically when that one lets go",
 }
 
 _DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

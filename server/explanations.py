@@ -27,13 +27,13 @@ MAX_REASONS: Final = 20
 MAX_TRIES: Final = 3
 MAX_AGE: Final = timedelta(hours=2)
 LOOK_SECONDS: Final = 5.0
-"""Between two looks at what awaits an explanation, if nothing new comes: for leases that have ended."""
+"""Between two looks at what awaits an explanation, if nothing new comes, and between two renewals of leases."""
+
+LEASE_SECONDS: Final = 15.0
+"""How long a lease lasts that is not renewed: so soon another process takes over what a killed one was at."""
 
 PAUSE_SECONDS: Final = 1.0
 """Between two attempts to store an explanation."""
-
-MARGIN_SECONDS: Final = 10.0
-"""How much longer a lease lasts than an explanation may take: time to store it."""
 
 
 class ExplanationWorkers:
@@ -66,6 +66,7 @@ class ExplanationWorkers:
         self._stopping = threading.Event()
         self._waiting = 0
         self._under_way: dict[str | None, Lease] = {}
+        self._renewed = clock()
         self._last_failure: str | None = None
         self._by_source: Counter[str] = Counter()
         self._by_reason: Counter[str] = Counter()
@@ -122,7 +123,12 @@ class ExplanationWorkers:
     def _lease(self) -> None:
         """Give a worker to as many as may be under way, and tell operators if that is news."""
         now = self._clock()
-        until = now + timedelta(seconds=self._seconds + MARGIN_SECONDS)
+        until = now + timedelta(seconds=LEASE_SECONDS)
+        with self._lock:
+            held = list(self._under_way.values())
+        if held and now >= self._renewed + timedelta(seconds=LOOK_SECONDS):
+            self._store.renew(held, now=now, until=until)
+            self._renewed = now
         free = self._concurrency - len(self._under_way)
         leases, waiting = self._store.lease_explanations(free, now=now, until=until, old=now - MAX_AGE)
         with self._lock:

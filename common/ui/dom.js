@@ -55,7 +55,7 @@ export function timeElement(iso, text, fullText) {
   return element("time", { dateTime: iso, textContent: text, title: fullText });
 }
 
-/** Return the level as colour, shape and word. */
+/** Return the level as color, shape and word. */
 export function levelBadge(level) {
   const badge = element("span", { className: "level" }, icon(level.toLowerCase()), level);
   badge.dataset.level = level;
@@ -70,20 +70,20 @@ export function showState(pill, banner, { tone, label, sentence }, ...more) {
   banner.replaceChildren(...(sentence ? [icon("warning"), element("p", {}, sentence, ...more)] : []));
 }
 
-const colours = new Map();
-globalThis.addEventListener?.("schemechange", () => colours.clear());
+const colors = new Map();
+globalThis.addEventListener?.("schemechange", () => colors.clear());
 
-/** Return a colour of the current scheme as the browser computed it, for drawing on a canvas; each is asked for once. */
-export function computedColour(token) {
-  if (!colours.has(token)) colours.set(token, askedColour(token));
-  return colours.get(token);
+/** Return a color of the current scheme as the browser computed it, for drawing on a canvas; each is asked for once. */
+export function computedColor(token) {
+  if (!colors.has(token)) colors.set(token, askedColor(token));
+  return colors.get(token);
 }
 
-function askedColour(token) {
+function askedColor(token) {
   const probe = element("span", { hidden: true });
   probe.style.color = `var(${token})`;
   document.body.append(probe);
-  const colour = getComputedStyle(probe).color;
+  const color = getComputedStyle(probe).color;
   probe.remove();
-  return colour;
+  return color;
 }

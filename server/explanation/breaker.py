@@ -1,4 +1,4 @@
-"""A circuit breaker: an endpoint that keeps failing is left alone for a while, and then tried with one call."""
+"""A circuit breaker: an endpoint that keeps failing is paused for a while, and then tried with one call."""
 
 import threading
 import time
@@ -41,7 +41,7 @@ class CircuitBreaker:
         with self._lock:
             if self._ends is not None:
                 if self._probing or self._clock() < self._ends:
-                    raise CircuitOpenError(f"it is left alone for a while, because {self._pausing.reason}")
+                    raise CircuitOpenError(f"calls to it are paused, because {self._pausing.reason}")
                 self._probing = True
         failure: EndpointError | None = EndpointError("it failed unexpectedly")
         try:

@@ -133,5 +133,5 @@ def explanation_source(settings: ServerSettings) -> ExplanationSource:
     if settings.llm_base_url or settings.huggingface_api_token:
         name = "LLM_BASE_URL" if settings.llm_base_url else "HUGGINGFACE_API_TOKEN"
         return ExplanationSource(LlamaWriter(settings), f"{name} is set.")
-    reason = "HUGGINGFACE_API_TOKEN is not set in .env, so explanations are the deterministic text."
+    reason = "HUGGINGFACE_API_TOKEN is not set in .env: computed text, no AI."
     return ExplanationSource(None, reason)

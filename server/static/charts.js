@@ -1,13 +1,13 @@
-/** The two drawings of the dashboard, in the colours of the page; every figure also stands as text. */
+/** The two drawings of the dashboard, in the colors of the page; every figure also stands as text. */
 
-import { byId, computedColour } from "/ui/dom.js";
+import { byId, computedColor } from "/ui/dom.js";
 import { clockTime, plural, score, shortTime, threshold } from "/ui/format.js";
 
 const LEVELS = ["High", "Medium", "Low"];
 const THRESHOLD_TEXT_WIDTH = 88;
 const { Chart } = globalThis;
 
-const levelColour = (level) => computedColour(`--${level.toLowerCase()}`);
+const levelColor = (level) => computedColor(`--${level.toLowerCase()}`);
 
 /** Doughnut of the three levels. */
 export class DistributionChart {
@@ -31,8 +31,8 @@ export class DistributionChart {
     const isEmpty = levels === 0;
     Object.assign(this.#chart.data.datasets[0], {
       data: isEmpty ? [1] : this.#counts,
-      backgroundColor: isEmpty ? [computedColour("--line")] : LEVELS.map(levelColour),
-      borderColor: computedColour("--surface"),
+      backgroundColor: isEmpty ? [computedColor("--line")] : LEVELS.map(levelColor),
+      borderColor: computedColor("--surface"),
       borderWidth: levels > 1 ? 2 : 0,
     });
     this.#chart.update("none");
@@ -70,16 +70,16 @@ export class TrendChart {
 }
 
 function scores(predictions) {
-  const surface = computedColour("--surface");
-  const highSign = octagon(levelColour("High"));
+  const surface = computedColor("--surface");
+  const highSign = octagon(levelColor("High"));
   return {
     label: "Anomaly score",
     data: predictions.map(({ anomaly_score: value }) => value),
-    borderColor: computedColour("--line"),
+    borderColor: computedColor("--line"),
     borderWidth: 1,
     pointStyle: predictions.map(({ risk_level: level }) => (level === "High" ? highSign : SHAPES[level])),
-    pointBackgroundColor: predictions.map(({ risk_level: level }) => (level === "Low" ? surface : levelColour(level))),
-    pointBorderColor: predictions.map(({ risk_level: level }) => levelColour(level)),
+    pointBackgroundColor: predictions.map(({ risk_level: level }) => (level === "Low" ? surface : levelColor(level))),
+    pointBorderColor: predictions.map(({ risk_level: level }) => levelColor(level)),
     pointBorderWidth: 2,
     pointRadius: predictions.map(({ risk_level: level }) => (level === "Medium" ? 4.5 : 3.5)),
     pointHoverRadius: 6,
@@ -90,12 +90,12 @@ function scores(predictions) {
 const SHAPES = { Low: "circle", Medium: "triangle" };
 
 /** Draw the High sign; Chart.js has no octagon, but takes a canvas. */
-function octagon(colour) {
+function octagon(color) {
   const size = 12;
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = size;
   const context = canvas.getContext("2d");
-  context.fillStyle = colour;
+  context.fillStyle = color;
   context.beginPath();
   for (const [x, y] of [[3.5, 0], [8.5, 0], [12, 3.5], [12, 8.5], [8.5, 12], [3.5, 12], [0, 8.5], [0, 3.5]]) context.lineTo(x, y);
   context.fill();
@@ -106,13 +106,13 @@ function octagon(colour) {
 function drawThresholds({ ctx: context, chartArea: { left, right }, scales: { y } }, thresholds) {
   for (const level of ["High", "Medium"]) {
     const at = thresholds[level.toLowerCase()];
-    drawThreshold(context, { left, right, height: y.getPixelForValue(at), text: `${level} ${threshold(at)}`, colour: levelColour(level) });
+    drawThreshold(context, { left, right, height: y.getPixelForValue(at), text: `${level} ${threshold(at)}`, color: levelColor(level) });
   }
 }
 
-function drawThreshold(context, { left, right, height, text, colour }) {
+function drawThreshold(context, { left, right, height, text, color }) {
   context.save();
-  context.strokeStyle = context.fillStyle = colour;
+  context.strokeStyle = context.fillStyle = color;
   context.setLineDash([4, 3]);
   context.beginPath();
   context.moveTo(left, height);
@@ -125,7 +125,7 @@ function drawThreshold(context, { left, right, height, text, colour }) {
 }
 
 function trendOptions(predictions) {
-  const soft = computedColour("--ink-soft");
+  const soft = computedColor("--ink-soft");
   const font = { family: getComputedStyle(document.body).fontFamily, size: 12 };
   return {
     animation: false,
@@ -133,8 +133,8 @@ function trendOptions(predictions) {
     layout: { padding: { top: 8, right: THRESHOLD_TEXT_WIDTH } },
     interaction: { mode: "nearest", axis: "x", intersect: false },
     scales: {
-      x: { grid: { display: false }, border: { color: computedColour("--line") }, ticks: { color: soft, font, maxTicksLimit: 5, maxRotation: 0, autoSkipPadding: 24 } },
-      y: { min: 0, max: 1, grid: { color: computedColour("--line") }, border: { display: false }, ticks: { color: soft, font, stepSize: 0.5, callback: (value) => value.toFixed(1) } },
+      x: { grid: { display: false }, border: { color: computedColor("--line") }, ticks: { color: soft, font, maxTicksLimit: 5, maxRotation: 0, autoSkipPadding: 24 } },
+      y: { min: 0, max: 1, grid: { color: computedColor("--line") }, border: { display: false }, ticks: { color: soft, font, stepSize: 0.5, callback: (value) => value.toFixed(1) } },
     },
     plugins: {
       legend: { display: false },

@@ -76,6 +76,12 @@ def take(connection: Connection, most: int, *, now: datetime, until: datetime, o
     return leased
 
 
+def renew(connection: Connection, leased: Sequence[Lease], *, now: datetime, until: datetime) -> None:
+    """Have leases that have not ended last until a later time."""
+    held = awaiting.c.lease.in_([one.token for one in leased]) & (awaiting.c.leased_until > now.timestamp())
+    connection.execute(update(awaiting).where(held).values(leased_until=until.timestamp()))
+
+
 def give_back(connection: Connection, leased: Sequence[Lease]) -> None:
     """End leases as if they had never been taken; one that another worker has by now stays."""
     held = awaiting.c.lease.in_([one.token for one in leased])

@@ -80,7 +80,7 @@ def test_a_locked_database_is_named_and_on_eventlet_holds_nobody_up_for_long(
         said = refusal(process, client, 1)
         seconds = time.monotonic() - locked_at
         other.execute("ROLLBACK")
-    assert "database is locked: another program holds it; it goes on by itself" in said
+    assert "database is locked: another program holds it; it resumes automatically" in said
     if ASYNC_MODE == "eventlet":
         assert seconds < 5 * 2 * BUSY_SECONDS_IN_LOOP
     assert saved(client, 1)

@@ -66,7 +66,7 @@ def test_it_opens_and_closes_as_calls_end(calls: list[str | float], state: str, 
 
 
 def test_while_it_is_open_nobody_calls_and_then_one_call_finds_out() -> None:
-    with pytest.raises(CircuitOpenError, match=r"^it is left alone for a while, because of a reason$"):
+    with pytest.raises(CircuitOpenError, match=r"^calls to it are paused, because of a reason$"):
         call_once(after(*FIVE), "succeeds")
     breaker = after(*FIVE, 30)
     with breaker.watch(), pytest.raises(CircuitOpenError):

@@ -20,7 +20,8 @@ from server.explanations import (
     EXPIRED,
     FAILED,
     GIVEN_UP,
-    MARGIN_SECONDS,
+    LEASE_SECONDS,
+    LOOK_SECONDS,
     MAX_AGE,
     MAX_TRIES,
     ExplanationWorkers,
@@ -29,12 +30,12 @@ from server.log import ChangeLog
 from server.store import PredictionStore
 from tests.support.llm_server import LanguageModel, Reply, answers
 from tests.support.made_requests import prediction, request
-from tests.support.recording import Reader, awaiting, stored
+from tests.support.recording import Reader, awaiting, paced, stored
 from tests.support.truthful import explains
 from tests.support.writing import writer_at
 
 SECONDS = 20
-LEASE = timedelta(seconds=SECONDS + MARGIN_SECONDS)
+LEASE = timedelta(seconds=LEASE_SECONDS)
 MADE = prediction(request(1)).made_at
 
 
@@ -169,6 +170,21 @@ def test_another_process_takes_over_when_a_lease_ends_and_what_comes_late_is_dro
     slow.look()  # it may begin nothing before its late text has been dropped
     assert system.finished().source == "llm"
     assert sum(sum(one.status.finished.by_source.values()) for one in (slow, other)) == 2
+
+
+def test_a_lease_lasts_as_long_as_its_process_renews_it(system: System) -> None:
+    paused = system.model.script = Paused()
+    system.make(1)
+    slow = system.start()
+    paused.asked.get(timeout=20)
+    for _ in range(3):
+        system.now += timedelta(seconds=LOOK_SECONDS + 1)
+        slow.look()
+        later = system.now + LEASE - timedelta(seconds=1)
+        assert any(system.store.lease_explanations(0, now=later, until=later, old=later) == ([], 0) for _ in paced())
+    assert system.start().status.waiting == 0
+    paused.go_on.set()
+    assert system.finished().source == "llm"
 
 
 def test_what_is_under_way_at_a_stop_is_explained_after_the_restart(system: System) -> None:

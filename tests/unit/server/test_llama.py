@@ -135,7 +135,7 @@ def test_a_lasting_refusal_leaves_the_endpoint_alone_and_says_what_to_do(model: 
     writer = writer_at(model.url, parts={"clock": clock})
     assert write(writer) == asked_but(REFUSALS[status])
     assert (writer.circuit.state, writer.circuit.reason) == ("open", REFUSALS[status])
-    left_alone = "The language model was not asked: it is left alone for a while, because "
+    left_alone = "The language model was not asked: calls to it are paused, because "
     assert write(writer) == f"{left_alone}{REFUSALS[status]}."
     assert model.received.qsize() == 1
     clock.now = LONGEST_PAUSE_SECONDS
