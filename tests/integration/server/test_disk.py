@@ -61,7 +61,7 @@ def test_a_full_disk_is_named_nothing_is_said_to_be_saved_and_it_goes_on_by_itse
         process, client = start_process()
         assert saved(client, 1)
         disk.fill()
-        assert "database or disk is full: free some space, and it goes on" in refusal(process, client, 2)
+        assert "database or disk is full: free some space, and it resumes" in refusal(process, client, 2)
         assert stored(database) == 1
         disk.make_room()
         assert saved(client, 2)
