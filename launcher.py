@@ -221,7 +221,7 @@ def container_failure(app: App) -> str | None:
 def start_locally() -> None:
     if has_docker() and containers_folder() == PROJECT_ROOT:
         raise LaunchError("The system runs in Docker already. Stop it first with ./stop_system.sh.")
-    if not all(map(is_running, NAMES)):  # nothing is replaced under apps that run
+    if not any(map(is_running, NAMES)):  # nothing is replaced under apps that run
         prepare_environment(SERVER_LOCK)
     go_on_inside("start", "--local")
     apps, given = local_apps()

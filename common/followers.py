@@ -13,6 +13,7 @@ import orjson
 from common.access.sessions import Session
 from common.errors import (
     DetectionSystemError,
+    InternalError,
     NotSignedInError,
     RateLimitedError,
     ServerUnreachableError,
@@ -302,7 +303,13 @@ class Followers:
         if not all(follower.has_been_answered for follower in pending):
             self._refresh_status()
         for follower in pending:
-            if (message := self._message(follower)) is None:
+            try:
+                message = self._message(follower)
+            except Exception:  # one follower must not end the others' answers
+                log.exception("a follower could not be answered")
+                self.close(follower.sid, InternalError())
+                continue
+            if message is None:
                 continue
             event = Event.CHANGES if "entries" in message else Event.RELOAD
             with self._changed:

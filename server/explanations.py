@@ -127,7 +127,7 @@ class ExplanationWorkers:
         with self._lock:
             held = list(self._under_way.values())
         if held and now >= self._renewed + timedelta(seconds=LOOK_SECONDS):
-            self._store.renew(held, now=now, until=until)
+            self._store.renew(held, until=until)
             self._renewed = now
         free = self._concurrency - len(self._under_way)
         leases, waiting = self._store.lease_explanations(free, now=now, until=until, old=now - MAX_AGE)
@@ -135,6 +135,9 @@ class ExplanationWorkers:
             is_news = bool(leases) or waiting != self._waiting
             self._waiting = waiting
             self._under_way |= {lease.token: lease for lease in leases}
+        if leases and self._stopping.is_set():  # ``stop`` waits for this no longer than a second
+            self._store.give_back(leases)
+            return
         for lease in leases:
             threading.Thread(target=self._work, args=(lease,), name="explanation", daemon=True).start()
         if is_news:

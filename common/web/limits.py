@@ -49,7 +49,7 @@ def _is_way_in() -> bool:
 
 def _address_scope(endpoint: str) -> str:
     """Return what a request of an address is counted with: the sign-in, the files that its page needs, or the rest."""
-    if endpoint.startswith("sign_in."):
+    if endpoint in {"sign_in.page", "sign_in.begin"}:
         return "sign-in"
     return "files" if endpoint in {"static", "shared.ui", "shared.vendor"} else "address"
 

@@ -175,6 +175,7 @@ def sign_in_blueprint(access: Access, sign_in: SignIn, *, title: str) -> Bluepri
         key, begun = sessions.begin(account, address)
         session.clear()
         session.update({KEY: key, ENDS_AT: begun.ends_at})
+        generate_csrf()  # now: tabs that ask for one at the same time would each get, and keep, another
         if before is not None:
             sessions.end(before)
         trail.record(actor_of(account, address), Action.SIGNED_IN)

@@ -26,19 +26,27 @@ UNFINISHED: Final = ".record-unfinished"
 
 _NEXT_EPOCH: Final = """
 UPDATE change_counter SET epoch = 1 + max(change_counter.epoch, other.epoch)
-FROM replaced.change_counter AS other WHERE other.log_id = change_counter.log_id
+FROM temp.counter_before AS other WHERE other.log_id = change_counter.log_id
 """
-_ERASED: Final = f"replaced.changes AS erased WHERE erased.{WITHOUT_PREDICTION} AND erased.kind = 'prediction_erased'"
-_ERASED_SINCE: Final = f"""
-SELECT prediction_id FROM predictions AS here WHERE EXISTS (
-    SELECT 1 FROM {_ERASED} AND erased.client_id = here.client_id AND erased.request_id = here.request_id
+_READ_REPLACED: Final = (
+    "CREATE TEMP TABLE counter_before AS SELECT log_id, epoch FROM replaced.change_counter",
+    f"""
+CREATE TEMP TABLE erased_before AS SELECT sequence, kind, prediction_id, client_id, request_id
+FROM replaced.changes WHERE {WITHOUT_PREDICTION} AND kind = 'prediction_erased'
+""",  # noqa: S608 - of constants
 )
-"""  # noqa: S608 - of constants
+"""All that is read of the replaced file, which may be damaged anywhere."""
+_ERASED_SINCE: Final = """
+SELECT prediction_id FROM predictions AS here WHERE EXISTS (
+    SELECT 1 FROM temp.erased_before AS erased
+    WHERE erased.client_id = here.client_id AND erased.request_id = here.request_id
+)
+"""
 _ENTOMB: Final = f"""
 INSERT INTO changes (sequence, kind, prediction_id, client_id, request_id, at)
 SELECT (SELECT value FROM change_counter) + row_number() OVER (ORDER BY erased.sequence),
     erased.kind, erased.prediction_id, erased.client_id, erased.request_id, ?
-FROM {_ERASED} AND NOT EXISTS (
+FROM temp.erased_before AS erased WHERE NOT EXISTS (
     SELECT 1 FROM changes AS here WHERE here.{WITHOUT_PREDICTION} AND here.kind = 'prediction_erased'
     AND erased.client_id = here.client_id AND erased.request_id = here.request_id
 )
@@ -93,7 +101,7 @@ def restore(backup: Path, database: Path) -> list[str]:
         erased_again = _take_over(incoming, database)
         _require_order(incoming)
         said = []
-        if erased_again is None:
+        if erased_again is None and database.exists():
             said.append("The replaced file could not be read: erase again what was erased since the backup.")
         elif erased_again:
             said.append(f"Erased again, as it had been since the backup: {in_number(erased_again)}.")
@@ -162,6 +170,8 @@ def _take_over(incoming: Path, replaced: Path) -> int | None:
         erased: list[str] | None = None
         with suppress(sqlite3.Error):
             connection.execute("ATTACH ? AS replaced", [address])
+            for statement in _READ_REPLACED:
+                connection.execute(statement)
             erased = [row[0] for row in connection.execute(_ERASED_SINCE)]
         with connection:
             if erased is None or not connection.execute(_NEXT_EPOCH).rowcount:

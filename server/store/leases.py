@@ -76,9 +76,9 @@ def take(connection: Connection, most: int, *, now: datetime, until: datetime, o
     return leased
 
 
-def renew(connection: Connection, leased: Sequence[Lease], *, now: datetime, until: datetime) -> None:
-    """Have leases that have not ended last until a later time."""
-    held = awaiting.c.lease.in_([one.token for one in leased]) & (awaiting.c.leased_until > now.timestamp())
+def renew(connection: Connection, leased: Sequence[Lease], *, until: datetime) -> None:
+    """Have leases last until a later time, but for those that another worker has taken over."""
+    held = awaiting.c.lease.in_([one.token for one in leased])
     connection.execute(update(awaiting).where(held).values(leased_until=until.timestamp()))
 
 

@@ -219,10 +219,10 @@ class PredictionStore:
             taken = leases.take(connection, most, now=now, until=until, old=old)
             return taken, leases.waiting(connection, now)
 
-    def renew(self, leased: Sequence[Lease], *, now: datetime, until: datetime) -> None:
-        """Have leases that have not ended last until a later time."""
+    def renew(self, leased: Sequence[Lease], *, until: datetime) -> None:
+        """Have leases last until a later time, but for those that another worker has taken over."""
         with self._writing() as connection:
-            leases.renew(connection, leased, now=now, until=until)
+            leases.renew(connection, leased, until=until)
 
     def give_back(self, leased: Sequence[Lease]) -> None:
         """End leases whose explanations were not written, so that others can take them at once."""

@@ -200,11 +200,26 @@ def test_a_restored_log_is_another_one_for_its_followers_each_time(path: Path, c
     assert main(["verify"]) == 0
 
 
+def overwrite_the_file(path: Path) -> None:
+    path.write_bytes(b"not a database any more " * 1000)
+
+
+def overwrite_the_counter(path: Path) -> None:
+    """Damage the first page of one table alone."""
+    with closing(sqlite3.connect(path)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'change_counter'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
+@pytest.mark.parametrize("damage", [overwrite_the_file, overwrite_the_counter])
 def test_where_the_replaced_file_tells_nothing_the_log_gets_a_new_identity(
-    path: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+    path: Path, copy: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
 ) -> None:
     before = log_of(path)
-    path.write_bytes(b"not a database any more " * 1000)
+    damage(path)
     damaged = path.read_bytes()
     assert main(["verify"]) == 1
     assert "the file is damaged" in capsys.readouterr().err
