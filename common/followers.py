@@ -254,10 +254,7 @@ class Followers:
 
     def look(self) -> None:
         """Answer who waits, let leave who was told so, and every half second sweep."""
-        followers = list(self._followers.values())
-        if any(follower.is_pending for follower in followers):
-            self._refresh_status()
-        self._answer(followers)
+        self._answer(list(self._followers.values()), looks_at_status=True)
         self._let_leave()
         if self._clock() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = self._clock()
@@ -297,10 +294,10 @@ class Followers:
             elif session is not None and not self._is_open(session):
                 self.close(follower.sid, NotSignedInError())
 
-    def _answer(self, followers: Sequence[Follower]) -> None:
-        """Answer those who wait, and for whom there is something to say."""
+    def _answer(self, followers: Sequence[Follower], *, looks_at_status: bool = False) -> None:
+        """Answer those who wait, and for whom there is something to say; a first answer has the status of now."""
         pending = [follower for follower in followers if follower.is_pending]
-        if not all(follower.has_been_answered for follower in pending):
+        if pending and (looks_at_status or not all(follower.has_been_answered for follower in pending)):
             self._refresh_status()
         for follower in pending:
             try:

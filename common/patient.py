@@ -51,10 +51,6 @@ class FieldDescription:
     def possible_text(self) -> str:
         return _range_text(self.possible_range, self.unit)
 
-    @property
-    def model_text(self) -> str:
-        return _range_text(self.model_range, self.unit)
-
     def is_extrapolated(self, value: float | None) -> bool:
         """Tell whether a possible value lies outside the range the model was made for."""
         if value is None or self.model_range is None:

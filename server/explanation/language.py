@@ -251,8 +251,10 @@ def checked(facts: Facts, draft: str) -> str:
         raise WithheldError(f"it leaves out the {missing[0]}")
     for factor in facts.factors:
         said = [found.start() for found in compiled(_meaning(factor)).finditer(text)]
+        if not said:
+            continue
         named = compiled(rf"\b{_NAMES[factor.name]}\b").search(text)
-        if len(said) > 1 or (said and (named is None or named.start() > said[0])):
+        if len(said) > 1 or named is None or named.start() > said[0]:
             raise WithheldError(f"it explains the {label_in_sentence(factor.name)} twice, or before naming it")
     return _filled(facts, text)
 

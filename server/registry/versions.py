@@ -1,6 +1,5 @@
 """The versions of the model in a folder: stored, listed, and made the active one by a single renaming."""
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from shutil import rmtree
 
 from pydantic import SecretStr
 
+from common.durability import sync_file
 from common.errors import ArtifactError, NoModelError
 from common.file_lock import locked
 from config.secrets import sync_folder
@@ -160,7 +160,5 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    path.write_bytes(content)
+    sync_file(path)

@@ -59,8 +59,12 @@ def test_the_tail_is_as_wide_as_the_top_tenth_lies_above_its_smallest_or_else_th
 def test_a_higher_raw_score_never_gets_a_lower_anomaly_score(known: list[float], one: float, other: float) -> None:
     lower, higher = map(Calibration.fit(known).score, sorted((one, other)))
     assert 0 <= lower <= higher <= 1
-    beyond = [Calibration.fit(known).score(max(known) + more) for more in (0, 0.01, 0.02)]
-    assert beyond[0] < beyond[1] < beyond[2]
+
+
+def test_scores_above_every_calibration_score_keep_their_order() -> None:
+    calibration = Calibration.fit([0.3, 0.4, 0.45])
+    scores = [calibration.score(raw) for raw in (0.45, 0.5, 0.6, 0.7)]
+    assert (np.diff(scores) > 0).all()
 
 
 @pytest.mark.parametrize("unusable", [[], [0.0, 0.4], [math.nan]])

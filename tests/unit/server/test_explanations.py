@@ -30,8 +30,9 @@ from server.log import ChangeLog
 from server.store import PredictionStore
 from tests.support.llm_server import LanguageModel, Reply, answers
 from tests.support.made_requests import prediction, request
-from tests.support.recording import Reader, awaiting, paced, stored
+from tests.support.recording import WAIT_SECONDS, Reader, awaiting, stored
 from tests.support.truthful import explains
+from tests.support.waiting import wait_until
 from tests.support.writing import writer_at
 
 SECONDS = 20
@@ -177,11 +178,15 @@ def test_a_lease_lasts_as_long_as_its_process_renews_it(system: System) -> None:
     system.make(1)
     slow = system.start()
     paused.asked.get(timeout=20)
+
+    def is_renewed() -> bool:
+        later = system.now + LEASE - timedelta(seconds=1)
+        return system.store.lease_explanations(0, now=later, until=later, old=later) == ([], 0)
+
     for _ in range(3):
         system.now += timedelta(seconds=LOOK_SECONDS + 1)
         slow.look()
-        later = system.now + LEASE - timedelta(seconds=1)
-        assert any(system.store.lease_explanations(0, now=later, until=later, old=later) == ([], 0) for _ in paced())
+        wait_until(is_renewed, WAIT_SECONDS)
     assert system.start().status.waiting == 0
     paused.go_on.set()
     assert system.finished().source == "llm"
