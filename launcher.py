@@ -3,7 +3,7 @@
 import sys
 
 if not (3, 11) <= sys.version_info < (3, 14):
-    sys.exit("Python 3.11, 3.12 or 3.13 is needed, and this is another one: https://www.python.org/downloads/")
+    sys.exit("Python 3.11, 3.12 or 3.13 is needed, and this is another version: https://www.python.org/downloads/")
 
 import argparse
 import contextlib
@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ ON_WINDOWS = os.name == "nt"
 VENV = PROJECT_ROOT / ".venv"
 PROGRAMS = VENV / ("Scripts" if ON_WINDOWS else "bin")
 STAMP = VENV / "installed.txt"
-HERE = hashlib.sha256(str(PROJECT_ROOT).encode()).hexdigest()
 LOCAL = PROJECT_ROOT / ".local"
 SERVER_LOCK = PROJECT_ROOT / "server" / "requirements.txt"
 COMPLETE_LOCK = PROJECT_ROOT / "requirements.txt"
@@ -40,8 +39,8 @@ LOCAL_SECONDS, DOCKER_SECONDS, STOP_SECONDS = 60, 600, 15
 SHOWN_LOG_LINES = 20
 RESTARTS_BORNE = 3
 NOT_INSTALLED = (
-    "Not all packages could be installed; the reason stands above. The usual one is that this machine has no network: "
-    "connect it, or set HTTPS_PROXY if it needs a proxy, and start again."
+    "Not all packages could be installed; see the message above. The usual cause is a missing network: connect this "
+    "machine, or set HTTPS_PROXY if it needs a proxy, and start again."
 )
 DETACHED = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
@@ -52,7 +51,7 @@ class LaunchError(Exception):
 
 @dataclass(frozen=True)
 class App:
-    """One of the four apps: where it listens, where people reach it, and what its own process is told."""
+    """One of the four apps: where it listens, where people reach it, and the settings of its own process."""
 
     name: str
     host: str
@@ -62,8 +61,8 @@ class App:
     fingerprint: str = ""
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one command; return the exit code."""
+def main(arguments: Sequence[str]) -> None:
+    """Run one command; ends the program with a sentence when it cannot be done."""
     parser = argparse.ArgumentParser(description="Start, stop or test the heart-attack anomaly detection system.")
     parser.add_argument("command", choices=["start", "stop", "test"])
     parser.add_argument("--local", action="store_true", help="start without Docker, even if it is here")
@@ -77,15 +76,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         work[options.command]()
     except LaunchError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
+        sys.exit(f"\n{error}")
     except OSError as error:
-        print(f"\nA file cannot be used ({error.filename}: {error.strerror}).", file=sys.stderr)
-        return 1
+        sys.exit(f"\nA file cannot be used ({error.filename}: {error.strerror}).")
     except KeyboardInterrupt:
-        print("\nInterrupted. What already runs keeps running: the stop script ends it.", file=sys.stderr)
-        return 130
-    return 0
+        sys.exit("\nInterrupted. What already runs keeps running; the stop script ends it.")
 
 
 def start(*, local: bool) -> None:
@@ -93,7 +88,7 @@ def start(*, local: bool) -> None:
     if not local and not any(map(is_running, NAMES)):
         if has_docker():
             return start_in_docker()
-        print("No Docker engine answers, so the system runs from a virtual environment in .venv.", flush=True)
+        print("No Docker engine was found, so the system runs in a virtual environment (.venv).", flush=True)
     return start_locally()
 
 
@@ -101,12 +96,10 @@ def stop() -> None:
     """Stop the processes and the containers of the system, whichever there are."""
     running = [name for name in NAMES if is_running(name)]
     end_processes(running)
-    folder = containers_folder() if has_docker() else None
-    if folder == PROJECT_ROOT:
-        run(["docker", "compose", "down"], "Docker could not stop the containers; what it said stands above.")
-    elif folder:
-        print(f"The containers of the copy of this project in {folder} keep running.")
-    print("Stopped." if running or folder == PROJECT_ROOT else "Nothing was running.")
+    in_docker = has_docker() and has_containers()
+    if in_docker:
+        run(["docker", "compose", "down"], "Docker could not stop the containers; see its message above.")
+    print("Stopped." if running or in_docker else "Nothing was running.")
 
 
 def test(arguments: Sequence[str]) -> None:
@@ -116,11 +109,11 @@ def test(arguments: Sequence[str]) -> None:
     run([program("python"), "-m", "tests", *arguments], "Not every check passed.")
 
 
-def print_links(apps: Sequence[App], given: Mapping[str, str]) -> None:
-    print("\nThe system runs. Each link signs in whoever has it:\n")
+def print_links(apps: Sequence[App]) -> None:
+    print("\nThe system runs. Each link signs in everybody who has it:\n")
     for app in apps:
         for title, setting in links(app.name).items():
-            print(f"  {title:<23} {sign_in_link(app.url, given[setting])}")
+            print(f"  {title:<23} {sign_in_link(app.url, app.environment[setting])}")
     print(f"\nTo stop it: {'stop_system.bat' if ON_WINDOWS else './stop_system.sh'}")
 
 
@@ -131,7 +124,7 @@ def links(name: str) -> dict[str, str]:
     return {f"Clinic desk, {CLIENT_IDS[name]}": f"{env_prefix(name)}_CLINICIAN_TOKEN"}
 
 
-def complete_secrets(given: Mapping[str, str]) -> bool:
+def complete_secrets(given: Container[str]) -> bool:
     """Write the secrets that are not given into ``.env``; return whether there were any."""
     missing = [name for name in secret_names(CLIENT_IDS.values()) if name not in given]
     append_secrets(ENV_FILE, missing)
@@ -155,7 +148,7 @@ def require_free_ports(apps: Sequence[App]) -> None:
         airplay = " (on a Mac, AirPlay Receiver)" if app.port == 5000 else ""  # noqa: PLR2004 - AirPlay's port
         raise LaunchError(
             f"Port {app.port}, which {app.name} needs, is in use by another program{airplay}. End that program, or "
-            f"write another port into .env, say {env_prefix(app.name)}_PORT={app.port + 1000}, and start again."
+            f"set another port in .env, for example {env_prefix(app.name)}_PORT={app.port + 1000}, and start again."
         )
 
 
@@ -164,48 +157,54 @@ def has_docker() -> bool:
     return bool(output(["docker", "version", "-f", "{{.Server.Version}}"]) and output(["docker", "compose", "version"]))
 
 
-def containers_folder() -> Path | None:
-    """Return the folder whose containers have the names of this project: another copy's, this one, or ``None``."""
+def has_containers() -> bool:
+    """Tell whether there are containers of this project.
+
+    Raises
+    ------
+    LaunchError
+        When another copy of the project, in a folder of its own, has containers of the same names.
+    """
     containers = output(["docker", "compose", "ps", "-aq"]).split()
     if not containers:
-        return None
+        return False
     label = '{{index .Config.Labels "com.docker.compose.project.working_dir"}}'
-    folder = PROJECT_ROOT / output(["docker", "inspect", "-f", label, containers[0]]).strip()
-    return folder.resolve() if folder.is_dir() else PROJECT_ROOT  # a folder that is gone was moved here
+    folder = (PROJECT_ROOT / output(["docker", "inspect", "-f", label, containers[0]]).strip()).resolve()
+    if folder != PROJECT_ROOT and folder.is_dir():  # one that is gone was moved here
+        raise LaunchError(
+            f"The containers of another copy of this project, in {folder}, have the same names. Run its stop script, "
+            "or set another name in this copy's .env, for example COMPOSE_PROJECT_NAME=heart-attack-detection-2."
+        )
+    return True
 
 
 def start_in_docker() -> None:
-    apps, given = container_apps()
-    if complete_secrets(given):
-        apps, given = container_apps()
-    folder = containers_folder()
-    if folder not in {None, PROJECT_ROOT}:
-        raise LaunchError(
-            f"The containers of another copy of this project, in {folder}, have the same names. Run its stop script, "
-            "or write another name into this copy's .env, say COMPOSE_PROJECT_NAME=heart-attack-detection-2."
-        )
+    apps = container_apps()
+    if complete_secrets({setting for app in apps for setting in app.environment}):
+        apps = container_apps()
+    has_containers()  # which refuses to touch those of another copy
     running = output(["docker", "compose", "ps", "--services", "--status", "running"]).split()
     require_free_ports([app for app in apps if app.name not in running])
-    print("Building the images; the first time this takes a few minutes.", flush=True)
+    print("Building the images. The first time, this takes a few minutes.", flush=True)
     run(["docker", "compose", "build"], NOT_INSTALLED)
-    run(["docker", "compose", "up", "-d"], "Docker could not start the containers; what it said stands above.")
-    print("Waiting until all four are ready; the first time, the server trains its model for minutes.", flush=True)
+    run(["docker", "compose", "up", "-d"], "Docker could not start the containers; see its message above.")
+    print("Waiting until all four are ready. The first time, training the model takes minutes.", flush=True)
     wait_until_ready(apps, container_failure, seconds=DOCKER_SECONDS, pause=2)
-    print_links(apps, given)
+    print_links(apps)
 
 
-def container_apps() -> tuple[list[App], dict[str, str]]:
-    """Return the four apps as Docker Compose reads its file, ``.env`` and the environment, and what it gives them."""
-    failure = "Docker Compose cannot use the settings; what it said stands above. IPv6 needs brackets: [::1]."
+def container_apps() -> list[App]:
+    """Return the four apps as Docker Compose reads its file, ``.env`` and the environment."""
+    failure = "Docker Compose cannot use the settings; see its message above. IPv6 needs brackets: [::1]."
     read = json.loads(run(["docker", "compose", "config", "--format", "json"], failure, stdout=subprocess.PIPE))
-    apps: list[App] = []
-    given: dict[str, str] = {}
+    apps = []
     for name in NAMES:
-        environment, (port,) = read["services"][name]["environment"], read["services"][name]["ports"]
+        (port,) = read["services"][name]["ports"]
+        settings = read["services"][name]["environment"].items()
+        environment = {setting: value.replace("$$", "$") for setting, value in settings if value}
         url = reachable_url(environment["PUBLIC_URL"])
-        apps.append(App(name, port["host_ip"], int(port["published"]), url, {}))
-        given |= {setting: value.replace("$$", "$") for setting, value in environment.items() if value}
-    return apps, given
+        apps.append(App(name, port["host_ip"], int(port["published"]), url, environment))
+    return apps
 
 
 def container_failure(app: App) -> str | None:
@@ -219,15 +218,15 @@ def container_failure(app: App) -> str | None:
 
 
 def start_locally() -> None:
-    if has_docker() and containers_folder() == PROJECT_ROOT:
+    if has_docker() and has_containers():
         raise LaunchError("The system runs in Docker already. Stop it first with ./stop_system.sh.")
     if not any(map(is_running, NAMES)):  # nothing is replaced under apps that run
         prepare_environment(SERVER_LOCK)
     go_on_inside("start", "--local")
-    apps, given = local_apps()
+    apps = local_apps()
     changed = [app.name for app in apps if is_running(app.name) and started(app.name)[1] != app.fingerprint]
     if changed:
-        print(f"Settings have changed, so these start anew: {', '.join(changed)}.", flush=True)
+        print(f"Settings have changed. Restarting: {', '.join(changed)}.", flush=True)
         end_processes(changed)
     missing = [app for app in apps if not is_running(app.name)]
     require_free_ports(missing)
@@ -236,7 +235,7 @@ def start_locally() -> None:
     for app in missing:
         launch(app)
     wait_until_ready(apps, process_failure, seconds=LOCAL_SECONDS, pause=0.2)
-    print_links(apps, given)
+    print_links(apps)
 
 
 def go_on_inside(*arguments: str) -> None:
@@ -249,8 +248,8 @@ def go_on_inside(*arguments: str) -> None:
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 
-def local_apps() -> tuple[list[App], dict[str, str]]:
-    """Return the four apps as ``.env`` and the environment want them, and every setting that is given.
+def local_apps() -> list[App]:
+    """Return the four apps as ``.env`` and the environment want them.
 
     Raises
     ------
@@ -269,7 +268,7 @@ def local_apps() -> tuple[list[App], dict[str, str]]:
         raise LaunchError(settings_sentence(error)) from None
     known = {*settings.known_names(), *secret_names(CLIENT_IDS.values())}
     given = {name: value for name, value in env_file.given().items() if name in known}
-    return [local_app(name, system.model_dump(), given) for name in NAMES], given
+    return [local_app(name, system.model_dump(), given) for name in NAMES]
 
 
 def local_app(name: str, system: Mapping[str, Any], given: Mapping[str, str]) -> App:
@@ -297,20 +296,18 @@ def program(name: str) -> str:
 
 
 def prepare_environment(lock: Path) -> None:
-    """Make ``.venv`` and ``node_modules`` hold what the locks say."""
-    python = program("python")
-    prefix = output([python, "-c", "import sys; print(sys.prefix * ((3, 11) <= sys.version_info < (3, 14)))"]).strip()
-    done = set(STAMP.read_text(encoding="ascii", errors="replace").split()) if STAMP.exists() else set()
-    if not prefix or Path(prefix).resolve() != VENV.resolve() or (done and HERE not in done):  # of a copied project
+    """Make ``.venv`` and ``node_modules`` hold what the locks say; the complete lock holds the server's."""
+    state, works = installation(), output([program("python"), "--version"])
+    done = STAMP.read_text(encoding="utf-8", errors="replace") if STAMP.exists() else ""
+    if works and done in {f"{state} {lock}", f"{state} {COMPLETE_LOCK}"} and (PROJECT_ROOT / "node_modules").exists():
+        return
+    # With other locks packages are installed over the old ones: clearing would take them from under apps that run.
+    if not works or done.partition(" ")[0] != state.partition(" ")[0]:
         print("Making the virtual environment .venv.", flush=True)
         advice = "On Debian and Ubuntu install the package python3-venv and start again."
         failure = f"The virtual environment could not be made. {advice}"
         run([sys.executable, "-m", "venv", "--clear", str(VENV)], failure)
-        done = set()
-    wanted = {HERE, *map(fingerprint, (lock, SERVER_LOCK, BROWSER_LOCK))}  # the complete lock holds the server's
-    if wanted <= done and (PROJECT_ROOT / "node_modules").exists():
-        return
-    print("Installing the packages: about 200 MB the first time, which takes a minute or more.", flush=True)
+    print("Installing the packages. The first time, about 200 MB take a minute or more.", flush=True)
     install("--require-hashes", "-r", str(lock))
     install("--no-deps", "-e", str(PROJECT_ROOT))
     npm = shutil.which("npm")
@@ -318,7 +315,14 @@ def prepare_environment(lock: Path) -> None:
         install("--require-hashes", "-r", str(NPM_LOCK))
         npm = program("npm")
     run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], NOT_INSTALLED)
-    STAMP.write_text("\n".join(wanted), encoding="ascii")
+    STAMP.write_text(f"{state} {lock}", encoding="utf-8")
+
+
+def installation() -> str:
+    """Return two SHA-256: of folder and Python, for in a copied project programs lead to the original; of the locks."""
+    locks = (PROJECT_ROOT / "pyproject.toml", SERVER_LOCK, COMPLETE_LOCK, BROWSER_LOCK)
+    made_from = (f"{PROJECT_ROOT} {sys.version_info[:2]}", "".join(lock.read_text(encoding="utf-8") for lock in locks))
+    return " ".join(hashlib.sha256(part.encode()).hexdigest() for part in made_from)
 
 
 def install(*what: str) -> None:
@@ -327,13 +331,8 @@ def install(*what: str) -> None:
     run([*command, *what], NOT_INSTALLED)
 
 
-def fingerprint(lock: Path) -> str:
-    """Return the SHA-256 of a lock and of the file it was made from."""
-    return hashlib.sha256(lock.read_bytes() + (PROJECT_ROOT / "pyproject.toml").read_bytes()).hexdigest()
-
-
 def train_if_needed() -> None:
-    run([program("python"), "train_model.py", "--if-needed"], "The model cannot be used; the reason stands above.")
+    run([program("python"), "train_model.py", "--if-needed"], "The model cannot be used; see the message above.")
 
 
 def app_file(name: str) -> Path:
@@ -385,17 +384,15 @@ def wait_until_ready(
     """
     ends = time.monotonic() + seconds
     waiting = list(apps)
-    while True:
+    while waiting:
+        time.sleep(pause)
         for app in [app for app in waiting if is_ready(app.host, app.port)]:
             print(f"  {app.name} is ready", flush=True)
             waiting.remove(app)
-        if not waiting:
-            return
         reason = next(filter(None, map(failure, waiting)), None)
-        if reason or time.monotonic() > ends:
+        if reason or (waiting and time.monotonic() > ends):
             names = ", ".join(app.name for app in waiting)
             raise LaunchError(reason or f"Not ready after {seconds:.0f} seconds: {names}.")
-        time.sleep(pause)
 
 
 def process_failure(app: App) -> str | None:
@@ -443,7 +440,7 @@ def end_processes(names: Sequence[str], seconds: float = STOP_SECONDS) -> None:
 
 
 def send_signal(name: str, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
+    with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
         os.kill(started(name)[0], number)
 
 
@@ -475,4 +472,4 @@ def output(command: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

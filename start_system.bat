@@ -16,7 +16,7 @@ set "PYTHON=python"
 call %PYTHON% -c "%FITS%" >nul 2>nul
 if not errorlevel 1 goto found
 echo Python 3.11, 3.12 or 3.13 is needed and was not found: https://www.python.org/downloads/
-echo With Docker it goes without: docker compose up --build, and the links to sign in stand in what it prints.
+echo With Docker you need no Python: run docker compose up --build and open the sign-in links in its output.
 exit /b 1
 
 :found

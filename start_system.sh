@@ -7,5 +7,5 @@ for python in python3.13 python3.12 python3.11 python3 python; do
   fi
 done
 echo "Python 3.11, 3.12 or 3.13 is needed and was not found: https://www.python.org/downloads/" >&2
-echo "With Docker it goes without: docker compose up --build, and the links to sign in stand in what it prints." >&2
+echo "With Docker you need no Python: run docker compose up --build and open the sign-in links in its output." >&2
 exit 1

@@ -16,22 +16,15 @@ try:
     from common.errors import NoModelError, OutdatedModelError
     from common.settings_errors import settings_sentence
     from config.settings import ServerSettings, TrainingSettings
-    from server.anomaly.dataset import SHIPPED_DATA, load_dataset
+    from server.anomaly.dataset import SHIPPED_DATA, Dataset, load_dataset
     from server.anomaly.detector import Detector
-    from server.evaluation.console import progress, run
+    from server.evaluation.console import run
     from server.evaluation.new_version import NewVersion, recalibrated_version, trained_version
-    from server.evaluation.report_text import summary_text, with_interval
-    from server.registry.artifact import active_folder, manifest_as_written
+    from server.evaluation.report_text import summary_text
+    from server.registry.artifact import active_folder, load_detector, manifest_as_written
     from server.registry.changes import changes_between, recalibration_effect
     from server.registry.model_card import SHIPPED_DATA_SHA256
-    from server.registry.versions import (
-        StoredVersion,
-        activate,
-        active_manifest,
-        load_active,
-        store_version,
-        stored_versions,
-    )
+    from server.registry.versions import activate, active_manifest, store_version, stored_versions
 except ModuleNotFoundError as error:
     sys.exit(
         f"The package {error.name} is not installed. Run: pip install -r requirements.txt && pip install -e . --no-deps"
@@ -49,7 +42,17 @@ class Place:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what was asked for; return the exit code: 0 when it was done, 1 or 2 when it was not, 130 when stopped."""
-    parser = _parser()
+    parser = argparse.ArgumentParser(description="Train the detector on a CSV of patients and make it the active one.")
+    parser.add_argument("--data", type=Path, help="labelled CSV to train on (default: shipped)")
+    parser.add_argument("--out", type=Path, help="folder of the models (default: MODEL_DIR, else saved_models)")
+    parser.add_argument("--repeats", type=int, help="repeats of the evaluation (default: those kept, at least 1)")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--if-needed", action="store_true", help="train only if there is no model yet")
+    instead.add_argument(
+        "--recalibrate", type=Path, metavar="FILE", help="keep the forest, calibrate on a labelled CSV of another site"
+    )
+    instead.add_argument("--list", action="store_true", help="list the stored versions")
+    instead.add_argument("--activate", metavar="VERSION", help="make a stored version the active one")
     arguments = parser.parse_args(words)
     if arguments.repeats is not None and arguments.repeats < 1:
         parser.error("--repeats must be 1 or more")
@@ -61,59 +64,35 @@ def main(words: Sequence[str] | None = None) -> int:
         place = Place(arguments.out or server.model_dir, TrainingSettings(), server)
     except ValidationError as error:
         parser.error(settings_sentence(error))
-    return run(partial(_act, arguments, place), stopped="Stopped; the active model is still as it was.")
+    return run(partial(_act, arguments, place), stopped="Stopped. The active model is unchanged.")
 
 
 def _act(arguments: argparse.Namespace, place: Place) -> None:
     if arguments.list:
-        show_versions(place)
+        list_versions(place)
     elif arguments.activate is not None:
         detector = _activate(place, arguments.activate)
         print(f"Model {detector.model_version} is active. A running server takes it within seconds.")
     elif arguments.recalibrate is not None:
-        recalibrate_active(place, arguments.recalibrate)
+        recalibrate_active(place, load_dataset(arguments.recalibrate))
     elif not (arguments.if_needed and is_ready(place)):
-        train_and_activate(place, arguments.data or SHIPPED_DATA, arguments.repeats)
+        train_and_activate(place, load_dataset(arguments.data or SHIPPED_DATA), arguments.repeats)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Train the detector on a CSV of patients and make it the active one.")
-    parser.add_argument("--data", type=Path, help="labelled CSV to train on (default: shipped)")
-    parser.add_argument("--out", type=Path, help="folder of the models (default: MODEL_DIR, else saved_models)")
-    parser.add_argument("--repeats", type=int, help="repeats of the evaluation (default: those kept, at least 1)")
-    instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--if-needed", action="store_true", help="train only if there is no model yet")
-    instead.add_argument(
-        "--recalibrate", type=Path, metavar="FILE", help="keep the forest, calibrate on a labelled CSV of another site"
-    )
-    instead.add_argument("--list", action="store_true", help="show the versions there are")
-    instead.add_argument("--activate", metavar="VERSION", help="make a version the active one; a server takes it")
-    return parser
-
-
-def train_and_activate(place: Place, data: Path, repeats: int | None) -> None:
-    """Train on a CSV, evaluate on held-out patients, make the model the active one, and say what changed."""
-    new = trained_version(
-        load_dataset(data),
-        place.settings,
-        place.server.data_dir / "evaluation",
-        made_at=datetime.now(UTC),
-        repeats=repeats,
-        watch_calibration=progress("Calibrating", "forest"),
-        watch_evaluation=progress("Evaluating", "fold"),
-    )
+def train_and_activate(place: Place, dataset: Dataset, repeats: int | None) -> None:
+    """Train and evaluate on held-out patients, make the model the active one, and say what changed."""
+    folder = place.server.data_dir / "evaluation"
+    new = trained_version(dataset, place.settings, folder, made_at=datetime.now(UTC), repeats=repeats)
     print(summary_text(new.evaluation, new.model.thresholds))
-    # Read before the new model takes its place.
-    earlier = active_manifest(place.models)
+    earlier = active_manifest(place.models)  # read before the new model takes its place
     detector = _store_and_activate(place, new)
     if earlier:
         _report_changes(earlier.model_version, changes_between(earlier, detector.manifest))
 
 
-def recalibrate_active(place: Place, data: Path) -> None:
+def recalibrate_active(place: Place, dataset: Dataset) -> None:
     """Calibrate the active model on another site's disease-free patients, and make the result the active one."""
-    dataset = load_dataset(data)
-    active = load_active(place.models, key=place.settings.signing_key)
+    active = load_detector(place.models, key=place.settings.signing_key)
     new = recalibrated_version(active, dataset, place.settings, made_at=datetime.now(UTC))
     _store_and_activate(place, new)
     _report_changes(active.model_version, recalibration_effect(active.model, new.model, dataset))
@@ -132,13 +111,13 @@ def is_ready(place: Place) -> bool:
     data: it is then trained again on them.
     """
     try:
-        detector = load_active(place.models, key=place.settings.signing_key)
+        detector = load_detector(place.models, key=place.settings.signing_key)
     except OutdatedModelError:
         # Manifests of every format name their data so. A clinic's own patients may be in no file here any more.
         written = manifest_as_written(active_folder(place.models))
-        if any(
-            written[name]["sha256"] != SHIPPED_DATA_SHA256 for name in ("data", "calibration_data") if name in written
-        ):
+        described = [written[name]["sha256"] for name in ("data", "calibration_data") if name in written]
+        # Either one: a recalibrated model has another site's patients in its calibration alone.
+        if set(described) != {SHIPPED_DATA_SHA256}:
             raise
         print("The model was made of the shipped data by an earlier version of this program: it is trained again.")
     except NoModelError:
@@ -150,26 +129,22 @@ def is_ready(place: Place) -> bool:
     return False
 
 
-def show_versions(place: Place) -> None:
+def list_versions(place: Place) -> None:
     """List the versions, oldest first."""
     stored = stored_versions(place.models, key=place.settings.signing_key)
     if not stored:
         raise NoModelError(f"There is no trained model in {place.models}. Run: python train_model.py")
     for version in stored:
-        print(f"{'*' if version.is_active else ' '} {version.name}  {_described(version)}")
+        described = f"cannot be used: {version.refused}"
+        if manifest := version.manifest:
+            calibrated_on, figures = manifest.calibration_data, manifest.evaluation.figures
+            origin = f"trained on {manifest.data.name}"
+            if manifest.recalibrated_from:
+                origin = f"{manifest.recalibrated_from} recalibrated on {calibrated_on.name}"
+            auroc = f", AUROC {figures['auroc'].ours:.3f}" if "auroc" in figures else ""
+            described = f"{origin}, {calibrated_on.disease_free} disease-free patients{auroc}"
+        print(f"{'*' if version.is_active else ' '} {version.name}  {described}")
     print("* active. To go back to another: python train_model.py --activate VERSION")
-
-
-def _described(version: StoredVersion) -> str:
-    manifest = version.manifest
-    if manifest is None:
-        return f"cannot be used: {version.refused}"
-    origin = f"trained on {manifest.data.name}"
-    if manifest.recalibrated_from:
-        origin = f"{manifest.recalibrated_from} recalibrated on {manifest.calibration_data.name}"
-    auroc = manifest.evaluation.figures.get("auroc")
-    held_out = f", AUROC {with_interval(auroc.ours)}" if auroc else ""
-    return f"{origin}, {manifest.calibration_data.disease_free} disease-free patients{held_out}"
 
 
 def _store_and_activate(place: Place, new: NewVersion) -> Detector:

@@ -1,4 +1,4 @@
-"""The recipe chosen anew inside each training fold: ``python -m benchmarks.nested [--folds N] [--repeats N]``."""
+"""The recipe chosen inside each training fold: ``python -m benchmarks.nested [--folds N] [--repeats N]``."""
 
 import argparse
 import sys
@@ -16,10 +16,9 @@ from server.anomaly.dataset import SHIPPED_DATA, Dataset, load_dataset
 from server.anomaly.fitting import grow, raw_scores
 from server.anomaly.intervals import over_folds
 from server.anomaly.preprocessing import FACTORS, OneSidedRiskFactors
-from server.evaluation.__main__ import STOPPED, add_folds, settings_or_exit
-from server.evaluation.console import progress, run
+from server.evaluation.__main__ import STOPPED, with_folds
+from server.evaluation.console import run
 from server.evaluation.cross_validation import cross_validate
-from server.evaluation.report_text import with_interval
 from server.evaluation.splits import Fit, Fold, evaluation_folds
 
 # What is chosen among: the samples of a tree, with all factors or without one of them.
@@ -31,19 +30,17 @@ _TREES_TO_CHOOSE = 200  # of 1,000: the order of the variants hardly needs the o
 def main(words: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit code: 0, 1 when there are no figures, 2 for misuse."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.nested", description=__doc__)
-    add_folds(parser)
-    arguments = parser.parse_args(words)
-    settings, server = settings_or_exit(parser, arguments)
+    arguments, settings, server = with_folds(parser, words)
     return run(partial(_measure, settings, server.data_dir / "evaluation", arguments.repeats), stopped=STOPPED)
 
 
 def _measure(settings: TrainingSettings, directory: Path, repeats: int) -> None:
-    dataset, watch = load_dataset(SHIPPED_DATA), progress("Choosing", "fold")
-    results = cross_validate(nested_fold, dataset, settings, directory, repeats=repeats, progress=watch)
+    dataset = load_dataset(SHIPPED_DATA)
+    results = cross_validate(nested_fold, dataset, settings, directory, repeats=repeats, title="Choosing")
     chosen, ours = (over_folds(list(by_fold), settings.evaluation_folds) for by_fold in zip(*results, strict=True))
     print(f"AUROC of raw scores, {repeats} x {settings.evaluation_folds}-fold, 95 % intervals in brackets")
-    print(f"  the recipe as it is                         {with_interval(ours, '.4f')}")
-    print(f"  chosen anew in each fold, of {len(VARIANTS)} variants    {with_interval(chosen, '.4f')}")
+    print(f"  the recipe as it is                         {ours:.4f}")
+    print(f"  chosen in each fold, of {len(VARIANTS)} variants         {chosen:.4f}")
 
 
 def nested_fold(fold: Fold) -> tuple[float, float]:
@@ -62,9 +59,9 @@ def auroc(dataset: Dataset, fit: Fit, settings: TrainingSettings, samples: int, 
     """Return the AUROC of a variant on the held-out patients of a fit."""
     kept = [factor for factor in range(len(FACTORS)) if factor != left_out]
     preprocessor = OneSidedRiskFactors()
-    fitted_on = preprocessor.fit_transform(dataset.frame(fit.fitted_on))[:, kept]
+    fitted_on = preprocessor.fit_transform(dataset.values[fit.fitted_on])[:, kept]
     trees = grow(fitted_on, trees=settings.n_estimators, samples=samples, seed=settings.random_state)
-    scores = raw_scores(trees, preprocessor.transform(dataset.frame(fit.scored))[:, kept])
+    scores = raw_scores(trees, preprocessor.transform(dataset.values[fit.scored])[:, kept])
     return float(roc_auc_score(dataset.has_disease[fit.scored], scores))
 
 

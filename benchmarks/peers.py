@@ -3,30 +3,88 @@
 import argparse
 import math
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from inspect import signature
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from benchmarks.peer_folds import Encoding, Peer, PeerFold, measure_fold
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
 from config.settings import TrainingSettings
-from server.anomaly.dataset import SHIPPED_DATA, load_dataset
+from server.anomaly.dataset import SHIPPED_DATA, FloatArray, load_dataset
 from server.anomaly.evaluation_figures import Estimate
+from server.anomaly.fitting import fit_and_score
 from server.anomaly.intervals import over_folds
-from server.evaluation.__main__ import STOPPED, add_folds, settings_or_exit
-from server.evaluation.console import progress, run
+from server.anomaly.preprocessing import OneSidedRiskFactors
+from server.evaluation.__main__ import STOPPED, with_folds
+from server.evaluation.console import run
 from server.evaluation.cross_validation import cross_validate
-from server.evaluation.report_text import with_interval
+from server.evaluation.references import ordinary_encoding
+from server.evaluation.splits import Fold
+
+# Classes of PyOD, each in the module that bears its name in lower case.
+DETECTORS = ("ECOD", "COPOD", "HBOS", "KNN", "LOF", "OCSVM", "PCA", "MCD", "GMM", "IForest")
+
+# Supervised peers: what detection without labels is measured against, not beaten by.
+CLASSIFIERS: Mapping[str, Callable[..., Any]] = {
+    "logistic regression": partial(LogisticRegression, max_iter=1000),
+    "random forest": RandomForestClassifier,
+}
+
+# What a peer is given: numbers standardised and codes one-hot, or our eight one-sided factors.
+ORDINARY, FACTORS = "ordinary encodings", "our eight factors"
+
+# How detectors of others fail on data they cannot take; ``LinAlgError`` is a ``ValueError``.
+_FAILURES = (ArithmeticError, LookupError, RuntimeError, ValueError)
+
+
+class Peer(NamedTuple):
+    """A detector or classifier with what it is given."""
+
+    name: str
+    given: str
+
+    @property
+    def sees_labels(self) -> bool:
+        return self.name in CLASSIFIERS
+
+
+OURS = Peer("ours", FACTORS)
+PEERS = tuple(Peer(name, given) for given in (ORDINARY, FACTORS) for name in (*DETECTORS, *CLASSIFIERS))
+
+
+class PeerFold(NamedTuple):
+    """The AUROC of ours and of the peers in one fold; NaN where a peer failed."""
+
+    ours: float
+    theirs: Mapping[Peer, float]
+
+
+class Comparison(NamedTuple):
+    """A peer over all folds: its AUROC, and ours less its own in the ``folds`` in which it did not fail."""
+
+    peer: Peer
+    auroc: Estimate
+    lead: Estimate
+    folds: int
+
+    @property
+    def is_beaten(self) -> bool:
+        """Whether ours has the higher AUROC, or it saw labels and so is no rival."""
+        return self.peer.sees_labels or self.lead.value is None or self.lead.value > 0
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Compare and print; return the exit code: 0, 1 when a peer is not beaten or PyOD is missing, 2 for misuse."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    add_folds(parser)
-    arguments = parser.parse_args(words)
-    settings, server = settings_or_exit(parser, arguments)
+    arguments, settings, server = with_folds(parser, words)
     try:
         pyod = version("pyod")
     except PackageNotFoundError:
@@ -38,94 +96,83 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _compare_and_print(settings: TrainingSettings, directory: Path, repeats: int, pyod: str) -> int:
     dataset, folds = load_dataset(SHIPPED_DATA), settings.evaluation_folds
-    watch = progress("Comparing", "fold")
-    results = cross_validate(measure_fold, dataset, settings, directory, repeats=repeats, progress=watch)
+    results = cross_validate(measure_fold, dataset, settings, directory, repeats=repeats, title="Comparing")
     print(peers_text(results, folds, pyod=pyod))
-    compared = compare(results, folds)
-    return 0 if all(found.is_beaten for found in compared if found.folds and not found.peer.supervised) else 1
+    return 0 if all(found.is_beaten for found in compare(results, folds)) else 1
 
 
-class Comparison(NamedTuple):
-    """A peer over all folds: its AUROC, ours less its own in the ``folds`` where it has one, and how the others failed.
+def measure_fold(fold: Fold, peers: Sequence[Peer] = PEERS) -> PeerFold:
+    """Fit ours and the peers on the other folds' patients, and measure them on those held out."""
+    dataset, fit, theirs = fold.dataset, fold.fit, {}
+    has_disease = dataset.has_disease[fit.scored]
+    for peer in peers:
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of a full rank that is missing, in every fold
+                theirs[peer] = float(roc_auc_score(has_disease, peer_scores(peer, fold)))
+        except _FAILURES:
+            # That a peer cannot be fitted, or gives scores that are not finite, is its result as well.
+            theirs[peer] = math.nan
+    ours = fit_and_score(dataset.values[fit.fitted_on], dataset.values[fit.scored], fold.settings)
+    return PeerFold(float(roc_auc_score(has_disease, ours)), theirs)
 
-    Where it failed in all, there are no figures.
+
+def peer_scores(peer: Peer, fold: Fold) -> FloatArray:
+    """Return the scores of the held-out patients, shape (n,), higher for the more anomalous.
+
+    Detectors are fitted on the disease-free patients that ours is fitted on, classifiers on all that are not held out;
+    the factors are always those of the disease-free. Parameters are the defaults, with our seed where there is one.
     """
-
-    peer: Peer
-    auroc: Estimate
-    lead: Estimate
-    folds: int
-    failures: Counter[str]
-
-    @property
-    def is_beaten(self) -> bool:
-        return self.lead.value is not None and self.lead.value > 0
+    dataset, fit = fold.dataset, fold.fit
+    rows = np.setdiff1d(np.arange(len(dataset.values)), fit.scored) if peer.sees_labels else fit.fitted_on
+    encoding = ordinary_encoding().fit(dataset.values[rows])
+    if peer.given == FACTORS:
+        encoding = OneSidedRiskFactors().fit(dataset.values[fit.fitted_on])
+    patients, held_out = (encoding.transform(dataset.values[some]) for some in (rows, fit.scored))
+    kind = CLASSIFIERS.get(peer.name) or getattr(import_module(f"pyod.models.{peer.name.lower()}"), peer.name)
+    takes_seed = "random_state" in signature(kind).parameters
+    model = kind(random_state=fold.settings.random_state) if takes_seed else kind()
+    if peer.sees_labels:
+        scores = model.fit(patients, dataset.has_disease[rows]).predict_proba(held_out)[:, 1]
+    else:
+        scores = model.fit(patients).decision_function(held_out)
+    return np.asarray(scores, dtype=np.float64)
 
 
 def compare(results: Sequence[PeerFold], folds: int) -> list[Comparison]:
-    """Compare each peer with ours on the same folds, of so many in each repeat; the highest AUROC first."""
-    compared = []
+    """Compare ours and each peer on the same folds, of so many in each repeat; the highest AUROC first."""
+    ours = [result.ours for result in results]
+    compared = [Comparison(OURS, over_folds(ours, folds), Estimate(value=None), len(results))]
     for peer in results[0].theirs:
         theirs = [result.theirs[peer] for result in results]
         # The difference is of the same fold: what a fold makes easy or hard for both falls out of it.
-        leads = [result.ours - result.theirs[peer] for result in results]
-        failures = Counter(result.failures[peer] for result in results if peer in result.failures)
-        measured = len(results) - failures.total()
-        compared.append(
-            Comparison(peer, over_folds(theirs, folds), over_folds(leads, folds, lowest=-1), measured, failures)
-        )
-    return sorted(compared, key=lambda found: _height(found.auroc), reverse=True)
-
-
-def _height(estimate: Estimate) -> float:
-    return -math.inf if estimate.value is None else estimate.value
+        lead = over_folds(np.subtract(ours, theirs).tolist(), folds, lowest=-1)
+        compared.append(Comparison(peer, over_folds(theirs, folds), lead, sum(not math.isnan(one) for one in theirs)))
+    return sorted(compared, key=lambda found: found.auroc.value or 0, reverse=True)
 
 
 def peers_text(results: Sequence[PeerFold], folds: int, *, pyod: str) -> str:
-    """Return the table of ours and its peers by AUROC, what failed, and the verdict."""
+    """Return the table of ours and its peers by AUROC, and the verdict for each encoding."""
     compared = compare(results, folds)
-    ours = over_folds([result.ours for result in results], folds)
-    own_row = f"{'ours':<21}{Encoding.FACTORS:<20}{with_interval(ours):<51}{f'{len(results)}/{len(results)}':>8}"
-    higher = sum(_height(found.auroc) > _height(ours) for found in compared)
-    rows = [_row(found, len(results)) for found in compared]
-    return "\n".join(
-        [
-            f"{len(results) // folds} x {folds}-fold stratified cross-validation; ours and PyOD {pyod}'s detectors",
-            "(default parameters) are fitted on the training folds' disease-free patients only, supervised classifiers",
-            "on all of them with labels. ECOD and COPOD rank a held-out patient among the others held out as well.",
-            "Ordinary encodings: numbers standardised, codes one-hot. 95 % intervals by Nadeau and Bengio (2003), of",
-            "the differences on the same folds. All by their raw scores, ours too: calibration by what was measured",
-            "orders patients with gaps a little otherwise.",
-            "",
-            f"{'detector':<21}{'given':<20}{'AUROC':<24}{'ours less theirs':<27}{'folds':>8}",
-            *[*rows[:higher], own_row, *rows[higher:]],
-            "",
-            *(line for encoding in Encoding for line in _verdict(encoding, compared)),
-        ]
-    )
-
-
-def _row(found: Comparison, folds: int) -> str:
-    seen = "  saw labels" if found.peer.supervised else ""
-    failed = "".join(f"  {kind} in {number}" for kind, number in found.failures.items())
-    return (
-        f"{found.peer.name:<21}{found.peer.encoding:<20}{with_interval(found.auroc):<24}"
-        f"{with_interval(found.lead, '+.3f'):<27}{f'{found.folds}/{folds}':>8}{seen}{failed}"
-    )
-
-
-def _verdict(encoding: Encoding, compared: Sequence[Comparison]) -> Iterator[str]:
-    """Say whether ours is above every unsupervised peer with an encoding, and by how much."""
-    of_encoding = [found for found in compared if found.peer.encoding is encoding and not found.peer.supervised]
-    measured = [found for found in of_encoding if found.folds]
-    if not measured:
-        return
-    not_beaten = ", ".join(found.peer.name for found in measured if not found.is_beaten)
-    said = f"not above {not_beaten}" if not_beaten else "above every unsupervised peer"
-    best = measured[0]
-    yield f"Given {encoding}: ours is {said}."
-    yield f"  The best of them is {best.peer.name}: ours less theirs is {with_interval(best.lead, '+.3f')}."
-    yield "  It was chosen as the best of them on these folds: the interval does not allow for that choice."
+    lines = [
+        f"{len(results) // folds} x {folds}-fold stratified cross-validation; ours and PyOD {pyod}'s detectors",
+        "(default parameters) are fitted on the training folds' disease-free patients only, supervised classifiers",
+        "on all of them with labels. ECOD and COPOD rank a held-out patient among the others held out as well.",
+        "Ordinary encodings: numbers standardised, codes one-hot. 95 % intervals by Nadeau and Bengio (2003), of",
+        "the differences on the same folds; they do not allow for picking the best of several peers. All by their",
+        "raw scores, ours too: calibration by what was measured orders patients with gaps a little otherwise.",
+        "",
+        f"{'detector':<21}{'given':<20}{'AUROC':<24}{'ours less theirs':<27}{'folds':>8}",
+    ]
+    for found in compared:
+        measured = f"{f'{found.auroc:.3f}':<24}{f'{found.lead:+.3f}':<27}{f'{found.folds}/{len(results)}':>8}"
+        seen = "  saw labels" if found.peer.sees_labels else ""
+        lines.append(f"{found.peer.name:<21}{found.peer.given:<20}{measured}{seen}")
+    lines.append("")
+    for given in (ORDINARY, FACTORS):
+        not_beaten = [found.peer.name for found in compared if found.peer.given == given and not found.is_beaten]
+        said = f"not above {', '.join(not_beaten)}" if not_beaten else "above every unsupervised peer"
+        lines.append(f"Given {given}: ours is {said}.")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

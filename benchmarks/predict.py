@@ -7,14 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from importlib.metadata import version
 from itertools import cycle
-from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import process_time
 
 import numpy as np
 
-from benchmarks.usual_way import DATA, SAMPLES, TREES, UsualWay
-from common.csv_rows import read_patients
+from benchmarks.usual_way import SAMPLES, TREES, UsualWay, shipped_records
 from common.errors import ArtifactError
 from config.settings import ServerSettings
 from server.anomaly.dataset import matrix_of
@@ -34,15 +32,15 @@ def used_by(work: Callable[[], object]) -> tuple[float, float]:
     return process_time() - started, (getrusage(RUSAGE_SELF).ru_maxrss - before) / _MEGABYTE
 
 
-def compare(
-    what: str, ours: Callable[[], object], usual: Callable[[], object], *, repetitions: int, target: float
-) -> str:
-    """Return a row of the table: median times in milliseconds of the same work done both ways, and their ratio."""
+def print_row(
+    what: str, ours: Callable[[], object], usual: Callable[[], object], repetitions: int, *, target: float
+) -> None:
+    """Print a row of the table: median times in milliseconds of the same work done both ways, and their ratio."""
     # By turns, so that each way finds the processor's caches as the other left them; the first turn warms up.
     turns = [[used_by(way)[0] * 1000 for way in (ours, usual)] for _ in range(repetitions + 1)][1:]
     ours_ms, usual_ms = np.median(turns, axis=0)
     ratio = usual_ms / ours_ms
-    return f"  {what:<16}{ours_ms:>9.2f} ms{usual_ms:>11.2f} ms{ratio:>8.1f}x{target:>8}x{repetitions:>13}"
+    print(f"  {what:<16}{ours_ms:>9.2f} ms{usual_ms:>11.2f} ms{ratio:>8.1f}x{target:>8}x{repetitions:>13}")
 
 
 def describe_machine() -> str:
@@ -50,52 +48,32 @@ def describe_machine() -> str:
     return f"Python {platform.python_version()}, {packages}; {os.cpu_count()} cores, {platform.machine()}"
 
 
-def main() -> int:
-    """Print the comparison, both ways from validated records; return 0, or 1 when there is no model to time."""
+def main() -> None:
+    """Print the comparison, both ways from validated records; exit with 1 when there is no model to time."""
     loaded: list[Detector] = []
     try:
-        loading = used_by(lambda: loaded.append(load_detector(Path(ServerSettings().model_dir))))
+        loading = used_by(lambda: loaded.append(load_detector(ServerSettings().model_dir)))
     except ArtifactError as error:
-        print(error.message, file=sys.stderr)
-        return 1
-    detector, records = loaded[0], [patient.record for patient in read_patients(DATA, needs_label=False)]
+        sys.exit(error.message)
+    detector, records = loaded[0], shipped_records()
     batch = [records[i % len(records)] for i in range(BATCH)]
     # The million comes first, for memory once taken is never given back: what it needs would not show after the rest.
     seconds, more = used_by(lambda: deque((detector.assess(batch) for _ in range(MANY // BATCH)), maxlen=0))
     complete = detector.model.preprocessor.impute(matrix_of(records))
     usual, batch_complete = UsualWay(complete), np.resize(complete, (BATCH, complete.shape[1]))
-    ours_next, usual_next = cycle([record] for record in records), cycle(complete[:, np.newaxis, :])
+    ours, usually = cycle([record] for record in records), cycle(complete[:, np.newaxis, :])
     trees = detector.manifest.parameters
-    print(
-        describe_machine(),
-        "",
-        "Score and explanation, median processor times",
-        f"  ours       {trees.n_estimators} trees of {trees.max_samples} samples, score and TreeSHAP by cell tables",
-        f"  the usual  StandardScaler, {TREES} trees of {SAMPLES} samples, "
-        "predict + score_samples + TreeExplainer.shap_values",
-        "",
-        f"  {'':<16}{'ours':>12}{'the usual':>14}{'ratio':>9}{'target':>9}{'repetitions':>13}",
-        compare(
-            "one patient",
-            lambda: detector.assess(next(ours_next)),
-            lambda: usual.assess(next(usual_next)),
-            repetitions=100,
-            target=120,
-        ),
-        compare(
-            f"batch of {BATCH}",
-            lambda: detector.assess(batch),
-            lambda: usual.assess(batch_complete),
-            repetitions=7,
-            target=80,
-        ),
-        "",
-        f"  {MANY} patients in slices of {BATCH}: {MANY / seconds:.0f} a second, {more:.1f} MB more memory",
-        "  loading the model: {:.2f} s, {:.0f} MB; target: under 3 s, 60 MB".format(*loading),
-        sep="\n",
-    )
-    return 0
+
+    print(describe_machine())
+    print("\nScore and explanation, median processor times")
+    print(f"  ours       {trees.n_estimators} trees of {trees.max_samples} samples, score and TreeSHAP by cell tables")
+    print(f"  the usual  StandardScaler, {TREES} trees of {SAMPLES} samples, predict + score_samples + TreeExplainer\n")
+    print(f"  {'':<16}{'ours':>12}{'the usual':>14}{'ratio':>9}{'target':>9}{'repetitions':>13}")
+    print_row("one patient", lambda: detector.assess(next(ours)), lambda: usual.assess(next(usually)), 100, target=120)
+    print_row("batch of 1000", lambda: detector.assess(batch), lambda: usual.assess(batch_complete), 7, target=80)
+    print(f"\n  {MANY} patients in slices of {BATCH}: {MANY / seconds:.0f} a second, {more:.1f} MB more memory")
+    print("  loading the model: {:.2f} s, {:.0f} MB; target: under 3 s, 60 MB".format(*loading))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,6 +1,5 @@
 """A server process of its own, with its own folder, tokens and port, for as long as a measurement lasts."""
 
-import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.secrets import PROJECT_ROOT, client_secret_names, new_secret
-from tests.faults.processes import App
-from tests.support.system_parts import free_ports
+from tests.support.processes import Process, free_ports
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,9 @@ def usual_server(clients: int) -> Iterator[RunningServer]:
 @contextmanager
 def _running(command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, int]]:
     with tempfile.TemporaryDirectory() as written:
-        app = App(command, folder, {**settings, "PORT": free_ports(1)[0]}, log=Path(written, "log"))
-        app.start()
+        process = Process(command, folder, {**settings, "PORT": free_ports(1)[0]}, log=Path(written, "log"))
         try:
-            app.wait_until_started()
-            yield app.url, app.pid
+            process.wait_until_started()
+            yield process.url, process.running.pid
         finally:
-            app.signal(signal.SIGTERM)
-            app.wait_until_ended()
+            process.end(seconds=60)

@@ -10,14 +10,13 @@ from flask_socketio import Namespace, SocketIO, emit
 from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from werkzeug.serving import make_server
 
 from common.csv_rows import read_patients
 from common.messages import CLIENTS_NAMESPACE
 from common.patient import PatientRecord
-from config.secrets import PROJECT_ROOT
-from server.anomaly.dataset import FloatArray, matrix_of
+from server.anomaly.dataset import SHIPPED_DATA, FloatArray, matrix_of
 
-DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
 TREES = 300
 SAMPLES = 256
 
@@ -44,26 +43,26 @@ class _Clients(Namespace):  # type: ignore[misc]
 
     def on_predict(self, message: dict[str, Any]) -> None:
         record = PatientRecord.check(message["record"])
-        labels, scores, contributions = self._usual.assess(np.nan_to_num(matrix_of([record])))
-        emit(  # to the sender alone; the namespace's own method would tell every connection
-            "prediction_result",
-            {
-                "request_id": message["request_id"],
-                "label": int(labels[0]),
-                "score": float(scores[0]),
-                "contributions": contributions[0].tolist(),
-            },
-        )
+        # Zero for what was not measured: the usual way has nothing else for it.
+        (label,), (score,), (contributions,) = self._usual.assess(np.nan_to_num(matrix_of([record])))
+        answer = {"label": int(label), "score": float(score), "contributions": contributions.tolist()}
+        # To the sender alone; the namespace's own method would tell every connection.
+        emit("prediction_result", {"request_id": message["request_id"], **answer})
+
+
+def shipped_records() -> list[PatientRecord]:
+    """Return the patients of the shipped data."""
+    return [patient.record for patient in read_patients(SHIPPED_DATA, needs_label=False)]
 
 
 def main(port: int) -> None:
-    """Serve on a thread for each connection and event, as Flask-SocketIO does by itself, and store nothing."""
-    records = [patient.record for patient in read_patients(DATA, needs_label=False)]
+    """Serve on a thread for each connection and event, which is Flask-SocketIO's default, and store nothing."""
     app = Flask(__name__)
     socketio = SocketIO(app, async_mode="threading")
-    socketio.on_namespace(_Clients(UsualWay(np.nan_to_num(matrix_of(records)))))
-    app.add_url_rule("/readyz", view_func=lambda: "ready")
-    socketio.run(app, port=port, allow_unsafe_werkzeug=True)
+    socketio.on_namespace(_Clients(UsualWay(np.nan_to_num(matrix_of(shipped_records())))))
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    print(f"Open http://127.0.0.1:{port}", flush=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -1,26 +1,29 @@
 """The client app's page and HTTP API: each route checks who asks, calls, and returns."""
 
+import random
+
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from client.card_cache import ModelCards
 from client.outbox import Outbox
 from client.relay import Relay
-from client.samples import SampleDeck
 from common.access.audit import Action
+from common.csv_rows import read_patients
 from common.messages import PROTOCOL_VERSION
 from common.patient import FIELDS
 from common.web.query import limit_of_query
 from common.web.sign_in import audited, signed_in
 from common.web.sockets import RealTime
+from config.secrets import PROJECT_ROOT
 
 USUAL_ENTRIES = 50
+SAMPLES = PROJECT_ROOT / "data" / "heart_disease.csv"
 
 
-def blueprint(
-    client_id: str, outbox: Outbox, relay: Relay, samples: SampleDeck, cards: ModelCards, *, real_time: RealTime
-) -> Blueprint:
-    """Make the routes of one client app."""
+def blueprint(client_id: str, outbox: Outbox, relay: Relay, cards: ModelCards, real_time: RealTime) -> Blueprint:
+    """Make the routes of one client app; raises ``InvalidDataError`` if the sample patients cannot be read."""
+    samples = read_patients(SAMPLES, needs_label=False)
     routes = Blueprint("client", __name__)
 
     @routes.get("/")
@@ -33,28 +36,22 @@ def blueprint(
     @audited(Action.READ_HISTORY)
     def history() -> ResponseReturnValue:
         limit = limit_of_query(USUAL_ENTRIES)
-        page = outbox.history(before=request.args.get("before") or None, limit=limit)
-        return {
-            "entries": page.entries,
-            "next_before": page.entries[-1]["request_id"] if len(page.entries) >= limit else None,
-            "log": page.place.log,
-            "after": page.place.newest,
-        }
+        entries, place = outbox.history(before=request.args.get("before") or None, limit=limit)
+        next_before = entries[-1]["request_id"] if len(entries) >= limit else None
+        return {"entries": entries, "next_before": next_before, "log": place.log, "after": place.newest}
 
     @routes.get("/api/sample")
     @signed_in
     def sample() -> ResponseReturnValue:
-        dealt = samples.deal()
-        return {"record": dealt.record.model_dump(mode="json"), "source": dealt.source}
+        patient = random.choice(samples)  # noqa: S311 - nothing is protected by it
+        source = f"{SAMPLES.name}, line {patient.line}"
+        return {"record": patient.record.model_dump(mode="json"), "source": source}
 
     @routes.get("/api/status")
     @signed_in
     def status() -> ResponseReturnValue:
-        return relay.status().to_wire() | {
-            "client_id": client_id,
-            "protocol": PROTOCOL_VERSION,
-            "connections": real_time.connections,
-        }
+        known = {"client_id": client_id, "protocol": PROTOCOL_VERSION, "connections": real_time.connections}
+        return relay.status().to_wire() | known
 
     @routes.get("/model")
     @routes.get("/model/<version>")

@@ -1,6 +1,5 @@
 """Entry point of a client app: choose the concurrency, then import and run everything else."""
 
-import os
 import sys
 
 try:
@@ -21,13 +20,8 @@ from config.settings import ClientSettings
 def start(settings: ClientSettings) -> RunningApp:
     """Build the client app and begin to answer."""
     client = build(settings)
-    client.relay.start(on_failure=_end_process)
+    client.relay.start()
     return RunningApp(client.app, client.real_time, client.stop)
-
-
-def _end_process() -> None:
-    """End at once, to be started anew: what clinicians entered is on disk, and without its link it stays there."""
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -26,35 +26,30 @@ RECEIPT: Final = "receipt"
 ENDED: Final = "ended"
 """With the server's reason, if it gave one."""
 
-Hear = Callable[["Attempt", str, Any], object]
-
 
 class Attempt:
-    """A connection to ``/clients``; everything that happens to it is told to ``hear``, on threads of the library.
+    """A connection to ``/clients``; ``hear(event, *data)`` is called on the library's threads with all that happens.
 
     Nothing here waits: what is sent goes into a queue of the library, and ``end`` hangs up at once.
     """
 
-    def __init__(self, url: str, token: str, handshake: Handshake, hear: Hear) -> None:
-        self._tell = partial(hear, self)
+    def __init__(self, url: str, token: str, handshake: Handshake, hear: Callable[..., object]) -> None:
+        self._hear = hear
         self._client: Any = None
         self._socket: socket.socket | None = None
         self._is_over = False
         threading.Thread(target=self._run, args=(url, token, handshake), name="attempt", daemon=True).start()
 
     def follow(self, message: Follow) -> None:
-        """Ask for what comes next in the log; of a connection that is gone, ``ENDED`` tells."""
+        """Ask for what comes next in the log; if the connection is gone, ``ENDED`` says so."""
         with suppress(socketio.exceptions.SocketIOError):
             self._client.emit(Event.FOLLOW, message.to_wire(), namespace=CLIENTS_NAMESPACE)
 
     def predict(self, message: PredictRequest) -> None:
-        """Send a request, whose acknowledgement is told as ``RECEIPT``."""
-
-        def acknowledged(*arguments: object) -> None:
-            self._tell(RECEIPT, (message.request_id, arguments[0] if arguments else None))
-
+        """Send a request, whose acknowledgement comes as ``RECEIPT``."""
+        receipt = partial(self._hear, RECEIPT, message.request_id)
         with suppress(socketio.exceptions.SocketIOError):
-            self._client.emit(Event.PREDICT, message.to_wire(), namespace=CLIENTS_NAMESPACE, callback=acknowledged)
+            self._client.emit(Event.PREDICT, message.to_wire(), namespace=CLIENTS_NAMESPACE, callback=receipt)
 
     def end(self) -> None:
         """Hang up; the library notices, and its threads end."""
@@ -77,10 +72,10 @@ class Attempt:
                     namespaces=[CLIENTS_NAMESPACE],
                     wait_timeout=NAMESPACE_SECONDS,
                 )
-                self._tell(CONNECTED, None)
+                self._hear(CONNECTED)
                 self._client.wait()
         except (OSError, socketio.exceptions.ConnectionError, LookupError, TypeError, ValueError) as error:
-            self._tell(ENDED, _refusal_over_http(error))  # the last three: what answered does not speak Engine.IO
+            self._hear(ENDED, _refusal_over_http(error))  # the last three: what answered does not speak Engine.IO
 
     def _make_client(self, connection: socket.socket) -> Any:
         client = socketio.Client(
@@ -99,15 +94,12 @@ class Attempt:
         for event in (Event.CHANGES, Event.CLOSING):
             client.on(event, partial(self._hear, event), namespace=CLIENTS_NAMESPACE)
         client.on("connect_error", self._hear_refusal, namespace=CLIENTS_NAMESPACE)
-        client.on("disconnect", lambda _reason: self._tell(ENDED, None), namespace=CLIENTS_NAMESPACE)
+        client.on("disconnect", lambda _reason: self._hear(ENDED), namespace=CLIENTS_NAMESPACE)
         return client
-
-    def _hear(self, event: str, said: object = None, *_more: object) -> None:
-        self._tell(event, said)
 
     def _hear_refusal(self, said: object = None) -> None:
         if isinstance(said, dict):  # otherwise it is the library, which says more in what ``connect`` raises
-            self._tell(ENDED, _wire_error(said.get("data")))
+            self._hear(ENDED, _wire_error(said.get("data")))
 
 
 def _refusal_over_http(error: BaseException | None) -> WireError | None:
@@ -125,7 +117,7 @@ def _wire_error(received: object) -> WireError | None:
     try:
         return WireError.check(received)
     except InvalidMessageError:
-        return None  # not a reason of ours: counts as nobody there
+        return None  # not a reason of ours: as if nobody had answered
 
 
 def _open_socket(url: str) -> socket.socket:
@@ -134,9 +126,6 @@ def _open_socket(url: str) -> socket.socket:
     encrypted = address.scheme == "https"
     host, port = address.hostname or "", address.port or (443 if encrypted else 80)
     connection = socket.create_connection((host, port), STEP_SECONDS)
-    try:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return ssl.create_default_context().wrap_socket(connection, server_hostname=host) if encrypted else connection
-    except OSError:
-        connection.close()
-        raise
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A handshake that fails closes the connection.
+    return ssl.create_default_context().wrap_socket(connection, server_hostname=host) if encrypted else connection

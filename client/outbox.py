@@ -18,7 +18,6 @@ from client.outbox_file import IS_WAITING, cause_of, open_outbox, place, request
 from common.errors import ErasedError, RequestIdReusedError, StoreUnavailableError
 from common.followers import Run
 from common.messages import Change, ChangeKind, Changes, HistoryEntry, Prediction, PredictRequest, Submission, WireError
-from common.patient import PatientRecord
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +26,12 @@ MAX_RUN_BYTES: Final = 256 * 1024
 
 _PLACE: Final = select(place, select(func.count()).select_from(requests).where(IS_WAITING).scalar_subquery())
 
-_TOMBSTONE: Final = dict.fromkeys(("patient_reference", "entered_at", "record", "prediction", "explanation", "error"))
+_JSON: Final = ("record", "prediction", "explanation", "error")
+# The row stays, with its ids: neither a page nor the server's log can bring the patient back.
+_TOMBSTONE: Final = dict.fromkeys(("patient_reference", "entered_at", *_JSON)) | {"state": "erased"}
 
 _PROBE: Final = {"request_id": "space-check", "sequence": 0, "state": "probe", "record": "." * 65_536}
-"""A row as long as the largest request that nobody ever sees."""
+"""A row as long as the largest request; it is taken back before anybody sees it."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,6 @@ class Place:
     server_log: str | None
     server_after: int
     waiting: int
-
-
-@dataclass(frozen=True)
-class HistoryPage:
-    """Entries of the history, newest first, and the place in the own log as of which they are so."""
-
-    entries: list[dict[str, Any]]
-    place: Place
 
 
 class Outbox:
@@ -93,19 +86,18 @@ class Outbox:
             When the patient of this id was erased.
         """
         with self._transaction() as connection:
-            if _row(connection, submission.request_id) is None:
-                _save(
-                    connection,
-                    submission.request_id,
-                    state="queued",
-                    patient_reference=submission.patient_reference,
-                    entered_at=entered_at.isoformat(),
-                    record=submission.record.model_dump_json(),
-                )
-            row = _row(connection, submission.request_id)
-        if row is None or row.state == "erased":
+            # A page that lost the acknowledgement sends the same request again.
+            row = _row(connection, submission.request_id) or _save(
+                connection,
+                submission.request_id,
+                state="queued",
+                patient_reference=submission.patient_reference,
+                entered_at=entered_at.isoformat(),
+                record=submission.record.model_dump_json(),
+            )
+        if row.state == "erased":
             raise ErasedError
-        entry = HistoryEntry.model_validate_json(orjson.dumps(_entry(row)))
+        entry = _checked(row)
         if (entry.record, entry.patient_reference) != (submission.record, submission.patient_reference):
             raise RequestIdReusedError
         return entry
@@ -115,15 +107,7 @@ class Outbox:
         with self._transaction() as connection:
             oldest = select(requests).where(IS_WAITING).order_by(requests.c.request_id).limit(limit)
             rows = connection.execute(oldest).all()
-        return [
-            PredictRequest(
-                request_id=row.request_id,
-                patient_reference=row.patient_reference,
-                record=PatientRecord.model_validate_json(row.record),
-                entered_at=datetime.fromisoformat(row.entered_at),
-            )
-            for row in rows
-        ]
+        return [PredictRequest.model_validate(_checked(row), from_attributes=True) for row in rows]
 
     def apply(self, changes: Changes) -> set[str]:
         """Apply a run of the server's log, and how far it reaches; return the requests that changed by it.
@@ -131,27 +115,32 @@ class Outbox:
         What was applied before changes nothing, so that the log may be read from its beginning at any time.
         """
         with self._transaction() as connection:
-            changed = {change.request_id for change in changes.entries if _apply(connection, change)}
+            changed: set[str] = set()
+            for change in changes.entries:
+                if news := _news(_row(connection, change.request_id), change):
+                    _save(connection, change.request_id, **news)
+                    changed.add(change.request_id)
             connection.execute(update(place).values(server_log=changes.log, server_after=changes.next_after))
-        # Whoever reads from now on finds it erased; what was read before must go.
+        # After the commit: what is read from now on lacks the patient, and runs that were read before must go.
         self.generation += any(change.kind is ChangeKind.PREDICTION_ERASED for change in changes.entries)
         return changed
 
     def refuse(self, request_id: str, error: WireError) -> None:
         """Keep a waiting request as refused for good; one whose answer was erased leaves nothing but its id."""
         with self._transaction() as connection:
-            _refuse(connection, _row(connection, request_id), error)
+            if news := _refused(_row(connection, request_id), error):
+                _save(connection, request_id, **news)
         self.generation += error.code == ErasedError.code
 
-    def history(self, *, before: str | None, limit: int) -> HistoryPage:
-        """Return the entries with request ids below ``before``, newest first."""
+    def history(self, *, before: str | None, limit: int) -> tuple[list[dict[str, Any]], Place]:
+        """Return the entries with request ids below ``before``, newest first, and the place as of which they are so."""
         wanted = select(requests).where(requests.c.state != "erased")
         if before is not None:
             wanted = wanted.where(requests.c.request_id < before)
         with self._transaction() as connection:
             rows = connection.execute(wanted.order_by(requests.c.request_id.desc()).limit(limit)).all()
             now = _place(connection)
-        return HistoryPage([_entry(row) for row in rows], now)
+        return [_entry(row) for row in rows], now
 
     def read(self, after: int, scope: str) -> Run:
         """Return the run of the own log that follows ``after``, encoded."""
@@ -165,7 +154,7 @@ class Outbox:
             entry = None if row.state == "erased" else _entry(row)
             text = orjson.dumps({"sequence": row.sequence, "request_id": row.request_id, "entry": entry})
             room -= len(text)
-            if texts and room < 0:
+            if texts and room < 0:  # the first one goes out whatever its size, or nobody would get past it
                 break
             texts.append(text)
         has_more = len(texts) < len(rows)
@@ -189,7 +178,7 @@ class Outbox:
                 yield connection
                 now = _place(connection)
                 connection.commit()
-                self.place = now
+                self.place = now  # within the lock: seen from other threads it must never go back
         except SQLAlchemyError as error:
             cause = cause_of(error)
             log.error("the outbox %s cannot be used: %s", self._path, cause)  # noqa: TRY400 - the cause says it all
@@ -198,64 +187,48 @@ class Outbox:
             ) from error
 
 
-def _apply(connection: Connection, change: Change) -> bool:
-    """Apply one entry of the server's log; return whether anything is new. Nothing brings back what was erased."""
-    row = _row(connection, change.request_id)
-    if row is not None and row.state == "erased":
-        return False
-    if change.prediction is not None:
-        return _answer(connection, change.prediction, row)
+def _news(row: Row[Any] | None, change: Change) -> dict[str, str | None]:
+    """Return the columns that an entry of the server's log changes; nothing brings back what was erased."""
+    state = row.state if row else None
+    if state == "erased":
+        return {}
+    if change.kind is ChangeKind.PREDICTION_ERASED:
+        return _TOMBSTONE | {"prediction_id": change.prediction_id}
+    if change.prediction is not None:  # one that is known is read again when the log is read from its beginning
+        return _answered(change.prediction) if state != "answered" else {}
     if change.explanation is not None:
         told = change.explanation.model_dump_json()
-        if row is None or row.prediction_id != change.prediction_id or row.explanation in {None, told}:
-            return False
-        _save(connection, change.request_id, state="answered", explanation=told)
-        return True
-    if change.kind is ChangeKind.PREDICTION_ERASED:
-        return _erase(connection, change.request_id, change.prediction_id)
-    return change.error is not None and _refuse(connection, row, change.error)
+        is_known = row is None or row.prediction_id != change.prediction_id or row.explanation == told
+        return {"state": "answered", "explanation": told} if not is_known else {}
+    return _refused(row, change.error) if change.error is not None else {}
 
 
-def _answer(connection: Connection, made: Prediction, row: Row[Any] | None) -> bool:
-    if row is not None and row.state == "answered":
-        return False
-    if _row(connection, made.prediction_id) is not None:  # a tombstone of version 3, which knew the prediction alone
-        return row is not None and _erase(connection, made.request_id, made.prediction_id)
-    _save(
-        connection,
-        made.request_id,
-        state="answered",
-        patient_reference=made.patient_reference,
-        entered_at=made.entered_at.isoformat(),
-        record=made.record.model_dump_json(),
-        prediction_id=made.prediction_id,
-        prediction=made.model_dump_json(),
-        explanation=made.explanation.model_dump_json(),
-        error=None,
-    )
-    return True
+def _answered(made: Prediction) -> dict[str, str | None]:
+    return {
+        "state": "answered",
+        "patient_reference": made.patient_reference,
+        "entered_at": made.entered_at.isoformat(),
+        "record": made.record.model_dump_json(),
+        "prediction_id": made.prediction_id,
+        "prediction": made.model_dump_json(),
+        "explanation": made.explanation.model_dump_json(),
+        "error": None,
+    }
 
 
-def _erase(connection: Connection, request_id: str, prediction_id: str | None) -> bool:
-    _save(connection, request_id, state="erased", prediction_id=prediction_id, **_TOMBSTONE)
-    return True
-
-
-def _refuse(connection: Connection, row: Row[Any] | None, error: WireError) -> bool:
+def _refused(row: Row[Any] | None, error: WireError) -> dict[str, str | None]:
     if row is None or row.state != "queued":
-        return False
-    if error.code == ErasedError.code:
-        return _erase(connection, row.request_id, None)
-    _save(connection, row.request_id, state="refused", error=error.model_dump_json())
-    return True
+        return {}
+    return _TOMBSTONE if error.code == ErasedError.code else {"state": "refused", "error": error.model_dump_json()}
 
 
-def _save(connection: Connection, request_id: str, **values: str | None) -> None:
-    """Write the changed columns of a request, and give it the next place in the own log."""
+def _save(connection: Connection, request_id: str, **values: str | None) -> Row[Any]:
+    """Write the changed columns of a request, and give it the next place in the own log; return it as it is then."""
     next_one = update(place).values(sequence=place.c.sequence + 1).returning(place.c.sequence)
     changed = {**values, "sequence": connection.execute(next_one).scalar_one()}
     statement = upsert(requests).values(request_id=request_id, **changed)
-    connection.execute(statement.on_conflict_do_update(index_elements=["request_id"], set_=changed))
+    statement = statement.on_conflict_do_update(index_elements=["request_id"], set_=changed)
+    return connection.execute(statement.returning(*requests.c)).one()
 
 
 def _row(connection: Connection, request_id: str) -> Row[Any] | None:
@@ -266,12 +239,11 @@ def _place(connection: Connection) -> Place:
     return Place(*connection.execute(_PLACE).one())
 
 
+def _checked(row: Row[Any]) -> HistoryEntry:
+    return HistoryEntry.model_validate_json(orjson.dumps(_entry(row)))
+
+
 def _entry(row: Row[Any]) -> dict[str, Any]:
     """Return a ``HistoryEntry`` for the wire; what is stored as JSON goes into it as it is."""
-    stored = ("record", "prediction", "explanation", "error")
-    return {
-        "request_id": row.request_id,
-        "patient_reference": row.patient_reference,
-        "entered_at": row.entered_at,
-        "state": row.state,
-    } | {name: orjson.Fragment(text) if (text := getattr(row, name)) else None for name in stored}
+    entry = {name: getattr(row, name) for name in HistoryEntry.model_fields}
+    return entry | {name: orjson.Fragment(entry[name]) for name in _JSON if entry[name]}

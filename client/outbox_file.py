@@ -7,19 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    insert,
-    text,
-)
+from sqlalchemy import Column, Connection, Engine, Index, Integer, MetaData, String, Table, Text, insert, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -80,6 +68,18 @@ def open_outbox(path: Path) -> Engine:
     StoreUnavailableError
         When it cannot be used at all, or is damaged; a damaged file is left as it is.
     """
+    if_unknown = (
+        f"The outbox {path} was written by another version of this program. Run that version until nothing waits, "
+        "then move the file away: what was answered comes back from the server."
+    )
+
+    def migrate(connection: Connection, version: int) -> None:
+        if version:
+            sqlite.copy_before_migration(path, str(version))
+            _take_over(connection)
+        else:
+            _make_tables(connection)
+
     with ExitStack() as undo:
         try:
             sqlite.prepare(path)
@@ -88,7 +88,10 @@ def open_outbox(path: Path) -> Engine:
                 path, BUSY_SECONDS, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=BUSY_SECONDS
             )
             undo.callback(engine.dispose)
-            _bring_up_to_date(engine, path)
+            version = sqlite.step_schema(engine, SCHEMA_VERSION, migrate, if_unknown=if_unknown)
+            if 0 < version < SCHEMA_VERSION:
+                sqlite.write_anew(engine)  # free pages still hold what older versions deleted
+                log.info("the schema of the outbox went from %d to %d", version, SCHEMA_VERSION)
         except (OSError, sqlite3.Error, DBAPIError) as error:
             raise StoreUnavailableError(f"The outbox {path} cannot be used: {cause_of(error)}.") from error
         undo.pop_all()
@@ -100,59 +103,29 @@ def cause_of(error: Exception) -> str:
     return sqlite.cause_of(error, if_damaged=IF_DAMAGED)
 
 
-def _bring_up_to_date(engine: Engine, path: Path) -> None:
-    def migrate(connection: Connection, version: int) -> None:
-        if version:
-            sqlite.copy_before_migration(path, str(version))
-            _take_over(connection, version)
-        else:
-            _make_tables(connection)
-
-    if_unknown = (
-        f"The outbox {path} was written by another version of this program. Run that version until nothing waits, "
-        "then move the file away: what was answered comes back from the server."
-    )
-    version = sqlite.step_schema(engine, SCHEMA_VERSION, migrate, if_unknown=if_unknown)
-    if 0 < version < SCHEMA_VERSION:
-        sqlite.write_anew(engine)
-        log.info("the schema of the outbox went from %d to %d", version, SCHEMA_VERSION)
-
-
 def _make_tables(connection: Connection) -> None:
     _metadata.create_all(connection)
     connection.execute(insert(place).values(log=f"{uuid.uuid4()}.0", sequence=0, server_after=0))
 
 
-_OLD_REQUESTS: Final = """
-SELECT request_id, outbox_number, state, patient_reference, entered_at, record, prediction_id,
-    json_remove(prediction, '$.outbox_number', '$.explanation.first_sentence_ms', '$.explanation.measures')
-        AS prediction,
-    json_remove(explanation, '$.first_sentence_ms', '$.measures') AS explanation, error
-FROM numbered
-"""
-
-_OLD_TOMBSTONES: Final = """
-UNION ALL SELECT prediction_id, 0, 'erased', NULL, NULL, NULL, prediction_id, NULL, NULL, NULL FROM erased
-"""
-
-
-def _take_over(connection: Connection, version: int) -> None:
+def _take_over(connection: Connection) -> None:
     """Bring in a file of schema 1 or 2, which numbered the requests, and counted in a log of the server without name.
 
-    The server's log is read from its beginning again. Of what was erased only the prediction is known; its id then
-    serves as that of the request as well.
+    The server's log is read from its beginning again, which brings back what was answered and names what was erased.
     """
-    has_tombstones = version > 1
     connection.exec_driver_sql("ALTER TABLE requests RENAME TO numbered")
+    # Indexes keep their names when their table is renamed, and the new tables need these.
     for index in ("ix_requests_outbox_number", "waiting_requests"):
         connection.exec_driver_sql(f"DROP INDEX {index}")
     _make_tables(connection)
-    old = _OLD_REQUESTS + (_OLD_TOMBSTONES if has_tombstones else "")
-    connection.exec_driver_sql(
-        "INSERT INTO requests (request_id, sequence, state, patient_reference, entered_at, record, prediction_id, "  # noqa: S608
-        "prediction, explanation, error) SELECT request_id, row_number() OVER (ORDER BY outbox_number, entered_at), "
-        f"state, patient_reference, entered_at, record, prediction_id, prediction, explanation, error FROM ({old})"
-    )
+    connection.exec_driver_sql("""
+        INSERT INTO requests (request_id, sequence, state, patient_reference, entered_at, record, prediction_id,
+            prediction, explanation, error)
+        SELECT request_id, row_number() OVER (ORDER BY outbox_number, entered_at), state, patient_reference, entered_at,
+            record, prediction_id,
+            json_remove(prediction, '$.outbox_number', '$.explanation.first_sentence_ms', '$.explanation.measures'),
+            json_remove(explanation, '$.first_sentence_ms', '$.measures'), error
+        FROM numbered""")
     connection.exec_driver_sql("UPDATE place SET sequence = (SELECT count(*) FROM requests)")
-    for table in ("numbered", "marks", *(["erased"] if has_tombstones else [])):
-        connection.exec_driver_sql(f"DROP TABLE {table}")
+    for table in ("numbered", "marks", "erased"):
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")  # there is no third one in schema 1

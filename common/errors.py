@@ -57,7 +57,7 @@ class RequestIdReusedError(DetectionSystemError):
 
 
 class ErasedError(DetectionSystemError):
-    """A request came again whose prediction was erased; it is never answered anew."""
+    """A request came again whose prediction was erased; it is never answered again."""
 
     code = "erased"
     status = 410
@@ -80,26 +80,12 @@ class NotAllowedError(DetectionSystemError):
     default_message = "This is not allowed."
 
 
-class TooManyAttemptsError(DetectionSystemError):
-    """Too many attempts to sign in; the next is looked at after ``retry_after`` seconds."""
-
-    code = "too_many_attempts"
-    status = 429
-    retryable = True
-    default_message = "Too many attempts to sign in. Wait a while."
-
-    def __init__(self, retry_after: int = 1) -> None:
-        wait = f"{retry_after} seconds" if retry_after != 1 else "1 second"
-        super().__init__(f"Too many attempts to sign in. Try again in {wait}; a one-click link works at any time.")
-        self.retry_after = retry_after
-
-
 class InvalidAccountError(DetectionSystemError):
-    """What was to be done to an account cannot be done; the message says why."""
+    """An account cannot be changed in the way that was asked for; the message says why."""
 
     code = "invalid_account"
     status = 422
-    default_message = "This account cannot be changed so."
+    default_message = "This account cannot be changed in that way."
 
 
 class NotFoundError(DetectionSystemError):
@@ -127,29 +113,40 @@ class ReplacedConnectionError(DetectionSystemError):
 
 
 class RateLimitedError(DetectionSystemError):
-    """One sender asks for more than its share; the same request may be sent again after ``retry_after`` seconds."""
+    """One sender asks too often; the same request may be sent again after ``retry_after`` seconds."""
 
     code = "rate_limited"
     status = 429
     retryable = True
-    default_message = "Too much was asked for in a short time. Try again in a moment."
+    default_message = "Too many requests in a short time. Try again in a moment."
 
-    def __init__(self, retry_after: int = 1) -> None:
-        super().__init__()
+    def __init__(self, retry_after: int = 1, message: str | None = None) -> None:
+        super().__init__(message)
         self.retry_after = retry_after
 
 
+class TooManyAttemptsError(RateLimitedError):
+    """Too many attempts to sign in; the next is checked after ``retry_after`` seconds."""
+
+    code = "too_many_attempts"
+
+    def __init__(self, retry_after: int = 1) -> None:
+        wait = f"{retry_after} seconds" if retry_after != 1 else "1 second"
+        message = f"Too many attempts to sign in. Try again in {wait}; a one-click link works at any time."
+        super().__init__(retry_after, message)
+
+
 class TooManyConnectionsError(DetectionSystemError):
-    """As many connections stand as this process is allowed to hold."""
+    """The process holds as many connections as it may."""
 
     code = "too_many_connections"
     status = 503
     retryable = True
-    default_message = "As many pages and client apps are connected as this app can hold. Try again in a moment."
+    default_message = "Too many open connections. Try again in a moment."
 
 
 class OverloadedError(DetectionSystemError):
-    """Too much is waiting already; the request may be sent again later."""
+    """The queue is full; the request may be sent again later."""
 
     code = "overloaded"
     status = 503
@@ -223,13 +220,12 @@ class OutdatedModelError(ArtifactError):
 
 
 class InvalidModelCardError(DetectionSystemError):
-    """What came as a model card does not fit its schema."""
+    """A model card that was received does not fit its schema."""
 
     code = "invalid_model_card"
     status = 502
     default_message = (
-        "The server sent something that is no model card of a form this client app knows. Update the older one of the "
-        "two to the other's version."
+        "The server sent a model card in a form that this client app does not know. Update the older one of the two."
     )
 
 
@@ -242,4 +238,4 @@ class InvalidDataError(DetectionSystemError):
 
 
 NAMED_ERRORS = (DetectionSystemError, ConfigurationError)
-"""What a command says in one sentence, and ends."""
+"""Failures that a command reports in one sentence before it ends."""

@@ -1,4 +1,4 @@
-"""A lock between processes: one at a time does what must not be done by two, or many share what one may take alone."""
+"""A lock between processes: one holds it alone, or many share it."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ LOOK_SECONDS: Final = 0.01
 def locked(
     lock_file: Path, seconds: float = WAIT_SECONDS, *, shared: bool = False, private: bool = False
 ) -> Iterator[None]:
-    """Hold a lock on an empty file, made if it is missing; it is given back however the process ends.
+    """Hold a lock on an empty file, made if it is missing; it is released however the process ends.
 
     Raises
     ------
@@ -47,19 +47,16 @@ def locked(
     OSError
         If the file cannot be made or locked.
     """
-    flags, mode = (os.O_RDWR, 0o600) if private else (os.O_RDONLY, 0o644)  # reading is what another user may do
+    # Unless it is private, another user may have made the file: to open it for reading is enough for a lock.
+    flags, mode = (os.O_RDWR, 0o600) if private else (os.O_RDONLY, 0o644)
     with os.fdopen(os.open(lock_file, flags | os.O_CREAT, mode), "rb") as file:
         deadline = time.monotonic() + seconds
-        while not _is_locked(file, shared=shared):
-            if time.monotonic() >= deadline:
-                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        while True:
+            try:
+                _lock(file, shared=shared)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
             time.sleep(LOOK_SECONDS)  # a lock that is waited for in the system would stop eventlet's loop
-        yield  # closing the file gives it back
-
-
-def _is_locked(file: IO[bytes], *, shared: bool) -> bool:
-    try:
-        _lock(file, shared=shared)
-    except BlockingIOError:
-        return False
-    return True
+        yield  # closing the file releases it

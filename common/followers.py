@@ -1,6 +1,7 @@
 """Who follows a log, and when each is answered: one ``changes`` for each ``follow``, without Flask and Socket.IO."""
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -29,7 +30,7 @@ ALL: Final = ""
 """The scope that sees every entry of a log; any other is a client app's id."""
 
 ANSWER_SECONDS: Final = 20.0
-"""A follow is answered by then, though there is nothing new."""
+"""A follow is answered by then, even if there is nothing new."""
 
 TICK_SECONDS: Final = 0.25
 SWEEP_SECONDS: Final = 0.5
@@ -40,9 +41,11 @@ END_SECONDS: Final = 1.0
 
 MAX_RUNS: Final = 64
 
+NO_ENTRIES: Final = orjson.Fragment(b"[]")
+
 
 class Transport(Protocol):
-    """What carries a connection: it outlives its place in the namespace, and is ended apart."""
+    """What carries a connection: it outlives its place in the namespace, and is ended separately."""
 
     has_ended: bool
 
@@ -55,12 +58,12 @@ class Transport(Protocol):
 
 @dataclass(frozen=True)
 class Peer:
-    """Who stands behind a connection: a client app by its token, or a person by the session's cookie."""
+    """Who is behind a connection: a client app by its token, or a person by the session's cookie."""
 
     client_id: str | None
     session: Session | None
     address: str
-    connection: Transport | None = None
+    connection: Transport
 
 
 @dataclass(frozen=True)
@@ -105,22 +108,22 @@ class Follower:
     sid: str
     peer: Peer
     scope: str
-    log: str | None = None
-    after: int = 0
+    asked: Follow | None = None
+    """What it waits for an answer to."""
     scanned: int = 0
     """Up to here it is known to have nothing to see."""
-    is_pending: bool = False
-    is_closing: bool = False
-    has_been_answered: bool = False
     due_at: float = 0.0
     ticket: str | None = None
+    """Of the last answer; ``None`` before the first."""
+    leaves_at: float | None = None
+    """When it leaves the namespace, if it was told that it is closed."""
     status: bytes | None = None
     second: int = 0
     events: int = 0
 
 
 class Followers:
-    """The followers of one namespace; a thread of its own answers those who wait, and sweeps out ended sessions.
+    """The followers of one namespace; a thread of its own answers those that wait, and closes ended sessions.
 
     ``send(sid, event, message)`` and ``leave(sid)`` reach a connection, ``is_open`` tells whether a session is.
     """
@@ -145,7 +148,6 @@ class Followers:
         self._is_open = is_open
         self._clock = clock
         self._followers: dict[str, Follower] = {}
-        self._leaving: list[tuple[float, str]] = []
         self._runs: dict[tuple[int, str], tuple[int, Run]] = {}
         self._generation = -1
         self._status: bytes | None = None
@@ -180,17 +182,17 @@ class Followers:
         RateLimitedError
             If it sent too many; the connection is closed then.
         ServerUnreachableError
-            If it is closed already. Whatever the reason was, it is none to refuse a patient for good.
+            If it is closed already. Whatever the reason was, no patient may be refused for good because of it.
         """
         follower = self._followers.get(sid)
-        if follower is None or follower.is_closing:
+        if follower is None or follower.leaves_at is not None:
             raise ServerUnreachableError("This connection is closed.")
         session = follower.peer.session
         if session is not None and not self._is_open(session):
             self.close(sid, NotSignedInError())
             raise NotSignedInError
         second = int(self._clock())
-        with self._changed:
+        with self._changed:  # requests of one polling page may come at once
             if follower.second != second:
                 follower.second, follower.events = second, 0
             follower.events += 1
@@ -200,23 +202,23 @@ class Followers:
         return follower.peer
 
     def follow(self, sid: str, asked: Follow) -> None:
-        """Take a follower's question; it is answered on the thread, now or as soon as there is something to say."""
+        """Take a follower's question; the thread answers it now, or as soon as there is something to say."""
         with self._changed:
             follower = self._followers.get(sid)
-            if follower is None or follower.is_closing:
+            if follower is None or follower.leaves_at is not None:
                 return
-            is_read = not follower.is_pending and asked.ticket == follower.ticket
+            # Without the ticket of the last answer it has not read that one: its answers would pile up in memory.
+            is_read = follower.asked is None and asked.ticket == follower.ticket
             if is_read:
-                follower.log, follower.after, follower.scanned = asked.log, asked.after, asked.after
-                follower.is_pending = True
-                follower.due_at = self._clock() + (ANSWER_SECONDS if follower.has_been_answered else 0)
+                follower.asked, follower.scanned = asked, asked.after
+                follower.due_at = self._clock() + (ANSWER_SECONDS if follower.ticket else 0)
                 self._asking.append(follower)
                 self._changed.notify_all()
         if not is_read:
             self.close(sid, UnreadAnswerError())
 
     def nudge(self) -> None:
-        """Let those be answered who wait: there is more in the log, or the status has changed."""
+        """Answer those that wait: there is more in the log, or the status has changed."""
         with self._changed:
             self._is_nudged = True
             self._changed.notify_all()
@@ -225,14 +227,12 @@ class Followers:
         """Say why, leave the namespace after half a second, and end the transport after a second."""
         with self._changed:
             follower = self._followers.get(sid)
-            if follower is None or follower.is_closing:
+            if follower is None or follower.leaves_at is not None:
                 return
-            follower.is_closing = True
-            follower.is_pending = False
-            self._leaving.append((self._clock() + LEAVE_SECONDS, sid))
+            follower.leaves_at = self._clock() + LEAVE_SECONDS
+            follower.asked = None
         self._send(sid, Event.CLOSING, Closing(reason=WireError.of(error)).to_wire())
-        if follower.peer.connection is not None:
-            follower.peer.connection.end_in(END_SECONDS)
+        follower.peer.connection.end_in(END_SECONDS)
 
     def start(self) -> None:
         """Begin to answer; more than once does no harm."""
@@ -242,23 +242,27 @@ class Followers:
                 self._thread.start()
 
     def stop(self) -> None:
-        """Bring what is in the log to those who wait, and tell all that the app stops."""
+        """Send what is in the log to those that wait, and tell all that the app stops."""
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(STOP_SECONDS)
-        self._answer(list(self._followers.values()))
+        self._answer(list(self._followers.values()))  # first, or an accepted patient would go unanswered
         for sid in list(self._followers):
             self.close(sid, ShuttingDownError())
 
     def look(self) -> None:
-        """Answer who waits, let leave who was told so, and every half second sweep."""
-        self._answer(list(self._followers.values()), looks_at_status=True)
-        self._let_leave()
-        if self._clock() - self._swept_at >= SWEEP_SECONDS:
-            self._swept_at = self._clock()
-            self._sweep()
+        """Answer those that wait, take those that were closed out of the namespace, and every half second sweep."""
+        followers, now = list(self._followers.values()), self._clock()
+        self._answer(followers, looks_at_status=True)
+        for follower in followers:
+            if follower.leaves_at is not None and follower.leaves_at <= now:
+                follower.leaves_at = math.inf  # once: what fails here must not come first at every look
+                self._leave(follower.sid)
+        if now - self._swept_at >= SWEEP_SECONDS:
+            self._swept_at = now
+            self._sweep(followers)
 
     def _run(self) -> None:
         looked_at = self._clock()
@@ -273,68 +277,61 @@ class Followers:
                     looked_at = self._clock()
                     self.look()
                 else:
+                    # Those that have just asked alone: a look at all for each question would cost their square.
                     self._answer(asking)
             except Exception:  # one follower, or one look at the status, must not end the others' answers
                 log.exception("followers could not be answered")
 
-    def _let_leave(self) -> None:
-        """Take out of the namespace whom was told that it is closed, and has had the time to hear it."""
-        now = self._clock()
-        with self._changed:
-            leaving = [sid for at, sid in self._leaving if at <= now]
-            self._leaving = [one for one in self._leaving if one[0] > now]
-        for sid in leaving:
-            self._leave(sid)
-
-    def _sweep(self) -> None:
-        for follower in list(self._followers.values()):
+    def _sweep(self, followers: Sequence[Follower]) -> None:
+        for follower in followers:
             session, connection = follower.peer.session, follower.peer.connection
-            if connection is not None and connection.has_ended:
-                self._leave(follower.sid)  # it ended while it was let in: nobody else would tell
+            if connection.has_ended:
+                self._leave(follower.sid)  # it ended while it was let in, which nothing else reports
             elif session is not None and not self._is_open(session):
                 self.close(follower.sid, NotSignedInError())
 
     def _answer(self, followers: Sequence[Follower], *, looks_at_status: bool = False) -> None:
-        """Answer those who wait, and for whom there is something to say; a first answer has the status of now."""
-        pending = [follower for follower in followers if follower.is_pending]
-        if pending and (looks_at_status or not all(follower.has_been_answered for follower in pending)):
-            self._refresh_status()
-        for follower in pending:
+        """Answer those that wait and for which there is something to say; a first answer has the current status."""
+        pending = [(follower, follower.asked) for follower in followers if follower.asked]
+        if pending and (looks_at_status or not all(follower.ticket for follower, _ in pending)):
+            status = self._read_status()
+            self._status = None if status is None else orjson.dumps(status.to_wire())
+        for follower, asked in pending:
             try:
-                message = self._message(follower)
+                message = self._message(follower, asked)
             except Exception:  # one follower must not end the others' answers
                 log.exception("a follower could not be answered")
                 self.close(follower.sid, InternalError())
                 continue
-            if message is None:
-                continue
-            event = Event.CHANGES if "entries" in message else Event.RELOAD
-            with self._changed:
-                if not follower.is_pending:  # it was closed meanwhile
-                    continue
-                follower.is_pending = False
-                follower.has_been_answered = True
-                follower.ticket = message["ticket"] = secrets.token_urlsafe(9)
-            if status := message.get("status"):
-                follower.status = status
-                message["status"] = orjson.Fragment(status)
-            self._send(follower.sid, event, message)
+            if message is not None:
+                self._send_answer(follower, message)
 
-    def _message(self, follower: Follower) -> dict[str, Any] | None:
-        """Return what is to be said to a follower that waits, if it is anything."""
+    def _send_answer(self, follower: Follower, message: dict[str, Any]) -> None:
+        with self._changed:
+            if follower.asked is None:  # it was closed meanwhile
+                return
+            follower.asked = None
+            follower.ticket = message["ticket"] = secrets.token_urlsafe(9)
+        if status := message.get("status"):
+            follower.status = status
+            message["status"] = orjson.Fragment(status)
+        self._send(follower.sid, Event.CHANGES if "entries" in message else Event.RELOAD, message)
+
+    def _message(self, follower: Follower, asked: Follow) -> dict[str, Any] | None:
+        """Return what there is to say to a follower that waits, if anything."""
         name, newest = self._log.name, self._log.newest
-        is_of_another = follower.log != name or follower.after > newest
-        after = 0 if is_of_another else follower.after
+        is_of_another = asked.log != name or asked.after > newest
+        after = 0 if is_of_another else asked.after
         if self._reload_beyond is not None and newest - after > self._reload_beyond:
             return {"log": name}
         run = self._read(0 if is_of_another else follower.scanned, newest, follower)
         if self._log.name != name:  # the record was replaced meanwhile
-            return self._message(follower)
-        status = self._status
-        is_news = status is not None and status != follower.status
+            return self._message(follower, asked)
+        status = self._status if self._status != follower.status else None
+        # Nothing to see: the place moves on, so that the same entries are not read again for the next look.
         if run.is_empty:
             follower.scanned = run.next_after
-            if not is_of_another and not is_news and self._clock() < follower.due_at:
+            if not is_of_another and status is None and self._clock() < follower.due_at:
                 return None
         return {
             "log": name,
@@ -343,29 +340,26 @@ class Followers:
             "has_more": run.has_more,
             "entries": run.entries,
             "totals": run.totals,
-            "status": status if is_news else None,
+            "status": status,
         }
 
     def _read(self, after: int, newest: int, follower: Follower) -> Run:
         """Return what follows a place, from the runs that are encoded already where possible."""
+        # Asked before the log is read: an erasure in between must show as another generation afterwards.
         if self._generation != (generation := self._log.generation):
             self._runs.clear()
             self._generation = generation
-        if after >= newest and follower.has_been_answered:
-            return Run(after, after, has_more=False, entries=orjson.Fragment(b"[]"))
+        if after >= newest and follower.ticket:
+            return Run(after, after, has_more=False, entries=NO_ENTRIES)
         read_at, run = self._runs.get((after, follower.scope), (-1, None))
         if run is not None and (run.has_more or read_at == newest):
             return run
         try:
             run = self._log.read(after, follower.scope)
         except StoreUnavailableError:  # it is read again within half a second
-            return Run(after, after, has_more=False, entries=orjson.Fragment(b"[]"))
-        if len(self._runs) >= MAX_RUNS:
+            return Run(after, after, has_more=False, entries=NO_ENTRIES)
+        if len(self._runs) >= MAX_RUNS:  # followers stand at few places; what is cleared is read again
             self._runs.clear()
         if self._log.generation == generation:  # otherwise it may hold what has been erased meanwhile
             self._runs[after, follower.scope] = newest, run
         return run if not (run.has_more and run.is_empty) else self._read(run.next_after, newest, follower)
-
-    def _refresh_status(self) -> None:
-        status = self._read_status()
-        self._status = None if status is None else orjson.dumps(status.to_wire())

@@ -173,7 +173,7 @@ class Contribution(Message):
 
     ``contribution`` is in log2 score units: positive pulls toward anomalous, and the 13 of a prediction and its
     ``base_value`` add up to log2 of ``raw_score``. ``typical`` is the median of the disease-free training patients,
-    which also stands in for a value that was not measured (``imputed``).
+    which is also used for a value that was not measured (``imputed``).
     """
 
     field: str
@@ -305,14 +305,14 @@ class ClientStatus(Message):
     waiting: int | None
     """Requests in its outbox when it last said so; ``None`` if it never did."""
     waiting_at: Timestamp | None
-    """When it said so: a number that nobody confirms ages."""
+    """When it said so: the page shows how old the number is."""
 
 
 class ModelStatus(Message):
     """Which model version scores, since when, and its figures.
 
     ``refused`` says why the files in the model's folder are not taken; ``None`` when they are those of this version.
-    ``explains`` is false when contributions cannot be had, or were found to be wrong.
+    ``explains`` is false when contributions cannot be computed, or were found to be wrong.
     """
 
     version: str

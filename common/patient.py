@@ -1,5 +1,6 @@
 """The 13 fields of a patient, described once: validation, forms, CSV columns, words and documents follow from it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Self, get_args
@@ -39,17 +40,15 @@ class FieldDescription:
             return None
         if self.codes and value not in self.codes:
             raise PydanticCustomError("code", "must be one of: {choices}", {"choices": self.choices})
-        if self.possible_range and not self.possible_range[0] <= value <= self.possible_range[1]:
-            raise PydanticCustomError("range", "must be {range}", {"range": self.possible_text})
+        lowest, highest = self.possible_range or (value, value)
+        if not lowest <= value <= highest:
+            what = f"between {lowest:g} and {highest:g} {self.unit}"
+            raise PydanticCustomError("range", "must be {what}", {"what": what})
         return value
 
     @property
     def choices(self) -> str:
         return ", ".join(word if word == str(code) else f"{code} ({word})" for code, word in self.codes.items())
-
-    @property
-    def possible_text(self) -> str:
-        return _range_text(self.possible_range, self.unit)
 
     def is_extrapolated(self, value: float | None) -> bool:
         """Tell whether a possible value lies outside the range the model was made for."""
@@ -70,31 +69,6 @@ class FieldDescription:
         return asdict(self) | {"codes": [{"code": code, "word": word} for code, word in self.codes.items()]}
 
 
-def _range_text(bounds: tuple[float, float] | None, unit: str) -> str:
-    return f"between {bounds[0]:g} and {bounds[1]:g} {unit}".strip() if bounds else ""
-
-
-def quantity(
-    label: str,
-    column: str,
-    *,
-    unit: str,
-    model: tuple[float, float],
-    possible: tuple[float, float] | None = None,
-    step: float = 1,
-    help: str = "",
-) -> FieldDescription:
-    """Describe a measured quantity; what is possible is the model's range unless it is wider."""
-    return FieldDescription(
-        label, column, unit=unit, model_range=model, possible_range=possible or model, step=step, help=help
-    )
-
-
-def category(label: str, column: str, codes: Mapping[int, str], *, help: str = "") -> FieldDescription:
-    """Describe a field whose values are codes with words."""
-    return FieldDescription(label, column, codes=codes, help=help)
-
-
 class PatientRecord(BaseModel):
     """A patient's 13 fields as they go over the wire; ``None`` is *not measured*, and every key is present.
 
@@ -103,79 +77,74 @@ class PatientRecord(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
-    age: Annotated[int, quantity("Age", "Age", unit="years", model=(1, 120))]
-    sex: Annotated[int, category("Sex", "Sex", {0: "female", 1: "male"})]
+    # Of each quantity: label, CSV column, unit, the range of the model, the possible range.
+    age: Annotated[int, FieldDescription("Age", "Age", "years", (1, 120), (1, 120))]
+    sex: Annotated[int, FieldDescription("Sex", "Sex", codes={0: "female", 1: "male"})]
     chest_pain_type: Annotated[
         int | None,
-        category(
+        FieldDescription(
             "Chest pain type",
             "Chest pain type",
-            {1: "typical angina", 2: "atypical angina", 3: "non-anginal pain", 4: "asymptomatic"},
+            codes={1: "typical angina", 2: "atypical angina", 3: "non-anginal pain", 4: "asymptomatic"},
         ),
     ]
     resting_bp: Annotated[
         float | None,
-        quantity(
-            "Resting blood pressure",
-            "BP",
-            unit="mm Hg",
-            model=(80, 200),
-            possible=(40, 300),
-            help="Systolic, at rest, on admission.",
+        FieldDescription(
+            "Resting blood pressure", "BP", "mm Hg", (80, 200), (40, 300), help="Systolic, at rest, on admission."
         ),
     ]
     cholesterol: Annotated[
-        float | None,
-        quantity("Serum cholesterol", "Cholesterol", unit="mg/dL", model=(100, 600), possible=(50, 1000)),
+        float | None, FieldDescription("Serum cholesterol", "Cholesterol", "mg/dL", (100, 600), (50, 1000))
     ]
     fasting_blood_sugar_high: Annotated[
-        int | None,
-        category("Fasting blood sugar over 120 mg/dL", "FBS over 120", {0: "no", 1: "yes"}),
+        int | None, FieldDescription("Fasting blood sugar over 120 mg/dL", "FBS over 120", codes={0: "no", 1: "yes"})
     ]
     resting_ecg: Annotated[
         int | None,
-        category("Resting ECG", "EKG results", {0: "normal", 1: "ST-T abnormality", 2: "left ventricular hypertrophy"}),
+        FieldDescription(
+            "Resting ECG", "EKG results", codes={0: "normal", 1: "ST-T abnormality", 2: "left ventricular hypertrophy"}
+        ),
     ]
     max_heart_rate: Annotated[
         float | None,
-        quantity(
-            "Maximum heart rate",
-            "Max HR",
-            unit="beats/min",
-            model=(60, 220),
-            possible=(30, 250),
-            help="The highest reached in the exercise test.",
+        FieldDescription(
+            "Maximum heart rate", "Max HR", "beats/min", (60, 220), (30, 250), help="The highest in the exercise test."
         ),
     ]
-    exercise_angina: Annotated[int | None, category("Exercise-induced angina", "Exercise angina", {0: "no", 1: "yes"})]
+    exercise_angina: Annotated[
+        int | None, FieldDescription("Exercise-induced angina", "Exercise angina", codes={0: "no", 1: "yes"})
+    ]
     st_depression: Annotated[
         float | None,
-        quantity(
+        FieldDescription(
             "ST depression",
             "ST depression",
-            unit="mm",
-            model=(0, 10),
-            possible=(-5, 10),
+            "mm",
+            (0, 10),
+            (-5, 10),
             step=0.1,
-            help="Induced by exercise, relative to rest; negative is elevation.",
+            help="Induced by exercise, relative to rest; negative if the segment stood higher than at rest.",
         ),
     ]
     st_slope: Annotated[
         int | None,
-        category("Slope of the ST segment", "Slope of ST", {1: "up", 2: "flat", 3: "down"}, help="At peak exercise."),
+        FieldDescription(
+            "Slope of the ST segment", "Slope of ST", codes={1: "up", 2: "flat", 3: "down"}, help="At peak exercise."
+        ),
     ]
     major_vessels: Annotated[
         int | None,
-        category(
+        FieldDescription(
             "Major vessels",
             "Number of vessels fluro",
-            {0: "0", 1: "1", 2: "2", 3: "3"},
+            codes={0: "0", 1: "1", 2: "2", 3: "3"},
             help="Number colored by fluoroscopy.",
         ),
     ]
     thallium_scan: Annotated[
         int | None,
-        category("Thallium scan", "Thallium", {3: "normal", 6: "fixed defect", 7: "reversible defect"}),
+        FieldDescription("Thallium scan", "Thallium", codes={3: "normal", 6: "fixed defect", 7: "reversible defect"}),
     ]
 
     @classmethod
@@ -232,34 +201,30 @@ _SENTENCES: Mapping[str, str] = {
     "string_pattern_mismatch": "holds a character that is not allowed",
     "missing": "is missing; send null for a value that was not measured",
     "extra_forbidden": "a field is not known here",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "bool_parsing": "must be true or false",
-    "literal_error": "must be {expected}",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be {ge:.16g} or more",
-    "less_than": "must be less than {lt:g}",
     "less_than_equal": "must be {le:.16g} or less",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "model_type": "must be an object",
-    "dict_type": "must be an object",
-    "model_attributes_type": "must be an object",
 }
+_TYPES: Mapping[str, str] = {
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "bool": "must be true or false",
+    "dict": "must be an object",
+    "model": "must be an object",
+}
+"""By the first word of pydantic's own names, such as ``int_type``, ``int_parsing`` and ``int_from_float``."""
 
 
 def _sentence(item: ErrorDetails) -> str:
-    if item["input"] is None and item["type"].endswith("_type"):
+    kind, context = item["type"], item.get("ctx", {})
+    if item["input"] is None and kind.endswith("_type"):
         return "is required"
-    context = item.get("ctx", {})
-    if item["type"] == "too_short" and context["field_type"] == "Value":  # a SecretStr: pydantic counts it as a list
-        return _SENTENCES["string_too_short"].format_map(context)
-    if item["type"] in _SENTENCES:
-        return _SENTENCES[item["type"]].format_map(context)
-    said = item["msg"].removeprefix("Value error, ")
+    if kind == "too_short" and context["field_type"] == "Value":  # a SecretStr: pydantic counts it as a list
+        return f"must have at least {context['min_length']} characters"
+    if kind in _SENTENCES:
+        return _SENTENCES[kind].format_map(context)
+    if (word := kind.partition("_")[0]) in _TYPES:
+        return _TYPES[word]
+    said = re.sub(r"^\w+ should ", "must ", item["msg"].removeprefix("Value error, "))
     is_name = said[1:2].isupper()
     return said if is_name else said[:1].lower() + said[1:]

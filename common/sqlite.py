@@ -22,10 +22,6 @@ BUSY_SECONDS: Final = 5.0
 WRITE: Final = {"begin": "BEGIN IMMEDIATE"}
 """Execution options of a transaction that writes; SQLite then never has to upgrade a read lock."""
 
-_HEADER_BYTES: Final = 20
-_WRITE_AHEAD: Final = b"\2\2"
-"""Bytes 18 and 19 of a file in write-ahead mode (https://www.sqlite.org/fileformat2.html, section 1.3)."""
-
 _ADVICE: Final = {
     sqlite3.SQLITE_FULL: "free some space, and it resumes automatically",
     sqlite3.SQLITE_IOERR: "the disk fails, is full or turned read-only; free some space, or mend it and start again",
@@ -84,7 +80,7 @@ def engine_of(path: Path, busy_seconds: float = BUSY_SECONDS, *, mode: str = "rw
 
 
 def write_anew(engine: Engine) -> None:
-    """Write a file anew, so that nothing is left in it of what was deleted before deleting meant overwriting."""
+    """Rewrite a file, so that nothing remains in it of what was deleted before ``secure_delete`` was on."""
     with closing(engine.raw_connection()) as connection:
         connection.cursor().execute("VACUUM")
 
@@ -114,22 +110,21 @@ def make_private(path: Path) -> None:
 
 
 def leave_write_ahead_mode(path: Path) -> None:
-    """Take what stands in the write-ahead log into the file, and go back to the rollback journal.
+    """Move what is in a write-ahead log into the file, and go back to the rollback journal.
+
+    In that mode SQLite before 3.51.3 can lose commits (https://www.sqlite.org/wal.html#walresetbug).
 
     Raises
     ------
     sqlite3.Error
-        When another program has the file open, or it is damaged.
+        When another program has a file in that mode open, or it is damaged.
     """
-    with path.open("rb") as file:
-        if file.read(_HEADER_BYTES)[18:] != _WRITE_AHEAD:
-            return
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # one connection alone: the defect needs two
+        (before,) = connection.execute("PRAGMA journal_mode").fetchone()
         connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()
-    check_whole(path)
-    # https://www.sqlite.org/wal.html#walresetbug
-    log.warning("%s was in write-ahead mode, in which SQLite before 3.51.3 can lose commits: it was taken out", path)
+    if before == "wal":
+        log.warning("%s was in write-ahead mode, in which commits can be lost: it was taken out", path)
 
 
 def check_whole(path: Path) -> None:
@@ -160,7 +155,7 @@ def copy_database(source: Path, target: Path) -> None:
     with ExitStack() as undo:
         undo.callback(target.unlink)
         with closing(sqlite3.connect(source, timeout=BUSY_SECONDS)) as old, closing(sqlite3.connect(target)) as new:
-            new.execute("PRAGMA synchronous=OFF")  # it is synced in the end, when nobody waits for it any more
+            new.execute("PRAGMA synchronous=OFF")  # it is synced at the end, when no writer waits any longer
             old.backup(new)
         sync_file(target)
         undo.pop_all()

@@ -33,5 +33,19 @@ def in_host_header(name: str) -> str:
         found = re.fullmatch(r"(\.?)([\w-]+(?:\.[\w-]+)*)\.?(?::\d+)?", name)
         if not found:
             raise ValueError("must hold host names alone, without http://, path or *") from None
+        # Browsers send the ASCII form of a name.
         return found[1] + found[2].encode("idna").decode().lower()
     return f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6
+
+
+def is_private(address: str) -> bool:
+    """Tell whether what is sent to an IP address stays on this machine or in a private network.
+
+    Raises
+    ------
+    ValueError
+        If it is a name and not an address.
+    """
+    parsed = ipaddress.ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_private

@@ -48,24 +48,24 @@ def new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-def load_or_create(name: str, *, given: Mapping[str, str | None], folder: Path) -> str:
-    """Return a secret: the given one if there is one, else the file of that name, made now if it is missing.
-
-    The file appears with its whole content or not at all, so that two processes that share a folder and start together
-    agree on one value.
+def load(names: Iterable[str], given: Mapping[str, str], folder: Path) -> list[str]:
+    """Return secrets: the given ones, else the files of their names, made now if they are missing.
 
     Raises
     ------
     ConfigurationError
-        When the file cannot be made or read, or is empty.
+        When a file cannot be made or read, or is empty.
     """
-    if value := (given.get(name) or "").strip():
-        return value
-    path = folder / name
+    return [given.get(name, "").strip() or _load_file(folder / name) for name in names]
+
+
+def _load_file(path: Path) -> str:
     try:
         if not path.exists():
             _publish_once(path, new_secret())
-        _close_to_others(path)
+        for opened in (path.parent, path):
+            with suppress(OSError):  # what is mounted for us is its owner's to close
+                opened.chmod(opened.stat().st_mode & 0o700)  # one that was copied back may be open to all
         made = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The secret in {path} cannot be made or read ({type(error).__name__}).") from error
@@ -74,29 +74,25 @@ def load_or_create(name: str, *, given: Mapping[str, str | None], folder: Path) 
     return made
 
 
-def _close_to_others(path: Path) -> None:
-    """Leave a secret and its folder to their owner: one that was copied back may be open to all."""
-    for opened in (path.parent, path):
-        mode = opened.stat().st_mode
-        if mode & 0o077 and os.name == "posix":
-            with suppress(OSError):  # what is mounted for us is its owner's to close
-                opened.chmod(mode & 0o700)
-
-
 def _publish_once(path: Path, value: str) -> None:
+    """Make a file that appears whole or not at all: processes that share a folder and start together agree on one."""
     make_folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(value + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)
+        _write(descriptor, value + "\n")
+        os.link(temporary, path)  # fails if the name is taken; a rename would replace what others may have read
         sync_folder(path.parent)
     except FileExistsError:
         return  # the other process was first, and its value counts
     finally:
         Path(temporary).unlink()
+
+
+def _write(descriptor: int, text: str) -> None:
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def append_secrets(path: Path, names: Iterable[str]) -> None:
@@ -106,10 +102,7 @@ def append_secrets(path: Path, names: Iterable[str]) -> None:
         before = path.read_bytes() if path.exists() else b""
         separator = "\n" if before and not before.endswith(b"\n") else ""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "a", encoding="ascii") as file:
-            file.write(separator + added)
-            file.flush()
-            os.fsync(file.fileno())
+        _write(descriptor, separator + added)
         sync_folder(path.parent)
     if path.exists():
         path.chmod(0o600)
@@ -117,16 +110,15 @@ def append_secrets(path: Path, names: Iterable[str]) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder for its owner alone, and those above it, unless they are there; their names are on disk then."""
-    missing = [above for above in folder.parents if not above.exists()]
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for made in missing:
-        sync_folder(made.parent)
+    if not folder.parent.exists():
+        make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
     with suppress(PermissionError):  # nobody reads the folder above one that was given to us
         sync_folder(folder.parent)  # also if it is there: a start that was cut off may have made it
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk; Windows does so by itself."""
+    """Put the names in a folder on disk; on Windows the system does so."""
     if os.name == "posix":
         sync(folder, os.O_RDONLY)
 

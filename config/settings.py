@@ -1,32 +1,18 @@
 """Typed, frozen settings of every process, read from the environment and from ``.env``."""
 
-import ipaddress
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config import env_file
 from config.hosts import in_host_header, in_url, reachable_url
-from config.secrets import (
-    ENV_FILE,
-    PROJECT_ROOT,
-    SERVER,
-    ConfigurationError,
-    client_secret_names,
-    load_or_create,
-    server_secret_names,
-)
-
-AsyncMode = Literal["eventlet", "threading"]
-
-CLIENT_ID = "[A-Za-z][A-Za-z0-9-]{0,31}"
+from config.secrets import ENV_FILE, PROJECT_ROOT, ConfigurationError, client_secret_names, load, server_secret_names
 
 RESERVED_IDS = frozenset({"server", "operator", "administrator"})
 """Names that would give a client app the server's own secrets."""
@@ -40,8 +26,9 @@ def _split_at_commas(value: object) -> object:
 
 
 def _client_ids(ids: tuple[str, ...]) -> tuple[str, ...]:
-    if not ids or not all(re.fullmatch(CLIENT_ID, name) for name in ids):
+    if not ids or not all(re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,31}", name) for name in ids):
         raise ValueError("must be a name of at most 32 letters, digits and hyphens that begins with a letter")
+    # Secrets are named for their client app, in capitals: names that differ only in case would share them.
     if RESERVED_IDS & {name.lower() for name in ids}:
         raise ValueError(f"must not be one of: {', '.join(sorted(RESERVED_IDS))}")
     if len({name.lower() for name in ids}) < len(ids):
@@ -53,19 +40,20 @@ def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(in_host_header(name) for name in names)
 
 
-def _parts_of_url(value: str) -> SplitResult:
+def _url(value: str) -> str:
     try:
         parts = urlsplit(value)
+        # A name and password in a URL would be shown wherever the URL is.
         is_url = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         is_url = False
     if not is_url:
         raise ValueError("must be http:// or https:// with a host and, if need be, a port")
-    return parts
+    return value
 
 
 def _url_without_path(value: str) -> str:
-    parts = _parts_of_url(value)
+    parts = urlsplit(_url(value))
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must end after host and port: an app cannot be reached under a path")
     return reachable_url(value.rstrip("/"))
@@ -85,9 +73,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 ProjectPath = Annotated[Path, AfterValidator(lambda path: PROJECT_ROOT / path)]
 """A path that, if relative, counts from the project's folder, in whichever folder the process was started."""
 
-SIGNING_KEY = Field(
-    None, min_length=32, description="Key that models are signed with; if set, the server accepts no others."
-)
+SIGNING_KEY = Field(None, min_length=32, description="Key that signs models; if set, the server accepts no others.")
 
 
 class _Settings(BaseSettings):
@@ -97,7 +83,7 @@ class _Settings(BaseSettings):
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
-        hide_input_in_errors=True,
+        hide_input_in_errors=True,  # it may be a secret
         use_attribute_docstrings=True,
     )
 
@@ -142,7 +128,7 @@ class _AppSettings(_Settings):
     """Address the process listens on."""
     public_url: PublicUrl = ""
     """Public URL of this app; empty means http:// with its own address and port."""
-    socketio_async_mode: AsyncMode = "eventlet"
+    socketio_async_mode: Literal["eventlet", "threading"] = "eventlet"
     """Concurrency: eventlet (default) or threading."""
     allowed_hosts: Annotated[NameList, AfterValidator(_host_names)] = ("127.0.0.1", "localhost", "[::1]")
     """Host names that requests may be addressed to, separated by commas."""
@@ -177,6 +163,8 @@ class _AppSettings(_Settings):
 class ServerSettings(_AppSettings):
     """The server's settings."""
 
+    app_name: ClassVar[str] = "server"
+
     port: Port = 5000
     """TCP port of the server."""
     client_ids: Annotated[NameList, AfterValidator(_client_ids)] = ("Client-1", "Client-2", "Client-3")
@@ -202,7 +190,7 @@ class ServerSettings(_AppSettings):
     """Hugging Face token; with it, a Llama model writes explanations too."""
     llm_model: str = "meta-llama/Llama-3.1-8B-Instruct"
     """Language model for explanations, or off for none."""
-    llm_base_url: str = ""
+    llm_base_url: Annotated[str, AfterValidator(lambda value: value and _url(value))] = ""
     """OpenAI-compatible endpoint to use instead of Hugging Face; empty for none."""
     llm_api_key: SecretStr | None = None
     """Key for LLM_BASE_URL; empty if it wants none."""
@@ -226,11 +214,12 @@ class ServerSettings(_AppSettings):
         ConfigurationError
             When two that prove different identities are the same.
         """
-        secret_key, operator_token, administrator_token = _load(self.app_name, server_secret_names(), self.secrets_dir)
-        tokens = {
-            client_id: _load(client_id.lower(), client_secret_names(client_id)[:1], self.secrets_dir)[0]
-            for client_id in self.client_ids
-        }
+        given, folder = env_file.given(), self.secrets_dir
+        secret_key, operator_token, administrator_token = load(server_secret_names(), given, folder / self.app_name)
+        tokens: dict[str, str] = {}
+        for client_id in self.client_ids:
+            # Under the name and in the folder of the client app, so that the two agree wherever they share it.
+            (tokens[client_id],) = load(client_secret_names(client_id)[:1], given, folder / client_id.lower())
         if len({operator_token, administrator_token, *tokens.values()}) < 2 + len(tokens):
             raise ConfigurationError(
                 "Two of OPERATOR_TOKEN, ADMINISTRATOR_TOKEN and the CLIENT_n_TOKEN are the same. "
@@ -238,22 +227,10 @@ class ServerSettings(_AppSettings):
             )
         return ServerSecrets(secret_key, operator_token, administrator_token, tokens)
 
-    @field_validator("llm_base_url")
-    @classmethod
-    def _is_https_or_private(cls, value: str) -> str:
-        parts = _parts_of_url(value) if value else None
-        if parts and parts.scheme == "http" and not _may_be_private(parts.hostname or ""):
-            raise ValueError("must be https:// unless it is on this machine or in a private network")
-        return value
-
     @property
     def llm_seconds(self) -> float:
         """Seconds a language-model explanation may take: an endpoint of one's own may be a slow machine."""
         return self.llm_timeout_seconds or (60 if self.llm_base_url else 5)
-
-    @property
-    def app_name(self) -> str:
-        return SERVER
 
 
 class ClientSettings(_AppSettings):
@@ -265,10 +242,6 @@ class ClientSettings(_AppSettings):
     """Identity of this client app at the server."""
     server_url: ServerUrl = "http://127.0.0.1:5000"
     """Address of the server."""
-    sample_data: ProjectPath = PROJECT_ROOT / "data" / "heart_disease.csv"
-    """CSV that sample patients are taken from."""
-    in_flight: int = Field(32, ge=1, le=256)
-    """Maximum number of requests sent to the server and not yet answered."""
     reply_timeout_seconds: float = Field(10, ge=1, le=120)
     """Seconds after which an unanswered request is sent again."""
     reconnect_max_seconds: float = Field(10, ge=0.1, le=300)
@@ -277,7 +250,8 @@ class ClientSettings(_AppSettings):
     @cached_property
     def secrets(self) -> "ClientSecrets":
         """This client app's secrets, made now where they are missing."""
-        return ClientSecrets(*_load(self.app_name, client_secret_names(self.client_id), self.secrets_dir))
+        names, folder = client_secret_names(self.client_id), self.secrets_dir / self.app_name
+        return ClientSecrets(*load(names, env_file.given(), folder))
 
     @property
     def app_name(self) -> str:
@@ -299,8 +273,7 @@ class SystemSettings(_Settings):
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
-        ports = [value for name, value in self if name.endswith("_port")]
-        if len(set(ports)) < len(ports):
+        if len({self.server_port, self.client_1_port, self.client_2_port, self.client_3_port}) < 4:  # noqa: PLR2004
             raise ValueError("SERVER_PORT, CLIENT_1_PORT, CLIENT_2_PORT and CLIENT_3_PORT must differ")
         return self
 
@@ -314,50 +287,24 @@ def known_names() -> set[str]:
 
 
 def unknown_names() -> list[str]:
-    """Name what stands in ``.env`` and means nothing to any process: a setting that is gone, or a typing error."""
+    """Return the names in ``.env`` that no process reads: settings that are gone, or typing errors."""
     return sorted(name for name in env_file.in_file().keys() - known_names() if not re.fullmatch(OF_OTHERS, name))
 
 
-def is_private(address: str) -> bool:
-    """Tell whether what is sent to an IP address stays on this machine or in a private network.
-
-    Raises
-    ------
-    ValueError
-        If it is a name and not an address.
-    """
-    parsed = ipaddress.ip_address(address)
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return (mapped or parsed).is_private
-
-
-def _may_be_private(host: str) -> bool:
-    """Tell whether a host is private as far as its name shows; a name's addresses are checked when it is called."""
-    try:
-        return is_private(host)
-    except ValueError:
-        return True
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ServerSecrets:
     """What proves who is who at the server."""
 
-    secret_key: str = field(repr=False)
-    operator_token: str = field(repr=False)
-    administrator_token: str = field(repr=False)
-    client_tokens: dict[str, str] = field(repr=False)
+    secret_key: str
+    operator_token: str
+    administrator_token: str
+    client_tokens: dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClientSecrets:
     """What a client app proves itself with, and what its clinicians prove themselves with."""
 
-    token: str = field(repr=False)
-    clinician_token: str = field(repr=False)
-    secret_key: str = field(repr=False)
-
-
-def _load(scope: str, names: Iterable[str], secrets_dir: Path) -> list[str]:
-    given = env_file.given()
-    return [load_or_create(name, given=given, folder=secrets_dir / scope) for name in names]
+    token: str
+    clinician_token: str
+    secret_key: str

@@ -10,6 +10,7 @@ except ModuleNotFoundError as missing:
         "In the project's folder run: pip install -r server/requirements.txt && pip install -e . --no-deps"
     )
 
+# Before all other imports: what they take from an unpatched standard library would block every connection.
 patch_standard_library(async_mode_of_environment())
 
 from common.web.serve import RunningApp, run_app
@@ -20,8 +21,8 @@ from server.factory import build
 def start(settings: ServerSettings) -> RunningApp:
     """Build the server and begin to answer."""
     server = build(settings)
-    server.start()
-    return RunningApp(server.app, server.real_time, server.stop)
+    server.service.start()
+    return RunningApp(server.app, server.real_time, server.service.stop)
 
 
 if __name__ == "__main__":

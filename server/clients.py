@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from common.access.tokens import tokens_equal
 from common.errors import DetectionSystemError, OutdatedAttemptError, ReplacedConnectionError
@@ -16,19 +16,21 @@ CONFIRMED_EVERY: Final = timedelta(seconds=5)
 
 @dataclass
 class _Client:
+    status: ClientStatus
     sid: str | None = None
     instance: str = ""
     attempt: int = 0
-    last_seen: datetime | None = None
-    waiting: int | None = None
-    waiting_at: datetime | None = None
+
+    def change(self, **status: Any) -> None:
+        self.status = self.status.model_copy(update=status)
 
 
 class ConnectedClients:
     """One connection for each known client app; the newer one wins, by instance and attempt."""
 
     def __init__(self, client_ids: Sequence[str], *, clock: Callable[[], datetime]) -> None:
-        self._clients = {client_id: _Client() for client_id in client_ids}
+        never = {"connected": False, "last_seen": None, "waiting": None, "waiting_at": None}
+        self._clients = {name: _Client(ClientStatus.model_validate({"client_id": name} | never)) for name in client_ids}
         self._clock = clock
         self._lock = threading.Lock()
 
@@ -42,28 +44,29 @@ class ConnectedClients:
         """
         with self._lock:
             client = self._clients[client_id]
+            # One process counts its attempts: an older one that was delayed must not throw out the live connection.
             is_same = client.instance == handshake.instance
             if is_same and handshake.attempt < client.attempt:
                 raise OutdatedAttemptError
             replaced = client.sid
             client.sid, client.instance, client.attempt = sid, handshake.instance, handshake.attempt
-            client.last_seen = self._clock()
+            client.change(connected=True, last_seen=self._clock())
         if replaced is None:
             return None
         return replaced, OutdatedAttemptError() if is_same else ReplacedConnectionError()
 
-    def heard(self, client_id: str, sid: str, waiting: int | None) -> bool:
+    def heard(self, client_id: str, sid: str, waiting: int) -> bool:
         """Note that a client app spoke, and how many requests wait there; return whether that number is another."""
         with self._lock:
             client, now = self._clients[client_id], self._clock()
             if client.sid != sid:
                 return False
-            changed = waiting is not None and client.waiting != waiting
-            if changed or client.last_seen is None or now - client.last_seen >= CONFIRMED_EVERY:
-                client.last_seen = now
-                if waiting is not None:
-                    client.waiting, client.waiting_at = waiting, now
-        return changed
+            told = client.status
+            is_news = told.waiting != waiting
+            # By the age of the number, not of the connection: after a reconnect it is older than ``last_seen``.
+            if is_news or told.waiting_at is None or now - told.waiting_at >= CONFIRMED_EVERY:
+                client.change(last_seen=now, waiting=waiting, waiting_at=now)
+        return is_news
 
     def left(self, client_id: str, sid: str) -> bool:
         """Note the end of a connection; return whether the client app is gone with it, for it was not replaced."""
@@ -71,24 +74,17 @@ class ConnectedClients:
             client = self._clients[client_id]
             if client.sid != sid:
                 return False
-            client.sid, client.last_seen = None, self._clock()
+            client.sid = None
+            client.change(connected=False, last_seen=self._clock())
         return True
 
     def all(self) -> list[ClientStatus]:
         with self._lock:
-            return [
-                ClientStatus(
-                    client_id=client_id,
-                    connected=client.sid is not None,
-                    last_seen=client.last_seen,
-                    waiting=client.waiting,
-                    waiting_at=client.waiting_at,
-                )
-                for client_id, client in self._clients.items()
-            ]
+            return [client.status for client in self._clients.values()]
 
 
 def client_of_token(token: str, tokens: Mapping[str, str]) -> str | None:
     """Return the client id that a token proves; ``None`` if it is nobody's."""
+    # All of them are compared, so that the time it takes does not tell which one matched.
     matches = [client_id for client_id, expected in tokens.items() if tokens_equal(token, expected)]
     return matches[0] if matches else None

@@ -6,21 +6,22 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
-from typing import Final
-
-import orjson
+from typing import Any, Final
 
 from common.errors import StoreUnavailableError
 from common.messages import Explanation, ExplanationCounts, ExplanationStatus, Prediction
 from server.explanation.facts import facts_of_stored
 from server.explanation.llama import ExplanationSource, NarrativeError, not_asked
 from server.log import ChangeLog
+from server.periodic import PeriodicTask
 from server.store import Lease, PredictionStore
 
 log = logging.getLogger(__name__)
 
 FAILED: Final = "The language model's explanation failed unexpectedly. The server's log says more."
+UNREADABLE: Final = "This prediction's own explanation cannot be read."
 EXPIRED: Final = not_asked("the prediction had waited too long for it")
 GIVEN_UP: Final = not_asked("several attempts were interrupted")
 MAX_REASONS: Final = 20
@@ -36,6 +37,7 @@ PAUSE_SECONDS: Final = 1.0
 """Between two attempts to store an explanation."""
 
 
+@dataclass(eq=False)
 class ExplanationWorkers:
     """Asks the language model for one explanation a prediction, several at once.
 
@@ -45,63 +47,52 @@ class ExplanationWorkers:
     restart as well; what was interrupted ``MAX_TRIES`` times, or is older than ``MAX_AGE``, is not asked for again.
     """
 
-    def __init__(
-        self,
-        source: ExplanationSource,
-        store: PredictionStore,
-        changes: ChangeLog,
-        *,
-        clock: Callable[[], datetime],
-        seconds: float,
-        concurrency: int,
-    ) -> None:
-        self._source = source
-        self._store = store
-        self._changes = changes
-        self._clock = clock
-        self._seconds = seconds
-        self._concurrency = concurrency
+    source: ExplanationSource
+    store: PredictionStore
+    changes: ChangeLog
+    _: KW_ONLY
+    clock: Callable[[], datetime]
+    seconds: float
+    concurrency: int
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._awake = threading.Event()
-        self._stopping = threading.Event()
         self._waiting = 0
         self._under_way: dict[str | None, Lease] = {}
-        self._renewed = clock()
+        self._renewed = self.clock()
         self._last_failure: str | None = None
         self._by_source: Counter[str] = Counter()
         self._by_reason: Counter[str] = Counter()
-        self._thread = threading.Thread(target=self._lease_all, name="explanations", daemon=True)
+        self._leasing = PeriodicTask("explanations", self._lease, seconds=LOOK_SECONDS)
+        self._stopping = self._leasing.stopping
 
     @property
     def enabled(self) -> bool:
-        return self._source.writer is not None
+        return self.source.writer is not None
 
     def start(self) -> None:
-        self._thread.start()
+        self._leasing.start()
 
     def look(self) -> None:
         """Have it noticed soon that more predictions await explanations; returns at once."""
-        self._awake.set()
+        self._leasing.wake()
 
     def stop(self) -> None:
         """Begin nothing new, and leave what is under way to the next process."""
-        self._stopping.set()
-        self._awake.set()
-        if self._thread.is_alive():
-            self._thread.join(PAUSE_SECONDS)
-        with self._lock, suppress(StoreUnavailableError):  # then the leases end by themselves
+        self._leasing.stop(PAUSE_SECONDS)
+        with self._lock, suppress(StoreUnavailableError):  # the leases end on their own then
             if self._under_way:
-                self._store.give_back(list(self._under_way.values()))
+                self.store.give_back(list(self._under_way.values()))
 
     @property
     def status(self) -> ExplanationStatus:
         """Who explains, how that goes, and what became of the explanations since the start."""
-        writer = self._source.writer
+        writer = self.source.writer
         with self._lock:
             reasons = dict(self._by_reason.most_common(MAX_REASONS))
             return ExplanationStatus(
                 source="llm" if writer else "template",
-                reason=self._source.reason,
+                reason=self.source.reason,
                 model=writer.model if writer else None,
                 circuit=writer.circuit if writer else None,
                 last_failure=self._last_failure,
@@ -110,42 +101,35 @@ class ExplanationWorkers:
                 finished=ExplanationCounts(by_source=dict(self._by_source), by_reason=reasons),
             )
 
-    def _lease_all(self) -> None:
-        while not self._stopping.is_set():
-            self._awake.clear()
-            try:
-                with suppress(StoreUnavailableError):  # the store has said why
-                    self._lease()
-            except Exception:
-                log.exception("explanations could not be leased; it is tried again")
-            self._awake.wait(LOOK_SECONDS)
-
     def _lease(self) -> None:
         """Give a worker to as many as may be under way, and tell operators if that is news."""
-        now = self._clock()
+        now = self.clock()
         until = now + timedelta(seconds=LEASE_SECONDS)
         with self._lock:
             held = list(self._under_way.values())
+        # Before others are leased: another process would take over what ends while the language model still writes.
         if held and now >= self._renewed + timedelta(seconds=LOOK_SECONDS):
-            self._store.renew(held, until=until)
+            self.store.renew(held, until=until)
             self._renewed = now
-        free = self._concurrency - len(self._under_way)
-        leases, waiting = self._store.lease_explanations(free, now=now, until=until, old=now - MAX_AGE)
+        # Workers may end meanwhile; then fewer are leased than could be, until the next look, for which they ask.
+        free = self.concurrency - len(held)
+        leases, waiting = self.store.lease_explanations(free, now=now, until=until, old=now - MAX_AGE)
         with self._lock:
             is_news = bool(leases) or waiting != self._waiting
             self._waiting = waiting
             self._under_way |= {lease.token: lease for lease in leases}
         if leases and self._stopping.is_set():  # ``stop`` waits for this no longer than a second
-            self._store.give_back(leases)
+            self.store.give_back(leases)
             return
         for lease in leases:
             threading.Thread(target=self._work, args=(lease,), name="explanation", daemon=True).start()
         if is_news:
-            self._changes.nudge()
+            self.changes.nudge()
 
     def _work(self, lease: Lease) -> None:
         try:
             explanation = self._explanation(lease)
+            # The text is kept until it is stored: asking the language model again would cost more than waiting.
             while not self._stopping.is_set() and not self._is_stored(lease, explanation):
                 self._stopping.wait(PAUSE_SECONDS)
         except Exception:  # one explanation must not hold up the others
@@ -154,39 +138,42 @@ class ExplanationWorkers:
             return  # a lease that is still held is given back by ``stop``; an ended one is not there to be given back
         with self._lock:
             del self._under_way[lease.token]
-        self._changes.nudge()
-        self._awake.set()
+        self.changes.nudge()
+        self.look()
 
     def _explanation(self, lease: Lease) -> Explanation:
-        writer = self._source.writer
-        named = {"model": writer.model, "prompt_version": writer.prompt_version} if writer else {}
+        """Return the final explanation, whatever fails: otherwise the prediction would be tried for ever."""
+        writer = self.source.writer
+        said: dict[str, Any] = {"text": UNREADABLE, "source": "template"}
         try:
-            said = {"text": self._text(lease), "source": "llm"}
+            prediction = Prediction.model_validate_json(lease.body)
+            said = dict(prediction.explanation)
+            said |= {"text": self._text(lease, prediction), "source": "llm"}
         except NarrativeError as error:
-            said = {"reason": str(error)}
-        except Exception:  # whatever fails is an answer too
+            said["reason"] = str(error)
+        except Exception:
             log.exception("the explanation of prediction %s failed", lease.prediction_id)
-            said = {"reason": FAILED}
-        total_ms = round((self._clock() - lease.since) / timedelta(milliseconds=1), 1)
-        first = orjson.loads(lease.body)["explanation"]
-        return Explanation.model_validate(first | named | said | {"total_ms": total_ms})
+            said["reason"] = FAILED
+        if writer:
+            said |= {"model": writer.model, "prompt_version": writer.prompt_version}
+        said["total_ms"] = round(1000 * (self.clock().timestamp() - lease.since), 1)
+        return Explanation.model_validate(said)
 
-    def _text(self, lease: Lease) -> str:
+    def _text(self, lease: Lease, prediction: Prediction) -> str:
         """Have the language model write; raises ``NarrativeError`` where it is not asked, too."""
-        writer = self._source.writer
+        writer = self.source.writer
         if writer is None:
-            raise NarrativeError(self._source.reason)
+            raise NarrativeError(self.source.reason)
         if lease.tries > MAX_TRIES:
             raise NarrativeError(GIVEN_UP)
-        if self._clock() - lease.since > MAX_AGE:
+        if self.clock() - prediction.made_at > MAX_AGE:
             raise NarrativeError(EXPIRED)
-        facts = facts_of_stored(Prediction.model_validate_json(lease.body))
-        return writer.write(facts, deadline=time.monotonic() + self._seconds)
+        return writer.write(facts_of_stored(prediction), deadline=time.monotonic() + self.seconds)
 
     def _is_stored(self, lease: Lease, explanation: Explanation) -> bool:
         """Store an explanation, and tell the log; one whose lease is another's by now is dropped."""
         try:
-            page = self._store.finish_explanation(lease, explanation, self._clock())
+            page = self.store.finish_explanation(lease, explanation, self.clock())
         except StoreUnavailableError:
             return False
         if page is not None:
@@ -197,5 +184,5 @@ class ExplanationWorkers:
                 self._by_reason.update([reason] if reason else [])
             if reason:
                 log.warning("prediction %s keeps the deterministic explanation: %s", lease.prediction_id, reason)
-            self._changes.appended(page)
+            self.changes.appended(page)
         return True

@@ -8,24 +8,21 @@ from typing import Final
 
 from flask import Flask
 
-from common.errors import InternalError
 from common.messages import OperatorStatus
 from common.sqlite import BUSY_SECONDS
-from common.web.app import make_app, trust_proxies
+from common.web.app import make_app
 from common.web.concurrency import EVENTLET, run_aside
 from common.web.sockets import RealTime
 from config.settings import ServerSettings
-from server import administration, api, model_routes
+from server import api, model_routes
 from server.clients import ConnectedClients, client_of_token
 from server.drift.windows import RollingWindows
 from server.explanation.llama import ExplanationSource, explanation_source
 from server.explanations import ExplanationWorkers
-from server.housekeeping import Housekeeping
 from server.log import ChangeLog
 from server.predictions import PredictionService
-from server.registry.card_lookup import ModelCards
+from server.registry.artifact import load_detector
 from server.registry.current_model import CurrentModel
-from server.registry.versions import load_active
 from server.sockets import ClientsNamespace, OperatorsNamespace
 from server.store import PredictionStore
 from server.store.database import database_url, open_database
@@ -41,17 +38,6 @@ class Server:
     app: Flask
     real_time: RealTime
     service: PredictionService
-    housekeeping: Housekeeping
-
-    def start(self) -> None:
-        """Begin to answer, and to keep house."""
-        self.service.start()
-        self.housekeeping.start()
-
-    def stop(self) -> None:
-        """Stop as the service does; the store is closed then."""
-        self.housekeeping.stop()
-        self.service.stop()
 
 
 def create_app(
@@ -70,19 +56,14 @@ def create_app(
         audience="server",
         title="Operators' dashboard",
         secret_key=secrets.secret_key,
-        check_ready=lambda: _check_ready(store, service),
+        check_ready=lambda: service.check(),  # noqa: PLW0108 - it comes later
         clock=lambda: clock().timestamp(),
     )
     real_time = RealTime(app, settings, client_of_token=partial(client_of_token, tokens=secrets.client_tokens))
     clients = ConnectedClients(settings.client_ids, clock=clock)
     changes = ChangeLog(store)
     workers = ExplanationWorkers(
-        explanations,
-        store,
-        changes,
-        clock=clock,
-        seconds=settings.llm_seconds,
-        concurrency=settings.llm_concurrency,
+        explanations, store, changes, clock=clock, seconds=settings.llm_seconds, concurrency=settings.llm_concurrency
     )
     service = PredictionService(
         model,
@@ -92,6 +73,7 @@ def create_app(
         clock=clock,
         batch_size=settings.batch_size,
         max_waiting=settings.max_waiting,
+        retention_days=settings.retention_days,
     )
 
     def status() -> OperatorStatus:
@@ -99,20 +81,12 @@ def create_app(
 
     real_time.register(ClientsNamespace(service, clients))
     real_time.register(OperatorsNamespace(changes, status=status))
-    cards = ModelCards(model, settings.model_dir, key=settings.model_signing_key)
     windows = RollingWindows(
-        store,
-        settings.client_ids,
-        patients=settings.drift_window_patients,
-        days=settings.drift_window_days,
-        clock=clock,
+        store, settings.client_ids, settings.drift_window_patients, settings.drift_window_days, clock=clock
     )
-    app.register_blueprint(model_routes.blueprint(cards, secrets.client_tokens))
-    app.register_blueprint(administration.blueprint(real_time.access))
-    app.register_blueprint(api.blueprint(service, clients, windows, secrets.client_tokens, clock, real_time=real_time))
-    trust_proxies(app, settings.trusted_proxies)
-    housekeeping = Housekeeping(store, changes, retention_days=settings.retention_days, clock=clock)
-    return Server(app, real_time, service, housekeeping)
+    app.register_blueprint(model_routes.blueprint(model, settings.model_dir, settings.model_signing_key))
+    app.register_blueprint(api.blueprint(service, windows, status=status, real_time=real_time, clock=clock))
+    return Server(app, real_time, service)
 
 
 def build(settings: ServerSettings) -> Server:
@@ -138,13 +112,7 @@ def current_model(settings: ServerSettings, clock: Callable[[], datetime]) -> Cu
     """Load the model of these settings' folder, which is watched from the start of the service on."""
     return CurrentModel(
         settings.model_dir,
-        load=partial(run_aside, settings.socketio_async_mode, partial(load_active, key=settings.model_signing_key)),
+        load=partial(run_aside, settings.socketio_async_mode, partial(load_detector, key=settings.model_signing_key)),
         clock=clock,
         seconds=settings.model_watch_seconds,
     )
-
-
-def _check_ready(store: PredictionStore, service: PredictionService) -> None:
-    store.check()
-    if not service.is_running:
-        raise InternalError("The server has stopped answering patients. Restart it.")

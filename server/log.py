@@ -1,27 +1,20 @@
 """The tail of the change log: its newest runs in memory, and what other processes write to it."""
 
-import logging
 import threading
-import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Final
 
 import orjson
 
-from common.errors import StoreUnavailableError
 from common.followers import ALL, Run
-from common.messages import ChangeKind, Totals
+from common.messages import ChangeKind
 from server.store import Entry, Page, PredictionStore
-from server.store.record import MAX_BYTES, MAX_ENTRIES
+from server.store.entries import run_of
 
-log = logging.getLogger(__name__)
-
-LOOK_SECONDS: Final = 1.0
-STOP_SECONDS: Final = 2.0
 KEPT_BYTES: Final = 8 * 1024 * 1024
-"""Of the newest entries, about 2,500, which whoever keeps up is answered with; older ones are read from the store."""
+"""Of the newest entries, about 2,500: followers that keep up are answered with them. Older ones are in the store."""
 
 _sequence = attrgetter("sequence")
 
@@ -29,13 +22,12 @@ _sequence = attrgetter("sequence")
 class ChangeLog:
     """What followers read: one run after another, each whole, in the order of the commits.
 
-    Whoever writes tells it with ``appended``, after the commit; on a thread of its own it looks every second for what
-    other processes wrote. Making it raises ``StoreUnavailableError`` as reading does.
+    A writer tells it with ``appended``, after the commit; what other processes wrote is found by ``look``, which has to
+    be called every second. Making it raises ``StoreUnavailableError`` as reading does.
     """
 
-    def __init__(self, store: PredictionStore, *, seconds: float = LOOK_SECONDS) -> None:
+    def __init__(self, store: PredictionStore) -> None:
         self._store = store
-        self._seconds = seconds
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         end = store.end()
@@ -47,25 +39,15 @@ class ChangeLog:
         self.kept: list[Entry] = []
         self._kept_after = end.next_after  # all entries after this one are kept
         self._kept_bytes = 0
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._look_around, name="change log", daemon=True)
 
     def tell(self, listener: Callable[[], None]) -> None:
         """Have a listener called at every nudge; it returns at once."""
         self._listeners.append(listener)
 
     def nudge(self) -> None:
-        """Tell those who answer followers that there is more, or that what is told beside the log has changed."""
+        """Wake those who answer followers: there is more in the log, or the status has changed."""
         for listener in self._listeners:
             listener()
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_SECONDS)
 
     def read(self, after: int, scope: str) -> Run:
         """Return what followed a place, of everybody or one client app; totals come with the run of everybody.
@@ -76,11 +58,16 @@ class ChangeLog:
             When it is not in memory, and cannot be read.
         """
         with self._lock:
-            if self._kept_after <= after <= self.newest:
-                return self._from_memory(after, scope)
-        page = self._store.changes(after, client_id=scope or None)
-        self.reach(page.next_after)
-        return _run(page.after, page.next_after, page.has_more, page.entries, page.totals if scope == ALL else None)
+            is_kept = self._kept_after <= after <= self.newest
+            if is_kept:
+                newer = self.kept[bisect_right(self.kept, after, key=_sequence) :]
+                entries, has_more = run_of(entry for entry in newer if scope in (ALL, entry.client_id))
+                next_after = entries[-1].sequence if has_more else self.newest
+                page = Page(self.name, after, next_after, has_more, entries, self._totals)
+        if not is_kept:
+            page = self._store.changes(after, client_id=scope or None)
+            self.reach(page.next_after)
+        return encoded(page, scope)
 
     def appended(self, page: Page) -> None:
         """Take entries that this process has committed, and tell that there is more.
@@ -89,7 +76,7 @@ class ChangeLog:
         between: what is missing is then read from the store, what is known already is passed over.
         """
         with self._lock:
-            if page.after > self.newest:
+            if page.after > self.newest:  # what is kept would go on with a gap
                 self._start_over(page.after)
             self._take(page)
         self.nudge()
@@ -100,7 +87,8 @@ class ChangeLog:
             pass
 
     def look(self) -> bool:
-        """Take what other processes wrote, a run of it; return whether there is more. Raises as ``read`` does."""
+        """Take a run of what other processes wrote; return whether there is more. Raises as ``read`` does."""
+        # Read under the lock: entries of this process that come in between would leave a gap before them.
         with self._lock:
             page = self._store.changes(self.newest)
             is_news = page.next_after > self.newest
@@ -109,25 +97,11 @@ class ChangeLog:
             self.nudge()
         return page.has_more
 
-    def _look_around(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                has_more = self.look()
-            except StoreUnavailableError:
-                has_more = False  # the store has said why
-            except Exception:
-                log.exception("the change log could not be looked at; it is tried again")
-                has_more = False
-            if has_more:
-                time.sleep(0)  # between runs everybody else has a turn
-            else:
-                self._stopping.wait(self._seconds)
-
     def _take(self, page: Page) -> None:
         new = [entry for entry in page.entries if entry.sequence > self.newest]
         if any(entry.kind == ChangeKind.PREDICTION_ERASED for entry in new):
             self._start_over(self.newest)
-        if page.next_after >= self.newest:
+        if page.next_after >= self.newest:  # a page that comes late has older totals
             self._totals = page.totals
             self.newest = page.next_after
         self.kept += new
@@ -147,19 +121,9 @@ class ChangeLog:
         self._kept_bytes -= sum(len(entry.wire) for entry in self.kept[:dropped])
         del self.kept[:dropped]
 
-    def _from_memory(self, after: int, scope: str) -> Run:
-        chosen: list[Entry] = []
-        size = 0
-        for place in range(bisect_right(self.kept, after, key=_sequence), len(self.kept)):
-            entry = self.kept[place]
-            if scope in (ALL, entry.client_id):
-                size += len(entry.wire)
-                if len(chosen) == MAX_ENTRIES or (chosen and size > MAX_BYTES):
-                    return _run(after, chosen[-1].sequence, True, chosen, self._totals if scope == ALL else None)
-                chosen.append(entry)
-        return _run(after, self.newest, False, chosen, self._totals if scope == ALL else None)
 
-
-def _run(after: int, next_after: int, has_more: bool, entries: Sequence[Entry], totals: Totals | None) -> Run:
-    encoded = orjson.Fragment(b"[" + b",".join(entry.wire for entry in entries) + b"]")
-    return Run(after, next_after, has_more, encoded, orjson.Fragment(totals.model_dump_json()) if totals else None)
+def encoded(page: Page, scope: str) -> Run:
+    """Encode a run of the log once, for all who are sent it."""
+    entries = orjson.Fragment(b"[" + b",".join(entry.wire for entry in page.entries) + b"]")
+    totals = orjson.Fragment(page.totals.model_dump_json()) if scope == ALL else None
+    return Run(page.after, page.next_after, page.has_more, entries, totals)

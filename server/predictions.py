@@ -2,14 +2,12 @@
 
 import hashlib
 import logging
-import queue
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence, Set
+from dataclasses import KW_ONLY, dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
@@ -24,18 +22,23 @@ from server.explanation.facts import facts_of
 from server.explanation.template import describe
 from server.explanations import ExplanationWorkers
 from server.log import ChangeLog
+from server.periodic import PeriodicTask
 from server.registry.current_model import CurrentModel
-from server.store import NewPrediction, PredictionStore, Refusal
-from server.store.record import RequestKey
+from server.store import NewPrediction, PredictionStore, RequestKey
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS: Final = 1.0
+"""Between two looks at what other processes wrote to the log."""
+
+HOUSEKEEPING_SECONDS: Final = 3600.0
+ERASED_AT_ONCE: Final = 50
 STOP_SECONDS: Final = 5
 STORE_PAUSE_SECONDS: Final = 1.0
 """For how long requests are refused for now after the store could not be used."""
 
 MAX_KNOWN: Final = 4096
-"""Requests of which it is remembered what the record knows, about 1 MB."""
+"""How many requests are remembered with what the record knows of them; about 1 MB."""
 
 ACCEPTED: Final = Receipt(status="accepted")
 STORED: Final = Receipt(status="stored")
@@ -60,60 +63,75 @@ class Job:
         return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+@dataclass(eq=False)
 class PredictionService:
     """Takes requests without waiting, and answers them in batches, each in one call and one transaction.
 
     The answer is an entry of the log; the same request again changes nothing. While the store is unavailable requests
-    are dropped and refused for now: client apps send them again.
+    are dropped and refused for now: client apps send them again. What is older than ``retention_days`` is erased.
     """
 
-    def __init__(
-        self,
-        model: CurrentModel,
-        store: PredictionStore,
-        changes: ChangeLog,
-        explanations: ExplanationWorkers,
-        *,
-        clock: Callable[[], datetime],
-        batch_size: int,
-        max_waiting: int,
-    ) -> None:
-        self.model = model
-        self.store = store
-        self.changes = changes
-        self.explanations = explanations
-        self._clock = clock
-        self._batch_size = batch_size
-        self._jobs: queue.Queue[Job | None] = queue.Queue(max_waiting)
-        self._known: OrderedDict[RequestKey, set[str]] = OrderedDict()
-        self._known_as_of = changes.generation
-        self._unavailable_until = 0.0
-        self._accepting = threading.Lock()
+    model: CurrentModel
+    store: PredictionStore
+    changes: ChangeLog
+    explanations: ExplanationWorkers
+    _: KW_ONLY
+    clock: Callable[[], datetime]
+    batch_size: int
+    max_waiting: int
+    retention_days: int | None = None
+
+    def __post_init__(self) -> None:
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
         self._stopping = False
+        self._known: OrderedDict[RequestKey, set[str]] = OrderedDict()
+        self._known_as_of = self.changes.generation
+        self._unavailable_until = 0.0
         self._batcher = threading.Thread(target=self._run, name="batcher", daemon=True)
+        self._log_watcher = PeriodicTask("change log", self.changes.look, seconds=LOOK_SECONDS)
+        self._housekeeping = PeriodicTask("housekeeping", self.erase_old, seconds=HOUSEKEEPING_SECONDS)
 
     def start(self) -> None:
         self.explanations.start()
-        self.changes.start()
+        self._log_watcher.start()
+        self._housekeeping.start()
         self.model.start(lambda _: self.changes.nudge())
         self._batcher.start()
 
     def stop(self) -> None:
         """Accept nothing new, answer what was accepted, and return within ``STOP_SECONDS``."""
         deadline = time.monotonic() + STOP_SECONDS
-        with self._accepting:
+        self._housekeeping.stop()  # first, so that the batcher need not wait for it to let go of the record
+        with self._changed:
             self._stopping = True
-        with suppress(queue.Full):  # the batcher hangs, and nothing more can be done for what waits
-            self._jobs.put(None, timeout=STOP_SECONDS)
+            self._changed.notify()
         self._batcher.join(max(0.0, deadline - time.monotonic()))
         self.explanations.stop()
         self.model.stop(max(0.0, deadline - time.monotonic()))
-        self.changes.stop()
+        self._log_watcher.stop()
         self.store.close()
 
     @property
     def is_running(self) -> bool:
         return self._batcher.is_alive()
+
+    def check(self) -> None:
+        """Raise the named error that keeps it from answering patients, if there is one."""
+        self.store.check()
+        if not self.is_running:
+            raise InternalError("The server has stopped answering patients. Restart it.")
+
+    def erase_old(self) -> bool:
+        """Erase some of the predictions that are too old to be kept; return whether there may be more."""
+        if self.retention_days is None:
+            return False
+        now, days = self.clock(), self.retention_days
+        old = self.store.older_than(now - timedelta(days=days), limit=ERASED_AT_ONCE)
+        if old:
+            self.changes.appended(self.store.erase(list(old), now))
+            log.info("%d predictions were erased because they were older than %d days", len(old), days)
+        return len(old) == ERASED_AT_ONCE
 
     def submit(self, request: PredictRequest, client_id: str) -> Receipt:
         """Take a request, whose answer is an entry of the log; ``stored`` if that is known to be there.
@@ -126,20 +144,20 @@ class PredictionService:
             If its prediction was erased.
         """
         job = Job(request, client_id, time.perf_counter())
-        if said := self._said(job):
-            if ChangeKind.PREDICTION_ERASED in said:
-                raise ErasedError
-            if self._is_known(job):
-                return STORED
+        if ChangeKind.PREDICTION_ERASED in self._said(job):
+            raise ErasedError
+        if self._is_known(job):
+            return STORED
         if time.monotonic() < self._unavailable_until:
             raise StoreUnavailableError
-        with self._accepting:  # so that nothing is taken after the end of the queue
+        # Under the lock that a stop takes: what is accepted here is before the end of the queue, and is answered.
+        with self._changed:
             if self._stopping:
                 raise ShuttingDownError
-            try:
-                self._jobs.put_nowait(job)
-            except queue.Full:
-                raise OverloadedError from None
+            if len(self._jobs) >= self.max_waiting:
+                raise OverloadedError
+            self._jobs.append(job)
+            self._changed.notify()
         return ACCEPTED
 
     def _is_known(self, job: Job) -> bool:
@@ -148,19 +166,14 @@ class PredictionService:
 
     def _said(self, job: Job) -> Set[str]:
         """Return what is remembered of a request; an erasure takes all of it, which are digests, with it."""
+        # A digest lets a patient's values be guessed, so it must not outlive the patient's erasure.
         if self._known_as_of != self.changes.generation:
             self._known_as_of = self.changes.generation
             self._known.clear()
         return self._known.get(job.key, frozenset())
 
-    def _remember(self, known: Mapping[RequestKey, set[str]]) -> None:
-        self._known.update(known)
-        while len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
-
     def _run(self) -> None:
-        while (first := self._jobs.get()) is not None:
-            batch = [first, *self._waiting()]
+        while batch := self._next_batch():
             try:
                 self._answer(batch)
             except StoreUnavailableError:  # the store has said why
@@ -169,18 +182,11 @@ class PredictionService:
                 log.exception("a batch of %d was not stored; its requests will come again", len(batch))
             time.sleep(0)  # between batches everybody else has a turn
 
-    def _waiting(self) -> list[Job]:
-        more: list[Job] = []
-        while len(more) + 1 < self._batch_size:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                self._jobs.put_nowait(None)
-                break
-            more.append(job)
-        return more
+    def _next_batch(self) -> list[Job]:
+        """Wait for requests and take them; none after a stop, when all that were accepted are taken."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._stopping)
+            return [self._jobs.popleft() for _ in range(min(len(self._jobs), self.batch_size))]
 
     def _answer(self, batch: Sequence[Job]) -> None:
         """Store what is new in a batch, refuse for good what cannot be scored, and tell the log."""
@@ -188,23 +194,27 @@ class PredictionService:
         if not jobs:
             return
         made, refused = self._made(jobs)
-        appended = self.store.append(made, refused, self._clock())
-        self._remember(appended.known)
+        appended = self.store.append(made, refused, self.clock())
+        self._known.update(appended.known)
+        # Those that were forgotten are found in the store when they come again; this only spares the look-up.
+        while len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
         # The commit comes before the nudge: a follower that reads first would find nothing and sleep.
         self.changes.appended(appended.page)
-        if any(one.awaits_explanation for one in appended.new):
+        if any(one.message["awaits_explanation"] for one in appended.new):
             self.explanations.look()
 
-    def _made(self, jobs: Sequence[Job]) -> tuple[list[NewPrediction], list[Refusal]]:
+    def _made(self, jobs: Sequence[Job]) -> tuple[list[NewPrediction], dict[RequestKey, WireError]]:
         """Score and explain together; if that fails, each alone, so that one patient does not take others along."""
         try:
-            return self._scored(jobs), []
+            return self._scored(jobs), {}
         except Exception:
             log.exception("a batch of %d could not be scored", len(jobs))
         if len(jobs) == 1:
-            return [], [Refusal(*jobs[0].key, WireError.of(InternalError()))]
+            return [], {jobs[0].key: WireError.of(InternalError())}
         alone = [self._made([job]) for job in jobs]
-        return [one for made, _ in alone for one in made], [one for _, refused in alone for one in refused]
+        refused = {key: error for _, refusals in alone for key, error in refusals.items()}
+        return [one for made, _ in alone for one in made], refused
 
     def _scored(self, jobs: Sequence[Job]) -> list[NewPrediction]:
         detector = self.model.detector  # once, so that a batch is of one version
@@ -219,22 +229,19 @@ class PredictionService:
     def _predict(
         self, job: Job, detector: Detector, assessment: Assessment, waiting: float, scoring: float
     ) -> NewPrediction:
-        """Make the message ``Prediction``: once and unchecked, for the record, the log and everybody who reads it."""
-        request, made_at = job.request, self._clock()
-        started = time.perf_counter()
+        request, started = job.request, time.perf_counter()
         facts = facts_of(request.record, assessment, detector.thresholds)
         explanation = describe(facts)
-        explaining = time.perf_counter() - started
-        prediction_id = str(uuid_utils.uuid7())
-        awaits_explanation = self.explanations.enabled and bool(facts.factors)
-        body = {
-            "prediction_id": prediction_id,
+        timings = {"waiting": waiting, "scoring": scoring, "explaining": time.perf_counter() - started}
+        # The message ``Prediction``, unchecked: checking what was just made would take longer than making it.
+        message = {
+            "prediction_id": str(uuid_utils.uuid7()),
             "request_id": request.request_id,
             "client_id": job.client_id,
             "patient_reference": request.patient_reference,
             "record": vars(request.record),
             "entered_at": request.entered_at,
-            "made_at": made_at,
+            "made_at": self.clock(),
             "risk_level": assessment.risk_level,
             "anomaly_score": assessment.anomaly_score,
             "raw_score": assessment.raw_score,
@@ -246,21 +253,13 @@ class PredictionService:
             "imputed": request.record.imputed(),
             "extrapolated": request.record.extrapolated(),
             "explanation": vars(explanation),
-            "awaits_explanation": awaits_explanation,
+            "awaits_explanation": self.explanations.enabled and bool(facts.factors),
             "model_version": detector.model_version,
-            "timings_ms": _milliseconds(waiting=waiting, scoring=scoring, explaining=explaining),
+            "timings_ms": {stage: round(seconds * 1000, 3) for stage, seconds in timings.items()},
         }
-        return NewPrediction(
-            prediction_id=prediction_id,
-            client_id=job.client_id,
-            request_id=request.request_id,
-            request_digest=job.digest,
-            risk_level=assessment.risk_level,
-            anomaly_score=assessment.anomaly_score,
-            awaits_explanation=awaits_explanation,
-            made_at=made_at,
-            body=orjson.dumps(body, option=orjson.OPT_UTC_Z).decode(),
-        )
+        made = NewPrediction(message, job.digest)
+        made.body  # noqa: B018 - encoded here: what cannot be must fail alone, and not while the record is locked
+        return made
 
 
 def _contributions(record: PatientRecord, detector: Detector, assessment: Assessment) -> list[dict[str, Any]]:
@@ -277,7 +276,3 @@ def _contributions(record: PatientRecord, detector: Detector, assessment: Assess
         }
         for name, contribution in assessment.contributions.items()
     ]
-
-
-def _milliseconds(**seconds: float) -> dict[str, float]:
-    return {stage: round(duration * 1000, 3) for stage, duration in seconds.items()}

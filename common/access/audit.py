@@ -3,6 +3,7 @@
 import getpass
 import logging
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -78,7 +79,7 @@ class AuditTrail:
     def record(self, actor: Actor, action: Action, target: str = "") -> None:
         """Add an entry; where that cannot be done the log says so, and what was done stays done."""
         at = datetime.fromtimestamp(self._clock(), UTC).isoformat()
-        try:
+        try:  # a full disk must not keep people from their patients: what is missing is in the log
             with self._file.writing() as connection:
                 connection.execute(insert(audit).values(at=at, **asdict(actor), action=action, target=target))
         except StoreUnavailableError as error:
@@ -94,11 +95,11 @@ class AuditTrail:
 
 
 COMMAND: Final = "command"
-"""The role of whoever uses a command on the app's own machine."""
+"""The role of a person who runs a command on the app's own machine."""
 
 
 def user_of_system() -> Actor:
-    """Return who uses a command: the system's user, by name."""
+    """Return who runs a command: the system's user, by name."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name
@@ -107,10 +108,10 @@ def user_of_system() -> Actor:
 
 
 def record_command(settings: ServerSettings | ClientSettings, action: Action, target: str = "") -> None:
-    """Put what a command has done into an app's trail; a trail that cannot be had is told, and undoes nothing."""
+    """Put what a command has done into an app's trail; if that fails, the command says so and undoes nothing."""
     try:
-        file = AccessFile(access_file(settings.data_dir, settings.app_name))
+        trail = AuditTrail(AccessFile(access_file(settings.data_dir, settings.app_name)), time.time)
     except (StoreUnavailableError, ConfigurationError) as error:
         print(f"This is not in the audit trail. {error.message}", file=sys.stderr)
         return
-    AuditTrail(file, lambda: datetime.now(UTC).timestamp()).record(user_of_system(), action, target)
+    trail.record(user_of_system(), action, target)

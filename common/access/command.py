@@ -27,10 +27,10 @@ SHOWN_ENTRIES: Final = 50
 def main(arguments: Sequence[str], settings_class: type[ServerSettings] | type[ClientSettings]) -> int:
     """Run one command; return 0, 1 when it could not be done, 2 when a setting cannot be used."""
     options = _parser(settings_class).parse_args(arguments)
+    run, _, action, _ = _COMMANDS[options.command]
     try:
         given = {"client_id": options.client} if settings_class is ClientSettings else {}
         office = _Office(settings_class.model_validate(given))
-        _, run, action, _ = _COMMANDS[options.command]
         target = run(office, options)
         if action is not None:
             office.trail.record(user_of_system(), action, target)
@@ -52,147 +52,122 @@ def _parser(settings_class: type[ServerSettings] | type[ClientSettings]) -> argp
     if settings_class is ClientSettings:
         parser.add_argument("client", metavar="CLIENT", help="which client app, such as client-1")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (help_, _, _, argument) in _COMMANDS.items():
+    for name, (_, argument, _, help_) in _COMMANDS.items():
         command = commands.add_parser(name, help=help_)
         if argument:
-            command.add_argument(argument.lower(), metavar=argument)
+            command.add_argument("argument", metavar=argument)
         if name == "add":
-            command.add_argument("--role", choices=list(Role), help="the app's usual one if it is left out")
+            command.add_argument("--role", choices=list(Role), help="default: clinician, or operator at the server")
     return parser
 
 
 class _Office:
-    """The file of one app, opened for a command."""
+    """The file of one app, opened for a command; each command returns the id that the audit trail names."""
 
     def __init__(self, settings: ServerSettings | ClientSettings) -> None:
         path = access_file(settings.data_dir, settings.app_name)
-        self.app_name = settings.app_name
+        self._app_name = settings.app_name
         if not path.exists():
-            print(f"Note: {self.app_name} has not been started with {settings.data_dir} yet.", file=sys.stderr)
+            print(f"Note: {self._app_name} has not been started with {settings.data_dir} yet.", file=sys.stderr)
         file = AccessFile(path)
-        self.people = People(file)
-        self.sessions = sessions_of(file, settings, time.time)
+        self._people = People(file)
+        self._sessions = sessions_of(file, settings, time.time)
         self.trail = AuditTrail(file, time.time)
-        self._url = settings.public_url.rstrip("/")
+        self._url = self._people.url() or settings.public_url.rstrip("/") or f"http://ADDRESS-OF-{self._app_name}"
 
-    def print_link(self, account: Account, token: str) -> None:
-        url = self.people.url() or self._url or f"http://ADDRESS-OF-{self.app_name}"
-        print(f"{account.name} ({account.id}), {account.role}. This link signs in; it is shown this once:")
-        print(sign_in_link(url, token))
+    def list(self, _: argparse.Namespace) -> str:
+        signed_in = [session.account.id for session in self._sessions.all()]
+        rows = [
+            (one.id, one.name, one.role, _proofs(one), f"{_utc(one.created_at):%Y-%m-%d}", str(signed_in.count(one.id)))
+            for one in self._people.all()
+        ]
+        _print_table(("id", "name", "role", "signs in with", "since", "sessions"), rows)
+        return ""
 
+    def add(self, options: argparse.Namespace) -> str:
+        roles = roles_of(self._app_name)
+        role = Role(options.role) if options.role else roles[0]
+        if role not in roles:
+            raise InvalidAccountError(f"At {self._app_name} there is no such role. There are: {', '.join(roles)}.")
+        token = new_secret()
+        return self._print_link(self._people.add(options.argument, role, token, time.time()), token)
 
-def _list(office: _Office, _options: argparse.Namespace) -> str:
-    signed_in = [session.account.id for session in office.sessions.all()]
-    rows = [
-        (one.id, one.name, one.role, _proofs(one), _day(one.created_at), str(signed_in.count(one.id)))
-        for one in office.people.all()
-    ]
-    _print_table(("id", "name", "role", "signs in with", "since", "sessions"), rows)
-    return ""
+    def link(self, options: argparse.Namespace) -> str:
+        account, token = self._people.find(options.argument), new_secret()
+        self._people.give_link(account, token)
+        return self._print_link(account, token)
 
+    def _print_link(self, account: Account, token: str) -> str:
+        print(f"{account.name} ({account.id}), {account.role}. This link signs in; it is shown only once:")
+        print(sign_in_link(self._url, token))
+        return account.id
 
-def _add(office: _Office, options: argparse.Namespace) -> str:
-    roles = roles_of(office.app_name)
-    role = Role(options.role) if options.role else roles[0]
-    if role not in roles:
-        raise InvalidAccountError(f"At {office.app_name} there is no such role. There are: {', '.join(roles)}.")
-    token = new_secret()
-    account = office.people.add(options.name, role, token, time.time())
-    office.print_link(account, token)
-    return account.id
+    def password(self, options: argparse.Namespace) -> str:
+        # The account comes first: a wrong name shows before a password is typed.
+        account = self._people.find(options.argument)
+        self._people.set_password(account, password_hash(_new_password(), account.name))
+        print(f"{account.name} ({account.id}) now signs in with the name and this password; the link works too.")
+        return account.id
 
+    def revoke(self, options: argparse.Namespace) -> str:
+        account = self._people.find(options.argument)
+        self._people.revoke(account, time.time())
+        back = f" It comes back with another value of {account.built_in}." if account.built_in else ""
+        print(f"{account.name} ({account.id}) can no longer sign in, and is signed out everywhere.{back}")
+        return account.id
 
-def _link(office: _Office, options: argparse.Namespace) -> str:
-    account, token = office.people.find(options.name_or_id), new_secret()
-    office.people.give_link(account, token)
-    office.print_link(account, token)
-    return account.id
+    def sessions(self, _: argparse.Namespace) -> str:
+        rows = []
+        for one in self._sessions.all():
+            times = [f"{_utc(seconds):%Y-%m-%d %H:%M} UTC" for seconds in (one.began_at, one.last_active_at)]
+            rows.append((one.public_id, one.account.name, one.account.role, *times, one.address))
+        _print_table(("session", "name", "role", "signed in", "last active", "from"), rows)
+        return ""
 
+    def end(self, options: argparse.Namespace) -> str:
+        session = self._sessions.of(options.argument)
+        self._sessions.end(session)
+        print(f"The session of {session.account.name} has ended.")
+        return session.public_id
 
-def _password(office: _Office, options: argparse.Namespace) -> str:
-    account = office.people.find(options.name_or_id)
-    office.people.set_password(account, password_hash(_new_password(), account.name))
-    print(f"{account.name} ({account.id}) signs in with the name and this password from now on; the link works too.")
-    return account.id
-
-
-def _revoke(office: _Office, options: argparse.Namespace) -> str:
-    account = office.people.find(options.name_or_id)
-    office.people.revoke(account, time.time())
-    back = f" It comes back with another value of {account.built_in}." if account.built_in else ""
-    print(f"{account.name} ({account.id}) can no longer sign in, and is signed out everywhere.{back}")
-    return account.id
-
-
-def _sessions(office: _Office, _options: argparse.Namespace) -> str:
-    rows = [
-        (
-            one.public_id,
-            one.account.name,
-            one.account.role,
-            *map(_minute, (one.began_at, one.last_active_at)),
-            one.address,
-        )
-        for one in office.sessions.all()
-    ]
-    _print_table(("session", "name", "role", "signed in", "last active", "from"), rows)
-    return ""
+    def audit(self, _: argparse.Namespace) -> str:
+        for entry in reversed(self.trail.newest(SHOWN_ENTRIES)):
+            who = f"{entry.name} ({entry.role})" if entry.account else "-"
+            print(f"{entry.number:>6}  {entry.at}  {who}  {entry.action}  {entry.target}  {entry.address}".rstrip())
+        return ""
 
 
-def _end(office: _Office, options: argparse.Namespace) -> str:
-    session = office.sessions.of(options.session)
-    office.sessions.end(session)
-    print(f"The session of {session.account.name} is over.")
-    return session.public_id
-
-
-def _show_audit(office: _Office, _options: argparse.Namespace) -> str:
-    for entry in reversed(office.trail.newest(SHOWN_ENTRIES)):
-        who = f"{entry.name} ({entry.role})" if entry.account else "-"
-        print(f"{entry.number:>6}  {entry.at}  {who}  {entry.action}  {entry.target}  {entry.address}".rstrip())
-    return ""
-
-
-_COMMANDS: Final[Mapping[str, tuple[str, Callable[[_Office, argparse.Namespace], str], Action | None, str]]] = {
-    "list": ("show the accounts", _list, None, ""),
-    "add": ("add a person, and print the link that signs in", _add, Action.ACCOUNT_ADDED, "NAME"),
-    "link": ("print a new link; the old one and its sessions end", _link, Action.ACCOUNT_RENEWED, "NAME_OR_ID"),
-    "password": (
-        "read a new password; the sessions end",
-        _password,
-        Action.PASSWORD_SET,
-        "NAME_OR_ID",
-    ),
-    "revoke": ("end the link, the password and the sessions", _revoke, Action.ACCOUNT_REVOKED, "NAME_OR_ID"),
-    "sessions": ("show who is signed in", _sessions, None, ""),
-    "end": ("end one session", _end, Action.SESSION_ENDED, "SESSION"),
-    "audit": (f"show the newest {SHOWN_ENTRIES} entries of the audit trail", _show_audit, None, "show"),
+_COMMANDS: Final[Mapping[str, tuple[Callable[[_Office, argparse.Namespace], str], str, Action | None, str]]] = {
+    "list": (_Office.list, "", None, "show the accounts"),
+    "add": (_Office.add, "NAME", Action.ACCOUNT_ADDED, "add a person, and print the link that signs in"),
+    "link": (_Office.link, "NAME_OR_ID", Action.ACCOUNT_RENEWED, "print a new link; the old one and its sessions end"),
+    "password": (_Office.password, "NAME_OR_ID", Action.PASSWORD_SET, "read a new password; the sessions end"),
+    "revoke": (_Office.revoke, "NAME_OR_ID", Action.ACCOUNT_REVOKED, "end the link, the password and the sessions"),
+    "sessions": (_Office.sessions, "", None, "show who is signed in"),
+    "end": (_Office.end, "SESSION", Action.SESSION_ENDED, "end one session"),
+    "audit": (_Office.audit, "show", None, f"show the newest {SHOWN_ENTRIES} entries of the audit trail"),
 }
-"""What each command does, how, what goes into the audit trail about whatever id it returns, and its argument."""
+"""What each command runs, its argument, what goes into the audit trail, and its help."""
 
 
 def _new_password() -> str:
-    if not sys.stdin.isatty():
+    if not sys.stdin.isatty():  # as in a script: a password on the command line would stay in the shell's history
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass("New password: ")
     if getpass.getpass("Again: ") != password:
-        raise InvalidAccountError("The two differ. Nothing was changed.")
+        raise InvalidAccountError("The two passwords differ. Nothing was changed.")
     return password
 
 
 def _proofs(account: Account) -> str:
     if account.revoked_at is not None:
-        return f"nothing: revoked {_day(account.revoked_at)}"
+        return f"nothing: revoked {_utc(account.revoked_at):%Y-%m-%d}"
     link = f"link ({account.built_in})" if account.built_in else "link"
     return f"{link}, password" if account.password_hash else link
 
 
-def _day(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
-
-
-def _minute(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

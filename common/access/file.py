@@ -1,42 +1,26 @@
 """The file of one app that keeps accounts, sessions and the audit trail; the running app and the commands share it."""
 
-import json
-import logging
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    insert,
-    text,
-)
+from sqlalchemy import Column, Connection, Engine, Float, ForeignKey, Index, Integer, MetaData, String, Table, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from common import sqlite
 from common.errors import StoreUnavailableError
-from config.secrets import sync_folder
-
-log = logging.getLogger(__name__)
 
 SCHEMA_VERSION: Final = 2
 BUSY_SECONDS: Final = 0.5
-"""How long another process's lock is waited for: on eventlet everybody waits as well."""
+"""How long to wait for another process's lock: on eventlet everybody waits as well."""
 
-OLD_TRAIL: Final = "audit.jsonl"
-READ_TRAIL: Final = "audit-of-version-3.jsonl"
+TURN_SECONDS: Final = 1.0
+"""How long a thread waits for the others of its own process."""
 
 _IF_DAMAGED: Final = "put a copy in its place, or move it away and add the people again"
 
@@ -69,7 +53,6 @@ sessions = Table(
 )
 
 _WORDS: Final = ("at", "account", "name", "role", "address", "action", "target")
-
 audit = Table(
     "audit",
     _metadata,
@@ -94,7 +77,7 @@ class AccessFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it; one of version 3 gets what stands in the trail beside it.
+        """Open the file, or make it.
 
         Raises
         ------
@@ -102,25 +85,39 @@ class AccessFile:
             If a newer version of this program wrote it.
         """
         self._path = path
+        self._turn = threading.Lock()
         self._engine = sqlite.engine_of(path, BUSY_SECONDS, poolclass=NullPool)
+        if_unknown = f"The accounts in {path} were written by a newer version of this program. Update it."
         with self._named_errors():
             sqlite.prepare(path)
-            self._bring_up_to_date()
+            # Version 1 lacks the audit trail alone: what is missing is made, and what is there stays.
+            sqlite.step_schema(
+                self._engine, SCHEMA_VERSION, lambda to, _: _metadata.create_all(to), if_unknown=if_unknown
+            )
 
     def reading(self) -> AbstractContextManager[Connection]:
-        return self._transaction({})
+        return self._transaction(self._engine)
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        return self._transaction(sqlite.WRITE)
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        # This process's own threads take turns: SQLite would let one give up after half a second on a slow disk. Where
+        # the turn does not come soon, another program holds the file, and everybody fails like the first.
+        has_turn = self._turn.acquire(timeout=TURN_SECONDS)
+        try:
+            with self._transaction(self._engine.execution_options(**sqlite.WRITE)) as connection:
+                yield connection
+        finally:
+            if has_turn:
+                self._turn.release()
 
     def check(self) -> None:
         """Raise ``StoreUnavailableError`` if it cannot be written now."""
-        with self.writing():
+        with self.writing():  # its BEGIN IMMEDIATE fails where the file is locked, read-only or gone
             pass
 
     @contextmanager
-    def _transaction(self, options: Mapping[str, str]) -> Iterator[Connection]:
-        with self._named_errors(), self._engine.execution_options(**options).begin() as connection:
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        with self._named_errors(), engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -131,37 +128,3 @@ class AccessFile:
             time.sleep(0)  # on eventlet everybody has waited for the lock: now it is their turn
             cause = sqlite.cause_of(error, if_damaged=_IF_DAMAGED)
             raise StoreUnavailableError(f"The accounts in {self._path} cannot be used: {cause}.") from error
-
-    def _bring_up_to_date(self) -> None:
-        if_unknown = f"The accounts in {self._path} were written by a newer version of this program. Update it."
-        sqlite.step_schema(
-            self._engine, SCHEMA_VERSION, lambda connection, _: _metadata.create_all(connection), if_unknown=if_unknown
-        )
-        old_trail = self._path.with_name(OLD_TRAIL)
-        if not old_trail.exists():
-            return
-        with self.writing() as connection:
-            _take_over(connection, old_trail)
-        # Renamed after the commit: a start that was cut off between the two reads it once more, and adds nothing.
-        with suppress(FileNotFoundError):  # another process was faster
-            old_trail.rename(old_trail.with_name(READ_TRAIL))
-            sync_folder(old_trail.parent)
-
-
-def _take_over(connection: Connection, trail: Path) -> None:
-    """Read an audit trail that was lines of JSON; entries keep their numbers, and those that are known stay."""
-    with trail.open("rb") as file:
-        found = [_entry_of(line) for line in file if line.strip()]
-    if entries := [entry for entry in found if entry]:
-        connection.execute(insert(audit).prefix_with("OR IGNORE"), entries)
-    log.info("%d entries of the audit trail %s were taken over", len(entries), trail)
-    if unreadable := len(found) - len(entries):
-        log.warning("%d lines of it were no entries; they stay in %s alone", unreadable, READ_TRAIL)
-
-
-def _entry_of(line: bytes) -> Mapping[str, Any] | None:
-    try:
-        said = json.loads(line)
-        return {"number": int(said["number"])} | {name: str(said[name]) for name in _WORDS}
-    except (ValueError, TypeError, KeyError):
-        return None

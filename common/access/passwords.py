@@ -39,19 +39,20 @@ def password_hash(password: str, name: str) -> str:
 
 def is_password(kept: str | None, password: str) -> bool:
     """Check a password against what is kept of it; for an account without one it takes as long, and is ``False``."""
-    if len(password) > MAX_CHARACTERS:
+    if len(password) > MAX_CHARACTERS:  # no password is longer, and hashing megabytes would hold up everybody else
         return False
     try:
-        return _HASHER.verify(kept or _nobodys(), _normal(password)) and kept is not None
+        # A hash of no account takes as long: the time of an answer must not tell which names there are.
+        return _HASHER.verify(kept or _hash_of_no_account(), _normal(password)) and kept is not None
     except VerificationError:
         return False
 
 
 @cache
-def _nobodys() -> str:
+def _hash_of_no_account() -> str:
     return _HASHER.hash(new_secret())
 
 
 def _normal(password: str) -> str:
-    """Return the one form of what keyboards may write in several."""
+    """Return one form of characters that keyboards may write in several."""
     return unicodedata.normalize("NFC", password)

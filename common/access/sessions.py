@@ -20,13 +20,13 @@ from config.settings import ClientSettings, ServerSettings
 log = logging.getLogger(__name__)
 
 DISPLAY_SECONDS: Final = 30 * 24 * 3600.0
-"""A display on a wall has nobody to sign it in every morning; its account can be revoked at any time."""
+"""Nobody signs a display on a wall in every morning; its account can be revoked at any time."""
 
 FRESH_SECONDS: Final = 1.0
-"""How old what is known of the file may be: so late, at most, is heard here what a command has ended."""
+"""How old the known state of the file may be: this late, at most, what a command has ended ends here."""
 
 ACTIVE_SECONDS: Final = 30.0
-"""Activity that follows so soon is not written down again."""
+"""Activity within this time of the last is not written again."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Session:
 
     @property
     def public_id(self) -> str:
-        """What names the session on a page; too short to find the session by anything but a look at the list."""
+        """Name of the session on a page; no cookie can be made of it."""
         return self.id[:12]
 
 
@@ -86,6 +86,7 @@ class Sessions:
         whole = DISPLAY_SECONDS if account.role == Role.DISPLAY else self._seconds
         session = Session(hash_of(key), account, now, now + whole, now, address)
         with self._lock, self._file.writing() as connection:
+            # The account was read before the transaction: a revocation in between must win.
             row = connection.execute(select(*ACCOUNT_COLUMNS).where(accounts.c.id == account.id)).one_or_none()
             if row is None or account_of(row) != account:
                 raise NotSignedInError
@@ -97,16 +98,19 @@ class Sessions:
 
     def find(self, key: str) -> Session | None:
         """Return the session of a cookie's key if it is open."""
-        session = self._known().get(hash_of(key))
-        return session if session and self._is_in_time(session) else None
+        return self._open(hash_of(key))
 
     def is_open(self, session: Session) -> bool:
-        known = self._known().get(session.id)
-        return known is not None and self._is_in_time(known)
+        return self._open(session.id) is not None
+
+    def _open(self, session_id: str) -> Session | None:
+        session = self._known().get(session_id)
+        return session if session and self._clock() < self._ends_at(session) else None
 
     def all(self) -> list[Session]:
-        """Return the open sessions, the oldest first, each with the time at which it ends if nobody is active."""
-        return [replace(one, ends_at=self._ends_at(one)) for one in [*self._known().values()] if self._is_in_time(one)]
+        """Return the open sessions, the oldest first, each with the time at which it ends without activity."""
+        ends = [(one, self._ends_at(one)) for one in [*self._known().values()]]
+        return [replace(one, ends_at=ends_at) for one, ends_at in ends if self._clock() < ends_at]
 
     def of(self, public_id: str) -> Session:
         """Return an open session by the id that the list shows.
@@ -122,35 +126,34 @@ class Sessions:
         raise NotFoundError("This session has ended already.")
 
     def touch(self, session: Session) -> None:
-        """Note that a person is there; if that cannot be written, the session goes on as if nobody were."""
-        now, known = self._clock(), self._known().get(session.id)
-        if known is None or not self._is_in_time(known) or now - known.last_active_at < ACTIVE_SECONDS:
-            return
+        """Note that a person is active; if that cannot be written, the session counts as idle."""
         with self._lock, suppress(StoreUnavailableError):
-            if session.id not in self._sessions:
-                return  # it was ended meanwhile
-            self._sessions[session.id] = replace(known, last_active_at=now)
-            with self._file.writing() as connection:
-                connection.execute(update(sessions).where(sessions.c.id == session.id).values(last_active_at=now))
+            now, known = self._clock(), self._open(session.id)
+            if known and now - known.last_active_at >= ACTIVE_SECONDS:
+                self._sessions[session.id] = replace(known, last_active_at=now)
+                with self._file.writing() as connection:
+                    connection.execute(update(sessions).where(sessions.c.id == session.id).values(last_active_at=now))
 
     def end(self, session: Session) -> None:
-        """End a session at once: it is good for nothing more.
+        """End a session at once, here in any case.
 
         Raises
         ------
         StoreUnavailableError
-            If that could not be kept; it is tried again until it is.
+            If that could not be written; it is tried again until it is.
         """
         with self._lock:
+            # Remembered first: a file that cannot be written now must not bring the session back at the next look.
             self._ended.add(session.id)
             self._sessions.pop(session.id, None)
             self._save_ends()
 
     def _known(self) -> dict[str, Session]:
-        """Return the sessions that nobody ended as they were in the file at most a second ago."""
+        """Return the sessions that were not ended, as they were in the file at most a second ago."""
         with self._lock:
             now = time.monotonic()
             if self._asked_at is None or now - self._asked_at >= self._fresh_seconds:
+                # Noted before it is tried: a file that fails is asked once a second as well, not at every request.
                 self._asked_at = now
                 try:
                     self._ask()
@@ -163,7 +166,7 @@ class Sessions:
 
     def _ask(self) -> None:
         if self._ended:
-            self._save_ends()
+            self._save_ends()  # before the file is read, or it would show the session as open
         chosen = select(sessions, *ACCOUNT_COLUMNS).join(accounts).order_by(sessions.c.began_at)
         found = {}
         with self._file.reading() as connection:
@@ -178,16 +181,13 @@ class Sessions:
         self._ended.clear()
 
     def time_left(self, session: Session) -> tuple[float, bool]:
-        """Return the seconds until a session ends if nobody is active, and whether activity would prolong it."""
+        """Return the seconds until a session ends without activity, and whether activity would prolong it."""
         ends_at = self._ends_at(session)
         return ends_at - self._clock(), ends_at < session.ends_at
 
-    def _is_in_time(self, session: Session) -> bool:
-        return self._clock() < self._ends_at(session)
-
     def _ends_at(self, session: Session) -> float:
         if session.account.role == Role.DISPLAY:
-            return session.ends_at
+            return session.ends_at  # a screen that is only watched is never idle
         return min(session.ends_at, session.last_active_at + self._idle_seconds)
 
 

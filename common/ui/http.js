@@ -16,10 +16,10 @@ const csrfToken = () => document.querySelector('meta[name="csrf-token"]').conten
 let signInHere = null;
 const held = new Set(); // addresses whose answers wait for a sign-in; what is asked now and then waits once
 
-/** Let `signIn()` ask to sign in on this page; it resolves when somebody has. */
+/** Let `signIn()` ask to sign in on this page; it resolves when a person has. */
 export const whenSignedOut = (signIn) => (signInHere = signIn);
 
-/** Have somebody sign in: on this page where that can be done, and otherwise by leaving it. */
+/** Ask for a sign-in: on this page where that is possible, and otherwise by leaving it. */
 export const toSignIn = () => (signInHere ? signInHere() : location.replace("/sign-in"));
 
 export async function getJson(address) {

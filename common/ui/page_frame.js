@@ -50,12 +50,12 @@ signOut?.addEventListener("click", async () => {
 });
 if (signOut) signOut.disabled = false; // from now on a click is heard
 
-/** Tell the app now and then that somebody is here: what a page asks by itself does not keep it signed in. */
+/** Report a person's activity to the app from time to time: what a page requests automatically does not keep it signed in. */
 let toldAt = performance.now();
 async function tellActivity() {
   if (performance.now() - toldAt < ACTIVITY_MS) return;
   toldAt = performance.now();
-  await post("/activity").then(checkSession).catch(() => {}); // told again with the next sign of somebody
+  await post("/activity").then(checkSession).catch(() => {}); // reported again with the next activity
 }
 if (signOut) {
   for (const sign of ["pointerdown", "pointermove", "keydown", "wheel"]) addEventListener(sign, tellActivity, { passive: true });

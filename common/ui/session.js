@@ -14,9 +14,9 @@ const banner = byId("session-banner");
 let end = { at: Infinity, isIdle: false };
 let timer = null;
 let isOver = false;
-const waiting = []; // to go on once somebody is signed in again
+const waiting = []; // to continue once a person is signed in again
 
-/** Ask the app how the session is, and act on it; resolves to whether somebody is signed in. */
+/** Ask the app how the session is, and act on it; resolves to whether a person is signed in. */
 export async function checkSession() {
   clearTimeout(timer);
   try {
@@ -33,7 +33,7 @@ function show({ account, csrf_token: csrf, seconds_left: seconds, is_idle: isIdl
   document.querySelector('meta[name="csrf-token"]').content = csrf;
   if (account === null) return signedOut();
   if (account !== dialog.dataset.account) {
-    location.reload(); // somebody else has a page of their own, and sends nothing from this one
+    location.reload(); // another person gets a page of their own, and sends nothing from this one
     return false;
   }
   const left = seconds * 1000;
@@ -57,7 +57,7 @@ function signedOut() {
   return false;
 }
 
-const overInWords = () => (end.isIdle ? "You were signed out because nobody used this page for a while." : "Your session has reached its time limit.");
+const overInWords = () => (end.isIdle ? "You were signed out because this page was not used for a while." : "Your session has reached its time limit.");
 
 function aheadInWords(minutes, isIdle) {
   const when = `in ${minutes === 1 ? "a minute" : `${minutes} minutes`}`;
@@ -71,7 +71,7 @@ function open(why) {
   if (!dialog.open) dialog.showModal();
 }
 
-/** Resolves when somebody is signed in again: at once if that was done in another tab. */
+/** Resolves when a person is signed in again: at once if that was done in another tab. */
 async function signInAgain() {
   const signedIn = new Promise((goOn) => waiting.push(goOn));
   check();

@@ -4,7 +4,7 @@ import { byId, icon } from "./dom.js";
 import { post } from "./http.js";
 import { tokenIn } from "./sign_in_token.js";
 
-/** Between the pages of one app in one browser: "in" when somebody has signed in, "out" when somebody has signed out. */
+/** Between the pages of one app in one browser: "in" after a sign-in, "out" after a sign-out. */
 export const otherTabs = new BroadcastChannel("session");
 
 /** Listen to the forms of the page; `signedIn()` is called when the app agreed. Return what signs in with a link. */
@@ -12,7 +12,7 @@ export function listenToForms(signedIn) {
   const [linkForm, passwordForm, token] = [byId("sign-in-form"), byId("password-form"), byId("token")];
   const forms = [passwordForm, linkForm].filter(Boolean);
 
-  /** Post what proves who somebody is; a refusal is shown in the form it came from, at `field`. */
+  /** Post what proves who a person is; a refusal is shown in the form it came from, at `field`. */
   async function signIn(form, credentials, field) {
     forms.forEach((each) => showError(each, ""));
     showWorking(true);

@@ -1,32 +1,22 @@
 """The Flask app both processes start from: templates, shared files, headers, errors, sign-in and health."""
 
+import math
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
+from typing import Final
 
-import orjson
-from flask import (
-    Blueprint,
-    Flask,
-    Response,
-    current_app,
-    jsonify,
-    make_response,
-    redirect,
-    render_template,
-    request,
-    send_from_directory,
-    url_for,
-)
+from flask import Blueprint, Flask, Response, make_response, redirect, render_template, request, send_from_directory
 from flask.json.provider import JSONProvider
 from flask.typing import ResponseReturnValue
 from flask_compress import Compress
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import ChoiceLoader, FileSystemLoader
-from werkzeug.exceptions import HTTPException
-from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from common.access.accounts import People, built_in_tokens
 from common.access.audit import AuditTrail
@@ -40,35 +30,28 @@ from common.errors import (
     NotFoundError,
     NotSignedInError,
     RateLimitedError,
-    TooManyAttemptsError,
 )
 from common.messages import WireError
+from common.web.codec import OrjsonCodec
 from common.web.cookies import AppSessions
-from common.web.limits import make_limiter, seconds_to_next_window
-from common.web.origin import require_known_host, require_same_origin
-from common.web.proxy_advice import ProxyAdvisor
-from common.web.readiness import RememberedCheck
-from common.web.sign_in import Access, SignIn, sign_in_blueprint
+from common.web.limits import make_limiter
+from common.web.logs import named
+from common.web.origin import FOREIGN_ORIGIN, SAFE_METHODS, UNTRUSTED_HOST, is_known_host, is_same_origin
+from common.web.sign_in import Access, sign_in_blueprint
 from config.secrets import PROJECT_ROOT
 from config.settings import ClientSettings, ServerSettings
 
 UI_FOLDER = PROJECT_ROOT / "common" / "ui"
+UI_FILE_TYPES = frozenset({".css", ".js", ".svg"})
 NODE_MODULES = PROJECT_ROOT / "node_modules"
 VENDOR_PACKAGES = frozenset({"socket.io-client", "chart.js", "uuid"})
 
-HTTP_ERRORS: Mapping[int, type[DetectionSystemError]] = {404: NotFoundError, 403: NotAllowedError}
+READY_SECONDS: Final = 2.0
+"""How long the outcome of a check is reused: anyone may ask whether an app is ready, and a check uses the disk."""
 
-UI_FILE_TYPES = frozenset({".css", ".js", ".svg"})
 
-
-class OrjsonProvider(JSONProvider):
+class OrjsonProvider(OrjsonCodec, JSONProvider):
     """Flask's JSON on orjson, as on the real-time side."""
-
-    def dumps(self, obj: object, **_: object) -> str:
-        return orjson.dumps(obj).decode()
-
-    def loads(self, s: str | bytes, **_: object) -> object:
-        return orjson.loads(s)
 
 
 def make_app(
@@ -99,61 +82,58 @@ def make_app(
         PERMANENT_SESSION_LIFETIME=DISPLAY_SECONDS,  # the cookie's; each session has its own end
         MAX_CONTENT_LENGTH=settings.max_message_bytes,
         WTF_CSRF_TIME_LIMIT=None,
-        WTF_CSRF_SSL_STRICT=False,  # the exact origin is checked below, with or without TLS
+        WTF_CSRF_SSL_STRICT=False,  # the exact origin is checked here, with or without TLS
+        COMPRESS_REGISTER=False,
     )
     app.jinja_env.loader = ChoiceLoader(
         [FileSystemLoader(Path(app.root_path) / "templates"), FileSystemLoader(UI_FOLDER / "templates")]
     )
-    app.before_request(lambda: require_known_host(request, settings.allowed_hosts))
-    limiter = app.config["LIMITER"] = make_limiter(app, settings)
+
+    # In this order: a wrong host is refused before it is counted, a flood before its origin and CSRF token are checked.
+    app.before_request(partial(_require_known_host, settings.allowed_hosts))
+    limiter = make_limiter(app, settings)
+    app.before_request(_require_same_origin)
     CSRFProtect(app)
-    advisor = app.config["PROXY_ADVISOR"] = ProxyAdvisor(settings.trusted_proxies)
-    app.before_request(lambda: advisor.require_no_path(request.environ))
-    app.before_request(lambda: require_same_origin(request))
-    app.register_error_handler(Exception, _reply_with_error)
     _compress_answers(app)
     file = AccessFile(access_file(settings.data_dir, settings.app_name))
-
-    def check() -> None:
-        file.check()
-        check_ready()
-
-    app.register_blueprint(_shared_blueprint(RememberedCheck(check, clock=time.monotonic), limiter))
-    access = app.extensions["access"] = _access(file, settings, clock)
-    sign_in = SignIn(access.people, limiter, settings.socketio_async_mode)
-    app.register_blueprint(sign_in_blueprint(access, sign_in, title=title))
+    app.register_blueprint(_shared_blueprint([file.check, check_ready], limiter))
+    people = People(file)
+    people.take_built_in(built_in_tokens(settings), settings.url, clock())
+    access = app.extensions["access"] = Access(people, sessions_of(file, settings, clock), AuditTrail(file, clock))
+    app.register_blueprint(sign_in_blueprint(access, limiter, settings.socketio_async_mode, title=title))
+    app.register_error_handler(Exception, partial(_reply_with_error, limiter))
     return app
 
 
-def _access(file: AccessFile, settings: ServerSettings | ClientSettings, clock: Callable[[], float]) -> Access:
-    people = People(file)
-    people.take_built_in(built_in_tokens(settings), settings.url, clock())
-    return Access(people, sessions_of(file, settings, clock), AuditTrail(file, clock))
+def _require_known_host(allowed_hosts: Collection[str]) -> None:
+    if not is_known_host(request.environ, allowed_hosts):
+        raise BadRequest(UNTRUSTED_HOST)
 
 
-def trust_proxies(app: Flask, count: int) -> None:
-    """Believe the X-Forwarded headers of ``count`` proxies; called last, so that the door sees the result as well."""
-    if count:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+def _require_same_origin() -> None:
+    if request.method not in SAFE_METHODS and not is_same_origin(request.environ):
+        raise NotAllowedError(FOREIGN_ORIGIN)
 
 
 def _compress_answers(app: Flask) -> None:
-    """Compress whatever a browser lets be compressed but parts of files; an ETag names the encoding as well."""
-    app.config["COMPRESS_REGISTER"] = False
     compress = Compress(app)
 
     @app.after_request
     def compressed(response: Response) -> Response:
         if response.status_code == HTTPStatus.PARTIAL_CONTENT:
             return response
-        if response.is_streamed:  # a file; read whole, so that its ETag can be compared with the one of the compressed
+        # A file is read whole first: its ETag has to name the encoding as well, and is compared with the browser's.
+        if response.is_streamed:
             response.direct_passthrough = False
             response.get_data()
         return compress.after_request(response)
 
 
-def _shared_blueprint(check_ready: Callable[[], None], limiter: Limiter) -> Blueprint:
+def _shared_blueprint(checks: Sequence[Callable[[], None]], limiter: Limiter) -> Blueprint:
+    """Make the routes of the files that pages share, and those that tell whether the app lives and is ready."""
     blueprint = Blueprint("shared", __name__)
+
+    failure = _Remembered(partial(_failure_of, checks))
 
     @blueprint.get("/ui/<path:name>")
     def ui(name: str) -> Response:
@@ -173,42 +153,72 @@ def _shared_blueprint(check_ready: Callable[[], None], limiter: Limiter) -> Blue
         return {"status": "alive"}
 
     @blueprint.get("/readyz")
-    @limiter.exempt  # whoever floods the app must not have it restarted as well
+    @limiter.exempt  # a flood must not have the app restarted as well
     def readyz() -> ResponseReturnValue:
-        check_ready()
+        if failed := failure():
+            raise failed.with_traceback(None)  # it is raised again and again, and would collect tracebacks
         return {"status": "ready"}
 
     return blueprint
 
 
-def _reply_with_error(error: Exception) -> ResponseReturnValue:
+class _Remembered:
+    """What a check found, for ``READY_SECONDS``; one caller checks at a time, or many would keep the disk busy."""
+
+    def __init__(self, check: Callable[[], DetectionSystemError | None]) -> None:
+        self._check = check
+        self._turn = threading.Lock()
+        self._until = -math.inf
+        self._failure: DetectionSystemError | None = None
+
+    def __call__(self) -> DetectionSystemError | None:
+        with self._turn:
+            if time.monotonic() >= self._until:
+                self._failure = self._check()
+                self._until = time.monotonic() + READY_SECONDS
+            return self._failure
+
+
+def _failure_of(checks: Sequence[Callable[[], None]]) -> DetectionSystemError | None:
+    try:
+        for check in checks:
+            check()
+    except DetectionSystemError as error:
+        return error
+    return None
+
+
+def _reply_with_error(limiter: Limiter, error: Exception) -> ResponseReturnValue:
     """Answer a failure once, for every route: JSON for programs, a page or the sign-in for people."""
-    named, status = _named(error)
-    response = make_response(_as_page_or_json(named, status))
-    if isinstance(named, TooManyAttemptsError | RateLimitedError):
-        response.headers["Retry-After"] = str(named.retry_after)
+    shown, status = _shown(error, limiter)
+    response = make_response(_as_page_or_json(shown, status))
+    if isinstance(shown, RateLimitedError):
+        response.headers["Retry-After"] = str(shown.retry_after)
     return response
 
 
-def _as_page_or_json(named: DetectionSystemError, status: int) -> ResponseReturnValue:
+def _as_page_or_json(shown: DetectionSystemError, status: int) -> ResponseReturnValue:
     wants_page = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+    # A page's own scripts fetch from /api/ with the headers of a browser: they get JSON all the same.
     if not wants_page or request.path.startswith("/api/"):
-        return jsonify(error=WireError.of(named).to_wire()), status
-    if isinstance(named, NotSignedInError):
-        return redirect(url_for("sign_in.page"))
-    return render_template("error.html", error=named, status=status), status
+        return {"error": WireError.of(shown).to_wire()}, status
+    if isinstance(shown, NotSignedInError):
+        return redirect("/sign-in")
+    return render_template("error.html", error=shown, status=status), status
 
 
-def _named(error: Exception) -> tuple[DetectionSystemError, int]:
-    if isinstance(error, DetectionSystemError):
-        return error, error.status
+def _shown(error: Exception, limiter: Limiter) -> tuple[DetectionSystemError, int]:
+    """Return the named error that is shown for a failure, and the status of the answer."""
     if isinstance(error, CSRFError):
         return NotAllowedError("The page is out of date. Reload it and try again."), 400
     if isinstance(error, RateLimitExceeded):
-        return RateLimitedError(seconds_to_next_window(current_app.config["LIMITER"])), RateLimitedError.status
+        reached = limiter.current_limit
+        seconds = math.ceil(reached.window.reset_time - time.time()) if reached else 1
+        return RateLimitedError(max(1, seconds)), RateLimitedError.status
     if isinstance(error, HTTPException):
         code = error.code or InternalError.status
         usual = InvalidMessageError if code < InternalError.status else InternalError
-        return HTTP_ERRORS.get(code, usual)(None if code == NotFoundError.status else error.description), code
-    current_app.logger.error("a request failed: %s", type(error).__name__, exc_info=error)
-    return InternalError(), 500
+        kind = {404: NotFoundError, 403: NotAllowedError}.get(code, usual)
+        return kind(None if kind is NotFoundError else error.description), code
+    shown = named(error, "a request failed")
+    return shown, shown.status

@@ -9,9 +9,9 @@ class OrjsonCodec:
     """The ``json`` module python-socketio expects, on orjson: faster, and it refuses NaN on the way in."""
 
     @staticmethod
-    def dumps(value: object, **_: object) -> str:
-        return orjson.dumps(value).decode()
+    def dumps(obj: Any, **_: Any) -> str:
+        return orjson.dumps(obj).decode()
 
     @staticmethod
-    def loads(text: str | bytes, **_: object) -> Any:
-        return orjson.loads(text)
+    def loads(s: str | bytes, **_: Any) -> Any:
+        return orjson.loads(s)

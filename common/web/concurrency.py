@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from config.env_file import given
 
-EVENTLET = "eventlet"
+EVENTLET: Final = "eventlet"
 
 SWITCH_SECONDS: Final = 0.0005
 
@@ -25,6 +25,9 @@ def async_mode_of_environment() -> str:
 
 def patch_standard_library(async_mode: str) -> None:
     """Make the standard library cooperative if eventlet is on; it has to come before every other import."""
+    # While a thread computes, as when a model is loaded, each call of another waits for it this long: with Python's
+    # usual 5 ms an answer takes a second.
+    sys.setswitchinterval(SWITCH_SECONDS)
     if async_mode == EVENTLET:
         warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
         import eventlet  # noqa: PLC0415 - only if it is the mode
@@ -37,31 +40,10 @@ def run_aside(async_mode: str, function: Callable[[Given], Result], given: Given
 
     It runs on a thread of the operating system, under eventlet too: it must not touch what belongs to green threads.
     """
-    with _short_turns:
-        if async_mode != EVENTLET:
-            return function(given)
-        from eventlet import tpool  # noqa: PLC0415 - only if it is the mode
+    if async_mode != EVENTLET:
+        return function(given)
+    from eventlet import tpool  # noqa: PLC0415 - only if it is the mode
 
-        tpool.set_num_threads(1)
-        result: Result = tpool.execute(function, given)
-        return result
-
-
-class _ShortTurns:
-    """Lets computing threads hand over soon: at the usual 5 ms for each call that waits, an answer takes a second."""
-
-    def __init__(self) -> None:
-        self._usual = sys.getswitchinterval()
-        self._inside = 0
-
-    def __enter__(self) -> None:
-        self._inside += 1
-        sys.setswitchinterval(SWITCH_SECONDS)
-
-    def __exit__(self, *_: object) -> None:
-        self._inside -= 1
-        if not self._inside:
-            sys.setswitchinterval(self._usual)
-
-
-_short_turns = _ShortTurns()
+    tpool.set_num_threads(1)
+    result: Result = tpool.execute(function, given)
+    return result

@@ -7,10 +7,10 @@ from flask import Flask, has_request_context, request
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
 KEY, ENDS_AT = "key", "ends_at"
-"""What the session's cookie holds: the key of the session at the app, and when the cookie is thrown away."""
+"""What the session's cookie holds: the key of the session at the app, and when the cookie expires."""
 
 SECURE_PREFIX: Final = "__Host-"
-"""Browsers take a cookie of such a name over TLS alone, and from the very host."""
+"""Browsers accept a cookie with this prefix over TLS only, and from the very host."""
 
 
 class AppSessions(SecureCookieSessionInterface):
@@ -21,6 +21,7 @@ class AppSessions(SecureCookieSessionInterface):
         return f"{SECURE_PREFIX}{name}" if self.get_cookie_secure(app) else name
 
     def get_cookie_secure(self, app: Flask) -> bool:
+        # Asked for each request: behind a proxy an app with no PUBLIC_URL learns of TLS from X-Forwarded-Proto alone.
         return bool(app.config["SESSION_COOKIE_SECURE"]) or (has_request_context() and request.is_secure)
 
     def get_expiration_time(self, app: Flask, session: SessionMixin) -> datetime | None:

@@ -1,18 +1,19 @@
-"""The door before Socket.IO: who may reach it, how many at once, and the end of those who do not keep to the rules."""
+"""The door before Socket.IO: who may reach it, how many at once, and the end of connections that break the rules."""
 
 import logging
 import re
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, MutableMapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 from weakref import WeakValueDictionary
 
 import orjson
+from flask import Flask
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
@@ -24,7 +25,6 @@ from common.access.tokens import UNKNOWN_TOKEN, bearer_token
 from common.addresses import is_address
 from common.errors import (
     DetectionSystemError,
-    InternalError,
     InvalidMessageError,
     NotAllowedError,
     NotSignedInError,
@@ -35,12 +35,14 @@ from common.errors import (
 from common.followers import Peer
 from common.messages import WireError
 from common.web.headers import with_security_headers
+from common.web.logs import named
 from common.web.old_link import answer_old_link, is_old_link
 from common.web.origin import FOREIGN_ORIGIN, UNTRUSTED_HOST, is_known_host, is_of_own_page
-from common.web.proxy_advice import ProxyAdvisor
+from common.web.sign_in import current_session
+from config.settings import ClientSettings, ServerSettings
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -50,33 +52,35 @@ PING_INTERVAL: Final = 25
 PING_TIMEOUT: Final = 20
 
 JOIN_SECONDS: Final = 10.0
-"""A connection that is in no namespace by then is ended: who may come in does so at once."""
+"""A connection that is in no namespace by then is ended; clients join at once."""
 
 PER_IDENTITY: Final = 50
 """Connections of one session or one client app."""
 
 PER_ADDRESS: Final = 1000
-"""Connections of one address: a whole clinic may share one."""
+"""Connections of one address, which a whole clinic may share."""
 
 POLLING_HANDSHAKES: Final = RateLimitItemPerSecond(5, PING_INTERVAL + PING_TIMEOUT)
-"""Of one session: for so long Engine.IO keeps a thread for each."""
+"""Of one session: Engine.IO keeps a thread for each that long."""
 
 WATCH_SECONDS: Final = 0.25
+
+UNKNOWN_REQUEST: Final = "This is no request that Socket.IO knows."
 
 _PEER = "hads.peer"
 
 
+@dataclass(eq=False)
 class Connection:
-    """One transport of a peer, for as long as it is open: a websocket, or, without a socket, a polling session."""
+    """One transport of a peer while it is open: a websocket or, without a socket, a polling session."""
 
-    def __init__(self, identity: str, address: str, transport: socket.socket | None) -> None:
-        self.identity = identity
-        self.address = address
-        self.has_ended = False
-        self.has_joined = False
-        self.ends_at: float | None = time.monotonic() + JOIN_SECONDS
-        self.heard_at = time.monotonic()
-        self.socket = transport
+    identity: str
+    address: str
+    transport: socket.socket | None
+    has_ended: bool = False
+    has_joined: bool = False
+    ends_at: float | None = field(default_factory=lambda: time.monotonic() + JOIN_SECONDS)
+    heard_at: float = field(default_factory=time.monotonic)
 
     def join(self) -> bool:
         """Note that it was let into a namespace; return whether it may: once, and not after it was told to end."""
@@ -86,68 +90,54 @@ class Connection:
         return True
 
     def end_in(self, seconds: float) -> None:
-        self.has_joined = True
+        self.has_joined = True  # what is about to end is let into no namespace
         self.ends_at = time.monotonic() + seconds
 
     def end(self) -> None:
-        """End the transport at once, whoever reads or writes it."""
+        """End the transport at once, even while another thread reads or writes it."""
         self.has_ended = True
-        if self.socket is not None:
+        # Not closed: another thread may read it, and the number of a closed one would be given to the next socket.
+        if self.transport is not None:
             with suppress(OSError):
-                self.socket.shutdown(socket.SHUT_RDWR)
+                self.transport.shutdown(socket.SHUT_RDWR)
 
     def is_due(self, now: float) -> bool:
-        is_silent = self.socket is None and now - self.heard_at > PING_INTERVAL + PING_TIMEOUT
-        return is_silent or (self.ends_at is not None and now >= self.ends_at)
+        is_silent = self.transport is None and now - self.heard_at > PING_INTERVAL + PING_TIMEOUT
+        return self.has_ended or is_silent or (self.ends_at is not None and now >= self.ends_at)
 
 
-def peer_of(environ: "WSGIEnvironment") -> Peer:
-    """Return whom the door let in with the request that opened a connection."""
-    peer = environ[_PEER]
-    if not isinstance(peer, Peer):
-        raise NotSignedInError
-    return peer
-
-
-def has_passed(value: object) -> bool:
-    """Tell whether a value is the environ of a request that the door let in, which no message of a peer can be."""
-    return isinstance(value, dict) and isinstance(value.get(_PEER), Peer)
+def peer_of(environ: object) -> Peer | None:
+    """Return the peer that the door let in with a request; ``None`` for anything that came in a message."""
+    peer = environ.get(_PEER) if isinstance(environ, dict) else None
+    return peer if isinstance(peer, Peer) else None
 
 
 class Door:
-    """A WSGI app around all others, but behind ``ProxyFix``: hosts, schemes and addresses are those forwarded.
+    """A WSGI layer around a Flask app, but behind ``ProxyFix``: hosts, schemes and addresses are those forwarded.
 
-    ``session_of`` finds the open session of a request's cookie, ``client_of_token`` the client app that a token is of.
+    ``client_of_token`` tells which client app a token is of.
     """
 
     def __init__(
-        self,
-        app: "WSGIApplication",
-        *,
-        session_of: "Callable[[WSGIEnvironment], Session | None]",
-        client_of_token: Callable[[str], str | None],
-        allowed_hosts: Iterable[str],
-        max_connections: int,
-        advisor: ProxyAdvisor,
+        self, app: Flask, settings: ServerSettings | ClientSettings, client_of_token: Callable[[str], str | None]
     ) -> None:
         self.sockets: MutableMapping[tuple[str, int], socket.socket] = WeakValueDictionary()
-        """Those that eventlet has accepted, by the peer's address and port; werkzeug hands them over itself."""
+        """Those that eventlet has accepted, by the peer's address and port; werkzeug passes them in the environ."""
+        self.connections: set[Connection] = set()
         self.refused = 0
-        self._app = app
-        self._session_of = session_of
+        self._flask = app
+        self._app = app.wsgi_app
         self._client_of_token = client_of_token
-        self._allowed_hosts = list(allowed_hosts)
-        self._max_connections = max_connections
-        self._advisor = advisor
+        self._settings = settings
         self._is_closed = False
         self._requests = 0
-        self._connections: set[Connection] = set()
         self._polling: dict[str, Connection] = {}
         self._handshakes = MovingWindowRateLimiter(MemoryStorage())
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._watch: threading.Thread | None = None
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        # First of all: limits, logs and the audit trail of everything behind use this address.
         _require_address(environ)
         start = with_security_headers(environ, start_response)
         if self._is_closed:
@@ -156,71 +146,64 @@ class Door:
             if not environ["PATH_INFO"].startswith(PATH):
                 return self._counted(environ, start)
             return self._socket_io(environ, start)
-        except DetectionSystemError as error:
-            return _refuse(error, environ, start)
         except ConnectionError:  # tells both servers that there is nothing to answer
             raise
-        except Exception:  # whatever Flask does not answer itself; both servers would log what the error says
-            log.exception("a request failed outside of the app")
-            return _refuse(InternalError(), environ, start)
-
-    @property
-    def open(self) -> int:
-        """How many connections are open."""
-        return len(self._connections)
+        except Exception as error:  # noqa: BLE001 - both servers would log what an unexpected error says
+            return _refuse(named(error, "a request failed outside of the app"), environ, start)
 
     def close(self) -> None:
-        """Let nobody in any more."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
+        """Refuse every request from now on."""
+        self._is_closed = True
 
     def wait_until_empty(self, seconds: float) -> None:
-        """Wait until every request is answered and every connection has ended, but no longer than so many seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._requests == 0 and not self._connections, seconds)
+        """Wait until every request is answered and every connection has ended, but no longer than ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while (self._requests or self.connections) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _counted(self, environ: "WSGIEnvironment", start: "StartResponse") -> "Iterable[bytes]":
-        self._count(1)
-        try:
+        """Answer a request to Flask, which counts as under way until its last byte was taken."""
+        with ExitStack() as counted:
+            self._count(1)
+            counted.callback(self._count, -1)
             body = self._app(environ, start)
-        except BaseException:
-            self._count(-1)
-            raise
-        return ClosingIterator(body, lambda: self._count(-1))
+            return ClosingIterator(body, counted.pop_all().close)
 
     def _count(self, more: int) -> None:
-        with self._changed:
+        with self._lock:
             self._requests += more
-            self._changed.notify_all()
 
     def _socket_io(self, environ: "WSGIEnvironment", start: "StartResponse") -> "Iterable[bytes]":
-        if not is_known_host(environ, self._allowed_hosts):
-            raise NotAllowedError(self._advisor.explained(UNTRUSTED_HOST, environ, "Host"))
+        if not is_known_host(environ, self._settings.allowed_hosts):
+            raise NotAllowedError(UNTRUSTED_HOST)
         is_websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
-        if is_websocket and is_old_link(environ) and (accepted := self._socket_of(environ)):
-            answer_old_link(accepted, environ["HTTP_SEC_WEBSOCKET_KEY"])
+        if is_websocket and is_old_link(environ):
+            answer_old_link(self._socket_of(environ), environ["HTTP_SEC_WEBSOCKET_KEY"])
             raise ConnectionError  # ends the connection: what eventlet writes comes after the websocket's end
+        # Who asks is found out before anything is opened or counted: a stranger costs no more than a 401.
         client_id, session = self._identify(environ)
-        identity = client_id or (session.id if session else "")
-        asked = _query_of(environ, is_websocket=is_websocket)
+        sid = _polling_id(environ, is_websocket=is_websocket)
         if is_websocket:
-            accepted = self._socket_of(environ)
-            if accepted is None:
-                raise InvalidMessageError("This is no websocket.")
-            connection = self._open(environ, identity, accepted)
-            environ[_PEER] = Peer(client_id, session, connection.address, connection)
-            return self._websocket(environ, start, connection)
+            connection = self._open(environ, client_id, session, self._socket_of(environ))
+            try:
+                return self._hand_on(environ, start, ConnectionError())
+            finally:
+                self._close(connection)
         if session is None:
             raise NotAllowedError("Client apps connect over websockets only.")
-        if "sid" in asked:
-            return self._poll(environ, start, identity, asked["sid"][0])
-        if not self._handshakes.hit(POLLING_HANDSHAKES, identity):
+        if sid is not None:
+            return self._poll(environ, start, session.id, sid)
+        if not self._handshakes.hit(POLLING_HANDSHAKES, session.id):
             self.refused += 1
             raise RateLimitedError(PING_INTERVAL)
-        connection = self._open(environ, identity, None)
-        environ[_PEER] = Peer(None, session, connection.address, connection)
-        return self._begin_polling(environ, start, connection)
+        connection = self._open(environ, None, session, None)
+        # Engine.IO makes the id of a polling session, and tells it in the answer alone.
+        body = b"".join(self._hand_on(environ, start, InvalidMessageError(UNKNOWN_REQUEST)))
+        if opened := re.match(rb'0\{"sid":"([^"]+)"', body):
+            self._polling[opened[1].decode()] = connection
+        else:
+            self._close(connection)
+        return [body]
 
     def _identify(self, environ: "WSGIEnvironment") -> tuple[str | None, Session | None]:
         """Return the client app or the session of a request.
@@ -232,7 +215,7 @@ class Door:
         NotAllowedError
             If it proves itself with a cookie, and no page of this app made it.
         """
-        if "HTTP_AUTHORIZATION" in environ:
+        if "HTTP_AUTHORIZATION" in environ:  # no page of another origin can add one
             token = bearer_token(environ["HTTP_AUTHORIZATION"])
             client_id = self._client_of_token(token) if token else None
             if client_id is None:
@@ -241,112 +224,97 @@ class Door:
         if "HTTP_COOKIE" not in environ:
             raise NotSignedInError
         if not is_of_own_page(environ):
-            raise NotAllowedError(self._advisor.explained(FOREIGN_ORIGIN, environ, "Origin"))
-        session = self._session_of(environ)
+            raise NotAllowedError(FOREIGN_ORIGIN)
+        with self._flask.request_context(environ):
+            session = current_session()
         if session is None:
             raise NotSignedInError
         return None, session
 
-    def _socket_of(self, environ: "WSGIEnvironment") -> socket.socket | None:
-        if "werkzeug.socket" in environ:
-            accepted: socket.socket = environ["werkzeug.socket"]
-            return accepted
+    def _socket_of(self, environ: "WSGIEnvironment") -> socket.socket:
+        # eventlet shows no socket: it is found by the peer's own address and port, from before ProxyFix.
         own = environ.get("werkzeug.proxy_fix.orig", environ)
-        return self.sockets.get((own["REMOTE_ADDR"], int(environ.get("REMOTE_PORT") or 0)))
+        key = own["REMOTE_ADDR"], int(environ.get("REMOTE_PORT") or 0)
+        accepted: socket.socket | None = environ.get("werkzeug.socket") or self.sockets.get(key)
+        if accepted is None:
+            raise InvalidMessageError("This is no websocket.")
+        return accepted
 
-    def _open(self, environ: "WSGIEnvironment", identity: str, accepted: socket.socket | None) -> Connection:
-        """Give a connection its place.
+    def _open(
+        self, environ: "WSGIEnvironment", client_id: str | None, session: Session | None, accepted: socket.socket | None
+    ) -> Connection:
+        """Count a connection, and put its peer into the environ.
 
         Raises
         ------
         TooManyConnectionsError
-            If there is none.
+            If there are as many as may be, in all, of one identity or of one address.
         """
-        address = environ["REMOTE_ADDR"]
+        identity, address = client_id or (session.id if session else ""), environ["REMOTE_ADDR"]
         connection = Connection(identity, address, accepted)
-        with self._changed:
-            counts = Counter(key for one in self._connections for key in (("by", one.identity), ("at", one.address)))
-            is_full = len(self._connections) >= self._max_connections
-            if is_full or counts["by", identity] >= PER_IDENTITY or counts["at", address] >= PER_ADDRESS:
+        with self._lock:  # counted and added in one step, or many at once would get past the limit
+            is_full = len(self.connections) >= self._settings.max_connections
+            of_identity = sum(one.identity == identity for one in self.connections)
+            of_address = sum(one.address == address for one in self.connections)
+            if is_full or of_identity >= PER_IDENTITY or of_address >= PER_ADDRESS:
                 self.refused += 1
                 raise TooManyConnectionsError
-            self._connections.add(connection)
+            self.connections.add(connection)
             if self._watch is None:
                 self._watch = threading.Thread(target=self._keep_watching, name="door", daemon=True)
                 self._watch.start()
+        environ[_PEER] = Peer(client_id, session, address, connection)
         return connection
 
     def _close(self, connection: Connection) -> None:
         connection.has_ended = True
-        with self._changed:
-            self._connections.discard(connection)
-            self._changed.notify_all()
+        with self._lock:
+            self.connections.discard(connection)
 
-    def _websocket(
-        self, environ: "WSGIEnvironment", start: "StartResponse", connection: Connection
-    ) -> "Iterable[bytes]":
+    def _hand_on(self, environ: "WSGIEnvironment", start: "StartResponse", if_failed: Exception) -> "Iterable[bytes]":
+        """Let Socket.IO answer; ``if_failed`` is raised in place of an error, which may say what a peer sent."""
         try:
             return self._app(environ, start)
-        except ConnectionError:
+        except ConnectionError:  # how both servers notice a peer that has gone
             raise
         except Exception as error:
-            log.info("a websocket ended early: %s", type(error).__name__, exc_info=True)
-            raise ConnectionError from None
-        finally:
-            self._close(connection)
-
-    def _begin_polling(
-        self, environ: "WSGIEnvironment", start: "StartResponse", connection: Connection
-    ) -> "Iterable[bytes]":
-        """Open a polling session, whose id stands in the answer."""
-        body = b"".join(self._answer(environ, start))
-        if opened := re.match(rb'0\{"sid":"([^"]+)"', body):
-            self._polling[opened[1].decode()] = connection
-        else:
-            self._close(connection)
-        return [body]
+            log.info("a request to Socket.IO failed: %s", type(error).__name__, exc_info=True)
+            raise if_failed from None
 
     def _poll(self, environ: "WSGIEnvironment", start: "StartResponse", identity: str, sid: str) -> "Iterable[bytes]":
-        """Take a request of a polling session; its id, which stands in addresses, proves nothing."""
+        """Take a request of a polling session; its id, which is part of addresses, proves nothing."""
         connection = self._polling.get(sid)
         if connection is None or connection.identity != identity or connection.has_ended:
             raise InvalidMessageError("This connection has ended.")
         connection.heard_at = time.monotonic()
-        return self._answer(environ, start)
-
-    def _answer(self, environ: "WSGIEnvironment", start: "StartResponse") -> "Iterable[bytes]":
-        try:
-            return self._app(environ, start)
-        except Exception as error:
-            log.info("a polling request could not be read: %s", type(error).__name__, exc_info=True)
-            raise InvalidMessageError("This is no request that Socket.IO knows.") from None
+        return self._hand_on(environ, start, InvalidMessageError(UNKNOWN_REQUEST))
 
     def _keep_watching(self) -> None:
         while True:
             time.sleep(WATCH_SECONDS)
             now = time.monotonic()
-            for connection in [one for one in list(self._connections) if one.has_ended or one.is_due(now)]:
+            for connection in [one for one in list(self.connections) if one.is_due(now)]:
                 connection.end()
-                if connection.socket is None:
+                if connection.transport is None:  # a websocket's own thread closes it
                     self._close(connection)
             for sid in [sid for sid, connection in list(self._polling.items()) if connection.has_ended]:
                 del self._polling[sid]
 
 
-def _query_of(environ: "WSGIEnvironment", *, is_websocket: bool) -> dict[str, list[str]]:
-    """Return what a request asks for, if it is of one kind: Engine.IO goes by the query alone.
+def _polling_id(environ: "WSGIEnvironment", *, is_websocket: bool) -> str | None:
+    """Return the polling session that a request names; Engine.IO goes by the query alone, so both must agree.
 
     Raises
     ------
     InvalidMessageError
-        If it is not.
+        If the query asks for another transport than the headers, for JSONP, or to change the transport.
     """
     asked = parse_qs(environ.get("QUERY_STRING", ""))
     if is_websocket != (asked.get("transport") == ["websocket"]) or "j" in asked:
-        raise InvalidMessageError("This is no request that Socket.IO knows.")
+        raise InvalidMessageError(UNKNOWN_REQUEST)
     if is_websocket and "sid" in asked:
         raise InvalidMessageError("A connection cannot change its transport.")
-    return asked
+    return asked["sid"][0] if "sid" in asked else None
 
 
 def _require_address(environ: "WSGIEnvironment") -> None:

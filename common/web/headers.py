@@ -20,21 +20,18 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-TLS_ONLY = "max-age=31536000"
-CACHING = "no-store"
-"""Of everything but the pages' own files, which say themselves how they may be kept."""
 
 
 def with_security_headers(environ: "WSGIEnvironment", start_response: "StartResponse") -> "StartResponse":
     """Return what begins an answer with the headers added that it does not set itself."""
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
-        completed = Headers(headers)
+        completed = Headers(headers)  # what the answer itself sets stays
         for name, value in HEADERS.items():
             completed.setdefault(name, value)
-        completed.setdefault("Cache-Control", CACHING)
+        completed.setdefault("Cache-Control", "no-store")  # the pages' own files state how they may be cached
         if environ["wsgi.url_scheme"] == "https":
-            completed.setdefault("Strict-Transport-Security", TLS_ONLY)
+            completed.setdefault("Strict-Transport-Security", "max-age=31536000")
         return start_response(status, completed.to_wsgi_list(), exc_info)
 
     return start

@@ -32,7 +32,7 @@ def is_old_link(environ: "WSGIEnvironment") -> bool:
         and "sid" not in asked
         and "HTTP_SEC_WEBSOCKET_KEY" in environ
         and not any(name in environ for name in from_others)
-        and is_same_origin(environ.get("HTTP_ORIGIN"), environ)
+        and is_same_origin(environ)
     )
 
 

@@ -28,6 +28,7 @@ def number_of_query(name: str, *, least: int = 0) -> int | None:
     text = request.args.get(name, "")
     if not text:
         return None
+    # isdigit alone takes other scripts' digits, and int() a number of any length.
     is_number = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST))
     if not is_number or not least <= int(text) <= LARGEST:
         raise InvalidMessageError(fields={name: [f"must be a whole number, {least} or more"]})

@@ -25,8 +25,7 @@ from common.access.roles import sign_in_link
 from common.errors import NAMED_ERRORS
 from common.settings_errors import settings_sentence
 from common.web.concurrency import EVENTLET
-from common.web.door import Door
-from common.web.logs import configure_logging, keep_libraries_quiet, may_be_said
+from common.web.logs import configure_logging, keep_libraries_quiet, may_log
 from common.web.sockets import RealTime
 from config.secrets import ConfigurationError
 from config.settings import ClientSettings, ServerSettings, unknown_names
@@ -40,10 +39,11 @@ SettingsT = TypeVar("SettingsT", ServerSettings, ClientSettings)
 
 USAGE_ERROR: Final = 2
 
+LOOK_SECONDS: Final = 0.1
 DRAIN_SECONDS: Final = 1.0
 
 IDLE_SECONDS: Final = 30
-"""How long a peer may take for its next bytes; a websocket has pings instead."""
+"""How long a peer may take for its next bytes; websockets have pings instead."""
 
 DEAF_SECONDS: Final = 30
 """How long what was sent may go unconfirmed until the system ends the connection."""
@@ -67,7 +67,7 @@ class RunningApp:
 
 
 def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT], RunningApp]) -> None:
-    """Run one app until SIGTERM or SIGINT; whatever keeps it from starting is one sentence and an exit code."""
+    """Run one app until SIGTERM or SIGINT; anything that keeps it from starting is one sentence and an exit code."""
     try:
         settings = read_settings()
     except (ValidationError, UnicodeDecodeError) as error:
@@ -82,22 +82,31 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
     except NAMED_ERRORS as error:
         print(error.message, file=sys.stderr)
         sys.exit(1)
-
-    def stop() -> None:
-        running.real_time.is_stopping = True
-        running.stop()
-        running.real_time.stop()
-
-    serve(running.app, listener, settings.socketio_async_mode, on_start=lambda: _go_live(settings), on_stop=stop)
-
-
-def _go_live(settings: ServerSettings | ClientSettings) -> None:
-    """Print the one-click links, but those whose token was given in the environment: who gave it knows the link.
-
-    What was imported and built stays until the end: a collection that goes through it stops everything for 0.1 s.
-    """
+    reasons: list[str] = []
+    # A handler may interrupt any code, on eventlet any green thread: it leaves a note, and this thread looks for it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: reasons.append("a signal"))
+    on_end = partial(reasons.append, "the end of serving")
+    stop_accepting = accept(running.app, listener, settings.socketio_async_mode, on_end=on_end)
+    keep_libraries_quiet()
+    # What was imported and built stays until the end: a collection that goes through it stops everything for 0.1 s.
     gc.collect()
     gc.freeze()
+    _print_links(settings)
+    while not reasons:
+        time.sleep(LOOK_SECONDS)
+    log.info("stopping because of %s", reasons[0])
+    # Nothing new comes in, then what was accepted is answered over connections that are still open.
+    running.real_time.door.close()
+    running.real_time.is_stopping = True
+    running.stop()
+    running.real_time.stop()
+    running.real_time.door.wait_until_empty(DRAIN_SECONDS)
+    stop_accepting()  # the last: with its listener eventlet ends every websocket, read or not
+
+
+def _print_links(settings: ServerSettings | ClientSettings) -> None:
+    """Print the one-click links, except those whose token was given in the environment and is known there."""
     made = [built_in for built_in in built_in_tokens(settings) if not os.environ.get(built_in.setting)]
     if not made:
         print(f"Open {settings.url}", flush=True)
@@ -114,7 +123,7 @@ def listen(host: str, port: int) -> socket.socket:
     Raises
     ------
     ConfigurationError
-        When the address cannot be had, naming what to do.
+        When the address cannot be used, saying what to do.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -130,47 +139,23 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(
-    app: Flask,
-    listener: socket.socket,
-    async_mode: str,
-    *,
-    on_start: Callable[[], None],
-    on_stop: Callable[[], None],
-) -> None:
-    """Serve until SIGTERM or SIGINT; then let nobody in, call ``on_stop``, and return once all is answered.
-
-    From ``on_start`` on both signals are heeded.
-    """
-    stopping, wake = socket.socketpair()
-    # A byte through a socket wakes the main (green) thread, whichever thread the system interrupted: a handler would
-    # only run once the main thread does, and an exception raised in it could land anywhere.
-    wake.setblocking(False)
-    signal.set_wakeup_fd(wake.fileno())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-
-    def wake_up() -> None:
-        with suppress(OSError):  # the process is ending, and nobody listens any more
-            wake.send(b".")
-
-    stop_accepting = accept(app, listener, async_mode, on_end=wake_up)
-    keep_libraries_quiet()
-    on_start()
-    stopping.recv(1)
-    log.info("stopping")
-    door: Door = app.extensions["door"]
-    door.close()
-    on_stop()
-    door.wait_until_empty(DRAIN_SECONDS)
-    stop_accepting()  # the last: with its listener eventlet ends every websocket, read or not
-
-
 def accept(
     app: Flask, listener: socket.socket, async_mode: str, *, on_end: Callable[[], object] = lambda: None
 ) -> Callable[[], None]:
-    """Answer requests on threads of their own until what is returned is called, which lets nobody in any more."""
-    serving, end = (_green if async_mode == EVENTLET else _on_threads)(app, listener)
+    """Answer requests on threads of their own; return what stops that."""
+    serving: Callable[[], object]
+    end: Callable[[], object] = bool  # nothing: on eventlet the listener's shutdown is all it takes
+    if async_mode == EVENTLET:
+        from eventlet import wsgi  # noqa: PLC0415 - only if it is the mode
+
+        accepting = _Accepting(listener, app.extensions["door"].sockets)
+        limits = {"max_size": max_sockets(), "keepalive": IDLE_SECONDS, "socket_timeout": IDLE_SECONDS}
+        serving = partial(wsgi.server, accepting, app, log_output=False, debug=False, **limits)
+    else:
+        host, port = listener.getsockname()[:2]
+        handler = type("Handler", (_RequestHandler,), {"room": threading.BoundedSemaphore(max_sockets())})
+        server = make_server(host, port, app, threaded=True, request_handler=handler, fd=listener.fileno())
+        serving, end = server.serve_forever, server.shutdown
 
     def run() -> None:
         try:
@@ -190,20 +175,20 @@ def accept(
     return stop
 
 
-def most_sockets() -> int:
-    """Return how many sockets may be open at once, having asked the system for as many files as it lets us have.
+def max_sockets() -> int:
+    """Return how many sockets may be open at once, having raised the limit of open files as far as the system allows.
 
-    Whoever connects again and again must not leave the process without a file for its own databases.
+    The rest is kept for the process's own files: a peer that opens connections again and again must not use them up.
     """
     if sys.platform == "win32":
         return MAX_SOCKETS
-    _, at_most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_SOCKETS + SPARE_FILES
-    with suppress(ValueError, OSError):  # a Mac says that there is no limit, and has one
-        limit = wanted if at_most == resource.RLIM_INFINITY else min(wanted, at_most)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, at_most))
-    now, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_SOCKETS if now == resource.RLIM_INFINITY else min(MAX_SOCKETS, now - min(SPARE_FILES, now // 2))
+    with suppress(ValueError, OSError):  # macOS reports no limit, and has one
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_SOCKETS if limit == resource.RLIM_INFINITY else min(MAX_SOCKETS, limit - min(SPARE_FILES, limit // 2))
 
 
 class _Accepting:
@@ -270,25 +255,8 @@ class _RequestHandler(WSGIRequestHandler):
         super().send_error(code)
 
     def log_error(self, format: str, *args: Any) -> None:
-        if may_be_said("no readable request"):
+        if may_log("no readable request"):
             log.warning("no readable request came from %s", self.client_address[0])
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log no request: an address may be made to hold anything."""
-
-
-def _green(app: Flask, listener: socket.socket) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Return what serves on eventlet, and what ends that."""
-    from eventlet import wsgi  # noqa: PLC0415 - only if it is the mode
-
-    accepting = _Accepting(listener, app.extensions["door"].sockets)
-    limits = {"max_size": most_sockets(), "keepalive": IDLE_SECONDS, "socket_timeout": IDLE_SECONDS}
-    return partial(wsgi.server, accepting, app, log_output=False, debug=False, **limits), lambda: None
-
-
-def _on_threads(app: Flask, listener: socket.socket) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Return what serves on threads, and what ends that."""
-    host, port = listener.getsockname()[:2]
-    handler = type("Handler", (_RequestHandler,), {"room": threading.BoundedSemaphore(most_sockets())})
-    server = make_server(host, port, app, threaded=True, request_handler=handler, fd=listener.fileno())
-    return server.serve_forever, server.shutdown

@@ -4,7 +4,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Final, ParamSpec, TypeVar
@@ -20,18 +19,12 @@ from common.access.audit import Action, Actor, AuditTrail
 from common.access.passwords import is_password
 from common.access.roles import Role
 from common.access.sessions import Session, Sessions
-from common.errors import (
-    InvalidMessageError,
-    NotAllowedError,
-    NotSignedInError,
-    StoreUnavailableError,
-    TooManyAttemptsError,
-)
+from common.errors import InvalidMessageError, NotAllowedError, NotSignedInError, TooManyAttemptsError
 from common.web.concurrency import run_aside
 from common.web.cookies import ENDS_AT, KEY
 
 UNGUESSABLE_CHARACTERS: Final = 32
-"""A token from here on is taken for one that was made; a shorter one was chosen by hand, and is slow to guess at."""
+"""A token this long was made by a program; a shorter one was chosen by hand, and could be guessed."""
 
 PER_NAME: Final = parse("10 per 5 minutes")
 BY_HAND: Final = "tokens chosen by hand"
@@ -57,7 +50,7 @@ class Access:
 
 
 def access_of(app: Flask) -> Access:
-    """Return the access of an app that ``sign_in_blueprint`` is registered at."""
+    """Return the access of an app that ``make_app`` made."""
     access: Access = app.extensions["access"]
     return access
 
@@ -82,7 +75,7 @@ def current_account() -> Account:
 
 
 def signed_in_as(*roles: Role) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:
-    """Let nobody reach a view who is not signed in, in one of these roles."""
+    """Refuse a view to everybody who is not signed in, in one of these roles."""
 
     def guard(view: Callable[P, Answer]) -> Callable[P, Answer]:
         @wraps(view)
@@ -97,128 +90,7 @@ def signed_in_as(*roles: Role) -> Callable[[Callable[P, Answer]], Callable[P, An
 
 
 signed_in = signed_in_as(*Role)
-"""Let nobody reach a view who is not signed in."""
-
-
-class SignIn:
-    """Finds out whose a token, or a name and password are; what could be guessed has few attempts."""
-
-    def __init__(self, people: People, limiter: Limiter, async_mode: str) -> None:
-        self._people = people
-        self._limits = limiter.limiter
-        self._async_mode = async_mode
-        self._one_password_at_a_time = threading.Lock()  # each takes 64 MiB and a tenth of a second
-
-    def account_of(self, given: Mapping[str, str], address: str) -> Account:
-        """Return whose a token, or a name and password are; a valid token that was made works after any attempts.
-
-        Raises
-        ------
-        NotSignedInError
-            If they are nobody's.
-        TooManyAttemptsError
-            If too many were tried.
-        """
-        if (token := given.get("token")) is None:
-            return self._by_password(given["name"], given["password"], address)
-        was_made = len(token) >= UNGUESSABLE_CHARACTERS
-        if was_made and (account := self._people.of_token(token)):
-            return account
-        self._count(PER_ADDRESS, address)
-        if not was_made:
-            self._count(PER_NAME, BY_HAND)
-            if account := self._people.of_token(token):
-                self._limits.clear(PER_NAME, "sign-in", BY_HAND)
-                return account
-        raise NotSignedInError(NO_LINK)
-
-    def _by_password(self, name: str, password: str, address: str) -> Account:
-        # Attempts are counted before they are checked, so that many at once are no more than one after the other.
-        self._count(PER_ADDRESS, address)
-        self._count(PER_NAME, key := hash_of(name_key(name)))
-        account = self._people.named(name)
-        kept = account.password_hash if account else None
-        with self._one_password_at_a_time:
-            is_right = run_aside(self._async_mode, partial(is_password, kept), password)
-        if account is None or not is_right:
-            raise NotSignedInError(NO_PASSWORD)
-        self._limits.clear(PER_NAME, "sign-in", key)
-        return account
-
-    def _count(self, limit: RateLimitItem, key: str) -> None:
-        if not self._limits.hit(limit, "sign-in", key):
-            window = self._limits.get_window_stats(limit, "sign-in", key)
-            raise TooManyAttemptsError(max(1, math.ceil(window.reset_time - time.time())))
-
-
-def sign_in_blueprint(access: Access, sign_in: SignIn, *, title: str) -> Blueprint:
-    """Make the routes by which sessions begin, end, go on and are asked for."""
-    blueprint = Blueprint("sign_in", __name__)
-    people, sessions, trail = access.people, access.sessions, access.trail
-
-    @blueprint.get("/sign-in")
-    def page() -> ResponseReturnValue:
-        has_passwords = True
-        with suppress(StoreUnavailableError):  # both forms are shown then
-            has_passwords = people.have_passwords()
-        return render_template("sign_in.html", title=title, has_passwords=has_passwords)
-
-    @blueprint.post("/sign-in")
-    def begin() -> ResponseReturnValue:
-        given, address = _credentials(), request.remote_addr or ""
-        try:
-            account = sign_in.account_of(given, address)
-        except NotSignedInError:
-            trail.record(Actor("", "", "", address), Action.SIGN_IN_FAILED)
-            raise
-        before = current_session()  # the browser's earlier one, of which nothing is taken over
-        key, begun = sessions.begin(account, address)
-        session.clear()
-        session.update({KEY: key, ENDS_AT: begun.ends_at})
-        generate_csrf()  # now: tabs that ask for one at the same time would each get, and keep, another
-        if before is not None:
-            sessions.end(before)
-        trail.record(actor_of(account, address), Action.SIGNED_IN)
-        return "", 204
-
-    @blueprint.post("/sign-out")
-    def end() -> ResponseReturnValue:
-        ended = current_session()
-        session.clear()
-        if ended is not None:
-            sessions.end(ended)
-            trail.record(actor_of(ended.account, request.remote_addr or ""), Action.SIGNED_OUT)
-        return "", 204
-
-    _add_session(blueprint, sessions)
-    return blueprint
-
-
-def _add_session(blueprint: Blueprint, sessions: Sessions) -> None:
-    @blueprint.get("/api/session")
-    def state() -> ResponseReturnValue:
-        """Tell a page who is signed in here and for how long, and give it the CSRF token of the session that is now."""
-        told = {"csrf_token": generate_csrf(), "account": None}
-        if (here := current_session()) is None:
-            return told
-        seconds_left, is_idle = sessions.time_left(here)
-        return told | {"account": here.account.id, "seconds_left": seconds_left, "is_idle": is_idle}
-
-    @blueprint.post("/activity")
-    @signed_in
-    def activity() -> ResponseReturnValue:
-        """Hear from a page that somebody is there: being asked is all it takes."""
-        return "", 204
-
-    @blueprint.before_app_request
-    def note_activity() -> None:
-        if _is_from_a_person() and (here := current_session()):
-            sessions.touch(here)
-
-    @blueprint.app_context_processor
-    def for_templates() -> dict[str, Account | None]:
-        here = current_session()
-        return {"account": here.account if here else None}
+"""Refuse a view to everybody who is not signed in."""
 
 
 def audited(action: Action) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:
@@ -233,8 +105,8 @@ def audited(action: Action) -> Callable[[Callable[P, Answer]], Callable[P, Answe
             acting = current_session()
             answer = view(*args, **kwargs)
             if acting is not None:
-                actor = actor_of(acting.account, request.remote_addr or "")
-                access_of(current_app).trail.record(actor, action, next(iter((request.view_args or {}).values()), ""))
+                target = next(iter((request.view_args or {}).values()), "")
+                access_of(current_app).trail.record(actor_of(acting.account, _address()), action, target)
             return answer
 
         return noted
@@ -243,8 +115,129 @@ def audited(action: Action) -> Callable[[Callable[P, Answer]], Callable[P, Answe
 
 
 def actor_of(account: Account, address: str) -> Actor:
-    """Return somebody as the audit trail names them."""
+    """Return an account as the audit trail names it."""
     return Actor(account.id, account.name, account.role, address)
+
+
+class _Attempts:
+    """Finds out whose a token, or a name and password are; what could be guessed has few attempts."""
+
+    def __init__(self, people: People, limiter: Limiter, async_mode: str) -> None:
+        self._people = people
+        self._limits = limiter.limiter
+        self._async_mode = async_mode
+        self._one_password_at_a_time = threading.Lock()  # each takes 64 MiB and a tenth of a second
+
+    def account_of(self, given: Mapping[str, str], address: str) -> Account:
+        """Return whose a proof is; a valid token that was made works after any number of attempts.
+
+        Raises
+        ------
+        NotSignedInError
+            If it is nobody's.
+        TooManyAttemptsError
+            If too many were tried.
+        """
+        token = given.get("token")
+        was_made = token is not None and len(token) >= UNGUESSABLE_CHARACTERS
+        if token and was_made and (account := self._people.of_token(token)):
+            return account
+        # Attempts are counted before they are checked, so that many at once are no more than one after the other.
+        self._count(PER_ADDRESS, address)
+        if was_made:
+            raise NotSignedInError(NO_LINK)
+        self._count(PER_NAME, key := BY_HAND if token is not None else hash_of(name_key(given["name"])))
+        found = self._people.of_token(token) if token is not None else self._by_password(given)
+        if found is None:
+            raise NotSignedInError(NO_LINK if token is not None else NO_PASSWORD)
+        self._limits.clear(PER_NAME, "sign-in", key)
+        return found
+
+    def _by_password(self, given: Mapping[str, str]) -> Account | None:
+        account = self._people.named(given["name"])
+        kept = account.password_hash if account else None
+        with self._one_password_at_a_time:  # without an account it takes as long
+            is_right = run_aside(self._async_mode, partial(is_password, kept), given["password"])
+        return account if is_right else None
+
+    def _count(self, limit: RateLimitItem, key: str) -> None:
+        if not self._limits.hit(limit, "sign-in", key):
+            window = self._limits.get_window_stats(limit, "sign-in", key)
+            raise TooManyAttemptsError(max(1, math.ceil(window.reset_time - time.time())))
+
+
+def sign_in_blueprint(access: Access, limiter: Limiter, async_mode: str, *, title: str) -> Blueprint:
+    """Make the routes by which sessions begin, end, go on and are asked for."""
+    blueprint = Blueprint("sign_in", __name__)
+    people, sessions, trail = access.people, access.sessions, access.trail
+    attempts = _Attempts(people, limiter, async_mode)
+
+    @blueprint.get("/sign-in")
+    def page() -> ResponseReturnValue:
+        return render_template("sign_in.html", title=title, has_passwords=people.have_passwords())
+
+    @blueprint.post("/sign-in")
+    def begin() -> ResponseReturnValue:
+        given = _credentials()
+        try:
+            account = attempts.account_of(given, _address())
+        except NotSignedInError:
+            trail.record(Actor("", "", "", _address()), Action.SIGN_IN_FAILED)
+            raise
+        before = current_session()  # the browser's earlier one, of which nothing is taken over
+        key, begun = sessions.begin(account, _address())
+        session.clear()
+        session.update({KEY: key, ENDS_AT: begun.ends_at})
+        generate_csrf()  # now: tabs that ask for one at the same time would each get, and keep, another
+        if before is not None:
+            sessions.end(before)
+        trail.record(actor_of(account, _address()), Action.SIGNED_IN)
+        return "", 204
+
+    @blueprint.post("/sign-out")
+    def end() -> ResponseReturnValue:
+        ended = current_session()
+        session.clear()
+        if ended is not None:
+            sessions.end(ended)
+            trail.record(actor_of(ended.account, _address()), Action.SIGNED_OUT)
+        return "", 204
+
+    _add_session(blueprint, sessions)
+    return blueprint
+
+
+def _add_session(blueprint: Blueprint, sessions: Sessions) -> None:
+    @blueprint.get("/api/session")
+    def state() -> ResponseReturnValue:
+        """Tell a page who is signed in and for how long, and give it the session's current CSRF token."""
+        told = {"csrf_token": generate_csrf(), "account": None}
+        if (here := current_session()) is None:
+            return told
+        seconds_left, is_idle = sessions.time_left(here)
+        return told | {"account": here.account.id, "seconds_left": seconds_left, "is_idle": is_idle}
+
+    @blueprint.post("/activity")
+    @signed_in
+    def activity() -> ResponseReturnValue:
+        """Hear from a page that a person is there: being asked is all it takes."""
+        return "", 204
+
+    @blueprint.before_app_request
+    def note_activity() -> None:
+        # What a page fetches, or asks again and again without a person's doing, keeps no session open.
+        is_fetched = request.blueprint == "shared" or request.endpoint == "static" or request.path.startswith("/api/")
+        if (request.method == "POST" or not is_fetched) and (here := current_session()):
+            sessions.touch(here)
+
+    @blueprint.app_context_processor
+    def for_templates() -> dict[str, Account | None]:
+        here = current_session()
+        return {"account": here.account if here else None}
+
+
+def _address() -> str:
+    return request.remote_addr or ""
 
 
 def _credentials() -> Mapping[str, str]:
@@ -255,9 +248,3 @@ def _credentials() -> Mapping[str, str]:
     if wrong := [name for name in wanted if not isinstance(given.get(name), str)]:
         raise InvalidMessageError(fields={name: ["must be text"] for name in wrong})
     return {name: given[name] for name in wanted}
-
-
-def _is_from_a_person() -> bool:
-    """Tell whether a request is a person's doing: what a page fetches and asks again and again by itself is not."""
-    fetched = request.blueprint == "shared" or request.endpoint == "static"
-    return request.method == "POST" or not (fetched or request.path.startswith("/api/"))

@@ -1,18 +1,15 @@
 """Socket.IO for both apps; no other module imports Flask-SocketIO."""
 
-import logging
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
 
 import flask_socketio
 from flask import Flask
 from flask_socketio import SocketIO
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from common.access.audit import Action
-from common.access.sessions import Session
 from common.errors import (
-    DetectionSystemError,
-    InternalError,
     InvalidMessageError,
     NotAllowedError,
     NotSignedInError,
@@ -22,17 +19,13 @@ from common.errors import (
 from common.followers import END_SECONDS, Followers, Log, Peer
 from common.messages import PROTOCOL_VERSION, Event, Follow, Message, WireError
 from common.web.codec import OrjsonCodec
-from common.web.door import PING_INTERVAL, PING_TIMEOUT, Door, has_passed, peer_of
-from common.web.old_link import OLD_VERSION
-from common.web.sign_in import access_of, actor_of, current_session
+from common.web.door import PING_INTERVAL, PING_TIMEOUT, Door, peer_of
+from common.web.logs import named
+from common.web.sign_in import access_of, actor_of
 from config.settings import ClientSettings, ServerSettings
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
-log = logging.getLogger(__name__)
-
-OLD_PAGE = "This page is of another version. Reload it."
+NEEDS_SIGN_IN: Final = 3
+OLD_PAGE: Final = "This page is of another version. Reload it."
 
 
 class RealTime:
@@ -52,8 +45,7 @@ class RealTime:
         self.sessions = self.access.sessions
         self.is_stopping = False
         self._app = app
-        self._max_connections = settings.max_connections
-        self._events_per_second = settings.events_per_second
+        self._settings = settings
         self._namespaces: list[FollowedNamespace] = []
         self._socketio = SocketIO(
             app,
@@ -69,48 +61,36 @@ class RealTime:
             http_compression=False,
         )
         self._socketio.on_namespace(_Closed("/"))  # which Socket.IO would open to everybody; replaced if registered
-        self.door = Door(
-            app.wsgi_app,
-            session_of=self._session_of,
-            client_of_token=client_of_token,
-            allowed_hosts=settings.allowed_hosts,
-            max_connections=settings.max_connections,
-            advisor=app.config["PROXY_ADVISOR"],
-        )
+        self.door = Door(app, settings, client_of_token)
         app.extensions["client_of_token"] = client_of_token
-        app.wsgi_app = self.door  # type: ignore[method-assign]
-        app.extensions["door"] = self.door
+        app.extensions["door"] = app.wsgi_app = self.door  # type: ignore[method-assign]
+        if count := settings.trusted_proxies:  # around the door, which then sees what they forward
+            app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
 
     @property
     def connections(self) -> dict[str, int]:
         """Tell how many connections are open, may be, and were refused."""
-        return {"now": self.door.open, "at_most": self._max_connections, "refused": self.door.refused}
+        now = len(self.door.connections)
+        return {"now": now, "at_most": self._settings.max_connections, "refused": self.door.refused}
 
     def register(self, namespace: "FollowedNamespace") -> None:
         namespace.real_time = self
-        namespace.followers.events_per_second = self._events_per_second
+        namespace.followers.events_per_second = self._settings.events_per_second
         self._namespaces.append(namespace)
         self._socketio.on_namespace(namespace)
 
     def stop(self) -> None:
-        """Answer who waits, and tell everybody that the app stops."""
+        """Answer the followers that wait, and tell all of them that the app stops."""
         for namespace in self._namespaces:
             namespace.followers.stop()
 
-    def send(self, sid: str, event: str, message: Mapping[str, Any], namespace: str) -> None:
-        self._socketio.emit(event, message, namespace=namespace, to=sid)
-
     def leave(self, sid: str, namespace: str) -> None:
-        with self._app.app_context():
+        with self._app.app_context():  # Flask-SocketIO finds its app there outside of a request
             flask_socketio.disconnect(sid=sid, namespace=namespace)
-
-    def _session_of(self, environ: "WSGIEnvironment") -> Session | None:
-        with self._app.request_context(environ):
-            return current_session()
 
 
 class FollowedNamespace(flask_socketio.Namespace):
-    """A namespace whose members follow a log; in it is only whom ``admit`` has let in."""
+    """A namespace whose members follow a log; only what ``admit`` has let in is a member."""
 
     events: ClassVar[frozenset[str]] = frozenset()
     """The events it has handlers for, beside connect, disconnect and follow."""
@@ -126,7 +106,7 @@ class FollowedNamespace(flask_socketio.Namespace):
             log,
             status=status,
             reload_beyond=reload_beyond,
-            send=lambda sid, event, message: self.real_time.send(sid, event, message, name),
+            send=lambda sid, event, message: self.emit(event, message, room=sid),
             leave=lambda sid: self.real_time.leave(sid, name),
             is_open=lambda session: self.real_time.sessions.is_open(session),  # noqa: PLW0108 - it comes later
         )
@@ -142,7 +122,7 @@ class FollowedNamespace(flask_socketio.Namespace):
         """Hear of every follow."""
 
     def left(self, sid: str, peer: Peer) -> None:
-        """Hear, once, that a connection has left that was let in."""
+        """Hear, once, that a member has left."""
 
     def note(self, peer: Peer, action: Action, target: str = "") -> None:
         """Put what a person does into the audit trail."""
@@ -150,18 +130,19 @@ class FollowedNamespace(flask_socketio.Namespace):
             self.real_time.access.trail.record(actor_of(peer.session.account, peer.address), action, target)
 
     def trigger_event(self, event: object, *args: Any) -> Any:
-        """Hand an event over without a request of Flask's for each, which costs more than the event does."""
+        """Handle an event without a request context of Flask's for each, which costs more than the event does."""
         sid, *given = args
-        if event == "connect" and given and has_passed(given[0]):  # a peer may send an event of that name as well
-            return self._connect(sid, peer_of(given[0]), *given[1:])
+        if event == "connect" and given and (peer := peer_of(given[0])):  # a peer may send an event of that name, too
+            return self._connect(sid, peer, *given[1:])
         if event == "disconnect":
             return self._disconnect(sid)
         try:
             return self._handle(event, sid, given)
-        except Exception as error:  # noqa: BLE001 - whatever fails is logged, and is the event's answer
-            return {"status": "refused", "error": WireError.of(_named(error)).to_wire()}
+        except Exception as error:  # noqa: BLE001 - it is logged, and the refusal is the acknowledgement
+            return {"status": "refused", "error": WireError.of(named(error, "an event handler failed")).to_wire()}
 
     def _handle(self, event: object, sid: str, given: list[Any]) -> dict[str, Any] | None:
+        # First: what is accepted from here on would not be answered any more.
         if self.real_time.is_stopping:
             raise ShuttingDownError
         peer = self.followers.require(sid)
@@ -180,42 +161,40 @@ class FollowedNamespace(flask_socketio.Namespace):
         return handled.to_wire()
 
     def _connect(self, sid: str, peer: Peer, auth: object = None) -> None:
-        """Let a connection in, or refuse it: any other outcome would leave it in the namespace."""
         try:
             self._admit(sid, peer, auth)
-        except Exception as error:  # noqa: BLE001 - whatever fails is logged, and refuses
+        except Exception as error:  # noqa: BLE001 - Socket.IO takes any outcome but its own error for a success
             self._disconnect(sid)
-            if peer.connection is not None:
-                peer.connection.end_in(END_SECONDS)
-            wire = WireError.of(_named(error))
+            peer.connection.end_in(END_SECONDS)
+            wire = WireError.of(named(error, "a connection failed"))
             raise flask_socketio.ConnectionRefusedError(wire.message, wire.to_wire()) from None
 
     def _admit(self, sid: str, peer: Peer, auth: object) -> None:
         if self.real_time.is_stopping:
             raise ShuttingDownError
         if peer.session is not None:
-            _require_this_version(auth)
-        if peer.session is not None and not self.real_time.sessions.is_open(peer.session):
-            raise NotSignedInError
-        if peer.connection is not None and not peer.connection.join():
+            _require_version(auth)
+            if not self.real_time.sessions.is_open(peer.session):
+                raise NotSignedInError
+        # Once for each transport: the door ends what is in no namespace, and could not tell of several.
+        if not peer.connection.join():
             raise NotAllowedError("This connection was let in before. Make a new one.")
         self.followers.join(sid, peer, self.admit(peer, auth, sid))
         self.joined(sid, peer, auth)
         self.note(peer, Action.WATCHED_LIVE)
 
     def _disconnect(self, sid: str) -> None:
-        """Forget who has left, or says so; the transport, which Socket.IO would keep, is ended as well."""
+        """Forget a member that has left or says so; the transport, which Socket.IO would keep, is ended as well."""
         peer = self.followers.gone(sid)
         if peer is not None:
             self.left(sid, peer)
-            if peer.connection is not None:
-                peer.connection.end_in(END_SECONDS)
+            peer.connection.end_in(END_SECONDS)
 
 
-def _require_this_version(auth: object) -> None:
-    """Refuse a page of another version so that it loads itself again: up to version 3 by way of the sign-in."""
+def _require_version(auth: object) -> None:
+    """Refuse a page of another version, which then reloads; those up to version 3 do so by way of the sign-in."""
     spoken = auth.get("protocol") if isinstance(auth, dict) else None
-    if not isinstance(spoken, int) or spoken <= OLD_VERSION:
+    if not isinstance(spoken, int) or spoken <= NEEDS_SIGN_IN:
         raise NotSignedInError(OLD_PAGE)
     if spoken != PROTOCOL_VERSION:
         raise UnsupportedProtocolError(OLD_PAGE)
@@ -226,11 +205,3 @@ class _Closed(flask_socketio.Namespace):
 
     def trigger_event(self, event: object, *args: Any) -> Any:
         raise flask_socketio.ConnectionRefusedError("There is nothing here.")
-
-
-def _named(error: Exception) -> DetectionSystemError:
-    """Return an error that may be told; any other is logged, and told as an internal one."""
-    if isinstance(error, DetectionSystemError):
-        return error
-    log.error("an event handler failed: %s", type(error).__name__, exc_info=error)
-    return InternalError()

@@ -1,11 +1,10 @@
 """From a raw isolation score to the share of disease-free patients who are less anomalous, and to a risk level."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 from itertools import product
-from math import exp
+from math import ceil, exp
 from typing import Self
 
 import numpy as np
@@ -32,25 +31,22 @@ _AGE = COLUMNS.index("age")
 _BITS = [1 << column for column in range(len(COLUMNS))]
 
 
-@dataclass(frozen=True)
 class Calibration:
-    """The sorted raw scores of disease-free patients, each by a forest that was not fitted on that patient."""
+    """From raw scores to anomaly scores, by those of disease-free patients whom the forest was not fitted on.
 
-    sorted_scores: tuple[float, ...]
+    ``raw_scores`` holds at least one score, all above zero. ``tail_scale`` is the mean of the top tenth of the scores
+    less its smallest; the whole spread where that is zero.
+    """
 
-    @classmethod
-    def fit(cls, out_of_fold_scores: Iterable[float]) -> Self:
-        """Take the raw scores of the calibration set.
-
-        Raises
-        ------
-        ValueError
-            When there are none, or one is not above zero.
-        """
-        scores = tuple(sorted(float(score) for score in out_of_fold_scores))
-        if not scores or not scores[0] > 0:
-            raise ValueError("calibration needs raw scores, all above zero")
-        return cls(scores)
+    def __init__(self, raw_scores: Sequence[float]) -> None:
+        scores = sorted(raw_scores)
+        self._knots = sorted(set(scores))
+        self._step = 1 / (len(scores) + 1)
+        self._shares = [bisect_right(scores, knot) * self._step for knot in self._knots]
+        # Beyond the last calibration score nothing is known: an exponential tail keeps the order, a cap would not.
+        tail = np.array(scores[-ceil(len(scores) * _TAIL_SHARE) :])
+        candidates = (tail.mean() - tail[0], scores[-1] - scores[0], scores[-1])
+        self.tail_scale = next(float(scale) for scale in candidates if scale > 0)
 
     def score(self, raw_score: float) -> float:
         """Return the anomaly score (0 to 1) of a raw score (0 to 1); order is kept at both ends.
@@ -58,29 +54,14 @@ class Calibration:
         With the n sorted calibration scores c: linear through (c_i, i / (n + 1)), ties taking the upper rank; below
         c_1 raw / c_1 / (n + 1); above c_n 1 - exp(-(raw - c_n) / b) / (n + 1), b being the tail's mean excess.
         """
-        knots, shares, step = self._knots
+        knots, shares = self._knots, self._shares
         place = bisect_right(knots, raw_score)
         if place == 0:
-            return raw_score / knots[0] * step
+            return raw_score / knots[0] * self._step
         if place == len(knots):
-            return 1 - exp((knots[-1] - raw_score) / self.tail_scale) * step
+            return 1 - exp((knots[-1] - raw_score) / self.tail_scale) * self._step
         way = (raw_score - knots[place - 1]) / (knots[place] - knots[place - 1])
         return shares[place - 1] + way * (shares[place] - shares[place - 1])
-
-    @cached_property
-    def tail_scale(self) -> float:
-        """The mean of the top tenth of the scores less its smallest; the whole spread where that is zero."""
-        scores = np.asarray(self.sorted_scores)
-        # Beyond the last calibration score nothing is known: an exponential tail keeps the order, a cap would not.
-        tail = scores[-int(np.ceil(scores.size * _TAIL_SHARE)) :]
-        candidates = (tail.mean() - tail[0], scores[-1] - scores[0], scores[-1])
-        return next(float(scale) for scale in candidates if scale > 0)
-
-    @cached_property
-    def _knots(self) -> tuple[list[float], list[float], float]:
-        knots = sorted(set(self.sorted_scores))
-        step = 1 / (len(self.sorted_scores) + 1)
-        return knots, [bisect_right(self.sorted_scores, knot) * step for knot in knots], step
 
 
 @cache
@@ -150,7 +131,7 @@ class CalibrationByPattern:
 
     def _made(self, band: int, code: int) -> Calibration:
         scores = self.scores[band][self._rows[code]]
-        return Calibration.fit(scores[~np.isnan(scores)])
+        return Calibration(scores[~np.isnan(scores)].tolist())
 
 
 def alarm_interval(patients: int, threshold: float) -> tuple[float, float]:

@@ -8,7 +8,6 @@ from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from common.csv_rows import read_patients
@@ -42,15 +41,6 @@ class Dataset:
     def disease_free(self) -> IndexArray:
         """Row numbers of the patients without disease, ascending."""
         return np.flatnonzero(~self.has_disease)
-
-    def frame(self, rows: IndexArray) -> pd.DataFrame:
-        """Return some patients under the wire names of their fields."""
-        return frame_of(self.values[rows])
-
-
-def frame_of(values: FloatArray) -> pd.DataFrame:
-    """Return a matrix of shape (n, 13) under the wire names of the fields."""
-    return pd.DataFrame(values, columns=COLUMNS)
 
 
 def rows_of(values: FloatArray) -> list[list[float | None]]:

@@ -9,12 +9,12 @@ from sklearn.ensemble import IsolationForest
 
 from common.messages import RiskLevel, Thresholds
 from common.patient import PatientRecord
-from server.anomaly.attribution import Attribution
 from server.anomaly.calibration import CalibrationByPattern, risk_level
 from server.anomaly.dataset import COLUMNS, FloatArray, rows_of, values_of
+from server.anomaly.evaluation_figures import RATES, by_level
 from server.anomaly.manifest import Manifest
-from server.anomaly.preprocessing import OneSidedRiskFactors
-from server.anomaly.reference import Reference
+from server.anomaly.preprocessing import FACTORS, PLACES, OneSidedRiskFactors, directed
+from server.anomaly.shapley import CellTables
 
 # How far base value and contributions may be from log2 of the raw score for an explanation to be believed: rounding
 # comes to about 1e-14, and what is beyond this comes from an error.
@@ -28,7 +28,7 @@ class Assessment:
     ``anomaly_score`` (0 to 1) is the calibrated share of disease-free patients who, with the same fields not measured,
     are less anomalous; ``raw_score`` (0 to 1) the forest's own score. ``contributions`` holds the 13 fields in order,
     in log2 score units, positive toward anomalous: they and ``base_value`` add up to log2 of ``raw_score``. They are
-    empty where they could not be worked out, or do not add up: nothing stands in for them.
+    empty where they could not be worked out, or do not add up: nothing replaces them.
     """
 
     raw_score: float
@@ -38,45 +38,88 @@ class Assessment:
     contributions: Mapping[str, float]
 
 
+class Attribution:
+    """A fitted preprocessor and forest; ``base_value`` and a patient's contributions add up to log2 of the raw score.
+
+    It takes one patient at a time, as Python numbers: an operation on a small numpy array takes longer than all that is
+    done with one patient's 13.
+    """
+
+    def __init__(self, preprocessor: OneSidedRiskFactors, forest: IsolationForest) -> None:
+        self.typical: list[float] = preprocessor.typical_.tolist()
+        self._medians: list[float] = preprocessor.factor_medians_.tolist()
+        self._tables = CellTables(forest)
+        self.base_value = self._tables.base_value
+
+    def of(self, values: Sequence[float | None]) -> tuple[list[float], float]:
+        """Return the signed contributions of a patient's 13 fields in order, and log2 of the raw score.
+
+        Both are in log2 score units, and positive contributions pull toward anomalous; ``None`` was not measured.
+        """
+        complete = [usual if value is None else value for value, usual in zip(values, self.typical, strict=True)]
+        factors = [max(x - median, 0.0) for x, median in zip(directed(complete), self._medians, strict=True)]
+        by_factor, log2_score = self._tables.look_up(factors)
+        return divided(by_factor, complete, self.typical), log2_score
+
+
+def divided(by_factor: Sequence[float], complete: Sequence[float], typical: Sequence[float]) -> list[float]:
+    """Divide the contributions of the eight factors among the 13 fields; every factor's sum is kept.
+
+    Each field of a factor gets a share in proportion to how far it alone takes the directed factor from the typical
+    patient's in the direction of the contribution; where none does, all its fields get the same.
+    """
+    by_field = [0.0] * len(COLUMNS)
+    for contribution, factor, places in zip(by_factor, FACTORS.values(), PLACES, strict=True):
+        if len(places) == 1:
+            by_field[places[0]] += contribution
+            continue
+        usual = [typical[place] for place in places]
+        at_usual = factor.directed(*usual)
+        weights = []
+        for number, place in enumerate(places):
+            # Its effect on the typical patient and not on this one: what the other fields are must not matter.
+            alone = usual.copy()
+            alone[number] = complete[place]
+            effect = factor.directed(*alone) - at_usual
+            weights.append(abs(effect) if effect * contribution > 0 else 0.0)
+        total = sum(weights)
+        for place, weight in zip(places, weights, strict=True):
+            by_field[place] += contribution * (weight / total if total else 1 / len(weights))
+    return by_field
+
+
+@dataclass(eq=False)
 class AnomalyModel:
     """The fitted parts at work: preprocessor, forest, calibration and thresholds.
 
-    Contributions that do not add up to the score are not shown, and nothing else is taken away. It logs nothing, and
-    tells instead: ``explains`` is whether contributions can be had, as far as the last patients show; ``unexplained``
-    counts the patients whose contributions failed so far, and ``trouble`` is why the last did.
+    Contributions that do not add up to the score are not shown, and nothing else is taken away. It logs nothing:
+    ``explains`` is whether there were contributions for any of the last patients, and ``trouble`` why some had none.
     """
 
-    def __init__(
-        self,
-        preprocessor: OneSidedRiskFactors,
-        forest: IsolationForest,
-        calibration: CalibrationByPattern,
-        thresholds: Thresholds,
-    ) -> None:
-        self.preprocessor = preprocessor
-        self.forest = forest
-        self.calibration = calibration
-        self.thresholds = thresholds
-        self.typical: Mapping[str, float] = dict(zip(COLUMNS, preprocessor.typical_.tolist(), strict=True))
-        self.unexplained = 0
+    preprocessor: OneSidedRiskFactors
+    forest: IsolationForest
+    calibration: CalibrationByPattern
+    thresholds: Thresholds
+
+    def __post_init__(self) -> None:
         self.trouble: str | None = None
         self.explains = True
-        self._attribution = Attribution(preprocessor, forest)
         self._may_explain = True
+        self._attribution = Attribution(self.preprocessor, self.forest)
+        self.typical: Mapping[str, float] = dict(zip(COLUMNS, self._attribution.typical, strict=True))
 
     def stop_explaining(self, reason: str) -> None:
-        """Give no contributions from now on; an earlier trouble stays the reason."""
+        """Give no contributions from now on."""
         self.explains = self._may_explain = False
-        self.trouble = self.trouble or reason
+        self.trouble = reason
 
     def assess(self, records: Sequence[PatientRecord]) -> list[Assessment]:
         """Score and explain patients; the answers are in the order of the records."""
         answers = [self.assessment(values_of(record)) for record in records]
         if answers and self._may_explain:
-            unexplained = sum(not said.contributions for said in answers)
-            self.explains = unexplained < len(answers)
-            if unexplained:
-                self.unexplained += unexplained
+            explained = [bool(said.contributions) for said in answers]
+            self.explains = any(explained)
+            if not all(explained):
                 self.trouble = "the contributions do not add up to the score"
         return answers
 
@@ -99,30 +142,20 @@ class AnomalyModel:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Detector:
-    """A model that was loaded and verified: what it says, and what is recorded of it."""
+    """A model that was loaded and verified: what it says, and what is recorded of it.
+
+    ``typical`` holds the medians of the disease-free training patients by wire name, which replace what was not
+    measured; ``reference`` the patients that drift is measured from, as counts alone.
+    """
 
     model: AnomalyModel
     manifest: Manifest
 
-    @property
-    def model_version(self) -> str:
-        return self.manifest.model_version
-
-    @property
-    def thresholds(self) -> Thresholds:
-        return self.model.thresholds
-
-    @property
-    def typical(self) -> Mapping[str, float]:
-        """Medians of the disease-free training patients by wire name; what stands in for a value not measured."""
-        return self.model.typical
-
-    @property
-    def reference(self) -> Reference:
-        """The patients that drift is measured from, in aggregates alone."""
-        return self.manifest.reference
+    def __post_init__(self) -> None:
+        self.assess, self.thresholds, self.typical = self.model.assess, self.model.thresholds, self.model.typical
+        self.model_version, self.reference = self.manifest.model_version, self.manifest.reference
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -133,19 +166,14 @@ class Detector:
         # AUROC stays after a recalibration, which reorders patients at most between missingness patterns.
         evaluation = self.manifest.evaluation
         recalibrated = self.manifest.recalibrated_from is not None
-        kinds = ("false_alarm_rate", "sensitivity")
-        rates = {
-            level: {kind: None if recalibrated else evaluation.value(f"{kind}_{level}") for kind in kinds}
-            for level in ("medium_or_higher", "high")
-        }
-        return rates | {
-            "auroc": evaluation.value("auroc"),
+        return {
+            **{
+                level: {rate: None if recalibrated else evaluation.estimate(f"{rate}_{level}").value for rate in RATES}
+                for level in by_level(self.thresholds)
+            },
+            "auroc": evaluation.estimate("auroc").value,
             "patients": evaluation.disease_free + evaluation.with_disease,
             "disease_free": evaluation.disease_free,
             "with_disease": evaluation.with_disease,
             "recalibrated_on": self.manifest.calibration_data.disease_free if recalibrated else None,
         }
-
-    def assess(self, records: Sequence[PatientRecord]) -> list[Assessment]:
-        """Score and explain patients in one call, in their order."""
-        return self.model.assess(records)

@@ -1,9 +1,14 @@
 """The figures of an evaluation as they are kept and shown: frozen values that are JSON as well."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from common.messages import Thresholds
+
+RATES = ("false_alarm_rate", "sensitivity")
 
 
 class Value(BaseModel):
@@ -19,6 +24,14 @@ class Estimate(Value):
     value: float | None
     low: float | None = None
     high: float | None = None
+
+    def __format__(self, style: str) -> str:
+        """Return the figure and, in brackets, its interval; a dash where there is none."""
+        return f"{number_text(self.value, style)} {self.interval_text(style)}".strip()
+
+    def interval_text(self, style: str) -> str:
+        """Return the interval in brackets; nothing where there is none."""
+        return "" if self.low is None else f"({number_text(self.low, style)} to {number_text(self.high, style)})"
 
 
 class Rates(Value):
@@ -45,17 +58,11 @@ class Figure(Value):
     usual: Estimate | None = None
 
 
-class Confusion(Value):
-    """How many patients without and with disease are at each level, on average over the repeats."""
-
-    disease_free: dict[str, float]
-    with_disease: dict[str, float]
-
-
 class Evaluation(Value):
     """All figures of a repeated cross-validation, by name, with 95 % intervals over the folds.
 
-    Figures that need labels of both kinds are missing where there were labels of one alone.
+    Figures that need labels of both kinds are missing where there were labels of one alone. ``confusion`` holds how
+    many patients without and with disease are at each level, on average over the repeats.
     """
 
     folds: int
@@ -65,12 +72,8 @@ class Evaluation(Value):
     with_disease: int
     figures: dict[str, Figure]
     groups: list[GroupRates]
-    confusion: Confusion
+    confusion: dict[str, dict[str, float]]
     additivity_patients: int = Field(description="Random patients whose contributions were added up.")
-
-    def value(self, name: str) -> float | None:
-        """Return a figure; ``None`` where there is none."""
-        return self.estimate(name).value
 
     def estimate(self, name: str) -> Estimate:
         """Return a figure with its interval; both are ``None`` where there is none."""
@@ -78,51 +81,59 @@ class Evaluation(Value):
 
     @property
     def design(self) -> str:
-        """How it was measured, in a sentence."""
+        """How it was measured, in sentences."""
         kind = "stratified cross-validation" if self.stratified else "cross-validation, not stratified by label,"
         return (
             f"{self.repeats} x {self.folds}-fold {kind} of {self.disease_free} disease-free "
             f"patients and {self.with_disease} with disease; forest and calibration are fitted on the training folds' "
-            "disease-free patients only."
+            "disease-free patients only. 95 % intervals by Nadeau and Bengio (2003). The usual forest: 300 trees of up "
+            "to 256 patients each on the 13 standardised fields, Medium from a raw score of 0.5, High from 0.6."
         )
 
 
-INTERVALS = "95 % intervals by Nadeau and Bengio (2003)."
-USUAL_FOREST = (
-    "The usual forest: 300 trees of up to 256 patients each on the 13 standardised fields, Medium from a raw score of "
-    "0.5, High from 0.6."
-)
-
-
 class Shown(NamedTuple):
-    """How people are shown a figure: its title, and the format of its numbers."""
+    """How people are shown a figure, and what it must come to on the shipped data, if there is a target."""
 
     title: str
     style: str = ".3f"
+    least: float = -math.inf
+    most: float = math.inf
+
+    @property
+    def target(self) -> str:
+        """The target in words; empty where there is none."""
+        if self.least > -math.inf:
+            return f">= {self.least:g}"
+        return f"<= {self.most:g}" if self.most < math.inf else ""
+
+    def is_met_by(self, value: float | None) -> bool:
+        return value is not None and self.least <= value <= self.most
 
 
 _BLANKED = "slope, vessels, thallium not measured: "
 
+# The limits lie a little below what was measured, so that a change that costs accuracy fails the evaluation while
+# another seed or numpy does not.
 SHOWN: Mapping[str, Shown] = {
-    "auroc": Shown("AUROC"),
-    "sensitivity_at_90_specificity": Shown("sensitivity at 90% specificity"),
-    "auprc": Shown("AUPRC"),
-    "auroc_less_logistic_regression": Shown("AUROC less logistic regression's with labels", "+.3f"),
-    "false_alarm_rate_medium_or_higher": Shown("false alarms at Medium or higher"),
-    "false_alarm_rate_high": Shown("false alarms at High"),
-    "sensitivity_medium_or_higher": Shown("sensitivity at Medium or higher"),
-    "sensitivity_high": Shown("sensitivity at High"),
-    "blanked_auroc": Shown(f"{_BLANKED}AUROC"),
+    "auroc": Shown("AUROC", least=0.905),
+    "sensitivity_at_90_specificity": Shown("sensitivity at 90% specificity", least=0.74),
+    "auprc": Shown("AUPRC", least=0.90),
+    "auroc_less_logistic_regression": Shown("AUROC less logistic regression's with labels", "+.3f", least=-0.01),
+    "false_alarm_rate_medium_or_higher": Shown("false alarms at Medium or higher", most=0.23),
+    "false_alarm_rate_high": Shown("false alarms at High", most=0.07),
+    "sensitivity_medium_or_higher": Shown("sensitivity at Medium or higher", least=0.79),
+    "sensitivity_high": Shown("sensitivity at High", least=0.62),
+    "blanked_auroc": Shown(f"{_BLANKED}AUROC", least=0.85),
     "blanked_false_alarm_rate_medium_or_higher": Shown(f"{_BLANKED}false alarms at Medium or higher"),
-    "blanked_false_alarm_rate_high": Shown(f"{_BLANKED}false alarms at High"),
+    "blanked_false_alarm_rate_high": Shown(f"{_BLANKED}false alarms at High", most=0.07),
     "blanked_sensitivity_medium_or_higher": Shown(f"{_BLANKED}sensitivity at Medium or higher"),
-    "blanked_sensitivity_high": Shown(f"{_BLANKED}sensitivity at High"),
-    "two_seeds_spearman": Shown("two seeds: Spearman correlation", ".4f"),
-    "two_seeds_level_changes": Shown("two seeds: patients whose level changes", ".1%"),
-    "worse_finding_lowers": Shown("one finding made worse lowers the score", ".2%"),
-    "additivity_gap": Shown("contributions against log2 score", ".0e"),
-    "top_three_against_random": Shown("top three typical: fall against three at random", ".2f"),
-    "top_three_against_best": Shown("top three typical: fall against the best three"),
+    "blanked_sensitivity_high": Shown(f"{_BLANKED}sensitivity at High", least=0.46),
+    "two_seeds_spearman": Shown("two seeds: Spearman correlation", ".4f", least=0.995),
+    "two_seeds_level_changes": Shown("two seeds: patients whose level changes", ".1%", most=0.05),
+    "worse_finding_lowers": Shown("one finding made worse lowers the score", ".2%", most=0.005),
+    "additivity_gap": Shown("contributions against log2 score", ".0e", most=1e-9),
+    "top_three_against_random": Shown("top three typical: fall against three at random", ".2f", least=3),
+    "top_three_against_best": Shown("top three typical: fall against the best three", least=0.95),
 }
 """The figures that people are shown, in this order."""
 
@@ -132,8 +143,11 @@ def number_text(value: float | None, style: str) -> str:
     return "-" if value is None else format(value, style)
 
 
-def interval_text(estimate: Estimate, style: str) -> str:
-    """Return the interval of a figure in brackets; nothing where there is none."""
-    if estimate.low is None:
-        return ""
-    return f"({number_text(estimate.low, style)} to {number_text(estimate.high, style)})"
+def by_level(thresholds: Thresholds) -> dict[str, float]:
+    """Return the two scores from which there is an alarm, by the name of the level."""
+    return {"medium_or_higher": thresholds.medium, "high": thresholds.high}
+
+
+def level_text(level: str) -> str:
+    """Return the name of such a level as people read it."""
+    return level.replace("_", " ").capitalize()

@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.random import RandomState
 from sklearn import config_context
 from sklearn.ensemble import IsolationForest
@@ -35,19 +34,16 @@ def average_path_length(n: int) -> float:
     return float(2 * (np.log(n - 1) + np.euler_gamma) - 2 * (n - 1) / n)
 
 
-def fit_parts(disease_free: pd.DataFrame, settings: TrainingSettings) -> tuple[OneSidedRiskFactors, IsolationForest]:
-    """Fit preprocessor and forest on disease-free patients."""
+def fit_parts(disease_free: FloatArray, settings: TrainingSettings) -> tuple[OneSidedRiskFactors, IsolationForest]:
+    """Fit preprocessor and forest on disease-free patients of shape (n, 13)."""
     preprocessor = OneSidedRiskFactors()
     forest = IsolationForest(
-        n_estimators=settings.n_estimators,
-        max_samples=settings.max_samples,
-        bootstrap=False,
-        random_state=settings.random_state,
+        n_estimators=settings.n_estimators, max_samples=settings.max_samples, random_state=settings.random_state
     )
     return preprocessor, forest.fit(preprocessor.fit_transform(disease_free))
 
 
-def grow_parts(disease_free: pd.DataFrame, settings: TrainingSettings) -> tuple[OneSidedRiskFactors, Iterator[Tree]]:
+def grow_parts(disease_free: FloatArray, settings: TrainingSettings) -> tuple[OneSidedRiskFactors, Iterator[Tree]]:
     """Return what ``fit_parts`` does, the forest as trees that are grown while they are iterated over; see ``grow``."""
     preprocessor = OneSidedRiskFactors()
     factors = preprocessor.fit_transform(disease_free)
@@ -55,7 +51,7 @@ def grow_parts(disease_free: pd.DataFrame, settings: TrainingSettings) -> tuple[
     return preprocessor, grown
 
 
-def fit_and_score(disease_free: pd.DataFrame, others: pd.DataFrame, settings: TrainingSettings) -> FloatArray:
+def fit_and_score(disease_free: FloatArray, others: FloatArray, settings: TrainingSettings) -> FloatArray:
     """Return the raw scores (0 to 1), shape (n,), that a forest fitted on some patients gives to others."""
     preprocessor, trees = grow_parts(disease_free, settings)
     return raw_scores(trees, preprocessor.transform(others))
@@ -66,7 +62,7 @@ def score_patterns(
 ) -> FloatArray:
     """Return the raw scores, shape (p, n), of others of shape (n, 13), blanked by p patterns of shape (p, 13)."""
     blanked = np.where(patterns[:, np.newaxis, :], np.nan, others).reshape(-1, others.shape[1])
-    factors = preprocessor.factors(preprocessor.impute(blanked))
+    factors = preprocessor.transform(blanked)
     # Few blanked patients differ: most values of disease-free patients are typical, or below the factors' medians.
     different, places = np.unique(factors, axis=0, return_inverse=True)
     return raw_scores(trees, different)[places].reshape(len(patterns), len(others))
@@ -105,7 +101,7 @@ def grow(fitted_on: FloatArray, *, trees: int, samples: int, seed: int) -> Itera
     first.seed(seed)
     drawn = min(samples, len(rows))
     depth = int(np.ceil(np.log2(max(drawn, 2))))
-    # The two generators are seeded anew for each tree, because making one takes a hundred times as long.
+    # The two generators are seeded again for each tree: making one takes a hundred times as long.
     sampling, splitting = RandomState(), RandomState()
     for tree_seed in first.randint(_MAX_SEED, size=trees):
         sampling.seed(tree_seed)

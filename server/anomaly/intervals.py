@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from server.anomaly.dataset import BoolArray, IndexArray
 from server.anomaly.evaluation_figures import Estimate
@@ -38,21 +38,14 @@ def over_folds(by_fold: Sequence[float], folds: int, *, lowest: float = 0, highe
 def by_bootstrap(figure: Callable[[IndexArray], float], groups: BoolArray, *, seed: int, resamples: int) -> Estimate:
     """Return a figure over all rows, and the percentile interval of resamples within the groups.
 
-    ``figure`` is given row numbers, with repetitions; drawing within the groups, shape (n,), keeps their sizes. A
-    resample that has no such figure (NaN) is left out; of no rows there is none.
+    ``figure`` is given row numbers, with repetitions; drawing within the groups, shape (n,), keeps their sizes.
     """
-    if not groups.size:
-        return Estimate(value=None)
     random = np.random.default_rng(seed)
     # Within the groups: a resample with other shares of patients with disease would add a spread that is not the
     # detector's.
     members = [rows for rows in (np.flatnonzero(groups), np.flatnonzero(~groups)) if rows.size]
     drawn = (np.concatenate([random.choice(rows, rows.size) for rows in members]) for _ in range(resamples))
-    figures = np.array([figure(rows) for rows in drawn])
-    figures = figures[~np.isnan(figures)]
-    if figures.size == 0:
-        return Estimate(value=None)
-    low, high = np.quantile(figures, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
+    low, high = np.quantile([figure(rows) for rows in drawn], [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
     return Estimate(value=figure(np.arange(groups.size)), low=float(low), high=float(high))
 
 
@@ -70,13 +63,7 @@ def wilson_interval(count: float, of: float, *, error: float = 1 - _CONFIDENCE) 
     Unlike the bootstrap's, it is never empty: of 20 patients without an alarm, the true share is from 0 to 16 %.
     Wilson (1927), *Probable Inference, the Law of Succession, and Statistical Inference*.
     """
-    z = _normal_quantile(error / 2)
+    z = NormalDist().inv_cdf(1 - error / 2)
     middle = (count + z**2 / 2) / (of + z**2)
     half = z / (of + z**2) * math.sqrt(max(count * (of - count) / of, 0) + z**2 / 4)
     return max(middle - half, 0.0), min(middle + half, 1.0)
-
-
-@cache
-def _normal_quantile(above: float) -> float:
-    """Return the number of standard deviations that a normal value exceeds with a probability; slow to work out."""
-    return float(norm.isf(above))

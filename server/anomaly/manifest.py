@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 from datetime import UTC
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, SecretStr
 
@@ -14,8 +14,8 @@ from server.anomaly.dataset import Dataset
 from server.anomaly.evaluation_figures import Evaluation, Value
 from server.anomaly.reference import Reference
 
-# Version of the files' layout; a model of another one is trained anew.
-FORMAT = 3
+FORMAT: Final = 3
+"""The version of the files' layout; a model of another one has to be trained again."""
 
 KNOWN_PATIENTS = 12
 
@@ -57,7 +57,7 @@ class Manifest(Value):
     recalibrated one keeps; ``calibration_data`` is then another site's, and ``data`` otherwise.
     """
 
-    format: int = FORMAT
+    format: Literal[3] = FORMAT
     model_version: str = ""
     signature: str | None = None
     made_at: AwareDatetime

@@ -2,34 +2,29 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median, median_low
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from common.errors import InvalidDataError
 from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, FloatArray
 
-_YEARS_FOR_MEN = 10
 _BP_FROM, _BP_SCALE = 120, 20
 _CHOLESTEROL_FROM, _CHOLESTEROL_SCALE = 200, 40
-_HEART_RATE_AT_BIRTH = 220  # the expected maximum is this less the age (Fox et al. 1971)
 _FIXED_DEFECT, _REVERSIBLE_DEFECT = 6, 7
 
 
-class Factor:
-    """A directed factor, the higher, the riskier: the fields it is made of, their columns, and how, also in words.
+class Factor(NamedTuple):
+    """A directed factor, the higher, the riskier: the fields it is made of, and how, in words and as a function.
 
-    ``directed`` takes the fields in order, each a number or an array of one for each patient.
+    ``directed`` takes the fields in order, each a number or an array with one number per patient.
     """
 
-    def __init__(
-        self, fields: tuple[str, ...], definition: str, directed: Callable[..., Any] = lambda value: value
-    ) -> None:
-        self.fields, self.definition, self.directed = fields, definition, directed
-        self.places = [COLUMNS.index(name) for name in fields]
+    fields: tuple[str, ...]
+    definition: str
+    directed: Callable[..., Any] = lambda value: value
 
 
 def _risk_factors(bp: Any, cholesterol: Any, sugar: Any, ecg: Any) -> Any:
@@ -45,7 +40,7 @@ def _thallium_grade(scan: Any) -> Any:
 
 # The constants are set by hand: fitting them would need patients with disease, and none takes part in training.
 FACTORS: Mapping[str, Factor] = {
-    "age_and_sex": Factor(("age", "sex"), "age + 10 × sex", lambda age, sex: age + _YEARS_FOR_MEN * sex),
+    "age_and_sex": Factor(("age", "sex"), "age + 10 × sex", lambda age, sex: age + 10 * sex),
     "chest_pain": Factor(("chest_pain_type",), "chest_pain_type"),
     "risk_factors": Factor(
         ("resting_bp", "cholesterol", "fasting_blood_sugar_high", "resting_ecg"),
@@ -56,7 +51,7 @@ FACTORS: Mapping[str, Factor] = {
     "heart_rate_reserve": Factor(
         ("max_heart_rate", "age"),
         "1 − max_heart_rate / (220 − age)",
-        lambda rate, age: 1 - rate / (_HEART_RATE_AT_BIRTH - age),
+        lambda rate, age: 1 - rate / (220 - age),  # the expected maximum is 220 less the age (Fox et al. 1971)
     ),
     "exercise_angina": Factor(("exercise_angina",), "exercise_angina"),
     "st_segment": Factor(
@@ -69,10 +64,14 @@ FACTORS: Mapping[str, Factor] = {
 }
 """The eight factors in column order."""
 
+PLACES = [[COLUMNS.index(name) for name in factor.fields] for factor in FACTORS.values()]
+"""The columns that each factor is made of."""
+
 
 def directed(fields: Sequence[Any]) -> list[Any]:
     """Turn the 13 complete fields, each a number or an array, into the eight directed factors; higher is riskier."""
-    return [factor.directed(*[fields[place] for place in factor.places]) for factor in FACTORS.values()]
+    factors = zip(FACTORS.values(), PLACES, strict=True)
+    return [factor.directed(*[fields[place] for place in places]) for factor, places in factors]
 
 
 def directed_factors(values: FloatArray) -> FloatArray:
@@ -87,39 +86,27 @@ class OneSidedRiskFactors(TransformerMixin, BaseEstimator):  # type: ignore[misc
     so that it is a code, and ``factor_medians_`` (8,) the medians of the patients' own directed factors.
     """
 
-    def fit(self, patients: pd.DataFrame, _labels: None = None) -> Self:
-        """Learn the medians of disease-free patients under the wire names of their fields, in order.
+    def fit(self, values: FloatArray, _labels: None = None) -> Self:
+        """Learn the medians of disease-free patients of shape (n, 13).
 
         Raises
         ------
         InvalidDataError
             When a field was measured in none of them.
         """
-        values = _checked_values(patients)
         refuse_unmeasured(values)
         self.typical_: FloatArray = np.array([_typical(name, values[:, i]) for i, name in enumerate(COLUMNS)])
         self.factor_medians_: FloatArray = np.median(directed_factors(self.impute(values)), axis=0)
         return self
 
-    def transform(self, patients: pd.DataFrame) -> FloatArray:
-        """Return the one-sided factors, shape (n, 8), of patients under the wire names of their fields."""
-        return self.factors(self.impute(_checked_values(patients)))
+    def transform(self, values: FloatArray) -> FloatArray:
+        """Return the one-sided factors, shape (n, 8), of patients of shape (n, 13)."""
+        # Below the disease-free median there is no anomaly: uncut, an unusually healthy patient would stand out.
+        return np.maximum(directed_factors(self.impute(values)) - self.factor_medians_, 0)
 
     def impute(self, values: FloatArray) -> FloatArray:
         """Put the typical value where none was measured; shape (n, 13) as given."""
         return np.where(np.isnan(values), self.typical_, values)
-
-    def factors(self, complete: FloatArray) -> FloatArray:
-        """Return the one-sided factors, shape (n, 8), of imputed values of shape (n, 13), without a frame's cost."""
-        # Below the disease-free median there is no anomaly: uncut, an unusually healthy patient would stand out.
-        return np.maximum(directed_factors(complete) - self.factor_medians_, 0)
-
-
-def _checked_values(patients: pd.DataFrame) -> FloatArray:
-    # Columns in another order would be scored without complaint, and every score would be wrong.
-    if list(patients.columns) != COLUMNS:
-        raise ValueError(f"expected the columns {', '.join(COLUMNS)}, in this order")
-    return patients.to_numpy(dtype=np.float64)
 
 
 def refuse_unmeasured(values: FloatArray) -> None:

@@ -42,16 +42,12 @@ class Population(Value):
     scores: list[Annotated[float, Field(ge=0)]] | None
 
     def __add__(self, other: "Population") -> "Population":
-        fields = {
-            name: FieldCounts(
-                missing=field.missing + other.fields[name].missing,
-                counts=[one + more for one, more in zip(field.counts, other.fields[name].counts, strict=True)],
-            )
-            for name, field in self.fields.items()
-        }
-        scores = None
-        if self.scores and other.scores:
-            scores = [one + more for one, more in zip(self.scores, other.scores, strict=True)]
+        fields = {}
+        for name, own in self.fields.items():
+            more = other.fields[name]
+            counts = np.add(own.counts, more.counts).tolist()
+            fields[name] = FieldCounts(missing=own.missing + more.missing, counts=counts)
+        scores = np.add(self.scores, other.scores).tolist() if self.scores and other.scores else None
         return Population(patients=self.patients + other.patients, fields=fields, scores=scores)
 
 
@@ -101,9 +97,7 @@ def reference_of(
     score_edges = [thresholds.medium, thresholds.high]
     # The scores of the disease-free are calibrated to be uniform, so they follow from the design.
     by_design: list[float] = (np.diff([0, *score_edges, 1]) * len(disease_free)).tolist()
-    scores = None
-    if anomaly_scores is not None and known.any():
-        scores = score_counts(anomaly_scores[known], score_edges)
+    scores = score_counts(anomaly_scores[known], score_edges) if anomaly_scores is not None and known.any() else None
     return Reference(
         edges=edges,
         score_edges=score_edges,

@@ -2,9 +2,9 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from math import prod
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from math import fsum, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +32,12 @@ class CellTables:
     """
 
     def __init__(self, forest: IsolationForest) -> None:
-        leaves = _leaves_of([estimator.tree_ for estimator in forest.estimators_])
-        per_step = -1 / average_path_length(forest.max_samples_) / len(forest.estimators_)
-        self.base_value = float(leaves.lengths @ leaves.shares.prod(axis=1)) * per_step
-        pieces = _pieces_of(leaves)
-        self._blocks: list[_Block] = []
-        while block := list(islice(pieces, _PIECES_IN_A_BLOCK)):
-            self._blocks.append(_Block(block, per_step))
+        trees = [_leaves_of(estimator.tree_) for estimator in forest.estimators_]
+        per_step = -1 / average_path_length(forest.max_samples_) / len(trees)
+        self.base_value = fsum(leaves.lengths @ leaves.shares.prod(axis=1) for leaves in trees) * per_step
+        pieces = [piece for leaves in trees for piece in leaves.pieces()]
+        starts = range(0, len(pieces), _PIECES_IN_A_BLOCK)
+        self._blocks = [_Block(pieces[start : start + _PIECES_IN_A_BLOCK], per_step) for start in starts]
 
     def look_up(self, factors: Sequence[float]) -> tuple[list[float], float]:
         """Return what each factor contributes to log2 of the raw score, in their order, and log2 of the raw score.
@@ -53,34 +52,36 @@ class CellTables:
         return contributions, log2_score
 
 
-class _Leaves(NamedTuple):
-    """Leaves of a forest, those of a tree side by side: its number, and what is on the way there.
+@dataclass(frozen=True)
+class _Leaves:
+    """Leaves of a tree, and what is on the way there.
 
     A leaf asks ``above < x <= up_to`` of each factor; ``shares`` are the shares of the tree's samples that fulfilled
-    it, of those that reached the splits by this factor. All three have the shape (n, 8).
+    it, of those that reached the splits by this factor. All three have the shape (n, 8), and the path ``lengths`` (n,).
     """
 
-    tree: NDArray[Any]
-    above: NDArray[Any]
-    up_to: NDArray[Any]
-    shares: NDArray[Any]
-    lengths: NDArray[Any]
+    above: FloatArray
+    up_to: FloatArray
+    shares: FloatArray
+    lengths: FloatArray
 
+    @cached_property
     def thresholds(self) -> list[list[float]]:
-        """Return what divides the cells of these leaves, ascending, for each factor."""
+        """What divides the cells of these leaves, ascending, for each factor."""
         bounds = np.concatenate([self.above, self.up_to]).T.tolist()
         return [sorted({*of_factor} - {-np.inf, np.inf}) for of_factor in bounds]
-
-
-class _Piece(NamedTuple):
-    """A tree, or a part of its leaves, and the thresholds that cut the factors into its cells."""
-
-    leaves: _Leaves
-    thresholds: Sequence[Sequence[float]]
 
     @property
     def shape(self) -> list[int]:
         return [len(of_factor) + 1 for of_factor in self.thresholds]
+
+    def pieces(self) -> Iterator["_Leaves"]:
+        """Yield them whole, or in halves where they have too many cells."""
+        if self.lengths.size == 1 or prod(self.shape) <= MAX_CELLS:
+            yield self
+            return
+        for half in np.array_split(np.arange(self.lengths.size), 2):
+            yield from _Leaves(self.above[half], self.up_to[half], self.shares[half], self.lengths[half]).pieces()
 
     def cells(self) -> FloatArray:
         """Return the Shapley values of the path length in each cell, and the path length, shape (cells, 9).
@@ -93,15 +94,14 @@ class _Piece(NamedTuple):
         """
         ends = np.meshgrid(*[[*of_factor, np.inf] for of_factor in self.thresholds], indexing="ij")
         cells = np.stack(ends, axis=-1).reshape(-1, 1, len(self.thresholds))
-        _, above, up_to, shares, lengths = self.leaves
-        is_fulfilled = (above < cells) & (cells <= up_to)
-        gains = is_fulfilled - shares
+        is_fulfilled = (self.above < cells) & (cells <= self.up_to)
+        gains = is_fulfilled - self.shares
         others = np.zeros_like(gains)
         for t, weight in _QUADRATURE:
-            worth = shares + t * gains  # never zero, for some samples reached every leaf
+            worth = self.shares + t * gains  # never zero, for some samples reached every leaf
             others += worth.prod(axis=2, keepdims=True) * weight / worth
-        values = (gains * others * lengths[:, np.newaxis]).sum(axis=1)
-        return np.column_stack([values, is_fulfilled.all(axis=2) @ lengths])
+        values = (gains * others * self.lengths[:, np.newaxis]).sum(axis=1)
+        return np.column_stack([values, is_fulfilled.all(axis=2) @ self.lengths])
 
 
 _QUADRATURE = [((point + 1) / 2, weight / 2) for point, weight in zip(*np.polynomial.legendre.leggauss(4), strict=True)]
@@ -114,7 +114,7 @@ class _Block:
     what this factor adds to the number of the patient's cell.
     """
 
-    def __init__(self, pieces: Sequence[_Piece], per_step: float) -> None:
+    def __init__(self, pieces: Sequence[_Leaves], per_step: float) -> None:
         *first, cells = np.cumsum([0, *[prod(piece.shape) for piece in pieces]]).tolist()
         self._cells = np.empty((cells, len(pieces[0].shape) + 1))
         self._first: IndexArray = np.array(first, dtype=np.intp)
@@ -122,69 +122,46 @@ class _Block:
             self._cells[start : start + prod(piece.shape)] = piece.cells() * per_step
         # A product with ones sums the rows in a fifth of the time that numpy's sum over an axis takes.
         self._each = np.ones(len(pieces))
-        by_factor = zip(*[piece.thresholds for piece in pieces], strict=True)
-        self._thresholds = [sorted({value for of_piece in of_factor for value in of_piece}) for of_factor in by_factor]
-        *self._starts, rows = np.cumsum([0, *[len(known) + 1 for known in self._thresholds]]).tolist()
-        # Filled in place: tables put together afterwards would for a moment take twice the memory.
-        self._steps = np.zeros((rows, len(pieces)), dtype=np.uint16)
-        for factor, (start, known) in enumerate(zip(self._starts, self._thresholds, strict=True)):
-            table = self._steps[start : start + len(known) + 1]
+        self._steps: list[tuple[list[float], NDArray[np.uint16]]] = []
+        for factor in range(len(pieces[0].shape)):
+            known = sorted({value for piece in pieces for value in piece.thresholds[factor]})
+            steps = np.zeros((len(known) + 1, len(pieces)), dtype=np.uint16)
             # A piece's own threshold takes the patient one cell further: up to the next one the sum stays the same.
             for column, piece in enumerate(pieces):
                 places = [bisect_left(known, value) + 1 for value in piece.thresholds[factor]]
-                table[places, column] = prod(piece.shape[factor + 1 :])
-            np.cumsum(table, axis=0, dtype=np.uint16, out=table)
+                steps[places, column] = prod(piece.shape[factor + 1 :])
+            # In place: a second table would for a moment take twice the memory.
+            self._steps.append((known, np.cumsum(steps, axis=0, dtype=np.uint16, out=steps)))
 
     def look_up(self, factors: Sequence[float]) -> FloatArray:
         """Return the sums over the pieces of the nine numbers of a patient's cells, shape (9,)."""
-        # bisect and not numpy's search: an operation on an array of eight costs more than all the rest of it.
-        found = zip(self._starts, self._thresholds, factors, strict=True)
-        rows = [start + bisect_left(known, value) for start, known, value in found]
-        numbers = np.add.reduce(self._steps.take(rows, axis=0), axis=0, dtype=np.uint16)
-        summed: FloatArray = self._each @ self._cells.take(self._first + numbers, axis=0)
+        numbers = self._first.copy()
+        for value, (known, steps) in zip(factors, self._steps, strict=True):
+            # bisect and not numpy's search, which costs more than the rest for a single value.
+            numbers += steps[bisect_left(known, value)]
+        summed: FloatArray = self._each @ self._cells.take(numbers, axis=0)
         return summed
 
 
-def _pieces_of(leaves: _Leaves) -> Iterator[_Piece]:
-    """Cut the forest into trees, and a tree of too many cells into halves."""
-    places = np.split(np.arange(leaves.tree.size), np.flatnonzero(np.diff(leaves.tree)) + 1)
-    places.reverse()
-    while places:
-        place = places.pop()
-        some = _Leaves(*(part[place] for part in leaves))
-        piece = _Piece(some, some.thresholds())
-        if place.size > 1 and prod(piece.shape) > MAX_CELLS:
-            places += np.array_split(place, 2)
-        else:
-            yield piece
-
-
-def _leaves_of(trees: Sequence[Tree]) -> _Leaves:
-    """Walk all trees at once, one level after the other."""
-    counts = [tree.node_count for tree in trees]
-    roots = np.cumsum([0, *counts[:-1]])
-    left, right, factor, samples = (
-        np.concatenate([getattr(tree, name) for tree in trees])
-        for name in ("children_left", "children_right", "feature", "n_node_samples")
-    )
-    is_leaf = left == right  # both are -1 there
-    left, right = (children + np.repeat(roots, counts) for children in (left, right))
-    thresholds = _largest_to_the_left(np.concatenate([tree.threshold for tree in trees]))
-    shape = sum(counts), trees[0].n_features
+def _leaves_of(tree: Tree) -> _Leaves:
+    """Walk a tree from its root to its leaves."""
+    left, right, factor, samples = tree.children_left, tree.children_right, tree.feature, tree.n_node_samples
+    thresholds = _largest_to_the_left(tree.threshold)
+    shape = tree.node_count, tree.n_features
     above, up_to, shares = np.full(shape, -np.inf), np.full(shape, np.inf), np.ones(shape)
-    parents = roots[~is_leaf[roots]]
-    while parents.size:
-        for children, bound in ((left[parents], up_to), (right[parents], above)):
+    is_leaf = left == right  # both are -1 there
+    parents = [] if is_leaf[0] else [0]
+    while parents:
+        parent = parents.pop()
+        for child, bound in ((left[parent], up_to), (right[parent], above)):
             for inherited in (above, up_to, shares):
-                inherited[children] = inherited[parents]
+                inherited[child] = inherited[parent]
             # What an earlier split by this factor left is narrowed: thresholds lie between values that got here.
-            bound[children, factor[parents]] = thresholds[parents]
-            shares[children, factor[parents]] *= samples[children] / samples[parents]
-        parents = np.concatenate([left[parents], right[parents]])
-        parents = parents[~is_leaf[parents]]
-    tree_of_node = np.repeat(np.arange(len(trees)), counts)
-    lengths = np.concatenate([node_lengths(tree) for tree in trees])
-    return _Leaves(*(part[is_leaf] for part in (tree_of_node, above, up_to, shares, lengths)))
+            bound[child, factor[parent]] = thresholds[parent]
+            shares[child, factor[parent]] *= samples[child] / samples[parent]
+            if not is_leaf[child]:
+                parents.append(child)
+    return _Leaves(above[is_leaf], up_to[is_leaf], shares[is_leaf], node_lengths(tree)[is_leaf])
 
 
 def _largest_to_the_left(thresholds: FloatArray) -> FloatArray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from math import hypot
+from typing import Literal
 
 import numpy as np
 from scipy.stats import chi2
@@ -47,13 +48,8 @@ class Status(StrEnum):
         return list(Status).index(self)
 
 
-class Code(StrEnum):
-    """What is compared."""
-
-    NOT_MEASURED = "not_measured"
-    VALUES = "values"
-    HIGH = "high"
-    MEDIUM_OR_HIGHER = "medium_or_higher"
+What = Literal["not measured", "values", "High", "Medium or higher"]
+"""What is compared."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class Difference:
     population stability indices, less what sampling alone adds on average.
     """
 
-    code: Code
+    what: What
     status: Status
     share: float
     references: Mapping[str, float]
@@ -101,7 +97,7 @@ def _field_drift(name: str, seen: FieldCounts, reference: Reference) -> FieldDri
     fields = {whose: population.fields[name] for whose, population in reference.populations.items()}
     measured = sum(seen.counts)
     missing = {whose: (known.missing, known.missing + sum(known.counts)) for whose, known in fields.items()}
-    not_measured = _share_difference(Code.NOT_MEASURED, (seen.missing, seen.missing + measured), missing)
+    not_measured = _share_difference("not measured", (seen.missing, seen.missing + measured), missing)
     counts = {whose: np.array(known.counts) for whose, known in fields.items() if sum(known.counts) >= LEAST_MEASURED}
     if len(seen.counts) == 1 or measured < LEAST_MEASURED or not counts:
         return FieldDrift(not_measured, None)
@@ -124,9 +120,10 @@ def score_drifts(scores: FloatArray, reference: Reference) -> list[Difference]:
     known = {whose: np.array(counts) for whose, counts in populations.items() if counts is not None}
     seen = np.array(score_counts(scores, reference.score_edges))
     drifts = []
-    for code, bins in ((Code.HIGH, 1), (Code.MEDIUM_OR_HIGHER, 2)):
+    levels: tuple[What, What] = ("High", "Medium or higher")
+    for bins, level in enumerate(levels, start=1):
         references = {whose: (counts[-bins:].sum(), counts.sum()) for whose, counts in known.items()}
-        drift = _share_difference(code, (seen[-bins:].sum(), seen.sum()), references)
+        drift = _share_difference(level, (seen[-bins:].sum(), seen.sum()), references)
         # Where scores of patients with disease are not known, more alarms than the disease-free raise may be case mix.
         if "all_patients" not in known and drift.share > drift.references["disease_free"]:
             drift = replace(drift, status=Status.STABLE)
@@ -145,12 +142,12 @@ _CountOf = tuple[float, float]
 """How many patients, of how many."""
 
 
-def _share_difference(code: Code, seen: _CountOf, references: Mapping[str, _CountOf]) -> Difference:
+def _share_difference(what: What, seen: _CountOf, references: Mapping[str, _CountOf]) -> Difference:
     """Compare a share: it has drifted as far as it lies above all references, or below all of them."""
     differences = [_difference_beyond_chance(*seen, *known) for known in references.values()]
     outside = max(min(differences), -max(differences), 0.0)
     shares = {whose: float(count / of) for whose, (count, of) in references.items()}
-    return Difference(code, _status(outside, SHARE_LIMITS), float(seen[0] / seen[1]), shares, int(seen[0]))
+    return Difference(what, _status(outside, SHARE_LIMITS), float(seen[0] / seen[1]), shares, int(seen[0]))
 
 
 def _difference_beyond_chance(count: float, of: float, known: float, of_known: float) -> float:
@@ -171,7 +168,7 @@ def _distribution_difference(seen: FloatArray, references: Mapping[str, FloatArr
     whole = shares["all_patients" if "all_patients" in shares else "disease_free"]
     grown = int((seen / seen.sum() - whole).argmax())
     return Difference(
-        code=Code.VALUES,
+        what="values",
         # The most similar population decides: patients like the diseased alone are another case mix, and no drift.
         status=min((status for _, status in compared.values()), key=lambda status: status.rank),
         share=float(seen[grown] / seen.sum()),

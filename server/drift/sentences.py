@@ -5,14 +5,13 @@ from math import inf
 
 from common.patient import FIELDS, FieldDescription
 from server.anomaly.reference import Reference
-from server.drift.comparison import Code, Difference, FieldDrift, Status
+from server.drift.comparison import Difference, FieldDrift, Status
 
 # Patients below which a part of a window is not counted out: a share of one or two may point to a person.
 LEAST_TOLD = 5
 
 _SPACE = "\u202f"  # narrow, and no line breaks there
 _PLURAL = frozenset({"major_vessels"})
-_LEVELS = {Code.HIGH: "High", Code.MEDIUM_OR_HIGHER: "Medium or higher"}
 
 
 def data_in_words(recalibrated_from: str | None) -> str:
@@ -39,7 +38,7 @@ def sentence(name: str | None, found: Difference, reference: Reference, *, whose
     if name is not None:
         label = FIELDS[name].label
         is_not, differs = ("are not", "differ") if name in _PLURAL else ("is not", "differs")
-        if found.code is Code.NOT_MEASURED:
+        if found.what == "not measured":
             return f"{label} {is_not} measured for {here} of {whose}; in {data} {before}."
         share = here if found.count >= LEAST_TOLD else f"fewer than {LEAST_TOLD}"
         values = _bin_in_words(FIELDS[name], reference.edges[name], found.grown)
@@ -48,7 +47,7 @@ def sentence(name: str | None, found: Difference, reference: Reference, *, whose
     outside = f"more than the {before} of all patients in {data}"
     if found.share < by_design:
         outside = f"fewer than the {in_percent(by_design)} of disease-free patients by design"
-    return f"{here} of {whose} are {_LEVELS[found.code]}: {outside}."
+    return f"{here} of {whose} are {found.what}: {outside}."
 
 
 def levels_in_words(scored: Sequence[Difference], data: str) -> str:

@@ -27,28 +27,23 @@ class SeenPatient:
     model_version: str
 
 
+@dataclass(eq=False)
 class RollingWindows:
     """The newest patients of each client app: at most so many, and none older than so many days.
 
     They are read from the record when somebody asks. So a prediction costs nothing, only what was committed counts, a
     restart forgets nothing, and every server of one database sees the same. What was read before stays in memory until
-    a prediction is erased from the record: then all are read anew.
+    a prediction is erased from the record; then all are read again.
     """
 
-    def __init__(
-        self,
-        store: PredictionStore,
-        client_ids: Sequence[str],
-        *,
-        patients: int,
-        days: int,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self.patients = patients
-        self.days = days
-        self._store = store
-        self._clock = clock
-        self._windows: dict[str, deque[SeenPatient]] = {client_id: deque(maxlen=patients) for client_id in client_ids}
+    store: PredictionStore
+    client_ids: Sequence[str]
+    patients: int
+    days: int
+    clock: Callable[[], datetime]
+
+    def __post_init__(self) -> None:
+        self._windows = {name: deque[SeenPatient](maxlen=self.patients) for name in self.client_ids}
         self._erased_up_to = 0
         self._reading = threading.Lock()
 
@@ -60,33 +55,29 @@ class RollingWindows:
         StoreUnavailableError
             When the record cannot be read.
         """
-        oldest = self._clock() - timedelta(days=self.days)
+        oldest = self.clock() - timedelta(days=self.days)
         with self._reading:
             # An erased patient may still be in memory here, and must not count on.
-            erased_up_to = self._store.erased_up_to()
+            erased_up_to = self.store.erased_up_to()
             if erased_up_to != self._erased_up_to:
                 self._erased_up_to = erased_up_to
                 for window in self._windows.values():
                     window.clear()
-            for client_id, window in self._windows.items():
-                new = list(self._newer(client_id, window[-1].sequence if window else 0))
-                window.extend(reversed(new))
-            return {
-                client_id: [patient for patient in window if patient.seen_at >= oldest]
-                for client_id, window in self._windows.items()
-            }
+            for name, window in self._windows.items():
+                window.extend(reversed(list(self._newer(name, window[-1].sequence if window else 0))))
+            return {name: [one for one in window if one.seen_at >= oldest] for name, window in self._windows.items()}
 
     def _newer(self, client_id: str, after: int) -> Iterator[SeenPatient]:
         """Yield what was not read before, newest first and about as much as a window holds."""
         # What another server commits later has a higher sequence: the counter's row is locked until the commit.
         before = None
         for _ in range(0, self.patients, _PAGE):
-            _, page = self._store.recent(_PAGE, after=after, before=before, client_id=client_id)
+            _, page = self.store.recent(_PAGE, after=after, before=before, client_id=client_id)
             for item in page:
-                made_at, values = datetime.fromisoformat(item.body["made_at"]), _values_of(item.body["record"])
-                score, version = item.body["anomaly_score"], item.body["model_version"]
-                yield SeenPatient(item.sequence, made_at, values, score, version)
+                made = item["prediction"]
+                seen_at, values = datetime.fromisoformat(made["made_at"]), _values_of(made["record"])
+                yield SeenPatient(item["sequence"], seen_at, values, made["anomaly_score"], made["model_version"])
             if len(page) < _PAGE:
                 return
-            before = page[-1].sequence
+            before = page[-1]["sequence"]
             time.sleep(0)  # between pages everybody else has a turn

@@ -3,12 +3,11 @@
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TypeVar
 
 from common.errors import NAMED_ERRORS
 
-Watch = Callable[[Iterable[Any], int], Iterable[Any]]
-"""What shows progress: it passes on every result, and is told how many will come."""
+_Result = TypeVar("_Result")
 
 
 def run(act: Callable[[], int | None], *, stopped: str) -> int:
@@ -19,23 +18,15 @@ def run(act: Callable[[], int | None], *, stopped: str) -> int:
         print(error.message, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        warnings.filterwarnings("ignore", module="joblib")  # it would tell that what was under way is cancelled
+        warnings.filterwarnings("ignore", module="joblib")  # which would warn of the cancelled work
         print(stopped, file=sys.stderr)
         return 130
 
 
-def progress(title: str, unit: str) -> Watch:
-    """Return what says on the error stream how many results have come: in one place on a terminal, else in lines."""
-
-    def watch(results: Iterable[Any], total: int) -> Iterator[Any]:
-        for done, result in enumerate(results, start=1):
-            end = "\r" if sys.stderr.isatty() and done < total else "\n"
-            print(f"{title}: {done} of {total} {unit}s", end=end, file=sys.stderr, flush=True)
-            yield result
-
-    return watch
-
-
-def unwatched(results: Iterable[Any], _total: int) -> Iterable[Any]:
-    """Pass the results on and show nothing."""
-    return results
+def watched(results: Iterable[_Result], total: int, *, title: str, unit: str) -> Iterator[_Result]:
+    """Pass results on, and show on the error stream how many have come: in one line on a terminal, else in many."""
+    for done, result in enumerate(results, start=1):
+        # On the error stream: standard output holds the report, which people write into files.
+        end = "\r" if sys.stderr.isatty() and done < total else "\n"
+        print(f"{title}: {done} of {total} {unit}s", end=end, file=sys.stderr, flush=True)
+        yield result

@@ -2,12 +2,11 @@
 
 import inspect
 import platform
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from joblib import Memory, delayed
 from joblib import hash as joblib_hash
@@ -16,7 +15,7 @@ from config.secrets import PROJECT_ROOT, ConfigurationError
 from config.settings import TrainingSettings
 from server.anomaly.dataset import Dataset
 from server.anomaly.preprocessing import refuse_unmeasured
-from server.evaluation.console import Watch, unwatched
+from server.evaluation.console import watched
 from server.evaluation.splits import Fold, folds_of_repeat, refuse_too_few
 from server.evaluation.training import in_workers
 
@@ -24,7 +23,7 @@ _Result = TypeVar("_Result")
 
 _MOST_KEPT = 500  # folds; those that were used longest ago go
 
-_PACKAGES = ("numpy", "pandas", "scikit-learn", "scipy", "shap")
+_PACKAGES = ("numpy", "scikit-learn", "scipy", "shap")
 _CODE = ("config/*.py", "common/*.py", "server/anomaly/*.py", "server/evaluation/*.py")
 
 
@@ -34,12 +33,13 @@ def cross_validate(
     settings: TrainingSettings,
     directory: Path,
     *,
-    repeats: int,
-    progress: Watch = unwatched,
+    repeats: int | None = None,
+    title: str = "Evaluating",
 ) -> list[_Result]:
     """Return what is measured in ``settings.evaluation_folds`` folds for each repeat, in order.
 
     What ``directory`` keeps of earlier calls with the same data, settings, code and packages is not measured again.
+    Without a number of repeats there are as many as are kept whole, and at least one.
 
     Raises
     ------
@@ -49,60 +49,43 @@ def cross_validate(
         When the folder cannot be written.
     """
     refuse_too_few(dataset, settings)
-    calls = [call for repeat in range(repeats) for call in _calls(measure, dataset, settings, repeat)]
+    try:
+        memory = Memory(directory, verbose=0)
+        kept = memory.cache(_measured, ignore=["measure", "fold"])
+    except OSError as error:
+        raise ConfigurationError(
+            f"Results cannot be kept in {directory} ({error.strerror}): set DATA_DIR to another folder."
+        ) from error
+    # Values and labels count, whatever file they were read from; of the code, all that a fold may come from: joblib
+    # itself looks no further than the one function that it keeps the results of.
+    code = [path.read_bytes() for path in sorted({*code_files(), Path(inspect.getfile(measure))})]
+    software = [platform.python_version(), *map(version, _PACKAGES), code]
+    recipe = settings.model_dump(exclude={"workers", "signing_key"})
+    made_of = joblib_hash([dataset.values, dataset.has_disease, recipe, software])
+
+    calls = []
+    for repeat in count() if repeats is None else range(repeats):
+        of_repeat = [
+            (made_of, repeat, fold.number, measure, fold) for fold in folds_of_repeat(dataset, settings, repeat)
+        ]
+        # Whole repeats only: part of one would count some patients more often than others.
+        if repeats is None and repeat and not all(kept.check_call_in_cache(*call) for call in of_repeat):
+            break
+        calls += of_repeat
     for *_, fold in calls:
         refuse_unmeasured(dataset.values[fold.fit.fitted_on])
-    memory, kept = _kept_in(directory)
-    is_kept = [kept.check_call_in_cache(*call) for call in calls]
     # Only missing folds go to the workers, which start for them alone: a second call answers at once.
-    missing = [delayed(kept)(*call) for call, known in zip(calls, is_kept, strict=True) if not known]
-    found = iter(list(progress(in_workers(missing, settings.workers), len(missing))) if missing else [])
-    results = [kept(*call) if known else next(found) for call, known in zip(calls, is_kept, strict=True)]
+    if missing := [call for call in calls if not kept.check_call_in_cache(*call)]:
+        measured = in_workers((delayed(kept)(*call) for call in missing), settings.workers)
+        list(watched(measured, len(missing), title=title, unit="fold"))
+    results = [kept(*call) for call in calls]
     memory.reduce_size(items_limit=max(_MOST_KEPT, len(calls)))
     return results
-
-
-def kept_repeats(measure: Callable[[Fold], Any], dataset: Dataset, settings: TrainingSettings, directory: Path) -> int:
-    """Count the repeats that a cross-validation has kept whole, from the first on."""
-    _, kept = _kept_in(directory)
-    repeats = (_calls(measure, dataset, settings, repeat) for repeat in count())
-    return next(n for n, calls in enumerate(repeats) if not all(kept.check_call_in_cache(*call) for call in calls))
-
-
-_Call = tuple[str, int, int, Callable[[Fold], Any], Fold]
 
 
 def _measured(made_of: str, repeat: int, number: int, measure: Callable[[Fold], _Result], fold: Fold) -> _Result:
     """Measure a fold; joblib keeps the result under the first three arguments, which the others follow from."""
     return measure(fold)
-
-
-def _calls(
-    measure: Callable[[Fold], Any], dataset: Dataset, settings: TrainingSettings, repeat: int
-) -> Iterator[_Call]:
-    """Yield the arguments of ``_measured`` for the folds of one repeat."""
-    # Values and labels count, whatever file they were read from; of the code, all that a fold may come from: joblib
-    # itself looks no further than the one function that it keeps the results of.
-    software = [platform.python_version(), *map(version, _PACKAGES), _code(Path(inspect.getfile(measure)))]
-    recipe = settings.model_dump(exclude={"workers", "signing_key"})
-    made_of = joblib_hash([dataset.values, dataset.has_disease, recipe, software])
-    for fold in folds_of_repeat(dataset, settings, repeat):
-        yield made_of, repeat, fold.number, measure, fold
-
-
-def _kept_in(directory: Path) -> tuple[Memory, Any]:
-    try:
-        memory = Memory(directory, verbose=0)
-        return memory, memory.cache(_measured, ignore=["measure", "fold"])
-    except OSError as error:
-        raise ConfigurationError(
-            f"Results cannot be kept in {directory} ({error.strerror}): set DATA_DIR to another folder."
-        ) from error
-
-
-@cache
-def _code(measured_in: Path) -> list[bytes]:
-    return [path.read_bytes() for path in sorted({*code_files(), measured_in})]
 
 
 def code_files() -> set[Path]:

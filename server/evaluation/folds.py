@@ -1,29 +1,21 @@
 """What is measured in one fold of the cross-validation."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import combinations
 from math import ceil
 
 import numpy as np
 from scipy.stats import spearmanr
-from sklearn.ensemble import IsolationForest
 
 from common.messages import Thresholds
 from common.patient import FIELDS
 from config.settings import TrainingSettings
-from server.anomaly.attribution import Attribution
-from server.anomaly.dataset import COLUMNS, BoolArray, Dataset, FloatArray, IndexArray, frame_of, rows_of
+from server.anomaly.dataset import COLUMNS, BoolArray, Dataset, FloatArray, IndexArray, rows_of
+from server.anomaly.detector import Attribution
 from server.anomaly.fitting import fit_and_score, fit_parts, raw_scores
-from server.anomaly.preprocessing import OneSidedRiskFactors
-from server.evaluation.measures import forest_figures, levels_of
+from server.evaluation.measures import RANDOM_PATIENTS, FoldResult, forest_figures, levels_of
 from server.evaluation.references import supervised_scores, usual_forest_scores
 from server.evaluation.splits import SEEDS, Fit, Fold, calibration_folds, reseeded
 from server.evaluation.training import calibrated, pattern_scores
-
-# Made-up patients, over all folds of the first repeat, whose contributions are added up.
-RANDOM_PATIENTS = 10_000
 
 # The three tests that clinics most often lack: UCI's own sites other than Cleveland hardly have them.
 _BLANKED = [COLUMNS.index(name) for name in ("st_slope", "major_vessels", "thallium_scan")]
@@ -33,23 +25,9 @@ _TRIPLES = np.array(list(combinations(range(len(COLUMNS)), _TOP)))
 _GAP_SHARE = 0.25
 _SAME = 1e-12  # rounding is no lower score
 
-
 # Raw scores from which the usual isolation forest, which has no calibration, is taken to say Medium and High: 0.5 is
 # scikit-learn's own limit, and 0.6 that of the paper for potential anomalies.
 _USUAL = Thresholds(medium=0.5, high=0.6)
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """One fold: the rows held out, their anomaly scores, and the figures of ours and of the usual forest by name.
-
-    A figure that the fold has not is NaN, or not there: the second seed and the explanation are of the first repeat.
-    """
-
-    held_out: IndexArray
-    anomaly: FloatArray
-    ours: Mapping[str, float]
-    usual: Mapping[str, float]
 
 
 def evaluate_fold(fold: Fold) -> FoldResult:
@@ -66,7 +44,7 @@ def evaluate_fold(fold: Fold) -> FoldResult:
     owners, worse = worsened(held_out)
     # One forest scores all variants in one pass, for growing it is most of the work.
     variants = np.concatenate([held_out, blanked, worse])
-    raw = fit_and_score(frame_of(disease_free), frame_of(variants), settings)
+    raw = fit_and_score(disease_free, variants, settings)
     usual_raw = usual_forest_scores(disease_free, variants, seed=settings.random_state)
     anomaly, blanked_anomaly = np.split(_calibrated(dataset, fit, variants[: 2 * patients], raw, settings), 2)
     supervised = _supervised(dataset, fit)
@@ -74,18 +52,16 @@ def evaluate_fold(fold: Fold) -> FoldResult:
     usual_scores, usual_blanked = np.split(usual_raw[: 2 * patients], 2)
     usual = forest_figures(usual_scores, usual_blanked, supervised, has_disease, _USUAL)
     for figures, scores in ((ours, raw), (usual, usual_raw)):
-        is_lower = scores[2 * patients :] < scores[owners] - _SAME
-        figures["worse_finding_lowers"] = float(is_lower.mean()) if is_lower.size else math.nan
+        figures["worse_finding_lowers"] = float((scores[2 * patients :] < scores[owners] - _SAME).mean())
     if fold.repeat == 0:
         other = reseeded(settings, SEEDS // 2)
-        raw_again = fit_and_score(frame_of(disease_free), frame_of(held_out), other)
-        levels, levels_again = (
-            levels_of(scores, thresholds) for scores in (anomaly, _calibrated(dataset, fit, held_out, raw_again, other))
-        )
-        ours["two_seeds_level_changes"] = float(np.mean(levels != levels_again))
+        raw_again = fit_and_score(disease_free, held_out, other)
         usual_again = usual_forest_scores(disease_free, held_out, seed=other.random_state)
         ours["two_seeds_spearman"] = float(spearmanr(raw[:patients], raw_again).statistic)
         usual["two_seeds_spearman"] = float(spearmanr(usual_raw[:patients], usual_again).statistic)
+        again = _calibrated(dataset, fit, held_out, raw_again, other)
+        changes = levels_of(anomaly, thresholds) != levels_of(again, thresholds)
+        ours["two_seeds_level_changes"] = float(changes.mean())
         ours |= _explanation_figures(disease_free, held_out, anomaly >= thresholds.medium, settings)
     return FoldResult(fit.scored, anomaly, ours, usual)
 
@@ -142,35 +118,31 @@ def _explanation_figures(
     The latter by how far the raw score falls when three fields become typical: the top three by contribution, three at
     random and the best three, of the patients that it matters for: those at Medium or higher.
     """
-    preprocessor, forest = fit_parts(frame_of(disease_free), settings)
+    preprocessor, forest = fit_parts(disease_free, settings)
     attribution = Attribution(preprocessor, forest)
     strangers = random_values(ceil(RANDOM_PATIENTS / settings.evaluation_folds), settings.random_state)
     sums = [attribution.base_value + sum(attribution.of(row)[0]) for row in rows_of(strangers)]
-    scores = -forest.score_samples(preprocessor.factors(preprocessor.impute(strangers)))
+    scores = -forest.score_samples(preprocessor.transform(strangers))
     figures = {"additivity_gap": float(np.abs(sums - np.log2(scores)).max())}
-    if flagged.any():
-        contributions = np.array([attribution.of(row)[0] for row in rows_of(held_out[flagged])])
-        # Sorted, since the triples of fields are: equal contributions go to the field that comes first.
-        top_fields = np.sort(np.argsort(-contributions, axis=1, kind="stable")[:, :_TOP])
-        is_top = (top_fields[:, np.newaxis, :] == _TRIPLES).all(axis=2)
-        falls = _falls(preprocessor, forest, preprocessor.impute(held_out[flagged]))
-        figures["top_three_against_random"] = float(falls[is_top].mean() / falls.mean())
-        figures["top_three_against_best"] = float(falls[is_top].mean() / falls.max(axis=1).mean())
-    return figures
-
-
-def _falls(preprocessor: OneSidedRiskFactors, forest: IsolationForest, complete: FloatArray) -> FloatArray:
-    """Return by how much the raw score falls when three fields become typical, for every triple, shape (n, 286)."""
-    made_typical = np.zeros((len(_TRIPLES), len(COLUMNS)), dtype=bool)
-    np.put_along_axis(made_typical, _TRIPLES, values=True, axis=1)
+    if not flagged.any():
+        return figures
+    contributions = np.array([attribution.of(row)[0] for row in rows_of(held_out[flagged])])
+    # Sorted, since the triples of fields are: equal contributions go to the field that comes first.
+    top_fields = np.sort(np.argsort(-contributions, axis=1, kind="stable")[:, :_TOP])
+    is_top = (top_fields[:, np.newaxis, :] == _TRIPLES).all(axis=2)
+    # By how much the raw score falls when three fields become typical, for every patient and triple, shape (n, 286).
+    complete = preprocessor.impute(held_out[flagged])
+    made_typical = (np.arange(len(COLUMNS)) == _TRIPLES[:, :, np.newaxis]).any(axis=1)
     changed = np.where(made_typical, preprocessor.typical_, complete[:, np.newaxis, :]).reshape(-1, len(COLUMNS))
     # Many of them are alike: what is typical already cannot change.
-    factors = preprocessor.factors(np.concatenate([complete, changed]))
+    factors = preprocessor.transform(np.concatenate([complete, changed]))
     different, places = np.unique(factors, axis=0, return_inverse=True)
     trees = (estimator.tree_ for estimator in forest.estimators_)
     before, after = np.split(raw_scores(trees, different)[places], [len(complete)])
-    falls: FloatArray = before[:, np.newaxis] - after.reshape(len(complete), -1)
-    return falls
+    falls = before[:, np.newaxis] - after.reshape(len(complete), -1)
+    figures["top_three_against_random"] = float(falls[is_top].mean() / falls.mean())
+    figures["top_three_against_best"] = float(falls[is_top].mean() / falls.max(axis=1).mean())
+    return figures
 
 
 def random_values(patients: int, seed: int) -> FloatArray:

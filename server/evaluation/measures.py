@@ -1,28 +1,41 @@
-"""How well patients are told apart: the figures of a forest in one fold, and false alarms and sensitivity by level."""
+"""How well patients are told apart: the figures of a forest in one fold, and of all folds with their intervals."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from common.messages import RiskLevel, Thresholds
 from common.patient import FIELDS
-from server.anomaly.calibration import risk_level
-from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
-from server.anomaly.evaluation_figures import GroupRates, Rates
-
-LevelArray = NDArray[np.str_]
+from server.anomaly.dataset import COLUMNS, BoolArray, Dataset, FloatArray, IndexArray
+from server.anomaly.evaluation_figures import RATES, SHOWN, Estimate, Evaluation, Figure, GroupRates, Rates, by_level
+from server.anomaly.intervals import over_folds
+from server.evaluation.splits import can_be_stratified
 
 SPECIFICITY = 0.9
+RANDOM_PATIENTS = 10_000
+"""Made-up patients, over all folds of the first repeat, whose contributions are added up."""
 _ROUNDING = 1e-12
 _MIDDLE, _OLD = 50, 60
 
+_LOWEST = {"auroc_less_logistic_regression": -1.0}
+_HIGHEST = {"top_three_against_random": math.inf}
 
-def by_level(thresholds: Thresholds) -> dict[str, float]:
-    """Return the two scores from which there is an alarm, by the name of the level."""
-    return {"medium_or_higher": thresholds.medium, "high": thresholds.high}
+
+@dataclass(frozen=True)
+class FoldResult:
+    """One fold: the rows held out, their anomaly scores, and the figures of ours and of the usual forest by name.
+
+    A figure that the fold has not is NaN, or not there: the second seed and the explanation are of the first repeat.
+    """
+
+    held_out: IndexArray
+    anomaly: FloatArray
+    ours: Mapping[str, float]
+    usual: Mapping[str, float]
 
 
 def forest_figures(
@@ -51,15 +64,9 @@ def forest_figures(
     }
     for prefix, given in (("", scores), ("blanked_", blanked)):
         for level, threshold in by_level(thresholds).items():
-            by_rate = rates(given >= threshold, has_disease)
-            figures |= {f"{prefix}{rate}_{level}": value for rate, value in by_rate.items()}
+            for rate, value in _rates(given >= threshold, has_disease).items():
+                figures[f"{prefix}{rate}_{level}"] = value
     return figures
-
-
-def rates(is_alarm: BoolArray, has_disease: BoolArray) -> dict[str, float]:
-    """Return the shares (0 to 1) of the patients without and with disease that raise an alarm; NaN of none."""
-    groups = {"false_alarm_rate": is_alarm[~has_disease], "sensitivity": is_alarm[has_disease]}
-    return {name: float(group.mean()) if group.size else math.nan for name, group in groups.items()}
 
 
 def sensitivity_at(has_disease: BoolArray, scores: FloatArray, specificity: float = SPECIFICITY) -> float:
@@ -69,15 +76,23 @@ def sensitivity_at(has_disease: BoolArray, scores: FloatArray, specificity: floa
     return float(sensitivities[false_alarms <= 1 - specificity + _ROUNDING].max())
 
 
-def levels_of(anomaly_scores: FloatArray, thresholds: Thresholds) -> LevelArray:
-    """Return the risk levels of anomaly scores, shape (n,)."""
-    return np.array([risk_level(score, thresholds).value for score in anomaly_scores.tolist()], dtype=np.str_)
+def _rates(is_alarm: BoolArray, has_disease: BoolArray) -> dict[str, float]:
+    """Return the shares (0 to 1) of the patients without and with disease that raise an alarm; NaN of none."""
+    # NaN and not zero: a fold without patients with disease says nothing about sensitivity.
+    groups = zip(RATES, (is_alarm[~has_disease], is_alarm[has_disease]), strict=True)
+    return {name: float(group.mean()) if group.size else math.nan for name, group in groups}
 
 
-def confusion(has_disease: BoolArray, levels: LevelArray) -> dict[str, dict[str, int]]:
+def levels_of(anomaly_scores: FloatArray, thresholds: Thresholds) -> IndexArray:
+    """Return the risk levels of anomaly scores, shape (n,), as their places in ``RiskLevel``."""
+    return np.digitize(anomaly_scores, [thresholds.medium, thresholds.high])
+
+
+def confusion(has_disease: BoolArray, anomaly_scores: FloatArray, thresholds: Thresholds) -> dict[str, dict[str, int]]:
     """Count the patients without and with disease at each level."""
+    levels = levels_of(anomaly_scores, thresholds)
     return {
-        name: {level.value: int((levels[labelled] == level.value).sum()) for level in RiskLevel}
+        name: {level.value: int((levels[labelled] == place).sum()) for place, level in enumerate(RiskLevel)}
         for name, labelled in (("disease_free", ~has_disease), ("with_disease", has_disease))
     }
 
@@ -105,8 +120,48 @@ def group_rates(
             name=name,
             disease_free=int((members & ~has_disease).sum()),
             with_disease=int((members & has_disease).sum()),
-            medium_or_higher=rates_from(members, thresholds.medium),
-            high=rates_from(members, thresholds.high),
+            **{level: rates_from(members, threshold) for level, threshold in by_level(thresholds).items()},
         )
         for name, members in groups.items()
     ]
+
+
+def evaluation_of(dataset: Dataset, results: Sequence[FoldResult], thresholds: Thresholds, folds: int) -> Evaluation:
+    """Return all figures of the results of some repeats of so many folds."""
+    has_disease, repeats = dataset.has_disease, len(results) // folds
+    figures = {}
+    for name in SHOWN:
+        ours = _together(name, [result.ours for result in results], folds)
+        usual = _together(name, [result.usual for result in results], folds)
+        if ours.value is not None:
+            figures[name] = Figure(ours=ours, usual=usual if name in results[0].usual else None)
+
+    def rates_from(members: BoolArray, threshold: float) -> Rates:
+        by_fold = []
+        for result in results:
+            inside = members[result.held_out]
+            by_fold.append(_rates(result.anomaly[inside] >= threshold, has_disease[result.held_out][inside]))
+        return Rates(**{rate: over_folds([fold[rate] for fold in by_fold], folds) for rate in RATES})
+
+    held_out = np.concatenate([result.held_out for result in results])
+    counted = confusion(has_disease[held_out], np.concatenate([result.anomaly for result in results]), thresholds)
+    return Evaluation(
+        folds=folds,
+        repeats=repeats,
+        stratified=can_be_stratified(dataset, folds),
+        disease_free=int((~has_disease).sum()),
+        with_disease=int(has_disease.sum()),
+        figures=figures,
+        groups=group_rates(subgroups(dataset.values), has_disease, thresholds, rates_from),
+        # Every repeat has held out every patient: divided by their number, the counts are those of one.
+        confusion={label: {level: n / repeats for level, n in row.items()} for label, row in counted.items()},
+        additivity_patients=folds * ceil(RANDOM_PATIENTS / folds),
+    )
+
+
+def _together(name: str, by_fold: Sequence[Mapping[str, float]], folds: int) -> Estimate:
+    figures = [fold.get(name, math.nan) for fold in by_fold]
+    if name == "additivity_gap":
+        # The worst fold counts, and not the mean: one patient whose contributions do not add up is one too many.
+        return Estimate(value=max((figure for figure in figures if not math.isnan(figure)), default=None))
+    return over_folds(figures, folds, lowest=_LOWEST.get(name, 0), highest=_HIGHEST.get(name, 1))

@@ -22,7 +22,7 @@ from server.anomaly.dataset import BoolArray, Dataset, FloatArray, IndexArray
 from server.anomaly.detector import AnomalyModel
 from server.anomaly.fitting import fit_parts, grow_parts, score_patterns
 from server.anomaly.preprocessing import refuse_unmeasured
-from server.evaluation.console import Watch, unwatched
+from server.evaluation.console import watched
 from server.evaluation.splits import Fit, calibration_folds, refuse_too_few
 
 # Disease-free patients of a site below which its false-alarm rates cannot be set from them: of 24, the share at High
@@ -33,7 +33,7 @@ _AT_ONCE = 100  # patients: 2,048 patterns of each are in memory at once
 _FEWEST_IN_A_BAND = 10
 
 
-def train(dataset: Dataset, settings: TrainingSettings, *, progress: Watch = unwatched) -> AnomalyModel:
+def train(dataset: Dataset, settings: TrainingSettings) -> AnomalyModel:
     """Fit and calibrate the detector on disease-free patients; the same data and settings give the same model.
 
     Raises
@@ -50,8 +50,9 @@ def train(dataset: Dataset, settings: TrainingSettings, *, progress: Watch = unw
     calls = (delayed(pattern_scores)(dataset, fit, every_pattern(), settings) for fit in fits)
     started = in_workers(calls, settings.workers)
     # The model's own forest is grown here while the workers grow those that calibrate it.
-    preprocessor, forest = fit_parts(dataset.frame(rows), settings)
-    calibration = calibrated(dataset, fits, progress(started, len(fits)), every_pattern(), settings)
+    preprocessor, forest = fit_parts(dataset.values[rows], settings)
+    scores = watched(started, len(fits), title="Calibrating", unit="forest")
+    calibration = calibrated(dataset, fits, scores, every_pattern(), settings)
     thresholds = Thresholds(medium=settings.medium_threshold, high=settings.high_threshold)
     _refuse_small_bands(calibration, dataset, thresholds)
     return AnomalyModel(preprocessor, forest, calibration, thresholds)
@@ -94,7 +95,7 @@ def drawn_to_calibrate(rows: IndexArray, settings: TrainingSettings) -> IndexArr
 
 def pattern_scores(dataset: Dataset, fit: Fit, patterns: BoolArray, settings: TrainingSettings) -> FloatArray:
     """Fit a forest and return the raw scores of the held-out rows, blanked by each pattern, shape (p, n)."""
-    preprocessor, trees = grow_parts(dataset.frame(fit.fitted_on), settings)
+    preprocessor, trees = grow_parts(dataset.values[fit.fitted_on], settings)
     return score_patterns(trees, preprocessor, dataset.values[fit.scored], patterns)
 
 
@@ -109,6 +110,7 @@ def calibrated(
 
 def in_workers(calls: Iterable[Any], workers: int) -> Iterator[Any]:
     """Start calls made with ``joblib.delayed`` in so many processes, and return their results in order as they come."""
+    # Processes and not threads: most of growing a tree of 16 patients is Python, which one thread runs at a time.
     parallel = Parallel(n_jobs=workers, backend="loky", return_as="generator", initializer=_leave_interrupts)
     results: Iterator[Any] = parallel(calls)
     return results

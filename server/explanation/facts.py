@@ -55,23 +55,21 @@ class Facts:
 
 
 def facts_of(record: PatientRecord, assessment: Assessment, thresholds: Thresholds) -> Facts:
-    """Collect the facts of one scored record."""
-    return Facts(
-        level=assessment.risk_level,
-        anomaly_score=assessment.anomaly_score,
-        thresholds=thresholds,
-        factors=tuple(
-            Factor(
-                name,
-                value_in_words(name, getattr(record, name)),
-                "raises" if assessment.contributions[name] > 0 else "lowers",
-                meaning_of(name, record),
-            )
-            for name in top_factors(record, assessment)
-        ),
-        not_measured=tuple(record.imputed()),
-        extrapolated=tuple(record.extrapolated()),
-    )
+    """Collect the facts of one scored record.
+
+    Factors are the measured fields alone: the typical value that replaces one not measured is no finding, and is the
+    same for everybody with whom the patient is compared.
+    """
+    not_measured = tuple(record.imputed())
+    sizes = {name: abs(size) for name, size in assessment.contributions.items() if size and name not in not_measured}
+    largest = sorted(sizes, key=lambda name: -sizes[name])[:MAX_FACTORS]
+    factors = []
+    for name in largest:
+        direction: Direction = "raises" if assessment.contributions[name] > 0 else "lowers"
+        value = value_in_words(name, getattr(record, name))
+        factors.append(Factor(name, value, direction, meaning_of(name, record)))
+    level, score, outside = assessment.risk_level, assessment.anomaly_score, tuple(record.extrapolated())
+    return Facts(level, score, thresholds, tuple(factors), not_measured, outside)
 
 
 def facts_of_stored(prediction: Prediction) -> Facts:
@@ -81,17 +79,6 @@ def facts_of_stored(prediction: Prediction) -> Facts:
         prediction.raw_score, prediction.anomaly_score, prediction.risk_level, prediction.base_value, contributions
     )
     return facts_of(prediction.record, assessment, prediction.thresholds)
-
-
-def top_factors(record: PatientRecord, assessment: Assessment) -> list[str]:
-    """Name the measured fields that moved the score most, at most five, largest first; one that moved nothing is none.
-
-    What the typical value does that stands in for one not measured is no finding, and is the same for everybody with
-    whom the patient is compared.
-    """
-    measured = set(FIELDS) - set(record.imputed())
-    sizes = {name: abs(value) for name, value in assessment.contributions.items() if value != 0 and name in measured}
-    return sorted(sizes, key=lambda name: (-sizes[name], list(FIELDS).index(name)))[:MAX_FACTORS]
 
 
 def value_in_words(name: str, value: float) -> str:

@@ -8,17 +8,16 @@ each step takes time in proportion to the draft's length.
 Forms are written as regular expressions of a few means: text, ``(a|b)``, ``(a)?`` and ``(a)*``; case does not matter.
 """
 
-import json
 import re
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from common.messages import RiskLevel
 from common.patient import FIELDS
 from server.explanation.facts import Direction, Factor, Facts, label_in_sentence, score_in_words
-from server.explanation.prompt import place_of
 
 MAX_CHARACTERS: Final = 2000
 
@@ -27,12 +26,12 @@ Forms = Mapping[str, str]
 
 # Tokens of facts: the factor that moved the score most has its own, for nothing else is said to do so.
 SCORE, THRESHOLD, MEANING, GAPS, OUTSIDE = "\ue000", "\ue001", "\ue002", "\ue003", "\ue004"
-FACTORS: Final[Mapping[Direction, tuple[str, str]]] = {"raises": ("\ue010", "\ue011"), "lowers": ("\ue020", "\ue021")}
+FACTORS: Final[Mapping[Direction, str]] = {"raises": "\ue010\ue011", "lowers": "\ue020\ue021"}
 # Tokens of statements: the opening; and of factors in full, with "it" for the score, with "also", of both directions.
 OPENING = "\ue030"
-STATEMENTS: Final[Mapping[Direction, tuple[str, str, str, str]]] = {
-    "raises": ("\ue040", "\ue041", "\ue042", "\ue043"),
-    "lowers": ("\ue050", "\ue051", "\ue052", "\ue053"),
+STATEMENTS: Final[Mapping[Direction, tuple[str, ...]]] = {
+    "raises": tuple("\ue040\ue041\ue042\ue043"),
+    "lowers": tuple("\ue050\ue051\ue052\ue053"),
 }
 _TOKEN: Final = re.compile("[\ue000-\uf8ff]")
 
@@ -53,7 +52,6 @@ _NAMES: Final[Mapping[str, str]] = {
 }
 _VERBS: Final = {"raises": "(raises?|increases?)", "lowers": "(lowers?|decreases?|reduces?)"}
 _PASSIVES: Final = {"raises": "(raised|increased)", "lowers": "(lowered|decreased|reduced)"}
-_DONE: Final = {"raises": "raised", "lowers": "lowered"}
 _OPPOSITE: Final[Mapping[Direction, Direction]] = {"raises": "lowers", "lowers": "raises"}
 _SCORE: Final = "(the anomaly score|the score)"
 
@@ -65,23 +63,21 @@ class WithheldError(Exception):
 def fact_forms(facts: Facts) -> Forms:
     """Return how the facts may be written in a draft."""
     forms = {
-        SCORE: _either("[[anomaly_score]]", score_in_words(facts.anomaly_score)),
-        THRESHOLD: _either("[[threshold]]", f"{facts.threshold:g}"),
+        SCORE: either_of(("[[anomaly_score]]", score_in_words(facts.anomaly_score))),
+        THRESHOLD: either_of(("[[threshold]]", f"{facts.threshold:g}")),
         MEANING: "|".join(map(_meaning, facts.factors)),
     }
     if facts.not_measured:
-        named, be = [_named(name) for name in facts.not_measured], "(is|are|was|were)"
-        listed = _enumeration(named)
+        listed, be = _enumeration(map(_named, facts.not_measured)), "(is|are|was|were)"
         taken = "(taken as|assumed to be|treated as) typical"
         forms[GAPS] = (
             f"{listed}(, which)? {be} not measured(,? and|, which|,| and so|;)?( it| they)?( {be})? {taken}"
-            f"|{listed} {be} not measured|not measured(,? and)?(,? {taken})?: {_enumeration(named)}"
+            f"|{listed} {be} not measured|not measured(,? and)?(,? {taken})?: {listed}"
         )
     if facts.extrapolated:
-        named, where = [_named(name) for name in facts.extrapolated], "outside the model's range"
+        listed, where = _enumeration(map(_named, facts.extrapolated)), "outside the model's range"
         forms[OUTSIDE] = (
-            f"{_enumeration(named)} (is|are|lies?) {where}(, so the result is less certain)?"
-            f"|{where}(, less certain)?: {_enumeration(named)}"
+            f"{listed} (is|are|lies?) {where}(, so the result is less certain)?|{where}(, less certain)?: {listed}"
         )
     for at, factor in enumerate(facts.factors):
         token = FACTORS[factor.direction][at == 0]
@@ -89,7 +85,8 @@ def fact_forms(facts: Facts) -> Forms:
     return {token: form for token, form in forms.items() if form}
 
 
-def _either(*texts: str) -> str:
+def either_of(texts: Iterable[str]) -> str:
+    """Return the form of a choice of texts."""
     # Not re.escape: the engines of other servers know no escaped space.
     return "(" + "|".join(re.sub(r"([][(){}.*+?|^$\\])", r"\\\1", text) for text in texts) + ")"
 
@@ -98,13 +95,13 @@ def _named(name: str) -> str:
     return f"(the patient's |the )?{_NAMES[name]}"
 
 
-def _list(forms: Sequence[str]) -> str:
+def _list(forms: Iterable[str]) -> str:
     # Stricter than an enumeration: "A raises the score and B, and C lowers it" would read as if A raised B.
     one = f"({'|'.join(forms)})"
     return f"{one}(( (and|as well as) {one})*|(, {one})*, {one},? (and|as well as) {one})"
 
 
-def _enumeration(forms: Sequence[str]) -> str:
+def _enumeration(forms: Iterable[str]) -> str:
     one = f"({'|'.join(forms)})"
     return f"{one}((,|,? and| as well as) {one})*"
 
@@ -122,17 +119,14 @@ def _meaning(factor: Factor) -> str:
     return f"{slot}|{re.escape(factor.meaning)}" if factor.meaning else slot
 
 
-def statement_forms(level: RiskLevel, *, is_over: bool) -> Forms:
-    """Return how the statements may be written with tokens of facts; ``is_over``: the score exceeds its threshold."""
-    return {OPENING: _opening(level, is_over=is_over), **_of_factors("raises"), **_of_factors("lowers")}
-
-
-def _opening(level: RiskLevel, *, is_over: bool) -> str:
+def statement_forms(facts: Facts) -> Forms:
+    """Return how the statements may be written with tokens of facts."""
+    level = facts.level
     named = RiskLevel.MEDIUM if level is RiskLevel.LOW else level
     places, verbs = ("at or above", "(reaches|meets|meets or exceeds|reaches or exceeds)")
     if level is RiskLevel.LOW:
         places, verbs = "(below|under|lower than|less than)", "(does not reach|stays below|falls below)"
-    elif is_over:
+    elif float(score_in_words(facts.anomaly_score)) > facts.threshold:  # above it as it is shown, too
         places, verbs = f"({places}|above|over|higher than|greater than)", f"({verbs}|exceeds)"
     threshold = (
         f"(the {named} (risk )?threshold|the threshold for (the {named} risk level|{named} risk)|(the|its|a) threshold)"
@@ -156,17 +150,18 @@ def _opening(level: RiskLevel, *, is_over: bool) -> str:
         f"|the (anomaly )?detector (reports|assigns|gives|indicates) a {level} risk level)"
     )
     reason = "(:|[.]|;|,|,? (because|as|since|and))"
-    return (
+    opening = (
         f"{risk}[.] {score}( is|:) {SCORE}[.] it is {place}[.]|{risk}{reason} {stated}[.]"
         f"|{stated}(, so|,? and|;|[.]) {risk}[.]|{risk}({with_score})?[.]|{stated}[.]"
     )
+    return {OPENING: opening, **_of_factors("raises"), **_of_factors("lowers")}
 
 
 def _of_factors(by: Direction) -> Forms:
     first, passive, verb = FACTORS[by][1], _PASSIVES[by], _VERBS[by]
     listed, opposite = _list(FACTORS[by]), _list(FACTORS[_OPPOSITE[by]])
     full, short, also, both = STATEMENTS[by]
-    one, alike = f"[{''.join(FACTORS[by])}]", f"(,? as (does|do) {listed})?"
+    one, alike = f"[{FACTORS[by]}]", f"(,? as (does|do) {listed})?"
     return {
         also: f"{listed} also {verb} ({_SCORE}|it)|{listed} {verb} ({_SCORE}|it)( as well|,? too)"
         f"|({_SCORE}|it) is also {passive} by {listed}",
@@ -179,7 +174,7 @@ def _of_factors(by: Direction) -> Forms:
     }
 
 
-def text_form() -> str:
+def _text_form() -> str:
     """Return the form of all texts over tokens of statements, and of all their beginnings that end with a sentence.
 
     *Also* comes after a statement of the same direction, *but* and *while* after one of the other. *It* comes right
@@ -205,12 +200,13 @@ def _run(by: Direction, start: str, turns: int) -> str:
     return f"{run}({_run(_OPPOSITE[by], turn, turns - 1)}|{_run(by, stop + back, turns - 1)})?"
 
 
+TEXT: Final = _text_form()
+
+
+@lru_cache(maxsize=64)  # statements have five forms, and one draft is matched some ten times
 def compiled(form: str) -> re.Pattern[str]:
     """Return a form as Python matches it."""
     return re.compile(re.sub(r"(?<!\\)\((?!\?)", "(?:", form), re.IGNORECASE | re.ASCII)
-
-
-_TEXT: Final = compiled(text_form())
 
 
 def _finder(forms: Forms) -> re.Pattern[str]:
@@ -219,17 +215,8 @@ def _finder(forms: Forms) -> re.Pattern[str]:
     return compiled(rf"(?<![\w.])(?:{groups})(?!\w|[.]\d)")
 
 
-@cache
-def _statements(level: RiskLevel, *, is_over: bool) -> re.Pattern[str]:
-    return _finder(statement_forms(level, is_over=is_over))
-
-
 def _token(found: re.Match[str]) -> str:
     return chr(int((found.lastgroup or "")[1:]))
-
-
-def _all(said: Sequence[tuple[str, str]], tokens: str) -> str:
-    return " ".join(text for token, text in said if token in tokens)
 
 
 def checked(facts: Facts, draft: str) -> str:
@@ -240,35 +227,26 @@ def checked(facts: Facts, draft: str) -> str:
     WithheldError
         When it does not belong to the language of these facts, or leaves out what is required.
     """
-    text = " ".join(draft.split())
+    text = " ".join(_TOKEN.sub("?", draft).split())  # a draft brings no token of its own
     if len(text) > MAX_CHARACTERS:
         raise WithheldError("it is too long")
-    if _TOKEN.search(text):
-        raise WithheldError("it holds characters that are no text")
     if not is_true(facts, text):
         raise WithheldError(_first_strange(facts, text))
     if missing := _missing(facts, text):
         raise WithheldError(f"it leaves out the {missing[0]}")
     for factor in facts.factors:
         said = [found.start() for found in compiled(_meaning(factor)).finditer(text)]
-        if not said:
-            continue
         named = compiled(rf"\b{_NAMES[factor.name]}\b").search(text)
-        if len(said) > 1 or named is None or named.start() > said[0]:
+        if said and (len(said) > 1 or named is None or named.start() > said[0]):
             raise WithheldError(f"it explains the {label_in_sentence(factor.name)} twice, or before naming it")
     return _filled(facts, text)
 
 
 def is_true(facts: Facts, text: str) -> bool:
     """Tell whether a text, or the beginning of one, belongs to the language."""
-    tokens = _finder(fact_forms(facts)).sub(_token, text)
-    statements = _statements(facts.level, is_over=is_over(facts)).sub(_token, tokens)
-    return _TEXT.fullmatch(statements) is not None
-
-
-def is_over(facts: Facts) -> bool:
-    """Tell whether the score is above the threshold as it is shown, too."""
-    return float(score_in_words(facts.anomaly_score)) > facts.threshold
+    for forms in (fact_forms(facts), statement_forms(facts)):
+        text = _finder(forms).sub(_token, text)
+    return compiled(TEXT).fullmatch(text) is not None
 
 
 def _first_strange(facts: Facts, text: str) -> str:
@@ -282,18 +260,18 @@ def _first_strange(facts: Facts, text: str) -> str:
 
 def _missing(facts: Facts, text: str) -> list[str]:
     """Name what is required and not said; whatever is named in a true text is said truly of it."""
-    said = [(_token(found), found[0]) for found in _finder(fact_forms(facts)).finditer(text)]
+    said: dict[str, str] = defaultdict(str)
+    for found in _finder(fact_forms(facts)).finditer(text):
+        said[_token(found)] += f"{found[0]} "
+    factors = "".join(said[token] for tokens in FACTORS.values() for token in tokens)
     level = rf"{facts.level} risk level|risk level( of (the|this) patient| of)?( is|:)? {facts.level}"
-    required = [
-        ("risk level", level, text),
-        ("anomaly score", ".", _all(said, SCORE)),
-    ]
-    for names, tokens, what in (
-        ([factor.name for factor in facts.stated], "".join(map("".join, FACTORS.values())), ""),
-        (facts.not_measured, GAPS, ", which was not measured"),
-        (facts.extrapolated, OUTSIDE, ", which is outside the model's range"),
+    required = [("risk level", level, text), ("anomaly score", ".", said[SCORE])]
+    for names, what, where in (
+        ([factor.name for factor in facts.stated], "", factors),
+        (facts.not_measured, ", which was not measured", said[GAPS]),
+        (facts.extrapolated, ", which is outside the model's range", said[OUTSIDE]),
     ):
-        required += [(label_in_sentence(name) + what, _NAMES[name], _all(said, tokens)) for name in names]
+        required += [(label_in_sentence(name) + what, _NAMES[name], where) for name in names]
     return [what for what, form, where in required if not compiled(form).search(where)]
 
 
@@ -302,37 +280,7 @@ def _filled(facts: Facts, text: str) -> str:
     values = {"anomaly_score": score_in_words(facts.anomaly_score), "threshold": f"{facts.threshold:g}"}
     for factor in facts.factors:
         values |= {factor.name: factor.value, f"{factor.name}_meaning": factor.meaning or ""}
-        unit = rf" {FIELDS[factor.name].unit}\b" if FIELDS[factor.name].unit else ""
-        said_twice = rf"(\[\[{factor.name}\]\]){unit}|(\[\[{factor.name}_meaning\]\])[.]"
-        text = re.sub(said_twice, lambda slot: slot[1] or slot[2], text, flags=re.IGNORECASE)
-    return " ".join(re.sub(r"\[\[(\w+)\]\]", lambda slot: values[slot[1].lower()], text).split())
-
-
-def constrained(facts: Facts) -> list[list[str]]:
-    """Return alternatives, one list after the other, of texts of the language that say all that is required."""
-    level, score = facts.level, "he anomaly score ([[anomaly_score]])"
-    place = f"is {place_of(level)} [[threshold]]"
-    choices = [[f"The risk level is {level}{then}{score} {place}." for then in (": t", ", because t", ". T")]]
-    for at, factor in enumerate(facts.stated):
-        name, by = f"{label_in_sentence(factor.name)} ([[{factor.name}]])", factor.direction
-        sentences = [f" The {name} {by} the score.", f" The score is {_DONE[by]} by the {name}."]
-        sentences += [f" The {name} {by} the score most."] if at == 0 else []
-        sentences += [f" The {name} also {by} the score."] if at and facts.stated[at - 1].direction == by else []
-        choices += [sentences, [f" [[{factor.name}_meaning]]"]]
-    choices += [
-        [f" The {label_in_sentence(name)} was not measured and is taken as typical."] for name in facts.not_measured
-    ]
-    return choices + [
-        [f" The {label_in_sentence(name)} is outside the model's range, so the result is less certain."]
-        for name in facts.extrapolated
-    ]
-
-
-def gbnf_of(choices: Sequence[Sequence[str]]) -> str:
-    """Return the grammar of such texts as llama.cpp reads it (GBNF)."""
-    return "root ::= " + " ".join(f"({' | '.join(map(json.dumps, either))})" for either in choices)
-
-
-def regex_of(choices: Sequence[Sequence[str]]) -> str:
-    """Return the regular expression of such texts, as vLLM reads it."""
-    return "".join(_either(*either) for either in choices)
+    # A value brings its unit, and a meaning its full stop; a draft may have them after the slot as well.
+    units = "|".join(field.unit for field in FIELDS.values() if field.unit)
+    slot = rf"\[\[(\w+)\]\]( ({units})\b|(?<=_meaning\]\])[.])?"
+    return " ".join(re.sub(slot, lambda found: values[found[1].lower()], text, flags=re.IGNORECASE).split())

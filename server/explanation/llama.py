@@ -1,6 +1,5 @@
 """The explanation of a language model: asked within a deadline, shown only if all of it is true."""
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,18 +8,16 @@ from typing import Final, Protocol
 from common.messages import CircuitStatus
 from config.settings import ServerSettings
 from server.explanation.breaker import CircuitBreaker, CircuitOpenError
-from server.explanation.endpoint import Endpoint, EndpointError, Messages, RejectedParameterError
+from server.explanation.endpoint import Endpoint, EndpointError
 from server.explanation.facts import Facts
-from server.explanation.language import WithheldError, checked, constrained, gbnf_of, regex_of
-from server.explanation.prompt import PROMPT_VERSION, prompt_of
+from server.explanation.language import WithheldError, checked
+from server.explanation.prompt import PROMPT_VERSION, grammar_of, prompt_of
 
 LEAST_SECONDS: Final = 2.0
 """What must be left of the time for a second attempt."""
 
-PAUSE_SECONDS: Final = (0.1, 0.4)
-"""Between two attempts, drawn at random, so that nobody keeps step."""
-
-_JITTER = random.SystemRandom()
+PAUSE_SECONDS: Final = 0.2
+"""Between two attempts."""
 
 
 class NarrativeError(Exception):
@@ -53,21 +50,12 @@ class Writer(Protocol):
 class LlamaWriter:
     """Writes explanations with a language model."""
 
-    def __init__(
-        self,
-        settings: ServerSettings,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], object] = time.sleep,
-    ) -> None:
+    prompt_version = PROMPT_VERSION
+
+    def __init__(self, settings: ServerSettings, clock: Callable[[], float] = time.time) -> None:
         self.model = settings.llm_model
-        self.prompt_version = PROMPT_VERSION
         self._breaker = CircuitBreaker(clock)
         self._endpoint = Endpoint(settings)
-        self._mode = settings.llm_constrained_decoding
-        self._offers_grammar = self._mode != "off"
-        self._clock = clock
-        self._pause = pause
 
     @property
     def circuit(self) -> CircuitStatus:
@@ -75,47 +63,35 @@ class LlamaWriter:
         return self._breaker.status
 
     def write(self, facts: Facts, deadline: float) -> str:
-        """Write one explanation, at the second attempt if there is time for one; all ends by ``deadline``.
+        """Write one explanation, at the second attempt if there is time for one.
+
+        Parameters
+        ----------
+        deadline
+            In seconds of ``time.monotonic``; all ends by then.
 
         Raises
         ------
         NarrativeError
-            When there is no true text by then, in seconds of the clock.
+            When there is no true text by then.
         """
         broken = failure = ""
         for is_last in (False, True):
             try:
                 with self._breaker.watch():
-                    draft = self._draft(facts, prompt_of(facts, broken=broken), deadline)
+                    draft = self._endpoint.ask(prompt_of(facts, broken=broken), grammar_of(facts), deadline=deadline)
                 return checked(facts, draft)
             except CircuitOpenError as error:
                 raise NarrativeError(failure or not_asked(str(error))) from None
             except WithheldError as error:
-                broken, failure = str(error), asked_but(f"its text was withheld because {error}")
-                pause, may_pass = 0.0, True
+                broken, may_pass = str(error), True
+                failure = asked_but(f"its text was withheld because {error}")
             except EndpointError as error:
-                failure = asked_but(str(error))
-                pause, may_pass = max(error.retry_after, _JITTER.uniform(*PAUSE_SECONDS)), error.passing
-            if is_last or not may_pass or self._clock() + pause + LEAST_SECONDS > deadline:
+                failure, may_pass = asked_but(str(error)), error.passing
+            if is_last or not may_pass or time.monotonic() + PAUSE_SECONDS + LEAST_SECONDS > deadline:
                 break
-            self._pause(pause)
+            time.sleep(PAUSE_SECONDS)
         raise NarrativeError(failure)
-
-    def _draft(self, facts: Facts, messages: Messages, deadline: float) -> str:
-        """Ask under a grammar of true texts, unless the endpoint has refused one; who does not know it ignores it."""
-        if self._offers_grammar:
-            choices = constrained(facts)
-            regex = regex_of(choices)
-            # llama.cpp reads the first, vLLM the second or, newer, the third
-            more = {"grammar": gbnf_of(choices), "guided_regex": regex, "structured_outputs": {"regex": regex}}
-            try:
-                return self._endpoint.ask(messages, more, deadline=deadline)
-            except RejectedParameterError:
-                if self._mode == "on":
-                    clause = "it decodes under no grammar; set LLM_CONSTRAINED_DECODING in .env to automatic or off"
-                    raise EndpointError(clause, lasting=True) from None
-                self._offers_grammar = False
-        return self._endpoint.ask(messages, {}, deadline=deadline)
 
 
 @dataclass(frozen=True)
@@ -133,5 +109,4 @@ def explanation_source(settings: ServerSettings) -> ExplanationSource:
     if settings.llm_base_url or settings.huggingface_api_token:
         name = "LLM_BASE_URL" if settings.llm_base_url else "HUGGINGFACE_API_TOKEN"
         return ExplanationSource(LlamaWriter(settings), f"{name} is set.")
-    reason = "HUGGINGFACE_API_TOKEN is not set in .env: computed text, no AI."
-    return ExplanationSource(None, reason)
+    return ExplanationSource(None, "HUGGINGFACE_API_TOKEN is not set in .env: computed text, no AI.")

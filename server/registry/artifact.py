@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 import joblib
 import numpy as np
 from pydantic import SecretStr, ValidationError
+from pydantic_core import to_json
 from sklearn.exceptions import InconsistentVersionWarning
 
 from common.errors import ArtifactError, NoModelError, OutdatedModelError
@@ -43,8 +44,21 @@ TOLERANCE = 1e-9
 """How far a known answer may be off."""
 
 _RECORDED_PACKAGES = ("scikit-learn", "numpy", "shap")
-_DAMAGED = (pickle.UnpicklingError, BadZipFile, EOFError)
-_UNREADABLE = (*_DAMAGED, AttributeError, ImportError, LookupError, TypeError, ValueError)
+# What unpickling, building or scoring raises on damaged or foreign content.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    BadZipFile,
+    EOFError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+_WHAT_TO_RUN = (
+    "To see which versions can be used: python train_model.py --list. To go back to one: --activate VERSION. "
+    "To train again: --data FILE"
+)
 
 
 def make_files(model: AnomalyModel, manifest: Manifest, key: SecretStr | None) -> dict[str, bytes]:
@@ -52,6 +66,7 @@ def make_files(model: AnomalyModel, manifest: Manifest, key: SecretStr | None) -
 
     ``manifest`` says what is to be recorded; packages, hashes, name and signature are filled in here.
     """
+    # No pickle: numpy's own format holds numbers alone, and reading it runs nothing.
     calibration = io.BytesIO()
     np.savez_compressed(calibration, *model.calibration.scores)
     contents = {
@@ -62,14 +77,15 @@ def make_files(model: AnomalyModel, manifest: Manifest, key: SecretStr | None) -
     versions = {"python": platform.python_version()} | {name: version(name) for name in _RECORDED_PACKAGES}
     hashes = {name: _sha256(content) for name, content in contents.items()}
     sealed = manifest.model_copy(update={"versions": versions, "files": hashes}).sealed(key)
-    card = model_card(sealed).model_dump_json(indent=1).encode()
+    # The card has no hash: it follows from the manifest, and its wording may be corrected later.
+    card = to_json(model_card(sealed), indent=1)
     return {**contents, CARD_FILE: card, MANIFEST_FILE: sealed.model_dump_json(indent=1).encode()}
 
 
 def active_folder(directory: Path) -> Path:
     """Return the folder that holds the active version of a folder of models.
 
-    Earlier versions of this program had no ``active`` file: there, the manifest on top names the version.
+    It is that folder itself where no version is named: earlier versions of this program kept the files there.
 
     Raises
     ------
@@ -80,17 +96,17 @@ def active_folder(directory: Path) -> Path:
     try:
         name = pointer.read_bytes().decode(errors="replace").strip()
     except FileNotFoundError:
-        name = str(manifest_as_written(directory).get("model_version"))
-        return directory / VERSIONS_FOLDER / name if name in version_names(directory) else directory
+        return directory
     except OSError as error:
         _refuse(f"{pointer} cannot be read ({error.strerror})")
+    # Only a name that is in the folder becomes part of a path, never "../elsewhere".
     if name not in version_names(directory):
         _refuse(f"{pointer} names no version that is stored here")
     return directory / VERSIONS_FOLDER / name
 
 
 def version_names(directory: Path) -> list[str]:
-    """Return the names of the versions in a folder, oldest first; whether they can be used is not looked at.
+    """Return the names of the versions in a folder, oldest first, whether they can be used or not.
 
     Raises
     ------
@@ -115,17 +131,25 @@ def load_detector(directory: Path, *, key: SecretStr | None = None) -> Detector:
     Raises
     ------
     NoModelError
-        When there is none.
+        When nothing was ever trained here: no version is active, and none is stored.
     OutdatedModelError
         When an earlier version of this program wrote it.
     ArtifactError
-        With a sentence that says what is wrong. Nothing is unpickled before the hashes were right.
+        With a sentence that says what is wrong, and what to run.
     """
-    return detector_of(*read_files(active_folder(directory), key=key))
+    try:
+        return detector_of(*read_files(active_folder(directory), key=key))
+    except NoModelError as error:
+        # Versions of which none is active are not nothing: `--if-needed` must not train over somebody's choice.
+        if version_names(directory):
+            raise ArtifactError(f"No version in {directory} is active. {_WHAT_TO_RUN}") from None
+        raise NoModelError(f"{error.message} Run: python train_model.py") from None
+    except ArtifactError as error:
+        raise type(error)(f"{error.message} {_WHAT_TO_RUN}") from None
 
 
 def detector_of(manifest: Manifest, contents: Mapping[str, bytes]) -> Detector:
-    """Make the detector from files that were verified, and check its known answers; raises as ``load_detector`` does.
+    """Make the detector from files that were verified, and check its known answers.
 
     A model that scores differently than it did is refused; one that only explains differently stops explaining.
     """
@@ -164,7 +188,10 @@ def _contributions_agree(known: KnownAnswer, said: Assessment) -> bool:
 
 
 def read_files(folder: Path, *, key: SecretStr | None = None) -> tuple[Manifest, dict[str, bytes]]:
-    """Read a version's manifest and the files it vouches for, and check both; raises as ``load_detector`` does."""
+    """Read a version's manifest and the files it vouches for, and check both.
+
+    Nothing is unpickled before all hashes are right: to unpickle a file is to run what is in it.
+    """
     manifest = read_manifest(folder, key=key)
     contents = {name: _content(folder / name) for name in MODEL_FILES}
     for name, content in contents.items():
@@ -174,17 +201,17 @@ def read_files(folder: Path, *, key: SecretStr | None = None) -> tuple[Manifest,
 
 
 def read_manifest(folder: Path, *, key: SecretStr | None = None) -> Manifest:
-    """Read and check a version's manifest; raises as ``load_detector`` does, which checks the files it vouches for."""
+    """Read and check a version's manifest; ``read_files`` checks the files it vouches for."""
     path = folder / MANIFEST_FILE
     content, written = _content(path), manifest_as_written(folder)
+    # Before the schema, which an older layout fails like a damaged file.
     if written and written.get("format", 1) in range(1, FORMAT):
         raise OutdatedModelError(f"The model in {folder} was written by an earlier version of this program.")
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError:
         _refuse(f"{path} is damaged, or was written by another version of this program")
-    if manifest.format != FORMAT:
-        _refuse(f"{path} was written by another version of this program")
+    # The signature before the hash, which a forger without the key can make agree.
     if key is not None and not manifest.is_signed_with(key):
         _refuse(f"{path} is not signed with MODEL_SIGNING_KEY")
     if manifest.model_version != manifest.expected_version():
@@ -207,7 +234,8 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        if path.name == MANIFEST_FILE:
+        # A stored version that lost its manifest is damaged; anywhere else there never was a model.
+        if path.name == MANIFEST_FILE and path.parent.parent.name != VERSIONS_FOLDER:
             raise NoModelError(f"There is no trained model in {path.parent}.") from None
         _refuse(f"{path} is missing")
     except OSError as error:

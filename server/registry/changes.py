@@ -8,13 +8,8 @@ from common.patient import FIELDS
 from server.anomaly.calibration import LEAST_COMPARABLE, alarm_interval
 from server.anomaly.dataset import COLUMNS, Dataset, FloatArray
 from server.anomaly.detector import AnomalyModel
+from server.anomaly.evaluation_figures import SHOWN, by_level, level_text
 from server.anomaly.manifest import Manifest
-
-_FIGURES = {
-    "auroc": "AUROC",
-    "false_alarm_rate_high": "false alarms at High",
-    "sensitivity_high": "sensitivity at High",
-}
 
 
 def changes_between(earlier: Manifest, later: Manifest) -> Iterator[str]:
@@ -32,10 +27,11 @@ def changes_between(earlier: Manifest, later: Manifest) -> Iterator[str]:
     for name, value in after.items():
         if before.get(name) != value:
             yield f"{name} {value}, before {before.get(name)}"
-    for name, title in _FIGURES.items():
-        was, now = earlier.evaluation.value(name), later.evaluation.value(name)
+    for name in ("auroc", "false_alarm_rate_high", "sensitivity_high"):
+        was, now = (manifest.evaluation.estimate(name).value for manifest in (earlier, later))
+        # As they are printed: "0.912, before 0.912" would tell nobody anything.
         if was is not None and now is not None and round(was, 3) != round(now, 3):
-            yield f"{title} {now:.3f}, before {was:.3f}"
+            yield f"{SHOWN[name].title} {now:.3f}, before {was:.3f}"
 
 
 def recalibration_effect(earlier: AnomalyModel, later: AnomalyModel, dataset: Dataset) -> Iterator[str]:
@@ -46,15 +42,15 @@ def recalibration_effect(earlier: AnomalyModel, later: AnomalyModel, dataset: Da
     """
     before, after = (model.anomaly_scores(dataset.values) for model in (earlier, later))
     diseased = dataset.has_disease
-    for level, threshold in (("Medium or higher", later.thresholds.medium), ("High", later.thresholds.high)):
+    for level, threshold in by_level(later.thresholds).items():
         low, high = alarm_interval(min(later.calibration.patients), threshold)
         yield (
-            f"disease-free patients at {level}: {_share(before[~diseased], threshold)} before, now "
+            f"disease-free patients at {level_text(level)}: {_share(before[~diseased], threshold)} before, now "
             f"{1 - threshold:.0%} by design; with so many patients it may truly be {low:.0%} to {high:.0%}"
         )
         if diseased.any():
             share_before, share_now = (_share(scores[diseased], threshold) for scores in (before, after))
-            yield f"patients with disease at {level}: {share_before} before, {share_now} now"
+            yield f"patients with disease at {level_text(level)}: {share_before} before, {share_now} now"
     measured = (~np.isnan(dataset.values[dataset.disease_free])).sum(axis=0)
     for name, number in zip(COLUMNS, measured.tolist(), strict=True):
         if number < LEAST_COMPARABLE:

@@ -84,10 +84,12 @@ class CurrentModel:
 
     def look(self) -> bool:
         """Load the active version if it is another one, and tell whether the status has changed since the last look."""
+        # Before loading: what changes while files are read is seen at the next look.
         files = _files_of(self._folder)
         self._looks += 1
         if files != self._tried or (self._state.refused and self._looks % self.LOOKS_BETWEEN_ATTEMPTS == 0):
             self._tried = files
+            # One assignment: a reader of the status sees the old version or the new one, never half of each.
             self._state = self._state_after_loading()
         self._log_trouble()
         before, self._told = self._told, self.status
@@ -126,4 +128,5 @@ def _files_of(directory: Path) -> object:
         stats = {path.name: path.stat() for path in folder.iterdir()}
     except (ArtifactError, OSError):  # loading says what is wrong
         return None
+    # Inode and change time too: a copy can keep both size and modification time.
     return folder, {name: (now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns) for name, now in stats.items()}

@@ -6,9 +6,8 @@ import numpy as np
 import shap
 
 from common.patient import FIELDS, PatientRecord
-from server.anomaly.attribution import FieldShares
 from server.anomaly.dataset import COLUMNS, FloatArray, matrix_of
-from server.anomaly.detector import AnomalyModel
+from server.anomaly.detector import AnomalyModel, divided
 from server.anomaly.fitting import average_path_length
 from server.anomaly.manifest import KNOWN_PATIENTS, KnownAnswer
 
@@ -38,28 +37,26 @@ def tree_shap_contributions(model: AnomalyModel, values: FloatArray) -> FloatArr
     Lundberg et al. (2020), path-dependent TreeSHAP of the mean path length. A model in use looks the same values up in
     its cell tables, which takes a fraction of the time, and is held to these.
     """
-    complete = model.preprocessor.impute(values)
-    factors = model.preprocessor.factors(complete).astype(np.float32)  # scikit-learn rounds by itself, shap does not
+    complete, typical = model.preprocessor.impute(values), model.preprocessor.typical_.tolist()
+    factors = model.preprocessor.transform(complete).astype(np.float32)  # scikit-learn does this itself, shap does not
     path_lengths = shap.TreeExplainer(model.forest).shap_values(factors)
     by_factor = -path_lengths / average_path_length(model.forest.max_samples_)
-    shares = FieldShares(model.preprocessor.typical_.tolist())
-    return np.array([shares.divide(*pair) for pair in zip(by_factor.tolist(), complete.tolist(), strict=True)])
+    pairs = zip(by_factor.tolist(), complete.tolist(), strict=True)
+    return np.array([divided(*pair, typical) for pair in pairs])
 
 
 def made_up_patients(typical: Mapping[str, float], seed: int) -> list[PatientRecord]:
     """Make a dozen patients, ever farther from the typical one, the last of them with values not measured."""
-    random = np.random.default_rng(seed)
-    return [_made_up_patient(typical, number, random) for number in range(KNOWN_PATIENTS)]
-
-
-def _made_up_patient(typical: Mapping[str, float], number: int, random: np.random.Generator) -> PatientRecord:
-    values: dict[str, float | None] = {}
-    distance = number / (KNOWN_PATIENTS - 1)
-    for name, field in FIELDS.items():
-        extreme = random.choice([*field.codes] if field.codes else [*(field.model_range or ())])
-        share = float(random.random() < distance) if field.codes else distance
-        value = round(float(typical[name] + share * (extreme - typical[name])), 1)
-        values[name] = int(value) if field.codes or field.step == 1 else value
-        if number >= _FIRST_WITH_GAPS and not field.required and random.random() < _GAP_SHARE:
-            values[name] = None
-    return PatientRecord.check(values)
+    random, records = np.random.default_rng(seed), []
+    for number, distance in enumerate(np.linspace(0, 1, KNOWN_PATIENTS).tolist()):
+        values: dict[str, float | None] = {}
+        for name, field in FIELDS.items():
+            extreme = random.choice([*field.codes] if field.codes else [*(field.model_range or ())])
+            # A code is the typical or an extreme one, ever more often the latter; a quantity moves there in steps.
+            share = float(random.random() < distance) if field.codes else distance
+            value = round(float(typical[name] + share * (extreme - typical[name])), 1)
+            values[name] = int(value) if field.codes or field.step == 1 else value
+            if number >= _FIRST_WITH_GAPS and not field.required and random.random() < _GAP_SHARE:
+                values[name] = None
+        records.append(PatientRecord.check(values))
+    return records

@@ -9,22 +9,19 @@ from shutil import rmtree
 from pydantic import SecretStr
 
 from common.durability import sync_file
-from common.errors import ArtifactError, NoModelError
+from common.errors import ArtifactError
 from common.file_lock import locked
 from config.secrets import sync_folder
 from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest
 from server.registry.artifact import (
     ACTIVE_FILE,
-    CALIBRATION_FILE,
-    CARD_FILE,
     FOREST_FILE,
     MANIFEST_FILE,
     PREPROCESSOR_FILE,
     VERSIONS_FOLDER,
     active_folder,
     detector_of,
-    load_detector,
     read_files,
     read_manifest,
     version_names,
@@ -32,10 +29,6 @@ from server.registry.artifact import (
 
 _LOCK_FILE = ".lock"
 _UNFINISHED = ".unfinished"
-_WHAT_TO_RUN = (
-    "To see which versions can be used: python train_model.py --list. To go back to one: --activate VERSION. "
-    "To train again: --data FILE"
-)
 
 
 @dataclass(frozen=True)
@@ -45,27 +38,7 @@ class StoredVersion:
     name: str
     is_active: bool
     manifest: Manifest | None
-    refused: str | None = None
-
-
-def load_active(directory: Path, *, key: SecretStr | None = None) -> Detector:
-    """Load the active version; a refusal says what to run.
-
-    Raises
-    ------
-    NoModelError
-        When nothing was ever trained here: no version is active, and none is stored.
-    OutdatedModelError, ArtifactError
-        As ``load_detector`` does.
-    """
-    try:
-        return load_detector(directory, key=key)
-    except NoModelError as error:
-        if version_names(directory):
-            raise ArtifactError(f"No version in {directory} is active. {_WHAT_TO_RUN}") from None
-        raise NoModelError(f"{error.message} Run: python train_model.py") from None
-    except ArtifactError as error:
-        raise type(error)(f"{error.message} {_WHAT_TO_RUN}") from None
+    refused: str | None
 
 
 def active_manifest(directory: Path) -> Manifest | None:
@@ -78,19 +51,20 @@ def active_manifest(directory: Path) -> Manifest | None:
 
 def stored_versions(directory: Path, *, key: SecretStr | None = None) -> list[StoredVersion]:
     """Return the versions in a folder, oldest first; raises ``ArtifactError`` when the folder cannot be read."""
+    # A damaged pointer must not hide the list, in which people look for a version to go back to.
     try:
         active = active_folder(directory)
     except ArtifactError:
         active = directory
-    return [_stored(directory / VERSIONS_FOLDER / name, active, key) for name in version_names(directory)]
-
-
-def _stored(folder: Path, active: Path, key: SecretStr | None) -> StoredVersion:
-    try:
-        manifest, _ = read_files(folder, key=key)
-    except ArtifactError as error:
-        return StoredVersion(folder.name, folder == active, None, error.message)
-    return StoredVersion(folder.name, folder == active, manifest)
+    found = []
+    for folder in [directory / VERSIONS_FOLDER / name for name in version_names(directory)]:
+        manifest, refused = None, None
+        try:
+            manifest, _ = read_files(folder, key=key)
+        except ArtifactError as error:
+            refused = error.message
+        found.append(StoredVersion(folder.name, folder == active, manifest, refused))
+    return found
 
 
 def store_version(directory: Path, files: Mapping[str, bytes]) -> str:
@@ -106,11 +80,13 @@ def store_version(directory: Path, files: Mapping[str, bytes]) -> str:
     unfinished = folder / _UNFINISHED
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Two trainings at a time would write into the same unfinished folder.
         with locked(directory / _LOCK_FILE):
             rmtree(unfinished, ignore_errors=True)  # of a training that was cut off
             unfinished.mkdir()
             for name, content in files.items():
                 _write(unfinished / name, content)
+            # Synced before it gets its name: after a loss of power, a version that has one is whole.
             sync_folder(unfinished)
             unfinished.replace(folder / version)
             sync_folder(folder)
@@ -131,24 +107,19 @@ def activate(directory: Path, version: str, *, key: SecretStr | None = None) -> 
         raise ArtifactError(
             f"There is no version {version} in {directory}. To see the versions: python train_model.py --list"
         )
+    # Verified before the switch: a server that starts in between must find a model that it can use.
     manifest, contents = read_files(directory / VERSIONS_FOLDER / version, key=key)
     detector = detector_of(manifest, contents)
     try:
         with locked(directory / _LOCK_FILE):
             _replace(directory / ACTIVE_FILE, f"{version}\n".encode())
+            # Copies for people to look at where they expect them: nothing reads these.
             with suppress(OSError):
-                _show(directory, contents)
+                for name in (FOREST_FILE, PREPROCESSOR_FILE):
+                    _replace(directory / name, contents[name])
     except OSError as error:
         raise ArtifactError(f"Version {version} cannot be made active in {directory}: {error.strerror}.") from None
     return detector
-
-
-def _show(directory: Path, contents: Mapping[str, bytes]) -> None:
-    """Copy the active version's forest and preprocessor to where people look for them; nothing reads these copies."""
-    for name in (FOREST_FILE, PREPROCESSOR_FILE):
-        _replace(directory / name, contents[name])
-    for left_by_earlier_programs in (MANIFEST_FILE, CARD_FILE, CALIBRATION_FILE):
-        (directory / left_by_earlier_programs).unlink(missing_ok=True)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -1,6 +1,6 @@
 """The durable record of predictions; ``python -m server.store`` backs it up, restores, verifies and erases."""
 
-from server.store.leases import Lease
-from server.store.record import Entry, ExplainedPrediction, NewPrediction, Page, PredictionStore, Refusal
+from server.store.entries import Entry, Page, RequestKey
+from server.store.record import Lease, NewPrediction, PredictionStore
 
-__all__ = ["Entry", "ExplainedPrediction", "Lease", "NewPrediction", "Page", "PredictionStore", "Refusal"]
+__all__ = ["Entry", "Lease", "NewPrediction", "Page", "PredictionStore", "RequestKey"]

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -30,7 +31,7 @@ _SHOWN_PROBLEMS: Final = 20
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Do as told and say what was done; return 0, 1 when it could not be done or is not in order, 2 for misuse."""
+    """Run one command; return 0, 1 when it could not be done or the record is not in order, 2 for misuse."""
     arguments = _parser().parse_args(words)
     try:
         settings = ServerSettings()
@@ -38,16 +39,19 @@ def main(words: Sequence[str] | None = None) -> int:
         if arguments.audited and not arguments.dry_run:
             record_command(settings, arguments.audited, arguments.client or "")
     except ValidationError as error:
-        return _fail(settings_sentence(error), 2)
+        said, code = settings_sentence(error), 2
     except NAMED_ERRORS as error:
-        return _fail(error.message, 1)
+        said, code = error.message, 1
     except SQLAlchemyError as error:
-        return _fail(f"The database cannot be used: {cause_of(error)}.", 1)
+        said, code = f"The database cannot be used: {cause_of(error)}.", 1
     except OSError as error:
-        return _fail(f"{error.filename or arguments.file} cannot be used: {cause_of(error)}.", 1)
+        said, code = f"{error.filename or arguments.file} cannot be used: {cause_of(error)}.", 1
     except KeyboardInterrupt:
-        return _fail("Stopped. What was erased up to here stays erased; a copy that was not finished is gone.", 130)
-    return 0
+        said, code = "Stopped. What was erased so far stays erased; a copy that was not finished is gone.", 130
+    else:
+        return 0
+    print(said, file=sys.stderr)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,8 +117,8 @@ def _verify(url: URL, arguments: argparse.Namespace) -> None:
 
 
 def _erase(url: URL, arguments: argparse.Namespace) -> None:
-    with closing_engine(open_existing(url)) as engine:
-        store, now = PredictionStore(engine), datetime.now(UTC)
+    now = datetime.now(UTC)
+    with closing(PredictionStore(open_existing(url))) as store:
         if arguments.older_than is not None:
             found = store.older_than(now - timedelta(days=arguments.older_than), client_id=arguments.client)
         else:
@@ -127,13 +131,11 @@ def _erase(url: URL, arguments: argparse.Namespace) -> None:
         return
     print(f"{in_number(len(found))} {'was' if len(found) == 1 else 'were'} erased.{whose}")
     if found:
-        path = file_of(url)
-        beside = sorted(path.parent.glob(f"{path.stem}-*{path.suffix}")) if path else []
-        copies = f", among them {', '.join(str(copy) for copy in beside)}" if beside else ""
         print(
             "A running server tells dashboards and client apps within seconds; those that are away are told when they "
             "come back. Patients still queued or refused at a client app were never in the record.\n"
-            f"Copies that were made before still hold them{copies}: backups, snapshots, exports. Delete those as well."
+            "Copies that were made before still hold them: backups, snapshots, exports, and what a migration or a "
+            "restore has kept beside the record. Delete those as well."
         )
 
 
@@ -160,11 +162,6 @@ def _require_file(url: URL) -> Path:
             "verify and erase work here as well."
         )
     return path
-
-
-def _fail(sentence: str, code: int) -> int:
-    print(sentence, file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

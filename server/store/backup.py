@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 from sqlalchemy import URL, Engine
 
@@ -18,40 +17,17 @@ from common.file_lock import locked
 from common.sqlite import copy_database, engine_of, leave_write_ahead_mode
 from config.secrets import ConfigurationError, make_folder, sync_folder
 from server.store.database import cause_of, in_use, open_database
+from server.store.entries import RequestKey
 from server.store.record import PredictionStore
 from server.store.schema import WITHOUT_PREDICTION
 from server.store.verification import problems_of
 
 UNFINISHED: Final = ".record-unfinished"
 
-_NEXT_EPOCH: Final = """
-UPDATE change_counter SET epoch = 1 + max(change_counter.epoch, other.epoch)
-FROM temp.counter_before AS other WHERE other.log_id = change_counter.log_id
-"""
-_READ_REPLACED: Final = (
-    "CREATE TEMP TABLE counter_before AS SELECT log_id, epoch FROM replaced.change_counter",
-    f"""
-CREATE TEMP TABLE erased_before AS SELECT sequence, kind, prediction_id, client_id, request_id
-FROM replaced.changes WHERE {WITHOUT_PREDICTION} AND kind = 'prediction_erased'
-""",  # noqa: S608 - of constants
-)
-"""All that is read of the replaced file, which may be damaged anywhere."""
-_ERASED_SINCE: Final = """
-SELECT prediction_id FROM predictions AS here WHERE EXISTS (
-    SELECT 1 FROM temp.erased_before AS erased
-    WHERE erased.client_id = here.client_id AND erased.request_id = here.request_id
-)
-"""
-_ENTOMB: Final = f"""
-INSERT INTO changes (sequence, kind, prediction_id, client_id, request_id, at)
-SELECT (SELECT value FROM change_counter) + row_number() OVER (ORDER BY erased.sequence),
-    erased.kind, erased.prediction_id, erased.client_id, erased.request_id, ?
-FROM temp.erased_before AS erased WHERE NOT EXISTS (
-    SELECT 1 FROM changes AS here WHERE here.{WITHOUT_PREDICTION} AND here.kind = 'prediction_erased'
-    AND erased.client_id = here.client_id AND erased.request_id = here.request_id
-)
+# By their own index, so that as little as possible of a damaged file is read.
+_TOMBSTONES: Final = f"""
+SELECT client_id, request_id, prediction_id FROM changes WHERE {WITHOUT_PREDICTION} AND kind = 'prediction_erased'
 """  # noqa: S608 - of constants
-_COUNT_ENTOMBED: Final = "UPDATE change_counter SET value = value + ?, erased_up_to = value + ?"
 
 
 def back_up(database: Path, target: Path) -> None:
@@ -99,7 +75,7 @@ def restore(backup: Path, database: Path) -> list[str]:
     with _own_folder(database.parent) as folder, in_use(database, alone=True):
         incoming = _copied(backup, folder / database.name)
         erased_again = _take_over(incoming, database)
-        _require_order(incoming)
+        _require_order(incoming)  # only now: an older backup has this program's schema from here on
         said = []
         if erased_again is None and database.exists():
             said.append("The replaced file could not be read: erase again what was erased since the backup.")
@@ -129,6 +105,7 @@ def _own_folder(beside: Path) -> Iterator[Path]:
     make_folder(beside)
     folder, lock = beside / UNFINISHED, beside / f"{UNFINISHED}.lock"
     try:
+        # The lock's file stays: removing it would let two commands in, one of which had opened it before.
         with locked(lock, 0, private=True):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
@@ -136,7 +113,6 @@ def _own_folder(beside: Path) -> Iterator[Path]:
                 yield folder
             finally:
                 shutil.rmtree(folder)
-                lock.unlink()
     except TimeoutError:
         raise ConfigurationError(f"Another command is making a copy in {beside}. Try again once it ends.") from None
 
@@ -160,29 +136,29 @@ def _require_order(path: Path) -> None:
 def _take_over(incoming: Path, replaced: Path) -> int | None:
     """Bring a restored file up to date with the schema and with the replaced one; return how many were erased again.
 
-    The log gets a name that it never had: the next epoch, or another where nobody knows which was the last.
+    The log gets a name that it never had: the next epoch, or another identity where nobody knows the last epoch.
     """
-    now, address = datetime.now(UTC), f"{replaced.absolute().as_uri()}?mode=rw"
-    with (
-        closing_engine(open_database(URL.create("sqlite", database=str(incoming)))) as engine,
-        closing(sqlite3.connect(incoming, uri=True)) as connection,
-    ):
-        erased: list[str] | None = None
-        with suppress(sqlite3.Error):
-            connection.execute("ATTACH ? AS replaced", [address])
-            for statement in _READ_REPLACED:
-                connection.execute(statement)
-            erased = [row[0] for row in connection.execute(_ERASED_SINCE)]
-        with connection:
-            if erased is None or not connection.execute(_NEXT_EPOCH).rowcount:
-                connection.execute("UPDATE change_counter SET log_id = ?", [str(uuid4())])
-        if erased is None:
+    before = _told_by(replaced)
+    with closing(PredictionStore(open_database(URL.create("sqlite", database=str(incoming))))) as store:
+        if before is None:
+            store.rename_log()
             return None
-        number = PredictionStore(engine).erase_all(erased, now)
-        with connection:
-            if entombed := connection.execute(_ENTOMB, [now.isoformat()]).rowcount:
-                connection.execute(_COUNT_ENTOMBED, [entombed, entombed])
-    return number
+        log_id, epoch, erased = before
+        store.rename_log(log_id, epoch)
+        return store.erase_again(erased, datetime.now(UTC))
+
+
+def _told_by(replaced: Path) -> tuple[str, int, dict[RequestKey, str]] | None:
+    """Return identity and epoch of a log, and the predictions that were erased by request; ``None`` if it is damaged.
+
+    Only this is read, so that damage elsewhere in the file does not matter.
+    """
+    # Writable, because SQLite takes back first what a killed server left half written.
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{replaced.absolute().as_uri()}?mode=rw", uri=True)) as file:
+        erased = {(client_id, request_id): name for client_id, request_id, name in file.execute(_TOMBSTONES)}
+        for log_id, epoch in file.execute("SELECT log_id, epoch FROM change_counter"):
+            return log_id, epoch, erased
+    return None
 
 
 def _exchange(database: Path, incoming: Path) -> Path | None:
@@ -192,7 +168,7 @@ def _exchange(database: Path, incoming: Path) -> Path | None:
     if database.exists():
         kept = database.with_name(f"{database.stem}-replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{database.suffix}")
         try:
-            os.link(database, kept)
+            os.link(database, kept)  # not moved: a server that starts in between would make an empty record
         except OSError:  # there are no hard links in this file system
             shutil.copy(database, kept)
             sync_file(kept)

@@ -45,8 +45,9 @@ def database_url(settings: ServerSettings) -> URL:
     ConfigurationError
         If ``DATABASE_URL`` is no address.
     """
-    own_file = URL.create("sqlite", database=str(settings.data_dir / "server" / "predictions.sqlite"))
-    return _parsed(settings.database_url) if settings.database_url else own_file
+    if settings.database_url:
+        return _parsed(settings.database_url)
+    return URL.create("sqlite", database=str(settings.data_dir / "server" / "predictions.sqlite"))
 
 
 def file_of(url: URL) -> Path | None:
@@ -118,22 +119,20 @@ def newest_revision() -> str | None:
     return ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
-@contextmanager
-def in_use(database: Path, *, alone: bool) -> Iterator[None]:
-    """Share the use of a database file; or use it alone, while another is put in its place.
+def in_use(database: Path, *, alone: bool) -> ExitStack:
+    """Share the use of a database file; or use it alone, while another is put in its place: until this is closed.
 
     Raises
     ------
     ConfigurationError
         When somebody else uses it in the way that this excludes.
     """
-    with ExitStack() as held:
-        lock_file = database.with_name(f"{database.name}.lock")
-        try:
-            held.enter_context(locked(lock_file, 0, shared=not alone, private=True))
-        except TimeoutError:
-            raise ConfigurationError(_IN_USE if alone else _BEING_RESTORED) from None
-        yield
+    use = ExitStack()
+    try:
+        use.enter_context(locked(database.with_name(f"{database.name}.lock"), 0, shared=not alone, private=True))
+    except TimeoutError:
+        raise ConfigurationError(_IN_USE if alone else _BEING_RESTORED) from None
+    return use
 
 
 def _parsed(url: str | URL) -> URL:
@@ -150,11 +149,15 @@ def _opening(url: URL, busy_seconds: float = sqlite.BUSY_SECONDS) -> Iterator[En
     """Yield an engine, which is disposed of if opening the database fails."""
     with ExitStack() as on_failure:
         try:
-            path = file_of(url)
-            if path is None:
-                engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            if path := file_of(url):
+                sqlite.make_private(path)
+                use = on_failure.enter_context(in_use(path, alone=False))
+                sqlite.leave_write_ahead_mode(path)
+                engine = sqlite.engine_of(path, busy_seconds)
+                # The lock is the engine's: a restore waits until the last connection to the file is closed.
+                event.listen(engine, "engine_disposed", lambda _: use.close())
             else:
-                engine = _sqlite_engine(path, busy_seconds)
+                engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
             on_failure.callback(engine.dispose)
             yield engine
         except ModuleNotFoundError as error:
@@ -162,17 +165,6 @@ def _opening(url: URL, busy_seconds: float = sqlite.BUSY_SECONDS) -> Iterator[En
         except (OSError, sqlite3.Error, DBAPIError) as error:
             raise StoreUnavailableError(f"The database {_name(url)} cannot be used: {cause_of(error)}.") from error
         on_failure.pop_all()
-
-
-def _sqlite_engine(path: Path, busy_seconds: float) -> Engine:
-    sqlite.make_private(path)
-    with ExitStack() as on_failure:
-        on_failure.enter_context(in_use(path, alone=False))
-        sqlite.leave_write_ahead_mode(path)
-        engine = sqlite.engine_of(path, busy_seconds)
-        held = on_failure.pop_all()
-    event.listen(engine, "engine_disposed", lambda _: held.close())
-    return engine
 
 
 def _name(url: URL) -> str:
@@ -186,15 +178,17 @@ def _migrate(engine: Engine, migrations: Path) -> None:
     current, newest = revision_of(engine), revisions.get_current_head()
     if current == newest:
         return
-    if current is not None and current not in {known.revision for known in revisions.walk_revisions()}:
-        raise ConfigurationError(
-            f"The database {_name(engine.url)} was written by a newer version of this program "
-            f"(schema {current}). Update the program, or give it another DATABASE_URL."
-        )
-    if current is not None and (old_file := file_of(engine.url)):
-        sqlite.copy_before_migration(old_file, current)
+    if current is not None:
+        if current not in {known.revision for known in revisions.walk_revisions()}:
+            raise ConfigurationError(
+                f"The database {_name(engine.url)} was written by a newer version of this program "
+                f"(schema {current}). Update the program, or give it another DATABASE_URL."
+            )
+        if old_file := file_of(engine.url):
+            sqlite.copy_before_migration(old_file, current)
     with engine.execution_options(**sqlite.WRITE).begin() as connection:
         config.attributes["connection"] = connection
+        # Looked at again, in the transaction that writes: two servers may have started at once.
         if _revision(connection) is None:  # a new database gets the newest schema; migrations are for older ones
             metadata.create_all(connection)
             row = {"id": 1, "value": 0, "erased_up_to": 0, "log_id": str(uuid4()), "epoch": 0}

@@ -1,145 +1,97 @@
-"""Predictions, and the change log that every reader follows."""
+"""Predictions, the log of what happens to them, and the explanations that they await."""
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import zip_longest
+from functools import cached_property
 from typing import Any, Final
+from uuid import uuid4
 
 import orjson
-from sqlalchemy import Connection, Engine, Row, Select, bindparam, delete, insert, select, union_all, update
+from sqlalchemy import Connection, Engine, Row, Select, bindparam, delete, func, insert, select, union_all, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.errors import NotFoundError, RequestIdReusedError, StoreUnavailableError
-from common.messages import ChangeKind, Explanation, RiskLevel, Totals, WireError
+from common.messages import ChangeKind, Explanation, WireError
 from common.sqlite import WRITE
-from server.store import leases
+from server.store import entries
 from server.store.database import cause_of
-from server.store.leases import Lease
-from server.store.schema import WITHOUT_PREDICTION, change_counter, changes, counts, predictions
+from server.store.entries import MAX_ENTRIES, Page, RequestKey, row_of
+from server.store.schema import REPEATED, WITHOUT_PREDICTION, change_counter, changes, predictions
+from server.store.schema import awaiting_explanations as awaiting
 
 log = logging.getLogger(__name__)
-
-MAX_ENTRIES: Final = 500
-MAX_BYTES: Final = 256 * 1024
-"""Of a run of the log; a single entry may be longer."""
 
 _AT_ONCE: Final = 50
 """Rows looked through or erased in one transaction."""
 
-RequestKey = tuple[str, str]
-"""Client id and request id."""
-
 # Built once: putting a statement together takes longer than running it.
 # Each id in its own list: for a list of pairs SQLite reads through all that is stored.
+_CLIENT_IDS: Any = bindparam("client_ids", expanding=True)
+_REQUEST_IDS: Any = bindparam("request_ids", expanding=True)
 _KNOWN = union_all(
     select(predictions.c.client_id, predictions.c.request_id, predictions.c.request_digest).where(
-        predictions.c.client_id.in_(bindparam("client_ids", expanding=True)),
-        predictions.c.request_id.in_(bindparam("request_ids", expanding=True)),
+        predictions.c.client_id.in_(_CLIENT_IDS), predictions.c.request_id.in_(_REQUEST_IDS)
     ),
     select(changes.c.client_id, changes.c.request_id, changes.c.kind).where(
-        WITHOUT_PREDICTION,
-        changes.c.client_id.in_(bindparam("client_ids", expanding=True)),
-        changes.c.request_id.in_(bindparam("request_ids", expanding=True)),
+        WITHOUT_PREDICTION, changes.c.client_id.in_(_CLIENT_IDS), changes.c.request_id.in_(_REQUEST_IDS)
     ),
 )
-_TAKE_SEQUENCES = (
-    update(change_counter)
-    .values(value=change_counter.c.value + bindparam("taken"))
-    .returning(change_counter.c.value, change_counter.c.log_id, change_counter.c.epoch)
-)
 _INSERT_PREDICTIONS = insert(predictions)
-_INSERT_CHANGES = insert(changes)
-_COUNT = (
-    update(counts)
-    .where(counts.c.client_id == bindparam("of_client"), counts.c.risk_level == bindparam("of_level"))
-    .values(predictions=counts.c.predictions + bindparam("number"))
-)
-_COUNTER = select(change_counter)
-_COUNTS = select(counts)
-_LOG = (
-    select(changes, predictions.c.body)
-    .outerjoin_from(changes, predictions, changes.c.sequence == predictions.c.sequence)
-    .where(changes.c.sequence > bindparam("after"), changes.c.sequence <= bindparam("newest"))
-    .order_by(changes.c.sequence)
-    .limit(bindparam("most"))
-)
-_LOG_OF_CLIENT = _LOG.where(changes.c.client_id == bindparam("of_client"))
+_INSERT_WAITING = insert(awaiting)
 _ENDED = (changes.c.prediction_id == predictions.c.prediction_id) & (changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
 _LATEST_EXPLANATION = select(changes.c.explanation).where(_ENDED).limit(1).scalar_subquery()
 _EXPLAINED = select(predictions.c.sequence, predictions.c.body, _LATEST_EXPLANATION.label("explanation"))
 
-_ERASABLE = select(predictions.c.prediction_id, predictions.c.client_id).order_by(predictions.c.sequence)
+_IS_UNLEASED = awaiting.c.leased_until <= bindparam("now")
+_WAITING = select(func.count()).select_from(awaiting).where(_IS_UNLEASED)
+_UNLEASED = (
+    select(
+        *(predictions.c[name] for name in ("prediction_id", "client_id", "request_id", "body")),
+        awaiting.c.since,
+        (awaiting.c.tries + 1).label("tries"),
+    )
+    .join(awaiting, awaiting.c.prediction_id == predictions.c.prediction_id)
+    .where(_IS_UNLEASED)
+    # The newest patient is the one who is being looked at; what is old ends without the model, at once.
+    .order_by((awaiting.c.since < bindparam("old")).desc(), awaiting.c.since.desc())
+    .limit(bindparam("most"))
+)
+_LEASE = (
+    update(awaiting)
+    .where(awaiting.c.prediction_id == bindparam("of"))
+    .values(lease=bindparam("token"), leased_until=bindparam("until"), tries=awaiting.c.tries + 1)
+)
 
-_PROBE: Mapping[str, object] = {
-    **dict.fromkeys(predictions.c.keys(), ""),
-    "prediction_id": "space-check",
+
+_OWNERS = select(predictions.c.prediction_id, predictions.c.client_id).order_by(predictions.c.sequence)
+
+_PROBE: Final = {
     "sequence": 0,
-    "anomaly_score": 0.0,
-    "awaits_explanation": False,
-    "body": "." * 131_072,
+    **dict.fromkeys(("kind", "client_id", "request_id", "at"), ""),
+    "explanation": "." * 131_072,
 }
 """A row as long as a full batch that no reader ever sees."""
 
 
 @dataclass(frozen=True)
 class NewPrediction:
-    """A prediction about to be stored: its columns, and ``body``, the message as it is stored, sent and never changed.
+    """A prediction about to be stored: the fields of its message, and the digest of what was asked."""
 
-    ``request_digest`` identifies what was asked.
-    """
-
-    prediction_id: str
-    client_id: str
-    request_id: str
+    message: Mapping[str, Any]
     request_digest: str
-    risk_level: str
-    anomaly_score: float
-    awaits_explanation: bool
-    made_at: datetime
-    body: str
 
     @property
     def key(self) -> RequestKey:
-        return self.client_id, self.request_id
+        return self.message["client_id"], self.message["request_id"]
 
-
-@dataclass(frozen=True)
-class Refusal:
-    """A request that is refused for good, and why."""
-
-    client_id: str
-    request_id: str
-    error: WireError
-
-    @property
-    def key(self) -> RequestKey:
-        return self.client_id, self.request_id
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry of the log, and the JSON of its message ``Change``."""
-
-    sequence: int
-    kind: str
-    client_id: str
-    wire: bytes
-
-
-@dataclass(frozen=True)
-class Page:
-    """What followed a place in the log, and what was counted, of one transaction; ``log`` is its identity and epoch."""
-
-    log: str
-    after: int
-    next_after: int
-    has_more: bool
-    entries: Sequence[Entry]
-    totals: Totals
+    @cached_property
+    def body(self) -> str:
+        """The message as it is stored, sent and never changed."""
+        return orjson.dumps(self.message, option=orjson.OPT_UTC_Z).decode()
 
 
 @dataclass(frozen=True)
@@ -155,15 +107,19 @@ class Appended:
 
 
 @dataclass(frozen=True)
-class ExplainedPrediction:
-    """A stored prediction with its latest explanation, both as messages in JSON.
+class Lease:
+    """A stored prediction whose explanation the holder of ``token`` writes, at which try.
 
-    ``sequence`` is that of the prediction's own log entry.
+    ``since`` is when it was made, in seconds since 1970.
     """
 
-    sequence: int
-    body: dict[str, Any]
-    explanation: dict[str, Any]
+    prediction_id: str
+    client_id: str
+    request_id: str
+    body: str
+    since: float
+    tries: int
+    token: str | None
 
 
 class PredictionStore:
@@ -175,7 +131,7 @@ class PredictionStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # what is read in several statements is of one moment; SQLite's transactions always are
+        # What is read in several statements is of one moment; SQLite's transactions always are.
         options = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
         self._reader = engine.execution_options(**options)
         self._writer = engine.execution_options(**WRITE)
@@ -186,101 +142,135 @@ class PredictionStore:
     def backend(self) -> str:
         return self._engine.dialect.name
 
-    def append(self, made: Sequence[NewPrediction], refused: Sequence[Refusal], at: datetime) -> Appended:
+    def append(self, made: Sequence[NewPrediction], refused: Mapping[RequestKey, WireError], at: datetime) -> Appended:
         """Store predictions and refusals in one transaction, in this order, and each request once.
 
         Nothing is written of a request that is known: that it is asked for something else is refused, once as well.
         """
         with self._writing() as connection:
-            known = _known(connection, [one.key for one in made] + [one.key for one in refused])
+            known = _known(connection, [*(one.key for one in made), *refused])
             new, refusals = _unknown(made, refused, known)
             if not new and not refusals:
-                return Appended(_end(connection), [], known)
-            rows = [_row(ChangeKind.PREDICTION_MADE, one.key, one.made_at, one.prediction_id) for one in new]
-            for one in refusals:
-                rows.append(_row(ChangeKind.REQUEST_REFUSED, one.key, at, error=one.error.model_dump_json()))
-            _count(connection, Counter((one.client_id, one.risk_level) for one in new))
-            page = _log_rows(connection, rows, [one.body for one in new])
+                return Appended(entries.end_of(connection), [], known)
+            rows = [
+                row_of(ChangeKind.PREDICTION_MADE, one.key, one.message["made_at"], one.message["prediction_id"])
+                for one in new
+            ]
+            for key, error in refusals.items():
+                rows.append(row_of(ChangeKind.REQUEST_REFUSED, key, at, error=error.model_dump_json()))
+            entries.count(connection, Counter((one.message["client_id"], one.message["risk_level"]) for one in new))
+            page = entries.write(connection, rows, [one.body for one in new])
             if new:
-                pairs = zip(rows, new, strict=False)
-                connection.execute(_INSERT_PREDICTIONS, [_prediction_row(row["sequence"], one) for row, one in pairs])
-                leases.begin(connection, {one.prediction_id: one.made_at for one in new if one.awaits_explanation})
+                numbered = [_prediction_row(sequence, one) for sequence, one in enumerate(new, page.after + 1)]
+                connection.execute(_INSERT_PREDICTIONS, numbered)
+            if waiting := [_waiting_row(one.message) for one in new if one.message["awaits_explanation"]]:
+                connection.execute(_INSERT_WAITING, waiting)
         return Appended(page, new, known)
 
     def lease_explanations(
         self, most: int, *, now: datetime, until: datetime, old: datetime
     ) -> tuple[list[Lease], int]:
-        """Lease explanations that await a worker, as ``leases.take`` does, and return how many more await one."""
+        """Lease explanations that nobody writes, and return how many more there are.
+
+        Those of predictions from before ``old`` come first, then the newest.
+        """
+        # Only read at first: most looks find nothing, and a transaction that writes would hold up the batcher.
         with self._reading() as connection:
-            waiting = leases.waiting(connection, now)
+            waiting = int(connection.execute(_WAITING, {"now": now.timestamp()}).scalar_one())
         if not most or not waiting:
             return [], waiting
         with self._writing() as connection:
-            taken = leases.take(connection, most, now=now, until=until, old=old)
-            return taken, leases.waiting(connection, now)
+            asked = {"now": now.timestamp(), "old": old.timestamp(), "most": most}
+            leased = [Lease(**row, token=str(uuid4())) for row in connection.execute(_UNLEASED, asked).mappings()]
+            if rows := [{"of": one.prediction_id, "token": one.token, "until": until.timestamp()} for one in leased]:
+                connection.execute(_LEASE, rows)
+        return leased, max(0, waiting - len(leased))
 
     def renew(self, leased: Sequence[Lease], *, until: datetime) -> None:
         """Have leases last until a later time, but for those that another worker has taken over."""
+        held = awaiting.c.lease.in_([one.token for one in leased])
         with self._writing() as connection:
-            leases.renew(connection, leased, until=until)
+            connection.execute(update(awaiting).where(held).values(leased_until=until.timestamp()))
 
     def give_back(self, leased: Sequence[Lease]) -> None:
-        """End leases whose explanations were not written, so that others can take them at once."""
+        """End leases as if they had never been taken, so that others can take them at once."""
+        held = awaiting.c.lease.in_([one.token for one in leased])
         with self._writing() as connection:
-            leases.give_back(connection, leased)
+            freed = {"lease": None, "leased_until": 0, "tries": awaiting.c.tries - 1}
+            connection.execute(update(awaiting).where(held).values(freed))
 
     def finish_explanation(self, lease: Lease, explanation: Explanation, at: datetime) -> Page | None:
         """Log the final explanation of a prediction; ``None`` if another has its lease, or nothing awaits it."""
+        # Deleting the row is what decides, in the transaction that writes: there is one final explanation.
+        held = (awaiting.c.prediction_id == lease.prediction_id) & (awaiting.c.lease == lease.token)
         with self._writing() as connection:
-            if not leases.end(connection, lease):
+            if not connection.execute(delete(awaiting).where(held)).rowcount:
                 return None
             key, text = (lease.client_id, lease.request_id), explanation.model_dump_json()
-            row = _row(ChangeKind.EXPLANATION_FINISHED, key, at, lease.prediction_id, explanation=text)
-            return _log_rows(connection, [row])
+            row = row_of(ChangeKind.EXPLANATION_FINISHED, key, at, lease.prediction_id, explanation=text)
+            return entries.write(connection, [row])
 
     def erase(self, prediction_ids: Sequence[str], at: datetime) -> Page:
         """Erase predictions and their explanations in one transaction, and return their tombstones.
 
-        Of each its ids, its client app and the times of its entries are kept. The digest of its request goes: whoever
-        has it could find a patient's values by trying. What is not there is passed over.
+        Of each its ids, its client app and the times of its entries are kept. The digest of its request goes: with
+        it, the patient's values could be found by trying. What is not there is passed over.
         """
+        chosen = predictions.c.prediction_id.in_(prediction_ids)
         with self._writing() as connection:
-            chosen = select(predictions).where(predictions.c.prediction_id.in_(prediction_ids))
-            found = connection.execute(chosen.order_by(predictions.c.sequence)).all()
-            rows = [
-                _row(ChangeKind.PREDICTION_ERASED, (one.client_id, one.request_id), at, one.prediction_id)
-                for one in found
-            ]
-            _count(connection, Counter((one.client_id, one.risk_level) for one in found), each=-1)
-            page = _log_rows(connection, rows)
-            if found:
-                ids = [one.prediction_id for one in found]
-                connection.execute(delete(predictions).where(predictions.c.prediction_id.in_(ids)))
-                connection.execute(update(changes).where(changes.c.prediction_id.in_(ids)).values(explanation=None))
-                leases.forget(connection, ids)
-                connection.execute(update(change_counter).values(erased_up_to=page.next_after))
-        return page
+            found = connection.execute(select(predictions).where(chosen).order_by(predictions.c.sequence)).all()
+            entries.count(connection, Counter((one.client_id, one.risk_level) for one in found), each=-1)
+            connection.execute(delete(predictions).where(chosen))
+            ids = [one.prediction_id for one in found]
+            connection.execute(delete(awaiting).where(awaiting.c.prediction_id.in_(ids)))
+            connection.execute(update(changes).where(changes.c.prediction_id.in_(ids)).values(explanation=None))
+            return _write_tombstones(
+                connection, {(one.client_id, one.request_id): one.prediction_id for one in found}, at
+            )
 
     def erase_all(self, prediction_ids: Sequence[str], at: datetime) -> int:
         """Erase predictions in small transactions, so that others write meanwhile; return how many there were."""
         batches = (prediction_ids[start : start + _AT_ONCE] for start in range(0, len(prediction_ids), _AT_ONCE))
         return sum(len(self.erase(batch, at).entries) for batch in batches)
 
+    def erase_again(self, erased: Mapping[RequestKey, str], at: datetime) -> int:
+        """Erase what a later copy of this record has erased, and return how many predictions that were.
+
+        ``erased`` are the requests, and the ids of the predictions that answered them there. What is not here gets its
+        tombstone as well: a client app that still has the request could bring the patient back otherwise.
+        """
+        # By request and not by prediction: the same request may have been answered again, under another id.
+        keys = select(predictions.c.client_id, predictions.c.request_id, predictions.c.prediction_id)
+        here = {(row.client_id, row.request_id): row.prediction_id for row in self._rows(keys)}
+        number = self.erase_all([here[key] for key in erased if key in here], at)
+        with self._writing() as connection:
+            gone = connection.execute(select(changes).where(changes.c.kind == ChangeKind.PREDICTION_ERASED))
+            known = {(row.client_id, row.request_id) for row in gone}
+            _write_tombstones(connection, {key: name for key, name in erased.items() if key not in known}, at)
+        return number
+
+    def rename_log(self, log_id: str = "", epoch: int = 0) -> None:
+        """Give the log a name that it never had: the epoch after that of another copy, or a new identity."""
+        with self._writing() as connection:
+            own = connection.execute(entries.COUNTER).one()
+            name = {"epoch": 1 + max(own.epoch, epoch)} if own.log_id == log_id else {"log_id": str(uuid4())}
+            connection.execute(update(change_counter).values(name))
+
     def older_than(
         self, made_before: datetime, *, limit: int | None = None, client_id: str | None = None
     ) -> dict[str, str]:
         """Return whose the predictions are that were made before a moment, by id, oldest first; all, or so many."""
         # Times are kept as UTC in ISO 8601, which sorts as text.
-        query = _ERASABLE.join_from(predictions, changes, changes.c.sequence == predictions.c.sequence).limit(limit)
+        query = _OWNERS.join_from(predictions, changes, changes.c.sequence == predictions.c.sequence).limit(limit)
         query = query.where(changes.c.at < made_before.astimezone(UTC).isoformat())
         return {row.prediction_id: row.client_id for row in self._rows(_of_client(query, client_id))}
 
     def of_patient(self, reference: str, *, client_id: str | None = None) -> dict[str, str]:
         """Return whose the predictions of a patient's reference are, by id; only their bodies hold it: all are read.
 
-        Each page is read by itself, so that who writes need not wait for all of them.
+        Each page is read in a transaction of its own, so that writers do not wait for all of them.
         """
-        query = _of_client(_ERASABLE.add_columns(predictions.c.sequence, predictions.c.body), client_id)
+        query = _of_client(_OWNERS.add_columns(predictions.c.sequence, predictions.c.body), client_id)
         found: dict[str, str] = {}
         after = 0
         while rows := self._rows(query.where(predictions.c.sequence > after).limit(_AT_ONCE)):
@@ -291,7 +281,7 @@ class PredictionStore:
 
     def erased_up_to(self) -> int:
         """Return the sequence of the newest tombstone, 0 if nothing was ever erased."""
-        return int(self._rows(_COUNTER)[0].erased_up_to)
+        return int(self._rows(entries.COUNTER)[0].erased_up_to)
 
     def changes(self, after: int, *, limit: int = MAX_ENTRIES, client_id: str | None = None) -> Page:
         """Return a run of the log after a sequence, all of it or one client's.
@@ -299,14 +289,7 @@ class PredictionStore:
         A reader that is further than the log has read another one, and gets this one from its beginning.
         """
         with self._reading() as connection:
-            end = _end(connection)
-            after = after if after <= end.after else 0
-            asked = {"after": after, "newest": end.after, "most": limit + 1, "of_client": client_id}
-            rows = connection.execute(_LOG if client_id is None else _LOG_OF_CLIENT, asked)
-            entries, has_more = _run_of(rows.mappings(), limit)
-            rows.close()
-        next_after = entries[-1].sequence if has_more else end.after
-        return replace(end, after=after, next_after=next_after, has_more=has_more, entries=entries)
+            return entries.read(connection, after, limit, client_id)
 
     def recent(
         self,
@@ -315,11 +298,12 @@ class PredictionStore:
         after: int = 0,
         before: int | None = None,
         client_id: str | None = None,
-        level: RiskLevel | None = None,
-    ) -> tuple[Page, list[ExplainedPrediction]]:
+        level: str | None = None,
+    ) -> tuple[Page, list[dict[str, Any]]]:
         """Return predictions after and before some sequences, newest first, with their latest explanations.
 
-        With them comes the end of the log at the same moment, without entries.
+        With them comes the end of the log at the same moment, without entries. Each has ``sequence``, that of its own
+        entry, ``prediction`` and ``explanation``, both messages.
         """
         query = _EXPLAINED.where(predictions.c.sequence > after)
         query = query.order_by(predictions.c.sequence.desc()).limit(limit)
@@ -329,10 +313,10 @@ class PredictionStore:
             query = query.where(predictions.c.risk_level == level)
         with self._reading() as connection:
             found = connection.execute(_of_client(query, client_id))
-            return _end(connection), [_explained(row) for row in found]
+            return entries.end_of(connection), [_explained(row) for row in found]
 
-    def get(self, prediction_id: str) -> ExplainedPrediction:
-        """Return one prediction.
+    def get(self, prediction_id: str) -> dict[str, Any]:
+        """Return one prediction, as ``recent`` does.
 
         Raises
         ------
@@ -346,13 +330,13 @@ class PredictionStore:
     def end(self) -> Page:
         """Return the end of the log: its identity, its newest place and what was counted, without entries."""
         with self._reading() as connection:
-            return _end(connection)
+            return entries.end_of(connection)
 
     def check(self) -> None:
         """Write as much as a batch takes and take it back, so that a full or read-only disk is noticed."""
         with self._writing() as connection:
-            connection.execute(insert(predictions).values(_PROBE))
-            connection.execute(delete(predictions).where(predictions.c.prediction_id == _PROBE["prediction_id"]))
+            connection.execute(insert(changes).values(_PROBE))
+            connection.execute(delete(changes).where(changes.c.sequence == _PROBE["sequence"]))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -369,7 +353,7 @@ class PredictionStore:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self._named_failure(), self._writer.begin() as connection:
-            connection.execute(_COUNTER.with_for_update())  # one writes at a time; SQLite knows no other way
+            connection.execute(entries.COUNTER.with_for_update())  # one writes at a time; SQLite knows no other way
             yield connection
         self.failure = None
 
@@ -392,6 +376,7 @@ def _known(connection: Connection, keys: Sequence[RequestKey]) -> dict[RequestKe
     if known:
         client_ids, request_ids = zip(*known, strict=True)
         asked = {"client_ids": list(set(client_ids)), "request_ids": list(set(request_ids))}
+        # Two lists find more than the pairs: the request of one client app, asked for by another.
         for client_id, request_id, said in connection.execute(_KNOWN, asked):
             if (client_id, request_id) in known:
                 known[client_id, request_id].add(said)
@@ -399,102 +384,50 @@ def _known(connection: Connection, keys: Sequence[RequestKey]) -> dict[RequestKe
 
 
 def _unknown(
-    made: Sequence[NewPrediction], refused: Sequence[Refusal], known: Mapping[RequestKey, set[str]]
-) -> tuple[list[NewPrediction], list[Refusal]]:
+    made: Sequence[NewPrediction], refused: Mapping[RequestKey, WireError], known: Mapping[RequestKey, set[str]]
+) -> tuple[list[NewPrediction], dict[RequestKey, WireError]]:
     """Return what has to be written, and add it to what is known."""
     new: list[NewPrediction] = []
-    refusals: list[Refusal] = []
-    reused = WireError.of(RequestIdReusedError())
+    refusals: dict[RequestKey, WireError] = {}
     for one in made:
         said = known[one.key]
         if not said:
             said.add(one.request_digest)
             new.append(one)
         elif said.isdisjoint({one.request_digest, *ChangeKind}):
+            refusals[one.key] = WireError.of(RequestIdReusedError())
             said.add(ChangeKind.REQUEST_REFUSED)
-            refusals.append(Refusal(*one.key, reused))
-    for refusal in refused:
-        if not known[refusal.key]:
-            known[refusal.key].add(ChangeKind.REQUEST_REFUSED)
-            refusals.append(refusal)
+    for key, error in refused.items():
+        if not known[key]:
+            refusals[key] = error
+            known[key].add(ChangeKind.REQUEST_REFUSED)
     return new, refusals
 
 
-def _log_rows(connection: Connection, rows: list[dict[str, Any]], bodies: Sequence[str] = ()) -> Page:
-    """Give entries the next numbers of the log, and write them; return them with the bodies of the first."""
-    counter = connection.execute(_TAKE_SEQUENCES, {"taken": len(rows)}).one()
-    after = counter.value - len(rows)
-    for sequence, row in enumerate(rows, after + 1):
-        row["sequence"] = sequence
+def _prediction_row(sequence: int, new: NewPrediction) -> dict[str, Any]:
+    repeated = {name: new.message[name] for name in REPEATED}
+    return {"sequence": sequence, "request_digest": new.request_digest, "body": new.body, **repeated}
+
+
+def _waiting_row(message: Mapping[str, Any]) -> dict[str, Any]:
+    since = message["made_at"].timestamp()
+    return {"prediction_id": message["prediction_id"], "since": since, "tries": 0, "leased_until": 0}
+
+
+def _write_tombstones(connection: Connection, erased: Mapping[RequestKey, str], at: datetime) -> Page:
+    """Log erasures, by request, of the predictions of these ids."""
+    rows = [row_of(ChangeKind.PREDICTION_ERASED, key, at, prediction_id) for key, prediction_id in erased.items()]
+    page = entries.write(connection, rows)
     if rows:
-        connection.execute(_INSERT_CHANGES, rows)
-    entries = [_entry(row, body) for row, body in zip_longest(rows, bodies)]
-    return Page(_name(counter), after, counter.value, False, entries, _totals(connection))
+        connection.execute(update(change_counter).values(erased_up_to=page.next_after))
+    return page
 
 
 def _of_client(query: Select[Any], client_id: str | None) -> Select[Any]:
     return query if client_id is None else query.where(predictions.c.client_id == client_id)
 
 
-def _end(connection: Connection) -> Page:
-    counter = connection.execute(_COUNTER).one()
-    return Page(_name(counter), counter.value, counter.value, False, [], _totals(connection))
-
-
-def _name(counter: Any) -> str:
-    return f"{counter.log_id}.{counter.epoch}"
-
-
-def _count(connection: Connection, numbers: Mapping[tuple[str, str], int], *, each: int = 1) -> None:
-    """Add to the counts, by client and level."""
-    for (client_id, level), number in numbers.items():
-        place = {"of_client": client_id, "of_level": level, "number": each * number}
-        if not connection.execute(_COUNT, place).rowcount:
-            connection.execute(insert(counts).values(client_id=client_id, risk_level=level, predictions=number))
-
-
-def _totals(connection: Connection) -> Totals:
-    by_level: dict[str, int] = dict.fromkeys(RiskLevel, 0)
-    by_client: defaultdict[str, int] = defaultdict(int)
-    for client_id, level, number in connection.execute(_COUNTS):
-        by_level[level] += number
-        by_client[client_id] += number
-    return Totals(predictions=sum(by_level.values()), by_level=by_level, by_client=dict(by_client))
-
-
-def _run_of(rows: Any, limit: int) -> tuple[list[Entry], bool]:
-    """Take as many entries as a run may hold, and tell whether there are more."""
-    entries: list[Entry] = []
-    size = 0
-    for row in rows:
-        entry = _entry(row, row["body"])
-        size += len(entry.wire)
-        if len(entries) == limit or (entries and size > MAX_BYTES):
-            return entries, True
-        entries.append(entry)
-    return entries, False
-
-
-def _entry(row: Mapping[str, Any], body: str | None) -> Entry:
-    """Encode one entry; the messages in it are embedded as they are stored."""
-    message = {name: row[name] for name in ("sequence", "kind", "client_id", "request_id", "prediction_id", "at")}
-    for name, text in (("prediction", body), ("explanation", row["explanation"]), ("error", row["error"])):
-        message[name] = None if text is None else orjson.Fragment(text)
-    return Entry(row["sequence"], row["kind"], row["client_id"], orjson.dumps(message))
-
-
-def _explained(row: Any) -> ExplainedPrediction:
+def _explained(row: Any) -> dict[str, Any]:
     body = orjson.loads(row.body)
     latest = orjson.loads(row.explanation) if row.explanation else body["explanation"]
-    return ExplainedPrediction(row.sequence, body, latest)
-
-
-def _row(
-    kind: ChangeKind, key: RequestKey, at: datetime, prediction_id: str | None = None, **said: str
-) -> dict[str, Any]:
-    ids = {"prediction_id": prediction_id, "client_id": key[0], "request_id": key[1]}
-    return {"kind": kind.value, **ids, "at": at.isoformat(), "explanation": None, "error": None, **said}
-
-
-def _prediction_row(sequence: int, new: NewPrediction) -> dict[str, Any]:
-    return {"sequence": sequence} | {name: value for name, value in vars(new).items() if name != "made_at"}
+    return {"sequence": row.sequence, "prediction": body, "explanation": latest}

@@ -31,6 +31,10 @@ predictions = Table(
     Index(None, "risk_level", "sequence"),
 )
 
+REPEATED = ("prediction_id", "client_id", "request_id", "risk_level", "anomaly_score", "awaits_explanation")
+"""Columns of predictions that repeat what stands in their bodies, to be found by."""
+
+# No foreign key to predictions: of one that was erased the entries stay.
 changes = Table(
     "changes",
     metadata,

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Row, select, text
 
 from common.messages import Explanation, Prediction, WireError
 from server.store.database import newest_revision, revision_of
-from server.store.schema import changes, predictions
+from server.store.schema import REPEATED, changes, predictions
 
 _AT_ONCE: Final = 200
 
@@ -43,9 +43,6 @@ _WRONG: Final = {
 }
 """Rows that must not be there, and what they are."""
 
-_COLUMNS: Final = ("prediction_id", "client_id", "request_id", "risk_level", "anomaly_score", "awaits_explanation")
-"""Columns that repeat what stands in a prediction's body."""
-
 
 def count_entries(engine: Engine) -> int:
     """Return how many entries the log has."""
@@ -69,6 +66,7 @@ def problems_of(engine: Engine) -> Iterator[str]:
             "brings an older one up to date; then it can be verified further."
         )
         return
+    # Each in a transaction of its own, so that a running server waits for one at most.
     yield from (f"{number} {what}." for rows, what in _WRONG.items() if (number := _count(engine, rows)))
     yield from _wrong_contents(engine)
 
@@ -79,7 +77,7 @@ def _count(engine: Engine, rows: str) -> int:
 
 
 def _wrong_contents(engine: Engine) -> Iterator[str]:
-    columns = [predictions.c[name].label(f"stored_{name}") for name in ("body", *_COLUMNS)]
+    columns = [predictions.c[name].label(f"stored_{name}") for name in ("body", *REPEATED)]
     wanted = select(changes, *columns).outerjoin_from(
         changes, predictions, changes.c.sequence == predictions.c.sequence
     )
@@ -104,7 +102,7 @@ def _fault(row: Row[Any]) -> str | None:
         body = Prediction.model_validate_json(row.stored_body)
     except ValidationError:
         return "its content cannot be read"
-    differing = [name for name in _COLUMNS if getattr(body, name) != getattr(row, f"stored_{name}")]
+    differing = [name for name in REPEATED if getattr(body, name) != getattr(row, f"stored_{name}")]
     if body.made_at.isoformat() != row.at:
         differing.append("made_at")
     return f"the prediction differs from its row in {', '.join(differing)}" if differing else None

@@ -1,12 +1,12 @@
 """Chromium at the pages of a real system: one server, three client apps, each its own process."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.system.conftest import Installation, installation
 
@@ -23,41 +23,41 @@ CHROMIUM_OPTIONS = (
 )
 LOOPBACK = {"127.0.0.1", "localhost"}
 PATIENCE_MS = 20_000
+LONG_MS = 3 * PATIENCE_MS
+"""Until a killed process is back and has caught up."""
+
+LEVEL = re.compile("Low|Medium|High")
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
-@dataclass
-class Watched:
-    """What a page did that it should not have."""
+def watch(page: Page, wrong: list[str]) -> None:
+    """Note what a page does that it should not: errors in its console, and requests to other machines."""
 
-    console_errors: list[str] = field(default_factory=list)
-    foreign_requests: list[str] = field(default_factory=list)
-
-    def watch(self, page: Page) -> None:
-        page.on("console", lambda said: self._note_console(said.type, said.text))
-        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
-        page.on("request", lambda request: self._note_request(request.url))
-
-    def _note_console(self, kind: str, text: str) -> None:
+    def note_console(said: ConsoleMessage) -> None:
         # A refused answer and a server that was pulled on purpose are the network's news, not the page's mistakes.
-        if kind == "error" and "Failed to load resource" not in text and "WebSocket connection" not in text:
-            self.console_errors.append(text)
+        if said.type == "error" and not re.search("Failed to load resource|WebSocket connection", said.text):
+            wrong.append(said.text)
 
-    def _note_request(self, url: str) -> None:
-        address = urlsplit(url)
+    def note_request(request: Request) -> None:
+        address = urlsplit(request.url)
         if address.scheme not in ("data", "blob") and address.hostname not in LOOPBACK:
-            self.foreign_requests.append(url)
+            wrong.append(request.url)
+
+    page.on("console", note_console)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", note_request)
 
 
-def find_chromium() -> str | None:
-    """Return the path of a Chromium on this machine."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+def find_chromium() -> str:
+    """Return the path of a Chromium on this machine; where there is none, the test is skipped."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return found or pytest.skip("Chromium is not installed, so the pages cannot be tried: apt-get install chromium")
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     executable = find_chromium()
-    if executable is None:
-        pytest.skip("Chromium is not installed, so the pages cannot be tried: apt-get install chromium")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_OPTIONS))
         yield chromium
@@ -76,17 +76,47 @@ OpenPage = Callable[..., Page]
 def open_page(browser: Browser) -> Iterator[OpenPage]:
     """Open an address in a browser of its own; at the end nothing may have gone wrong in any page."""
     contexts: list[BrowserContext] = []
-    watched = Watched()
+    wrong: list[str] = []
 
     def open_in_new_browser(address: str, **options: object) -> Page:
         contexts.append(browser.new_context(**options))  # type: ignore[arg-type]
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE_MS)
-        watched.watch(page)
+        watch(page, wrong)
         page.goto(address)
         return page
 
     yield open_in_new_browser
     for context in contexts:
         context.close()
-    assert watched == Watched()
+    assert wrong == []
+
+
+@pytest.fixture
+def clinic(links: Sequence[str], open_page: OpenPage) -> Page:
+    """The page of the first desk, connected: a reload would end a sign-in that is under way."""
+    page = open_page(links[1])
+    expect(page.locator("#link-state")).to_contain_text("Connected")
+    return page
+
+
+@pytest.fixture
+def dashboard(links: Sequence[str], open_page: OpenPage) -> Page:
+    page = open_page(links[0])
+    expect(page.locator("#live-state")).to_contain_text("Live")
+    return page
+
+
+def load_sample(page: Page) -> None:
+    page.get_by_role("button", name="Load Sample Patient Data").click()
+    expect(page.locator("#field-age")).not_to_have_value("")
+
+
+def analyze_sample(page: Page, reference: str = "") -> None:
+    load_sample(page)
+    page.locator("#field-patient_reference").fill(reference)
+    page.get_by_role("button", name="Analyze Patient Data").click()
+
+
+def scrolls_sideways(page: Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, OpenPage
+from tests.browser.conftest import OpenPage, scrolls_sideways
 from tests.support.system_parts import Clinician
-
-expect.set_options(timeout=PATIENCE_MS)
 
 ENOUGH = 100
 NOT_MEASURED = 81
@@ -72,4 +70,4 @@ def test_the_open_figures_never_make_the_page_scroll_sideways(
     group = tile(page, "Client-2")
     group.locator("summary").click()
     expect(group.locator("table")).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert not scrolls_sideways(page)

@@ -6,59 +6,35 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
-from tests.browser.conftest import PATIENCE_MS, OpenPage
-from tests.browser.test_pages import analyze_sample, load_sample
+from tests.browser.conftest import LONG_MS, OpenPage, analyze_sample, load_sample
 from tests.support.system_parts import Visitor
 from tests.system.conftest import Installation
-
-expect.set_options(timeout=PATIENCE_MS)
-
-LONG = 3 * PATIENCE_MS
-
-
-@pytest.fixture
-def clinic(links: Sequence[str], open_page: OpenPage) -> Page:
-    page = open_page(links[1])
-    expect(page.locator("#link-state")).to_contain_text("Connected")
-    return page
-
-
-@pytest.fixture
-def dashboard(links: Sequence[str], open_page: OpenPage) -> Page:
-    page = open_page(links[0])
-    expect(page.locator("#live-state")).to_contain_text("Live")
-    return page
 
 
 def expect_answered_once(page: Page, reference: str) -> None:
     entry = page.locator("#history-list li", has_text=reference)
-    expect(entry).to_have_count(1, timeout=LONG)
-    expect(entry).not_to_contain_text("Queued", timeout=LONG)
+    expect(entry).to_have_count(1, timeout=LONG_MS)
+    expect(entry).not_to_contain_text("Queued", timeout=LONG_MS)
 
 
-def stop_the_server(installation: Installation, page: Page) -> None:
-    os.kill(installation.pid("server"), signal.SIGKILL)
-    expect(page.locator("#link-state")).not_to_contain_text("Connected")
-
-
-def at_the_record(installation: Installation, *arguments: str, typed: str = "") -> None:
-    """Do something to the record as somebody at the server's machine does."""
-    python = str(installation.folder / ".venv" / "bin" / "python")
-    command = [python, "-m", "server.store", *arguments]
-    subprocess.run(command, cwd=installation.folder, input=typed, check=True, capture_output=True, text=True)
+def answers(link: str, reference: str) -> list[str]:
+    """Return the states of the requests with a reference in the history of a client app."""
+    entries = Visitor(link).api("history?limit=200")["entries"]
+    return [entry["state"] for entry in entries if entry["patient_reference"] == reference]
 
 
 def erase(installation: Installation, reference: str) -> None:
-    at_the_record(installation, "erase", "--patient-reference", typed=f"{reference}\n")
+    command = [".venv/bin/python", "-m", "server.store", "erase", "--patient-reference"]
+    subprocess.run(command, cwd=installation.folder, input=f"{reference}\n".encode(), check=True, capture_output=True)
 
 
 def test_a_page_reloaded_and_closed_while_a_patient_is_under_way_finds_the_answer_later(
     installation: Installation, links: Sequence[str], clinic: Page, open_page: OpenPage
 ) -> None:
-    stop_the_server(installation, clinic)
+    os.kill(installation.pid("server"), signal.SIGKILL)
+    expect(clinic.locator("#link-state")).not_to_contain_text("Connected")
     analyze_sample(clinic, "closed")
     expect(clinic.locator("#result-waiting")).to_contain_text("Queued")
     clinic.reload()
@@ -67,12 +43,7 @@ def test_a_page_reloaded_and_closed_while_a_patient_is_under_way_finds_the_answe
     installation.start()
     later = open_page(links[1])
     expect_answered_once(later, "closed")
-    assert [entry["state"] for entry in history(links[1]) if entry["patient_reference"] == "closed"] == ["answered"]
-
-
-def history(link: str) -> list[dict[str, object]]:
-    entries: list[dict[str, object]] = Visitor(link).api("history?limit=200")["entries"]
-    return entries
+    assert answers(links[1], "closed") == ["answered"]
 
 
 def test_a_connection_cut_between_sending_and_its_acknowledgement_queues_once(
@@ -92,7 +63,7 @@ def test_a_connection_cut_between_sending_and_its_acknowledgement_queues_once(
     clinic.get_by_role("button", name="Analyze Patient Data").click(no_wait_after=True)
     sockets[-1].close()
     expect_answered_once(clinic, "cut off")
-    assert len([entry for entry in history(links[1]) if entry["patient_reference"] == "cut off"]) == 1
+    assert answers(links[1], "cut off") == ["answered"]
 
 
 def test_an_erased_patient_vanishes_from_every_open_page(
@@ -127,8 +98,8 @@ def test_a_client_app_of_another_version_says_so_on_its_page(installation: Insta
     try:
         os.kill(installation.pid("server"), signal.SIGKILL)
         installation.start()
-        banner = clinic.locator("#link-banner")
-        expect(banner).to_contain_text("speaks protocol version 4, the server 5. Update the older one.", timeout=LONG)
+        told = "speaks protocol version 4, the server 5. Update the older one."
+        expect(clinic.locator("#link-banner")).to_contain_text(told, timeout=LONG_MS)
         analyze_sample(clinic, "before the update")
         expect(clinic.locator("#history-list li", has_text="before the update")).to_contain_text("Queued")
         os.kill(installation.pid("client-1"), signal.SIGKILL)

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import OpenPage
-from tests.browser.test_pages import analyze_sample
+from tests.browser.conftest import analyze_sample
 from tests.support.llm_server import LanguageModel, Reply, answers, says
 from tests.support.truthful import explains
 from tests.system.conftest import Installation
@@ -32,13 +31,8 @@ def links(installation: Installation, model: LanguageModel) -> Sequence[str]:
 
 
 @pytest.fixture
-def page(links: Sequence[str], open_page: OpenPage) -> Page:
-    return open_page(links[1])
-
-
-@pytest.fixture
-def explanation(page: Page) -> Locator:
-    return page.locator("clinical-explanation")
+def explanation(clinic: Page) -> Locator:
+    return clinic.locator("clinical-explanation")
 
 
 @pytest.fixture
@@ -64,16 +58,16 @@ def shows_no(explanation: Locator, text: str) -> None:
 
 
 def test_the_text_of_the_model_is_shown_once_and_whole(
-    page: Page, explanation: Locator, go_on: threading.Event
+    clinic: Page, explanation: Locator, go_on: threading.Event
 ) -> None:
     computed = explanation.locator('[data-slot="text"]')
-    analyze_sample(page)
+    analyze_sample(clinic)
     shows(explanation, WRITING)
     shows_no(explanation, "The risk level is")
     before = computed.inner_text()
     assert before.startswith("Risk level")
-    page.reload()
-    page.locator("#history-list button").first.click()
+    clinic.reload()
+    clinic.locator("#history-list button").first.click()
     shows(explanation, WRITING)  # a result that is opened meanwhile says so, too
     go_on.set()
     for said in ("AI-written · a/model", "The risk level is", VERIFIED):
@@ -83,31 +77,30 @@ def test_the_text_of_the_model_is_shown_once_and_whole(
 
 
 def test_a_text_that_turns_out_wrong_is_never_shown_and_the_reason_stands(
-    page: Page, explanation: Locator, model: LanguageModel
+    clinic: Page, explanation: Locator, model: LanguageModel
 ) -> None:
     model.script = says("The risk level is High. The patient should rest. All is well.")
-    analyze_sample(page)
+    analyze_sample(clinic)
     for _ in range(2):
         shows(explanation, "its text was withheld because")
         shows_no(explanation, VERIFIED)
         expect(explanation).not_to_contain_text("should rest")
-        page.reload()
-        page.locator("#history-list button").first.click()
+        clinic.reload()
+        clinic.locator("#history-list button").first.click()
 
 
 def test_a_model_that_refuses_leaves_the_computed_text_and_operators_read_at_once_what_to_do(
-    links: Sequence[str], open_page: OpenPage, page: Page, explanation: Locator, model: LanguageModel
+    clinic: Page, dashboard: Page, explanation: Locator, model: LanguageModel
 ) -> None:
-    dashboard = open_page(links[0])
     facts, banner = dashboard.locator("#server-facts"), dashboard.locator("#explanations-banner")
     expect(facts).to_contain_text("Circuit closed")
     expect(facts).to_contain_text("1 AI-written · 1 kept as computed")
     expect(banner).to_be_hidden()
     model.script = answers(401)
-    analyze_sample(page)
+    analyze_sample(clinic)
     shows(explanation, REASON)
     expect(facts).to_contain_text("Circuit open until")
     expect(banner).to_contain_text("AI explanations are paused until")
     expect(banner).to_contain_text(REASON)
-    analyze_sample(page)
+    analyze_sample(clinic)
     shows(explanation, "The language model was not asked")

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, OpenPage
-from tests.browser.test_pages import analyze_sample
+from tests.browser.conftest import OpenPage, analyze_sample
 from tests.support.system_parts import Visitor
 from tests.system.conftest import Installation
-
-expect.set_options(timeout=PATIENCE_MS)
 
 WIDTHS = (320, 400, 1400)
 
@@ -74,25 +71,20 @@ def test_a_drawing_of_an_interval_says_what_the_numbers_beside_it_say(
     page = at_card(open_page, links[0])
     cells = page.locator(".table-groups tbody td:has(svg)")
     assert cells.count() == 24
+    places = "[['.bar-value', 'cx'], ['.bar-interval', 'x1'], ['.bar-interval', 'x2']]"
+    drawing = f"(svg) => {places}.map(([part, at]) => svg.querySelector(part)?.[at].baseVal.valueInSpecifiedUnits)"
     for cell in cells.all():
         numbers = [float(one) for one in cell.locator("data").evaluate_all("(all) => all.map((one) => one.value)")]
-        drawn = cell.locator("svg").evaluate(
-            "(svg) => [svg.querySelector('.bar-value')?.cx, svg.querySelector('.bar-interval')?.x1,"
-            " svg.querySelector('.bar-interval')?.x2].filter(Boolean).map((at) => at.baseVal.valueInSpecifiedUnits)"
-        )
+        drawn = [place for place in cell.locator("svg").evaluate(drawing) if place is not None]
         assert drawn == pytest.approx([2 + 96 * share for share in numbers], abs=0.006)
 
 
 def test_the_keyboard_reaches_every_section_and_link(links: Sequence[str], open_page: OpenPage) -> None:
     page = at_card(open_page, links[0])
-    wanted = page.locator("a, button").evaluate_all(
-        "(all) => all.filter((one) => one.checkVisibility()).map((one) => one.textContent.trim())"
-    )
-    reached = []
-    for _ in wanted:
+    visible = "(all) => all.filter((one) => one.checkVisibility()).map((one) => one.textContent.trim())"
+    for wanted in page.locator("a, button").evaluate_all(visible):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("document.activeElement.textContent.trim()"))
-    assert reached == wanted
+        assert page.evaluate("document.activeElement.textContent.trim()") == wanted
     page.locator(".contents a", has_text="Groups").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#groups-heading")).to_be_in_viewport()

@@ -6,13 +6,11 @@ import signal
 from collections.abc import Sequence
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, OpenPage
+from tests.browser.conftest import LEVEL, LONG_MS, OpenPage, analyze_sample, scrolls_sideways
 from tests.support.system_parts import Clinician, Visitor
 from tests.system.conftest import Installation
-
-expect.set_options(timeout=PATIENCE_MS)
 
 BLOCKED = """
 globalThis.WebSocket = class extends EventTarget {
@@ -21,33 +19,10 @@ globalThis.WebSocket = class extends EventTarget {
 };
 """
 STATE = "#live-state, #link-state"
-LEVEL = re.compile("Low|Medium|High")
 UP = re.compile("Live|Connected")
 
 
-def load_sample(page: Page) -> None:
-    page.get_by_role("button", name="Load Sample Patient Data").click()
-    expect(page.locator("#field-age")).not_to_have_value("")
-
-
-def analyze_sample(page: Page, reference: str = "") -> None:
-    load_sample(page)
-    page.locator("#field-patient_reference").fill(reference)
-    page.get_by_role("button", name="Analyze Patient Data").click()
-
-
-def out_of_order(route: Route) -> None:
-    route.fulfill(status=503, json={"error": {"code": "internal", "message": "Out of order."}})
-
-
-@pytest.fixture
-def dashboard(links: Sequence[str], open_page: OpenPage) -> Page:
-    page = open_page(links[0])
-    expect(page.locator("#live-state")).to_contain_text("Live")
-    return page
-
-
-def test_a_patient_goes_from_each_desk_to_the_open_dashboard_as_text(
+def test_a_patient_goes_from_each_desk_to_the_open_dashboard_as_text_and_opens_there(
     links: Sequence[str], open_page: OpenPage, dashboard: Page
 ) -> None:
     for number, link in enumerate(links[1:], start=1):
@@ -61,6 +36,12 @@ def test_a_patient_goes_from_each_desk_to_the_open_dashboard_as_text(
         expect(row).to_contain_text(f"Client-{number}")
         for page in (clinic, dashboard):
             assert page.locator("img[src=x]").count() == 0
+    row.get_by_role("button").click()
+    detail = dashboard.get_by_role("dialog")
+    expect(detail).to_contain_text(reference)
+    expect(detail).to_contain_text("Thallium scan")
+    dashboard.keyboard.press("Escape")
+    expect(detail).to_be_hidden()
 
 
 @pytest.mark.parametrize("app", [0, 2])
@@ -89,26 +70,13 @@ def test_the_keyboard_alone_is_enough(links: Sequence[str], open_page: OpenPage)
     expect(page.locator("#prediction")).to_contain_text("disease-free")
 
 
-def test_a_prediction_opens_on_the_dashboard_and_escape_closes_it(
-    links: Sequence[str], open_page: OpenPage, dashboard: Page
-) -> None:
-    analyze_sample(open_page(links[2]), "opened")
-    dashboard.locator("#prediction-rows tr", has_text="opened").get_by_role("button").click()
-    detail = dashboard.get_by_role("dialog")
-    expect(detail).to_contain_text("opened")
-    expect(detail).to_contain_text("Thallium scan")
-    dashboard.keyboard.press("Escape")
-    expect(detail).to_be_hidden()
-
-
 def test_filters_hold_for_what_is_loaded_and_what_arrives(
-    links: Sequence[str], open_page: OpenPage, dashboard: Page
+    links: Sequence[str], open_page: OpenPage, clinic: Page, dashboard: Page
 ) -> None:
     dashboard.locator("#filter-client").select_option("Client-2")
-    first, second = open_page(links[1]), open_page(links[2])
-    analyze_sample(first, "filtered out")
-    expect(first.locator("#history-list li", has_text="filtered out")).to_contain_text(LEVEL)
-    analyze_sample(second, "filtered in")
+    analyze_sample(clinic, "filtered out")
+    expect(clinic.locator("#history-list li", has_text="filtered out")).to_contain_text(LEVEL)
+    analyze_sample(open_page(links[2]), "filtered in")
     expect(dashboard.locator("#prediction-rows tr", has_text="filtered in")).to_have_count(1)
     expect(dashboard.locator("#prediction-rows tr", has_text="filtered out")).to_have_count(0)
 
@@ -135,9 +103,7 @@ def test_the_newest_are_shown_until_older_ones_are_asked_for(links: Sequence[str
     assert shown_ids(dashboard) == stored
 
 
-def test_a_page_that_websockets_do_not_reach_follows_by_polling(links: Sequence[str], open_page: OpenPage) -> None:
-    clinic = open_page(links[1])
-    expect(clinic.locator("#link-state")).to_contain_text("Connected")
+def test_a_page_that_websockets_do_not_reach_follows_by_polling(clinic: Page) -> None:
     clinic.add_init_script(BLOCKED)
     with clinic.expect_response(lambda response: "transport=polling" in response.url):
         clinic.reload()
@@ -145,17 +111,16 @@ def test_a_page_that_websockets_do_not_reach_follows_by_polling(links: Sequence[
     expect(clinic.locator("#history-list li", has_text="by polling")).to_contain_text(LEVEL)
 
 
-def test_a_history_that_could_not_be_loaded_is_loaded_on_request(links: Sequence[str], open_page: OpenPage) -> None:
-    page = open_page(links[1])
-    expect(page.locator("#link-state")).to_contain_text("Connected")  # signed in: a reload ends a sign-in under way
-    page.route("**/api/history?*", out_of_order)
-    page.reload()
-    note = page.locator("#history-note")
+def test_a_history_that_could_not_be_loaded_is_loaded_on_request(clinic: Page) -> None:
+    out_of_order = {"error": {"code": "internal", "message": "Out of order."}}
+    clinic.route("**/api/history?*", lambda route: route.fulfill(status=503, json=out_of_order))
+    clinic.reload()
+    note = clinic.locator("#history-note")
     expect(note).to_contain_text("Out of order. Retrying automatically.")
-    page.unroute("**/api/history?*")
+    clinic.unroute("**/api/history?*")
     note.get_by_role("button", name="Try again").click()
     expect(note.get_by_role("button")).to_have_count(0)
-    expect(page.locator("#link-state")).to_contain_text("Connected")
+    expect(clinic.locator("#link-state")).to_contain_text("Connected")
 
 
 def test_the_number_that_waits_at_a_client_app_that_is_gone_is_shown_with_its_time(
@@ -167,15 +132,13 @@ def test_the_number_that_waits_at_a_client_app_that_is_gone_is_shown_with_its_ti
     expect(desk).to_contain_text("away")
     expect(desk).to_contain_text("0 waiting at")
     installation.start()
-    expect(desk).to_contain_text("connected", timeout=3 * PATIENCE_MS)
+    expect(desk).to_contain_text("connected", timeout=LONG_MS)
     expect(desk).not_to_contain_text("waiting at")
 
 
 def test_a_patient_waits_for_a_killed_server_and_nothing_is_lost_or_doubled(
-    installation: Installation, links: Sequence[str], open_page: OpenPage, dashboard: Page
+    installation: Installation, links: Sequence[str], clinic: Page, dashboard: Page
 ) -> None:
-    clinic = open_page(links[1])
-    expect(clinic.locator("#link-state")).to_contain_text("Connected")
     os.kill(installation.pid("server"), signal.SIGKILL)
     expect(clinic.locator("#link-state")).not_to_contain_text("Connected")
     analyze_sample(clinic, "waits")
@@ -183,8 +146,8 @@ def test_a_patient_waits_for_a_killed_server_and_nothing_is_lost_or_doubled(
     expect(waiting).to_contain_text("Queued")
     expect(dashboard.locator("#live-banner")).to_contain_text("Reconnecting; missed entries will load automatically.")
     installation.start()
-    expect(waiting).not_to_contain_text("Queued", timeout=3 * PATIENCE_MS)
-    expect(dashboard.locator("#prediction-rows tr", has_text="waits")).to_have_count(1, timeout=3 * PATIENCE_MS)
+    expect(waiting).not_to_contain_text("Queued", timeout=LONG_MS)
+    expect(dashboard.locator("#prediction-rows tr", has_text="waits")).to_have_count(1, timeout=LONG_MS)
     stored = Visitor(links[0]).api("status")["totals"]["predictions"]
     expect(dashboard.locator("#total-predictions")).to_have_text(str(stored))
     assert shown_ids(dashboard) == newest_ids(links, 60)
@@ -216,14 +179,11 @@ def test_on_paper_stands_one_result_with_its_own_values(links: Sequence[str], op
 
 
 @pytest.mark.parametrize("width", [320, 1400])
-@pytest.mark.parametrize("app", [0, 1])
-def test_no_page_scrolls_sideways(links: Sequence[str], open_page: OpenPage, app: int, width: int) -> None:
-    page = open_page(links[app], viewport={"width": width, "height": 900})
-    expect(page.locator(STATE)).to_contain_text(UP)
-    if app == 0:
-        analyze_sample(open_page(links[1]), "as long as a reference may be, " + "x" * 32)
-        expect(page.locator("#prediction-rows tr").first).to_be_visible()
-    else:
-        analyze_sample(page, "as long as a reference may be, " + "x" * 32)
-        expect(page.locator("#prediction")).to_contain_text("disease-free")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+def test_no_page_scrolls_sideways(links: Sequence[str], open_page: OpenPage, width: int) -> None:
+    dashboard, clinic = (open_page(link, viewport={"width": width, "height": 900}) for link in links[:2])
+    expect(dashboard.locator("#live-state")).to_contain_text("Live")
+    analyze_sample(clinic, "as long as a reference may be, " + "x" * 32)
+    expect(clinic.locator("#prediction")).to_contain_text("disease-free")
+    expect(dashboard.locator("#prediction-rows tr").first).to_contain_text("as long as")
+    assert not scrolls_sideways(clinic)
+    assert not scrolls_sideways(dashboard)

@@ -1,4 +1,4 @@
-"""Sessions in a browser: how one begins, is told to end soon, and goes on by a sign-in on the open page."""
+"""Sessions in a browser: how one begins, warns before it ends, and continues after a sign-in on the open page."""
 
 import re
 import sqlite3
@@ -106,7 +106,9 @@ def test_a_clinician_signs_in_again_on_the_page_and_keeps_the_form(start: Start,
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-def test_a_link_opened_in_another_tab_brings_the_dashboard_back(start: Start, open_page: OpenPage) -> None:
+def test_a_link_in_another_tab_brings_the_dashboard_back_and_somebody_else_gets_their_own(
+    start: Start, open_page: OpenPage
+) -> None:
     app = start("server")
     page = open_page(f"{app.url}{OPERATOR}")
     expect(page.locator("#live-state")).to_contain_text("Live")
@@ -125,48 +127,38 @@ def test_a_link_opened_in_another_tab_brings_the_dashboard_back(start: Start, op
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.locator("#live-state")).to_contain_text("Live")
     expect(page.locator("#filter-level")).to_have_value("High")
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ("UPDATE sessions SET ends_at = unixepoch() + 120", "reaches its time limit in 2 minutes"),
-        ("UPDATE sessions SET last_active_at = unixepoch() + 120 - 3600", "Nobody has used this page for a while"),
-    ],
-)
-def test_the_end_of_a_session_is_told_ahead(start: Start, open_page: OpenPage, change: str, why: str) -> None:
-    app = start("server")
-    page = open_page(f"{app.url}/sign-in")
-    sign_in_as_ada(page)
-    expect(page.locator("#live-state")).to_contain_text("Live")
-    app.change_sessions(change)
-    wait_until(lambda: page.evaluate(SECONDS_LEFT) <= 120)  # the app has read it
-    page.evaluate("import('/ui/session.js').then(({ checkSession }) => checkSession())")
-    banner = page.locator("#session-banner")
-    expect(banner).to_contain_text(why)
-    early = banner.get_by_role("button", name="Sign in again")
-    early.press("Enter")
-    dialog_of(page).keyboard.press("Escape")
-    expect(page.get_by_role("dialog")).to_be_hidden()
-    expect(early).to_be_focused()
-    page.keyboard.press("Enter")
-    dialog_of(page).keyboard.type(PASSWORD)
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("dialog")).to_be_hidden()
-    expect(banner).to_be_hidden()
-    expect(page.locator("#live-state")).to_contain_text("Live")
-
-
-def test_somebody_else_gets_the_page_of_their_own(start: Start, open_page: OpenPage) -> None:
-    app = start("server")
-    page = open_page(f"{app.url}{OPERATOR}")
-    expect(page.locator("#live-state")).to_contain_text("Live")
     app.end_sessions()
-    dialog_of(page)
-    page.keyboard.type(LINK_OF_ADA)
+    dialog_of(page).keyboard.type(LINK_OF_ADA)
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Sign out")).to_have_attribute("title", re.compile("Ada"))
     expect(page.locator("#live-state")).to_contain_text("Live")
+    expect(page.locator("#filter-level")).not_to_have_value("High")
+
+
+def test_the_end_of_a_session_is_told_ahead(start: Start, open_page: OpenPage) -> None:
+    app = start("server")
+    page = open_page(f"{app.url}/sign-in")
+    sign_in_as_ada(page)
+    for change, why in (
+        ("UPDATE sessions SET ends_at = unixepoch() + 120", "reaches its time limit in 2 minutes"),
+        ("UPDATE sessions SET last_active_at = unixepoch() + 120 - 3600", "Nobody has used this page for a while"),
+    ):
+        expect(page.locator("#live-state")).to_contain_text("Live")
+        app.change_sessions(change)
+        wait_until(lambda: page.evaluate(SECONDS_LEFT) <= 120)  # the app has read it
+        page.evaluate("import('/ui/session.js').then(({ checkSession }) => checkSession())")
+        banner = page.locator("#session-banner")
+        expect(banner).to_contain_text(why)
+        early = banner.get_by_role("button", name="Sign in again")
+        early.press("Enter")
+        dialog_of(page).keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        expect(early).to_be_focused()
+        page.keyboard.press("Enter")
+        dialog_of(page).keyboard.type(PASSWORD)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        expect(banner).to_be_hidden()
 
 
 def test_an_administrator_sees_who_is_signed_in_and_ends_it(start: Start, open_page: OpenPage) -> None:

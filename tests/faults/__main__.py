@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from tests.faults.controls import CONTROLS
 from tests.faults.rounds import Rounds
-from tests.faults.storms import Outcome
+from tests.faults.system import CONTROLS
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,27 +26,19 @@ def main(arguments: Sequence[str]) -> int:
         closing(Rounds(Path(folder), async_mode=options.mode, control=options.control)) as rounds,
     ):
         for done, seed in enumerate(range(options.seed, options.seed + options.schedules), start=1):
-            outcome = rounds.run(seed, keep=options.keep / f"seed-{seed}")
+            kept = options.keep / f"seed-{seed}"
+            outcome = rounds.run(seed, keep=kept)
             predictions += outcome.predictions
-            failed += bool(outcome.trouble)
             if outcome.trouble:
-                _tell(outcome, options)
-            print(
-                f"{done} of {options.schedules} schedules, {predictions} predictions, {failed} with findings",
-                flush=True,
-            )
-            if options.control and outcome.trouble:
+                failed += 1
+                found = outcome.trouble[:10]
+                print(f"Seed {seed} failed, with these faults:", *outcome.faults, "Found:", *found, sep="\n  ")
+                print(f"{len(outcome.trouble)} findings in all; records and logs: {kept}")
+                print(f"To repeat it, run with --seed {seed} --schedules 1 and the same --mode and --control.")
+            print(f"{done} of {options.schedules} schedules, {predictions} predictions, {failed} failed", flush=True)
+            if options.control and failed:
                 return 0
     return 1 if failed or options.control else 0
-
-
-def _tell(outcome: Outcome, options: argparse.Namespace) -> None:
-    print(
-        f"Seed {outcome.seed} failed, with these faults:", *outcome.faults, "Found:", *outcome.trouble[:10], sep="\n  "
-    )
-    print(f"{len(outcome.trouble)} in all; records and logs: {options.keep / f'seed-{outcome.seed}'}")
-    control = f" --control {options.control}" if options.control else ""
-    print(f"Again: python -m tests.faults --seed {outcome.seed} --schedules 1 --mode {options.mode}{control}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """The server or a client app with one part broken on purpose: ``python -m tests.faults.broken CONTROL``."""
 
-import random
 import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,19 +18,18 @@ patch_standard_library(async_mode_of_environment())
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import URL, Engine, event, inspect
+from sqlalchemy import URL, event, inspect
 
 from client.factory import create_app as create_client
 from client.outbox import Outbox
-from client.samples import SampleDeck
-from common.messages import Changes
+from common.messages import Changes, WireError
 from common.sqlite import copy_database
 from common.web.serve import RunningApp, run_app
 from config.settings import ClientSettings, ServerSettings
 from server.explanation.llama import explanation_source
 from server.factory import create_app as create_server
 from server.factory import current_model
-from server.store import NewPrediction, PredictionStore, Refusal
+from server.store import NewPrediction, PredictionStore, RequestKey
 from server.store.database import database_url, open_database
 from server.store.record import Appended
 
@@ -66,7 +64,8 @@ def early_store(url: URL) -> PredictionStore:
 class ForgetfulStore(PredictionStore):
     """Stores a request that it knows once more."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, url: URL) -> None:
+        engine = open_database(url, busy_seconds=0.5)
         super().__init__(engine)
         if any(one["name"] == _UNIQUE for one in inspect(engine).get_unique_constraints("predictions")):
             with engine.begin() as connection:
@@ -75,7 +74,7 @@ class ForgetfulStore(PredictionStore):
                     table.drop_constraint(_UNIQUE, type_="unique")
         event.listen(engine, "before_cursor_execute", _find_nothing, retval=True)
 
-    def append(self, made: Sequence[NewPrediction], refused: Sequence[Refusal], at: datetime) -> Appended:
+    def append(self, made: Sequence[NewPrediction], refused: Mapping[RequestKey, WireError], at: datetime) -> Appended:
         return replace(super().append(made, refused, at), known={})
 
 
@@ -110,11 +109,7 @@ class HastyOutbox(Outbox):
         return super().apply(changes.model_copy(update={"entries": new}))
 
 
-def forgetful_store(url: URL) -> PredictionStore:
-    return ForgetfulStore(open_database(url, busy_seconds=0.5))
-
-
-STORES: Final = {"answers-before-commit": early_store, "no-deduplication": forgetful_store}
+STORES: Final = {"answers-before-commit": early_store, "no-deduplication": ForgetfulStore}
 OUTBOXES: Final[dict[str, type[Outbox]]] = {
     "outbox-in-memory": MemoryOutbox,
     "no-catch-up-of-clients": LiveOutbox,
@@ -130,15 +125,14 @@ def _start_server(settings: ServerSettings) -> RunningApp:
         explanations=explanation_source(settings),
         clock=NOW,
     )
-    server.start()
-    return RunningApp(server.app, server.real_time, server.stop)
+    server.service.start()
+    return RunningApp(server.app, server.real_time, server.service.stop)
 
 
 def _start_client(settings: ClientSettings) -> RunningApp:
     client = create_client(
         settings,
         outbox=OUTBOXES[sys.argv[1]](settings.data_dir / settings.client_id.lower() / "client.sqlite"),
-        samples=SampleDeck.of_file(settings.sample_data, random.SystemRandom()),
         clock=NOW,
     )
     client.relay.start()

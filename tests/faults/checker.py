@@ -1,4 +1,4 @@
-"""Looks in the records of a schedule for every way in which the promise could have been broken; trusts nobody."""
+"""Checks the records of a schedule for every way in which the promise could have been broken."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -47,7 +47,6 @@ class _Seen:
     def __init__(self, records: Records) -> None:
         self.pages = records.pages
         self.dashboards = records.dashboards
-        self.readers = [*records.pages, *records.dashboards]
         self.server = records.server
         self.bodies = {row["body"]["prediction_id"]: row["body"] for row in records.server.predictions}
         self.stored = Counter((row["client_id"], row["request_id"]) for row in records.server.predictions)
@@ -55,9 +54,6 @@ class _Seen:
         self.explained = [one for one in records.server.changes if one["kind"] == ChangeKind.EXPLANATION_FINISHED]
         self.submitted = {(page.client_id, one): asked for page in self.pages for one, asked in page.submitted.items()}
         self.on_disk = {(one.client_id, row["request_id"]): row for one in records.clients for row in one.requests}
-
-    def disk_of(self, client_id: str) -> dict[str, Json]:
-        return {request_id: row for (whose, request_id), row in self.on_disk.items() if whose == client_id}
 
     def shown(self) -> Iterator[tuple[str, Key, Json]]:
         """Yield place, key and history entry of everything a page or a disk shows."""
@@ -144,13 +140,13 @@ def _explained(seen: _Seen) -> Iterator[Finding]:
 
 def _read(seen: _Seen) -> Iterator[Finding]:
     """Check what pages read and loaded against what is stored in the end."""
-    for reader in seen.readers:
+    for reader in [*seen.pages, *seen.dashboards]:
         if reader.restarts:
             yield Finding(Kind.LOST, f"{reader.name} was answered about another log or place than it asked after")
         if reader.disorder:
             yield Finding(Kind.DISORDERED, f"{reader.name} got entries {reader.disorder} out of order")
     for page in seen.pages:
-        disk = seen.disk_of(page.client_id)
+        disk = {request_id: row for (whose, request_id), row in seen.on_disk.items() if whose == page.client_id}
         yield from _compare(
             page.name, ((one, states[-1]) for one, states in page.seen.items()), disk, otherwise=Kind.LOST
         )

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from contextlib import closing
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Literal
 
 import uuid_utils
 
@@ -28,6 +28,9 @@ CLOSED_IN_MID_REQUEST: Final = 0.05
 RELOADED: Final = 0.03
 IMPOSSIBLE: Final = 0.04
 
+Stage = Literal["enters", "pauses", "enters the last", "has entered the last", "has finished"]
+"""What a clinician does; the last patient is entered when everything works again, and has to be saved."""
+
 FAILURES: Final = (GoneError, OSError, http.client.HTTPException)
 """The app does not answer, or not as it does when all is well: the page tries again."""
 
@@ -35,17 +38,20 @@ FAILURES: Final = (GoneError, OSError, http.client.HTTPException)
 class Person(threading.Thread):
     """Somebody at a page that follows a log, who comes back whatever happens, until told to leave."""
 
-    def __init__(
-        self, noted: ReaderRecord, url: str, token: str, cookies: dict[str, str], *, namespace: str, path: str
-    ) -> None:
+    namespace: ClassVar[str]
+    path: ClassVar[str]
+    """Of the HTTP interface that the page is loaded from."""
+    noted: ReaderRecord
+
+    def __init__(self, noted: ReaderRecord, url: str, token: str, cookies: dict[str, str], *, since: Any) -> None:
+        """``since`` is what precedes this schedule in the log: a sequence, or a request id."""
         super().__init__(name=noted.name, daemon=True)
         self.noted = noted
         self.reads = threading.Event()
         """Whether it has been answered once."""
         self.leaving = threading.Event()
         self.last_failure = ""
-        self._namespace = namespace
-        self._path = path
+        self._since = since
         self._browser = Browser(url)
         self._browser.cookies = cookies
         self._token = token
@@ -64,7 +70,7 @@ class Person(threading.Thread):
 
     def load(self) -> list[Json]:
         """Load the page: all that it shows of this schedule, and the place from which it follows."""
-        answer = self._browser.get(f"{self._path}?limit={LOADED}")
+        answer = self._browser.get(f"{self.path}?limit={LOADED}")
         if answer.status != http.client.OK:
             raise GoneError(answer.status)
         self._log, self._after = answer.json["log"], answer.json["after"]
@@ -75,7 +81,7 @@ class Person(threading.Thread):
             raise GoneError(http.client.UNAUTHORIZED)
         if self._log is None:
             self._show(self.load())
-        with closing(Page(self._browser.url, self._browser.cookie, self._namespace)) as page:
+        with closing(Page(self._browser.url, self._browser.cookie, self.namespace)) as page:
             self._asked_at = self._pause = 0.0
             self._is_asked = False
             while not self.leaving.is_set() and self._spend_a_moment(page):
@@ -107,7 +113,7 @@ class Person(threading.Thread):
         return None
 
     def _take(self, event: object, said: Json) -> None:
-        """Apply a run, and only then move on; an answer about anything else makes the page load anew."""
+        """Apply a run, and only then move on; after an answer about anything else the page reloads."""
         if event == Event.CLOSING:
             raise GoneError(said)
         if event != Event.CHANGES or (said["log"], said["after"]) != (self._log, self._after):
@@ -137,33 +143,25 @@ class Person(threading.Thread):
 class Clinician(Person):
     """Submits patients, each until it is acknowledged; closes the page in between, and comes back to its history."""
 
-    def __init__(
-        self, page: PageRecord, url: str, token: str, cookies: dict[str, str], *, since: str, seed: int
-    ) -> None:
-        super().__init__(page, url, token, cookies, namespace=BROWSER_NAMESPACE, path="/api/history")
-        self.page = page
-        self.enters = threading.Event()
-        """Whether to enter patients; set in the beginning."""
-        self.enters.set()
-        self.finishes = threading.Event()
-        """Whether to enter one more patient, now that everything works again."""
-        self.is_settled = False
-        """Whether that one was saved."""
-        self._since = since
+    namespace = BROWSER_NAMESPACE
+    path = "/api/history"
+    noted: PageRecord
+
+    def __init__(self, *args: Any, seed: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.stage: Stage = "enters"
         self._chance = random.Random(seed)
         self._pending: Json | None = None
-        self._has_entered_last = False
 
     def _spend_a_moment(self, page: Page) -> bool:
         if self._pending is not None:
             self._submit(page)
-            self.is_settled = self._has_entered_last and self._pending is None
-        elif self.finishes.is_set() and not self._has_entered_last:
+            if self._pending is None and self.stage == "has entered the last":
+                self.stage = "has finished"
+        elif self.stage == "enters the last":
             self._enter_patient(always_valid=True)
-            self._has_entered_last = True
-        elif not (self.enters.is_set() and self.reads.is_set()):
-            self._read(page, RETRY_SECONDS)
-        else:
+            self.stage = "has entered the last"
+        elif self.stage == "enters" and self.reads.is_set():
             self._read(page, self._chance.uniform(0, LONGEST_PAUSE))
             self._enter_patient()
             if self._chance.random() < CLOSED_IN_MID_REQUEST:
@@ -171,6 +169,8 @@ class Clinician(Person):
                 self._pending = None
             if self._pending is None or self._chance.random() < RELOADED:
                 self._log = None
+        else:
+            self._read(page, RETRY_SECONDS)
         return self._log is not None
 
     def _enter_patient(self, *, always_valid: bool = False) -> None:
@@ -179,9 +179,9 @@ class Clinician(Person):
         request_id = str(uuid_utils.uuid7())
         if not always_valid and self._chance.random() < IMPOSSIBLE:
             values["age"] = 121
-            self.page.invalid.append(request_id)
+            self.noted.invalid.append(request_id)
         asked = {"patient_reference": self._chance.choice(REFERENCES), "record": values}
-        self.page.submitted[request_id] = asked
+        self.noted.submitted[request_id] = asked
         self._pending = {"request_id": request_id, **asked}
 
     def _submit(self, page: Page) -> None:
@@ -196,10 +196,10 @@ class Clinician(Person):
                 continue
             receipt = heard[1]
             if receipt["status"] == "saved":
-                self.page.saved.append(request_id)
-                self.page.see(receipt["entry"])
+                self.noted.saved.append(request_id)
+                self.noted.see(receipt["entry"])
             elif not receipt["error"]["retryable"]:
-                self.page.refused[request_id] = receipt["error"]
+                self.noted.refused[request_id] = receipt["error"]
             else:
                 self.leaving.wait(RETRY_SECONDS)
                 return
@@ -211,7 +211,7 @@ class Clinician(Person):
 
     def _show(self, loaded: list[Json]) -> None:
         for entry in loaded:
-            self.page.see(entry)
+            self.noted.see(entry)
 
     def _apply(self, run: Json) -> None:
         self._show([one["entry"] for one in run["entries"] if one["entry"] and one["request_id"] > self._since])
@@ -220,21 +220,20 @@ class Clinician(Person):
 class Dashboard(Person):
     """Follows the server's log as the operators' page does, from the place that it was loaded at."""
 
-    def __init__(self, taken: DashboardRecord, url: str, token: str, cookies: dict[str, str], *, since: int) -> None:
-        super().__init__(taken, url, token, cookies, namespace=OPERATORS_NAMESPACE, path="/api/predictions")
-        self.record = taken
-        self._since = since
+    namespace = OPERATORS_NAMESPACE
+    path = "/api/predictions"
+    noted: DashboardRecord
 
     def _of_schedule(self, answer: Json) -> list[Json]:
         return [one["prediction"] for one in answer["predictions"] if one["sequence"] > self._since]
 
     def _show(self, loaded: list[Json]) -> None:
-        if self.record.after is None:
-            self.record.after = self._after
+        if self.noted.after is None:
+            self.noted.after = self._after
 
     def _apply(self, run: Json) -> None:
-        self.record.taken += run["entries"]
-        self.record.totals = run["totals"] or self.record.totals
+        self.noted.taken += run["entries"]
+        self.noted.totals = run["totals"] or self.noted.totals
 
 
 class ForgetfulDashboard(Dashboard):

@@ -34,7 +34,7 @@ class _Pair:
 
 
 class FaultyLink:
-    """Forwards every connection to its port to the target port, as well as it is told to.
+    """Forwards every connection to its port to the target port, with the fault that was begun.
 
     A fault lasts until ``heal``. What a half-open link swallowed is gone, so ``heal`` resets the connections it had;
     what a stalled or a slow one held up arrives late but whole.
@@ -77,7 +77,7 @@ class FaultyLink:
         self.heal()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        self._accepting.join(CONNECT_SECONDS)  # who accepts closes: on eventlet a close elsewhere would wake nobody
+        self._accepting.join(CONNECT_SECONDS)  # it closes the listener: on eventlet a close elsewhere would not wake it
         for pair in list(self._pairs):
             pair.end(reset=True)
 
@@ -126,5 +126,5 @@ class FaultyLink:
                 if source is pair.dialled and len(pair.said) < MOST_REPLAYED:
                     pair.said += data
                 sink.sendall(data)
-        if source and not (pair.is_lossy and self._fault == "half-open"):  # of what is half-open nobody hears the end
+        if source and not (pair.is_lossy and self._fault == "half-open"):  # the end of a half-open link is not heard
             pair.end(reset=False)

@@ -1,39 +1,41 @@
 """The whole system as processes of a copied tree, with a faulty link wherever one process reaches another."""
 
+import os
+import resource
 import secrets
-import shutil
 import signal
 import subprocess
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from config.secrets import PROJECT_ROOT, secret_names
-from tests.faults.controls import CONTROLS
-from tests.faults.processes import App
+from tests.faults.checker import Kind
 from tests.faults.proxy import FaultyLink
 from tests.faults.schedules import CLIENT_LINKS, DASHBOARD_LINKS, Fault
-from tests.support.system_parts import free_ports
+from tests.support.processes import Process, free_ports
 
-COPIED: Final = ("client", "common", "config", "data", "server", "tests")
-NOBODY_THERE: Final = "http://127.0.0.1:9"
-"""Where no language model answers: every prediction gets its final explanation from the template, a little later."""
+STOP_SECONDS: Final = 60.0
 
 CLIENT_IDS: Final = {name: name.title() for name in CLIENT_LINKS}
 """Names of the client apps and the identities they have at the server."""
 
+CONTROLS: Final = {
+    "outbox-in-memory": ("client", Kind.LOST),
+    "answers-before-commit": ("server", Kind.NOT_STORED),
+    "no-deduplication": ("server", Kind.DOUBLED),
+    "no-catch-up": ("dashboard", Kind.LOST),
+    "no-catch-up-of-clients": ("client", Kind.LOST),
+    "offset-before-entries": ("client", Kind.LOST),
+}
+"""Ways to break the system on purpose: which role has a broken part, and what the checker must find then.
 
-def copy_tree(folder: Path) -> Path:
-    """Copy the product, so that every schedule of a run meets the same code, and no settings of this checkout."""
-    for name in COPIED:
-        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
+Servers and client apps are broken by ``tests.faults.broken``, dashboards by a class in ``people``.
+"""
 
 
 class System:
-    """A server, three client apps, and the links between them and to two dashboards."""
+    """A running server, three client apps, and the links between them and to two dashboards."""
 
     def __init__(self, folder: Path, *, tree: Path, model_dir: Path, async_mode: str, control: str | None) -> None:
         folder.mkdir(parents=True)
@@ -44,7 +46,7 @@ class System:
         self.links = {name: FaultyLink(ports["server"]) for name in CLIENT_LINKS + DASHBOARD_LINKS}
         self.tokens = {name: secrets.token_urlsafe(32) for name in secret_names(CLIENT_IDS.values())}
         self._shared = self.tokens | {
-            "PYTHONPATH": tree,
+            "PYTHONPATH": f"{tree}{os.pathsep}{PROJECT_ROOT}",  # of which the latter has tests.faults.broken alone
             "SOCKETIO_ASYNC_MODE": async_mode,
             "DATA_DIR": folder / "data",
             "SECRETS_DIR": folder / "secrets",
@@ -53,7 +55,8 @@ class System:
             "DATABASE_URL": "",
             "MODEL_DIR": model_dir,
             "LLM_MODEL": "a/model",
-            "LLM_BASE_URL": NOBODY_THERE,
+            # Nothing answers there: the computed text becomes every prediction's final explanation, a little later.
+            "LLM_BASE_URL": "http://127.0.0.1:9",
             "REPLY_TIMEOUT_SECONDS": 2,
             "RECONNECT_MAX_SECONDS": 1,
         }
@@ -64,50 +67,52 @@ class System:
         self.cookies: dict[str, dict[str, str]] = {name: {} for name in self.apps}
         """Sign-ins at each app, kept over schedules as browsers keep them."""
 
+    def _app(self, name: str, role: str, **settings: object) -> Process:
+        command, folder = ["app.py"], self._tree / role
+        if self.control and CONTROLS[self.control][0] == role:
+            command, folder = ["-m", "tests.faults.broken", self.control], self._tree
+        return Process(command, folder, self._shared | settings, log=self.folder / f"{name}.log")
+
     def database(self, name: str) -> Path:
         return self.folder / "data" / name / ("predictions.sqlite" if name == "server" else "client.sqlite")
 
-    def start(self) -> None:
-        for app in self.apps.values():
-            app.start()
+    def wait_until_started(self) -> None:
         for app in self.apps.values():
             app.wait_until_started()
 
     def begin(self, fault: Fault) -> None:
-        app = self.apps.get(fault.target)
-        if fault.of_link or app is None:
+        if fault.of_link:
             self.links[fault.target].begin(fault.kind)
             return
-        acts: dict[str, Callable[[], None]] = {
-            "kill": app.kill,
-            "restart": partial(app.signal, signal.SIGTERM),
-            "pause": partial(app.signal, signal.SIGSTOP),
-            "full disk": lambda: app.limit_files(self.database(fault.target).stat().st_size),
-        }
-        acts[fault.kind]()
+        process = self.apps[fault.target].running
+        if fault.kind == "full disk":
+            self._limit_files(process.pid, self.database(fault.target).stat().st_size)
+        else:
+            signals = {"kill": signal.SIGKILL, "restart": signal.SIGTERM, "pause": signal.SIGSTOP}
+            process.send_signal(signals[fault.kind])
 
     def end(self, fault: Fault) -> None:
         """End a fault; raises ``TimeoutExpired`` when a process does not end that was told to."""
-        app = self.apps.get(fault.target)
-        if fault.of_link or app is None:
+        if fault.of_link:
             self.links[fault.target].heal()
-        elif fault.kind == "pause":
-            app.signal(signal.SIGCONT)
+            return
+        app = self.apps[fault.target]
+        if fault.kind == "pause":
+            app.running.send_signal(signal.SIGCONT)
         elif fault.kind == "full disk":
-            app.limit_files()
+            self._limit_files(app.running.pid, resource.RLIM_INFINITY)
         else:
-            app.wait_until_ended()
+            app.wait(STOP_SECONDS)
             app.start()
+
+    def _limit_files(self, pid: int, size: int) -> None:
+        """Let no file of a process grow beyond a size: writes then fail, as on a full disk."""
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def close(self) -> None:
         for app in self.apps.values():
             with suppress(subprocess.TimeoutExpired):
-                app.kill()
+                app.end(signal.SIGKILL)
         for link in self.links.values():
             link.close()
-
-    def _app(self, name: str, role: str, **settings: object) -> App:
-        command, folder = ["app.py"], self._tree / role
-        if self.control and CONTROLS[self.control][0] == role:
-            command, folder = ["-m", "tests.faults.broken", self.control], self._tree
-        return App(command, folder, self._shared | settings, log=self.folder / f"{name}.log")

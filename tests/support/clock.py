@@ -1,11 +1,11 @@
-"""A clock of seconds that stands still until a test puts it forward."""
+"""A clock that stands still until a test sets it."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class StoppedClock:
-    """Shows ``now``, in seconds, to whoever asks."""
+    """Returns ``now``, in seconds."""
 
     now: float
 

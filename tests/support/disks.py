@@ -34,23 +34,12 @@ class SmallDisk:
     def make_room(self) -> None:
         self._filler.unlink()
 
-    def forbid_writing(self) -> None:
-        """Mount it anew, read-only; nobody may have a file of it open for writing."""
-        _run("mount", "-o", "remount,ro", self.folder)
-
 
 @contextmanager
 def small_disk(folder: Path, *, kilobytes: int) -> Iterator[SmallDisk]:
-    """Mount one on a folder; where that is not allowed the test is skipped."""
-    folder.mkdir(parents=True)
     options = f"size={kilobytes}k,mode=0700,uid={os.geteuid()}"
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=False, capture_output=True)
-    if mounted.returncode:
-        pytest.skip("only root may mount a disk for this test")
-    try:
+    with _mounted(folder, ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]):
         yield SmallDisk(folder)
-    finally:
-        _run("umount", "-l", folder)
 
 
 class FailingDisk:
@@ -64,7 +53,7 @@ class FailingDisk:
         _run("mount", "-o", "remount,abort", self._folder)
 
     def mend(self) -> None:
-        """Check it and mount it anew; nobody may have a file of it open."""
+        """Check it and mount it again; no file of it may be open."""
         _run("umount", self._folder)
         _run("e2fsck", "-p", self._image, allowed=(0, 1))
         _run("mount", "-o", "loop", self._image, self._folder)
@@ -72,16 +61,22 @@ class FailingDisk:
 
 @contextmanager
 def failing_disk(folder: Path) -> Iterator[FailingDisk]:
-    """Mount one on a folder; where that cannot be done the test is skipped."""
-    folder.mkdir(parents=True)
     image = folder.with_suffix(".ext4")
     with image.open("wb") as file:
         file.truncate(MEGABYTES * 1024 * 1024)
-    for command in (["mkfs.ext4", "-q", str(image)], ["mount", "-o", "loop", str(image), str(folder)]):
-        if shutil.which(command[0]) is None or subprocess.run(command, check=False, capture_output=True).returncode:
-            pytest.skip("only root may mount a disk for this test, and only where there are loop devices")
-    try:
+    with _mounted(folder, ["mkfs.ext4", "-q", image], ["mount", "-o", "loop", image, folder]):
         yield FailingDisk(folder, image)
+
+
+@contextmanager
+def _mounted(folder: Path, *commands: list[str | Path]) -> Iterator[None]:
+    """Mount a disk on a new folder by these commands; where that cannot be done the test is skipped."""
+    folder.mkdir(parents=True)
+    for command in commands:
+        if shutil.which(command[0]) is None or subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("only root may mount a disk for this test, and some only where there are loop devices")
+    try:
+        yield
     finally:
         _run("umount", "-l", folder)
 

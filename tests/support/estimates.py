@@ -15,9 +15,3 @@ def interval(estimate: Estimate) -> tuple[float, float, float]:
 
 def ours(evaluation: Evaluation, name: str) -> float:
     return known(evaluation.figures[name].ours.value)
-
-
-def usual(evaluation: Evaluation, name: str) -> float:
-    estimate = evaluation.figures[name].usual
-    assert estimate is not None
-    return known(estimate.value)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 
 from common.csv_rows import read_patients
 from common.messages import (
@@ -56,13 +57,12 @@ def request(number: int) -> PredictRequest:
 
 def prediction(asked: PredictRequest, *, client_id: str = CLIENT_ID) -> Prediction:
     """An answer to a request, in form; its numbers are made up, for a client app passes them on as they are."""
+    values = {name: getattr(asked.record, name) for name in FIELDS}
+    part: dict[str, Any] = {"typical": 1.0, "contribution": 0.0, "extrapolated": False}
     return Prediction(
+        **dict(asked),
         prediction_id=f"prediction-of-{asked.request_id}",
-        request_id=asked.request_id,
         client_id=client_id,
-        patient_reference=asked.patient_reference,
-        record=asked.record,
-        entered_at=asked.entered_at,
         made_at=NOON + timedelta(days=1),
         risk_level=RiskLevel.MEDIUM,
         anomaly_score=0.875,
@@ -71,15 +71,7 @@ def prediction(asked: PredictRequest, *, client_id: str = CLIENT_ID) -> Predicti
         thresholds=Thresholds(medium=0.8, high=0.95),
         base_value=-1.0,
         contributions=[
-            Contribution(
-                field=name,
-                value=getattr(asked.record, name),
-                typical=1.0,
-                contribution=0.0,
-                imputed=getattr(asked.record, name) is None,
-                extrapolated=False,
-            )
-            for name in FIELDS
+            Contribution(field=name, value=value, imputed=value is None, **part) for name, value in values.items()
         ],
         top_factors=["st_depression"],
         imputed=asked.record.imputed(),

@@ -18,29 +18,24 @@ def factor(name: str, value: float, direction: Direction) -> Factor:
     return Factor(name, value_in_words(name, value), direction, meaning_of(name, record))
 
 
+USUAL = (
+    factor("st_depression", 3.5, "raises"),
+    factor("thallium_scan", 7, "raises"),
+    factor("max_heart_rate", 171, "lowers"),
+    factor("resting_ecg", 2, "raises"),
+    factor("fasting_blood_sugar_high", 1, "raises"),
+)
+
+
 def facts(
     level: RiskLevel = RiskLevel.HIGH,
     score: float = 0.987654,
     *,
-    factors: tuple[Factor, ...] | None = None,
+    factors: tuple[Factor, ...] = USUAL,
     not_measured: tuple[str, ...] = (),
     extrapolated: tuple[str, ...] = (),
 ) -> Facts:
-    usual = (
-        factor("st_depression", 3.5, "raises"),
-        factor("thallium_scan", 7, "raises"),
-        factor("max_heart_rate", 171, "lowers"),
-        factor("resting_ecg", 2, "raises"),
-        factor("fasting_blood_sugar_high", 1, "raises"),
-    )
-    return Facts(
-        level=level,
-        anomaly_score=score,
-        thresholds=THRESHOLDS,
-        factors=usual if factors is None else factors,
-        not_measured=not_measured,
-        extrapolated=extrapolated,
-    )
+    return Facts(level, score, THRESHOLDS, factors, not_measured, extrapolated)
 
 
 GOOD_TEXT = (

@@ -4,7 +4,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,28 +13,19 @@ import pytest
 import trustme
 
 from config.secrets import PROJECT_ROOT
-from tests.support.processes import free_port
-from tests.support.raw_socket import WAIT_SECONDS
+from tests.support.processes import free_ports
+from tests.support.waiting import wait_until
 
 SHIPPED = (PROJECT_ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
-PASSED_ON = [f"{line.partition(';')[0].strip()};" for line in SHIPPED.splitlines() if "    proxy_set_header " in line]
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 Edits = dict[str, str]
 
 
-def without(*lines: str) -> Edits:
-    return dict.fromkeys(lines, "")
-
-
 # The cases in which people put an app behind nginx; with no edit at all it is as it should be.
 NO_PORT: Edits = {"Host $http_host;": "Host $host;"}
-BARE = without(*PASSED_ON, "proxy_http_version 1.1;")
-BELOW_HEART: Edits = {
-    "location / { proxy_pass http://127.0.0.1:5000;": "location /heart/ { proxy_pass http://127.0.0.1:5000/;",
-    'X-Forwarded-Prefix "";': "X-Forwarded-Prefix /heart;",
-}
-NO_UPGRADE = without("proxy_set_header Upgrade $http_upgrade;", "proxy_set_header Connection $connection_upgrade;")
+UPGRADE = ("proxy_set_header Upgrade $http_upgrade;", "proxy_set_header Connection $connection_upgrade;")
+NO_UPGRADE: Edits = dict.fromkeys(UPGRADE, "")
 
 
 @dataclass(frozen=True)
@@ -53,7 +43,7 @@ def nginx(folder: Path, upstream: str, edits: Edits) -> Iterator[Front]:
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         pytest.skip("nginx is not installed: apt-get install nginx-light")
-    secure, plain = free_port(), free_port()
+    secure, plain = free_ports(2)
     of_this_machine = {
         "listen 443 ssl": f"listen 127.0.0.1:{secure} ssl",
         "listen 80;": f"listen 127.0.0.1:{plain};",
@@ -65,22 +55,19 @@ def nginx(folder: Path, upstream: str, edits: Edits) -> Iterator[Front]:
         "worker_rlimit_nofile 16384;": "",  # only root may raise it
         "http {": "http {" + "".join(f" {name}_temp_path {folder}/{name};" for name in TEMPORARY),
     }
-    (folder / "nginx.conf").write_text(edited(SHIPPED, edits | of_this_machine), encoding="utf-8")
+    configuration = SHIPPED
+    for old, new in (edits | of_this_machine).items():
+        assert old in configuration, f"deploy/nginx.conf no longer says: {old}"
+        configuration = configuration.replace(old, new)
+    (folder / "nginx.conf").write_text(configuration, encoding="utf-8")
     own = f"daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;"
     trust = vouched_for(folder)
     with subprocess.Popen([program, "-p", folder, "-c", folder / "nginx.conf", "-g", own]) as process:
         try:
-            wait_for(secure)
+            wait_until(lambda: listens(secure))
             yield Front(f"https://localhost:{secure}", f"http://localhost:{plain}", trust)
         finally:
             process.terminate()
-
-
-def edited(configuration: str, edits: Edits) -> str:
-    for old, new in edits.items():
-        assert old in configuration, f"deploy/nginx.conf no longer says: {old}"
-        configuration = configuration.replace(old, new)
-    return configuration
 
 
 def vouched_for(folder: Path) -> ssl.SSLContext:
@@ -95,10 +82,7 @@ def vouched_for(folder: Path) -> ssl.SSLContext:
     return trust
 
 
-def wait_for(port: int) -> None:
-    """Wait until somebody listens."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-    raise TimeoutError
+def listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

@@ -9,7 +9,7 @@ import orjson
 from client.outbox import Outbox
 from common.followers import Run
 from common.messages import HistoryChange, HistoryEntry, LinkStatus
-from tests.support.programmable_server import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 
 class Pages:
@@ -56,8 +56,8 @@ class Pages:
 
 def history(outbox: Outbox) -> list[HistoryEntry]:
     """The whole history, newest first."""
-    page = outbox.history(before=None, limit=10_000)
-    return [HistoryEntry.model_validate_json(orjson.dumps(entry)) for entry in page.entries]
+    entries, _ = outbox.history(before=None, limit=10_000)
+    return [HistoryEntry.model_validate_json(orjson.dumps(entry)) for entry in entries]
 
 
 def states_of(outbox: Outbox) -> dict[str, str]:

@@ -1,21 +1,18 @@
-"""The server as a process of its own, started as a person would start it."""
+"""The server, a client app or another program of the project as a process, started as a person would start it."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
 
 from config.secrets import PROJECT_ROOT
-from tests.support.raw_socket import WAIT_SECONDS
+from tests.support.waiting import wait_until
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 TOKENS = {
     "SERVER_SECRET_KEY": "a-secret-key-of-this-test",
@@ -27,57 +24,69 @@ TOKENS = {
 }
 
 
-@dataclass
 class Process:
-    """A server process, and everything it has written."""
+    """A program that runs, and can be started again with the same settings; ``log`` is the file of what it writes."""
 
-    running: "subprocess.Popen[str]"
-    url: str
-    written: list[str]
-    first_line: "Queue[str]"
-    readers: list[threading.Thread]
+    def __init__(self, command: Sequence[str], folder: Path, settings: Mapping[str, object], *, log: Path) -> None:
+        self.url = f"http://127.0.0.1:{settings['PORT']}"
+        self._log = log
+        self._command = [sys.executable, *command]
+        self._folder = folder
+        self._environment = os.environ | {name: str(value) for name, value in settings.items()}
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again if it has ended; ``wait_until_started`` returns when it answers."""
+        with self._log.open("ab") as log:
+            self._log_begins = log.tell()
+            self.running = subprocess.Popen(
+                self._command, cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    @property
+    def is_running(self) -> bool:
+        return self.running.poll() is None
 
     def wait_until_started(self) -> str:
-        return self.first_line.get(timeout=START_SECONDS)
+        """Wait until it answers, and return the line that it then prints; fails when it ends instead."""
+        wait_until(lambda: self._lines_of_start() or not self.is_running, START_SECONDS)
+        assert self._lines_of_start(), f"It did not start. It said:\n{self.text[-4000:]}"
+        return self._lines_of_start()[0]
+
+    def _lines_of_start(self) -> list[str]:
+        said = self._log.read_bytes()[self._log_begins :].decode()
+        return [line for line in said.splitlines(keepends=True) if line.startswith("Open ") and line.endswith("\n")]
 
     def end(self, signal_number: int = signal.SIGTERM, *, seconds: float = STOP_SECONDS) -> int:
         self.running.send_signal(signal_number)
         return self.wait(seconds)
 
     def wait(self, seconds: float = START_SECONDS) -> int:
-        code = self.running.wait(seconds)
-        for reader in self.readers:
-            reader.join(WAIT_SECONDS)
-        return code
+        """Return its exit code; raises ``TimeoutExpired`` when it has not ended in time."""
+        return self.running.wait(seconds)
+
+    @property
+    def written(self) -> list[str]:
+        return self.text.splitlines(keepends=True)
 
     @property
     def text(self) -> str:
-        return "".join(self.written)
+        return self._log.read_text(encoding="utf-8", errors="replace")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+def free_ports(count: int) -> list[int]:
+    """Return ports that are free now, each another one."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
 
 
 def has_ipv6() -> bool:
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        return False
-    return True
-
-
-def end_all(started: list[Process]) -> None:
-    """Kill what still runs, and close what was read from it."""
-    for process in started:
-        with suppress(ProcessLookupError):
-            process.running.kill()
-        process.wait()
-        for stream in (process.running.stdout, process.running.stderr):
-            if stream is not None:
-                stream.close()
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
 
 
 def environment_of(folder: Path, model_dir: Path, async_mode: str) -> dict[str, str]:
@@ -87,7 +96,7 @@ def environment_of(folder: Path, model_dir: Path, async_mode: str) -> dict[str, 
         | TOKENS
         | {
             "SOCKETIO_ASYNC_MODE": async_mode,
-            "PORT": str(free_port()),
+            "PORT": str(free_ports(1)[0]),
             "PUBLIC_URL": "",
             "DATA_DIR": str(folder / "data?50%"),
             "SECRETS_DIR": str(folder / "secrets"),
@@ -95,7 +104,6 @@ def environment_of(folder: Path, model_dir: Path, async_mode: str) -> dict[str, 
             "DATABASE_URL": f"sqlite:///{folder}/server/predictions.sqlite",
             "LLM_MODEL": "off",
             "LOG_LEVEL": "DEBUG",
-            "PYTHONUNBUFFERED": "1",
         }
     )
 
@@ -107,25 +115,13 @@ def run(
     *,
     program: Sequence[str] = ("app.py",),
 ) -> Process:
-    running = subprocess.Popen(
-        [sys.executable, *program],
-        cwd=PROJECT_ROOT / folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-    )
-    process = Process(running, f"http://127.0.0.1:{environment['PORT']}", [], Queue(), [])
+    """Start a program of the project in one of its folders."""
+    log = Path(environment["SECRETS_DIR"]).with_name(f"said-{len(processes)}.log")
+    processes.append(Process(program, PROJECT_ROOT / folder, environment, log=log))
+    return processes[-1]
 
-    def read(stream: object, first: "Queue[str] | None") -> None:
-        for line in stream:  # type: ignore[attr-defined]
-            process.written.append(line)
-            if first is not None:
-                first.put(line)
 
-    for stream, first in ((running.stdout, process.first_line), (running.stderr, None)):
-        process.readers.append(threading.Thread(target=read, args=(stream, first), daemon=True))
-        process.readers[-1].start()
-    processes.append(process)
-    return process
+def end_all(started: list[Process]) -> None:
+    """Kill what still runs."""
+    for process in started:
+        process.end(signal.SIGKILL)

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import eventlet
-import eventlet.patcher
 import eventlet.wsgi
 import socketio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
+from werkzeug import Response
 from werkzeug.serving import make_server
 
 from common.messages import (
@@ -29,11 +28,11 @@ from common.messages import (
 from common.web.codec import OrjsonCodec
 from tests.faults.proxy import FaultyLink
 from tests.support.made_requests import made, prediction
+from tests.support.serving import ASYNC_MODE
+from tests.support.waiting import WAIT_SECONDS
 
-ASYNC_MODE = "eventlet" if eventlet.patcher.is_monkey_patched("socket") else "threading"
 TOKEN = "a-token-of-this-test"
 LOG = "a-log.0"
-WAIT_SECONDS = 20
 
 Answer = Callable[[PredictRequest], Receipt | object]
 
@@ -48,7 +47,7 @@ class ProgrammableServer:
         self.farewells: queue.Queue[str] = queue.Queue()
         self.authorizations: set[str | None] = set()
         self.refusal: WireError | None = None
-        """Refuses whoever connects to the namespace."""
+        """Refuses connections to the namespace with this."""
         self.door: tuple[str, bytes] | None = None
         """Refuses with this status and body before there is a websocket."""
         self.location = ""
@@ -59,7 +58,7 @@ class ProgrammableServer:
         self.hang_ups = 0
         """How many connections it closes as soon as they are made."""
         self.let_in = threading.Event()
-        """Whoever connects waits for it, at most 1.5 s."""
+        """New connections wait for it, at most 1.5 s."""
         self.let_in.set()
         self.log_name = LOG
         self.log: list[Change] = []
@@ -82,11 +81,12 @@ class ProgrammableServer:
     def start(self) -> None:
         if self._end is None:
             self._socketio = self._make_socketio()
-            self._end = _serve(self._listener, self._door(socketio.WSGIApp(self._socketio, self._http_app)))
+            self._engine = socketio.WSGIApp(self._socketio)
+            self._end = _serve(self._listener, self._answer_http)
         self._link.heal()
 
     def stop(self) -> None:
-        """Cut every connection and let nobody in, as when the process is killed."""
+        """Cut every connection and refuse new ones, as when the process is killed."""
         self._link.begin("reset")
 
     def cut(self) -> None:
@@ -204,22 +204,17 @@ class ProgrammableServer:
         self._pending[sid] = None
         self._socketio.emit(Event.CHANGES, run.to_wire(), namespace=CLIENTS_NAMESPACE, to=sid)
 
-    def _door(self, application: Any) -> Any:
-        def refusing(environ: dict[str, Any], start_response: Any) -> Any:
-            if self.door and environ["PATH_INFO"].startswith("/socket.io/"):
-                return _reply(start_response, *self.door, ("Location", self.location))
-            return application(environ, start_response)
-
-        return refusing
-
-    def _http_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        self.asked.append({"path": environ["PATH_INFO"], "authorization": environ["HTTP_AUTHORIZATION"]})
-        return _reply(start_response, *self.pages[environ["PATH_INFO"]])
-
-
-def _reply(start_response: Any, status: str, body: bytes, *headers: tuple[str, str]) -> Iterable[bytes]:
-    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers])
-    return [body]
+    def _answer_http(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path.startswith("/socket.io/"):
+            if self.door is None:
+                return self._engine(environ, start_response)  # type: ignore[no-any-return]
+            status, body = self.door
+        else:
+            self.asked.append({"path": path, "authorization": environ["HTTP_AUTHORIZATION"]})
+            status, body = self.pages[path]
+        response = Response(body, status, {"Location": self.location}, content_type="application/json")
+        return response(environ, start_response)
 
 
 def _serve(listener: socket.socket, application: Any) -> Callable[[], object]:

@@ -10,10 +10,9 @@ from contextlib import ExitStack
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-WAIT_SECONDS: Final = 30.0
+from tests.support.waiting import WAIT_SECONDS
+
 POLLING: Final = "/socket.io/?EIO=4&transport=polling"
-TEXT: Final = 1
-BINARY: Final = 2
 READ_BYTES: Final = 262_144
 _CLOSE: Final = 8
 _MASK: Final = bytes(4)  # of zeros, which changes nothing
@@ -98,16 +97,16 @@ class RawSocket:
             if received[:1] != "0":
                 return received
 
-    def send(self, payload: str | bytes, *, kind: int | None = None, final: bool = True) -> None:
-        """Send one frame."""
+    def send(self, payload: str | bytes, *, kind: int | None = None) -> None:
+        """Send one frame, of another kind than its payload's if so asked."""
         data = payload.encode() if isinstance(payload, str) else payload
-        opcode = (TEXT if isinstance(payload, str) else BINARY) if kind is None else kind
+        opcode = (1 if isinstance(payload, str) else 2) if kind is None else kind
         size = len(data)
         if size < 126:
             length = bytes([128 | size])
         else:
             length = bytes([254]) + size.to_bytes(2) if size < 65_536 else bytes([255]) + size.to_bytes(8)
-        self.socket.sendall(bytes([opcode | (128 if final else 0)]) + length + _MASK + data)
+        self.socket.sendall(bytes([128 | opcode]) + length + _MASK + data)
 
     def read(self, limit: int = READ_BYTES) -> None:
         """Take what has come, at most so many bytes, without looking at it; raises ``GoneError`` at the end."""

@@ -1,11 +1,7 @@
 """Predictions on their way into the store, and what the log then tells."""
 
-import threading
-import time
-from collections.abc import Iterator
 from datetime import timedelta
 from queue import Queue
-from typing import Any
 
 import orjson
 
@@ -14,8 +10,7 @@ from common.messages import Change, Changes, Prediction
 from server.log import ChangeLog
 from server.store import Lease, NewPrediction, Page, PredictionStore
 from tests.support.made_requests import NOON, prediction, request
-
-WAIT_SECONDS = 20.0
+from tests.support.waiting import WAIT_SECONDS
 
 
 def made(number: int, client_id: str = "Client-1", **changes: object) -> Prediction:
@@ -25,30 +20,17 @@ def made(number: int, client_id: str = "Client-1", **changes: object) -> Predict
 
 
 def new(*answers: Prediction, digest: str = "0" * 64) -> list[NewPrediction]:
-    return [
-        NewPrediction(
-            prediction_id=answer.prediction_id,
-            client_id=answer.client_id,
-            request_id=answer.request_id,
-            request_digest=digest,
-            risk_level=answer.risk_level,
-            anomaly_score=answer.anomaly_score,
-            awaits_explanation=answer.awaits_explanation,
-            made_at=answer.made_at,
-            body=answer.model_dump_json(),
-        )
-        for answer in answers
-    ]
+    return [NewPrediction(answer.model_dump(), digest) for answer in answers]
 
 
 def stored(store: PredictionStore, *answers: Prediction) -> Page:
-    return store.append(new(*answers), [], NOON).page
+    return store.append(new(*answers), {}, NOON).page
 
 
 def unfinished(answer: Prediction) -> Lease:
-    """What finishes the explanation of a prediction that nobody has leased."""
+    """Return a lease that finishes the explanation of a prediction without one having been taken."""
     ids = (answer.prediction_id, answer.client_id, answer.request_id)
-    return Lease(*ids, body=answer.model_dump_json(), since=answer.made_at, tries=0, token=None)
+    return Lease(*ids, body=answer.model_dump_json(), since=answer.made_at.timestamp(), tries=0, token=None)
 
 
 def awaiting(store: PredictionStore) -> set[str]:
@@ -75,16 +57,8 @@ class Reader:
     def read(self) -> Changes:
         """Return what there is now."""
         run = self._log.read(self.after, self._scope)
-        message: dict[str, Any] = {
-            "log": self._log.name,
-            "after": run.after,
-            "next_after": run.next_after,
-            "has_more": run.has_more,
-            "entries": run.entries,
-            "totals": run.totals,
-        }
         self.after = run.next_after
-        return Changes.model_validate(orjson.loads(orjson.dumps(message)))
+        return Changes.model_validate(orjson.loads(orjson.dumps(vars(run) | {"log": self._log.name})))
 
     def next(self) -> list[Change]:
         """Wait until there is something, and return it."""
@@ -98,12 +72,3 @@ class Reader:
         while len(entries) < number:
             entries += self.next()
         return entries
-
-
-def paced() -> Iterator[None]:
-    """Let a condition be looked at again, not too often, until it is time to give up."""
-    deadline, pause = time.monotonic() + WAIT_SECONDS, threading.Event()
-    while time.monotonic() < deadline:
-        yield
-        pause.wait(0.02)
-    raise TimeoutError

@@ -1,6 +1,5 @@
 """A whole app that is as small as can be: a door, sign-in, and namespaces that follow a log in memory."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +8,10 @@ from typing import Any
 import orjson
 from flask import Flask
 
-from common.access.sessions import Sessions
-from common.errors import NotAllowedError
+from common.errors import NotAllowedError, StoreUnavailableError
 from common.followers import ALL, Peer, Run
-from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, Event, Message, Receipt
-from common.web.app import make_app, trust_proxies
+from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, Event, Receipt
+from common.web.app import make_app
 from common.web.sockets import FollowedNamespace, RealTime
 from config.settings import ServerSettings
 
@@ -35,6 +33,8 @@ class ListLog:
         return len(self.entries)
 
     def read(self, after: int, scope: str) -> Run:
+        if self.fails:
+            raise StoreUnavailableError
         self.reads += 1
         end = min(len(self.entries), after + MAX_ENTRIES)
         seen = [
@@ -45,20 +45,14 @@ class ListLog:
         return Run(after, end, end < len(self.entries), orjson.Fragment(orjson.dumps(seen)), None)
 
 
-class Told(Message):
-    """A status of one word."""
-
-    word: str
-
-
 class Members(FollowedNamespace):
     """Lets client apps into ``/clients`` and people into ``/operators``."""
 
     events = frozenset({Event.PREDICT})
     before_admission: Callable[[object], object] = staticmethod(lambda _: None)
 
-    def __init__(self, name: str, log: ListLog, told: list[str], **options: Any) -> None:
-        super().__init__(name, log, status=lambda: Told(word=told[-1]) if told else None, **options)
+    def __init__(self, name: str, log: ListLog) -> None:
+        super().__init__(name, log, status=lambda: None)
         self.log = log
         self.gone: list[str] = []
 
@@ -85,50 +79,21 @@ class SmallApp:
     real_time: RealTime
     settings: ServerSettings
     log: ListLog
-    told: list[str]
     clients: Members
-    operators: Members
-
-    @property
-    def sessions(self) -> Sessions:
-        return self.real_time.sessions
-
-    def say(self, *said: object, to: str = "Client-1") -> None:
-        self.log.entries.extend((to, one) for one in said)
-        for members in (self.clients, self.operators):
-            members.followers.nudge()
-
-    def tell(self, word: str) -> None:
-        self.told.append(word)
-        for members in (self.clients, self.operators):
-            members.followers.nudge()
 
     def token(self, client_id: str = "Client-1") -> str:
         return self.settings.secrets.client_tokens[client_id]
 
 
-def small_app(
-    settings: ServerSettings, clock: Callable[[], float] = time.time, reload_beyond: int | None = None
-) -> SmallApp:
-    """Make the app; ``reload_beyond`` is that of ``/operators``."""
-    app = make_app(
-        "server",
-        settings,
-        audience="server",
-        title="Small",
-        secret_key=settings.secrets.secret_key,
-        check_ready=lambda: None,
-        clock=clock,
-    )
-    tokens = {token: client_id for client_id, token in settings.secrets.client_tokens.items()}
-    real_time = RealTime(app, settings, client_of_token=tokens.get)
-    log, told = ListLog(), ["ready"]
-    clients = Members(CLIENTS_NAMESPACE, log, [])
-    operators = Members(OPERATORS_NAMESPACE, log, told, reload_beyond=reload_beyond)
+def small_app(settings: ServerSettings) -> SmallApp:
+    key, tokens = settings.secrets.secret_key, settings.secrets.client_tokens
+    app = make_app("server", settings, audience="server", title="Small", secret_key=key, check_ready=lambda: None)
+    real_time = RealTime(app, settings, client_of_token={token: one for one, token in tokens.items()}.get)
+    log = ListLog()
+    clients = Members(CLIENTS_NAMESPACE, log)
     real_time.register(clients)
-    real_time.register(operators)
-    trust_proxies(app, settings.trusted_proxies)
-    return SmallApp(app, real_time, settings, log, told, clients, operators)
+    real_time.register(Members(OPERATORS_NAMESPACE, log))
+    return SmallApp(app, real_time, settings, log, clients)
 
 
 def settings_in(folder: Path, async_mode: str, **changes: object) -> ServerSettings:

@@ -6,8 +6,6 @@ patch_standard_library(async_mode_of_environment())
 
 import time
 
-from flask import Flask
-
 from common.web.serve import RunningApp, run_app
 from config.settings import ServerSettings
 from tests.support.small_app import small_app
@@ -15,16 +13,14 @@ from tests.support.small_app import small_app
 
 def start(settings: ServerSettings) -> RunningApp:
     small = small_app(settings)
-    add_slow(small.app)
-    return RunningApp(small.app, small.real_time, lambda: None)
 
-
-def add_slow(app: Flask) -> None:
-    @app.get("/slow")
+    @small.app.get("/slow")
     def slow() -> dict[str, str]:
         print("asked", flush=True)
         time.sleep(0.5)
         return {"status": "answered"}
+
+    return RunningApp(small.app, small.real_time, lambda: None)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from itertools import count
@@ -14,19 +14,21 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, Event, Prediction
-from tests.support import raw_socket
 from tests.support.raw_socket import GoneError, RawSocket
+from tests.support.waiting import WAIT_SECONDS
 
-WAIT_SECONDS: Final = raw_socket.WAIT_SECONDS
 _PACKET: Final = re.compile(r"4(?P<type>\d)(?:(?P<namespace>/[^,]*),)?(?P<id>\d+)?(?P<data>.*)", re.DOTALL)
 
 
 class RefusedError(GoneError):
-    """The server let nobody in; ``said`` is the reason, or the HTTP status of one that did not get as far."""
+    """The server refused the connection; ``said`` is the reason, or the HTTP status if there was no websocket yet."""
 
 
 class Connection:
-    """One Socket.IO connection to one namespace, read by the thread that owns it, whenever it waits for something."""
+    """One Socket.IO connection to one namespace, read by the thread that owns it, whenever it waits for something.
+
+    To follow a log it asks, applies the one answer, and asks again.
+    """
 
     def __init__(
         self,
@@ -41,6 +43,12 @@ class Connection:
         self._prefix = "" if namespace == "/" else f"{namespace},"
         self._heard: list[tuple[str | int, Any]] = []
         self._numbers = count(1)
+        self.log: str | None = None
+        self.after = 0
+        self.ticket: str | None = None
+        self.status: Any = None
+        self.entries: list[Any] = []
+        """What was read and not taken."""
         self._raw = RawSocket(url, headers=headers, source=source, tls=tls)
         answer = self._raw.enter("" if namespace == "/" else namespace, auth) if self._raw.status == 101 else ""
         if not answer.startswith("40"):
@@ -114,11 +122,9 @@ class Connection:
 
     def unread(self) -> list[tuple[str | int, Any]]:
         """Return what came so far and was not taken: events and, by their numbers, acknowledgements."""
-        try:
+        with suppress(GoneError):
             while (heard := self.hear(0)) is not None:
                 self._heard.append(heard)
-        except GoneError:
-            pass
         return self._heard
 
     def has_ended(self) -> bool:
@@ -131,19 +137,6 @@ class Connection:
 
     def close(self) -> None:
         self._raw.close()
-
-
-class Follower(Connection):
-    """A connection that follows a log: it asks, applies the one answer, and asks again."""
-
-    def __init__(self, url: str, namespace: str, **options: Any) -> None:
-        super().__init__(url, namespace, **options)
-        self.log: str | None = None
-        self.after = 0
-        self.ticket: str | None = None
-        self.status: Any = None
-        self.entries: list[Any] = []
-        """What was read and not taken."""
 
     def follow(self, **changes: object) -> None:
         """Ask for what comes next; the answer is to be waited for."""
@@ -185,7 +178,7 @@ class Follower(Connection):
         return reason
 
 
-class ClientApp(Follower):
+class ClientApp(Connection):
     """A client app's connection, proved by its token."""
 
     def __init__(self, url: str, token: str, **changes: object) -> None:
@@ -203,7 +196,7 @@ class ClientApp(Follower):
         return self.entry(lambda one: one["kind"] == "request_refused" and one["request_id"] == request_id)["error"]
 
 
-class Page(Follower):
+class Page(Connection):
     """A page's connection, proved by its session's cookie."""
 
     def __init__(
@@ -254,7 +247,12 @@ class Browser:
         if method == "POST":
             usual |= {"Origin": self.url, "Content-Type": "application/json"}
         sent = {name: value for name, value in (usual | dict(headers or {})).items() if value is not None}
-        with closing(self._connection()) as connection:
+        address = urlsplit(self.url).netloc
+        if self._tls is None:
+            opened = http.client.HTTPConnection(address, timeout=WAIT_SECONDS)
+        else:
+            opened = http.client.HTTPSConnection(address, timeout=WAIT_SECONDS, context=self._tls)
+        with closing(opened) as connection:
             connection.request(method, path, body=body, headers=sent)
             with connection.getresponse() as response:  # which owns the socket if the connection ends with it
                 answer = Answer(response.status, response.headers, response.read())
@@ -262,12 +260,6 @@ class Browser:
             for name, morsel in SimpleCookie(line).items():
                 self.cookies[name] = morsel.value
         return answer
-
-    def _connection(self) -> http.client.HTTPConnection:
-        address = urlsplit(self.url).netloc
-        if self._tls is None:
-            return http.client.HTTPConnection(address, timeout=WAIT_SECONDS)
-        return http.client.HTTPSConnection(address, timeout=WAIT_SECONDS, context=self._tls)
 
     def get(self, path: str, **headers: str | None) -> Answer:
         return self.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})

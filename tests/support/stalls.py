@@ -25,14 +25,8 @@ sys.stdin.read()
 
 @contextmanager
 def database_held(path: Path) -> Iterator[None]:
-    """Hold an SQLite database in another process, so that nobody else can read or write it."""
-    with _held(_HOLD_DATABASE, path):
-        yield
-
-
-@contextmanager
-def _held(program: str, path: Path) -> Iterator[None]:
-    command = [sys.executable, "-c", program, str(path)]
+    """Hold an SQLite database in another process, so that no other process can read or write it."""
+    command = [sys.executable, "-c", _HOLD_DATABASE, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"

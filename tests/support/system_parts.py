@@ -1,59 +1,26 @@
 """People at the pages of a running system: they sign in with a link and submit patients, over HTTP and Socket.IO."""
 
-import json
-import re
-import socket
 import time
-import urllib.request
 import uuid
 from collections.abc import Iterable
-from http.cookiejar import CookieJar
 from typing import Any, Self
 
 from common.messages import BROWSER_NAMESPACE, Event
-from tests.support.speaking import Page
+from tests.support.speaking import Browser, Page
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that are free now, each another one."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
-
-
-class Visitor:
-    """Somebody at one app's page, signed in with its link."""
+class Visitor(Browser):
+    """Somebody at one app's page, signed in with its link if ``sign_in_status`` is 204."""
 
     def __init__(self, link: str) -> None:
         address, _, token = link.partition("#token=")
-        self.url = address.removesuffix("/sign-in")
-        self._cookies = CookieJar()
-        self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self._cookies)
-        )
-        self._sign_in(token)
-
-    def _sign_in(self, token: str) -> None:
-        page = self.page("/sign-in")
-        found = re.search(r'name="csrf-token" content="([^"]+)"', page)
-        assert found, "the sign-in page has no CSRF token"
-        headers = {"Content-Type": "application/json", "Origin": self.url, "X-CSRFToken": found[1]}
-        body = json.dumps({"token": token}).encode()
-        with self._opener.open(urllib.request.Request(f"{self.url}/sign-in", body, headers), timeout=20) as response:
-            assert response.status == 204
-
-    def page(self, path: str) -> str:
-        with self._opener.open(f"{self.url}{path}", timeout=20) as response:
-            return str(response.read().decode())
+        super().__init__(address.removesuffix("/sign-in"))
+        self.sign_in_status = self.sign_in(token).status
 
     def api(self, path: str) -> Any:
-        return json.loads(self.page(f"/api/{path}"))
-
-    @property
-    def cookie(self) -> str:
-        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._cookies)
+        answer = self.get(f"/api/{path}")
+        assert answer.status == 200, answer
+        return answer.json
 
 
 class Clinician(Visitor):

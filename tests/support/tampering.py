@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,8 +47,3 @@ class Trap:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (self._mark,)
-
-
-def own_copy(detector_dir: Path, tmp_path: Path) -> Path:
-    """A folder of models of the test's own."""
-    return Path(shutil.copytree(detector_dir, tmp_path / "saved_models"))

@@ -1,7 +1,6 @@
 """Random facts, random texts of their language, and a deliberately simple reader of what a text says."""
 
 import re
-from collections.abc import Iterator
 from functools import cache
 from random import Random
 from typing import Any
@@ -16,19 +15,17 @@ from server.explanation.language import (
     OUTSIDE,
     SCORE,
     STATEMENTS,
+    TEXT,
     THRESHOLD,
     Forms,
     fact_forms,
-    is_over,
     statement_forms,
-    text_form,
 )
 from tests.support.narratives import factor, facts
 
-FACTOR_TOKENS = {token for tokens in FACTORS.values() for token in tokens}
+FACTOR_TOKENS = set("".join(FACTORS.values()))
 FACT_TOKENS = {SCORE, THRESHOLD, MEANING, GAPS, OUTSIDE} | FACTOR_TOKENS
 STATEMENT_TOKENS = {token for tokens in STATEMENTS.values() for token in tokens}
-TEXT = text_form()
 MAX_TOKENS = 120
 OPPOSITE: dict[Direction, Direction] = {"raises": "lowers", "lowers": "raises"}
 SCORES = {RiskLevel.LOW: (0.4321, 0.0), RiskLevel.MEDIUM: (0.8765, 0.8), RiskLevel.HIGH: (0.9876, 0.95)}
@@ -37,15 +34,13 @@ SCORES = {RiskLevel.LOW: (0.4321, 0.0), RiskLevel.MEDIUM: (0.8765, 0.8), RiskLev
 
 def random_value(random: Random, name: str) -> float:
     field = FIELDS[name]
-    if field.codes:
-        return random.choice(sorted(field.codes))
     lowest, highest = (18, 100) if name == "age" else field.model_range or (0, 0)
-    return round(random.uniform(lowest, highest))
+    return random.choice(sorted(field.codes)) if field.codes else round(random.uniform(lowest, highest))
 
 
 def random_facts(random: Random) -> Facts:
     """Make facts with three to five factors, up to two gaps and up to one value outside the model's range."""
-    names = random.sample(list(FIELDS), random.randint(3, 5) + 3)
+    names = random.sample(list(FIELDS), random.randint(6, 8))
     gaps = [name for name in names[-2:] if not FIELDS[name].required and random.random() < 0.5]
     outside = [name for name in names[-3:-2] if FIELDS[name].model_range and random.random() < 0.5]
     stated = [factor(name, random_value(random, name), random.choice(list(OPPOSITE))) for name in names[:-3]]
@@ -92,7 +87,7 @@ def written(tokens: str, forms: Forms, random: Random) -> str:
 
 def random_tokens(known: Facts, random: Random) -> str:
     """Return a random text of the language, with the tokens of facts in it, of which these facts have something."""
-    statements = statement_forms(known.level, is_over=is_over(known))
+    statements = statement_forms(known)
     absent = FACT_TOKENS - set(fact_forms(known))
     while True:
         text = sample(TEXT, random)
@@ -102,11 +97,7 @@ def random_tokens(known: Facts, random: Random) -> str:
                 return tokens
 
 
-def random_text(known: Facts, random: Random) -> str:
-    return written(random_tokens(known, random), fact_forms(known), random)
-
-
-_KEYWORDS = {
+_WORDS = {
     "age": r"\bage\b",
     "sex": r"\bsex\b",
     "chest_pain_type": "chest pain",
@@ -121,6 +112,7 @@ _KEYWORDS = {
     "major_vessels": "vessel",
     "thallium_scan": "thallium",
 }
+_AHEAD = r"(?: most)? by\b| (?:the|the anomaly) score:"
 _VERB = re.compile(r"\b(rais|increas|lower|decreas|reduc)(?:es?|ed|s)?\b(?! than)")
 
 
@@ -145,37 +137,27 @@ def untruths(text: str, known: Facts) -> list[str]:
     below = re.search(r"below|under|lower than|less than|does not reach", low.replace(between, "."))
     wrong += ["place"] if (below and known.level != RiskLevel.LOW) or (above and known.level == RiskLevel.LOW) else []
     verbs = list(_VERB.finditer(low))
-    for index in range(len(verbs) + 1):
-        before = verbs[index - 1] if index else None
-        after = verbs[index] if index < len(verbs) else None
+    for before, after in zip([None, *verbs], [*verbs, None], strict=True):
         zone = low[before.end() if before else 0 : after.start() if after else len(low)]
-        looks_ahead = before is not None and re.match(r"(?: most)? by\b| (?:the|the anomaly) score:|.*\bas do", zone)
-        looks_back = after is not None and not re.match(
-            r"(?: most)? by\b| (?:the|the anomaly) score:", low[after.end() :]
-        )
-        looks_back = looks_back and not re.search(r"factors $", zone)
-        wrong += _misread(
-            list(_named(zone, known)), before if looks_ahead else None, after if looks_back else None, known
-        )
+        ahead = before if before and re.match(rf"{_AHEAD}|.*\bas do", zone) else None
+        looks_back = after and not re.match(_AHEAD, low[after.end() :]) and not zone.endswith("factors ")
+        wrong += _misread(zone, ahead, after if looks_back else None, known)
     first = known.factors[0]
     for index, verb in enumerate(verbs):
         if re.match(r"(?: it| the score| the anomaly score)? most", low[verb.end() :]):
             zone = low[verbs[index - 1].end() if index else 0 :]
-            wrong += [] if re.search(_KEYWORDS[first.name], zone) and _way(verb) == first.direction else ["most"]
+            wrong += [] if re.search(_WORDS[first.name], zone) and _way(verb) == first.direction else ["most"]
     return wrong
-
-
-def _named(zone: str, known: Facts) -> Iterator[str]:
-    places = [(found.start(), name) for name, words in _KEYWORDS.items() for found in re.finditer(words, zone)]
-    return (name for _, name in sorted(places))
 
 
 def _way(verb: re.Match[str]) -> Direction:
     return "raises" if verb[1] in {"rais", "increas"} else "lowers"
 
 
-def _misread(names: list[str], ahead: re.Match[str] | None, back: re.Match[str] | None, known: Facts) -> list[str]:
+def _misread(zone: str, ahead: re.Match[str] | None, back: re.Match[str] | None, known: Facts) -> list[str]:
     true = {factor.name: factor.direction for factor in known.factors}
+    places = sorted((found.start(), name) for name in FIELDS for found in re.finditer(_WORDS[name], zone))
+    names = [name for _, name in places]
     wrong = []
     for at, name in enumerate(names):
         verbs = [verb for verb in (ahead, back) if verb]

@@ -1,15 +1,17 @@
-"""Waiting for what comes about by itself, with a bound."""
+"""Waiting for a condition, with a limit."""
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Final, TypeVar
 
-from tests.support.raw_socket import WAIT_SECONDS
+WAIT_SECONDS: Final = 30.0
+T = TypeVar("T")
 
 
-def wait_until(holds: Callable[[], Any], seconds: float = WAIT_SECONDS) -> None:
-    """Look again and again until something holds; fails after so many seconds."""
+def wait_until(holds: Callable[[], T], seconds: float = WAIT_SECONDS) -> T:
+    """Check repeatedly until something is true, and return it; fails after so many seconds."""
     deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come about in time"
+    while not (found := holds()):
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.02)
+    return found

@@ -11,8 +11,8 @@ import pytest
 
 import launcher
 from config.secrets import env_prefix
+from tests.support.processes import free_ports
 from tests.support.project_copy import copy_project, set_up
-from tests.support.system_parts import free_ports
 
 APPS = launcher.NAMES
 

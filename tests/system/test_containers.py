@@ -83,10 +83,9 @@ def test_there_are_exactly_four_containers_that_another_copy_leaves_alone(
 ) -> None:
     assert healthy(containers) == sorted(APPS)
     copy = copy_project(tmp_path / "copy")
-    for command, said in (("stop", "keep running.\nNothing was running."), ("start", "another copy of this project")):
+    for command in ("stop", "start"):
         done = run_launcher(copy, command, **containers.environment | ports())
-        assert said in done.stdout + done.stderr
-        assert str(containers.folder) in done.stdout + done.stderr
+        assert f"The containers of another copy of this project, in {containers.folder}" in done.stderr
     assert healthy(containers) == sorted(APPS)
 
 

@@ -19,8 +19,8 @@ from config.secrets import PROJECT_ROOT
 from server.registry.versions import active_manifest
 from server.store.database import open_database
 from tests.support.made_requests import submission
+from tests.support.processes import free_ports
 from tests.support.speaking import Browser, Page
-from tests.support.system_parts import free_ports
 
 CALLS = "openat,mkdir,rename,link,unlink,unlinkat,rmdir,write,pwrite64,ftruncate,fsync,fdatasync"
 LOCK_SUFFIXES = ("lock", "-wal", "-shm")
@@ -32,7 +32,7 @@ needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="there 
 
 @contextmanager
 def traced(command: list[str], folder: Path, trace: Path, **settings: object) -> Iterator["subprocess.Popen[str]"]:
-    """Run a command of the product, and write down what it does to files; it is told to end unless it has ended."""
+    """Run a command of the product, record its calls that concern files, and end it unless it has ended."""
     strace = ["strace", "-f", "--seccomp-bpf", "-y", "-s", "8", "-e", f"trace={CALLS}", "-e", "signal=none"]
     environment = os.environ | {name: str(value) for name, value in settings.items()} | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.checker import findings
-from tests.faults.controls import CONTROLS
 from tests.faults.rounds import Rounds
+from tests.faults.system import CONTROLS
 
 SCHEDULES = [("eventlet", seed) for seed in (17, 23, 36, 47)] + [("threading", seed) for seed in (18, 25)]
 """Together they have every fault of every kind of process and link."""

@@ -1,8 +1,9 @@
 """What is done for each patient costs no more the more is stored, counted in steps of SQLite's own program."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,36 +22,29 @@ MANY: Final = 2_000
 AT_MOST: Final = 1.5
 """How many times the steps with few stored there may be with many: reading through all that is stored takes 20."""
 
-Work = Callable[[], object]
+Works = Mapping[str, Callable[[], object]]
 
 
-@contextmanager
-def steps_of(engine: Engine) -> Iterator[list[int]]:
-    """Count the steps SQLite takes on the engine's connections."""
-    steps = [0]
+def steps_of(engine: Engine, works: Works) -> dict[str, int]:
+    """Count the steps that SQLite takes for each work on the engine's connections."""
+    steps: Counter[str] = Counter()
+    under_way = ""
 
     def step() -> int:
-        steps[0] += 1
+        steps[under_way] += 1
         return 0
 
     def watch(connection: Any, *_: object) -> None:
         connection.set_progress_handler(step, 1)
 
     event.listen(engine, "checkout", watch)
-    try:
-        yield steps
-    finally:
-        event.remove(engine, "checkout", watch)
-
-
-def measured(engine: Engine, works: Mapping[str, Work]) -> dict[str, int]:
-    found = {}
     for what, work in works.items():
-        work()  # whatever is done but once
-        with steps_of(engine) as steps:
-            work()
-        found[what] = steps[0]
-    return found
+        under_way = "what is done only once"
+        work()
+        under_way = what
+        work()
+    event.remove(engine, "checkout", watch)
+    return {what: steps[what] for what in works}
 
 
 def too_much(few: Mapping[str, int], many: Mapping[str, int]) -> dict[str, tuple[int, int]]:
@@ -62,8 +56,8 @@ def put(store: PredictionStore, *numbers: int) -> object:
     return stored(store, *(prediction(request(number)) for number in numbers))
 
 
-def server_works(store: PredictionStore, fresh: Iterator[int]) -> dict[str, Work]:
-    newest = store.recent(1)[1][0].body["prediction_id"]
+def server_works(store: PredictionStore, fresh: Iterator[int]) -> Works:
+    newest = store.recent(1)[1][0]["prediction"]["prediction_id"]
     return {
         "append what is known": lambda: put(store, *range(1, 9)),
         "append": lambda: put(store, next(fresh)),
@@ -87,9 +81,9 @@ def test_the_server_does_as_much_for_a_patient_however_many_are_stored(tmp_path:
     with closing(PredictionStore(engine)) as store:
         put(store, *range(1, FEW + 1))
         fresh = iter(range(FEW + 1, MANY))
-        few = measured(engine, server_works(store, fresh))
+        few = steps_of(engine, server_works(store, fresh))
         put(store, *range(MANY + 1, 2 * MANY))
-        many = measured(engine, server_works(store, fresh))
+        many = steps_of(engine, server_works(store, fresh))
     assert too_much(few, many) == {}
 
 
@@ -101,7 +95,7 @@ def test_a_client_app_does_as_much_for_a_patient_however_many_are_stored(tmp_pat
         outbox.apply(Changes(log="log.0", after=0, next_after=1, has_more=False, entries=entries))
 
     with closing(Outbox(tmp_path / "client.sqlite")) as outbox:
-        works: dict[str, Work] = {
+        works: Works = {
             "ask": lambda: outbox.put(submission(next(fresh)), NOON),
             "answer": lambda: apply(1),
             "waiting": lambda: outbox.waiting(1),
@@ -109,6 +103,6 @@ def test_a_client_app_does_as_much_for_a_patient_however_many_are_stored(tmp_pat
             "newest of the own log": lambda: outbox.read(outbox.newest - 1, ALL),
         }
         apply(FEW)
-        few = measured(outbox._engine, works)
+        few = steps_of(outbox._engine, works)
         apply(MANY)
-        assert too_much(few, measured(outbox._engine, works)) == {}
+        assert too_much(few, steps_of(outbox._engine, works)) == {}

@@ -1,41 +1,26 @@
-"""The documents say what the code says."""
+"""The documents say what the code says, and every link in them leads somewhere."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from common.messages import Event
 from config.secrets import PROJECT_ROOT
-from tests.documents import DOCUMENTS, EVENTS, TABLES, markers, with_tables
+from tests.documents import PAGES, TABLES, with_tables
 
-TEXTS = {name: (PROJECT_ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
-
-
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_the_tables_of_a_document_are_those_of_the_code(name: str) -> None:
-    assert TEXTS[name] == with_tables(TEXTS[name]), "run: python -m tests.documents"
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
+every_page = pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(PROJECT_ROOT)) for page in PAGES])
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_every_table_stands_in_a_document(name: str) -> None:
-    assert any(TABLES[name]() in text for text in TEXTS.values())
+@every_page
+def test_the_tables_of_a_document_are_those_of_the_code(page: Path) -> None:
+    assert TEXTS[page] == with_tables(TEXTS[page]), "run: python -m tests.documents"
 
 
-def test_a_table_that_is_out_of_date_is_drawn_anew() -> None:
-    start, end = markers("fields")
-    redrawn = with_tables(f"before\n{start}\nsomething old\n{end}\nafter")
-    assert redrawn == f"before\n{start}\n\n{TABLES['fields']()}\n\n{end}\nafter"
-
-
-def test_every_event_is_documented() -> None:
-    assert set(EVENTS) == set(Event)
-
-
-PAGES = sorted(
-    str(path.relative_to(PROJECT_ROOT))
-    for pattern in ("*.md", "docs/*.md", "data/*.md")
-    for path in PROJECT_ROOT.glob(pattern)
-)
+def test_every_table_and_every_event_is_in_a_document() -> None:
+    wanted = [make() for make in TABLES.values()] + [f"| `{event}` |" for event in Event]
+    assert [one for one in wanted if not any(one in text for text in TEXTS.values())] == []
 
 
 def _anchors(text: str) -> set[str]:
@@ -44,12 +29,11 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_every_link_to_a_file_or_heading_leads_somewhere(name: str) -> None:
-    document = PROJECT_ROOT / name
+@every_page
+def test_every_link_to_a_file_or_heading_leads_somewhere(page: Path) -> None:
     missing = []
-    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", document.read_text(encoding="utf-8")):
-        file = document.parent / target if target else document
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", TEXTS[page]):
+        file = page.parent / target if target else page
         if not file.exists() or (anchor and anchor not in _anchors(file.read_text(encoding="utf-8"))):
             missing.append(f"{target}#{anchor}")
     assert missing == []

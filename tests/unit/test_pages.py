@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -46,26 +46,15 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def html_of(name: str, fields: dict[str, FieldDescription] | None = None) -> str:
+def page(name: str, fields: Mapping[str, FieldDescription] = FIELDS) -> Page:
     folders = [PROJECT_ROOT / PAGES[name] / "templates", UI / "templates"]
     environment = Environment(loader=FileSystemLoader(folders), autoescape=True, undefined=StrictUndefined)
     administrator = Account("administrator", "Administrator", Role.ADMINISTRATOR, 0)
-    context = {
-        "account": administrator,
-        "has_passwords": True,
-        "client_id": "Client-1",
-        "title": "Client-1",
-        "error": NotFoundError(),
-        "status": 404,
-    }
-    return environment.get_template(name).render(
-        csrf_token=lambda: "token", fields=FIELDS if fields is None else fields, **context
-    )
-
-
-def page(name: str, fields: dict[str, FieldDescription] | None = None) -> Page:
+    desk = {"client_id": "Client-1", "title": "Client-1", "fields": fields}
+    failure = {"error": NotFoundError(), "status": 404}
+    context = {"csrf_token": lambda: "token", "account": administrator, "has_passwords": True, **desk, **failure}
     parsed = Page()
-    parsed.feed(html_of(name, fields))
+    parsed.feed(environment.get_template(name).render(context))
     return parsed
 
 

@@ -16,7 +16,6 @@ GIVEN_BY_THE_LAUNCHER = {
     "DATA_DIR",
     "SECRETS_DIR",
     "MODEL_DIR",
-    "SAMPLE_DATA",
 }
 """Settings each process is told for itself, so that they have no place in a file that all share."""
 
@@ -52,16 +51,12 @@ def test_the_example_says_what_the_settings_say() -> None:
     assert said == {name: (fields()[name].description, written(fields()[name].default)) for name in said}
 
 
-def test_the_token_comes_first() -> None:
-    assert next(iter(ENTRIES)) == "HUGGINGFACE_API_TOKEN"
-
-
 def test_every_setting_reaches_the_containers() -> None:
     """The server is given all of ``.env``; a client app what is named for it, since it may know no other secret."""
     compose = (PROJECT_ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     shared, server, *clients = re.split(r"\n  (?:server|client-\d):\n", compose)
     assert "env_file: [{path: .env, required: false}]" in server
-    wanted = {name.upper() for name in ClientSettings.model_fields} - {"HOST", "DATA_DIR", "SECRETS_DIR", "SAMPLE_DATA"}
+    wanted = {name.upper() for name in ClientSettings.model_fields} - {"HOST", "DATA_DIR", "SECRETS_DIR"}
     assert len(clients) == 3
     for number, client in enumerate(clients, start=1):
         given = re.findall(r"^ +([A-Z][A-Z0-9_]+):", shared + client, re.M)

@@ -19,10 +19,9 @@ from common.access.file import AccessFile, access_file
 from config.secrets import PROJECT_ROOT
 from server.drift.comparison import Status, score_drifts
 from server.evaluation import __main__ as evaluation
-from server.evaluation.report_text import with_interval
 from server.registry.artifact import load_detector
 from server.registry.versions import stored_versions
-from tests.support.model_versions import flip_a_byte, truncate
+from tests.support.model_versions import truncate
 from tests.support.patients import DATA
 from tests.support.tampering import change_manifest
 
@@ -111,17 +110,22 @@ def test_a_model_is_trained_reported_and_made_the_active_one(csv_file: WriteCsv,
     assert names_in(tmp_path / "models") == [version]
 
 
-def test_training_again_says_what_changed_and_how_to_go_back(
+def test_training_again_says_what_changed_and_how_to_go_back_and_evaluates_as_often_as_asked_for_or_kept(
     csv_file: WriteCsv, models: Path, tmp_path: Path, command: Command
 ) -> None:
     earlier = active_in(models)
-    code, said, _ = command("--data", csv_file(*FEW))
-    assert code == 0
+    code, said, progress = command("--data", csv_file(*FEW), "--repeats", "2")
+    assert (code, said.startswith("Held-out evaluation, 2 x 2-fold: ")) == (0, True)
+    assert "Evaluating: 4 of 4 folds" in progress
     assert names_in(models) == [earlier, active_in(models)]
     assert f"What changed since {earlier}:\n" in said
     assert "  trained on clinic.csv (66 disease-free patients), before on heart_disease.csv (164)\n" in said
     assert "  calibration_folds 2, before 4\n" in said
     assert said.endswith(f"To go back: python train_model.py --activate {earlier}\n")
+    code, again, progress = command("--data", csv_file(*FEW))
+    assert (code, again.startswith("Held-out evaluation, 2 x 2-fold: ")) == (0, True)
+    assert "Evaluating" not in progress
+    assert "  nothing but the time\n" in again
     assert command("--activate", earlier)[0] == 0
     (last,) = AuditTrail(AccessFile(access_file(tmp_path / "data", "server")), clock=lambda: 0).newest(1)
     assert (last.action, last.target) == ("model_activated", earlier)
@@ -142,17 +146,6 @@ def test_patients_without_disease_alone_are_enough_and_get_no_auroc(
     assert [drift.status for drift in drifts] == [Status.STABLE, Status.STABLE]
 
 
-def test_so_many_repeats_are_evaluated_as_were_asked_for_and_kept(csv_file: WriteCsv, command: Command) -> None:
-    words = ["--data", csv_file(*FEW)]
-    code, said, progress = command(*words, "--repeats", "2")
-    assert (code, said.startswith("Held-out evaluation, 2 x 2-fold: ")) == (0, True)
-    assert "Evaluating: 4 of 4 folds" in progress
-    code, said, progress = command(*words)
-    assert (code, said.startswith("Held-out evaluation, 2 x 2-fold: ")) == (0, True)
-    assert "Evaluating" not in progress
-    assert "  nothing but the time\n" in said
-
-
 def test_recalibration_keeps_forest_and_thresholds_and_says_how_the_levels_change(
     monkeypatch: pytest.MonkeyPatch, csv_file: WriteCsv, models: Path, command: Command
 ) -> None:
@@ -169,7 +162,7 @@ def test_recalibration_keeps_forest_and_thresholds_and_says_how_the_levels_chang
     assert re.search(f"\n  patients with disease at Medium or higher: {ill} before, {ill} now\n", said)
     assert f"To go back: python train_model.py --activate {earlier.model_version}\n" in said
     assert "The thresholds stay those of the training, Medium from 0.8 and High from 0.95" in said
-    auroc = with_interval(earlier.manifest.evaluation.figures["auroc"].ours)
+    auroc = format(earlier.manifest.evaluation.figures["auroc"].ours, ".3f")
     assert command("--list")[1].splitlines() == [
         f"  {earlier.model_version}  trained on heart_disease.csv, 164 disease-free patients, AUROC {auroc}",
         f"* {later.model_version}  {earlier.model_version} recalibrated on clinic.csv, 30 disease-free patients, "
@@ -178,14 +171,16 @@ def test_recalibration_keeps_forest_and_thresholds_and_says_how_the_levels_chang
     ]
 
 
-def test_a_damaged_version_is_listed_with_the_reason(models: Path, command: Command) -> None:
+def test_a_damaged_version_is_listed_with_the_reason_neither_used_nor_replaced(models: Path, command: Command) -> None:
     version = active_in(models)
     truncate(models / "versions" / version / "calibration.npz")
     code, said, _ = command("--list")
     assert (code, said.startswith(f"* {version}  cannot be used: ")) == (0, True)
     assert "calibration.npz is not the file that was written" in said
-    code, _, error = command("--activate", version)
-    assert (code, "calibration.npz is not the file" in error) == (1, True)
+    for words in (["--activate", version], ["--if-needed"]):
+        code, said, error = command(*words)
+        assert (code, said, "calibration.npz is not the file" in error) == (1, "", True)
+    assert names_in(models) == [version]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +190,6 @@ def test_a_damaged_version_is_listed_with_the_reason(models: Path, command: Comm
         (["--recalibrate", DATA], "There is no trained model in"),
         (["--activate", "20260102T030405Z-000000000000"], "There is no version"),
         (["--activate", ""], "There is no version"),
-        (["--activate", "../elsewhere"], "There is no version"),
     ],
 )
 def test_where_there_is_no_model_or_no_such_version_the_answer_is_one_sentence(
@@ -231,11 +225,10 @@ def test_if_needed_trains_where_there_is_no_model_or_one_of_the_shipped_data_of_
 def test_if_needed_never_replaces_a_clinics_own_model_of_an_earlier_layout(
     models: Path, command: Command, part: str
 ) -> None:
-    make_outdated(models, **{part: {"name": "clinic.csv", "sha256": "0" * 64, "patients": 80, "disease_free": 60}})
+    make_outdated(models, **{part: {"name": "clinic.csv", "sha256": "0" * 64}})
     before = {path: path.read_bytes() for path in models.rglob("*") if path.is_file()}
     code, _, error = command("--if-needed")
     assert (code, "was written by an earlier version of this program" in error) == (1, True)
-    assert "--data FILE" in error
     assert {path: path.read_bytes() for path in models.rglob("*") if path.is_file()} == before
 
 
@@ -248,16 +241,6 @@ def test_if_needed_trains_nothing_where_no_version_is_active_and_some_are_stored
     assert (code, said, names_in(models)) == (1, "", [version])
     assert f"No version in {models} is active" in error
     assert command("--activate", version)[0] == command("--if-needed")[0] == 0
-
-
-@pytest.mark.parametrize("damage", [flip_a_byte, truncate])
-def test_if_needed_refuses_a_damaged_version_and_trains_no_other(
-    models: Path, command: Command, damage: Callable[[Path], None]
-) -> None:
-    version, wrong = active_in(models), "isolation_forest.pkl is not the file that was written when the model was made"
-    damage(models / "versions" / version / "isolation_forest.pkl")
-    code, said, error = command("--if-needed")
-    assert (code, said, wrong in error, names_in(models)) == (1, "", True, [version])
 
 
 def test_with_a_key_new_models_are_signed_and_unsigned_ones_refused(
@@ -280,7 +263,6 @@ def test_with_a_key_new_models_are_signed_and_unsigned_ones_refused(
         (train_model.main, ["--repeats", "0"], "--repeats must be 1 or more"),
         (train_model.main, ["MODEL_MEDIUM_THRESHOLD=0.97"], "must be below MODEL_HIGH_THRESHOLD"),
         (train_model.main, ["MODEL_N_ESTIMATORS=7"], "MODEL_N_ESTIMATORS must be 50 or more"),
-        (evaluation.main, ["MODEL_N_ESTIMATORS=7"], "MODEL_N_ESTIMATORS must be 50 or more"),
         (evaluation.main, ["--folds", "1"], "MODEL_EVALUATION_FOLDS"),
         (evaluation.main, ["--repeats", "0"], "--repeats must be 1 or more"),
         (evaluation.main, ["--model", "somewhere"], "--model needs --data"),
@@ -301,11 +283,10 @@ def test_words_and_settings_that_make_no_sense_are_usage_errors(
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_training_that_is_stopped_leaves_the_active_model(models: Path, workers: str) -> None:
+def test_a_training_that_is_stopped_leaves_the_active_model(models: Path) -> None:
     """As Ctrl-C does it: the signal reaches the command and its worker processes alike."""
     before = names_in(models)
-    slow = {"MODEL_CALIBRATION_FOLDS": "20", "MODEL_WORKERS": workers}
+    slow = {"MODEL_CALIBRATION_FOLDS": "20", "MODEL_WORKERS": "2"}
     own = signal.signal(signal.SIGINT, signal.default_int_handler)  # the child inherits "ignored", as in the background
     training = subprocess.Popen(
         [sys.executable, str(PROJECT_ROOT / "train_model.py"), "--out", str(models)],
@@ -325,7 +306,7 @@ def test_a_training_that_is_stopped_leaves_the_active_model(models: Path, worker
     assert said == ""
     lines = errors.splitlines()
     assert all(line.startswith("Calibrating: ") for line in lines[:-1]), errors
-    assert lines[-1] == "Stopped; the active model is still as it was."
+    assert lines[-1] == "Stopped. The active model is unchanged."
     assert names_in(models) == before == [active_in(models)]
 
 

@@ -1,22 +1,17 @@
 """What version 3 left behind opens, and says what it said when it was kept."""
 
-import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dotenv import dotenv_values
 
 from common.access.accounts import Account, People, hash_of
-from common.access.audit import AuditTrail
-from common.access.file import OLD_TRAIL, READ_TRAIL, AccessFile, access_file
+from common.access.file import AccessFile, access_file
 from common.access.passwords import is_password
 from common.access.sessions import Sessions
-from tests.support.version_3 import cookie_of, expected, proofs, restore
+from tests.support.version_3 import expected, proofs, restore
 
-DESKS = ("client-1", "client-2", "client-3")
 GONE = {"OUTGOING_BUFFER_BYTES", "STALLED_SECONDS", "ADDRESS_EVENTS_PER_SECOND"}
 
 
@@ -55,26 +50,3 @@ def test_sessions_are_open_unless_they_were_ended(local: Path) -> None:
         found = sessions.find(session["holds"]["key"])
         assert (found is None) == session["ended"]
         assert found is None or found.account.name == session["name"]
-        assert cookie_of(session).startswith(f"{session['cookie']}=")
-
-
-@pytest.mark.parametrize("app", ["server", *DESKS])
-def test_the_audit_trails_are_taken_over_whole(local: Path, app: str, told: Any) -> None:
-    folder = local / app
-    written = (folder / OLD_TRAIL).read_bytes()
-    newest = AuditTrail(AccessFile(access_file(local, app)), clock=time.time).newest(1000)
-    lines = [json.loads(line) for line in written.splitlines()]
-    assert [asdict(entry) | {"mac": line["mac"]} for entry, line in zip(newest[::-1], lines, strict=True)] == lines
-    assert newest[0].number == told["audited"][app]
-    assert (folder / READ_TRAIL).read_bytes() == written
-    assert not (folder / OLD_TRAIL).exists()
-
-
-def test_the_settings_are_those_that_the_launcher_made_and_in_another_file_those_that_go_as_well(
-    tmp_path: Path,
-) -> None:
-    restore(tmp_path, env="env_with_settings_that_go")
-    given = dotenv_values(tmp_path / ".env")
-    assert given.keys() == proofs()["env"].keys() | GONE
-    restore(tmp_path)
-    assert dotenv_values(tmp_path / ".env") == proofs()["env"]

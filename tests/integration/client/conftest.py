@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from client.relay import Patience, Relay
 from config.settings import ClientSettings
 from tests.support.made_requests import CLIENT_ID, request, submission
 from tests.support.pages import Pages
-from tests.support.programmable_server import ASYNC_MODE, TOKEN, ProgrammableServer
+from tests.support.programmable_server import TOKEN, ProgrammableServer
+from tests.support.serving import ASYNC_MODE
 
 MakeSettings = Callable[..., ClientSettings]
 PATIENT = Patience(refused=60.0, replaced=60.0)
@@ -26,7 +28,9 @@ def server() -> Iterator[ProgrammableServer]:
 
 
 @pytest.fixture
-def make_settings(tmp_path: Path, server: ProgrammableServer) -> MakeSettings:
+def make_settings(tmp_path: Path, server: ProgrammableServer, monkeypatch: pytest.MonkeyPatch) -> MakeSettings:
+    monkeypatch.setenv("CLIENT_1_TOKEN", TOKEN)
+
     def make(**changes: object) -> ClientSettings:
         usual = {
             "client_id": CLIENT_ID,
@@ -58,21 +62,12 @@ class Link:
         self.pages = Pages(outbox)
         self._make_settings = make_settings
 
-    def make(self, patience: Patience = PATIENT, **settings: object) -> Relay:
-        self.relay = Relay(
-            self._make_settings(**settings),
-            token=TOKEN,
-            outbox=self.outbox,
-            nudge=self.pages.nudge,
-            clock=lambda: datetime.now(UTC),
-            patience=patience,
-        )
-        self.pages.status = self.relay.status
-        return self.relay
-
     def start(self, patience: Patience = PATIENT, **settings: object) -> None:
         """Start a relay; it is stopped when the test ends."""
-        self.make(patience, **settings).start()
+        made, clock = self._make_settings(**settings), partial(datetime.now, UTC)
+        self.relay = Relay(made, self.outbox, nudge=self.pages.nudge, clock=clock, patience=patience)
+        self.pages.status = self.relay.status
+        self.relay.start()
 
     def enter(self, *numbers: int) -> None:
         """Put the submissions of these numbers into the outbox."""
@@ -89,5 +84,5 @@ class Link:
 def link(server: ProgrammableServer, outbox: Outbox, make_settings: MakeSettings) -> Iterator[Link]:
     link = Link(server, outbox, make_settings)
     yield link
-    if hasattr(link, "relay") and link.relay.is_running:
+    if hasattr(link, "relay"):
         link.relay.stop()

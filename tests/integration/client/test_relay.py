@@ -1,12 +1,9 @@
 """The relay against a real server: nothing is lost and nothing is doubled, whatever the connection goes through."""
 
 import logging
-import os
 import random
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from contextlib import closing, suppress
@@ -16,13 +13,11 @@ from queue import Empty
 import orjson
 import pytest
 
-from client.outbox import Outbox
-from client.relay import OTHER_IDENTITY, STOPPED_WORKING, Backoff, Patience, pace
+from client.relay import FAILED, IN_FLIGHT, OTHER_IDENTITY, Patience, pace, pauses
 from common.errors import (
     DetectionSystemError,
     InvalidRecordError,
     NotSignedInError,
-    OutdatedAttemptError,
     OverloadedError,
     ReplacedConnectionError,
     ServerUnreachableError,
@@ -30,12 +25,11 @@ from common.errors import (
     UnsupportedProtocolError,
 )
 from common.messages import PROTOCOL_VERSION, Changes, Event, PredictRequest, Receipt, WireError
-from config.secrets import PROJECT_ROOT
-from tests.integration.client.conftest import Link, MakeSettings
-from tests.support.made_requests import CLIENT_ID, NOON, erased, explained, id_of, made, prediction, request, submission
+from tests.integration.client.conftest import Link
+from tests.support.made_requests import erased, explained, id_of, made, prediction, request
 from tests.support.pages import history, states_of
-from tests.support.programmable_server import ASYNC_MODE, LOG, TOKEN, WAIT_SECONDS, ProgrammableServer
-from tests.support.system_parts import free_ports
+from tests.support.programmable_server import LOG, TOKEN, ProgrammableServer
+from tests.support.waiting import WAIT_SECONDS
 
 FIRST, SECOND = id_of(1), id_of(2)
 UNREACHABLE = ServerUnreachableError.default_message
@@ -92,12 +86,13 @@ def test_what_was_entered_while_the_server_was_away_is_sent_oldest_first_when_it
 def test_no_more_than_the_window_is_in_flight(link: Link) -> None:
     link.server.answer = link.server.keep_silent
     link.server.start()
-    link.enter(*range(1, 9))
-    link.start(in_flight=4)
-    assert link.server.next_ids(4) == ids(1, 2, 3, 4)
-    link.server.append(made(1, prediction(request(2))))
-    link.pages.wait_for_entry(SECOND)
-    assert link.server.next_ids(1) == ids(5)
+    numbers = range(100, 100 + IN_FLIGHT)
+    link.enter(*numbers, 200, 201)
+    link.start()
+    assert link.server.next_ids(IN_FLIGHT) == ids(*numbers)
+    link.server.append(made(1, prediction(request(101))))
+    link.pages.wait_for_entry(id_of(101))
+    assert link.server.next_ids(1) == ids(200)
     assert link.server.received.empty()
 
 
@@ -252,7 +247,9 @@ def test_a_server_that_hangs_up_right_after_connecting_is_tried_again(link: Link
     link.enter(1)
     link.start(IMPATIENT)
     link.pages.wait_for_entry(FIRST)
-    assert link.server.handshakes.qsize() == 4
+    handshakes = [link.server.handshakes.get_nowait() for _ in range(4)]
+    assert [handshake.attempt for handshake in handshakes] == [1, 2, 3, 4]
+    assert len({handshake.instance for handshake in handshakes}) == 1
 
 
 def test_a_connection_that_takes_longer_than_a_second_is_waited_for(link: Link) -> None:
@@ -266,16 +263,8 @@ def test_a_connection_that_takes_longer_than_a_second_is_waited_for(link: Link) 
     assert link.server.handshakes.qsize() == 1
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        NotSignedInError("This token is not known."),
-        UnsupportedProtocolError("The client app speaks protocol version 4, the server 3. Update the older one."),
-    ],
-)
-def test_a_refusal_is_told_in_the_servers_words_not_tried_often_and_the_queue_is_kept(
-    link: Link, error: DetectionSystemError
-) -> None:
+def test_a_refusal_is_told_in_the_servers_words_not_tried_often_and_the_queue_is_kept(link: Link) -> None:
+    error = UnsupportedProtocolError("The client app speaks protocol version 4, the server 3. Update the older one.")
     link.server.refusal = WireError.of(error)
     link.server.start()
     link.enter(1)
@@ -284,35 +273,33 @@ def test_a_refusal_is_told_in_the_servers_words_not_tried_often_and_the_queue_is
     began = time.monotonic()
     refused = link.pages.wait_for_link("refused")
     assert (refused.reason, refused.waiting) == (error.message, 1)
-    link.relay.wake()
     link.server.handshakes.get(timeout=WAIT_SECONDS)
     assert time.monotonic() - began >= 0.4
     link.server.refusal = None
     link.pages.wait_for_entry(FIRST)
 
 
+def told(error: DetectionSystemError) -> bytes:
+    return orjson.dumps({"error": WireError.of(error).to_wire()})
+
+
 @pytest.mark.parametrize(
-    ("status", "error"),
+    ("status", "body", "state", "reason"),
     [
-        ("401 UNAUTHORIZED", NotSignedInError("The token is not known.")),
-        ("503 SERVICE UNAVAILABLE", ShuttingDownError()),
+        ("401 UNAUTHORIZED", told(NotSignedInError("No such token.")), "refused", "No such token."),
+        ("503 SERVICE UNAVAILABLE", told(ShuttingDownError()), "down", ShuttingDownError.default_message),
+        ("502 BAD GATEWAY", b"<html>Bad gateway</html>", "down", UNREACHABLE),  # a proxy's
+        ("502 BAD GATEWAY", b"[]", "down", UNREACHABLE),
+        ("502 BAD GATEWAY", b'{"error": "none of ours"}', "down", UNREACHABLE),
     ],
 )
-def test_what_the_door_says_is_told(link: Link, status: str, error: DetectionSystemError) -> None:
-    link.server.door = (status, orjson.dumps({"error": WireError.of(error).to_wire()}))
+def test_what_the_door_says_is_told_and_what_a_proxy_says_is_not(
+    link: Link, status: str, body: bytes, state: str, reason: str
+) -> None:
+    link.server.door = (status, body)
     link.server.start()
     link.start(Patience(refused=0.1))
-    assert link.pages.wait_for_link("down" if error.retryable else "refused").reason == error.message
-    link.server.door = None
-    link.pages.wait_for_link("up")
-
-
-@pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"[]", b'{"error": "none of ours"}'])
-def test_a_proxy_that_cannot_reach_the_server_is_the_server_being_away(link: Link, body: bytes) -> None:
-    link.server.door = ("502 BAD GATEWAY", body)
-    link.server.start()
-    link.start()
-    assert link.pages.wait_for_link("down").reason == UNREACHABLE
+    assert link.pages.wait_for_link(state).reason == reason
     link.server.door = None
     link.pages.wait_for_link("up")
 
@@ -329,17 +316,6 @@ def test_a_client_app_that_another_one_replaced_says_so_and_comes_back_only_for_
         link.server.handshakes.get(timeout=0.5)
     link.wake(2)
     link.pages.wait_for_entry(SECOND)
-
-
-def test_an_attempt_that_came_too_late_is_followed_by_a_newer_one(link: Link) -> None:
-    link.server.refusal = WireError.of(OutdatedAttemptError())
-    link.server.start()
-    link.start()
-    first = link.server.handshakes.get(timeout=WAIT_SECONDS)
-    link.server.refusal = None
-    link.pages.wait_for_link("up")
-    second = link.server.handshakes.get(timeout=WAIT_SECONDS)
-    assert (second.instance, second.attempt > first.attempt) == (first.instance, True)
 
 
 def test_a_redirect_is_not_followed_with_the_token(link: Link) -> None:
@@ -387,7 +363,7 @@ def test_stopping_takes_less_than_a_second(link: Link, while_it: str) -> None:
         began = time.monotonic()
         link.relay.stop()
         assert time.monotonic() - began < 1
-        assert not link.relay.is_running
+        assert "relay" not in {thread.name for thread in threading.enumerate()}
         if while_it == "is up":
             link.server.farewells.get(timeout=WAIT_SECONDS)
 
@@ -416,51 +392,19 @@ def test_nothing_is_lost_or_doubled_over_fifty_disturbances(link: Link) -> None:
 
 
 def test_pauses_double_up_to_the_longest_and_are_shortened_at_random() -> None:
-    backoff = Backoff(4.0)
-    pauses = [backoff.next_pause() for _ in range(6)]
-    for pause, full in zip(pauses, (0.5, 1, 2, 4, 4, 4), strict=True):
+    for pause, full in zip(pauses(4.0), (0.5, 1, 2, 4, 4, 4), strict=False):
         assert full / 2 <= pause <= full
-    backoff.reset()
-    assert backoff.next_pause() <= 0.5
 
 
-def spoil(path: Path) -> None:
-    """Make what waits unreadable, as no program of ours writes it."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE requests SET record = 'not a record'")
-
-
-def test_what_ends_the_relay_unexpectedly_is_told_on_the_pages_and_to_who_started_it(
+def test_an_unexpected_failure_is_told_and_the_link_works_again_when_its_cause_is_gone(
     link: Link, tmp_path: Path
 ) -> None:
-    failed = threading.Event()
     link.enter(1)
-    spoil(tmp_path / "client.sqlite")
     link.server.start()
-    link.make().start(on_failure=failed.set)
-    assert failed.wait(WAIT_SECONDS)
-    assert link.pages.wait_for_link("down").reason == STOPPED_WORKING
-
-
-def test_a_client_app_without_its_relay_ends_so_that_it_is_started_anew(
-    server: ProgrammableServer, make_settings: MakeSettings
-) -> None:
-    settings = make_settings()
-    file = settings.data_dir / CLIENT_ID.lower() / "client.sqlite"
-    with closing(Outbox(file)) as outbox:
-        outbox.put(submission(1), NOON)
-    spoil(file)
-    server.start()
-    environment = os.environ | {
-        "CLIENT_ID": CLIENT_ID,
-        "CLIENT_1_TOKEN": TOKEN,
-        "DATA_DIR": str(settings.data_dir),
-        "SECRETS_DIR": str(settings.secrets_dir),
-        "SERVER_URL": server.url,
-        "SOCKETIO_ASYNC_MODE": ASYNC_MODE,
-        "PORT": str(free_ports(1)[0]),
-    }
-    command = [sys.executable, str(PROJECT_ROOT / "client" / "app.py")]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 1
-    assert "the link to the server has stopped working\nTraceback" in ended.stderr
+    with closing(sqlite3.connect(tmp_path / "client.sqlite")) as other, other:
+        other.execute("UPDATE requests SET record = 'not a record'")  # as no program of ours writes it
+    link.start()
+    link.pages.wait_for(lambda: any(told.reason == FAILED for told in link.pages.links))
+    with closing(sqlite3.connect(tmp_path / "client.sqlite")) as other, other:
+        other.execute("UPDATE requests SET record = ?", [request(1).record.model_dump_json()])
+    link.pages.wait_for_entry(FIRST)

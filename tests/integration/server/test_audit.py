@@ -1,22 +1,9 @@
 """What people and commands do at the server stands in the audit trail."""
 
-import subprocess
-import sys
-
-import pytest
-
 from common.access.file import access_file
-from config.secrets import PROJECT_ROOT
-from tests.integration.server.conftest import Join, RunningServer, Watch
+from tests.integration.server.conftest import Join, RunningServer, Watch, run_module
 from tests.support.made_requests import request
 from tests.support.speaking import Browser
-
-
-@pytest.fixture
-def administrator(running: RunningServer) -> Browser:
-    browser = Browser(running.url)
-    assert browser.sign_in(running.administrator_token).status == 204
-    return browser
 
 
 def actions(administrator: Browser, path: str = "/api/audit") -> list[tuple[str, str, str]]:
@@ -62,7 +49,8 @@ def test_a_flood_of_wrong_links_does_not_fill_the_trail(running: RunningServer) 
     wrong = {"token": "wrong-but-of-thirty-two-characters-or-more"}
     statuses = [stranger.post("/sign-in", wrong, X_CSRFToken=token).status for _ in range(100)]
     actions = [entry.action for entry in running.server.real_time.access.trail.newest(200)]
-    assert actions.count("sign_in_failed") == statuses.count(401) < 60
+    assert actions.count("sign_in_failed") == statuses.count(401) == 50
+    assert stranger.sign_in(running.operator_token).status == 204  # a link that was made works all the same
 
 
 def test_only_administrators_read_the_trail_page_by_page(
@@ -89,8 +77,7 @@ def test_commands_stand_in_the_trail_of_a_running_server(running: RunningServer,
         ["server.store", "erase", "--older-than", "1", "--dry-run"],
         ["server.store", "erase", "--older-than", "1", "--client", "Client-1"],
     ):
-        command = [sys.executable, "-m", *words]
-        subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, check=True)
+        run_module(*words, environment=environment)
     said = actions(administrator)
     assert [(role, action) for role, action, _ in said[-2:]] == [
         ("command", "account_added"),

@@ -1,5 +1,8 @@
 """The change log as its readers see it: in commit order, without gaps or doubles, and each only what it may see."""
 
+import json
+import sqlite3
+from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
@@ -7,7 +10,6 @@ import pytest
 
 from common.errors import InternalError
 from common.messages import Changes, WireError
-from server.store import Refusal
 from tests.integration.server.conftest import Join, RunningServer, Watch
 from tests.support.made_requests import NOON, request
 from tests.support.speaking import Browser
@@ -53,13 +55,18 @@ def test_operators_hear_of_every_change_in_commit_order(join: Join, watch: Watch
     assert runs[-1].totals.predictions == 30
 
 
-def test_an_answer_and_its_log_entry_are_the_same_everywhere(join: Join, watch: Watch, signed_in: Browser) -> None:
+def test_an_answer_and_its_log_entry_are_the_same_everywhere(
+    join: Join, watch: Watch, signed_in: Browser, running: RunningServer
+) -> None:
     client, dashboard = join(), watch()
     client.predict(request(1).to_wire())
     answer = client.entry()
     assert dashboard.entry() == answer
     (entry,) = signed_in.get("/api/changes").json["entries"]
     assert entry == answer
+    with closing(sqlite3.connect(running.database)) as other:
+        (body,) = other.execute("SELECT body FROM predictions").fetchone()
+    assert json.loads(body) == answer["prediction"]
     prediction_id = answer["prediction_id"]
     assert signed_in.get(f"/api/predictions/{prediction_id}").json["prediction"] == answer["prediction"]
     assert signed_in.get("/api/predictions").json["predictions"][0]["prediction"] == answer["prediction"]
@@ -122,7 +129,7 @@ def test_a_bad_number_is_refused_by_name(signed_in: Browser, query: str, name: s
 def test_a_page_holds_500_entries_at_most_and_who_is_ahead_gets_the_first(
     running: RunningServer, signed_in: Browser
 ) -> None:
-    refused = [Refusal("Client-1", f"request-{number}", WireError.of(InternalError())) for number in range(1, 503)]
+    refused = {("Client-1", f"request-{number}"): WireError.of(InternalError()) for number in range(1, 503)}
     running.server.service.store.append([], refused, NOON)
     for query in ("limit=1000", "limit=999999999999", "limit=1000&after=600"):
         page = signed_in.get(f"/api/changes?{query}").json

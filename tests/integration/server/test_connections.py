@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, WireError
-from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch
+from tests.integration.server.conftest import Join, RunningServer, Watch
 from tests.support.made_requests import request
 from tests.support.raw_socket import RawSocket
 from tests.support.speaking import Browser, ClientApp, Connection, RefusedError
@@ -45,18 +45,6 @@ def test_each_is_let_in_where_it_belongs_alone(running: RunningServer, signed_in
     for namespace in ("/", "/other"):
         with pytest.raises(RefusedError):
             Connection(running.url, namespace, auth=APP, headers=token)
-
-
-def test_a_sign_in_ends_when_the_token_is_changed(
-    start_server: StartServer, running: RunningServer, signed_in: Browser
-) -> None:
-    (running.settings.secrets_dir / "server" / "OPERATOR_TOKEN").write_text("another-token\n")
-    rotated = start_server()
-    assert rotated.operator_token == "another-token"
-    assert rotated.settings.secrets.secret_key == running.settings.secrets.secret_key
-    with RawSocket(rotated.url, cookie=signed_in.cookie) as page:
-        assert page.status == 401
-    assert Browser(rotated.url).sign_in(running.operator_token).status == 401
 
 
 def test_the_newer_connection_of_another_process_wins_and_the_older_is_told(join: Join) -> None:

@@ -1,23 +1,20 @@
 """The server's disk fills up, turns read-only, or its database is damaged: it says so, saves nothing, and goes on."""
 
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from config.secrets import PROJECT_ROOT
 from server.factory import BUSY_SECONDS_IN_LOOP
-from tests.integration.server.conftest import StartProcess
+from tests.integration.server.conftest import StartProcess, run_module
 from tests.support.disks import failing_disk, small_disk
 from tests.support.made_requests import request
 from tests.support.processes import Process, run
-from tests.support.recording import paced
 from tests.support.serving import ASYNC_MODE
 from tests.support.speaking import Browser, ClientApp
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -27,8 +24,7 @@ def database(tmp_path: Path) -> Path:
 
 def saved(client: ClientApp, number: int) -> bool:
     """Send a patient until it is stored."""
-    message = request(number).to_wire()
-    return any(client.predict(message)["status"] == "stored" for _ in paced())
+    return bool(wait_until(lambda: client.predict(request(number).to_wire())["status"] == "stored"))
 
 
 def stored(database: Path) -> int:
@@ -38,10 +34,8 @@ def stored(database: Path) -> int:
 
 def refusal(process: Process, client: ClientApp, number: int) -> str:
     """Send a patient who is refused for now; return why the server says that it is not ready."""
-    for _ in paced():
-        if (receipt := client.predict(request(number).to_wire()))["status"] != "accepted":
-            break
-    assert (receipt["error"]["code"], receipt["error"]["retryable"]) == ("store_unavailable", True)
+    error = wait_until(lambda: client.predict(request(number).to_wire())["error"])
+    assert (error["code"], error["retryable"]) == ("store_unavailable", True)
     answer = Browser(process.url).get("/readyz")
     assert answer.status == 503
     assert Browser(process.url).get("/api/status").json == {"status": "not_ready", "ready": False}
@@ -65,7 +59,7 @@ def test_a_full_disk_is_named_nothing_is_said_to_be_saved_and_it_goes_on_by_itse
         assert stored(database) == 1
         disk.make_room()
         assert saved(client, 2)
-        assert any(Browser(process.url).get("/readyz").status == 200 for _ in paced())
+        wait_until(lambda: Browser(process.url).get("/readyz").status == 200)
         assert stored(database) == 2
         end(process, client)
 
@@ -111,16 +105,10 @@ def test_a_disk_that_turns_read_only_is_named_loses_nothing_and_stops_a_start(
 def test_a_damaged_database_is_named_stops_a_start_and_a_restore_brings_it_back(
     start_process: StartProcess, processes: list[Process], environment: dict[str, str], database: Path, tmp_path: Path
 ) -> None:
-    def store_command(*words: str) -> str:
-        command = [sys.executable, "-m", "server.store", *words]
-        return subprocess.run(
-            command, cwd=PROJECT_ROOT, env=environment, check=True, capture_output=True
-        ).stdout.decode()
-
     process, client = start_process()
     assert all(saved(client, number) for number in range(1, 31))
     copy = str(tmp_path / "copy.sqlite")
-    store_command("backup", copy)
+    run_module("server.store", "backup", copy, environment=environment)
     database.write_bytes(b"\xa5" * database.stat().st_size)
     assert "the file is damaged" in (said := refusal(process, client, 31))
     assert "python -m server.store restore FILE" in said
@@ -131,7 +119,7 @@ def test_a_damaged_database_is_named_stops_a_start_and_a_restore_brings_it_back(
     assert f"The database {database} cannot be used: the file is damaged" in failing.text
     assert "restore a backup with: python -m server.store restore FILE" in failing.text
     assert "Traceback" not in failing.text
-    assert "is now the record, and in order" in store_command("restore", copy)
+    assert "is now the record, and in order" in run_module("server.store", "restore", copy, environment=environment)
     process, client = start_process()
     assert saved(client, 30)
     assert saved(client, 31)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from common.messages import Event, PredictRequest
-from tests.integration.server.conftest import Join, RunningServer
+from tests.integration.server.conftest import Join
 from tests.support.made_requests import request
 from tests.support.speaking import Browser, ClientApp
 
@@ -46,8 +46,3 @@ def test_nothing_is_told_until_the_hundredth_patient_is_answered(join: Join, sig
     ]
     assert drift_of(signed_in, None)["patients"] == ENOUGH
     assert drift_of(signed_in, "Client-1")["summary"] == "0 of 100 patients needed"
-
-
-def test_the_token_of_a_client_app_reads_nothing(running: RunningServer) -> None:
-    answer = Browser(running.url).get("/api/drift", Authorization=f"Bearer {running.token()}")
-    assert (answer.status, answer.error["code"]) == (401, "not_signed_in")

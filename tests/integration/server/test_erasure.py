@@ -1,29 +1,17 @@
 """Erasing from another process while the server runs: every reader hears of it, and nothing is scored anew."""
 
 import os
-import subprocess
-import sys
 from typing import Any
 
-from config.secrets import PROJECT_ROOT
-from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch, now
+from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch, now, run_module
 from tests.support.made_requests import request
-from tests.support.recording import paced
 from tests.support.speaking import Browser, ClientApp
+from tests.support.waiting import wait_until
 
 
-def store_command(running: RunningServer, *words: str, told: str = "") -> str:
-    """Run ``python -m server.store`` as somebody at the server's machine does; return what it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "server.store", *words],
-        cwd=PROJECT_ROOT,
-        env=os.environ | {"DATABASE_URL": f"sqlite:///{running.database}"},
-        input=told,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout
+def erase(running: RunningServer, reference: str) -> str:
+    environment = os.environ | {"DATABASE_URL": f"sqlite:///{running.database}"}
+    return run_module("server.store", "erase", "--patient-reference", environment=environment, told=f"{reference}\n")
 
 
 def is_tombstone(entry: Any) -> bool:
@@ -44,7 +32,7 @@ def test_open_dashboards_and_the_client_app_hear_of_an_erasure_and_nobody_else(
     erased = client.answered("request-1")
     client.answered("request-2")
     other.answered("request-1")
-    said = store_command(running, "erase", "--patient-reference", told="to be erased\n")
+    said = erase(running, "to be erased")
     assert "1 prediction was erased. Client-1: 1." in said
     tombstone = client.entry(is_tombstone)
     assert (tombstone["prediction_id"], tombstone["request_id"]) == (erased.prediction_id, "request-1")
@@ -65,22 +53,20 @@ def test_an_erased_request_that_comes_again_is_refused_for_good_and_never_scored
     client = join()
     client.predict(asked(1, "to be erased"))
     client.answered("request-1")
-    store_command(running, "erase", "--patient-reference", told="to be erased\n")
+    erase(running, "to be erased")
     client.entry(is_tombstone)
     refused_for_good(client, asked(1, "to be erased"))
     refused_for_good(client, asked(1, "another patient"))
     client.close()
-    running.server.stop()
+    running.server.service.stop()
     refused_for_good(join(to=start_server()), asked(1, "to be erased"))
     assert signed_in.get("/api/predictions").json["predictions"] == []
 
 
 def refused_for_good(client: ClientApp, message: dict[str, object]) -> None:
     """Send again until it shows at the write that the patient was erased."""
-    for _ in paced():
-        if (receipt := client.predict(message))["status"] != "accepted":
-            break
-    assert (receipt["error"]["code"], receipt["error"]["retryable"]) == ("erased", False)
+    error = wait_until(lambda: client.predict(message)["error"])
+    assert (error["code"], error["retryable"]) == ("erased", False)
 
 
 def test_the_server_erases_what_is_older_than_it_is_kept_for(
@@ -90,7 +76,7 @@ def test_the_server_erases_what_is_older_than_it_is_kept_for(
     client.predict(asked(1, "A"))
     client.answered("request-1")
     client.close()
-    running.server.stop()
+    running.server.service.stop()
     later = start_server(retention_days=1, clock=lambda: now().replace(year=now().year + 1))
     reader = Browser(later.url)
     reader.sign_in(later.operator_token)

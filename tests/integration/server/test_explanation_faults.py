@@ -1,17 +1,27 @@
 """Whatever an endpoint does, an explanation ends by its deadline with a named reason, on threads and on eventlet."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from queue import Queue
 
 import pytest
+import trustme
 
+from config.secrets import ConfigurationError
+from server.explanation.endpoint import NOT_TRUSTED
 from server.explanation.llama import LlamaWriter, NarrativeError, asked_but
+from tests.integration.server.conftest import StartServer
 from tests.support.llm_faults import FAULTS, LATE, stalls_in_mid_stream
 from tests.support.llm_server import LanguageModel, Script, says
+from tests.support.made_requests import request
 from tests.support.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
+from tests.support.speaking import ClientApp, Connection
+from tests.support.truthful import explains
 from tests.support.writing import writer_at
 
 SECONDS = 1.0
@@ -21,6 +31,10 @@ ENOUGH = 10.0
 LATEST = 5 * 0.5
 """Seconds after its deadline by which an explanation has ended here: five times what is promised."""
 
+NOT_REACHED = asked_but("it could not be reached (ConnectError)")
+LONG_AGO = datetime(2020, 1, 2, tzinfo=UTC)
+AUTHORITY = trustme.CA()
+
 
 @pytest.fixture
 def model() -> Iterator[LanguageModel]:
@@ -28,7 +42,13 @@ def model() -> Iterator[LanguageModel]:
         yield model
 
 
-def ended(writer: LlamaWriter, seconds: float = SECONDS) -> str:
+@pytest.fixture
+def ca_file(tmp_path: Path) -> Path:
+    AUTHORITY.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    return tmp_path / "authority.pem"
+
+
+def ended(writer: LlamaWriter, seconds: float = ENOUGH) -> str:
     """Return the text, or why there is none, which comes in time."""
     deadline = time.monotonic() + seconds
     try:
@@ -47,10 +67,7 @@ def test_every_fault_ends_in_time_with_its_reason(model: LanguageModel, script: 
 
 @pytest.mark.parametrize(
     ("script", "number", "said"),
-    [
-        (stalls_in_mid_stream, 50, asked_but(LATE)),
-        (says(GOOD_TEXT), 20, GOOD_TEXT_FILLED),
-    ],
+    [(stalls_in_mid_stream, 50, asked_but(LATE)), (says(GOOD_TEXT), 20, GOOD_TEXT_FILLED)],
 )
 def test_many_at_once_all_end_in_time_and_do_not_mix(
     model: LanguageModel, script: Script, number: int, said: str
@@ -62,21 +79,67 @@ def test_many_at_once_all_end_in_time_and_do_not_mix(
     assert {endings.get(timeout=20) for _ in range(number)} == {said}
 
 
-def test_nobody_listening_is_told() -> None:
+def test_nobody_listening_and_an_endpoint_that_does_not_speak_tls_are_told(model: LanguageModel) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    assert ended(writer_at(f"http://127.0.0.1:{port}/v1"), ENOUGH) == asked_but(
-        "it could not be reached (ConnectError)"
-    )
+    assert ended(writer_at(f"http://127.0.0.1:{port}/v1")) == NOT_REACHED
+    assert ended(writer_at(model.url.replace("http:", "https:"))) == NOT_REACHED
 
 
 def test_a_name_that_is_never_resolved_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     stop = threading.Event()
 
-    def unanswered(*_: object, **__: object) -> list[object]:
+    def unanswered(*_: object, **__: object) -> socket.socket:  # it heeds no time-out, as a resolver does not
         stop.wait(20)
         raise socket.gaierror
 
-    monkeypatch.setattr(socket, "getaddrinfo", unanswered)
-    assert ended(writer_at("https://llama.hospital.example/v1")) == asked_but(LATE)
+    monkeypatch.setattr(socket, "create_connection", unanswered)
+    assert ended(writer_at("https://llama.hospital.example/v1"), SECONDS) == asked_but(LATE)
     stop.set()
+
+
+def proving(certificate: trustme.LeafCert) -> LanguageModel:
+    """Return a model behind TLS with a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return LanguageModel(explains, tls=context)
+
+
+def test_the_whole_system_gets_its_explanation_from_an_endpoint_whose_authority_is_named(
+    ca_file: Path, start_server: StartServer, connections: list[Connection]
+) -> None:
+    with proving(AUTHORITY.issue_cert("127.0.0.1")) as model:
+        running = start_server(llm_base_url=model.url, llm_ca_file=ca_file, llm_timeout_seconds=20)
+        connections.append(client := ClientApp(running.url, running.token()))
+        client.predict(request(1).to_wire())
+        entry = client.entry(lambda one: one["kind"] == "explanation_finished")
+        assert entry["explanation"]["source"] == "llm"
+
+
+@pytest.mark.parametrize(
+    ("certificate", "is_named"),
+    [
+        (trustme.CA().issue_cert("127.0.0.1"), True),
+        (AUTHORITY.issue_cert("127.0.0.1"), False),
+        (AUTHORITY.issue_cert("llama.hospital.example"), True),
+        (AUTHORITY.issue_cert("127.0.0.1", not_after=LONG_AGO), True),
+    ],
+    ids=["unknown authority", "no authority named", "another name", "another time"],
+)
+def test_a_certificate_that_is_not_trusted_is_told_nothing_and_left_alone(
+    certificate: trustme.LeafCert, is_named: bool, ca_file: Path
+) -> None:
+    with proving(certificate) as model:
+        writer = writer_at(model.url, llm_ca_file=ca_file if is_named else None)
+        assert ended(writer) == asked_but(NOT_TRUSTED)
+        assert model.received.empty()
+    assert (writer.circuit.state, writer.circuit.reason) == ("open", NOT_TRUSTED)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\nnot one\n-----END CERTIFICATE-----\n"])
+def test_a_file_without_certificates_is_refused_at_the_start(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "authority.pem"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="LLM_CA_FILE must name a file of PEM certificates"):
+        writer_at("https://127.0.0.1:9/v1", llm_ca_file=file)

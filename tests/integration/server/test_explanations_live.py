@@ -97,7 +97,7 @@ def test_predictions_wait_for_no_model_and_a_restart_explains_what_was_unfinishe
     for number in range(1, 9):
         assert client.answered(f"request-{number}").awaits_explanation
     assert Browser(explained.url).get("/readyz").status == 200
-    explained.server.stop()
+    explained.server.service.stop()
     model.script = explains
     restarted = start_server(llm_base_url=model.url)
     connections.append(again := ClientApp(restarted.url, restarted.token()))

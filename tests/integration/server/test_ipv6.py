@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Process, end_all, environment_of, free_port, has_ipv6, run
+from tests.support.processes import Process, end_all, environment_of, free_ports, has_ipv6, run
 from tests.support.serving import ASYNC_MODE
 from tests.support.system_parts import Clinician
 
@@ -16,7 +16,7 @@ def test_a_patient_reaches_the_server_over_ipv6(tmp_path: Path, detector_dir: Pa
     environment |= {"HOST": "::1", "ALLOWED_HOSTS": "::1", "CLIENT_1_CLINICIAN_TOKEN": "a-clinicians-token"}
     try:
         server_url = run(processes, environment).wait_until_started().split()[-1]
-        of_client = {"PORT": str(free_port()), "CLIENT_ID": "Client-1", "SERVER_URL": server_url}
+        of_client = {"PORT": str(free_ports(1)[0]), "CLIENT_ID": "Client-1", "SERVER_URL": server_url}
         client_url = run(processes, environment | of_client, "client").wait_until_started().split()[-1]
         assert client_url == f"http://[::1]:{of_client['PORT']}"
         with Clinician(f"{client_url}/sign-in#token=a-clinicians-token") as clinician:

@@ -10,8 +10,7 @@ from common.messages import Explanation
 from common.patient import FIELDS
 from server.explanation.facts import facts_of_stored, score_in_words
 from tests.integration.server.conftest import StartServer
-from tests.llama.running import llama_server
-from tests.llama.server import MODEL
+from tests.llama.server import MODEL, llama_server
 from tests.support.made_requests import request
 from tests.support.patients import DATA
 from tests.support.speaking import ClientApp, Connection

@@ -11,7 +11,7 @@ from config.secrets import PROJECT_ROOT
 from tests.support.processes import Process, end_all, environment_of, run
 from tests.support.serving import ASYNC_MODE, served
 from tests.support.small_app import SmallApp, settings_in, small_app
-from tests.support.speaking import Browser, ClientApp, Connection, Page
+from tests.support.speaking import Browser, ClientApp, Connection
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,12 @@ class Running:
 
 Start = Callable[..., Running]
 Join = Callable[..., ClientApp]
-Watch = Callable[..., Page]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    def begin(*, reload_beyond: int | None = None, **changes: object) -> Running:
-        small = small_app(settings_in(tmp_path, ASYNC_MODE, **changes), reload_beyond=reload_beyond)
+    def begin(**changes: object) -> Running:
+        small = small_app(settings_in(tmp_path, ASYNC_MODE, **changes))
         return Running(small, ending.enter_context(served(small.app)))
 
     with ExitStack() as ending:
@@ -63,16 +62,5 @@ def join(running: Running, connections: list[Connection]) -> Join:
     def connect(client_id: str = "Client-1", **changes: object) -> ClientApp:
         connections.append(client := ClientApp(running.url, running.small.token(client_id), **changes))
         return client
-
-    return connect
-
-
-@pytest.fixture
-def watch(running: Running, connections: list[Connection]) -> Watch:
-    """Connect as a page."""
-
-    def connect(browser: Browser | None = None) -> Page:
-        connections.append(page := Page(running.url, (browser or running.signed_in()).cookie))
-        return page
 
     return connect

@@ -176,25 +176,11 @@ def test_a_page_of_another_version_is_told_so_in_its_own_way(running: Running) -
         assert raised.value.said["data"]["code"] == code
 
 
+NO_EVENTS = ("[]", "{}", "{bad", '9["predict",' + "[" * 30_000 + "]" * 30_000 + "]", "9" * 5000 + '["predict",1]')
 PACKETS = [
-    *(
-        "42/clients,[]",
-        "42/clients,{}",
-        "42/clients,{bad",
-        "4",
-        "4x",
-        "9",
-        "2",
-        "3",
-        "5",
-        "451-/clients,1[]",
-        "450-[1]",
-    ),
+    *(f"42/clients,{said}" for said in NO_EVENTS),
+    *("4", "4x", "9", "2", "3", "5", "451-/clients,1[]", "450-[1]", "40/clients,{}", "4" + "a" * 70_000),
     '45999999999-/clients,9["predict",{"_placeholder":true,"num":0}]',
-    '42/clients,9["predict",' + "[" * 30_000 + "]" * 30_000 + "]",
-    "42/clients," + "9" * 5000 + '["predict",1]',
-    "40/clients,{}",
-    "4" + "a" * 70_000,
 ]
 
 

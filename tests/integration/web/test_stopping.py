@@ -15,7 +15,8 @@ import pytest
 from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION
 from tests.support.processes import TOKENS, Process
 from tests.support.raw_socket import RawSocket
-from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp
+from tests.support.speaking import Browser, ClientApp
+from tests.support.waiting import WAIT_SECONDS, wait_until
 
 TGKILL = getattr(ctypes.CDLL(None), "tgkill", None) if os.name == "posix" else None
 FOLLOW = '["follow",{"log":null,"after":0,"ticket":null}]'
@@ -58,8 +59,7 @@ def test_a_request_that_came_before_the_stop_is_answered(process: Process) -> No
     answers: Queue[int] = Queue()
     asking = threading.Thread(target=lambda: answers.put(Browser(process.url).get("/slow").status))
     asking.start()
-    while process.first_line.get(timeout=WAIT_SECONDS) != "asked\n":
-        continue
+    wait_until(lambda: "asked\n" in process.written)
     assert seconds_to_end(process, signal.SIGINT) < 3
     assert answers.get(timeout=WAIT_SECONDS) == 200
 

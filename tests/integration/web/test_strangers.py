@@ -17,7 +17,8 @@ from tests.integration.web.conftest import Running
 from tests.support.processes import TOKENS, Process
 from tests.support.raw_socket import RawSocket
 from tests.support.serving import ASYNC_MODE
-from tests.support.speaking import WAIT_SECONDS, Browser, ClientApp
+from tests.support.speaking import Browser, ClientApp
+from tests.support.waiting import WAIT_SECONDS
 
 if sys.platform != "win32":
     import resource

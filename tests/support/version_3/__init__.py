@@ -3,23 +3,16 @@
 import json
 import sqlite3
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
-from flask.sessions import SecureCookieSessionInterface
-
 _HERE = Path(__file__).parent
 
 
-def restore(folder: Path, *, env: str = "env") -> None:
-    """Rebuild ``.env`` and ``.local`` in a folder; sessions are as old as they were when they were kept.
-
-    ``env`` may be ``env_with_settings_that_go``.
-    """
-    _write(folder / ".env", (_HERE / env).read_bytes())
+def restore(folder: Path) -> None:
+    """Rebuild ``.env`` and ``.local`` in a folder; sessions are as old as they were when they were kept."""
+    _write(folder / ".env", (_HERE / "env").read_bytes())
     for kept in sorted(path for path in (_HERE / "local").rglob("*") if path.is_file()):
         target = folder / ".local" / kept.relative_to(_HERE / "local")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -45,15 +38,6 @@ def expected() -> Any:
 def proofs() -> Any:
     """Return invented tokens, passwords, cookies and keys: ``people`` by app and name, ``sessions``, ``env``."""
     return json.loads((_HERE / "proofs.json").read_text(encoding="utf-8"))
-
-
-def cookie_of(session: Mapping[str, Any]) -> str:
-    """Return the ``Cookie`` header of one of the ``sessions``, signed now: a signature is good for 30 days."""
-    app = Flask(__name__)
-    app.secret_key = proofs()["env"][session["secret"]]
-    serializer = SecureCookieSessionInterface().get_signing_serializer(app)
-    assert serializer
-    return f"{session['cookie']}={serializer.dumps(session['holds'])}"
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,7 +1,6 @@
 """Models that several tests of the detector look at, each made once."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -9,16 +8,6 @@ from server.anomaly.dataset import COLUMNS, Dataset
 from server.anomaly.detector import Detector
 from server.evaluation.new_version import NewVersion, recalibrated_version
 from tests.support.patients import real_patients, small_training
-from tests.support.tampering import own_copy
-
-SICKER = {"age": 10, "resting_bp": 20, "st_depression": 1}
-"""By how much the patients of the sicker site exceed the real ones."""
-
-
-@pytest.fixture
-def copied(detector_dir: Path, tmp_path: Path) -> Path:
-    """A model of the test's own."""
-    return own_copy(detector_dir, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +15,7 @@ def sicker_site() -> Dataset:
     """Every second real patient, all of them older, with a higher blood pressure and more ST depression."""
     whole = real_patients()
     values = whole.values[::2].copy()
-    for field, more in SICKER.items():
+    for field, more in (("age", 10), ("resting_bp", 20), ("st_depression", 1)):
         values[:, COLUMNS.index(field)] += more
     return Dataset("sicker.csv", "0" * 64, values, whole.has_disease[::2])
 
@@ -36,13 +25,3 @@ def recalibrated(detector: Detector, sicker_site: Dataset) -> NewVersion:
     """The usual model, recalibrated on the disease-free patients of the sicker site."""
     made_at = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
     return recalibrated_version(detector, sicker_site, small_training(), made_at=made_at)
-
-
-@pytest.fixture(scope="session")
-def sicker_newcomers() -> Dataset:
-    """The other half of the real patients, changed as those of the sicker site: no calibration has seen them."""
-    whole = real_patients()
-    values = whole.values[1::2].copy()
-    for field, more in SICKER.items():
-        values[:, COLUMNS.index(field)] += more
-    return Dataset("newcomers.csv", "1" * 64, values, whole.has_disease[1::2])

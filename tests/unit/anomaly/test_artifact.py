@@ -1,19 +1,24 @@
-"""The files of a model: whatever is missing, altered or foreign is refused with the reason, and never unpickled."""
+"""The files of a model: whatever is missing, altered, foreign or wrongly signed is refused, and never unpickled."""
 
 import io
+import logging
 import pickle
 import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import pytest
+from pydantic import SecretStr, ValidationError
 
+import train_model
 from common.errors import ArtifactError, NoModelError, OutdatedModelError
+from config.settings import ServerSettings, TrainingSettings
 from server.anomaly.detector import Detector
 from server.anomaly.manifest import FORMAT, Manifest
 from server.registry.artifact import (
@@ -26,52 +31,45 @@ from server.registry.artifact import (
     load_detector,
 )
 from server.registry.known_answers import made_up_patients
+from server.registry.model_card import model_card
 from tests.support.model_versions import flip_a_byte, replace_file, truncate
 from tests.support.patients import real_patients
-from tests.support.tampering import Trap, change_manifest, replace_and_vouch
+from tests.support.tampering import Trap, change_manifest, manifest_in, replace_and_vouch, sign
 
 Content = dict[str, Any]
+Change = Callable[[Content], object]
 
 NEEDED = sorted(set(Manifest.model_fields) - {"format", "model_version", "signature"})
 CHANGED = "was changed after the model was made"
 DAMAGED = "is damaged, or was written by another version"
 OTHERS = "does not reproduce its known answers"
+UNSIGNED = "manifest.json is not signed with MODEL_SIGNING_KEY"
+
+KEY = SecretStr("k" * 32)
+OTHER_KEY = SecretStr("k" * 31 + "l")
+SECRET = "a-key-that-nobody-may-ever-see-in-a-log"
 
 
 @pytest.fixture
 def version(detector_dir: Path, tmp_path: Path) -> Path:
-    """The files of one version, in a folder of the test's own that may hold another one as well."""
+    """The files of one version, in a folder of the test's own."""
     return Path(shutil.copytree(active_folder(detector_dir), tmp_path / "version"))
 
 
-def refusal_of(directory: Path) -> str:
+def refusal_of(directory: Path, key: SecretStr | None = None) -> str:
     with pytest.raises(ArtifactError) as caught:
-        load_detector(directory)
+        load_detector(directory, key=key)
     assert not isinstance(caught.value, NoModelError | OutdatedModelError)
+    assert "python train_model.py --list" in caught.value.message
     return caught.value.message
 
 
 def test_a_loaded_model_says_what_is_known_about_it(detector: Detector) -> None:
-    assert detector.model_version.startswith("20260102T030405Z-")
-    assert (detector.thresholds.medium, detector.thresholds.high) == (0.8, 0.95)
-    assert detector.typical["age"] == 52
-    assert detector.metrics["patients"] == 303
     assert detector.manifest.data.sha256 == real_patients().sha256
     assert set(detector.manifest.versions) == {"python", "scikit-learn", "numpy", "shap"}
-
-
-def test_a_dozen_known_answers_are_kept_some_with_values_not_measured(detector: Detector) -> None:
     known = detector.manifest.known_answers
-    assert len(known) == 12
-    assert sum(bool(answer.record.imputed()) for answer in known) >= 3
     assert len({answer.raw_score for answer in known}) >= 10
-    assert made_up_patients(detector.typical, 1) == made_up_patients(detector.typical, 1)
-    assert made_up_patients(detector.typical, 1) != made_up_patients(detector.typical, 2)
-
-
-def test_where_nothing_was_trained_there_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(NoModelError, match="There is no trained model"):
-        load_detector(tmp_path / "nowhere")
+    assert sum(bool(answer.record.imputed()) for answer in known) >= 3
 
 
 @pytest.mark.parametrize("name", MODEL_FILES)
@@ -109,11 +107,7 @@ def test_a_calibration_is_never_unpickled_whatever_vouches_for_it(version: Path,
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [
-        (PREPROCESSOR_FILE, b"no pickle at all"),
-        (FOREST_FILE, pickle.dumps(["not", "a", "forest"])),
-        (CALIBRATION_FILE, pickle.dumps([0.4])),
-    ],
+    [(PREPROCESSOR_FILE, b"no pickle at all"), (FOREST_FILE, pickle.dumps(["not", "a", "forest"]))],
 )
 def test_a_vouched_file_with_something_else_in_it_is_refused(version: Path, name: str, content: bytes) -> None:
     replace_and_vouch(version, name, content)
@@ -147,41 +141,40 @@ def test_an_unreadable_manifest_is_refused(version: Path, content: bytes) -> Non
         (lambda manifest: manifest["thresholds"].update(high=0.5), CHANGED),
         (lambda manifest: manifest["evaluation"].update(disease_free=1), CHANGED),
         *((lambda manifest, name=name: manifest.update(model_version=name), CHANGED) for name in ("", "../elsewhere")),
-        (lambda manifest: manifest.update(format=FORMAT + 1), "was written by another version"),
-        *((lambda manifest, to=to: manifest.update(format=to), DAMAGED) for to in (str(FORMAT), None, FORMAT + 0.5)),
+        *((lambda manifest, to=to: manifest.update(format=to), DAMAGED) for to in (FORMAT + 1, str(FORMAT), None)),
     ],
 )
-def test_a_manifest_that_was_changed_by_hand_is_refused(
-    version: Path, change: Callable[[Content], object], reason: str
-) -> None:
+def test_a_manifest_that_was_changed_by_hand_is_refused(version: Path, change: Change, reason: str) -> None:
     change_manifest(version, change, seal=False)
     assert reason in refusal_of(version)
 
 
+def nudge(manifest: Content, part: str) -> None:
+    """Move a known answer, or one of its contributions, by twice what is allowed."""
+    answer = manifest["known_answers"][11]
+    (answer if part in answer else answer["contributions"])[part] += 2e-9
+
+
 @pytest.mark.parametrize("part", ["raw_score", "anomaly_score", "base_value"])
 def test_a_known_answer_off_by_a_little_is_refused(version: Path, part: str) -> None:
-    def nudge(manifest: Content) -> None:
-        manifest["known_answers"][3][part] += 2e-9
-
-    change_manifest(version, nudge)
+    change_manifest(version, lambda manifest: nudge(manifest, part))
     assert OTHERS in refusal_of(version)
 
 
 def test_a_contribution_off_by_a_little_takes_the_explanations_away_and_no_score(
     version: Path, detector: Detector
 ) -> None:
-    def nudge(manifest: Content) -> None:
-        manifest["known_answers"][11]["contributions"]["thallium_scan"] -= 2e-9
-
-    change_manifest(version, nudge)
-    patients = made_up_patients(detector.typical, 1)
-    assert all(len(said.contributions) == 13 for said in detector.assess(patients))
-    assert load_detector(version).assess(patients) == [
-        replace(said, contributions={}) for said in detector.assess(patients)
+    change_manifest(version, lambda manifest: nudge(manifest, "thallium_scan"))
+    expected = detector.assess(made_up_patients(detector.typical, 1))
+    assert all(len(said.contributions) == 13 for said in expected)
+    assert load_detector(version).assess(made_up_patients(detector.typical, 1)) == [
+        replace(said, contributions={}) for said in expected
     ]
 
 
-def test_a_model_of_an_earlier_version_of_this_program_is_told_from_none_and_from_a_damaged_one(version: Path) -> None:
+def test_a_model_of_an_earlier_version_of_this_program_is_told_from_none_and_from_a_damaged_one(
+    version: Path, tmp_path: Path
+) -> None:
     def earlier_layout(manifest: Content) -> None:
         """Make it what versions of this program wrote that had no number of their layout."""
         del manifest["format"]
@@ -189,5 +182,81 @@ def test_a_model_of_an_earlier_version_of_this_program_is_told_from_none_and_fro
         manifest["files"].pop(CALIBRATION_FILE)
 
     change_manifest(version, earlier_layout, seal=False)
-    with pytest.raises(OutdatedModelError, match=r"was written by an earlier version of this program\.$"):
+    with pytest.raises(OutdatedModelError, match=r"was written by an earlier version of this program\."):
         load_detector(version)
+    with pytest.raises(NoModelError, match=r"There is no trained model in .*\. Run: python train_model\.py$"):
+        load_detector(tmp_path / "nowhere")
+
+
+def test_a_signed_model_keeps_its_name_and_loads_with_its_key_alone_or_without_any(
+    version: Path, detector: Detector
+) -> None:
+    assert UNSIGNED in refusal_of(version, KEY)
+    sign(version, KEY)
+    assert load_detector(version, key=KEY).model_version == detector.model_version
+    load_detector(version)
+    assert UNSIGNED in refusal_of(version, OTHER_KEY)
+
+
+ALTERATIONS: dict[str, Change] = {
+    "stripped": lambda manifest: manifest.pop("signature"),
+    "emptied": lambda manifest: manifest.update(signature=""),
+    "one digit off": lambda manifest: manifest.update(signature="0" * 64),
+    "not ASCII": lambda manifest: manifest.update(signature="é" * 64),
+    "figures changed": lambda manifest: manifest["evaluation"].update(disease_free=1),
+    "a file's hash changed": lambda manifest: manifest["files"].update({"isolation_forest.pkl": "0" * 64}),
+}
+
+
+@pytest.mark.parametrize("seal", [True, False], ids=["made to look unchanged", "as it is"])
+@pytest.mark.parametrize("alteration", ALTERATIONS)
+def test_an_altered_manifest_is_refused_by_its_signature(version: Path, alteration: str, seal: bool) -> None:
+    sign(version, KEY)
+    change_manifest(version, ALTERATIONS[alteration], seal=seal)
+    assert UNSIGNED in refusal_of(version, KEY)
+
+
+def test_neither_another_manifests_signature_nor_another_name_counts(
+    detector_dir: Path, other_detector_dir: Path
+) -> None:
+    manifest, other = (manifest_in(folder).sealed(KEY) for folder in (detector_dir, other_detector_dir))
+    assert manifest.is_signed_with(KEY)
+    assert not manifest.model_copy(update={"signature": other.signature}).is_signed_with(KEY)
+    assert not manifest.model_copy(update={"model_version": "20990101T000000Z-000000000000"}).is_signed_with(KEY)
+    elsewhere = manifest.made_at.astimezone(timezone(timedelta(hours=9)))
+    assert manifest.model_copy(update={"made_at": elsewhere}).expected_version().startswith("20260102T030405Z-")
+
+
+def test_a_card_says_signed_only_where_the_signature_was_verified(detector: Detector) -> None:
+    manifest = detector.manifest.sealed(KEY)
+    forged = manifest.model_copy(update={"signature": "0" * 64})
+    made = [(manifest, KEY), (manifest, None), (manifest, OTHER_KEY), (forged, KEY), (detector.manifest, KEY)]
+    said = [model_card(of, key=key)["model_details"]["signature"] for of, key in made]
+    assert said == ["verified", *["not checked"] * 3, "none"]
+
+
+def test_a_key_is_never_shown_logged_or_written_and_too_short_a_one_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, model_folder: Path, capsys: pytest.CaptureFixture[str], caplog: Any
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("MODEL_SIGNING_KEY", SECRET)
+    version, out = manifest_in(model_folder).model_version, ["--out", str(model_folder)]
+    assert train_model.main(["--activate", version, *out]) == 1
+    sign(model_folder, SecretStr(SECRET))
+    assert train_model.main(["--activate", version, *out]) == 0
+    assert train_model.main(["--list", *out]) == 0
+    said = capsys.readouterr()
+    assert f"* {version}  trained on" in said.out
+    assert said.out.count("is not signed with MODEL_SIGNING_KEY") == 1
+    assert SECRET not in said.out + said.err + caplog.text + repr(TrainingSettings()) + repr(ServerSettings())
+    assert not [path for path in model_folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    monkeypatch.setenv("MODEL_SIGNING_KEY", SECRET[:31])
+    for settings in (TrainingSettings, ServerSettings):
+        with pytest.raises(ValidationError) as caught:
+            settings()
+        assert SECRET[:31] not in str(caught.value)
+    with pytest.raises(SystemExit):
+        train_model.main(["--list"])
+    error = capsys.readouterr().err
+    assert "MODEL_SIGNING_KEY" in error
+    assert SECRET[:31] not in error

@@ -3,18 +3,18 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from pydantic_core import to_json, to_jsonable_python
 
 from common.messages import Thresholds
 from server.anomaly.detector import Detector
-from server.anomaly.evaluation_figures import SHOWN, Estimate, Evaluation, Figure, GroupRates, Rates
+from server.anomaly.evaluation_figures import Estimate, Figure, GroupRates, Rates
 from server.anomaly.manifest import Manifest
 from server.evaluation.new_version import NewVersion
-from server.evaluation.report_text import TARGETS
-from server.registry.artifact import CARD_FILE, MANIFEST_FILE, active_folder
-from server.registry.model_card import SHIPPED_DATA_SHA256, ModelCard, model_card
+from server.registry.artifact import CARD_FILE, active_folder
+from server.registry.model_card import SHIPPED_DATA_SHA256, model_card
 from tests.support.patients import DATA, real_patients
 
 
@@ -26,12 +26,12 @@ def group(name: str, medium: Rates, high: Rates) -> GroupRates:
     return GroupRates(name=name, disease_free=10, with_disease=10, medium_or_higher=medium, high=high)
 
 
-def weak_spots(manifest: Manifest, *groups: GroupRates, overall: tuple[float, float] | None = (0.8, 0.6)) -> list[str]:
+def weak_spots(manifest: Manifest, *groups: GroupRates, overall: tuple[float, ...] = (0.8, 0.6)) -> Any:
     """Return the weak spots where the sensitivity over all patients is such at Medium or higher, and at High."""
     names = ("sensitivity_medium_or_higher", "sensitivity_high")
-    figures = {name: Figure(ours=Estimate(value=value)) for name, value in zip(names, overall or (), strict=False)}
-    evaluation: Evaluation = manifest.evaluation.model_copy(update={"groups": list(groups), "figures": figures})
-    return model_card(manifest.model_copy(update={"evaluation": evaluation})).weak_spots
+    figures = {name: Figure(ours=Estimate(value=value)) for name, value in zip(names, overall, strict=False)}
+    evaluation = manifest.evaluation.model_copy(update={"groups": list(groups), "figures": figures})
+    return model_card(manifest.model_copy(update={"evaluation": evaluation}))["weak_spots"]
 
 
 @pytest.fixture
@@ -39,50 +39,35 @@ def manifest(detector: Detector) -> Manifest:
     return detector.manifest
 
 
-def test_the_written_card_follows_from_the_manifest_and_fits_its_schema(detector_dir: Path, manifest: Manifest) -> None:
-    written = json.loads((active_folder(detector_dir) / CARD_FILE).read_bytes())
-    assert written == model_card(manifest).model_dump(mode="json")
-    schema = ModelCard.model_json_schema()
-    Draft202012Validator.check_schema(schema)
-    validator = Draft202012Validator(schema)
-    validator.validate(written)
-    written["quantitative_analyses"]["figures"]["auroc"]["ours"]["value"] = "high"
-    assert not validator.is_valid(written)
-    assert TARGETS.keys() <= SHOWN.keys()
-
-
-def test_the_card_says_which_model_how_well_it_did_and_what_it_is_not(manifest: Manifest) -> None:
-    card = model_card(manifest)
-    assert card.version == manifest.model_version
-    assert card.data.training.sha256 == real_patients().sha256
-    assert (card.data.training.patients, card.data.training.disease_free) == (303, 164)
-    assert card.quantitative_analyses == manifest.evaluation
-    assert card.model_details.parameters.n_estimators == 50
-    not_for = " ".join(card.intended_use.out_of_scope)
+def test_the_card_says_which_model_how_well_it_did_and_what_it_is_not(detector_dir: Path, manifest: Manifest) -> None:
+    card = json.loads((active_folder(detector_dir) / CARD_FILE).read_bytes())
+    assert card == to_jsonable_python(model_card(manifest))
+    assert card["model_details"]["version"] == manifest.model_version
+    assert card["data"]["training"]["sha256"] == real_patients().sha256
+    assert card["data"]["training"]["disease_free"] == 164
+    assert card["quantitative_analyses"] == manifest.evaluation.model_dump(mode="json")
+    assert card["model_details"]["parameters"]["n_estimators"] == 50
+    not_for = " ".join(card["intended_use"]["out_of_scope"])
     for misuse in ("Time-critical care", "Diagnosis", "probability", "medical device"):
         assert misuse in not_for
-    assert "not a heart attack" in card.data.label
-    assert card.factors.subgroups == ["female", "male", "age under 50", "age 50 to 59", "age 60 and over"]
-    said = " ".join(card.caveats_and_recommendations)
+    assert "not a heart attack" in card["data"]["label"]
+    assert card["factors"]["subgroups"] == ["female", "male", "age under 50", "age 50 to 59", "age 60 and over"]
+    said = " ".join(card["caveats_and_recommendations"])
     assert "Calibrated on 164 disease-free patients, it may truly find 2% to 9% of the disease-free High" in said
 
 
-def test_the_false_alarms_by_design_are_what_the_thresholds_leave(manifest: Manifest) -> None:
-    card = model_card(manifest.model_copy(update={"thresholds": Thresholds(medium=0.7, high=0.9)}))
-    assert card.metrics.false_alarm_rate_by_design == {"medium_or_higher": 0.3, "high": 0.1}
-
-
-def test_the_card_holds_no_patient_and_no_patient_s_score(manifest: Manifest) -> None:
-    card = model_card(manifest)
-    assert not {"known_answers", "reference"} & set(card.model_dump())
-    assert str(manifest.known_answers[0].raw_score) not in card.model_dump_json()
+def test_the_card_has_the_designed_false_alarms_and_holds_no_patient_and_no_patient_s_score(manifest: Manifest) -> None:
+    other = model_card(manifest.model_copy(update={"thresholds": Thresholds(medium=0.7, high=0.9)}))
+    assert other["metrics"]["false_alarm_rate_by_design"] == {"medium_or_higher": 0.3, "high": 0.1}
+    card = to_json(other).decode()
+    for private in ("known_answers", 'reference"', str(manifest.known_answers[0].raw_score)):
+        assert private not in card
 
 
 def test_weak_spots_are_just_the_groups_that_are_worse_by_more_than_five_points(manifest: Manifest) -> None:
     groups = [
         group("as designed", rates(0.20, 0.80), rates(0.05, 0.60)),
         group("a little worse", rates(0.24, 0.76), rates(0.09, 0.56)),
-        group("better", rates(0.0, 1.0), rates(0.0, 1.0)),
         group("flagged too often", rates(0.36, 0.9), rates(0.12, 0.9)),
         group("missed too often", rates(0.1, 0.70), rates(0.01, 0.50)),
         group("nobody ill", rates(0.26, None), rates(0.05, None)),
@@ -100,7 +85,7 @@ def test_weak_spots_are_just_the_groups_that_are_worse_by_more_than_five_points(
         false_alarms[2],
         "nobody well: sensitivity 10.0% at Medium or higher, 80.0% over all patients.",
     ]
-    assert weak_spots(manifest, *groups, overall=None) == false_alarms  # no patient with disease was held out
+    assert weak_spots(manifest, *groups, overall=()) == false_alarms  # no patient with disease was held out
 
 
 def test_a_weak_spot_is_said_with_its_interval_and_may_be_chance_where_that_holds_what_is_expected(
@@ -119,37 +104,36 @@ def test_a_weak_spot_is_said_with_its_interval_and_may_be_chance_where_that_hold
 
 
 def test_a_field_seldom_measured_in_the_calibration_patients_is_a_caveat(manifest: Manifest) -> None:
-    seen = manifest.reference.disease_free
-    fields = seen.fields | {"thallium_scan": seen.fields["thallium_scan"].model_copy(update={"missing": 150})}
-    population = seen.model_copy(update={"fields": fields})
-    changed = manifest.reference.model_copy(update={"disease_free": population})
-    said = model_card(manifest.model_copy(update={"reference": changed})).caveats_and_recommendations
-    measured = [sentence for sentence in said if ": measured in" in sentence]
-    assert len(measured) == 1
-    assert measured[0].startswith("Thallium scan: measured in 14 of 164 disease-free")
+    changed = manifest.model_copy(deep=True)
+    fields = changed.reference.disease_free.fields
+    fields["thallium_scan"] = fields["thallium_scan"].model_copy(update={"missing": 150})
+    (said,) = (text for text in model_card(changed)["caveats_and_recommendations"] if ": measured in" in text)
+    assert said.startswith("Thallium scan: measured in 14 of 164 disease-free")
 
 
 def test_a_recalibrated_model_s_card_says_that_its_figures_are_of_the_earlier_calibration(
     detector: Detector, recalibrated: NewVersion
 ) -> None:
-    manifest = Manifest.model_validate_json(recalibrated.files[MANIFEST_FILE])
-    card = ModelCard.model_validate_json(recalibrated.files[CARD_FILE])
-    assert card == model_card(manifest)
-    assert card.model_details.recalibrated_from == detector.model_version
-    assert (card.data.training.name, card.data.calibration.name) == ("heart_disease.csv", "sicker.csv")
+    card = json.loads(recalibrated.files[CARD_FILE])
+    assert card["model_details"]["recalibrated_from"] == detector.model_version
+    assert (card["data"]["training"]["name"], card["data"]["calibration"]["name"]) == (
+        "heart_disease.csv",
+        "sicker.csv",
+    )
     warning = "The figures were measured on the training clinic's patients, before any recalibration"
-    assert card.caveats_and_recommendations[0].startswith(warning)
-    assert card.weak_spots == []
-    trained = model_card(manifest.model_copy(update={"recalibrated_from": None}))
-    assert not any(warning in said for said in trained.caveats_and_recommendations)
-    assert trained.weak_spots
+    assert card["caveats_and_recommendations"][0].startswith(warning)
+    assert card["weak_spots"] == []
+    trained = model_card(detector.manifest)
+    assert not any(warning in said for said in trained["caveats_and_recommendations"])
+    assert trained["weak_spots"]
 
 
-def test_what_is_known_of_the_shipped_data_alone_stands_on_no_other_card(detector: Detector) -> None:
+def test_what_is_known_of_the_shipped_data_alone_stands_on_no_other_card(manifest: Manifest) -> None:
     assert hashlib.sha256(DATA.read_bytes()).hexdigest() == SHIPPED_DATA_SHA256
-    own = model_card(detector.manifest).model_dump_json()
-    other_data = detector.manifest.data.model_copy(update={"name": "clinic.csv", "sha256": "0" * 64})
-    other = model_card(detector.manifest.model_copy(update={"data": other_data})).model_dump_json()
+    other_data = manifest.data.model_copy(update={"name": "clinic.csv", "sha256": "0" * 64})
+    own, other = (
+        to_json(model_card(of)).decode() for of in (manifest, manifest.model_copy(update={"data": other_data}))
+    )
     for known in ("CC BY 4.0", "1981", "Janosi", "narrowing"):
         assert known in own
         assert known not in other

@@ -52,8 +52,8 @@ def shapley_values(worth: FloatArray) -> FloatArray:
 
 
 def factors_of(detector: Detector, patients: int) -> FloatArray:
-    preprocessor = detector.model.preprocessor
-    return preprocessor.factors(preprocessor.impute(random_values(patients, 5)))
+    factors: FloatArray = detector.model.preprocessor.transform(random_values(patients, 5))
+    return factors
 
 
 def looked_up(tables: CellTables, factors: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -106,7 +106,7 @@ def test_a_forest_that_splits_nobody_explains_nothing() -> None:
 def test_the_contributions_by_factor_are_the_shapley_values_from_the_base_value_to_the_score(
     detector: Detector,
 ) -> None:
-    model, patients = detector.model, real_patients().frame(np.arange(50))
+    model, patients = detector.model, real_patients().values[:50]
     factors = model.preprocessor.transform(patients).astype(np.float32).astype(np.float64)
     lengths: FloatArray = np.mean([path_lengths(tree.tree_, factors) for tree in model.forest.estimators_], axis=0)
     worth = -lengths / average_path_length(model.forest.max_samples_)

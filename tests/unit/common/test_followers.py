@@ -9,29 +9,20 @@ import pytest
 from common.access.accounts import Account
 from common.access.roles import Role
 from common.access.sessions import Session
-from common.errors import (
-    DetectionSystemError,
-    NotSignedInError,
-    RateLimitedError,
-    ReplacedConnectionError,
-    StoreUnavailableError,
-)
-from common.followers import ALL, Followers, Peer, Run
-from common.messages import Event, Follow
+from common.errors import DetectionSystemError, NotSignedInError, RateLimitedError, ReplacedConnectionError
+from common.followers import ALL, Followers, Peer
+from common.messages import Event, Follow, Message
 from common.web.door import Connection
 from tests.support.clock import StoppedClock
-from tests.support.small_app import ListLog, Told
+from tests.support.small_app import ListLog
 
 PERSON = Session("session", Account("a", "Ada", Role.OPERATOR, 0), 0, 1, 0, "192.0.2.1")
 
 
-class FailingLog(ListLog):
-    """A log whose store may be away."""
+class Told(Message):
+    """A status of one word."""
 
-    def read(self, after: int, scope: str) -> Run:
-        if self.fails:
-            raise StoreUnavailableError
-        return super().read(after, scope)
+    word: str
 
 
 class Group:
@@ -39,7 +30,7 @@ class Group:
 
     def __init__(self, reload_beyond: int | None = None) -> None:
         self.clock = StoppedClock(100.0)
-        self.log = FailingLog()
+        self.log = ListLog()
         self.word = "ready"
         self.open = True
         self.sent: list[tuple[str, str, Any]] = []

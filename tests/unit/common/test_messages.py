@@ -5,11 +5,7 @@ from typing import Any
 import pytest
 
 from common.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError
-from common.messages import (
-    Prediction,
-    PredictRequest,
-    WireError,
-)
+from common.messages import Prediction, PredictRequest, WireError
 from common.web.codec import OrjsonCodec
 from tests.support.made_requests import prediction, request
 
@@ -26,20 +22,6 @@ def test_every_failure_has_its_own_code_and_a_sentence() -> None:
         assert kind.default_message.endswith((".", "train_model.py"))
         assert 400 <= kind.status < 600
         assert WireError.check(WireError.of(kind()).to_wire()).code == kind.code
-
-
-def test_only_what_may_succeed_later_is_retryable() -> None:
-    assert {kind.code for kind in kinds() if kind.retryable} == {
-        "outdated_attempt",
-        "overloaded",
-        "rate_limited",
-        "store_unavailable",
-        "shutting_down",
-        "too_many_connections",
-        "server_unreachable",
-        "unread_answer",
-        "too_many_attempts",
-    }
 
 
 @pytest.mark.parametrize(

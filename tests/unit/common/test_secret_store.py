@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from config.secrets import ConfigurationError, append_secrets, load_or_create
+from config.secrets import ConfigurationError, append_secrets, load
 
 MAKE_IT = """
 import sys
 from pathlib import Path
-from config.secrets import load_or_create
+from config.secrets import load
 sys.stdin.readline()
-print(load_or_create("TOKEN", given={}, folder=Path(sys.argv[1])))
+print(load(["TOKEN"], {}, Path(sys.argv[1])))
 """
 
 
@@ -25,28 +25,21 @@ def mode(path: Path) -> str:
 
 def test_a_secret_is_made_once_kept_and_closed_to_others(tmp_path: Path) -> None:
     folder = tmp_path / "secrets" / "server"
-    first = load_or_create("TOKEN", given={"TOKEN": " "}, folder=folder)
+    (first,) = load(["TOKEN"], {"TOKEN": " "}, folder)
     assert len(first) >= 43  # 256 bits
     assert first.replace("-", "").replace("_", "").isalnum()
-    assert load_or_create("OTHER", given={}, folder=folder) != first
-    assert sorted(path.name for path in folder.iterdir()) == ["OTHER", "TOKEN"]
     for _ in ("as it was made", "as it was copied back"):
-        assert load_or_create("TOKEN", given={}, folder=folder) == first
+        kept, other = load(["TOKEN", "OTHER"], {}, folder)
+        assert kept == first != other
         assert (mode(folder / "TOKEN"), mode(folder)) == ("0o600", "0o700")
         folder.chmod(0o755)
         (folder / "TOKEN").chmod(0o644)
+    assert sorted(path.name for path in folder.iterdir()) == ["OTHER", "TOKEN"]
 
 
 def test_processes_that_start_together_agree(tmp_path: Path) -> None:
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", MAKE_IT, str(tmp_path / "secrets")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
+    command = [sys.executable, "-c", MAKE_IT, str(tmp_path / "secrets")]
+    started = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     for process in started:
         assert process.stdin is not None
         process.stdin.write("go\n")
@@ -57,20 +50,15 @@ def test_processes_that_start_together_agree(tmp_path: Path) -> None:
 
 
 def test_a_given_secret_wins_and_makes_no_file(tmp_path: Path) -> None:
-    assert load_or_create("TOKEN", given={"TOKEN": "given"}, folder=tmp_path / "secrets") == "given"
+    assert load(["TOKEN"], {"TOKEN": "given"}, tmp_path / "secrets") == ["given"]
     assert not (tmp_path / "secrets").exists()
 
 
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+def test_a_secret_that_cannot_be_had_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "TOKEN").write_text(" \n")
-    with pytest.raises(ConfigurationError, match="is empty"):
-        load_or_create("TOKEN", given={}, folder=tmp_path)
-
-
-def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match="cannot be made or read"):
-        load_or_create("TOKEN", given={}, folder=tmp_path / "file")
+    for folder, said in ((tmp_path, "is empty"), (tmp_path / "TOKEN", "cannot be made or read")):
+        with pytest.raises(ConfigurationError, match=said):
+            load(["TOKEN"], {}, folder)
 
 
 @pytest.mark.parametrize("before", ["", "# a comment\nOPERATOR_TOKEN=mine\nCLIENT_1_TOKEN=", "\ufeffA='b'\r\n"])

@@ -1,4 +1,4 @@
-"""SQLite files: out of write-ahead mode, whole, and copied while others write."""
+"""SQLite files: out of write-ahead mode, and copied whole while others write."""
 
 import sqlite3
 import stat
@@ -7,10 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
 
-from common.sqlite import cause_of, check_whole, copy_database, engine_of, leave_write_ahead_mode, step_schema
-from config.secrets import ConfigurationError
+from common.sqlite import check_whole, copy_database, leave_write_ahead_mode
 
 
 @pytest.fixture
@@ -45,7 +43,7 @@ def left_in_write_ahead_mode(path: Path) -> None:
 
 
 def test_a_file_in_write_ahead_mode_is_taken_out_of_it_with_all_it_holds_unless_it_is_in_use(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("common.sqlite.BUSY_SECONDS", 0.1)
     left_in_write_ahead_mode(path)
@@ -56,23 +54,9 @@ def test_a_file_in_write_ahead_mode_is_taken_out_of_it_with_all_it_holds_unless_
     leave_write_ahead_mode(path)
     assert count(path) == 1
     assert not path.with_name(f"{path.name}-wal").exists()
-    assert [said for said in caplog.messages if "was in write-ahead mode" in said]
     before = path.read_bytes()
     leave_write_ahead_mode(path)
     assert path.read_bytes() == before
-
-
-def test_a_damaged_page_is_found_and_named_and_what_to_do(path: Path) -> None:
-    filled(path, 100)
-    content = bytearray(path.read_bytes())
-    content[4096 + 8 : 4096 + 200] = b"\xff" * 192
-    path.write_bytes(content)
-    with pytest.raises(sqlite3.DatabaseError) as found:
-        check_whole(path)
-    said = cause_of(found.value, if_damaged="restore a backup")
-    assert said.startswith("the file is damaged (")
-    assert said.endswith("was left as it is; restore a backup")
-    assert path.read_bytes() == bytes(content)
 
 
 def test_a_copy_is_whole_and_its_owners_though_others_write_all_the_time(path: Path, tmp_path: Path) -> None:
@@ -109,21 +93,3 @@ def test_a_copy_never_takes_another_files_place_and_a_failed_one_leaves_nothing(
     with pytest.raises(sqlite3.DatabaseError):
         copy_database(path, tmp_path / "copy.sqlite")
     assert not (tmp_path / "copy.sqlite").exists()
-
-
-def test_a_schema_is_stepped_once_and_an_unknown_one_refused(path: Path) -> None:
-    path.touch()
-    engine, stepped = engine_of(path), list[int]()
-
-    def migrate(connection: Connection, version: int) -> None:
-        stepped.append(version)
-        connection.exec_driver_sql(f"CREATE TABLE of_{version} (text TEXT)")
-
-    assert [step_schema(engine, newest, migrate, if_unknown="") for newest in (1, 1, 2)] == [0, 1, 1]
-    assert stepped == [0, 1]
-    for version in (3, 0):  # 0 with tables is of another program
-        with engine.begin() as connection:
-            connection.exec_driver_sql(f"PRAGMA user_version = {version}")
-        with pytest.raises(ConfigurationError, match="newer or foreign"):
-            step_schema(engine, 2, migrate, if_unknown="newer or foreign")
-    engine.dispose()

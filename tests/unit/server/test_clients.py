@@ -57,11 +57,14 @@ def test_a_queue_is_as_long_as_was_last_said_and_says_when(clients: ConnectedCli
     assert not clients.heard("Client-1", "sid", 3)
     assert (clients.all()[0].waiting, clients.all()[0].waiting_at) == (3, NOW)  # not news for every dashboard
     assert clients.heard("Client-1", "sid", 4)
-    clock.append(NOW + timedelta(seconds=9))
-    assert not clients.heard("Client-1", "sid", None)
     assert not clients.heard("Client-1", "replaced", 7)
+    clock.append(NOW + timedelta(seconds=9))
+    clients.left("Client-1", "sid")
+    clients.connected("Client-1", "again", handshake(attempt=2))
+    assert clients.all()[0].waiting_at == clock[1]
+    assert not clients.heard("Client-1", "again", 4)
     told = clients.all()[0]
-    assert (told.waiting, told.waiting_at, told.last_seen) == (4, clock[1], clock[2])
+    assert (told.waiting, told.waiting_at, told.last_seen) == (4, clock[2], clock[2])
 
 
 def test_a_token_proves_its_client_and_no_other() -> None:

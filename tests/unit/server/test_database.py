@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, select
+from sqlalchemy import Engine, select
 
 from common.errors import StoreUnavailableError
 from common.messages import Prediction, PredictRequest
 from common.sqlite import WRITE
-from config.secrets import ConfigurationError
+from config.secrets import PROJECT_ROOT, ConfigurationError
 from server.predictions import Job
 from server.store import PredictionStore
 from server.store.backup import restore
@@ -136,22 +134,6 @@ def test_an_address_that_cannot_be_used_is_a_sentence(url: str, said: str) -> No
         open_database(url)
 
 
-def test_a_file_that_is_no_database_is_a_sentence(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text("This is a text, long enough to be taken for the header of a database. " * 20)
-    with pytest.raises(
-        StoreUnavailableError,
-        match=r"predictions\.sqlite cannot be used: the file is damaged \(file is not a database\)",
-    ):
-        opened(path)
-
-
-def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(StoreUnavailableError, match="cannot be used: File exists"):
-        opened(tmp_path / "file" / "predictions.sqlite")
-
-
 def of_version_3(folder: Path) -> Path:
     version_3.restore(folder)
     return folder / ".local" / "server" / "predictions.sqlite"
@@ -176,10 +158,10 @@ def test_a_record_of_version_3_loses_nothing(tmp_path: Path) -> None:
         end, kept = store.recent(500)
         assert (end.after, end.totals.to_wire()) == (told["cursor"], told["totals"])
         for item, old in zip(kept, told["predictions"], strict=True):
-            assert item.sequence == old["sequence"]
+            assert item["sequence"] == old["sequence"]
             expected = Prediction.model_validate(without_what_went(old["prediction"]))
-            assert Prediction.model_validate(item.body) == expected
-            assert item.explanation == without_what_went(old["explanation"])
+            assert Prediction.model_validate(item["prediction"]) == expected
+            assert item["explanation"] == without_what_went(old["explanation"])
         for reader, entries in told["changes"].items():
             read = changes_of(store.changes(0, client_id=None if reader == "operators" else reader))
             of_now = [entry.model_dump(mode="json", exclude={"error", "request_id", "prediction"}) for entry in read]
@@ -195,15 +177,18 @@ def test_a_record_of_version_3_loses_nothing(tmp_path: Path) -> None:
     assert mode(copy) == "0o600"
 
 
-def test_an_empty_record_of_the_first_schema_becomes_one_of_now(path: Path) -> None:
+def test_a_record_of_the_first_schema_becomes_one_of_now(path: Path) -> None:
     path.parent.mkdir()
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with closing(create_engine(f"sqlite:///{path}").connect()) as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((PROJECT_ROOT / "tests/support/record_of_schema_0001.sql").read_text())
     with opened_here(path) as engine, engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        connection.rollback()
+        assert list(problems_of(engine)) == []
+        assert [entry.kind for entry in changes_of(PredictionStore(engine).changes(0))] == [
+            "prediction_made",
+            "explanation_finished",
+        ]
 
 
 def test_a_request_of_version_3_that_comes_again_is_known(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
 """What operators are told of drift, from a real record of predictions and the reference of the real patients."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from server.drift.report import DriftReport, GroupDrift, drift_report
 from server.drift.sentences import data_in_words, levels_in_words, sentence
 from server.drift.windows import RollingWindows
 from server.store import PredictionStore
-from server.store.database import open_database
 from tests.support.made_requests import NOON, prediction, request
 from tests.support.patients import real_patients
 from tests.support.recording import stored
@@ -29,18 +27,6 @@ THRESHOLDS = Thresholds(medium=0.8, high=0.95)
 REFERENCE = reference_of(real_patients().values, real_patients().has_disease, THRESHOLDS)
 
 MakeWindows = Callable[..., RollingWindows]
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return open_database(f"sqlite:///{tmp_path / 'predictions.sqlite'}")
-
-
-@pytest.fixture
-def store(engine: Engine) -> Iterator[PredictionStore]:
-    store = PredictionStore(engine)
-    yield store
-    store.close()
 
 
 @pytest.fixture

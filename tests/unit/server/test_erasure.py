@@ -3,18 +3,13 @@
 import random
 import sqlite3
 from contextlib import closing
-from datetime import datetime, timedelta
 from pathlib import Path
-
-import pytest
 
 from common.messages import Change, ChangeKind
 from server.drift.windows import RollingWindows
-from server.housekeeping import Housekeeping
-from server.log import ChangeLog
 from server.store import PredictionStore
 from tests.support.made_requests import LLAMA_TEXT, NOON
-from tests.support.recording import Reader, awaiting, changes_of, made, stored, unfinished
+from tests.support.recording import awaiting, changes_of, made, stored, unfinished
 
 
 def test_of_what_is_erased_only_ids_and_times_are_left(store: PredictionStore, path: Path) -> None:
@@ -70,30 +65,6 @@ def test_no_byte_of_an_erased_patient_is_left_whatever_happened_before(store: Pr
     assert [marker for marker in gone if f"MARKER-{marker}".encode() in content] == []
     assert [marker for marker in gone if f"EXPLAINED-{marker}".encode() in content] == []
     assert all(f"MARKER-{marker}".encode() in content for marker in kept.values())
-
-
-def test_what_is_older_than_it_is_kept_for_is_erased_again_and_again_whatever_fails(
-    store: PredictionStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    failures, times = iter([True]), iter([NOON])
-
-    def clock() -> datetime:
-        if next(failures, False):
-            raise RuntimeError("something nobody thought of")
-        return next(times, NOON + timedelta(days=1))
-
-    stored(store, *(made(number, made_at=NOON - timedelta(days=number)) for number in range(1, 100)))
-    log = ChangeLog(store)
-    reader = Reader(log)
-    house = Housekeeping(store, log, retention_days=30, clock=clock, seconds=0.01)
-    house.start()
-    try:
-        erased = [str(entry.prediction_id) for entry in reader.entries(70)]
-    finally:
-        house.stop()
-    assert "housekeeping failed" in caplog.text
-    assert sorted(erased) == sorted(f"Client-1-{number}" for number in range(30, 100))
-    assert store.end().totals.predictions == 29
 
 
 def test_the_windows_of_drift_lose_what_is_erased_and_take_older_patients_instead(store: PredictionStore) -> None:

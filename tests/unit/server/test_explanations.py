@@ -24,15 +24,16 @@ from server.explanations import (
     LOOK_SECONDS,
     MAX_AGE,
     MAX_TRIES,
+    UNREADABLE,
     ExplanationWorkers,
 )
 from server.log import ChangeLog
 from server.store import PredictionStore
 from tests.support.llm_server import LanguageModel, Reply, answers
 from tests.support.made_requests import prediction, request
-from tests.support.recording import WAIT_SECONDS, Reader, awaiting, stored
+from tests.support.recording import Reader, awaiting, stored
 from tests.support.truthful import explains
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.writing import writer_at
 
 SECONDS = 20
@@ -251,6 +252,15 @@ def test_an_unexpected_failure_ends_with_an_answer_and_the_next_one_is_tried(
     system.start(writer=Broken())
     assert [system.finished().reason for _ in range(2)] == [FAILED, FAILED]
     assert "something nobody thought of" in caplog.text
+
+
+def test_a_prediction_that_cannot_be_read_is_not_tried_for_ever(system: System, engine: Engine) -> None:
+    system.make(1)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("""UPDATE predictions SET body = '{"explanation": {}}'""")
+    system.start()
+    ended = system.finished()
+    assert (ended.text, ended.reason) == (UNREADABLE, FAILED)
 
 
 def test_nothing_is_lost_while_the_store_is_full(system: System, engine: Engine, path: Path) -> None:

@@ -1,27 +1,27 @@
-"""The writer against a real HTTP server on loopback: what passes, what is withheld, what is tried again and kept."""
+"""The writer against a real HTTP server on loopback: what passes, what is withheld, tried again, and paused."""
 
 import json
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from server.explanation.breaker import CLOSED, LONGEST_PAUSE_SECONDS
-from server.explanation.language import constrained
+from server.explanation.breaker import CLOSED, LASTING_PAUSE_SECONDS, CircuitBreaker, CircuitOpenError
+from server.explanation.endpoint import EndpointError, UnfinishedAnswerError
 from server.explanation.llama import LlamaWriter, NarrativeError, asked_but, explanation_source
+from server.explanation.prompt import sentences
 from tests.support.clock import StoppedClock
-from tests.support.llm_faults import REFUSALS, stalls
+from tests.support.llm_faults import stalls
 from tests.support.llm_server import DONE, LanguageModel, Reply, Script, answers, event, in_turn, says, sends
 from tests.support.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
 from tests.support.writing import settings_for, writer_at
 
 NO_PATIENT_VALUES = ("3.5", "171", "reversible defect", "left ventricular", "0.987", "0.95", "0.8")
 BAD_TEXT = f"The patient should rest. {GOOD_TEXT}"
-WITHHELD = asked_but(
-    "its text was withheld because its sentence 1 says what is not among the facts, or in words that cannot be checked"
-)
+BROKEN_RULE = "its sentence 1 says what is not among the facts, or in words that cannot be checked"
 GOOD = says(GOOD_TEXT)
 
 
@@ -49,10 +49,10 @@ def test_the_model_is_told_no_value_of_the_patient_and_no_token_but_its_own(
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_environment")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # where nobody listens, and nobody is asked
     writer = writer_at(model.url, huggingface_api_token="hf_of_the_settings", llm_api_key="the-key")
-    assert write(writer) == GOOD_TEXT_FILLED
-    asked = model.received.get(timeout=10)
+    assert write(writer) == write(writer_at(model.url)) == GOOD_TEXT_FILLED
+    asked, without_key = model.received.get(timeout=10), model.received.get(timeout=10)
     assert asked.headers["authorization"] == "Bearer the-key"
-    assert "hf_of" not in str(asked.headers) + str(asked.body)
+    assert "hf_of" not in str(asked.headers) + str(asked.body) + str(without_key.headers)
     assert (asked.path, asked.body["model"], asked.body["max_tokens"]) == ("/v1/chat/completions", "a/model", 400)
     said = asked.body["messages"][-1]["content"]
     assert not [value for value in NO_PATIENT_VALUES if value in said]
@@ -80,6 +80,7 @@ USAGE = 'data: {"choices": [], "usage": {"completion_tokens": 60, "prompt_tokens
         sends(event(reasoning="thinking"), event(GOOD_TEXT, "eos_token"), DONE),
         sends(event(GOOD_TEXT, "stop")),
         sends(event(GOOD_TEXT, "stop"), USAGE, DONE),
+        sends(event(GOOD_TEXT, "stop"), DONE, drips=""),
         sends(UNUSUAL.replace("data: ", "data:").replace("\n", "\r\n"), "data:[DONE]\r\n\r\n"),
     ],
 )
@@ -93,8 +94,7 @@ def test_a_withheld_draft_is_written_once_more_told_of_the_broken_rule(model: La
     assert write(writer_at(model.url)) == GOOD_TEXT_FILLED
     first, second = (body["messages"] for body in bodies(model))
     assert second[:-1] == first[:-1]
-    assert second[-1]["content"].startswith(first[-1]["content"])
-    assert "its sentence 1 says what is not among the facts" in second[-1]["content"].removeprefix(first[-1]["content"])
+    assert BROKEN_RULE in second[-1]["content"].removeprefix(first[-1]["content"])
     assert "should rest" not in str(second)
 
 
@@ -102,43 +102,48 @@ def test_a_withheld_draft_is_written_once_more_told_of_the_broken_rule(model: La
 def test_a_second_bad_draft_is_the_last_and_needs_two_seconds(model: LanguageModel, seconds: float, times: int) -> None:
     model.script = says(BAD_TEXT)
     writer = writer_at(model.url)
-    assert write(writer, seconds) == WITHHELD
+    assert write(writer, seconds) == asked_but(f"its text was withheld because {BROKEN_RULE}")
     assert model.received.qsize() == times
     assert writer.circuit == CLOSED  # the endpoint works
 
 
 @pytest.mark.parametrize(
-    ("first", "pause"),
+    ("status", "reason"),
     [
-        *((answers(status), 0) for status in (408, 429, 500, 503)),
-        (answers(429, **{"Retry-After": "3"}), 3),
-        *((answers(429, **{"Retry-After": said}), 0) for said in ("soon", "-3", "Fri, 31 Dec 1999 23:59:59 GMT")),
-        *((answers(429, **{"Retry-After": said}), None) for said in ("9", "9" * 300)),
-        (answers(422), None),
+        (408, None),
+        (500, None),
+        (503, None),
+        (422, "it answered with HTTP status 422"),
+        (429, "it is getting too many requests"),
     ],
 )
-def test_a_passing_failure_is_tried_once_more_after_a_pause_that_fits(
-    model: LanguageModel, first: Script, pause: float | None
-) -> None:
-    pauses: list[float] = []
-    model.script = in_turn(first, GOOD)
-    writer = writer_at(model.url, parts={"pause": pauses.append})
-    assert (write(writer) == GOOD_TEXT_FILLED) == (pause is not None)
-    assert [round(one) for one in pauses] == ([] if pause is None else [pause])
-    assert model.received.qsize() == 1 + len(pauses)
+def test_a_passing_failure_is_tried_once_more(model: LanguageModel, status: int, reason: str | None) -> None:
+    model.script = in_turn(answers(status), GOOD)
+    assert write(writer_at(model.url)) == (asked_but(reason) if reason else GOOD_TEXT_FILLED)
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
-def test_a_lasting_refusal_leaves_the_endpoint_alone_and_says_what_to_do(model: LanguageModel, status: int) -> None:
-    clock = StoppedClock(0.0)
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (400, "the request was refused; check LLM_MODEL in .env"),
+        (401, "the key was refused; check LLM_API_KEY in .env"),
+        (402, "it asks for payment; check its account, or set another LLM_BASE_URL in .env"),
+        (
+            403,
+            "the key may not use this model; check LLM_API_KEY in .env, and whether the model's own page gives access",
+        ),
+        (404, "nothing was found there; check LLM_BASE_URL and LLM_MODEL in .env"),
+    ],
+)
+def test_a_lasting_refusal_pauses_the_calls_and_says_what_to_do(model: LanguageModel, status: int, reason: str) -> None:
+    clock = StoppedClock(1000.0)
     model.script = answers(status)
     writer = writer_at(model.url, parts={"clock": clock})
-    assert write(writer) == asked_but(REFUSALS[status])
-    assert (writer.circuit.state, writer.circuit.reason) == ("open", REFUSALS[status])
-    left_alone = "The language model was not asked: calls to it are paused, because "
-    assert write(writer) == f"{left_alone}{REFUSALS[status]}."
+    assert write(writer) == asked_but(reason)
+    assert (writer.circuit.state, writer.circuit.reason) == ("open", reason)
+    assert write(writer) == f"The language model was not asked: calls to it are paused, because {reason}."
     assert model.received.qsize() == 1
-    clock.now = LONGEST_PAUSE_SECONDS
+    clock.now += LASTING_PAUSE_SECONDS
     model.script = GOOD
     assert write(writer) == GOOD_TEXT_FILLED
     assert writer.circuit == CLOSED
@@ -169,7 +174,7 @@ def test_an_endpoint_that_knows_the_newer_name_of_the_limit_is_asked_by_it(model
     assert limits == [(900, None), (None, 900), (None, 900)]
 
 
-UNDER_GRAMMAR = "".join(either[-1] for either in constrained(facts()))
+UNDER_GRAMMAR = "".join(either[-1] for either in sentences(facts()))
 
 
 def decodes(reply: Reply) -> None:
@@ -189,16 +194,70 @@ def test_an_endpoint_that_decodes_under_a_grammar_is_given_it(model: LanguageMod
 
 
 @pytest.mark.parametrize("first", [answers(400, "grammar: unknown"), answers(422, "guided_regex is not allowed")])
-def test_an_endpoint_that_refuses_the_grammar_is_asked_without_it_and_not_given_it_again(
+def test_an_endpoint_that_refuses_the_grammar_is_asked_without_it_unless_the_settings_insist(
     model: LanguageModel, first: Script
 ) -> None:
-    model.script = in_turn(first, GOOD, GOOD)
+    model.script = in_turn(first, GOOD, GOOD, first)
     writer = writer_at(model.url, llm_constrained_decoding="automatic")
     assert [write(writer) for _ in range(2)] == [GOOD_TEXT_FILLED] * 2
     assert ["grammar" in body for body in bodies(model)] == [True, False, False]
     assert writer.circuit == CLOSED
-
-
-def test_who_insists_on_the_grammar_is_told_that_the_endpoint_takes_none(model: LanguageModel) -> None:
-    model.script = answers(400, "unknown: grammar")
     assert "LLM_CONSTRAINED_DECODING" in write(writer_at(model.url, llm_constrained_decoding="on"))
+
+
+NOW = 1_000_000_000.0
+ENDS = {
+    "fails": EndpointError("of a reason"),
+    "lasting": EndpointError("of a reason", lasting=True),
+    "no text": UnfinishedAnswerError("of its limit"),
+    "unexpected": ZeroDivisionError("of a reason"),
+}
+FIVE = ["fails"] * 5
+
+
+def after(*calls: str | float) -> tuple[CircuitBreaker, StoppedClock]:
+    """Return a breaker after calls that end like this, one after the other, and seconds that pass."""
+    breaker = CircuitBreaker(clock := StoppedClock(NOW))
+    for call in calls:
+        if isinstance(call, float | int):
+            clock.now += call
+        elif call == "succeeds":
+            with breaker.watch():
+                pass
+        else:
+            with pytest.raises(type(ENDS[call]), match="of"), breaker.watch():
+                raise ENDS[call]
+    return breaker, clock
+
+
+@pytest.mark.parametrize(
+    ("calls", "state", "seconds"),
+    [
+        (["fails"] * 4, "closed", None),
+        (FIVE, "open", 30),
+        ([*FIVE, 29.9], "open", 0.1),
+        ([*FIVE, 30], "half_open", None),
+        (["fails"] * 4 + ["succeeds"] + ["fails"] * 4, "closed", None),
+        ([*FIVE, 30, "succeeds"], "closed", None),
+        ([*FIVE, 30, "no text"], "closed", None),
+        ([*FIVE, 30, "fails"], "open", 30),
+        ([*FIVE, 30, "unexpected"], "open", 30),
+        (["lasting"], "open", 300),
+        (["lasting", 300, "lasting"], "open", 300),
+    ],
+)
+def test_it_opens_and_closes_as_calls_end(calls: list[str | float], state: str, seconds: float | None) -> None:
+    breaker, clock = after(*calls)
+    until = None if seconds is None else datetime.fromtimestamp(clock.now + seconds, UTC)
+    reason = None if state == "closed" else "of a reason"
+    assert (breaker.status.state, breaker.status.until, breaker.status.reason) == (state, until, reason)
+
+
+def test_while_it_is_open_nobody_calls_and_then_one_call_finds_out() -> None:
+    refused = pytest.raises(CircuitOpenError, match=r"^calls to it are paused, because of a reason$")
+    with refused, after(*FIVE)[0].watch():
+        pytest.fail("a call was made")
+    breaker, _ = after(*FIVE, 30)
+    with breaker.watch(), refused, breaker.watch():
+        pytest.fail("a second call was made")
+    assert breaker.status == CLOSED

@@ -5,10 +5,9 @@ import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from queue import Queue
 
 import pytest
 from sqlalchemy import Engine, event
@@ -18,9 +17,7 @@ from common.errors import OverloadedError, ShuttingDownError, StoreUnavailableEr
 from common.messages import Change, Prediction
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
-from server.explanation.breaker import CLOSED
-from server.explanation.facts import Facts
-from server.explanation.llama import ExplanationSource, NarrativeError
+from server.explanation.llama import ExplanationSource
 from server.explanations import ExplanationWorkers
 from server.log import ChangeLog
 from server.predictions import ACCEPTED, STORED, PredictionService
@@ -29,7 +26,8 @@ from server.registry.current_model import CurrentModel
 from server.store import PredictionStore
 from tests.support.made_requests import record, request
 from tests.support.model_versions import activate
-from tests.support.recording import WAIT_SECONDS, Reader, awaiting
+from tests.support.recording import Reader, made, stored
+from tests.support.waiting import WAIT_SECONDS
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 
@@ -48,11 +46,11 @@ def make_service(detector: Detector, detector_dir: Path, engine: Engine) -> Iter
         model: CurrentModel | None = None,
         batch_size: int = 16,
         max_waiting: int = 100,
-        source: ExplanationSource = NO_MODEL,
+        retention_days: int | None = None,
     ) -> PredictionService:
         store = PredictionStore(engine)
         changes = ChangeLog(store)
-        workers = ExplanationWorkers(source, store, changes, clock=lambda: NOW, seconds=20, concurrency=1)
+        workers = ExplanationWorkers(NO_MODEL, store, changes, clock=lambda: NOW, seconds=20, concurrency=1)
         services.append(
             PredictionService(
                 model or CurrentModel(detector_dir, load=lambda _: scoring, clock=lambda: NOW, seconds=3600),
@@ -62,6 +60,7 @@ def make_service(detector: Detector, detector_dir: Path, engine: Engine) -> Iter
                 clock=lambda: NOW,
                 batch_size=batch_size,
                 max_waiting=max_waiting,
+                retention_days=retention_days,
             )
         )
         return services[-1]
@@ -98,6 +97,9 @@ def test_an_answer_says_what_the_detector_says_and_what_was_not_measured_or_extr
     (assessment,) = detector.assess([asked.record])
     assert (answer.raw_score, answer.anomaly_score) == (assessment.raw_score, assessment.anomaly_score)
     assert answer.risk_level == assessment.risk_level
+    assert answer.is_anomaly == (answer.risk_level == "High") == (answer.anomaly_score >= detector.thresholds.high)
+    sizes = {part.field: abs(part.contribution) for part in answer.contributions}
+    assert answer.top_factors == sorted(answer.top_factors, key=lambda name: -sizes[name])
     assert {part.field: part.contribution for part in answer.contributions} == assessment.contributions
     total = answer.base_value + sum(part.contribution for part in answer.contributions)
     assert math.isclose(total, math.log2(answer.raw_score), abs_tol=1e-9)
@@ -238,34 +240,6 @@ def test_while_the_store_is_unavailable_requests_are_dropped_and_refused_for_now
     assert answers.isdisjoint({f"request-{number}" for number in range(1, 11)})
 
 
-class Silent:
-    """A language model that says when it is asked, and then fails."""
-
-    model = "a/model"
-    prompt_version = "0"
-    circuit = CLOSED
-
-    def __init__(self) -> None:
-        self.asked: Queue[Facts] = Queue()
-
-    def write(self, facts: Facts, deadline: float) -> str:
-        self.asked.put(facts)
-        raise NarrativeError("of a reason")
-
-
-def test_each_new_prediction_is_explained_once(make_service: MakeService) -> None:
-    writer = Silent()
-    service = make_service(source=ExplanationSource(writer, "It is set."))
-    submit_all(service, 1, 1, 2)
-    service.start()
-    entries = Reader(service.changes, after=0).entries(4)
-    assert [answer.awaits_explanation for answer in answers_of(entries)] == [True, True]
-    assert [entry.request_id for entry in entries if entry.explanation] == ["request-1", "request-2"]
-    assert service.submit(request(1), "Client-1") == STORED
-    assert writer.asked.qsize() == 2
-    assert awaiting(service.store) == set()
-
-
 def test_the_batcher_outlives_a_listener_that_fails(make_service: MakeService) -> None:
     service = make_service(batch_size=1)
 
@@ -277,3 +251,13 @@ def test_the_batcher_outlives_a_listener_that_fails(make_service: MakeService) -
     service.start()
     service.stop()
     assert len(answered(service, 2)) == 2
+
+
+def test_what_is_older_than_it_is_kept_for_is_erased_a_few_at_a_time(make_service: MakeService) -> None:
+    service = make_service(retention_days=30)
+    old = [made(number, made_at=NOW - timedelta(days=number)) for number in range(1, 100)]
+    service.changes.appended(stored(service.store, *old))
+    reader = Reader(service.changes)
+    assert [service.erase_old(), service.erase_old()] == [True, False]
+    assert {entry.prediction_id for entry in reader.entries(69)} == {f"Client-1-{number}" for number in range(31, 100)}
+    assert service.store.end().totals.predictions == 30

@@ -25,7 +25,7 @@ from common.errors import InternalError
 from common.file_lock import locked
 from common.messages import WireError
 from config.secrets import PROJECT_ROOT
-from server.store import PredictionStore, Refusal
+from server.store import PredictionStore
 from server.store.__main__ import main
 from server.store.database import open_database
 from tests.support.made_requests import LLAMA_TEXT, NOON
@@ -58,18 +58,6 @@ def as_server(path: Path, work: Callable[[PredictionStore], object]) -> None:
 
 @cache
 def filled_content() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        fill_anew(Path(folder) / "predictions.sqlite")
-        return (Path(folder) / "predictions.sqlite").read_bytes()
-
-
-def filled(path: Path) -> None:
-    path.parent.mkdir(mode=0o700)
-    path.touch(0o600)
-    path.write_bytes(filled_content())
-
-
-def fill_anew(path: Path) -> None:
     """Twelve predictions of two client apps, four of one patient, one of those explained, and a refused request."""
 
     def fill(store: PredictionStore) -> None:
@@ -79,15 +67,28 @@ def fill_anew(path: Path) -> None:
         put(store, 4, 5, client_id="Client-2", reference=MARKER)
         put(store, 6, 7)
         store.finish_explanation(unfinished(made(4)), LLAMA_TEXT, NOON)
-        error = WireError.of(InternalError())
-        store.append([], [Refusal("Client-1", "request-50", error)], NOON)
+        store.append([], {("Client-1", "request-50"): WireError.of(InternalError())}, NOON)
 
-    as_server(path, fill)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.sqlite"
+        as_server(path, fill)
+        return path.read_bytes()
+
+
+def filled(path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    path.touch(0o600)
+    path.write_bytes(filled_content())
 
 
 def kept_ids(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as connection:
         return [row[0] for row in connection.execute("SELECT prediction_id FROM predictions ORDER BY sequence")]
+
+
+def names_in(folder: Path) -> set[str]:
+    """Name what is in a folder beside the lock of the commands, which stays there."""
+    return {file.name for file in folder.iterdir()} - {".record-unfinished.lock"}
 
 
 def change(path: Path, *statements: str) -> None:
@@ -112,7 +113,7 @@ def test_a_backup_is_whole_and_private_though_a_server_runs_and_never_overwrites
     later = copy.with_name("later.sqlite")
     as_server(path, lambda _: main(["backup", str(later)]))
     assert stat.S_IMODE(later.stat().st_mode) == 0o600
-    assert {file.name for file in copy.parent.iterdir()} == {"copy.sqlite", "later.sqlite"}
+    assert names_in(copy.parent) == {"copy.sqlite", "later.sqlite"}
     assert kept_ids(later) == kept_ids(path)
     assert main(["verify", str(later)]) == 0
     before = later.read_bytes()
@@ -128,7 +129,7 @@ def test_a_backup_of_what_is_not_in_order_is_no_file(
     change(path, "UPDATE counts SET predictions = 40 WHERE client_id = 'Client-2'")
     assert main(["backup", str(tmp_path / "copy.sqlite")]) == 1
     assert "counts of predictions by client app and level are wrong" in capsys.readouterr().err
-    assert [file.name for file in tmp_path.iterdir()] == ["server"]
+    assert names_in(tmp_path) == {"server"}
 
 
 @pytest.mark.parametrize("has_links", [True, False])
@@ -273,7 +274,7 @@ def test_what_a_killed_command_left_is_removed_by_the_next_and_nothing_of_a_runn
         assert "Another command is making a copy" in capsys.readouterr().err
         assert holds(left / "killed.sqlite", MARKER)
     assert main(["backup", str(copy.with_name("another.sqlite"))]) == 0
-    assert {file.name for file in copy.parent.iterdir()} == {"another.sqlite", "copy.sqlite"}
+    assert names_in(copy.parent) == {"another.sqlite", "copy.sqlite"}
 
 
 @pytest.mark.parametrize(

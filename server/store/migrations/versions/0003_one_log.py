@@ -11,12 +11,11 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-AT_ONCE = 500
 WITHOUT_PREDICTION = sa.text("kind IN ('prediction_erased', 'request_refused')")
 
 
 def upgrade() -> None:
-    _replace_counter()
+    _extend_counter()
     # The table of erasures refers to that of changes, which SQLite can only change by making another in its place.
     op.execute("CREATE TABLE erased AS SELECT prediction_id, request_id FROM erasures")
     op.drop_table("erasures")
@@ -44,35 +43,31 @@ def upgrade() -> None:
     _rewrite("changes", "explanation", _explanation)
 
 
-def _replace_counter() -> None:
-    connection = op.get_bind()
-    value = connection.execute(sa.text("SELECT value FROM change_counter")).scalar_one()
-    erased_up_to = connection.execute(sa.text("SELECT COALESCE(max(sequence), 0) FROM erasures")).scalar_one()
-    op.drop_table("change_counter")
-    counter = op.create_table(
-        "change_counter",
-        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("value", sa.Integer(), nullable=False),
-        sa.Column("erased_up_to", sa.Integer(), nullable=False),
-        sa.Column("log_id", sa.String(36), nullable=False),
-        sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_change_counter"),
-    )
-    row = {"id": 1, "value": value, "erased_up_to": erased_up_to, "log_id": str(uuid.uuid4()), "epoch": 0}
-    op.bulk_insert(counter, [row])
+def _extend_counter() -> None:
+    added: list[sa.Column[Any]] = [
+        sa.Column("erased_up_to", sa.Integer()),
+        sa.Column("log_id", sa.String(36)),
+        sa.Column("epoch", sa.Integer()),
+    ]
+    for column in added:
+        op.add_column("change_counter", column)
+    newest_erasure = "(SELECT COALESCE(max(sequence), 0) FROM erasures)"
+    fill = sa.text(f"UPDATE change_counter SET erased_up_to = {newest_erasure}, log_id = :name, epoch = 0")  # noqa: S608
+    op.execute(fill.bindparams(name=str(uuid.uuid4())))
+    with op.batch_alter_table("change_counter") as counter:
+        for column in added:
+            counter.alter_column(column.name, existing_type=column.type, nullable=False)
 
 
 def _rewrite(name: str, column: str, without: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Rewrite the stored messages of one column, in the order of the log."""
+    """Rewrite the stored messages of one column, one after another: together they may not fit into memory."""
     table = sa.table(name, sa.column("sequence"), sa.column(column))
     connection = op.get_bind()
-    page = sa.select(table).where(table.c[column].is_not(None)).order_by(table.c.sequence).limit(AT_ONCE)
-    write = table.update().where(table.c.sequence == sa.bindparam("at")).values({column: sa.bindparam("new")})
-    after = 0
-    while rows := connection.execute(page.where(table.c.sequence > after)).all():
-        new = [{"at": row[0], "new": orjson.dumps(without(orjson.loads(row[1]))).decode()} for row in rows]
-        connection.execute(write, new)
-        after = rows[-1][0]
+    for sequence in connection.scalars(sa.select(table.c.sequence).where(table.c[column].is_not(None))).all():
+        here = table.c.sequence == sequence
+        message = orjson.loads(connection.execute(sa.select(table.c[column]).where(here)).scalar_one())
+        written = orjson.dumps(without(message)).decode()
+        connection.execute(table.update().where(here).values({column: written}))
 
 
 def _prediction(message: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,151 @@
+"""Entries of the change log: numbered in the order of their commits, encoded once, and read in bounded runs."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import zip_longest
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from common.messages import ChangeKind, RiskLevel, Totals
+from server.store.schema import change_counter, changes, counts, predictions
+
+MAX_ENTRIES: Final = 500
+MAX_BYTES: Final = 256 * 1024
+"""Of a run of the log; a single entry may be longer."""
+
+RequestKey = tuple[str, str]
+"""Client id and request id."""
+
+# Built once: putting a statement together takes longer than running it.
+COUNTER: Final = select(change_counter)
+# The update locks the counter's row until the commit, so that a higher number is committed later.
+_TAKE_SEQUENCES = (
+    update(change_counter)
+    .values(value=change_counter.c.value + bindparam("taken"))
+    .returning(change_counter.c.value, change_counter.c.log_id, change_counter.c.epoch)
+)
+_INSERT = insert(changes)
+_COUNTS = select(counts)
+_COUNT = (
+    update(counts)
+    .where(counts.c.client_id == bindparam("of_client"), counts.c.risk_level == bindparam("of_level"))
+    .values(predictions=counts.c.predictions + bindparam("number"))
+)
+_LOG = (
+    select(changes, predictions.c.body)
+    .outerjoin_from(changes, predictions, changes.c.sequence == predictions.c.sequence)
+    .where(changes.c.sequence > bindparam("after"), changes.c.sequence <= bindparam("newest"))
+    .order_by(changes.c.sequence)
+    .limit(bindparam("most"))
+)
+_LOG_OF_CLIENT = _LOG.where(changes.c.client_id == bindparam("of_client"))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the log, and the JSON of its message ``Change``."""
+
+    sequence: int
+    kind: str
+    client_id: str
+    wire: bytes
+
+
+@dataclass(frozen=True)
+class Page:
+    """What followed a place in the log, and what was counted, of one transaction; ``log`` is its identity and epoch."""
+
+    log: str
+    after: int
+    next_after: int
+    has_more: bool
+    entries: Sequence[Entry]
+    totals: Totals
+
+
+def row_of(
+    kind: ChangeKind, key: RequestKey, at: datetime, prediction_id: str | None = None, **content: str
+) -> dict[str, Any]:
+    """Return an entry as a row that has no number yet; ``content`` is its ``explanation`` or ``error`` as JSON."""
+    ids = {"prediction_id": prediction_id, "client_id": key[0], "request_id": key[1]}
+    return {"kind": kind.value, **ids, "at": at.isoformat(), "explanation": None, "error": None, **content}
+
+
+def write(connection: Connection, rows: list[dict[str, Any]], bodies: Sequence[str] = ()) -> Page:
+    """Give rows the next numbers of the log, and write them; ``bodies`` are the predictions of the first of them."""
+    counter = connection.execute(_TAKE_SEQUENCES, {"taken": len(rows)}).one()
+    after = counter.value - len(rows)
+    for sequence, row in enumerate(rows, after + 1):
+        row["sequence"] = sequence
+    if rows:
+        connection.execute(_INSERT, rows)
+    entries = [_entry(row, body) for row, body in zip_longest(rows, bodies)]
+    return Page(_name(counter), after, counter.value, False, entries, _totals(connection))
+
+
+def end_of(connection: Connection) -> Page:
+    """Return the end of the log, without entries."""
+    counter = connection.execute(COUNTER).one()
+    return Page(_name(counter), counter.value, counter.value, False, [], _totals(connection))
+
+
+def read(connection: Connection, after: int, limit: int, client_id: str | None) -> Page:
+    """Return a run of the log after a sequence, all of it or one client's.
+
+    A reader that is further than the log has read another one, and gets this one from its beginning.
+    """
+    end = end_of(connection)
+    after = after if after <= end.after else 0
+    # One more than is wanted tells whether there are more; a cursor, because a run may end at its bytes long before.
+    asked = {"after": after, "newest": end.after, "most": limit + 1, "of_client": client_id}
+    rows = connection.execute(_LOG if client_id is None else _LOG_OF_CLIENT, asked)
+    entries, has_more = run_of((_entry(row, row["body"]) for row in rows.mappings()), limit)
+    rows.close()
+    next_after = entries[-1].sequence if has_more else end.after
+    return replace(end, after=after, next_after=next_after, has_more=has_more, entries=entries)
+
+
+def run_of(entries: Iterable[Entry], limit: int = MAX_ENTRIES) -> tuple[list[Entry], bool]:
+    """Take as many entries as a run may hold, and tell whether there are more."""
+    run: list[Entry] = []
+    size = 0
+    for entry in entries:
+        size += len(entry.wire)
+        if len(run) == limit or (run and size > MAX_BYTES):
+            return run, True
+        run.append(entry)
+    return run, False
+
+
+def count(connection: Connection, numbers: Mapping[tuple[str, str], int], *, each: int = 1) -> None:
+    """Add numbers of predictions to the counts, by client and level."""
+    # Counted as it happens: counting all that is stored would take longer with every patient.
+    for (client_id, level), number in numbers.items():
+        place = {"of_client": client_id, "of_level": level, "number": each * number}
+        if not connection.execute(_COUNT, place).rowcount:
+            connection.execute(insert(counts).values(client_id=client_id, risk_level=level, predictions=number))
+
+
+def _totals(connection: Connection) -> Totals:
+    by_level: dict[str, int] = dict.fromkeys(RiskLevel, 0)
+    by_client: defaultdict[str, int] = defaultdict(int)
+    for client_id, level, number in connection.execute(_COUNTS):
+        by_level[level] += number
+        by_client[client_id] += number
+    return Totals(predictions=sum(by_level.values()), by_level=by_level, by_client=dict(by_client))
+
+
+def _name(counter: Any) -> str:
+    return f"{counter.log_id}.{counter.epoch}"
+
+
+def _entry(row: Any, body: str | None) -> Entry:
+    """Encode one entry; the messages in it are embedded as they are stored."""
+    message = {name: row[name] for name in ("sequence", "kind", "client_id", "request_id", "prediction_id", "at")}
+    for name, text in (("prediction", body), ("explanation", row["explanation"]), ("error", row["error"])):
+        message[name] = None if text is None else orjson.Fragment(text)
+    return Entry(row["sequence"], row["kind"], row["client_id"], orjson.dumps(message))
