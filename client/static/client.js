@@ -58,12 +58,19 @@ function saved(acknowledged) {
   const entry = history.acknowledge(acknowledged);
   if (!entry) return;
   result.show(entry);
+  compare();
   result.bringIntoView();
   byId("analyze").focus({ preventScroll: true });
 }
 
+/** Form and result side by side must be of the same patient, or say that they are not. */
+function compare() {
+  result.compare(form.isEmpty() ? null : form.current());
+}
+
 function openEntry(entry) {
   result.show(entry);
+  compare();
   result.moveFocus();
 }
 
@@ -77,6 +84,7 @@ function replaceForm(values, sentence) {
   const before = form.isEmpty() ? null : form.snapshot();
   if (values) form.fill(values);
   else form.clear();
+  compare();
   showNote(sentence, before);
 }
 
@@ -87,6 +95,7 @@ function showNote(sentence, before = null) {
   undo.hidden = !before;
   undo.onclick = () => {
     form.restore(before);
+    compare();
     showNote("");
     byId("analyze").focus();
   };
@@ -111,7 +120,10 @@ byId("clear").addEventListener("click", () => {
   byId("field-patient_reference").focus();
 });
 
-byId("patient-form").addEventListener("input", () => showNote(""));
+byId("patient-form").addEventListener("input", () => {
+  compare();
+  showNote("");
+});
 
 addEventListener("beforeunload", (event) => {
   if (submitter.isPending) event.preventDefault();

@@ -2,10 +2,10 @@
 
 const numberText = (value) => String(Number(value));
 
-/** Return what is wrong with one entry, or null. `entry` is {value, notMeasured, unreadable}. */
-export function errorOf(field, { value, notMeasured, unreadable }) {
+/** Return what is wrong with one entry, or null. `entry` is {value, notMeasured, error}; its own error comes first. */
+export function errorOf(field, { value, notMeasured, error }) {
   if (notMeasured) return field.required ? `${field.label} is required.` : null;
-  if (unreadable) return `${field.label} must be one number, such as 5.8 or 5,8, with no unit or other characters.`;
+  if (error) return error;
   if (value === null) return missing(field);
   if (field.possible_range && !within(field.possible_range, value)) {
     const [lowest, highest] = field.possible_range.map(numberText);

@@ -2,7 +2,7 @@
 
 import { byId, element, icon } from "/ui/dom.js";
 import { plural } from "/ui/format.js";
-import { readDecimal } from "./decimal.js";
+import { readNumber } from "./decimal.js";
 import { errorOf, extrapolationOf, sortErrors } from "./field_check.js";
 
 const REFERENCE = "patient_reference";
@@ -23,6 +23,7 @@ export class PatientForm {
     this.#form.addEventListener("focusout", (event) => this.#left(event.target));
     this.#form.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && event.repeat) event.preventDefault();
+      else if (event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey) this.#typed(event);
     });
   }
 
@@ -30,6 +31,16 @@ export class PatientForm {
   values() {
     const record = {};
     for (const field of this.#fields.values()) record[field.name] = this.#entry(field).value;
+    return { patient_reference: this.#reference.value.trim() || null, record };
+  }
+
+  /** Return the form as it stands, in the same form; undefined is what is neither entered nor "not measured". */
+  current() {
+    const record = {};
+    for (const field of this.#fields.values()) {
+      const { value, notMeasured } = this.#entry(field);
+      record[field.name] = value === null && !notMeasured ? undefined : value;
+    }
     return { patient_reference: this.#reference.value.trim() || null, record };
   }
 
@@ -105,11 +116,9 @@ export class PatientForm {
     const notMeasured = Boolean(this.#none(field)?.checked);
     if (field.codes.length) {
       const chosen = this.#form.elements.namedItem(field.name).value;
-      return { notMeasured, unreadable: false, value: chosen === "" ? null : Number(chosen) };
+      return { notMeasured, error: null, value: chosen === "" ? null : Number(chosen) };
     }
-    const text = notMeasured ? "" : this.#input(field).value.trim();
-    const value = readDecimal(text);
-    return { notMeasured, unreadable: text !== "" && value === null, value };
+    return { notMeasured, ...readNumber(notMeasured ? "" : this.#input(field).value, field) };
   }
 
   #put(field, value) {
@@ -140,8 +149,8 @@ export class PatientForm {
 
   #emptyFields() {
     return [...this.#fields.values()].filter((field) => {
-      const { value, notMeasured, unreadable } = this.#entry(field);
-      return !field.required && value === null && !notMeasured && !unreadable;
+      const { value, notMeasured, error } = this.#entry(field);
+      return !field.required && value === null && !notMeasured && !error;
     });
   }
 
@@ -183,12 +192,25 @@ export class PatientForm {
     if (this.#errors.has(name)) this.#recheck(name);
   }
 
+  /** Choose a code by its digit or, where only one begins with it, by its letter; `n` is "not measured". */
+  #typed(event) {
+    const field = this.#fields.get(event.target.closest("[data-field]")?.dataset.field);
+    if (!field || (!field.codes.length && (event.target !== this.#input(field) || event.target.value))) return;
+    const key = event.key.toLowerCase();
+    const found = field.codes.filter(({ code, word }) => String(code) === key || word.charAt(0).toLowerCase() === key);
+    const chosen = key === "n" ? this.#none(field) : found.length === 1 && byId(`field-${field.name}-${found[0].code}`);
+    if (!chosen) return;
+    event.preventDefault();
+    chosen.click();
+    chosen.focus();
+  }
+
   /** On leaving a number, say at once if it is impossible; an empty one is only missed on submit. */
   #left(control) {
     const field = this.#fields.get(control.closest("[data-field]")?.dataset.field);
     if (!field || field.codes.length || control !== this.#input(field)) return;
     const entry = this.#entry(field);
-    if (entry.value !== null || entry.unreadable) this.#recheck(field.name);
+    if (entry.value !== null || entry.error) this.#recheck(field.name);
   }
 
   #recheck(name) {

@@ -29,6 +29,17 @@ export class ResultPanel {
     waiting.dataset.state = entry.state;
   }
 
+  /** Compare the request that is shown with the form's values, null for an empty form: a result of others says so. */
+  compare(values) {
+    const isStale = Boolean(values && this.#entry && !isSame(values, this.#entry));
+    byId("result").toggleAttribute("data-stale", isStale);
+    const note = byId("result-stale");
+    note.hidden = !isStale;
+    if (!isStale) return;
+    const { entered_at: at } = this.#entry;
+    note.replaceChildren("Of the values entered at ", timeElement(at, shortTime(at), fullTime(at)), ". The form differs, so this result cannot be printed.");
+  }
+
   /** Take news of the request that is shown, without moving the focus. */
   update(entry) {
     const before = this.#entry?.state;
@@ -40,6 +51,7 @@ export class ResultPanel {
   /** Empty the panel, and say why. */
   forget(why) {
     this.#entry = null;
+    this.compare(null);
     this.#view.clear();
     this.#view.hidden = true;
     this.#heading.replaceChildren("Result");
@@ -71,6 +83,9 @@ export class ResultPanel {
     }
   }
 }
+
+const isSame = (values, entry) =>
+  values.patient_reference === entry.patient_reference && Object.entries(entry.record).every(([name, value]) => values.record[name] === value);
 
 const explanationOf = ({ prediction, explanation }) => explanation ?? prediction.explanation;
 

@@ -50,6 +50,8 @@ const TIME = { hour: "2-digit", minute: "2-digit" };
 const OF_TODAY = new Intl.DateTimeFormat(undefined, { ...TIME, second: "2-digit" });
 const OF_THIS_YEAR = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", ...TIME });
 const OF_ANY_YEAR = new Intl.DateTimeFormat(undefined, { year: "numeric", day: "numeric", month: "short", ...TIME });
+const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const DAY_AND_YEAR = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat(undefined, TIME);
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
@@ -65,6 +67,12 @@ export function shortTime(iso, now = new Date()) {
 /** Return hour and minute, for the axis of a drawing. */
 export function clockTime(iso) {
   return CLOCK.format(new Date(iso));
+}
+
+/** Return the day, with the year when it is not this one. */
+export function dayOf(time) {
+  const isThisYear = new Date(time).getFullYear() === new Date().getFullYear();
+  return (isThisYear ? DAY : DAY_AND_YEAR).format(new Date(time));
 }
 
 export function fullTime(iso) {

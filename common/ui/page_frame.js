@@ -32,7 +32,9 @@ themeSwitch.addEventListener("click", () => {
   showScheme();
   dispatchEvent(new Event("schemechange"));
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("schemechange")));
+for (const wanted of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
+  matchMedia(wanted).addEventListener("change", () => dispatchEvent(new Event("schemechange")));
+}
 showScheme();
 
 const signOut = byId("sign-out");

@@ -1,13 +1,31 @@
-/** The two drawings of the dashboard, in the colors of the page; every figure also stands as text. */
+/** The two drawings of the dashboard, in the colors of the page and the shapes of the levels; every figure also stands as text. */
 
-import { byId, computedColor } from "/ui/dom.js";
-import { clockTime, plural, score, shortTime, threshold } from "/ui/format.js";
+import { byId, computedColor, element, levelBadge, timeElement } from "/ui/dom.js";
+import { fullTime, plural, score, shortTime, threshold } from "/ui/format.js";
+import { LEVELS, numberOfHigh } from "./recent_predictions.js";
+import { timeMarks } from "./time_axis.js";
 
-const LEVELS = ["High", "Medium", "Low"];
 const THRESHOLD_TEXT_WIDTH = 88;
+const MARK_WIDTH = 80;
+const LEAST_SPAN_MS = 10_000;
+const RING_SIGN = 11;
+const TREND_SIGN = 10;
+const ICON_SIZE = 20;
 const { Chart } = globalThis;
 
 const levelColor = (level) => computedColor(`--${level.toLowerCase()}`);
+
+// The shapes of the page's icons: in forced colors, and to people who do not tell red from green, color says nothing.
+const shapes = new Map(LEVELS.map((level) => [level, new Path2D(document.querySelector(`#icon-${level.toLowerCase()} path`).getAttribute("d"))]));
+
+function drawSign(context, level, { x, y }, size, color) {
+  context.save();
+  context.translate(x - size / 2, y - size / 2);
+  context.scale(size / ICON_SIZE, size / ICON_SIZE);
+  context.fillStyle = color;
+  context.fill(shapes.get(level), "evenodd");
+  context.restore();
+}
 
 /** Doughnut of the three levels. */
 export class DistributionChart {
@@ -26,88 +44,108 @@ export class DistributionChart {
       type: "doughnut",
       data: { labels: LEVELS, datasets: [{ data: [] }] },
       options: { animation: false, cutout: "76%", maintainAspectRatio: false, events: [], plugins: { legend: { display: false }, tooltip: { enabled: false } } },
+      plugins: [{ id: "signs", afterDatasetsDraw: (chart) => this.#drawSigns(chart) }],
     });
     const levels = this.#counts.filter((number) => number > 0).length;
     const isEmpty = levels === 0;
     Object.assign(this.#chart.data.datasets[0], {
       data: isEmpty ? [1] : this.#counts,
       backgroundColor: isEmpty ? [computedColor("--line")] : LEVELS.map(levelColor),
-      borderColor: computedColor("--surface"),
+      borderColor: computedColor("--ground"),
       borderWidth: levels > 1 ? 2 : 0,
     });
     this.#chart.update("none");
   }
+
+  /** Draw each level's sign on its part of the ring, where there is room for it. */
+  #drawSigns(chart) {
+    chart.getDatasetMeta(0).data.forEach((arc, index) => {
+      const { circumference, outerRadius } = arc.getProps(["circumference", "outerRadius"]);
+      const hasRoom = this.#counts[index] > 0 && circumference * outerRadius > 2 * RING_SIGN;
+      if (hasRoom) drawSign(chart.ctx, LEVELS[index], arc.getCenterPoint(), RING_SIGN, computedColor("--ground"));
+    });
+  }
 }
 
-/** Scores in order, with both thresholds. */
+/** Scores over time with both thresholds, as a drawing or a table; patients are strangers, so no line joins them. */
 export class TrendChart {
   #chart = null;
   #predictions = [];
 
+  constructor() {
+    byId("trend-switch").addEventListener("click", () => this.#switch());
+  }
+
   /** `predictions` come newest first. */
   show(predictions) {
-    this.#predictions = [...predictions].reverse();
-    const latest = this.#predictions.at(-1);
-    const said = latest ? `The latest is ${score(latest.anomaly_score)}, ${latest.risk_level}.` : "No predictions yet.";
-    byId("trend-chart").setAttribute("aria-label", `Anomaly scores of the last ${plural(this.#predictions.length, "prediction")}. ${said}`);
-    byId("trend-note").textContent = latest ? `last ${plural(this.#predictions.length, "prediction")}, all clients` : "no predictions yet";
+    this.#predictions = predictions;
+    const [latest] = predictions;
+    const many = `last ${plural(predictions.length, "prediction")}`;
+    const said = latest ? `${numberOfHigh(predictions)} are High. The latest is ${score(latest.anomaly_score)}, ${latest.risk_level}.` : "No predictions yet.";
+    byId("trend-chart").setAttribute("aria-label", `Anomaly scores of the ${many} over time. ${said}`);
+    byId("trend-note").textContent = latest ? `${many}, all clients` : "no predictions yet";
     this.draw();
   }
 
   draw() {
-    this.#chart ??= this.#make();
-    this.#chart.options = trendOptions(this.#predictions);
-    this.#chart.data.labels = this.#predictions.map(({ made_at: at }) => clockTime(at));
-    this.#chart.data.datasets = [scores(this.#predictions)];
+    if (byId("trend-drawing").hidden) return this.#fillTable();
+    const points = this.#predictions.map(({ made_at: at, anomaly_score: y }) => ({ x: Date.parse(at), y }));
+    const options = trendOptions(this.#predictions, points.map(({ x }) => x));
+    this.#chart ??= new Chart(byId("trend-chart"), {
+      type: "scatter",
+      data: { datasets: [] },
+      options,
+      plugins: [{ id: "signs", beforeDatasetsDraw: (chart) => this.#drawThresholds(chart), afterDatasetsDraw: (chart) => this.#drawSigns(chart) }],
+    });
+    this.#chart.options = options;
+    this.#chart.data.datasets = [{ data: points, pointStyle: false, pointRadius: TREND_SIGN / 2 }];
     this.#chart.update("none");
   }
 
-  #make() {
-    const thresholds = () => this.#predictions.at(-1)?.thresholds;
-    const plugin = { id: "thresholds", beforeDatasetsDraw: (chart) => thresholds() && drawThresholds(chart, thresholds()) };
-    return new Chart(byId("trend-chart"), { type: "line", data: { labels: [], datasets: [] }, options: trendOptions([]), plugins: [plugin] });
+  #switch() {
+    const toTable = !byId("trend-drawing").hidden;
+    byId("trend-drawing").hidden = toTable;
+    byId("trend-table").hidden = !toTable;
+    byId("trend-switch").textContent = toTable ? "Show chart" : "Show table";
+    this.draw();
+  }
+
+  #fillTable() {
+    if (byId("trend-table").matches(":hover, :focus")) return; // somebody reads it
+    byId("trend-rows").replaceChildren(...this.#predictions.map(tableRow));
+  }
+
+  #drawThresholds(chart) {
+    const thresholds = this.#predictions[0]?.thresholds;
+    const { left, right } = chart.chartArea;
+    for (const level of thresholds ? ["High", "Medium"] : []) {
+      const at = thresholds[level.toLowerCase()];
+      drawThreshold(chart.ctx, { left, right, height: chart.scales.y.getPixelForValue(at), text: `${level} ${threshold(at)}`, color: levelColor(level) });
+    }
+  }
+
+  /** Draw the points, High ones last: where many come at once, they lie on top. */
+  #drawSigns(chart) {
+    const points = chart.getDatasetMeta(0).data; // fewer than predictions while the table is shown
+    for (const level of LEVELS.toReversed()) {
+      this.#predictions.forEach((prediction, index) => {
+        if (points[index] && prediction.risk_level === level) drawSign(chart.ctx, level, points[index], TREND_SIGN, levelColor(level));
+      });
+    }
   }
 }
 
-function scores(predictions) {
-  const surface = computedColor("--surface");
-  const highSign = octagon(levelColor("High"));
-  return {
-    label: "Anomaly score",
-    data: predictions.map(({ anomaly_score: value }) => value),
-    borderColor: computedColor("--line"),
-    borderWidth: 1,
-    pointStyle: predictions.map(({ risk_level: level }) => (level === "High" ? highSign : SHAPES[level])),
-    pointBackgroundColor: predictions.map(({ risk_level: level }) => (level === "Low" ? surface : levelColor(level))),
-    pointBorderColor: predictions.map(({ risk_level: level }) => levelColor(level)),
-    pointBorderWidth: 2,
-    pointRadius: predictions.map(({ risk_level: level }) => (level === "Medium" ? 4.5 : 3.5)),
-    pointHoverRadius: 6,
-    clip: false,
-  };
-}
+const marksIn = (width) => Math.max(2, Math.floor((width - THRESHOLD_TEXT_WIDTH) / MARK_WIDTH));
 
-const SHAPES = { Low: "circle", Medium: "triangle" };
-
-/** Draw the High sign; Chart.js has no octagon, but takes a canvas. */
-function octagon(color) {
-  const size = 12;
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = size;
-  const context = canvas.getContext("2d");
-  context.fillStyle = color;
-  context.beginPath();
-  for (const [x, y] of [[3.5, 0], [8.5, 0], [12, 3.5], [12, 8.5], [8.5, 12], [3.5, 12], [0, 8.5], [0, 3.5]]) context.lineTo(x, y);
-  context.fill();
-  return canvas;
-}
-
-/** Draw both thresholds as lines across the whole drawing, each with its name. */
-function drawThresholds({ ctx: context, chartArea: { left, right }, scales: { y } }, thresholds) {
-  for (const level of ["High", "Medium"]) {
-    const at = thresholds[level.toLowerCase()];
-    drawThreshold(context, { left, right, height: y.getPixelForValue(at), text: `${level} ${threshold(at)}`, color: levelColor(level) });
-  }
+function tableRow({ made_at: at, client_id: client, risk_level: level, anomaly_score: value }) {
+  return element(
+    "tr",
+    {},
+    element("td", {}, timeElement(at, shortTime(at), fullTime(at))),
+    element("td", { textContent: client }),
+    element("td", {}, levelBadge(level)),
+    element("td", { className: "is-number", textContent: score(value) }),
+  );
 }
 
 function drawThreshold(context, { left, right, height, text, color }) {
@@ -124,17 +162,25 @@ function drawThreshold(context, { left, right, height, text, color }) {
   context.restore();
 }
 
-function trendOptions(predictions) {
+function trendOptions(predictions, times) {
   const soft = computedColor("--ink-soft");
   const font = { family: getComputedStyle(document.body).fontFamily, size: 12 };
+  const latest = times.length ? Math.max(...times) : Date.now();
   return {
     animation: false,
     maintainAspectRatio: false,
     layout: { padding: { top: 8, right: THRESHOLD_TEXT_WIDTH } },
     interaction: { mode: "nearest", axis: "x", intersect: false },
     scales: {
-      x: { grid: { display: false }, border: { color: computedColor("--line") }, ticks: { color: soft, font, maxTicksLimit: 5, maxRotation: 0, autoSkipPadding: 24 } },
-      y: { min: 0, max: 1, grid: { color: computedColor("--line") }, border: { display: false }, ticks: { color: soft, font, stepSize: 0.5, callback: (value) => value.toFixed(1) } },
+      x: {
+        min: Math.min(...times, latest - LEAST_SPAN_MS),
+        max: latest,
+        grid: { display: false },
+        border: { color: computedColor("--line") },
+        afterBuildTicks: (axis) => (axis.ticks = timeMarks(axis.min, axis.max, marksIn(axis.chart.width))),
+        ticks: { color: soft, font, maxRotation: 0, autoSkipPadding: 16, callback: (value, index, marks) => marks[index].label },
+      },
+      y: { min: 0, max: 1, grid: { color: computedColor("--grid") }, border: { display: false }, ticks: { color: soft, font, stepSize: 0.5, callback: (value) => value.toFixed(1) } },
     },
     plugins: {
       legend: { display: false },

@@ -8,6 +8,8 @@ import { waitingInWords } from "./client_words.js";
 const DRAW_MS = 500;
 const AGE_REFRESH_MS = 15_000;
 
+const inOrder = (name, other) => name.localeCompare(other, "en", { numeric: true });
+
 export class ClientList {
   #statuses = [];
   #byClient = {};
@@ -18,7 +20,7 @@ export class ClientList {
   }
 
   show(statuses) {
-    this.#statuses = [...statuses].sort((one, other) => one.client_id.localeCompare(other.client_id, "en", { numeric: true }));
+    this.#statuses = [...statuses].sort((one, other) => inOrder(one.client_id, other.client_id));
     this.#drawSoon();
   }
 
@@ -29,7 +31,7 @@ export class ClientList {
 
   #draw() {
     byId("clients").replaceChildren(...this.#statuses.map((status) => item(status, this.#byClient[status.client_id] ?? 0)));
-    showChoices(this.#statuses.map(({ client_id: id }) => id));
+    offerClients(this.#statuses.map(({ client_id: id }) => id));
   }
 }
 
@@ -56,9 +58,12 @@ function ageOf(seen) {
   return time;
 }
 
-/** Offer every client in the filter, keeping the choice. */
-function showChoices(names) {
+/** Offer clients in the filter beside those it has, in order, keeping the choice. */
+export function offerClients(names) {
   const select = byId("filter-client");
-  const known = [...select.options].map(({ value }) => value);
-  for (const name of names) if (!known.includes(name)) select.append(element("option", { value: name, textContent: name }));
+  for (const name of names) {
+    const options = [...select.options].slice(1); // after "all"
+    if (options.some(({ value }) => value === name)) continue;
+    select.add(element("option", { value: name, textContent: name }), options.find(({ value }) => inOrder(name, value) < 0));
+  }
 }

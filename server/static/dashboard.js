@@ -13,10 +13,11 @@ import { ClientList } from "./client_list.js";
 import { DetailSheet } from "./detail_sheet.js";
 import { DriftPanel } from "./drift_panel.js";
 import { PredictionPanel } from "./prediction_panel.js";
-import { PAGE, pageAddress, RecentPredictions } from "./recent_predictions.js";
+import { LEVELS, pageAddress, RecentPredictions } from "./recent_predictions.js";
 import { ServerFacts } from "./server_facts.js";
 
 const DRAW_MS = 500;
+const TITLE = document.title;
 
 const fields = readFields();
 const facts = new ServerFacts();
@@ -33,6 +34,7 @@ const sheet = new DetailSheet(fields, {
 let recent = new RecentPredictions();
 let totals = null;
 let asOf = null;
+let highSeen = null; // of all High predictions, those there were when somebody last had this page before them
 const drawTrendSoon = paced(() => trend.show(recent.list().map(({ prediction }) => prediction)), DRAW_MS);
 const drawTotalsSoon = paced(drawTotals, DRAW_MS);
 
@@ -81,15 +83,28 @@ function stateIs(state, sentence) {
 
 function showTotals(counted) {
   totals = counted;
+  showTitle();
   drawTotalsSoon();
 }
+
+/** Count in the title the High predictions that came while the page was not in use; a hidden page draws nothing else. */
+function showTitle() {
+  if (!totals) return;
+  const high = totals.by_level.High ?? 0;
+  if (document.hasFocus() && !document.hidden) highSeen = high;
+  highSeen ??= high;
+  document.title = high > highSeen ? `(${count(high - highSeen)} High) ${TITLE}` : TITLE;
+}
+
+for (const sign of ["focus", "blur"]) addEventListener(sign, showTitle);
+document.addEventListener("visibilitychange", showTitle);
 
 function drawTotals() {
   clients.showTotals(totals);
   distribution.show(totals.by_level);
   byId("total-predictions").textContent = count(totals.predictions);
   byId("total-noun").textContent = totals.predictions === 1 ? "prediction" : "predictions";
-  byId("total-levels").replaceChildren(...["High", "Medium", "Low"].map(levelTotal));
+  byId("total-levels").replaceChildren(...LEVELS.map(levelTotal));
 }
 
 function levelTotal(level) {

@@ -22,6 +22,7 @@ export class DriftPanel {
   #groups = new Map();
   #timer = null;
   #said = null;
+  #hasDrift = false;
 
   constructor() {
     setInterval(() => this.load(), REFRESH_MS);
@@ -52,7 +53,7 @@ export class DriftPanel {
     }
     showState(worst, concerned(report.groups, worst), report.compared_with);
     byId("drift-scope").textContent = scope(report);
-    byId("drift-advice").hidden = !isDrift(worst);
+    this.#fold(isDrift(worst));
     byId("drift").setAttribute("aria-busy", "false");
     this.#announce();
   }
@@ -64,6 +65,15 @@ export class DriftPanel {
       byId("drift-groups").append(group.element);
     }
     return this.#groups.get(name);
+  }
+
+  /** While nothing differs, one line is left; when that changes it opens or closes, and otherwise as people want it. */
+  #fold(hasDrift) {
+    byId("drift-advice").hidden = byId("drift-banner").hidden = !hasDrift;
+    byId("drift-banner").dataset.tone = byId("drift-state").dataset.tone;
+    fill(byId("drift-banner"), "state", byId("drift-state").textContent);
+    if (hasDrift !== this.#hasDrift) byId("drift-fold").open = hasDrift;
+    this.#hasDrift = hasDrift;
   }
 
   /** Say the state to people who use a screen reader when it is another one than before. */

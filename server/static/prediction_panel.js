@@ -1,45 +1,64 @@
-/** The list of predictions: filters, pages, news, and holding still on request. */
+/** The list of predictions: filters, pages, and news, which wait while somebody is at the rows. */
 
-import { announce, byId, element, icon } from "/ui/dom.js";
+import { announce, byId, element, icon, slot } from "/ui/dom.js";
 import { count, plural } from "/ui/format.js";
 import { getJson, RequestError } from "/ui/http.js";
 import { paced } from "/ui/pace.js";
+import { offerClients } from "./client_list.js";
 import { PredictionTable } from "./prediction_table.js";
-import { matches, PAGE, pageAddress, RecentPredictions } from "./recent_predictions.js";
+import { filterInAddress, filterOfAddress, matches, newsInWords, numberOfHigh, PAGE, pageAddress, RecentPredictions } from "./recent_predictions.js";
 
 const MAX_ROWS = 480;
 const MAX_MARKED = 3; // of a crowd none is marked: where all are new, the mark tells nothing
 const DRAW_MS = 100;
 const ANNOUNCE_MS = 4_000;
+const AIM_MS = 1_500; // a pointer that moved a moment ago may be on its way to a row
+const LOOK_MS = 250;
 
 export class PredictionPanel {
   #recent = new RecentPredictions();
   #table;
-  #filter = { client: "", level: "" };
+  #filter = filterOfAddress(location.search);
+  #news = new RecentPredictions([], MAX_ROWS); // not shown yet
+  #isPaused = false;
+  #pointerAt = -Infinity;
+  #look = null;
   #hasOlder = false;
   #loading = null;
   #hasFailed = false;
-  #held = null;
   #fresh = new Set();
-  #unsaid = 0;
+  #unsaid = [];
   #onDraw;
   #drawSoon = paced(() => this.#draw(), DRAW_MS);
 
   constructor(fields, { onOpen, onDraw }) {
     this.#onDraw = onDraw;
     this.#table = new PredictionTable(fields, { onOpen: (id) => onOpen(this.#recent.get(id)) });
+    if (this.#filter.client) offerClients([this.#filter.client]);
+    byId("filter-client").value = this.#filter.client;
+    byId("filter-level").value = this.#filter.level;
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
     byId("filters").addEventListener("change", () => this.#filterChanged());
-    byId("pause").addEventListener("click", () => this.#setPaused(this.#held === null));
+    byId("pause").addEventListener("click", () => this.#setPaused(!this.#isPaused));
     byId("pause").disabled = false;
     byId("older").addEventListener("click", () => this.#loadOlder());
+    byId("news").addEventListener("click", () => this.#letInNow());
+    for (const sign of ["pointermove", "pointerdown"]) {
+      addEventListener(sign, () => (this.#pointerAt = performance.now()), { passive: true });
+    }
   }
 
+  /** Return the one before or after, be it shown or still waiting. */
   neighbour(predictionId, step) {
-    return this.#recent.neighbour(predictionId, step);
+    return new RecentPredictions([...this.#recent.list(), ...this.#news.list()], Infinity).neighbour(predictionId, step);
   }
 
+  /** Put the focus on a row; one that waited is let in with the others. */
   focusRow(predictionId) {
+    if (this.#news.get(predictionId)) {
+      this.#letIn();
+      this.#draw();
+    }
     this.#table.focusRow(predictionId);
   }
 
@@ -49,30 +68,30 @@ export class PredictionPanel {
     this.#load(client || level ? null : page);
   }
 
-  /** Take entries of the change log; new predictions wait while the list is paused. */
+  /** Take entries of the change log; new predictions wait for the next drawing while nobody is at the rows. */
   take(entries) {
     const wanted = entries.filter(({ prediction }) => !prediction || matches(this.#filter, prediction));
     for (const entry of wanted) {
-      this.#held?.apply(entry);
-      if (!entry.prediction) this.#loading?.meanwhile.push(entry);
-      if (!entry.prediction || !this.#held) this.#recent.apply(entry);
+      this.#news.apply(entry);
+      if (entry.prediction) continue;
+      this.#loading?.meanwhile.push(entry);
+      this.#recent.apply(entry);
     }
-    const made = wanted.filter(({ prediction }) => prediction);
-    if (this.#held) this.#countHeld();
-    else if (made.length) this.#announceSoon(made.length);
-    if (!this.#held) made.forEach(({ prediction_id: id }) => this.#fresh.add(id));
+    const made = wanted.flatMap(({ prediction }) => prediction ?? []);
+    if (made.length && !this.#isPaused) this.#announceSoon(made);
     if (wanted.length) this.#drawSoon();
   }
 
   #load(page = null) {
     this.#recent = new RecentPredictions();
+    this.#news = new RecentPredictions([], MAX_ROWS);
     this.#hasOlder = false;
-    if (this.#held) this.#setPaused(true);
     return this.#page(() => page ?? getJson(pageAddress(this.#filter)));
   }
 
   #filterChanged() {
     this.#filter = { client: byId("filter-client").value, level: byId("filter-level").value };
+    history.replaceState(null, "", location.pathname + filterInAddress(this.#filter));
     this.#load();
   }
 
@@ -96,7 +115,10 @@ export class PredictionPanel {
       const { predictions, next_before: next } = await ask();
       if (loading !== this.#loading) return;
       recent.hasDropped = false;
-      predictions.forEach((item) => recent.add(item));
+      for (const item of predictions) {
+        recent.add(item);
+        this.#news.remove(item.prediction.prediction_id);
+      }
       // The page may be older than what the log said of its predictions while it was on its way.
       loading.meanwhile.forEach((entry) => recent.apply(entry));
       this.#hasOlder = next !== null;
@@ -114,23 +136,48 @@ export class PredictionPanel {
   }
 
   #setPaused(paused) {
-    const held = this.#held?.list() ?? [];
-    this.#held = paused ? new RecentPredictions([], MAX_ROWS) : null;
-    byId("pause").setAttribute("aria-pressed", String(paused));
-    if (paused) return this.#countHeld();
-    byId("pause").textContent = "Pause";
-    for (const item of held) {
-      this.#recent.add(item);
-      this.#fresh.add(item.prediction.prediction_id);
-    }
+    this.#isPaused = paused;
+    byId("pause").classList.toggle("is-on", paused);
+    byId("pause").textContent = paused ? "Resume" : "Pause";
     this.#drawSoon();
   }
 
-  #countHeld() {
-    byId("pause").textContent = this.#held.size ? `Resume · ${count(this.#held.size)} new` : "Resume";
+  /** Tell whether a row that moved now could be missed: by the pointer, the focus or the eye. */
+  #isHeld() {
+    if (this.#isPaused || byId("detail").open || performance.now() - this.#pointerAt < AIM_MS) return true;
+    const isAtRows = [byId("prediction-rows"), byId("news")].some((place) => place.matches(":hover, :focus-within"));
+    return isAtRows || this.#table.isScrolled();
+  }
+
+  #letIn() {
+    for (const item of this.#news.list()) {
+      this.#recent.add(item);
+      this.#fresh.add(item.prediction.prediction_id);
+    }
+    this.#news = new RecentPredictions([], MAX_ROWS);
+  }
+
+  #letInNow() {
+    this.#letIn();
+    this.#pointerAt = -Infinity;
+    byId("predictions-heading").focus(); // the button goes; and a list that was scrolled begins here
+    this.#drawSoon();
+  }
+
+  #showNews() {
+    byId("news").hidden = this.#news.size === 0;
+    if (byId("news").hidden) return;
+    const says = newsInWords(this.#news);
+    byId("news").dataset.level = says.includes("High") ? "High" : "";
+    slot(byId("news"), "count").textContent = says;
+    // Nothing tells when the last reason to hold still is over, so it is looked at again.
+    clearTimeout(this.#look);
+    this.#look = setTimeout(this.#drawSoon, LOOK_MS);
   }
 
   #draw() {
+    if (!this.#isHeld()) this.#letIn();
+    this.#showNews();
     const items = this.#recent.list();
     this.#table.show(items, this.#fresh.size > MAX_MARKED ? new Set() : this.#fresh);
     this.#fresh.clear();
@@ -170,14 +217,14 @@ export class PredictionPanel {
     note.replaceChildren(...parts.map((part) => (typeof part === "string" ? element("p", { textContent: part }) : part)));
   }
 
-  /** Say how many came in, at most every few seconds. */
-  #announceSoon(number) {
-    if (!this.#unsaid) setTimeout(() => this.#announceNow(), ANNOUNCE_MS);
-    this.#unsaid += number;
+  /** Say how many came in and how many of them are High, at most every few seconds. */
+  #announceSoon(predictions) {
+    if (!this.#unsaid.length) setTimeout(() => this.#announceNow(), ANNOUNCE_MS);
+    this.#unsaid.push(...predictions);
   }
 
   #announceNow() {
-    announce(`${plural(this.#unsaid, "new prediction")}.`);
-    this.#unsaid = 0;
+    announce(`${plural(this.#unsaid.length, "new prediction")}, ${count(numberOfHigh(this.#unsaid))} High.`);
+    this.#unsaid = [];
   }
 }

@@ -4,12 +4,14 @@ import { byId, copyOf, element, levelBadge, slot, timeElement } from "/ui/dom.js
 import { fullTime, score, shortTime } from "/ui/format.js";
 
 const TOP_FACTORS = 3;
+const TAP_MS = 700;
 
 export class PredictionTable {
   #fields;
   #onOpen;
   #rows = new Map();
   #body = byId("prediction-rows");
+  #movedAt = -Infinity;
 
   constructor(fields, { onOpen }) {
     this.#fields = fields;
@@ -24,9 +26,17 @@ export class PredictionTable {
     const kept = new Set(items.map(({ prediction }) => prediction.prediction_id));
     for (const [id, row] of this.#rows) if (!kept.has(id)) this.#drop(id, row);
     wanted.forEach((row, index) => {
-      if (this.#body.children[index] !== row) this.#body.insertBefore(row, this.#body.children[index] ?? null);
+      if (this.#body.children[index] === row) return;
+      this.#body.insertBefore(row, this.#body.children[index] ?? null);
+      this.#movedAt = performance.now();
     });
     byId("prediction-table").hidden = !items.length;
+  }
+
+  /** Tell whether the first row is out of sight above. */
+  isScrolled() {
+    const top = parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop);
+    return this.#rows.size > 0 && this.#body.getBoundingClientRect().top < top;
   }
 
   focusRow(predictionId) {
@@ -49,6 +59,8 @@ export class PredictionTable {
   }
 
   #clicked(event) {
+    // A finger is not seen on its way, as a mouse is: its tap on rows that have just moved only holds them.
+    if (event.pointerType === "touch" && performance.now() - this.#movedAt < TAP_MS) return;
     const row = event.target.closest("tr");
     if (row && !getSelection().toString()) this.#onOpen(row.dataset.id);
   }

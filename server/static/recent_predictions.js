@@ -1,6 +1,9 @@
 /** The newest predictions of one view, each once, newest first, at most `limit`; no document needed. */
 
+import { count } from "/ui/format.js";
+
 export const PAGE = 60;
+export const LEVELS = ["High", "Medium", "Low"];
 
 export class RecentPredictions {
   #items = new Map();
@@ -36,7 +39,7 @@ export class RecentPredictions {
   /** Take an entry of the change log. */
   apply({ kind, sequence, prediction_id: id, prediction, explanation }) {
     if (prediction) this.add({ sequence, prediction, explanation: prediction.explanation });
-    else if (kind === "prediction_erased") this.#items.delete(id);
+    else if (kind === "prediction_erased") this.remove(id);
     else if (explanation && this.#items.has(id)) this.#items.set(id, { ...this.#items.get(id), explanation });
   }
 
@@ -48,6 +51,10 @@ export class RecentPredictions {
     if (this.#items.size <= this.#limit) return;
     this.#items.delete(this.#oldest().prediction.prediction_id);
     this.hasDropped = true;
+  }
+
+  remove(predictionId) {
+    this.#items.delete(predictionId);
   }
 
   get(predictionId) {
@@ -76,10 +83,32 @@ export function matches({ client, level }, prediction) {
 }
 
 /** Return the address of a page of predictions, newest first. */
-export function pageAddress({ client, level }, before = null) {
-  const query = new URLSearchParams({ limit: PAGE });
-  if (client) query.set("client", client);
-  if (level) query.set("level", level);
+export function pageAddress(filter, before = null) {
+  const query = new URLSearchParams({ limit: PAGE, ...chosen(filter) });
   if (before !== null) query.set("before", before);
   return `/api/predictions?${query}`;
 }
+
+/** Return the part of the page's own address that keeps a filter through a reload; it never names a patient. */
+export function filterInAddress(filter) {
+  const query = new URLSearchParams(chosen(filter)).toString();
+  return query && `?${query}`;
+}
+
+/** Return the filter that an address names; anything else in the address is ignored. */
+export function filterOfAddress(search) {
+  const query = new URLSearchParams(search);
+  const level = query.get("level");
+  return { client: query.get("client") ?? "", level: LEVELS.includes(level) ? level : "" };
+}
+
+const chosen = ({ client, level }) => ({ ...(client && { client }), ...(level && { level }) });
+
+/** Say how many predictions wait to be shown, and how many of them are High. */
+export function newsInWords(news) {
+  const more = news.hasDropped ? "+" : "";
+  const high = numberOfHigh(news.list().map(({ prediction }) => prediction));
+  return `${count(news.size)}${more} new${high ? `, ${count(high)}${more} High` : ""}`;
+}
+
+export const numberOfHigh = (predictions) => predictions.filter(({ risk_level: level }) => level === "High").length;

@@ -20,7 +20,7 @@ def dashboard(links: Sequence[str], open_page: OpenPage) -> Page:
 
 
 def tile(page: Page, name: str) -> Locator:
-    return page.locator("#drift-groups > li").filter(has=page.get_by_role("heading", name=name, exact=True))
+    return page.locator("#drift-groups > li").filter(has=page.locator("h3", has_text=name))
 
 
 def submit(link: str, number: int, **changes: object) -> None:
@@ -31,6 +31,7 @@ def submit(link: str, number: int, **changes: object) -> None:
 
 def test_a_new_server_says_how_many_patients_it_needs(dashboard: Page) -> None:
     expect(dashboard.locator("#drift-state")).to_have_text("Too few patients")
+    expect(dashboard.locator("#drift-groups")).to_be_hidden()
     for name in ("All clients", "Client-1", "Client-2", "Client-3"):
         expect(tile(dashboard, name)).to_contain_text("0 of 100 patients needed")
         expect(tile(dashboard, name).locator("details")).to_be_hidden()
@@ -44,6 +45,7 @@ def test_an_open_dashboard_says_for_whom_what_is_no_longer_measured(links: Seque
     sentence = "Serum cholesterol is not measured for 81\u202f% of Client-2's patients; in training 0\u202f%."
     expect(tile(dashboard, "Client-2")).to_contain_text(sentence)
     expect(dashboard.locator("#drift-advice")).to_be_visible()
+    expect(dashboard.locator("#drift-banner")).to_contain_text("Client-2: large drift")
     expect(tile(dashboard, "Client-1")).to_contain_text("0 of 100 patients needed")
 
 

@@ -1,9 +1,11 @@
 """Numbers as they are typed, pasted and left alone in the clinicians' form, with real keys and a real wheel."""
 
+from collections.abc import Sequence
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import load_sample
+from tests.browser.conftest import OpenPage, load_sample
 
 ROW = "63\t1\t145\t233\t1"
 
@@ -45,7 +47,7 @@ def test_a_comma_is_scored_as_the_point_it_means(form: Page, typed: str, scored:
 
 def test_what_is_no_number_is_refused_kept_as_typed_and_comes_back_with_undo(form: Page) -> None:
     field = number(form)
-    for typed in ("1.234,5", "5.8 mm", "12/8"):
+    for typed in ("1.234,5", "5.8 mV", "12/8"):
         field.fill("")
         field.press_sequentially(typed)
         field.press("Tab")
@@ -101,3 +103,45 @@ def test_the_ranges_and_the_servers_word_stand_beside_a_number(form: Page) -> No
     form.get_by_role("button", name="Analyze Patient Data").click()
     expect(refusal(form, "age")).to_have_text("Must be a whole number.")
     expect(field).to_be_focused()
+
+
+def test_a_patient_takes_at_most_50_keys(links: Sequence[str], open_page: OpenPage) -> None:
+    page = open_page(links[2])
+    expect(page.locator("#analyze")).to_be_enabled()
+    expect(page.locator("#field-patient_reference")).to_be_focused()
+    codes = {at: [code, "Tab"] for at, code in enumerate("4102n06")}
+    bp, cholesterol, heart_rate, st = ([*number, "Tab", "Tab"] for number in ("145", "233", "150", "2,3"))
+    keys = ["Tab", *"63", "Tab", "m", "Tab", *codes[0], *codes[1], *bp, *cholesterol, *codes[2], *codes[3]]
+    keys += [*heart_rate, *st, *codes[4], *codes[5], "6", "Enter"]
+    for key in keys:
+        page.keyboard.press(key)
+    expect(page.locator("#prediction")).to_contain_text("disease-free")
+    assert len(keys) <= 50
+    page.get_by_text("Values entered").click()
+    values = page.locator("#prediction dl").first
+    told = (
+        "Age63 years",
+        "Sexmale",
+        "asymptomatic",
+        "145 mm Hg",
+        "depression2.3 mm",
+        "segmentnot measured",
+        "fixed defect",
+    )
+    for text in told:
+        expect(values).to_contain_text(text)
+
+
+def test_a_result_says_when_the_form_beside_it_differs(form: Page) -> None:
+    expect(analyzed(form)).to_be_visible()
+    stale = form.locator("#result-stale")
+    expect(stale).to_be_hidden()
+    field = form.locator("#field-resting_bp")
+    before = field.input_value()
+    field.fill("181")
+    expect(stale).to_contain_text("Of the values entered at")
+    form.emulate_media(media="print")
+    expect(form.locator("prediction-view")).to_be_hidden()
+    form.emulate_media(media="screen")
+    field.fill(before)
+    expect(stale).to_be_hidden()

@@ -5,7 +5,7 @@ import { errorOf, extrapolationOf, sortErrors } from "../../../client/static/fie
 const BP = { name: "resting_bp", label: "Resting blood pressure", unit: "mm Hg", codes: [], required: false, model_range: [80, 200], possible_range: [40, 300] };
 const AGE = { name: "age", label: "Age", unit: "years", codes: [], required: true, model_range: [1, 120], possible_range: [1, 120] };
 const SEX = { name: "sex", label: "Sex", unit: "", codes: [{ code: 0, word: "female" }], required: true, model_range: null, possible_range: null };
-const entry = (value, rest = {}) => ({ value, notMeasured: false, unreadable: false, ...rest });
+const entry = (value, rest = {}) => ({ value, notMeasured: false, error: null, ...rest });
 
 test("what is impossible is refused with field and range; the ends belong to the range", () => {
   assert.equal(errorOf(BP, entry(301)), "Resting blood pressure must be between 40 and 300 mm Hg.");
@@ -25,8 +25,8 @@ test("age and sex cannot be left out", () => {
   assert.equal(errorOf(SEX, entry(null)), "Please choose one.");
 });
 
-test("what is not a number is called so, not empty", () => {
-  assert.equal(errorOf(BP, entry(null, { unreadable: true })), "Resting blood pressure must be one number, such as 5.8 or 5,8, with no unit or other characters.");
+test("what cannot be read is called so, not empty", () => {
+  assert.equal(errorOf(BP, entry(null, { error: "Resting blood pressure must be one number." })), "Resting blood pressure must be one number.");
 });
 
 test("zero is a value", () => {

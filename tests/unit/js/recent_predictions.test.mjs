@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import "./page_addresses.mjs";
 
-const { matches, pageAddress, RecentPredictions } = await import("../../../server/static/recent_predictions.js");
+const { filterInAddress, filterOfAddress, matches, newsInWords, pageAddress, RecentPredictions } = await import("../../../server/static/recent_predictions.js");
 
 const TEXT = { text: "computed", source: "template", model: null, reason: null };
 const LLM = { text: "written", source: "llm", model: "m", reason: null };
@@ -79,4 +79,23 @@ test("a filter lets through what it names and everything where it is empty", () 
 test("the address of a page names only what is asked", () => {
   assert.equal(pageAddress({}), "/api/predictions?limit=60");
   assert.equal(pageAddress({ client: "Client-1", level: "High" }, 9), "/api/predictions?limit=60&client=Client-1&level=High&before=9");
+});
+
+test("a filter comes back from the page's address, and nothing else in the address counts", () => {
+  for (const filter of [{ client: "", level: "" }, { client: "Client 1&level=Low", level: "High" }, { client: "", level: "Low" }]) {
+    assert.deepEqual(filterOfAddress(filterInAddress(filter)), filter);
+  }
+  assert.equal(filterInAddress({ client: "", level: "" }), "");
+  assert.deepEqual(filterOfAddress("?level=high&search=Smith"), { client: "", level: "" });
+});
+
+test("what waits is counted, with how many are High, and a plus where more came than are kept", () => {
+  const news = new RecentPredictions([], 2);
+  const made = (sequence, level) => ({ sequence, prediction: { prediction_id: `p${sequence}`, risk_level: level } });
+  news.add(made(1, "Low"));
+  assert.equal(newsInWords(news), "1 new");
+  news.add(made(2, "High"));
+  assert.equal(newsInWords(news), "2 new, 1 High");
+  news.add(made(3, "High"));
+  assert.equal(newsInWords(news), "2+ new, 2+ High");
 });

@@ -1,0 +1,204 @@
+"""The operators' page while predictions come in: what stays where it is, what is said, and what survives a reload."""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import PATIENCE_MS, OpenPage
+from tests.support.system_parts import Clinician, Visitor
+
+expect.set_options(timeout=PATIENCE_MS)
+
+WIDE = {"width": 1400, "height": 900}
+ROWS = 30
+AT_POINT = "([x, y]) => document.elementFromPoint(x, y).closest('tr').dataset.id"
+OPENED = "document.querySelector('#detail-view').predictionId"
+CHANGES_AROUND_THE_RING = """(canvas) => {
+  const context = canvas.getContext("2d"), middle = canvas.width / 2, radius = 0.88 * middle;
+  const isBright = Array.from({ length: 360 }, (_, degree) => {
+    const angle = (degree / 180) * Math.PI;
+    const pixel = [middle + radius * Math.cos(angle), middle + radius * Math.sin(angle), 1, 1];
+    return context.getImageData(...pixel).data[0] > 127;
+  });
+  return isBright.filter((bright, degree) => bright !== isBright.at(degree - 1)).length;
+}"""
+
+
+@pytest.fixture(scope="module")
+def desk(links: Sequence[str]) -> Iterator[Clinician]:
+    """A desk that has sent more patients than a screen shows."""
+    with Clinician(links[1]) as clinician:
+        clinician.answers([clinician.submit() for _ in range(ROWS)])
+        yield clinician
+
+
+@pytest.fixture
+def dashboard(links: Sequence[str], desk: Clinician, open_page: OpenPage) -> Page:
+    page = open_page(links[0], viewport=WIDE)
+    expect(page.locator("#live-state")).to_contain_text("Live")
+    expect(rows(page).nth(ROWS - 1)).to_be_visible()
+    return page
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("#prediction-rows tr")
+
+
+def ids(page: Page) -> list[str]:
+    found: list[str] = rows(page).evaluate_all("rows => rows.map((row) => row.dataset.id)")
+    return found
+
+
+def answered(desk: Clinician, number: int) -> tuple[str, int]:
+    """Send patients; return the newest prediction's id, and how many of them are High."""
+    made = list(desk.answers([desk.submit() for _ in range(number)]).values())
+    newest = max(made, key=lambda prediction: prediction["made_at"])
+    return newest["prediction_id"], sum(prediction["risk_level"] == "High" for prediction in made)
+
+
+def in_words(number: int, high: int) -> str:
+    return f"{number} new, {high} High" if high else f"{number} new"
+
+
+def hover(page: Page) -> None:
+    rows(page).nth(3).hover()
+
+
+def focus(page: Page) -> None:
+    rows(page).nth(3).get_by_role("button").focus()
+
+
+def scroll(page: Page) -> None:
+    page.evaluate("scrollTo(0, 700)")
+
+
+@pytest.mark.parametrize("be_at_the_rows", [hover, focus, scroll])
+def test_rows_hold_still_while_somebody_is_at_them_until_the_news_are_let_in(
+    desk: Clinician, dashboard: Page, be_at_the_rows: object
+) -> None:
+    assert callable(be_at_the_rows)
+    be_at_the_rows(dashboard)
+    before = ids(dashboard)
+    newest, high = answered(desk, 12)
+    news = dashboard.get_by_role("button", name=re.compile("^Show 12 new"))
+    expect(news).to_have_text(f"Show {in_words(12, high)}")
+    assert ids(dashboard) == before
+    expect(news).to_be_in_viewport()
+    news.click()
+    expect(rows(dashboard).first).to_have_attribute("data-id", newest)
+    expect(rows(dashboard).first).to_be_in_viewport()
+    expect(dashboard.locator("#predictions-heading")).to_be_focused()
+
+
+def test_a_click_opens_the_patient_it_was_aimed_at_however_many_arrive_on_the_way(
+    desk: Clinician, dashboard: Page
+) -> None:
+    x, y = 500, 700
+    dashboard.mouse.move(300, 200)  # from now on somebody is on the way
+    aimed_at = dashboard.evaluate(AT_POINT, [x, y])
+    steps = 18
+    sent = []
+    for step in range(1, steps + 1):
+        sent.append(desk.submit())
+        dashboard.mouse.move(300 + (x - 300) * step / steps, 200 + (y - 200) * step / steps)
+    desk.answers(sent)
+    expect(dashboard.locator("#news")).to_contain_text(f"{steps} new")
+    dashboard.mouse.click(x, y)
+    expect(dashboard.get_by_role("dialog")).to_be_visible()
+    assert dashboard.evaluate(OPENED) == aimed_at
+    dashboard.keyboard.press("Escape")
+    dashboard.locator("#totals-heading").click()
+    expect(dashboard.locator("#news")).to_be_hidden()  # nobody is at the rows any more: they go on
+
+
+def test_the_sheet_goes_on_to_patients_that_wait_and_closes_on_their_row(desk: Clinician, dashboard: Page) -> None:
+    rows(dashboard).first.get_by_role("button").click()
+    newer = dashboard.get_by_role("button", name="Newer")
+    expect(newer).to_be_disabled()
+    newest, _ = answered(desk, 1)
+    newer.click()
+    dashboard.keyboard.press("Escape")
+    expect(rows(dashboard).first).to_have_attribute("data-id", newest)
+    expect(rows(dashboard).first.get_by_role("button")).to_be_focused()
+
+
+def test_the_live_region_says_how_many_are_high(desk: Clinician, dashboard: Page) -> None:
+    _, high = answered(desk, 1)
+    expect(dashboard.locator("#announcer")).to_have_text(f"1 new prediction, {high} High.")
+
+
+def test_the_title_counts_high_predictions_until_somebody_is_back(desk: Clinician, dashboard: Page) -> None:
+    title = dashboard.title()
+    # Playwright pretends that every page has the focus.
+    dashboard.context.new_cdp_session(dashboard).send("Emulation.setFocusEmulationEnabled", {"enabled": False})
+    other = dashboard.context.new_page()
+    other.bring_to_front()
+    expect(dashboard).to_have_title(title)
+    high = 0
+    while not high:
+        high = answered(desk, 5)[1]
+    expect(dashboard).to_have_title(f"({high} High) {title}")
+    dashboard.bring_to_front()
+    expect(dashboard).to_have_title(title)
+
+
+def test_filters_survive_a_reload_and_only_they_are_in_the_address(
+    links: Sequence[str], desk: Clinician, dashboard: Page
+) -> None:
+    address = dashboard.url
+    dashboard.locator("#filter-client").select_option("Client-1")
+    dashboard.locator("#filter-level").select_option("High")
+    assert dashboard.url == f"{address}?client=Client-1&level=High"
+    dashboard.reload()
+    expect(dashboard.locator("#filter-client")).to_have_value("Client-1")
+    expect(dashboard.locator("#filter-level")).to_have_value("High")
+    high = Visitor(links[0]).api("predictions?limit=60&client=Client-1&level=High")["predictions"]
+    expect(rows(dashboard)).to_have_count(len(high))
+    options = dashboard.locator("#filter-client option")
+    expect(options).to_have_text(["all", "Client-1", "Client-2", "Client-3"])
+    dashboard.locator("#filter-client").select_option("")
+    dashboard.locator("#filter-level").select_option("")
+    assert dashboard.url == address
+
+
+def test_the_list_comes_before_drift_which_is_one_line_while_nothing_differs(dashboard: Page) -> None:
+    list_top, drift_top, drift_height = dashboard.evaluate("""() => {
+      const [list, drift] = [".predictions", "#drift"].map((name) => document.querySelector(name));
+      return [list.offsetTop, drift.offsetTop, drift.offsetHeight];
+    }""")
+    assert list_top < 460
+    assert list_top < drift_top
+    assert drift_height < 60
+    expect(dashboard.locator("#drift-banner")).to_be_hidden()
+    dashboard.locator("#drift summary").first.press("Enter")
+    expect(dashboard.locator("#drift-groups")).to_be_visible()
+
+
+def test_the_trend_stands_at_true_times_and_has_a_table_behind_it(links: Sequence[str], dashboard: Page) -> None:
+    newest = [item["prediction"] for item in Visitor(links[0]).api("predictions?limit=60")["predictions"]]
+    times = [datetime.fromisoformat(prediction["made_at"]).timestamp() * 1000 for prediction in newest]
+    dashboard.locator("#trend-note", has_text=f"last {len(newest)} predictions").wait_for()
+    points = "Chart.getChart('trend-chart').getDatasetMeta(0).data.map(({ x }) => x)"
+    pixels = dashboard.evaluate(points)
+    share = [(x - pixels[-1]) / (pixels[0] - pixels[-1]) for x in pixels]
+    assert share == pytest.approx([(at - times[-1]) / (times[0] - times[-1]) for at in times], abs=0.01)
+    dashboard.get_by_role("button", name="Show table").click()
+    table = dashboard.get_by_role("group", name="Anomaly score trend").locator("tbody tr")
+    expect(table).to_have_count(len(newest))
+    expect(table.first).to_contain_text(f"{newest[0]['client_id']}{newest[0]['risk_level']}")
+    expect(dashboard.locator("#trend-chart")).to_be_hidden()
+    dashboard.get_by_role("button", name="Show chart").click()
+    expect(dashboard.locator("#trend-chart")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_forced_colors_the_levels_of_the_ring_stand_apart(
+    links: Sequence[str], desk: Clinician, open_page: OpenPage, scheme: str
+) -> None:
+    page = open_page(links[0], forced_colors="active", color_scheme=scheme)
+    ring = page.locator("#distribution-chart")
+    expect(ring).to_have_attribute("aria-label", re.compile("High [1-9]"))
+    assert ring.evaluate(CHANGES_AROUND_THE_RING) > 2 * 3  # the gaps between them, and a level's sign
