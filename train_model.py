@@ -16,9 +16,11 @@ try:
     from common.errors import NoModelError, OutdatedModelError
     from common.settings_errors import settings_sentence
     from config.settings import ServerSettings, TrainingSettings
-    from server.anomaly.dataset import SHIPPED_DATA, Dataset, load_dataset
+    from server.anomaly.dataset import SHIPPED_DATA, Dataset
     from server.anomaly.detector import Detector
+    from server.anomaly.recognition import load_dataset
     from server.evaluation.console import run
+    from server.evaluation.data_file import add_file_options, read_with_questions
     from server.evaluation.new_version import NewVersion, recalibrated_version, trained_version
     from server.evaluation.report_text import summary_text
     from server.registry.artifact import active_folder, load_detector, manifest_as_written
@@ -42,17 +44,18 @@ class Place:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what was asked for; return the exit code: 0 when it was done, 1 or 2 when it was not, 130 when stopped."""
-    parser = argparse.ArgumentParser(description="Train the detector on a CSV of patients and make it the active one.")
-    parser.add_argument("--data", type=Path, help="labelled CSV to train on (default: shipped)")
+    parser = argparse.ArgumentParser(description="Train the detector on a file of patients and make it the active one.")
+    parser.add_argument("--data", type=Path, help="labelled CSV or Excel file to train on (default: shipped)")
     parser.add_argument("--out", type=Path, help="folder of the models (default: MODEL_DIR, else saved_models)")
     parser.add_argument("--repeats", type=int, help="repeats of the evaluation (default: those kept, at least 1)")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--if-needed", action="store_true", help="train only if there is no model yet")
     instead.add_argument(
-        "--recalibrate", type=Path, metavar="FILE", help="keep the forest, calibrate on a labelled CSV of another site"
+        "--recalibrate", type=Path, metavar="FILE", help="keep the forest, calibrate on another site's labelled file"
     )
     instead.add_argument("--list", action="store_true", help="list the stored versions")
     instead.add_argument("--activate", metavar="VERSION", help="make a stored version the active one")
+    add_file_options(parser)
     arguments = parser.parse_args(words)
     if arguments.repeats is not None and arguments.repeats < 1:
         parser.error("--repeats must be 1 or more")
@@ -74,9 +77,17 @@ def _act(arguments: argparse.Namespace, place: Place) -> None:
         detector = _activate(place, arguments.activate)
         print(f"Model {detector.model_version} is active. A running server takes it within seconds.")
     elif arguments.recalibrate is not None:
-        recalibrate_active(place, load_dataset(arguments.recalibrate))
+        recalibrate_active(place, _read(arguments, arguments.recalibrate))
     elif not (arguments.if_needed and is_ready(place)):
-        train_and_activate(place, load_dataset(arguments.data or SHIPPED_DATA), arguments.repeats)
+        train_and_activate(place, _read(arguments, arguments.data or SHIPPED_DATA), arguments.repeats)
+
+
+def _read(arguments: argparse.Namespace, path: Path) -> Dataset:
+    """Read a file of labelled patients, and say how it was read unless it is the shipped one."""
+    dataset = read_with_questions(partial(load_dataset, path), arguments)
+    if path.resolve() != SHIPPED_DATA:
+        print(*dataset.recognized, sep="\n", end="\n\n", flush=True)
+    return dataset
 
 
 def train_and_activate(place: Place, dataset: Dataset, repeats: int | None) -> None:
@@ -87,7 +98,7 @@ def train_and_activate(place: Place, dataset: Dataset, repeats: int | None) -> N
     earlier = active_manifest(place.models)  # read before the new model takes its place
     detector = _store_and_activate(place, new)
     if earlier:
-        _report_changes(earlier.model_version, changes_between(earlier, detector.manifest))
+        _report_changes(place, earlier.model_version, changes_between(earlier, detector.manifest))
 
 
 def recalibrate_active(place: Place, dataset: Dataset) -> None:
@@ -95,7 +106,7 @@ def recalibrate_active(place: Place, dataset: Dataset) -> None:
     active = load_detector(place.models, key=place.settings.signing_key)
     new = recalibrated_version(active, dataset, place.settings, made_at=datetime.now(UTC))
     _store_and_activate(place, new)
-    _report_changes(active.model_version, recalibration_effect(active.model, new.model, dataset))
+    _report_changes(place, active.model_version, recalibration_effect(active.model, new.model, dataset))
     kept, settings = active.thresholds, place.settings
     if (kept.medium, kept.high) != (settings.medium_threshold, settings.high_threshold):
         print(
@@ -163,9 +174,10 @@ def _activate(place: Place, version: str) -> Detector:
     return detector
 
 
-def _report_changes(earlier: str, changes: Iterable[str]) -> None:
+def _report_changes(place: Place, earlier: str, changes: Iterable[str]) -> None:
     print(f"What changed since {earlier}:", *(list(changes) or ["nothing but the time"]), sep="\n  ")
-    print(f"To go back: python train_model.py --activate {earlier}")
+    elsewhere = f" --out {place.models}" if place.models != place.server.model_dir else ""
+    print(f"To go back: python train_model.py --activate {earlier}{elsewhere}")
 
 
 if __name__ == "__main__":

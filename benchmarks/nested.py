@@ -12,10 +12,11 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from config.settings import TrainingSettings
-from server.anomaly.dataset import SHIPPED_DATA, Dataset, load_dataset
+from server.anomaly.dataset import SHIPPED_DATA, Dataset
 from server.anomaly.fitting import grow, raw_scores
 from server.anomaly.intervals import over_folds
 from server.anomaly.preprocessing import FACTORS, OneSidedRiskFactors
+from server.anomaly.recognition import load_dataset
 from server.evaluation.__main__ import STOPPED, with_folds
 from server.evaluation.console import run
 from server.evaluation.cross_validation import cross_validate

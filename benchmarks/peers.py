@@ -18,11 +18,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from config.settings import TrainingSettings
-from server.anomaly.dataset import SHIPPED_DATA, FloatArray, load_dataset
+from server.anomaly.dataset import SHIPPED_DATA, FloatArray
 from server.anomaly.evaluation_figures import Estimate
 from server.anomaly.fitting import fit_and_score
 from server.anomaly.intervals import over_folds
 from server.anomaly.preprocessing import OneSidedRiskFactors
+from server.anomaly.recognition import load_dataset
 from server.evaluation.__main__ import STOPPED, with_folds
 from server.evaluation.console import run
 from server.evaluation.cross_validation import cross_validate

@@ -12,10 +12,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from werkzeug.serving import make_server
 
-from common.csv_rows import read_patients
 from common.messages import CLIENTS_NAMESPACE
 from common.patient import PatientRecord
-from server.anomaly.dataset import SHIPPED_DATA, FloatArray, matrix_of
+from server.anomaly.dataset import COLUMNS, SHIPPED_DATA, FloatArray, matrix_of, rows_of
+from server.anomaly.recognition import load_dataset
 
 TREES = 300
 SAMPLES = 256
@@ -52,7 +52,8 @@ class _Clients(Namespace):  # type: ignore[misc]
 
 def shipped_records() -> list[PatientRecord]:
     """Return the patients of the shipped data."""
-    return [patient.record for patient in read_patients(SHIPPED_DATA, needs_label=False)]
+    rows = rows_of(load_dataset(SHIPPED_DATA).values)
+    return [PatientRecord.model_validate(dict(zip(COLUMNS, row, strict=True)), strict=False) for row in rows]
 
 
 def main(port: int) -> None:

@@ -230,7 +230,7 @@ class InvalidModelCardError(DetectionSystemError):
 
 
 class InvalidDataError(DetectionSystemError):
-    """A CSV file of patients cannot be used; the message names row and column."""
+    """A file of patients cannot be used; the message names row and column."""
 
     code = "invalid_data"
     status = 422

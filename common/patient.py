@@ -1,5 +1,6 @@
 """The 13 fields of a patient, described once: validation, forms, CSV columns, words and documents follow from it."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -42,13 +43,18 @@ class FieldDescription:
             raise PydanticCustomError("code", "must be one of: {choices}", {"choices": self.choices})
         lowest, highest = self.possible_range or (value, value)
         if not lowest <= value <= highest:
-            what = f"between {lowest:g} and {highest:g} {self.unit}"
-            raise PydanticCustomError("range", "must be {what}", {"what": what})
+            raise PydanticCustomError("range", "must be {range}", {"range": self.possible_text})
         return value
 
     @property
     def choices(self) -> str:
         return ", ".join(word if word == str(code) else f"{code} ({word})" for code, word in self.codes.items())
+
+    @property
+    def possible_text(self) -> str:
+        """What a possible value is, in words; only of quantities, which have a range."""
+        lowest, highest = self.possible_range or (-math.inf, math.inf)
+        return f"between {lowest:g} and {highest:g} {self.unit}"
 
     def is_extrapolated(self, value: float | None) -> bool:
         """Tell whether a possible value lies outside the range the model was made for."""

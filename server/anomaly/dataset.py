@@ -1,16 +1,13 @@
 """Patients as the matrices the detector is trained on and scores."""
 
-import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan
 from operator import attrgetter
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.csv_rows import read_patients
 from common.patient import FIELDS, PatientRecord
 from config.secrets import PROJECT_ROOT
 
@@ -30,12 +27,16 @@ values_of: Callable[[PatientRecord], tuple[float | None, ...]] = attrgetter(*COL
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled patients: ``values`` of shape (n, 13) with NaN where not measured, ``has_disease`` of shape (n,)."""
+    """Labelled patients: ``values`` of shape (n, 13) with NaN where not measured, ``has_disease`` of shape (n,).
+
+    ``recognized`` says in lines how their file was read.
+    """
 
     name: str
     sha256: str
     values: FloatArray
     has_disease: BoolArray
+    recognized: Sequence[str] = ()
 
     @property
     def disease_free(self) -> IndexArray:
@@ -51,20 +52,3 @@ def rows_of(values: FloatArray) -> list[list[float | None]]:
 def matrix_of(records: Iterable[PatientRecord]) -> FloatArray:
     """Return records as a matrix of shape (n, 13), NaN where a value was not measured."""
     return np.array([values_of(record) for record in records], dtype=np.float64).reshape(-1, len(COLUMNS))
-
-
-def load_dataset(path: Path) -> Dataset:
-    """Read a labelled CSV of patients.
-
-    Raises
-    ------
-    InvalidDataError
-        Naming row and column, when the file cannot be used.
-    """
-    patients = read_patients(path, needs_label=True)
-    return Dataset(
-        name=path.name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        values=matrix_of(patient.record for patient in patients),
-        has_disease=np.array([patient.has_disease for patient in patients], dtype=np.bool_),
-    )

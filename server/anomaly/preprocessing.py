@@ -114,7 +114,8 @@ def refuse_unmeasured(values: FloatArray) -> None:
     never = [FIELDS[name].csv_column for i, name in enumerate(COLUMNS) if np.isnan(values[:, i]).all()]
     if never:
         raise InvalidDataError(
-            f"Column {never[0]} was measured in too few disease-free patients: add patients in whom it was measured."
+            f"{', '.join(never)}: measured in too few disease-free patients. Add patients in whom it was measured, or "
+            "keep the forest of patients in whom it was: train_model.py --recalibrate FILE."
         )
 
 

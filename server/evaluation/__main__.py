@@ -1,4 +1,4 @@
-"""Evaluate the recipe, or validate a trained model on another CSV: ``python -m server.evaluation [--data CSV]``."""
+"""Evaluate the recipe, or validate a trained model on another file: ``python -m server.evaluation [--data FILE]``."""
 
 import argparse
 import sys
@@ -11,9 +11,11 @@ from pydantic import ValidationError
 from common.messages import Thresholds
 from common.settings_errors import settings_sentence
 from config.settings import ServerSettings, TrainingSettings
-from server.anomaly.dataset import SHIPPED_DATA, load_dataset
+from server.anomaly.dataset import SHIPPED_DATA
+from server.anomaly.recognition import load_dataset, read_patients
 from server.evaluation.console import run
 from server.evaluation.cross_validation import cross_validate
+from server.evaluation.data_file import add_file_options, read_with_questions
 from server.evaluation.external import validate
 from server.evaluation.folds import evaluate_fold
 from server.evaluation.measures import evaluation_of
@@ -28,17 +30,18 @@ def main(words: Sequence[str] | None = None) -> int:
     """Evaluate and print; return the exit code: 0, 1 when targets are missed or there are no figures, 2 for misuse."""
     parser = argparse.ArgumentParser(
         prog="python -m server.evaluation",
-        description="Cross-validate the detector on the shipped data, or validate a trained model on another CSV.",
+        description="Cross-validate the detector on the shipped data, or validate a trained model on another file.",
         epilog="Exit codes: 0; 1 when a target is missed or there are no figures; 2 when the command makes no sense; "
         "130 when it was stopped.",
     )
-    parser.add_argument("--data", type=Path, help="CSV of another clinic: validate a trained model on it")
+    parser.add_argument("--data", type=Path, help="file of another clinic: validate a trained model on it")
     parser.add_argument("--model", type=Path, help="folder of that model (default: MODEL_DIR, else saved_models)")
+    add_file_options(parser)
     arguments, settings, server = with_folds(parser, words)
     if arguments.model and not arguments.data:
-        parser.error("--model needs --data, the CSV to validate it on")
+        parser.error("--model needs --data, the file to validate it on")
     if arguments.data:
-        return run(partial(_validate, arguments.data, arguments.model or server.model_dir, settings), stopped=STOPPED)
+        return run(partial(_validate, arguments, arguments.model or server.model_dir, settings), stopped=STOPPED)
     return run(partial(_evaluate, settings, server.data_dir / "evaluation", arguments.repeats), stopped=STOPPED)
 
 
@@ -68,9 +71,10 @@ def _evaluate(settings: TrainingSettings, directory: Path, repeats: int) -> int:
     return 1 if missed_targets(evaluation) else 0
 
 
-def _validate(data: Path, model: Path, settings: TrainingSettings) -> None:
+def _validate(arguments: argparse.Namespace, model: Path, settings: TrainingSettings) -> None:
     detector = load_detector(model, key=settings.signing_key)
-    print(validation_text(validate(data, detector, seed=settings.random_state), detector.thresholds, data=data.name))
+    patients = read_with_questions(partial(read_patients, arguments.data, needs_label=False), arguments)
+    print(validation_text(validate(patients, detector, seed=settings.random_state), detector.thresholds))
 
 
 if __name__ == "__main__":

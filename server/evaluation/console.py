@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
 from typing import TypeVar
 
 from common.errors import NAMED_ERRORS
@@ -24,9 +25,16 @@ def run(act: Callable[[], int | None], *, stopped: str) -> int:
 
 
 def watched(results: Iterable[_Result], total: int, *, title: str, unit: str) -> Iterator[_Result]:
-    """Pass results on, and show on the error stream how many have come: in one line on a terminal, else in many."""
+    """Pass results on, and show on the error stream how many have come and, from a minute on, how long the rest takes.
+
+    On a terminal it is a bar in one place, else lines.
+    """
+    started, is_terminal = monotonic(), sys.stderr.isatty()
     for done, result in enumerate(results, start=1):
+        minutes = (monotonic() - started) * (total - done) / done / 60
+        line = f"{title}: {done} of {total} {unit}s" + (f", about {minutes:.0f} min left" if minutes >= 1 else "")
+        if is_terminal:  # padded: a shorter line must cover the longer one before it
+            line = f"[{'#' * (20 * done // total):.<20}] {line:<60}"
         # On the error stream: standard output holds the report, which people write into files.
-        end = "\r" if sys.stderr.isatty() and done < total else "\n"
-        print(f"{title}: {done} of {total} {unit}s", end=end, file=sys.stderr, flush=True)
+        print(line, end="\r" if is_terminal and done < total else "\n", file=sys.stderr, flush=True)
         yield result

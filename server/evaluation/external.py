@@ -1,20 +1,21 @@
 """External validation: how a trained model does on patients of a clinic it has never seen."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from common.csv_rows import Survey, survey_patients
-from server.anomaly.dataset import BoolArray, FloatArray, IndexArray, matrix_of
+from server.anomaly.dataset import BoolArray, FloatArray, IndexArray
 from server.anomaly.detector import Detector
 from server.anomaly.evaluation_figures import Estimate, GroupRates, Rates, by_level
 from server.anomaly.intervals import RESAMPLES, by_bootstrap, of_share
+from server.anomaly.recognition import Patients
 from server.evaluation.measures import SPECIFICITY, confusion, group_rates, sensitivity_at, subgroups
+
+# The bootstrap draws each of them 2,000 times: with more, it would take hours and give the same figures.
+_MOST_PATIENTS = 10_000
 
 _SEPARATION: Mapping[str, Callable[[BoolArray, FloatArray], float]] = {
     "AUROC": roc_auc_score,
@@ -25,7 +26,7 @@ _SEPARATION: Mapping[str, Callable[[BoolArray, FloatArray], float]] = {
 
 @dataclass(frozen=True)
 class ExternalValidation:
-    """What was found on a CSV from elsewhere; what needs labels is empty where there are none.
+    """What was found on a file from elsewhere; what needs labels is empty where there are none.
 
     ``used_to`` says what the model did with this very file when it was made: the figures are then not external.
     ``alarms`` holds the shares of all patients at Medium or higher and at High, with Wilson intervals. ``separation``
@@ -34,28 +35,24 @@ class ExternalValidation:
 
     model_version: str
     used_to: Sequence[str]
-    survey: Survey = field(repr=False)
+    patients: Patients = field(repr=False)
     alarms: Mapping[str, Estimate]
     separation: Mapping[str, Estimate]
     groups: Sequence[GroupRates]
     confusion: Mapping[str, Mapping[str, int]]
 
 
-def validate(path: Path, detector: Detector, *, seed: int, resamples: int = RESAMPLES) -> ExternalValidation:
-    """Score the patients of a CSV as it comes, and compare with their labels where it has them.
-
-    Raises
-    ------
-    InvalidDataError
-        When the file cannot be read, lacks a column, or holds no row that can be used.
-    """
-    survey, thresholds = survey_patients(path), detector.thresholds
-    values = matrix_of(patient.record for patient in survey.patients)
-    labels = [patient.has_disease for patient in survey.patients]
+def validate(patients: Patients, detector: Detector, *, seed: int, resamples: int = RESAMPLES) -> ExternalValidation:
+    """Score the patients of a file, and compare with their labels where it has them; of very many, a random sample."""
+    if len(patients.values) > _MOST_PATIENTS:
+        rows = np.random.default_rng(seed).choice(len(patients.values), _MOST_PATIENTS, replace=False)
+        said = f"Used is a random sample of {_MOST_PATIENTS:,} of its {len(patients.values):,} patients."
+        patients = patients.drawn(np.sort(rows), said)
+    values, thresholds = patients.values, detector.thresholds
     # The calibrated scores and not the raw ones: they are what people see, and what gaps do to the order counts.
     scores = detector.model.anomaly_scores(values)
-    is_labelled = np.array([label is not None for label in labels])
-    has_disease, known = np.array(labels)[is_labelled].astype(np.bool_), scores[is_labelled]
+    is_labelled = patients.is_labelled
+    has_disease, known = patients.has_disease[is_labelled], scores[is_labelled]
 
     def of_rows(figure: Callable[[BoolArray, FloatArray], float], rows: IndexArray) -> float:
         return float(figure(has_disease[rows], known[rows]))
@@ -70,12 +67,12 @@ def validate(path: Path, detector: Detector, *, seed: int, resamples: int = RESA
     if has_disease.any() and not has_disease.all():
         for name, figure in _SEPARATION.items():
             separation[name] = by_bootstrap(partial(of_rows, figure), has_disease, seed=seed, resamples=resamples)
-    sha256, manifest = hashlib.sha256(path.read_bytes()).hexdigest(), detector.manifest
+    manifest = detector.manifest
     uses = {"trained": manifest.data.sha256, "calibrated": manifest.calibration_data.sha256}
     return ExternalValidation(
         model_version=detector.model_version,
-        used_to=[use for use, of_data in uses.items() if of_data == sha256],
-        survey=survey,
+        used_to=[use for use, sha256 in uses.items() if sha256 == patients.sha256],
+        patients=patients,
         alarms={level: of_share(scores >= threshold) for level, threshold in by_level(thresholds).items()},
         separation=separation,
         groups=group_rates(groups, has_disease, thresholds, rates_from) if known.size else [],

@@ -1,10 +1,10 @@
 """An evaluation laid out for people to read, each figure beside its target."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
-from common.csv_rows import Survey
+import numpy as np
+
 from common.messages import RiskLevel, Thresholds
 from common.patient import FIELDS
 from server.anomaly.evaluation_figures import (
@@ -18,10 +18,9 @@ from server.anomaly.evaluation_figures import (
     number_text,
 )
 from server.anomaly.intervals import RESAMPLES
+from server.anomaly.recognition import Patients
 from server.evaluation.external import ExternalValidation
 
-_MOST_ROWS = 50
-_FEW_LEFT_OUT = 0.05  # the loss of so many rows is inconsequential (Schafer 1999)
 _WIDTH = 116
 
 
@@ -68,23 +67,22 @@ def summary_text(evaluation: Evaluation, thresholds: Thresholds) -> str:
     return "\n".join(lines)
 
 
-def validation_text(validation: ExternalValidation, thresholds: Thresholds, *, data: str) -> str:
-    """Return what was found on a CSV from elsewhere: the file, its gaps, the scores, and with labels the figures."""
+def validation_text(validation: ExternalValidation, thresholds: Thresholds) -> str:
+    """Return what was found on a file from elsewhere: how it was read, gaps, scores, and with labels the figures."""
+    patients = validation.patients
     # Warnings before any figure: who reads only the first number must not take it for what it is not.
     lines = []
     if validation.used_to:
-        used_to = f"Not an external validation: this model was {' and '.join(validation.used_to)} on {data} itself."
-        lines += [*wrap(f"{used_to} The figures are better than patients it has not seen would give.", _WIDTH), ""]
-    left_out = len(validation.survey.left_out)
-    rows = left_out + len(validation.survey.patients)
-    if left_out > _FEW_LEFT_OUT * rows:
-        rest = "the figures are those of the rest, which may be a biased choice."
-        lines += [f"{left_out} of {rows} rows were left out: {rest}", ""]
+        used_to = f"this model was {' and '.join(validation.used_to)} on {patients.name} itself."
+        used_to += " The figures are better than patients it has not seen would give."
+        lines += [*wrap(f"Not an external validation: {used_to}", _WIDTH), ""]
+    if patients.wrong_label:
+        lines += [*wrap(f"The figures below are worth nothing if it is so: {patients.wrong_label}", _WIDTH), ""]
     lines += [
-        f"Model {validation.model_version} on {data}; 95 % intervals of shares by Wilson (1927), of all else by "
-        f"{RESAMPLES:,} bootstrap resamples.",
+        f"Model {validation.model_version} on {patients.name}; 95 % intervals of shares by Wilson (1927), of all else "
+        f"by {RESAMPLES:,} bootstrap resamples.",
         "",
-        *_file_lines(validation.survey),
+        *_file_lines(patients),
         "",
     ]
     for level, threshold in by_level(thresholds).items():
@@ -127,22 +125,19 @@ def _confusion_lines(confusion: Mapping[str, Mapping[str, float]]) -> list[str]:
     return lines
 
 
-def _file_lines(survey: Survey) -> list[str]:
-    records = [patient.record for patient in survey.patients]
-    labels = [patient.has_disease for patient in survey.patients]
-    outside = sum(bool(record.extrapolated()) for record in records)
-    more = len(survey.left_out) - _MOST_ROWS
-    gaps = Counter(name for record in records for name in record.imputed())
+def _file_lines(patients: Patients) -> list[str]:
+    values, ill = patients.values, patients.has_disease[patients.is_labelled]
+    ranges = [field.model_range or (-np.inf, np.inf) for field in FIELDS.values()]
+    outside = np.any([(of < low) | (of > high) for of, (low, high) in zip(values.T, ranges, strict=True)], axis=0)
+    gaps = np.isnan(values).sum(axis=0).tolist()
     return [
-        f"{len(records)} patients: {labels.count(False)} disease-free, {labels.count(True)} with disease, "
-        f"{labels.count(None)} without label.",
-        f"{outside} of them have a value outside the range the model was made for.",
-        f"Rows left out: {len(survey.left_out)}.",
-        *(f"  {said}" for said in survey.left_out[:_MOST_ROWS]),
-        *([f"  and {more} more."] if more > 0 else []),
+        *patients.recognized,
+        f"{len(values)} patients: {(~ill).sum()} disease-free, {ill.sum()} with disease, "
+        f"{len(values) - ill.size} without label.",
+        f"{outside.sum()} of them have a value outside the range the model was made for.",
         *(
-            f"{field.csv_column} was not measured in {gaps[name]} of {len(records)} patients."
-            for name, field in FIELDS.items()
-            if name in gaps
+            f"{field.csv_column} was not measured in {number} of {len(values)} patients."
+            for field, number in zip(FIELDS.values(), gaps, strict=True)
+            if number
         ),
     ]

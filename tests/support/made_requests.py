@@ -1,10 +1,8 @@
 """Messages for tests of the client app: real patients of the data set in messages of the real models."""
 
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
-from common.csv_rows import read_patients
 from common.messages import (
     Change,
     ChangeKind,
@@ -18,21 +16,16 @@ from common.messages import (
     WireError,
 )
 from common.patient import FIELDS, PatientRecord
-from config.secrets import PROJECT_ROOT
+from tests.support.patients import real_records
 
 CLIENT_ID = "Client-1"
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 LLAMA_TEXT = Explanation(text="The exercise test stands out.", source="llm", model="a model")
 
 
-@cache
-def _records() -> list[PatientRecord]:
-    return [patient.record for patient in read_patients(PROJECT_ROOT / "data" / "heart_disease.csv", needs_label=False)]
-
-
 def record(number: int = 0) -> PatientRecord:
     """The record of one of the data set's patients."""
-    return _records()[number % len(_records())]
+    return real_records()[number % len(real_records())]
 
 
 def id_of(number: int) -> str:

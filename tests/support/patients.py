@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from common.patient import FIELDS, PatientRecord
 from config.secrets import PROJECT_ROOT
 from config.settings import TrainingSettings
-from server.anomaly.dataset import Dataset, load_dataset
+from server.anomaly.dataset import COLUMNS, Dataset, rows_of
+from server.anomaly.recognition import load_dataset
 
 DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
 
@@ -17,6 +18,14 @@ DATA = PROJECT_ROOT / "data" / "heart_disease.csv"
 @cache
 def real_patients() -> Dataset:
     return load_dataset(DATA)
+
+
+@cache
+def real_records() -> list[PatientRecord]:
+    return [
+        PatientRecord.model_validate(dict(zip(COLUMNS, row, strict=True)), strict=False)
+        for row in rows_of(real_patients().values)
+    ]
 
 
 def some_patients(*, disease_free: int, diseased: int) -> Dataset:

@@ -110,20 +110,42 @@ def test_a_model_is_trained_reported_and_made_the_active_one(csv_file: WriteCsv,
     assert names_in(tmp_path / "models") == [version]
 
 
+def test_a_file_in_another_dialect_is_recognized_and_trained_on(tmp_path: Path, command: Command) -> None:
+    names = "age,sex,cp,trestbps,chol,fbs,restecg,thalach,exang,oldpeak,slope,ca,thal,num"
+    rows = [row.replace("Absence", "0").replace("Presence", "1").replace(",", ";") for row in FEW]
+    (tmp_path / "clinic.csv").write_text("\n".join([names.replace(",", ";"), *rows]))
+    code, said, _ = command("--data", tmp_path / "clinic.csv")
+    assert code == 0
+    assert said.startswith("Recognized UCI's or other column names, codes uci/367")
+    assert "; label `num`, 1 = disease, proved by rows of the shipped table.\nColumns: age = Age, " in said
+    assert load_detector(tmp_path / "models").manifest.data.disease_free == 66
+
+
+def test_a_file_without_vessels_and_thallium_says_what_that_costs_and_names_recalibration(
+    csv_file: WriteCsv, models: Path, command: Command
+) -> None:
+    path = csv_file(*[",".join([*row.split(",")[:11], "", "", row.split(",")[13]]) for row in FEW])
+    code, said, error = command("--data", path)
+    assert (code, "an AUROC of 0.90, and without these fields of 0.86" in said) == (1, True)
+    assert error.startswith("Number of vessels fluro, Thallium: measured in too few disease-free patients.")
+    assert "train_model.py --recalibrate FILE" in error
+    assert command("--recalibrate", path)[0] == 0
+
+
 def test_training_again_says_what_changed_and_how_to_go_back_and_evaluates_as_often_as_asked_for_or_kept(
     csv_file: WriteCsv, models: Path, tmp_path: Path, command: Command
 ) -> None:
     earlier = active_in(models)
     code, said, progress = command("--data", csv_file(*FEW), "--repeats", "2")
-    assert (code, said.startswith("Held-out evaluation, 2 x 2-fold: ")) == (0, True)
+    assert (code, "\n\nHeld-out evaluation, 2 x 2-fold: " in said) == (0, True)
     assert "Evaluating: 4 of 4 folds" in progress
     assert names_in(models) == [earlier, active_in(models)]
     assert f"What changed since {earlier}:\n" in said
     assert "  trained on clinic.csv (66 disease-free patients), before on heart_disease.csv (164)\n" in said
     assert "  calibration_folds 2, before 4\n" in said
-    assert said.endswith(f"To go back: python train_model.py --activate {earlier}\n")
+    assert said.endswith(f"To go back: python train_model.py --activate {earlier} --out {models}\n")
     code, again, progress = command("--data", csv_file(*FEW))
-    assert (code, again.startswith("Held-out evaluation, 2 x 2-fold: ")) == (0, True)
+    assert (code, "\n\nHeld-out evaluation, 2 x 2-fold: " in again) == (0, True)
     assert "Evaluating" not in progress
     assert "  nothing but the time\n" in again
     assert command("--activate", earlier)[0] == 0
@@ -160,7 +182,7 @@ def test_recalibration_keeps_forest_and_thresholds_and_says_how_the_levels_chang
     by_design = "now 5% by design; with so many patients it may truly be 0% to 15%"
     assert re.search(f"\n  disease-free patients at High: {share.format(30)} before, {by_design}\n", said)
     assert re.search(f"\n  patients with disease at Medium or higher: {ill} before, {ill} now\n", said)
-    assert f"To go back: python train_model.py --activate {earlier.model_version}\n" in said
+    assert f"To go back: python train_model.py --activate {earlier.model_version} --out {models}\n" in said
     assert "The thresholds stay those of the training, Medium from 0.8 and High from 0.95" in said
     auroc = format(earlier.manifest.evaluation.figures["auroc"].ours, ".3f")
     assert command("--list")[1].splitlines() == [
@@ -299,7 +321,7 @@ def test_a_training_that_is_stopped_leaves_the_active_model(models: Path) -> Non
     signal.signal(signal.SIGINT, own)
     assert training.stderr is not None
     for done in range(1, 7):  # by then every worker has begun
-        assert training.stderr.readline() == f"Calibrating: {done} of 20 forests\n"
+        assert training.stderr.readline().startswith(f"Calibrating: {done} of 20 forests")
     os.killpg(training.pid, signal.SIGINT)
     said, errors = training.communicate(timeout=60)
     assert training.returncode == 130, errors

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.csv_rows import read_patients
 from common.messages import Explanation
 from common.patient import FIELDS
 from server.explanation.facts import facts_of_stored, score_in_words
 from tests.integration.server.conftest import StartServer
 from tests.llama.server import MODEL, llama_server
 from tests.support.made_requests import request
-from tests.support.patients import DATA
+from tests.support.patients import real_records
 from tests.support.speaking import ClientApp, Connection
 from tests.support.true_texts import untruths
 
@@ -37,9 +36,8 @@ def test_whatever_a_real_model_writes_what_is_shown_is_true(
 ) -> None:
     running = start_server(llm_base_url=llama, llm_model=MODEL, llm_timeout_seconds=SECONDS, llm_concurrency=1)
     connections.append(client := ClientApp(running.url, running.token()))
-    rows = read_patients(DATA, needs_label=False)
     for number in range(1, patients + 1):
-        record = rows[number].record
+        record = real_records()[number]
         client.predict(request(number).to_wire() | {"record": record.model_dump()})
         prediction = client.answered(f"request-{number}")
         found = client.entry(lambda entry: entry["explanation"] is not None)["explanation"]

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from common.csv_rows import read_patients
 from common.messages import RiskLevel
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.detector import Detector
 from server.anomaly.shapley import CellTables
 from server.registry.artifact import load_detector
-from tests.support.patients import DATA, records, typical_patient
+from tests.support.patients import records, typical_patient
 
 WORST = {
     "chest_pain_type": 4,
@@ -33,10 +32,6 @@ WORST = {
 
 # Many disease-free patients have them too, so that one of them isolates nobody.
 COMMON_ALONE = {"fasting_blood_sugar_high", "resting_ecg"}
-
-
-def real_records() -> list[PatientRecord]:
-    return [patient.record for patient in read_patients(DATA, needs_label=True)[:60]]
 
 
 @given(record=records)

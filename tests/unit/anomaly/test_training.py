@@ -43,7 +43,7 @@ def test_the_typical_value_of_a_coded_field_is_a_code_and_a_field_never_measured
     values[:, scan] = (3, 7)
     assert OneSidedRiskFactors().fit(values).typical_[scan] == 3
     values[:, scan] = np.nan
-    with pytest.raises(InvalidDataError, match="Column Thallium was measured in too few"):
+    with pytest.raises(InvalidDataError, match="Thallium: measured in too few"):
         OneSidedRiskFactors().fit(values)
 
 

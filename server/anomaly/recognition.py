@@ -1,0 +1,344 @@
+"""Recognizing what the columns of a file of patients mean: codes, units and the direction of the label.
+
+Nothing is guessed: a meaning is stated by words, proved by rows that the shipped table has too, or clear from how
+codes, fields and label go together. Otherwise it is asked for.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from common import dialects
+from common.dialects import LABEL
+from common.errors import InvalidDataError
+from common.patient import FIELDS, LABEL_COLUMN, LABELS
+from server.anomaly.conventions import (
+    DIFFERING,
+    Columns,
+    ask_about_exchanged_codes,
+    codes_of,
+    headers_of,
+    meanings_in_words,
+)
+from server.anomaly.dataset import COLUMNS, BoolArray, Dataset, FloatArray, IndexArray
+from server.anomaly.proofs import (
+    CHANCE,
+    FEWEST_MATCHES,
+    FEWEST_OF_A_CLASS,
+    Matches,
+    Meanings,
+    auroc_of,
+    matches_of,
+    proofs_of,
+    shipped_table,
+)
+from server.anomaly.questions import NO_ANSWERS, AmbiguousDataError, Answers
+from server.anomaly.table_file import Column, Table, read_table
+
+_Z_TO_STOP, _Z_TO_PROVE = 1.96, 4.0
+_MOST_LINES = 20
+_MANY, _FOUR_VESSELS = 20_000, 4
+
+_EXCHANGE = "Exchange the labels, or say which value means disease with --label-of-disease VALUE."
+
+# More disease-free patients make no better forest (each tree sees 16) and no better evaluation, but take hours.
+MOST_OF_A_CLASS = 10_000
+
+
+@dataclass(frozen=True)
+class Patients:
+    """The patients of a file: ``values`` of shape (n, 13), NaN where not measured, and labels of shape (n,).
+
+    ``has_disease`` counts where ``is_labelled``. ``recognized`` says in lines how the file was read, and
+    ``wrong_label`` why the label looks the wrong way round, if it does.
+    """
+
+    name: str
+    sha256: str
+    values: FloatArray
+    has_disease: BoolArray
+    is_labelled: BoolArray
+    recognized: Sequence[str]
+    wrong_label: str | None
+
+    def drawn(self, rows: IndexArray, said: str) -> "Patients":
+        """Return some of the patients, and say so."""
+        return replace(
+            self,
+            values=self.values[rows],
+            has_disease=self.has_disease[rows],
+            is_labelled=self.is_labelled[rows],
+            recognized=[*self.recognized, said],
+        )
+
+
+def load_dataset(path: Path, answers: Answers = NO_ANSWERS) -> Dataset:
+    """Read labelled patients to train or recalibrate on: all, or of very many a random sample.
+
+    Raises
+    ------
+    InvalidDataError
+        As ``read_patients`` does, and when the label looks the wrong way round.
+    """
+    patients = read_patients(path, answers, needs_label=True)
+    if patients.wrong_label:
+        raise InvalidDataError(f"{path}: {patients.wrong_label}")
+    random = np.random.default_rng(0)  # the same file gives the same patients, and so the same model
+    groups = [np.flatnonzero(patients.has_disease == is_ill) for is_ill in (False, True)]
+    drawn = [random.choice(rows, min(rows.size, MOST_OF_A_CLASS), replace=False) for rows in groups]
+    if sum(rows.size for rows in drawn) < len(patients.values):
+        free, ill = (f"{few.size:,} of {rows.size:,}" for few, rows in zip(drawn, groups, strict=True))
+        said = f"Used is a random sample: {free} disease-free patients, and {ill} with disease."
+        patients = patients.drawn(np.sort(np.concatenate(drawn)), said)
+    return Dataset(patients.name, patients.sha256, patients.values, patients.has_disease, patients.recognized)
+
+
+def read_patients(path: Path, answers: Answers = NO_ANSWERS, *, needs_label: bool) -> Patients:
+    """Read the patients of a file in any of the dialects that circulate.
+
+    Raises
+    ------
+    InvalidDataError
+        When the file cannot be used; rows and columns are named, and no cell's content: it may be a patient's.
+    AmbiguousDataError
+        When it can be read in several ways and the answers do not settle which.
+    """
+    try:
+        return _read(path, answers, needs_label=needs_label)
+    except InvalidDataError as error:
+        error.args = (f"{path}: {error.message}",)
+        raise
+
+
+def _read(path: Path, answers: Answers, *, needs_label: bool) -> Patients:
+    table = read_table(path, sheet=answers.sheet)
+    columns = table.columns
+    required = [name for name, field in FIELDS.items() if field.required] + [LABEL] * needs_label
+    if lacking := [_title(name) for name in required if name not in columns]:
+        unknown = f"Known: {headers_of(columns, columns)}; unknown: {', '.join(table.unused) or 'none'}."
+        raise InvalidDataError(f"there is no column for {' and '.join(lacking)}. {unknown}")
+    values, errors = _decoded(table, {})
+    matches = matches_of(values)
+    coded = [name for name in columns if name == LABEL or FIELDS[name].codes]
+    proofs = proofs_of(matches, {name: columns[name].by_row(columns[name].numbers) for name in coded})
+    label, label_said, errors[LABEL] = _label(columns.get(LABEL), values, proofs, answers, needs_label=needs_label)
+    known = ~np.isnan(label)
+    # Codes are read from a label only if the fields without conventions bear it out: turned round, it turns them round.
+    low, suspected = _tested(values[known], label[known] == 1, answers)
+    tested_label = label if low > CHANCE else np.full_like(label, np.nan)
+    try:
+        codes, codes_said = codes_of(columns, tested_label, proofs, answers)
+    except AmbiguousDataError as error:
+        raise (InvalidDataError(suspected) if suspected else error) from None
+    values, wrong = _decoded(table, codes)
+    _refuse_cells(table, errors | wrong)
+    read = {name: label if name == LABEL else values[:, COLUMNS.index(name)] for name in coded}
+    refuted = _refuted(columns, proofs_of(matches, read), matches)
+    if not answers.yes:
+        ask_about_exchanged_codes(columns, codes, tested_label)
+    _, suspected = _tested(values[known], label[known] == 1, answers)
+    # Among very many patients, strangers are alike by chance.
+    seen = np.unique(matches[1]).size if len(values) < _MANY else 0
+    said = [f"Recognized {_names(table)}, {codes_said}; {len(values):,} patients; {label_said}."]
+    said += _details(table, values, codes, label)
+    if seen >= FEWEST_MATCHES:
+        said.append(f"{seen} patients of the shipped table are in it: a model trained on that has seen them.")
+    return Patients(
+        name=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        values=values,
+        has_disease=label == 1,
+        is_labelled=known,
+        recognized=said,
+        wrong_label=refuted or suspected,
+    )
+
+
+def _title(name: str) -> str:
+    return LABEL_COLUMN if name == LABEL else FIELDS[name].csv_column
+
+
+def _is_in_mmol(column: Column) -> bool:
+    """Tell whether cholesterol is in mmol/L: all of it has to be, and the column's name must not say mg/dL."""
+    lowest, highest = dialects.CHOLESTEROL_IN_MMOL
+    is_so = [lowest <= number <= highest for number in column.numbers.values()]
+    return column.name == "cholesterol" and "mg" not in column.header.casefold() and bool(is_so) and all(is_so)
+
+
+def _decoded(table: Table, codes: Meanings) -> tuple[FloatArray, dict[str, dict[int, str]]]:
+    """Return the values, shape (n, 13), and by column what must stand in cells that cannot be read.
+
+    Numbers of fields that conventions differ in are left out as long as there are no ``codes``.
+    """
+    values, errors = np.full((table.lines.size, len(COLUMNS)), np.nan), defaultdict[str, dict[int, str]](dict)
+    for name, column in table.columns.items():
+        mmol, read = _is_in_mmol(column), dict[int, float | int | None]()
+        undecided = column.numbers if name in DIFFERING and not codes else {}
+        for cell, text in enumerate(column.cells):
+            if name == LABEL or cell in undecided:
+                continue
+            try:
+                read[cell] = dialects.value_of(name, text, codes.get(name), mmol=mmol)
+            except InvalidDataError as error:
+                errors[name][cell] = error.message
+        if name != LABEL:
+            values[:, COLUMNS.index(name)] = column.by_row(read)
+    return values, errors
+
+
+def _refuted(columns: Columns, proofs: Meanings, matches: Matches) -> str | None:
+    """Return why the label is the wrong way round in rows that the shipped table has too.
+
+    Raises
+    ------
+    InvalidDataError
+        When words or codes of another column are others there.
+    """
+    others = {name for name, codes in proofs.items() if any(of not in (None, code) for code, of in codes.items())}
+    same = f"{np.unique(matches[1]).size} rows of the shipped table are in this file too, but with"
+    if others - {LABEL}:
+        raise InvalidDataError(
+            f"{same} other values of {headers_of(columns, sorted(others - {LABEL}))}. Its words or codes mean "
+            "something else: compare them with data/README.md."
+        )
+    return f"the label is the wrong way round: {same} the opposite label. {_EXCHANGE}" if others else None
+
+
+# The direction of the label.
+
+
+def _label(
+    column: Column | None, values: FloatArray, proofs: Meanings, answers: Answers, *, needs_label: bool
+) -> tuple[FloatArray, str, dict[int, str]]:
+    """Return by row whether disease was found (0 or 1), how the label says it, and cells that cannot be read."""
+    if column is None:
+        return np.full(len(values), np.nan), "no label", {}
+    filled = {cell: text for cell, text in enumerate(column.cells) if not dialects.is_gap(LABEL, text)}
+    words = {cell: said for cell, text in filled.items() if (said := dialects.label_in(text)) is not None}
+    written = {cell: _written(text) for cell, text in filled.items()}
+    different = set(written.values())
+    why = ""
+    if answers.label_of_disease is not None:
+        ill = _written(answers.label_of_disease)
+        if len(different) > len(LABELS) or (len(different) == len(LABELS) and ill not in different):
+            raise InvalidDataError(f"--label-of-disease does not name one of two values of {column.header}.")
+        disease = {cell: text == ill for cell, text in written.items()}
+    elif words or not filled:
+        disease = words
+    elif {"0"} < different <= set("01234") and different != {"0", "1"}:
+        disease = {cell: text != "0" for cell, text in written.items()}
+    elif len(different) > len(LABELS):
+        disease = {}
+    elif different <= {str(code) for code in proofs[LABEL]}:
+        why = ", proved by rows of the shipped table"
+        disease = {cell: bool(proofs[LABEL][int(text)]) for cell, text in written.items()}
+    else:
+        higher = _proved_by_fields(column, values)
+        disease = {cell: column.numbers[cell] == higher for cell in filled}
+    one_of = f"one of: {', '.join(LABELS)}"
+    errors = {cell: f"must be {one_of}" for cell in filled if cell not in disease}
+    gaps = [cell for cell in range(len(column.cells)) if cell not in filled]
+    errors |= {cell: f"is required, {one_of}" for cell in gaps if needs_label}
+    ill_said = " or ".join(dict.fromkeys(filled[cell] for cell, is_ill in disease.items() if is_ill)) or "no value"
+    return column.by_row(disease), f"label `{column.header}`, {ill_said} = disease{why}", errors
+
+
+def _written(text: str) -> str:
+    number = dialects.number_in(text)
+    return text.casefold() if number is None else f"{number:g}"
+
+
+def _proved_by_fields(column: Column, values: FloatArray) -> float:
+    """Return the higher of two numbers, if the patients who have it as their label are clearly the sicker ones."""
+    by_row, why = column.by_row(column.numbers), "Its values do not say it."
+    known = ~np.isnan(by_row)
+    if len(set(column.numbers.values())) == len(LABELS):
+        higher = max(column.numbers.values())
+        low, auroc, high = auroc_of(values[known], by_row[known] == higher, z=_Z_TO_PROVE)
+        if low > CHANCE:
+            return higher
+        why = "The patients are too few or too much alike to tell."
+        if high < CHANCE:
+            why = f"Patients with {higher:g} look healthier than the others (AUROC {auroc:.2f})."
+    raise AmbiguousDataError(
+        f"which value of {column.header} means disease? {why} Copies of this table differ. "
+        "Say it with --label-of-disease VALUE.",
+        "label_of_disease",
+    )
+
+
+def _tested(values: FloatArray, has_disease: BoolArray, answers: Answers) -> tuple[float, str | None]:
+    """Return the lower limit of a label's AUROC, and why it looks the wrong way round if it does."""
+    low, auroc, high = auroc_of(values, has_disease, z=_Z_TO_STOP)
+    looks = f"patients labelled as diseased look healthier than the others, AUROC {auroc:.2f}"
+    if high < CHANCE:
+        return low, f"the label looks the wrong way round: {looks} [{low:.2f}, {high:.2f}]. {_EXCHANGE}"
+    fewer = min(has_disease.sum(), (~has_disease).sum())
+    if auroc < CHANCE and fewer < FEWEST_OF_A_CLASS and not answers.yes:
+        only = f"but only {fewer} patients have one of the labels. {_EXCHANGE} Say --yes if it is right."
+        raise AmbiguousDataError(f"the label may be the wrong way round: {looks}, {only}", "yes")
+    return low, None
+
+
+# What is refused, and what is said.
+
+
+def _refuse_cells(table: Table, errors: Mapping[str, Mapping[int, str]]) -> None:
+    """Raise InvalidDataError naming the first rows that cannot be read, with every column that is wrong."""
+    columns = {name: table.columns[name] for name, of in errors.items() if of}
+    is_wrong = [np.isin(column.places, list(errors[name])) for name, column in columns.items()]
+    rows = np.flatnonzero(np.any(is_wrong, axis=0)) if is_wrong else np.array([], np.intp)
+    said = [(line, "it has another number of cells than there are columns") for line in table.uneven]
+    for row in rows[:_MOST_LINES].tolist():
+        cells = {column.header: errors[name].get(int(column.places[row])) for name, column in columns.items()}
+        problems = [f"column {header} {problem}" for header, problem in cells.items() if problem]
+        said.append((int(table.lines[row]), "; ".join(problems)))
+    number, lines = rows.size + len(table.uneven), [f"Row {line}: {what}." for line, what in sorted(said)]
+    if number > 1:
+        # The file is taken whole or not at all: a model must not depend on which rows happened to be readable.
+        shown = lines if number < _MOST_LINES else lines[: _MOST_LINES - 2]
+        more = [f"and {number - len(shown):,} more rows."] * (number > len(shown))
+        lines = [f"{number:,} rows cannot be used, so none is:", *shown, *more]
+    if number:
+        raise InvalidDataError("\n".join(lines))
+
+
+def _names(table: Table) -> str:
+    is_own = all(dialects.is_own_name(column.header) for column in table.columns.values())
+    names = "the product's column names" if is_own else "UCI's or other column names"
+    return names if table.has_header else "no column names, so UCI's order"
+
+
+def _details(table: Table, values: FloatArray, codes: Meanings, label: FloatArray) -> list[str]:
+    """Say in lines what was made of columns, codes, units and gaps."""
+    columns = table.columns
+    renamed = {column.header: title for name, column in columns.items() if column.header != (title := _title(name))}
+    numbers = {name: {*map(int, columns[name].numbers.values())} for name in codes if name in columns}
+    used = {name: of for name, of in numbers.items() if of and (name != "major_vessels" or _FOUR_VESSELS in of)}
+    lines = ["Columns: " + ", ".join(f"{header} = {title}" for header, title in renamed.items()) + "."] * bool(renamed)
+    lines += [f"Codes: {meanings_in_words(columns, codes, used)}."] * bool(used)
+    if any(map(_is_in_mmol, columns.values())):
+        lines.append(f"{columns['cholesterol'].header}: mmol/L, converted to mg/dL.")
+    for name in sorted(dialects.ZERO_IS_NOT_MEASURED & columns.keys()):
+        zeros = [cell for cell, text in enumerate(columns[name].cells) if dialects.number_in(text) == 0]
+        if zeros:
+            times = int(np.isin(columns[name].places, zeros).sum())
+            lines.append(f"Patients with {columns[name].header} 0, which counts as not measured: {times:,}.")
+    if table.unused:
+        lines.append(f"Not used: {', '.join(table.unused)}.")
+    never: BoolArray = np.all(np.isnan(values), axis=0)
+    if never.any():
+        shipped, has_disease = shipped_table()
+        whole, less = (auroc_of(np.where(gaps, np.nan, shipped), has_disease, z=0)[1] for gaps in (False, never))
+        titles = ", ".join(_title(name) for name, is_never in zip(COLUMNS, never, strict=True) if is_never)
+        costs = f"tells disease apart with an AUROC of {whole:.2f}, and without these fields of {less:.2f}"
+        lines.append(
+            f"Not measured in any patient: {titles}. What that costs: on the shipped data, a simple score {costs}."
+        )
+    if LABEL in columns and len(set(label[~np.isnan(label)].tolist())) == 1:
+        lines.append("All labels are the same, so their direction cannot be tested.")
+    return lines

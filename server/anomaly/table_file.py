@@ -1,0 +1,223 @@
+"""Reading a file of patients as it comes from a spreadsheet, a statistics program or a download into columns."""
+
+import csv
+import io
+import zipfile
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, count, islice
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+from openpyxl.utils.exceptions import InvalidFileException
+
+from common import dialects
+from common.dialects import LABEL, UCI_ORDER
+from common.errors import InvalidDataError
+from common.patient import FIELDS, LABEL_COLUMN
+from server.anomaly.dataset import FloatArray, IndexArray
+
+Row = tuple[int, list[str]]
+"""The line, or row of a sheet, on which a row ends, from 1, and its cells."""
+
+_DELIMITERS = (",", ";", "\t", "|", " ")
+_LOOKED_AT, _LOOKED_AT_LETTERS = 40, 100_000  # at the top, where the names of the columns stand
+_FEWEST_NAMES, _MOST_IN_A_TITLE = 3, 2
+_COMMENT_MARKS = ("#", "%")
+_AT_ONCE = 20_000  # rows
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: ``cells`` are its distinct texts, and ``places``, shape (n,), says which of them each row has."""
+
+    name: str
+    header: str
+    cells: Sequence[str]
+    places: IndexArray
+
+    @cached_property
+    def numbers(self) -> Mapping[int, float]:
+        """The numbers among the cells, by place; those that mean *not measured* are none."""
+        read = {place: dialects.number_in(text) for place, text in enumerate(self.cells)}
+        gaps = {place for place, text in enumerate(self.cells) if dialects.is_gap(self.name, text)}
+        return {place: number for place, number in read.items() if number is not None and place not in gaps}
+
+    def by_row(self, by_place: Mapping[int, float | None]) -> FloatArray:
+        """Return a value for each row, shape (n,), NaN where there is none for its cell."""
+        by_cell = np.full(len(self.cells), np.nan)
+        by_cell[list(by_place)] = [np.nan if value is None else value for value in by_place.values()]
+        return by_cell[self.places]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns that are known, by wire name or ``LABEL``, and the names of those that are not.
+
+    ``lines`` are the rows' own numbers in the file, shape (n,); ``uneven`` those of rows with another number of cells
+    than there are columns, which are in no column.
+    """
+
+    columns: Mapping[str, Column]
+    unused: Sequence[str]
+    has_header: bool
+    lines: IndexArray
+    uneven: Sequence[int]
+
+
+def read_table(path: Path, *, sheet: str | None = None) -> Table:
+    """Read the known columns of a text file or of a sheet of an Excel workbook, the first by default.
+
+    Raises
+    ------
+    InvalidDataError
+        When the file cannot be read, or holds no column names that are known and not UCI's 14 columns either.
+    """
+    try:
+        content = path.read_bytes()
+        if content.startswith(b"PK\x03\x04"):
+            return _table(_workbook_rows(content, sheet))
+        if sheet is not None or content.startswith(b"\xd0\xcf\x11\xe0"):
+            raise InvalidDataError("only Excel workbooks of 2007 and later (.xlsx) have sheets that can be read.")
+        return _table(_text_rows(_decoded(content)))
+    except FileNotFoundError:
+        raise InvalidDataError("there is no such file.") from None
+    except OSError as error:
+        raise InvalidDataError(f"it cannot be read: {error.strerror}.") from error
+    except csv.Error as error:
+        raise InvalidDataError(f"it cannot be read as a CSV file: {error}.") from error
+
+
+def _decoded(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", errors="replace")
+    if b"\0" in content[:100]:  # UTF-16 without a mark: one byte of each ASCII letter is zero
+        return content.decode("utf-16-be" if content[0] == 0 else "utf-16-le", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # What Western spreadsheets write; only names and words outside ASCII depend on it, and no number.
+        return content.decode("cp1252", errors="replace")
+
+
+def _text_rows(text: str) -> Iterator[Row]:
+    top = text[:_LOOKED_AT_LETTERS]
+    first = top.lstrip().partition("\n")[0].strip().strip('"')
+    if first.casefold().startswith("sep="):
+        return islice(_split(text, first[4:] or "\t"), 1, None)
+    return _split(text, max(_DELIMITERS, key=lambda mark: _score(top, mark)))
+
+
+def _split(text: str, delimiter: str) -> Iterator[Row]:
+    """Split a text into rows; comment lines and lines without content are none."""
+    number = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal number
+        for number, line in enumerate(io.StringIO(text, newline=None), start=1):  # noqa: B007
+            if line.lstrip().startswith(_COMMENT_MARKS):
+                # numpy.savetxt writes column names as a comment: without them another order would be taken for UCI's.
+                names = line.lstrip(" #%")
+                if _known_names(next(csv.reader([names], delimiter=delimiter), [])) < _FEWEST_NAMES:
+                    continue
+                line = names  # noqa: PLW2901
+            yield " ".join(line.split()) + "\n" if delimiter == " " else line
+
+    # The reader's own line number does not count the comments.
+    for cells in csv.reader(lines(), delimiter=delimiter, skipinitialspace=True, strict=True):
+        if "".join(cells).strip():
+            yield number, cells
+
+
+def _score(text: str, delimiter: str) -> int:
+    """Return how well rows split so fit the names, or the number, of the columns that a file of patients has."""
+    best = 0
+    with suppress(csv.Error):  # of a quote that never ends: what came before counts
+        for _, cells in islice(_split(text, delimiter), _LOOKED_AT):
+            best = max(best, _known_names(cells) * 100 or _is_ucis(cells) * len(cells))
+    return best
+
+
+def _workbook_rows(content: bytes, sheet: str | None) -> Iterator[Row]:
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
+    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError):
+        raise InvalidDataError("it is neither a text file nor an Excel workbook (.xlsx).") from None
+    if sheet is not None and sheet not in book.sheetnames:
+        raise InvalidDataError(f"there is no sheet {sheet}, but: {', '.join(book.sheetnames)}.")
+    chosen = book[sheet] if sheet is not None else book.worksheets[0]
+    chosen.reset_dimensions()  # some programs write smaller ones than the sheet has
+    width = 0
+    for number, values in enumerate(chosen.iter_rows(values_only=True), start=1):
+        # Dates, which Excel makes of numbers, and formulas become texts that are no numbers: they are refused by cell.
+        texts = (f"{value:.15g}" if isinstance(value, float) else str(value) for value in values)
+        cells = ["" if value is None else text for value, text in zip(values, texts, strict=True)]
+        width = max(width, len(cells))
+        if any(cells):
+            yield number, cells + [""] * (width - len(cells))
+
+
+def _table(rows: Iterator[Row]) -> Table:
+    top = list(islice(rows, _LOOKED_AT))
+    names = [FIELDS[name].csv_column if name != LABEL else LABEL_COLUMN for name in UCI_ORDER]
+    place = next((place for place, (_, cells) in enumerate(top) if _known_names(cells) >= _FEWEST_NAMES), None)
+    if place is None:
+        if not top or not _is_ucis(top[0][1]):
+            raise InvalidDataError(
+                "it has no row with known names of columns, and is no file of UCI's 14 columns of numbers. Put a row "
+                f"of names on top: {', '.join(names)}."
+            )
+        return _columns(names[: len(top[0][1])], chain(top, rows), has_header=False)
+    header = top[place][1]
+    if above := [line for line, cells in top[:place] if sum(map(bool, cells)) > _MOST_IN_A_TITLE]:
+        raise InvalidDataError(f"row {above[0]} stands above the names of the columns. Remove it.")
+    body = top[place + 1 :]
+    # R writes row names without a name for their column.
+    is_index_unnamed = bool(body) and all(len(cells) == len(header) + 1 and cells[-1].strip() for _, cells in body)
+    rest = (row for row in chain(body, rows) if row[1] != header)
+    return _columns([""] * is_index_unnamed + header, rest, has_header=True)
+
+
+def _columns(names: Sequence[str], rows: Iterator[Row], *, has_header: bool) -> Table:
+    names = [" ".join(name.split()) for name in names]
+    known = {place: name for place, header in enumerate(names) if (name := dialects.field_named(header))}
+    for name in known.values():
+        doubled = [names[place] for place, other in known.items() if other == name]
+        if len(doubled) > 1:
+            raise InvalidDataError(f"the columns {' and '.join(doubled)} are the same field. Remove all but one.")
+    # Behind the last column there may be empty cells: spreadsheets write the width of the sheet.
+    width = max(place for place, name in enumerate(names) if name) + 1
+    lines, uneven = array("q"), []
+    # A new text gets the next number. Each distinct one is kept once: 630,000 rows would be 9 million strings.
+    numbered = {place: defaultdict[str, int](count().__next__) for place in known}
+    places = {place: array("i") for place in known}
+    for some in iter(lambda: list(islice(rows, _AT_ONCE)), []):
+        even = [row for row in some if len(row[1]) >= width and not "".join(row[1][width:]).strip()]
+        uneven += sorted({line for line, _ in some} - {line for line, _ in even})
+        lines.extend(line for line, _ in even)
+        for place, column in places.items():
+            column.extend(map(numbered[place].__getitem__, [cells[place] for _, cells in even]))
+    if not lines and not uneven:
+        raise InvalidDataError("it holds no patients.")
+    columns = {
+        name: Column(name, names[place], [text.strip() for text in numbered[place]], np.array(places[place], np.intp))
+        for place, name in known.items()
+    }
+    unused = [header for place, header in enumerate(names) if place not in known and header]
+    return Table(columns, unused, has_header, np.array(lines, np.intp), uneven)
+
+
+def _known_names(cells: Sequence[str]) -> int:
+    return len({dialects.field_named(cell) for cell in cells} - {None})
+
+
+def _is_ucis(cells: Sequence[str]) -> bool:
+    """Tell whether a row can be of one of UCI's own files: 14 numbers or gaps, or 13 where there is no label."""
+    filled = [cell for cell in cells if cell.strip() not in {"?", ""}]
+    is_long = len(cells) in (len(UCI_ORDER) - 1, len(UCI_ORDER))
+    return is_long and all(dialects.number_in(cell) is not None for cell in filled)

@@ -1,0 +1,642 @@
+"""Files of patients as people have them: each gives the shipped table's values, is asked about, or is refused."""
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openpyxl
+import pytest
+
+from common.errors import InvalidDataError
+from server.anomaly.dataset import COLUMNS, SHIPPED_DATA, FloatArray
+from server.anomaly.questions import AmbiguousDataError, Answers
+from server.anomaly.recognition import Patients, load_dataset, read_patients
+
+Rows = list[list[str]]
+
+
+def named(names: str) -> list[str]:
+    return names.split(",")
+
+
+HEADER, *ROWS = [line.split(",") for line in SHIPPED_DATA.read_text().splitlines()]
+SHORT = named("age,sex,cp,trestbps,chol,fbs,restecg,thalach,exang,oldpeak,slope,ca,thal,target")
+FEDESORIANO = named(
+    "Age,Sex,ChestPainType,RestingBP,Cholesterol,FastingBS,RestingECG,MaxHR,ExerciseAngina,Oldpeak,ST_Slope,HeartDisease"
+)
+ISLR = named("Age,Sex,ChestPain,RestBP,Chol,Fbs,RestECG,MaxHR,ExAng,Oldpeak,Slope,Ca,Thal,AHD")
+OPENML = named(
+    "age,sex,chest,resting_blood_pressure,serum_cholestoral,fasting_blood_sugar,resting_electrocardiographic_results,"
+    "maximum_heart_rate_achieved,exercise_induced_angina,oldpeak,slope,number_of_major_vessels,thal,class"
+)
+CP, ECG, SLOPE, CA, THAL, LABEL = 2, 6, 10, 11, 12, 13
+
+Cells = Mapping[int, Mapping[str, str]]
+"""By column what stands for each cell of the shipped table."""
+
+IN_NUMBERS: Cells = {LABEL: {"Absence": "0", "Presence": "1"}}
+REVERSED: Cells = {LABEL: {"Absence": "1", "Presence": "0"}}
+SHIFTED: Cells = {
+    CP: {"1": "0", "2": "1", "3": "2", "4": "3"},
+    SLOPE: {"1": "0", "2": "1", "3": "2"},
+    THAL: {"3": "0", "6": "1", "7": "2"},
+}
+PERMUTED: Cells = {
+    CP: {"4": "0", "2": "1", "3": "2", "1": "3"},
+    ECG: {"2": "0", "0": "1", "1": "2"},
+    SLOPE: {"3": "0", "2": "1", "1": "2"},
+    CA: {"": "4"},
+    THAL: {"": "0", "6": "1", "3": "2", "7": "3"},
+}
+FROM_1: Cells = {THAL: {"": "0", "6": "1", "3": "2", "7": "3"}}
+NORMAL_FIRST: Cells = {THAL: {"3": "1", "6": "2", "7": "3"}}
+WORDS: Cells = {
+    1: {"0": "Female", "1": "Male"},
+    CP: {"1": "typical angina", "2": "atypical angina", "3": "non-anginal", "4": "asymptomatic"},
+    5: {"0": "FALSE", "1": "TRUE"},
+    ECG: {"0": "normal", "1": "st-t abnormality", "2": "lv hypertrophy"},
+    8: {"0": "FALSE", "1": "TRUE"},
+    SLOPE: {"1": "upsloping", "2": "flat", "3": "downsloping"},
+    THAL: {"3": "normal", "6": "fixed defect", "7": "reversable defect"},
+}
+ABBREVIATED: Cells = {
+    1: {"0": "F", "1": "M"},
+    CP: {"1": "TA", "2": "ATA", "3": "NAP", "4": "ASY"},
+    ECG: {"0": "Normal", "1": "ST", "2": "LVH"},
+    8: {"0": "N", "1": "Y"},
+    SLOPE: {"1": "Up", "2": "Flat", "3": "Down"},
+}
+UNDERSCORED: Cells = {
+    1: {"0": "female", "1": "male"},
+    CP: {"1": "typ_angina", "2": "atyp_angina", "3": "non_anginal", "4": "asympt"},
+    5: {"0": "f", "1": "t"},
+    ECG: {"0": "normal", "1": "st_t_wave_abnormality", "2": "left_vent_hyper"},
+    8: {"0": "no", "1": "yes"},
+    SLOPE: {"1": "up", "2": "flat", "3": "down"},
+    THAL: {"3": "normal", "6": "fixed_defect", "7": "reversable_defect"},
+    LABEL: {"Absence": "'<50'", "Presence": "'>50_1'"},
+}
+OWN_WORDS: Cells = {
+    1: {"0": "female", "1": "male"},
+    CP: {"1": "typical angina", "2": "atypical angina", "3": "non-anginal pain", "4": "asymptomatic"},
+    5: {"0": "no", "1": "yes"},
+    ECG: {"0": "normal", "1": "ST-T abnormality", "2": "left ventricular hypertrophy"},
+    8: {"0": "no", "1": "yes"},
+    SLOPE: {"1": "up", "2": "flat", "3": "down"},
+    THAL: {"3": "normal", "6": "fixed defect", "7": "reversible defect"},
+}
+FLOATS: Cells = {column: {str(n): f"{n}.0" for n in range(600)} for column in range(13)}
+
+Written = Callable[..., Path]
+
+
+def changed(rows: Rows, *changes: Cells) -> Rows:
+    """Rows of the shipped table with other cells."""
+    cells: dict[int, Mapping[str, str]] = {column: of for change in changes for column, of in change.items()}
+    return [[cells.get(i, {}).get(cell, cell) for i, cell in enumerate(row)] for row in rows]
+
+
+def elsewhere(rows: Rows = ROWS) -> Rows:
+    """Patients of another clinic: two years older and 3 mm Hg higher, so that none is in the shipped table."""
+    return [[str(int(row[0]) + 2), row[1], row[2], str(int(row[3]) + 3), *row[4:]] for row in rows]
+
+
+def truth(rows: Rows = ROWS) -> FloatArray:
+    """The values of rows of the shipped table, shape (n, 13)."""
+    return np.array([[float(cell) if cell else np.nan for cell in row[:13]] for row in rows])
+
+
+def is_ill(rows: Rows = ROWS) -> list[bool]:
+    return [row[13] == "Presence" for row in rows]
+
+
+def without(rows: Rows, *columns: int) -> Rows:
+    return [[cell for i, cell in enumerate(row) if i not in columns] for row in rows]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    def write(
+        header: Sequence[str] | None, rows: Rows, *, mark: str = ",", encoding: str = "utf-8", end: str = "\n"
+    ) -> Path:
+        path = tmp_path / "clinic.csv"
+        lines = [mark.join(cells) for cells in ([[*header]] if header else []) + rows]
+        path.write_bytes("".join(line + end for line in lines).encode(encoding))
+        return path
+
+    return write
+
+
+def read(path: Path, *, needs_label: bool = True, **answers: Any) -> Patients:
+    return read_patients(path, Answers(**answers), needs_label=needs_label)
+
+
+def refusal(path: Path, kind: type[InvalidDataError] = InvalidDataError, **answers: Any) -> str:
+    with pytest.raises(kind) as raised:
+        read(path, **answers)
+    assert type(raised.value) is kind
+    return raised.value.message
+
+
+def assert_read(found: Patients, rows: Rows = ROWS) -> None:
+    np.testing.assert_allclose(found.values, truth(rows))
+    assert found.has_disease.tolist() == is_ill(rows)
+    assert found.is_labelled.all()
+    assert found.wrong_label is None
+
+
+DIALECTS: dict[str, tuple[Sequence[str] | None, Sequence[Cells], str, str]] = {
+    "its own": (HEADER, [], "the product's column names, codes uci/367", "Presence = disease"),
+    "its own words": (HEADER, [OWN_WORDS], "the product's column names, words", "Presence = disease"),
+    "the names on the wire": ([*COLUMNS, "label"], [IN_NUMBERS], "codes uci/367", "1 = disease"),
+    "UCI's names": (SHORT, [IN_NUMBERS], "codes uci/367", "`target`, 1 = disease, proved"),
+    "UCI's own file": (
+        None,
+        [FLOATS, {LABEL: {"Absence": "0", "Presence": "3"}}],
+        "UCI's order, codes uci/367",
+        "`Heart Disease`, 3 = disease",
+    ),
+    "shifted": (SHORT, [SHIFTED, IN_NUMBERS], "codes shifted/012", "1 = disease, proved"),
+    "the commonest copy": (SHORT, [PERMUTED, REVERSED], "codes permuted/213", "0 = disease, proved"),
+    "its other names": (
+        named("age,sex,cp,trtbps,chol,fbs,restecg,thalachh,exng,oldpeak,slp,caa,thall,output"),
+        [PERMUTED, REVERSED],
+        "permuted/213",
+        "`output`, 0 = disease",
+    ),
+    "thallium from 1": (SHORT, [FROM_1], "uci/213", "Presence = disease"),
+    "thallium from 1, normal first": (SHORT, [NORMAL_FIRST], "uci/123", "Presence = disease"),
+    "words": (
+        named("age,gender,cp,trestbps,chol,fbs,restecg,thalch,exang,oldpeak,slope,ca,thal,num"),
+        [WORDS, {LABEL: {"Absence": "0", "Presence": "2"}}],
+        "words",
+        "`num`, 2 = disease",
+    ),
+    "OpenML": (OPENML, [UNDERSCORED], "words", "'>50_1' = disease"),
+    "a book's": (
+        ISLR,
+        [
+            {
+                CP: {"1": "typical", "2": "nontypical", "3": "nonanginal", "4": "asymptomatic"},
+                THAL: {"3": "normal", "6": "fixed", "7": "reversable", "": "NA"},
+                CA: {"": "NA"},
+                LABEL: {"Absence": "No", "Presence": "Yes"},
+            }
+        ],
+        "codes uci, proved",
+        "`AHD`, Yes = disease",
+    ),
+    "units in the names": (
+        [
+            "Age (years)",
+            "SEX",
+            "Chest_Pain",
+            "trestbps [mm Hg]",
+            "chol (mg/dl)",
+            "fasting blood sugar > 120 mg/dl",
+            "rest ECG",
+            "max HR",
+            "exerc ind ang",
+            "ST by exercise",
+            "slope peak exc ST",
+            "major vessels",
+            "thal",
+            "diameter narrowing",
+        ],
+        [IN_NUMBERS],
+        "uci/367",
+        "1 = disease, proved",
+    ),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_dialect_gives_the_values_of_the_shipped_table(written: Written, dialect: str) -> None:
+    header, changes, names, label = DIALECTS[dialect]
+    found = read(written(header, changed(ROWS, *changes)))
+    assert_read(found)
+    assert names in found.recognized[0]
+    assert "; 303 patients; label" in found.recognized[0]
+    assert label in found.recognized[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "changes", "said"),
+    [
+        (SHORT, [SHIFTED, IN_NUMBERS], "codes shifted/012, by how codes and label go together; 303"),
+        (SHORT, [PERMUTED, IN_NUMBERS], "codes permuted/213, by how codes and label go together; 303"),
+        (SHORT, [IN_NUMBERS], "codes uci/367; 303 patients; label `target`, 1 = disease."),
+        (SHORT, [WORDS, IN_NUMBERS], "label `target`, 1 = disease."),
+        (SHORT, [FROM_1, IN_NUMBERS], "codes uci/213, by how"),
+        (SHORT, [NORMAL_FIRST, IN_NUMBERS], "codes uci/123, by how"),
+    ],
+)
+def test_patients_of_another_clinic_are_told_by_how_codes_and_label_go_together(
+    written: Written, header: Sequence[str], changes: Sequence[Cells], said: str
+) -> None:
+    found = read(written(header, changed(elsewhere(), *changes)))
+    assert_read(found, elsewhere())
+    assert said in found.recognized[0]
+
+
+@pytest.mark.parametrize("changes", [[PERMUTED], [SHIFTED], []])
+def test_a_bare_label_that_looks_the_wrong_way_round_is_asked_about_and_then_taken(
+    written: Written, changes: Sequence[Cells]
+) -> None:
+    path = written(SHORT, changed(elsewhere(), *changes, REVERSED))
+    said = refusal(path, AmbiguousDataError)
+    assert "which value of target means disease? Patients with 1 look healthier than the others (AUROC 0.1" in said
+    assert_read(read(path, label_of_disease="0"), elsewhere())
+    wrong = (
+        "the label looks the wrong way round: patients labelled as diseased look healthier than the others, AUROC 0."
+    )
+    if changes:  # what the codes mean cannot be read from such a label
+        assert wrong in refusal(path, label_of_disease="1")
+    else:
+        assert wrong in (read(path, label_of_disease="1").wrong_label or "")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            ROWS,
+            "the label is the wrong way round: 303 rows of the shipped table are in this file too, but with the opp",
+        ),
+        (
+            elsewhere(),
+            "the label looks the wrong way round: patients labelled as diseased look healthier than the others",
+        ),
+    ],
+)
+def test_labels_in_words_that_are_exchanged_are_found(written: Written, rows: Rows, said: str) -> None:
+    exchanged = changed(rows, {LABEL: {"Absence": "Presence", "Presence": "Absence"}})
+    found = read(written(HEADER, exchanged))
+    assert found.wrong_label is not None
+    assert said in found.wrong_label
+    assert_read(read(written(HEADER, exchanged), label_of_disease="Absence"), rows)
+
+
+def test_with_few_of_a_class_a_label_that_looks_exchanged_is_asked_about(written: Written) -> None:
+    rows = elsewhere(
+        [row for row in ROWS if row[13] == "Absence"][:60] + [row for row in ROWS if row[13] == "Presence"][:12]
+    )
+    assert_read(read(written(HEADER, rows)), rows)
+    path = written(HEADER, changed(rows, {LABEL: {"Absence": "Presence", "Presence": "Absence"}}))
+    assert "only 12 patients have one of the labels" in refusal(path, AmbiguousDataError)
+    assert read(path, yes=True).has_disease.sum() == 60
+
+
+def test_one_class_alone_cannot_be_tested_and_bare_numbers_are_asked_about(written: Written) -> None:
+    rows = elsewhere([row for row in ROWS if row[13] == "Absence"])
+    found = read(written(HEADER, rows))
+    assert_read(found, rows)
+    assert found.recognized[-1] == "All labels are the same, so their direction cannot be tested."
+    path = written(SHORT, changed(rows, IN_NUMBERS))
+    assert "which value of target means disease?" in refusal(path, AmbiguousDataError)
+    assert_read(read(path, label_of_disease="1"), rows)
+
+
+def test_statlogs_1_and_2_are_disease_free_and_diseased(written: Written) -> None:
+    for rows in (ROWS, elsewhere()):
+        path = written(
+            None, changed(rows, {LABEL: {"Absence": "1", "Presence": "2"}, THAL: {"": "?"}, CA: {"": "?"}}), mark=" "
+        )
+        assert_read(read(path), rows)
+
+
+@pytest.mark.parametrize("label", [[], IN_NUMBERS])
+def test_few_rows_with_codes_that_can_mean_two_things_are_asked_about(written: Written, label: Cells) -> None:
+    rows = elsewhere(ROWS[:12])
+    path = written(SHORT, changed(rows, SHIFTED, label or {}))
+    said = refusal(path, AmbiguousDataError, label_of_disease="1" if label else "Presence")
+    assert "what do the codes of cp, restecg, slope, ca, thal mean?" in said
+    assert "--codes shifted/012: cp 0 = typical angina, " in said
+    assert "--codes permuted/102: cp 0 = asymptomatic, " in said
+    assert_read(read(path, label_of_disease="1" if label else "Presence", codes="shifted/012"), rows)
+
+
+def test_where_fields_speak_for_different_conventions_the_codes_are_asked_about(written: Written) -> None:
+    """Where typical angina is the riskiest pain, shifted codes look permuted, but the slopes do not."""
+    rows = changed(elsewhere(), {CP: {"1": "4", "4": "1"}})
+    path = written(SHORT, changed(changed(rows, SHIFTED), IN_NUMBERS))
+    assert "what do the codes of cp, restecg, slope, ca, thal mean?" in refusal(path, AmbiguousDataError)
+    assert "are the codes of cp right?" in refusal(path, AmbiguousDataError, codes="shifted/012")
+    assert_read(read(path, codes="shifted/012", yes=True), rows)
+
+
+def test_without_label_codes_are_asked_about_unless_matched_rows_prove_them(written: Written) -> None:
+    found = read(written(SHORT[:13], without(changed(ROWS, PERMUTED), LABEL)), needs_label=False)
+    np.testing.assert_allclose(found.values, truth())
+    assert not found.is_labelled.any()
+    path = written(SHORT[:13], without(changed(elsewhere(), PERMUTED), LABEL))
+    with pytest.raises(AmbiguousDataError, match="what do the codes"):
+        read(path, needs_label=False)
+    np.testing.assert_allclose(read(path, needs_label=False, codes="permuted/213").values, truth(elsewhere()))
+
+
+def test_what_is_said_of_the_codes_is_not_taken_against_the_rows_of_the_shipped_table(written: Written) -> None:
+    path = written(SHORT, changed(ROWS, PERMUTED, REVERSED))
+    assert "prove other codes of cp, restecg, slope, ca, thal than --codes says" in refusal(path, codes="shifted")
+    assert "there are no codes nonsense. Known are: uci/367" in refusal(path, codes="nonsense")
+    assert_read(read(path, codes="permuted"))
+    path = written(SHORT, changed(elsewhere(), PERMUTED, IN_NUMBERS))
+    assert "the codes of cp, restecg, slope, ca, thal are not of one convention" in refusal(path, codes="uci")
+    assert_read(read(path, codes="permuted/213"), elsewhere())
+
+
+def test_codes_that_label_encoders_made_of_a_books_words_are_proved_by_the_shipped_rows_alone(written: Written) -> None:
+    """In alphabetical order "nonanginal" comes before "nontypical": a numbering of no known convention."""
+    encoded: Cells = {**PERMUTED, CP: {"4": "0", "3": "1", "2": "2", "1": "3"}}
+    found = read(written(SHORT, changed(ROWS, encoded, REVERSED)))
+    assert_read(found)
+    assert "codes of its own, proved by rows of the shipped table" in found.recognized[0]
+
+
+def test_words_that_are_others_in_the_shipped_table_are_refused(written: Written) -> None:
+    wrong: Cells = {
+        **WORDS,
+        CP: {"1": "asymptomatic", "2": "atypical angina", "3": "non-anginal", "4": "typical angina"},
+    }
+    said = refusal(written(SHORT, changed(ROWS, wrong)))
+    assert "303 rows of the shipped table are in this file too, but with other values of cp." in said
+    said = refusal(written(SHORT, changed(ROWS, {1: {"0": "1", "1": "0"}})))
+    assert "with other values of sex." in said
+
+
+@pytest.mark.parametrize(
+    "exchange", [{8: {"0": "1", "1": "0"}}, {1: {"0": "1", "1": "0"}}, {SLOPE: {"1": "3", "3": "1"}}]
+)
+def test_exchanged_codes_are_asked_about(written: Written, exchange: Cells) -> None:
+    rows = changed(elsewhere(), exchange)
+    (column,) = exchange
+    path = written(HEADER, rows)
+    assert f"are the codes of {HEADER[column]} right? They go with the label as if they were exchanged." in refusal(
+        path, AmbiguousDataError
+    )
+    assert_read(read(path, yes=True), rows)
+
+
+def test_codes_of_two_conventions_are_refused(written: Written) -> None:
+    rows = changed(elsewhere(), {CP: SHIFTED[CP]})
+    assert "are not of one convention. Write words for them." in refusal(written(SHORT, rows))
+
+
+def test_abbreviations_zero_cholesterol_and_missing_columns_are_read_and_their_cost_is_said(written: Written) -> None:
+    rows = changed(elsewhere(), ABBREVIATED, IN_NUMBERS)
+    rows[5][4] = rows[6][4] = "0"
+    found = read(written(FEDESORIANO, without(rows, CA, THAL)))
+    expected = truth(elsewhere())
+    expected[[5, 6], 4] = np.nan
+    expected[:, [CA, THAL]] = np.nan
+    np.testing.assert_allclose(found.values, expected)
+    assert found.has_disease.tolist() == is_ill()
+    assert "Patients with Cholesterol 0, which counts as not measured: 2." in found.recognized
+    assert found.recognized[-1].startswith(
+        "Not measured in any patient: Number of vessels fluro, Thallium. What that costs"
+    )
+
+
+def test_wholly_empty_columns_are_not_measured(written: Written) -> None:
+    rows = [[*row[:11], "", "", row[13]] for row in ROWS]
+    found = read(written(HEADER, rows))
+    assert np.isnan(found.values[:, [CA, THAL]]).all()
+    assert "an AUROC of 0.90, and without these fields of 0.86" in found.recognized[-2]
+    assert found.recognized[-1] == "303 patients of the shipped table are in it: a model trained on that has seen them."
+
+
+def test_cholesterol_in_mmol_is_converted(written: Written) -> None:
+    rows = [[*row[:4], f"{int(row[4]) / 38.67:.2f}", *row[5:]] for row in ROWS]
+    rows[0][4] = "0"
+    found = read(written(HEADER, rows))
+    expected = truth()
+    expected[0, 4] = np.nan
+    np.testing.assert_allclose(found.values, expected, atol=0.3)
+    assert "Cholesterol: mmol/L, converted to mg/dL." in found.recognized
+    rows[1][4] = "286"
+    assert refusal(written(HEADER, rows)).startswith(
+        f"{written(HEADER, rows)}: 301 rows cannot be used, so none is:\nRow 4"
+    )
+    assert "Row 4" in refusal(written([*HEADER[:4], "chol (mg/dL)", *HEADER[5:]], rows))
+
+
+FILES: dict[str, Callable[[Written], Path]] = {
+    "semicolons and decimal commas": lambda w: w(
+        HEADER, [[cell.replace(".", ",") for cell in row] for row in ROWS], mark=";"
+    ),
+    "tabs": lambda w: w(HEADER, ROWS, mark="\t"),
+    "bars": lambda w: w(HEADER, ROWS, mark="|"),
+    "spaces without header": lambda w: w(
+        None, changed(ROWS, {CA: {"": "-9"}, THAL: {"": "-9.0"}, LABEL: {"Absence": "0", "Presence": "4"}}), mark="  "
+    ),
+    "byte order mark and CRLF": lambda w: w(HEADER, ROWS, encoding="utf-8-sig", end="\r\n"),
+    "CR": lambda w: w(HEADER, ROWS, end="\r"),
+    "UTF-16": lambda w: w(HEADER, ROWS, encoding="utf-16", mark="\t"),
+    "UTF-16 without mark": lambda w: w(HEADER, ROWS, encoding="utf-16-le"),
+    "Latin-1": lambda w: w([*HEADER, "Größe"], [[*row, "ü"] for row in ROWS], encoding="latin-1"),
+    "sep line": lambda w: w(["sep=;\n" + HEADER[0], *HEADER[1:]], ROWS, mark=";"),
+    "comments and blank lines": lambda w: w(
+        ["# Cleveland, 1988\n\n" + HEADER[0], *HEADER[1:]], [*ROWS[:9], ["# the rest"], [""], *ROWS[9:]]
+    ),
+    "a title": lambda w: w(["Cardiology\n" + HEADER[0], *HEADER[1:]], ROWS),
+    "repeated header": lambda w: w(HEADER, [*ROWS[:99], HEADER, *ROWS[99:]]),
+    "trailing commas": lambda w: w([*HEADER, ""], [[*row, "", ""] for row in ROWS]),
+    "trailing commas behind rows alone": lambda w: w(HEADER, [[*row, ""] for row in ROWS]),
+    "index column": lambda w: w(["", *HEADER], [[str(i), *row] for i, row in enumerate(ROWS)]),
+    "row names without header": lambda w: w(HEADER, [[f'"{i}"', *row] for i, row in enumerate(ROWS)]),
+    "id column and quotes": lambda w: w(
+        ["id", *(f'"{name}"' for name in HEADER)], [["9", *(f'"{cell}"' for cell in row)] for row in ROWS]
+    ),
+    "dots in names": lambda w: w([f'"{name.replace(" ", ".")}"' for name in HEADER], ROWS),
+    "names in a comment, in another order": lambda w: w(
+        ["# age", "label", *SHORT[1:13]], [[row[0], row[13], *row[1:13]] for row in ROWS]
+    ),
+    "another order": lambda w: w(HEADER[::-1], [row[::-1] for row in ROWS]),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_each_kind_of_file_gives_the_values_of_the_shipped_table(written: Written, kind: str) -> None:
+    assert_read(read(FILES[kind](written)))
+
+
+def test_a_minus_of_typographers_is_one(written: Written) -> None:
+    assert read(written(HEADER, [[*ROWS[0][:9], "−0.5", *ROWS[0][10:]]])).values[0, 9] == -0.5
+
+
+@pytest.mark.parametrize("sheet", [None, "More"])
+def test_a_workbook_is_read(tmp_path: Path, sheet: str | None) -> None:
+    book = openpyxl.Workbook()
+    for page in (book.active, book.create_sheet("More")):
+        assert page is not None
+        page.append(["Patients of the clinic"])
+        page.append([])
+        page.append(HEADER)
+        for row in ROWS if page.title == (sheet or "Sheet") else ROWS[:5]:
+            page.append([float(cell) if cell.replace(".", "").isdigit() else cell or None for cell in row])
+    path = tmp_path / "clinic.xlsx"
+    book.save(path)
+    assert_read(read(path, sheet=sheet))
+    assert "there is no sheet Mroe, but: Sheet, More." in refusal(path, sheet="Mroe")
+
+
+def test_formulas_and_dates_of_a_workbook_are_refused_with_row_and_column(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    page = book.active
+    assert page is not None
+    for row in [HEADER, ["=60+3", *ROWS[0][1:]], [*ROWS[1][:9], datetime.date(2026, 3, 2), *ROWS[1][10:]]]:
+        page.append(row)
+    path = tmp_path / "clinic.xlsx"
+    book.save(path)
+    said = refusal(path).splitlines()
+    assert said[1:] == [
+        "Row 2: column Age must be a number.",
+        "Row 3: column ST depression must be a number, or left empty where nothing was measured.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "said"),
+    [
+        ("Age", "old", "column Age must be a number."),
+        ("Age", "", "column Age is required."),
+        ("Age", "54.5", "column Age must be a whole number."),
+        ("Age", "0", "column Age must be between 1 and 120 years."),
+        ("Sex", "2", "column Sex must be one of: 0 (female), 1 (male)."),
+        ("Sex", "h", "column Sex must be one of: 0 (female), 1 (male)."),
+        ("BP", "120/80", "column BP must be a number, or left empty where nothing was measured."),
+        ("BP", "999", "column BP must be between 40 and 300 mm Hg, or left empty where nothing was measured."),
+        ("BP", "1_20", "column BP must be a number"),
+        ("BP", "inf", "column BP must be a number"),
+        ("BP", "none", "column BP must be a number"),
+        ("Cholesterol", "5.2", "column Cholesterol must be between 50 and 1000 mg/dL"),
+        ("Cholesterol", "1.234,5", "column Cholesterol must be a number"),
+        ("Chest pain type", "5", "column Chest pain type must be one of: 1 (typical angina), 2 (atypical angina), 3 ("),
+        ("Number of vessels fluro", "4", "column Number of vessels fluro must be one of: 0, 1, 2, 3, or left empty"),
+        ("Slope of ST", "steep", "column Slope of ST must be one of: 1 (up), 2 (flat), 3 (down), or left empty"),
+        ("Thallium", "none", "column Thallium must be one of: 3 (normal), 6 (fixed defect), 7 (reversible defect)"),
+        ("Exercise angina", "-", "column Exercise angina must be one of: 0 (no), 1 (yes)"),
+        ("Heart Disease", "Maybe", "column Heart Disease must be one of: Absence, Presence."),
+        ("Heart Disease", "1", "column Heart Disease must be one of: Absence, Presence."),
+        ("Heart Disease", "", "column Heart Disease is required, one of: Absence, Presence."),
+    ],
+)
+def test_a_cell_that_cannot_be_read_is_named_by_row_and_column_and_what_must_stand_there(
+    written: Written, column: str, cell: str, said: str
+) -> None:
+    rows = [list(row) for row in ROWS]
+    rows[1][HEADER.index(column)] = f'"{cell}"'
+    path = written(HEADER, rows)
+    assert refusal(path).startswith(f"{path}: Row 3: {said}")
+
+
+@pytest.mark.parametrize("column", range(14))
+@pytest.mark.parametrize("content", ["MARKER", "987654", '"98765,4"'])
+def test_no_refusal_holds_a_cells_content(written: Written, column: int, content: str) -> None:
+    rows = [list(row) for row in ROWS]
+    rows[0][column] = content
+    path = written(HEADER, rows)
+    assert content.strip('"') not in refusal(path).replace(str(path), "")
+
+
+@pytest.mark.parametrize(
+    ("bad", "lines", "end"),
+    [(19, 20, "Row 20: column Age must be a number."), (20, 20, "and 2 more rows."), (303, 20, "and 285 more rows.")],
+)
+def test_of_many_rows_that_cannot_be_read_at_most_twenty_lines_are_said(
+    written: Written, bad: int, lines: int, end: str
+) -> None:
+    rows = [["x", *row[1:]] if i < bad else row for i, row in enumerate(ROWS)]
+    said = refusal(written(HEADER, rows)).splitlines()
+    assert len(said) == lines
+    assert said[0].endswith(f": {bad} rows cannot be used, so none is:")
+    assert said[-1] == end
+
+
+def test_every_bad_cell_of_a_row_and_rows_of_another_length_are_named(written: Written) -> None:
+    rows = [["x", "y", *ROWS[0][2:]], ROWS[1][:13], [*ROWS[2], "extra"], *ROWS[3:]]
+    assert refusal(written(HEADER, rows)).splitlines()[1:] == [
+        "Row 2: column Age must be a number; column Sex must be one of: 0 (female), 1 (male).",
+        "Row 3: it has another number of cells than there are columns.",
+        "Row 4: it has another number of cells than there are columns.",
+    ]
+
+
+OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+UNUSABLE: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "it has no row with known names of columns"),
+    "blank lines": (b"\n\r\n  \n", "it has no row with known names of columns"),
+    "names alone": (",".join(HEADER).encode(), "holds no patients"),
+    "a workbook of before 2007": (
+        OLD_EXCEL,
+        "only Excel workbooks of 2007 and later (.xlsx) have sheets that can be read",
+    ),
+    "another zip file": (b"PK\x03\x04nonsense", "is neither a text file nor an Excel workbook"),
+    "names that are not known": (
+        b"Alter,Geschlecht,Blutdruck\n63,1,145\n",
+        "it has no row with known names of columns, and is no file of UCI's 14 columns",
+    ),
+    "no age": (
+        b"sex,cp,chol,target\n1,1,233,0\n",
+        "there is no column for Age. Known: sex, cp, chol, target; unknown: none.",
+    ),
+    "no label": (
+        b"age,sex,cp,ward\n63,1,1,3b\n",
+        "there is no column for Heart Disease. Known: age, sex, cp; unknown: ward.",
+    ),
+    "a column twice": (
+        b"age,sex,chol,Cholesterol,num\n63,1,2,2,0\n",
+        "the columns chol and Cholesterol are the same field.",
+    ),
+    "explained codes": (
+        b'age,"sex (0 = male, 1 = female)",cp,num\n63,1,1,0\n',
+        "there is no column for Sex. Known: age, cp, num; unknown: sex (0 = male, 1 = female).",
+    ),
+    "a quote that never ends": (b'age,sex,cp,num\n63,"1\n', "cannot be read as a CSV file"),
+    "patients above the names": (
+        b"63,1,1,0\nage,sex,cp,num\n63,1,1,0\n",
+        "row 1 stands above the names of the columns",
+    ),
+    "labels of three kinds": (
+        b"age,sex,cp,num\n63,1,4,5\n63,1,4,6\n63,1,4,7\n",
+        "Row 2: column num must be one of: Absence, Presence.",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path, kind: str) -> None:
+    content, said = UNUSABLE[kind]
+    path = tmp_path / "clinic.csv"
+    path.write_bytes(content)
+    assert said in refusal(path)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "nothing.csv").endswith(": there is no such file.")
+    assert refusal(tmp_path) == f"{tmp_path}: it cannot be read: Is a directory."
+
+
+def test_unused_columns_are_named(written: Written) -> None:
+    found = read(written(["id", *HEADER, "ward"], [["9", *row, "3b"] for row in ROWS]))
+    assert "Not used: id, ward." in found.recognized
+
+
+def test_a_label_that_is_the_wrong_way_round_stops_training(written: Written) -> None:
+    path = written(HEADER, changed(ROWS, {LABEL: {"Absence": "Presence", "Presence": "Absence"}}))
+    with pytest.raises(InvalidDataError, match="the label is the wrong way round: 303 rows of the shipped table"):
+        load_dataset(path)
+    dataset = load_dataset(path, Answers(label_of_disease="Absence"))
+    assert (dataset.has_disease.tolist(), dataset.disease_free.size) == (is_ill(), 164)
+
+
+def test_of_very_many_patients_a_random_sample_is_trained_on_and_said(written: Written) -> None:
+    path = written(HEADER, elsewhere() * 70)
+    dataset, again = load_dataset(path), load_dataset(path)
+    assert (dataset.disease_free.size, len(dataset.values)) == (10_000, 19_730)
+    said = "Used is a random sample: 10,000 of 11,480 disease-free patients, and 9,730 of 9,730 with disease."
+    assert dataset.recognized[-1] == said
+    np.testing.assert_array_equal(dataset.values, again.values)
+    assert "303 patients" in load_dataset(written(HEADER, ROWS)).recognized[0]
