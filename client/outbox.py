@@ -16,13 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from client.outbox_file import IS_WAITING, cause_of, open_outbox, place, requests
 from common.errors import ErasedError, RequestIdReusedError, StoreUnavailableError
-from common.followers import Run
+from common.followers import MAX_ENTRIES, Run, fitting
 from common.messages import Change, ChangeKind, Changes, HistoryEntry, Prediction, PredictRequest, Submission, WireError
 
 log = logging.getLogger(__name__)
-
-MAX_RUN_ENTRIES: Final = 500
-MAX_RUN_BYTES: Final = 256 * 1024
 
 _PLACE: Final = select(place, select(func.count()).select_from(requests).where(IS_WAITING).scalar_subquery())
 
@@ -146,18 +143,9 @@ class Outbox:
         """Return the run of the own log that follows ``after``, encoded."""
         later = select(requests).where(requests.c.sequence > after).order_by(requests.c.sequence)
         with self._transaction() as connection:
-            rows = connection.execute(later.limit(MAX_RUN_ENTRIES + 1)).all()
+            rows = connection.execute(later.limit(MAX_ENTRIES + 1)).all()
             newest = _place(connection).newest
-        texts: list[bytes] = []
-        room = MAX_RUN_BYTES
-        for row in rows[:MAX_RUN_ENTRIES]:
-            entry = None if row.state == "erased" else _entry(row)
-            text = orjson.dumps({"sequence": row.sequence, "request_id": row.request_id, "entry": entry})
-            room -= len(text)
-            if texts and room < 0:  # the first one goes out whatever its size, or nobody would get past it
-                break
-            texts.append(text)
-        has_more = len(texts) < len(rows)
+        texts, has_more = fitting(map(_change, rows), len)
         return Run(
             after=after,
             next_after=rows[len(texts) - 1].sequence if has_more else newest,
@@ -237,6 +225,12 @@ def _row(connection: Connection, request_id: str) -> Row[Any] | None:
 
 def _place(connection: Connection) -> Place:
     return Place(*connection.execute(_PLACE).one())
+
+
+def _change(row: Row[Any]) -> bytes:
+    """Return a ``HistoryChange`` for the wire."""
+    entry = None if row.state == "erased" else _entry(row)
+    return orjson.dumps({"sequence": row.sequence, "request_id": row.request_id, "entry": entry})
 
 
 def _checked(row: Row[Any]) -> HistoryEntry:

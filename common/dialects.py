@@ -79,10 +79,7 @@ _LABEL_WORDS: Mapping[bool, str] = {
     False: f"absence {_NO} nodisease healthy buff noheartdisease diseasefree normal <50",
 }
 
-_UCI: Mapping[str, Codes] = {
-    name: {code: code for code in FIELDS[name].codes}
-    for name in ("chest_pain_type", "resting_ecg", "st_slope", "major_vessels")
-}
+UCI_CODES: Mapping[str, Codes] = {name: {code: code for code in field.codes} for name, field in FIELDS.items()}
 
 
 def _from_0(chest_pain: str, ecg: str, slope: str) -> Mapping[str, Codes]:
@@ -101,7 +98,7 @@ def _thallium(codes: str) -> Codes:
 CONVENTIONS: Mapping[str, Mapping[str, Codes]] = {
     f"{name}/{thallium}": {**codes, "thallium_scan": _thallium(thallium)}
     for name, codes in {
-        "uci": _UCI,
+        "uci": {name: UCI_CODES[name] for name in ("chest_pain_type", "resting_ecg", "st_slope", "major_vessels")},
         "shifted": _from_0("1234", "012", "123"),
         # The words in alphabetical order, as label encoders number them: asymptomatic, atypical, non-anginal, typical.
         "permuted": _from_0("4231", "201", "321"),
@@ -136,8 +133,13 @@ def _plain(text: str) -> str:
     return "".join(letter for letter in text.casefold() if letter.isalnum() or letter in "<>")
 
 
+def _spaced(text: str) -> str:
+    return " ".join(re.split(r"[\s._-]+", text.strip().casefold()))
+
+
 _OWN = {written: name for name, field in FIELDS.items() for written in (name, field.csv_column, field.label)}
 _OWN[LABEL_COLUMN] = LABEL
+_OWN_SPACED = {_spaced(written) for written in _OWN}
 _FIELD_BY_NAME: Mapping[str, str] = {
     **{word: name for name, words in _NAMES.items() for word in words.split()},
     **{_plain(written): name for written, name in _OWN.items()},
@@ -168,11 +170,7 @@ def field_named(header: str) -> str | None:
 def is_own_name(header: str) -> bool:
     """Tell whether a column is called as this product calls it, on the wire, in its CSV or on its pages."""
     # With the gaps between the words: copies with other codes have "ChestPainType".
-    return _spaced(header) in {_spaced(written) for written in _OWN}
-
-
-def _spaced(text: str) -> str:
-    return " ".join(re.split(r"[\s._-]+", text.strip().casefold()))
+    return _spaced(header) in _OWN_SPACED
 
 
 def number_in(text: str) -> float | None:
@@ -219,7 +217,7 @@ def value_of(name: str, text: str, codes: Codes | None = None, *, mmol: bool = F
             raise InvalidDataError("is required")
         return None
     if field.codes:
-        return _code_of(field, text, codes or {code: code for code in field.codes})
+        return _code_of(field, text, codes or UCI_CODES[name])
     number = number_in(text)
     if number is None:
         raise InvalidDataError(f"must be a number{_to_leave_out(field)}")
@@ -242,7 +240,7 @@ def _code_of(field: FieldDescription, text: str, codes: Codes) -> int | None:
     elif number in codes:
         return codes[int(number)]
     meanings = (f"{code} ({field.in_words(meaning)})" for code, meaning in sorted(codes.items()))
-    choices = field.choices if dict(codes) == {code: code for code in field.codes} else ", ".join(meanings)
+    choices = field.choices if codes == UCI_CODES[field.name] else ", ".join(meanings)
     raise InvalidDataError(f"must be one of: {choices}{_to_leave_out(field)}")
 
 

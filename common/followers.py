@@ -5,9 +5,9 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import orjson
 
@@ -40,6 +40,11 @@ END_SECONDS: Final = 1.0
 """How long after ``closing`` a namespace is left and the transport ended: what was sent has arrived by then."""
 
 MAX_RUNS: Final = 64
+MAX_ENTRIES: Final = 500
+MAX_BYTES: Final = 256 * 1024
+"""Of one run of a log; a single entry may be longer."""
+
+Item = TypeVar("Item")
 
 NO_ENTRIES: Final = orjson.Fragment(b"[]")
 
@@ -80,6 +85,18 @@ class Run:
     @property
     def is_empty(self) -> bool:
         return orjson.dumps(self.entries) == b"[]"
+
+
+def fitting(items: Iterable[Item], size: Callable[[Item], int], limit: int = MAX_ENTRIES) -> tuple[list[Item], bool]:
+    """Take as many items as a run may hold, each of so many bytes, and tell whether there are more."""
+    run: list[Item] = []
+    total = 0
+    for item in items:
+        total += size(item)
+        if len(run) == limit or (run and total > MAX_BYTES):  # the first goes out whatever its size, or none ever would
+            return run, True
+        run.append(item)
+    return run, False
 
 
 class Log(Protocol):

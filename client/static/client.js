@@ -65,7 +65,7 @@ function saved(acknowledged) {
 
 /** Form and result side by side must be of the same patient, or say that they are not. */
 function compare() {
-  result.compare(form.isEmpty() ? null : form.current());
+  result.compare(form.isEmpty() ? null : form.values());
 }
 
 function openEntry(entry) {

@@ -21,7 +21,7 @@ const UNITS = {
  * as 128. `field` describes the field; with whole numbers in mind, "1,234" may be a thousand.
  */
 export function readNumber(text, { label, unit, other_unit: other = null, step = 1 }) {
-  const typed = widthless(text).trim();
+  const typed = widthless(text);
   if (!typed) return { value: null, error: null };
   const refuse = (why) => ({ value: null, error: `${label} ${why}` });
   const [, sign, digits, typedUnit] = NUMBER.exec(typed) ?? [];

@@ -27,15 +27,8 @@ export class PatientForm {
     });
   }
 
-  /** Return {patient_reference, record} as they go over the wire; call it on a checked form. */
+  /** Return {patient_reference, record} as they go over the wire; undefined, in a form that fails its check, is what is missing. */
   values() {
-    const record = {};
-    for (const field of this.#fields.values()) record[field.name] = this.#entry(field).value;
-    return { patient_reference: this.#reference.value.trim() || null, record };
-  }
-
-  /** Return the form as it stands, in the same form; undefined is what is neither entered nor "not measured". */
-  current() {
     const record = {};
     for (const field of this.#fields.values()) {
       const { value, notMeasured } = this.#entry(field);

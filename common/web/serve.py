@@ -144,7 +144,7 @@ def accept(
 ) -> Callable[[], None]:
     """Answer requests on threads of their own; return what stops that."""
     serving: Callable[[], object]
-    end: Callable[[], object] = bool  # nothing: on eventlet the listener's shutdown is all it takes
+    end: Callable[[], object] | None = None  # on eventlet the listener's shutdown is all it takes
     if async_mode == EVENTLET:
         from eventlet import wsgi  # noqa: PLC0415 - only if it is the mode
 
@@ -169,7 +169,8 @@ def accept(
     def stop() -> None:
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
-        end()
+        if end:
+            end()
 
     threading.Thread(target=run, name="http", daemon=True).start()
     return stop

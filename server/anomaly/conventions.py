@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import log_expit, logit
 
 from common import dialects
-from common.dialects import CONVENTIONS, LABEL, Codes
+from common.dialects import CONVENTIONS, LABEL, UCI_CODES, Codes
 from common.errors import InvalidDataError
 from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, FloatArray
@@ -134,7 +134,7 @@ def ask_about_exchanged_codes(columns: Columns, codes: Meanings, label: FloatArr
     for name, column in columns.items():
         if name == LABEL or not FIELDS[name].codes:
             continue
-        chosen = codes.get(name, {code: code for code in FIELDS[name].codes})
+        chosen = codes.get(name, UCI_CODES[name])
         present = sorted({int(number) for number in column.numbers.values()})
         orders = [dict(zip(present, order, strict=True)) for order in permutations(chosen[code] for code in present)]
         best = max(_evidence(column, order, label) for order in orders)

@@ -4,7 +4,6 @@ Nothing is guessed: a meaning is stated by words, proved by rows that the shippe
 codes, fields and label go together. Otherwise it is asked for.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -149,7 +148,7 @@ def _read(path: Path, answers: Answers, *, needs_label: bool) -> Patients:
         said.append(f"{seen} patients of the shipped table are in it: a model trained on that has seen them.")
     return Patients(
         name=path.name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=table.sha256,
         values=values,
         has_disease=label == 1,
         is_labelled=known,

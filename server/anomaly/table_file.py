@@ -1,13 +1,14 @@
 """Reading a file of patients as it comes from a spreadsheet, a statistics program or a download into columns."""
 
 import csv
+import hashlib
 import io
 import zipfile
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, count, islice
 from pathlib import Path
@@ -60,7 +61,7 @@ class Table:
     """The columns that are known, by wire name or ``LABEL``, and the names of those that are not.
 
     ``lines`` are the rows' own numbers in the file, shape (n,); ``uneven`` those of rows with another number of cells
-    than there are columns, which are in no column.
+    than there are columns, which are in no column. ``sha256`` is of the file that was read.
     """
 
     columns: Mapping[str, Column]
@@ -68,6 +69,7 @@ class Table:
     has_header: bool
     lines: IndexArray
     uneven: Sequence[int]
+    sha256: str = ""
 
 
 def read_table(path: Path, *, sheet: str | None = None) -> Table:
@@ -81,10 +83,12 @@ def read_table(path: Path, *, sheet: str | None = None) -> Table:
     try:
         content = path.read_bytes()
         if content.startswith(b"PK\x03\x04"):
-            return _table(_workbook_rows(content, sheet))
-        if sheet is not None or content.startswith(b"\xd0\xcf\x11\xe0"):
+            rows = _workbook_rows(content, sheet)
+        elif sheet is not None or content.startswith(b"\xd0\xcf\x11\xe0"):
             raise InvalidDataError("only Excel workbooks of 2007 and later (.xlsx) have sheets that can be read.")
-        return _table(_text_rows(_decoded(content)))
+        else:
+            rows = _text_rows(_decoded(content))
+        return replace(_table(rows), sha256=hashlib.sha256(content).hexdigest())
     except FileNotFoundError:
         raise InvalidDataError("there is no such file.") from None
     except OSError as error:

@@ -203,7 +203,8 @@ def read_files(folder: Path, *, key: SecretStr | None = None) -> tuple[Manifest,
 def read_manifest(folder: Path, *, key: SecretStr | None = None) -> Manifest:
     """Read and check a version's manifest; ``read_files`` checks the files it vouches for."""
     path = folder / MANIFEST_FILE
-    content, written = _content(path), manifest_as_written(folder)
+    content = _content(path)
+    written = _as_written(content)
     # Before the schema, which an older layout fails like a damaged file.
     if written and written.get("format", 1) in range(1, FORMAT):
         raise OutdatedModelError(f"The model in {folder} was written by an earlier version of this program.")
@@ -224,10 +225,17 @@ def read_manifest(folder: Path, *, key: SecretStr | None = None) -> Manifest:
 def manifest_as_written(folder: Path) -> dict[str, Any]:
     """Return what a manifest says, of whatever format and unverified; nothing if it cannot be read."""
     try:
-        content = json.loads((folder / MANIFEST_FILE).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return _as_written((folder / MANIFEST_FILE).read_bytes())
+    except OSError:
         return {}
-    return content if isinstance(content, dict) else {}
+
+
+def _as_written(content: bytes) -> dict[str, Any]:
+    try:
+        written = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return written if isinstance(written, dict) else {}
 
 
 def _content(path: Path) -> bytes:

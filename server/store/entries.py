@@ -10,12 +10,9 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from common.followers import MAX_ENTRIES, fitting
 from common.messages import ChangeKind, RiskLevel, Totals
 from server.store.schema import change_counter, changes, counts, predictions
-
-MAX_ENTRIES: Final = 500
-MAX_BYTES: Final = 256 * 1024
-"""Of a run of the log; a single entry may be longer."""
 
 RequestKey = tuple[str, str]
 """Client id and request id."""
@@ -111,14 +108,7 @@ def read(connection: Connection, after: int, limit: int, client_id: str | None) 
 
 def run_of(entries: Iterable[Entry], limit: int = MAX_ENTRIES) -> tuple[list[Entry], bool]:
     """Take as many entries as a run may hold, and tell whether there are more."""
-    run: list[Entry] = []
-    size = 0
-    for entry in entries:
-        size += len(entry.wire)
-        if len(run) == limit or (run and size > MAX_BYTES):
-            return run, True
-        run.append(entry)
-    return run, False
+    return fitting(entries, lambda entry: len(entry.wire), limit)
 
 
 def count(connection: Connection, numbers: Mapping[tuple[str, str], int], *, each: int = 1) -> None:

@@ -15,11 +15,12 @@ from sqlalchemy import Connection, Engine, Row, Select, bindparam, delete, func,
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.errors import NotFoundError, RequestIdReusedError, StoreUnavailableError
+from common.followers import MAX_ENTRIES
 from common.messages import ChangeKind, Explanation, WireError
 from common.sqlite import WRITE
 from server.store import entries
 from server.store.database import cause_of
-from server.store.entries import MAX_ENTRIES, Page, RequestKey, row_of
+from server.store.entries import Page, RequestKey, row_of
 from server.store.schema import REPEATED, WITHOUT_PREDICTION, change_counter, changes, predictions
 from server.store.schema import awaiting_explanations as awaiting
 

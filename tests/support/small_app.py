@@ -9,13 +9,11 @@ import orjson
 from flask import Flask
 
 from common.errors import NotAllowedError, StoreUnavailableError
-from common.followers import ALL, Peer, Run
+from common.followers import ALL, MAX_ENTRIES, Peer, Run
 from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, Event, Receipt
 from common.web.app import make_app
 from common.web.sockets import FollowedNamespace, RealTime
 from config.settings import ServerSettings
-
-MAX_ENTRIES = 500
 
 
 @dataclass

@@ -20,6 +20,7 @@ from server.store import PredictionStore
 from server.store.database import open_database
 from tests.support.processes import TOKENS, Process, end_all, environment_of, run
 from tests.support.serving import ASYNC_MODE, served
+from tests.support.small_app import settings_in
 from tests.support.speaking import Browser, ClientApp, Connection, Dashboard
 
 
@@ -102,13 +103,6 @@ def _stop(running: RunningServer) -> None:
 
 def _settings(folder: Path, changes: dict[str, object]) -> ServerSettings:
     usual: dict[str, object] = {
-        "socketio_async_mode": ASYNC_MODE,
-        "data_dir": folder / "data",
-        "secrets_dir": folder / "secrets",
-        "client_ids": ("Client-1", "Client-2", "Client-3"),
-        "public_url": "",
-        "allowed_hosts": ("127.0.0.1", "localhost", "[::1]"),
-        "trusted_proxies": 0,
         "max_message_bytes": 65536,
         "llm_model": "a/model",
         "llm_base_url": "",
@@ -116,7 +110,7 @@ def _settings(folder: Path, changes: dict[str, object]) -> ServerSettings:
         "llm_ca_file": None,
         "huggingface_api_token": None,
     }
-    return ServerSettings.model_validate(usual | changes)
+    return settings_in(folder, ASYNC_MODE, **usual | changes)
 
 
 @pytest.fixture

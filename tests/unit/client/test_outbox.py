@@ -16,9 +16,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from client.outbox import MAX_RUN_BYTES, Outbox
+from client.outbox import Outbox
 from common.errors import ErasedError, InvalidRecordError, RequestIdReusedError, StoreUnavailableError
-from common.followers import ALL
+from common.followers import ALL, MAX_BYTES
 from common.messages import Change, Changes, Explanation, HistoryEntry, WireError
 from config.secrets import PROJECT_ROOT
 from tests.support import version_3
@@ -199,7 +199,7 @@ def test_a_long_log_is_read_in_runs_of_bounded_size(outbox: Outbox) -> None:
     seen, after, has_more = list[str](), 0, True
     while has_more:
         run = outbox.read(after, ALL)
-        assert len(orjson.dumps(run.entries)) <= MAX_RUN_BYTES + 1000
+        assert len(orjson.dumps(run.entries)) <= MAX_BYTES + 1000
         seen += [change.request_id for change in changes_in(run)]
         after, has_more = run.next_after, run.has_more
     assert seen == [id_of(number) for number in range(1, 5)]

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import Engine, event
 
 from common.errors import InternalError, StoreUnavailableError
+from common.followers import MAX_BYTES
 from common.messages import ChangeKind, Explanation, Prediction, RiskLevel, WireError
 from server.store import Page, PredictionStore
-from server.store.entries import MAX_BYTES
 from tests.support.made_requests import LLAMA_TEXT, NOON
 from tests.support.recording import awaiting, changes_of, made, new, stored, unfinished
 
