@@ -97,6 +97,7 @@ def train_and_activate(place: Place, dataset: Dataset, repeats: int | None) -> N
     print(summary_text(new.evaluation, new.model.thresholds))
     earlier = active_manifest(place.models)  # read before the new model takes its place
     detector = _store_and_activate(place, new)
+    print(detector.manifest.abstention.in_words(dataset.name))
     if earlier:
         _report_changes(place, earlier.model_version, changes_between(earlier, detector.manifest))
 

@@ -23,9 +23,11 @@ log = logging.getLogger(__name__)
 
 _PLACE: Final = select(place, select(func.count()).select_from(requests).where(IS_WAITING).scalar_subquery())
 
-_JSON: Final = ("record", "prediction", "explanation", "error")
+_JSON: Final = ("record", "entered", "prediction", "explanation", "error")
 # The row stays, with its ids: neither a page nor the server's log can bring the patient back.
-_TOMBSTONE: Final = dict.fromkeys(("patient_reference", "entered_at", *_JSON)) | {"state": "erased"}
+_TOMBSTONE: Final = dict.fromkeys(
+    ("patient_reference", "entered_at", "entered_by", "corrects", "superseded_by", *_JSON)
+) | {"state": "erased"}
 
 _PROBE: Final = {"request_id": "space-check", "sequence": 0, "state": "probe", "record": "." * 65_536}
 """A row as long as the largest request; it is taken back before anybody sees it."""
@@ -72,7 +74,7 @@ class Outbox:
     def newest(self) -> int:
         return self.place.newest
 
-    def put(self, submission: Submission, entered_at: datetime) -> HistoryEntry:
+    def put(self, submission: Submission, entered_at: datetime, entered_by: str | None = None) -> HistoryEntry:
         """Write a request down and return it as it is on disk.
 
         Raises
@@ -90,7 +92,10 @@ class Outbox:
                 state="queued",
                 patient_reference=submission.patient_reference,
                 entered_at=entered_at.isoformat(),
+                entered_by=entered_by,
                 record=submission.record.model_dump_json(),
+                entered=_entered(submission),
+                corrects=submission.corrects,
             )
         if row.state == "erased":
             raise ErasedError
@@ -196,12 +201,19 @@ def _answered(made: Prediction) -> dict[str, str | None]:
         "state": "answered",
         "patient_reference": made.patient_reference,
         "entered_at": made.entered_at.isoformat(),
+        "entered_by": made.entered_by,
         "record": made.record.model_dump_json(),
+        "entered": _entered(made),
+        "corrects": made.corrects,
         "prediction_id": made.prediction_id,
         "prediction": made.model_dump_json(),
         "explanation": made.explanation.model_dump_json(),
         "error": None,
     }
+
+
+def _entered(said: Submission | Prediction) -> str:
+    return orjson.dumps({name: vars(quantity) for name, quantity in said.entered.items()}).decode()
 
 
 def _refused(row: Row[Any] | None, error: WireError) -> dict[str, str | None]:
@@ -239,5 +251,5 @@ def _checked(row: Row[Any]) -> HistoryEntry:
 
 def _entry(row: Row[Any]) -> dict[str, Any]:
     """Return a ``HistoryEntry`` for the wire; what is stored as JSON goes into it as it is."""
-    entry = {name: getattr(row, name) for name in HistoryEntry.model_fields}
+    entry = {name: getattr(row, name) for name in HistoryEntry.model_fields} | {"entered": row.entered or "{}"}
     return entry | {name: orjson.Fragment(entry[name]) for name in _JSON if entry[name]}

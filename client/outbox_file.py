@@ -16,7 +16,8 @@ from common.errors import StoreUnavailableError
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
+SCHEMA_OF_PROTOCOL_4: Final = 3
 BUSY_SECONDS: Final = 0.5
 """On eventlet everybody waits as long as one waits for SQLite."""
 
@@ -25,7 +26,8 @@ IF_DAMAGED: Final = (
     "have to be entered again"
 )
 
-IS_WAITING: Final = text("state = 'queued'")  # spelled out, not a parameter: SQLite then uses the partial index
+# Spelled out, not a parameter: SQLite then uses the partial index.
+IS_WAITING: Final = text("state IN ('queued', 'withdrawing')")
 
 _metadata = MetaData()
 
@@ -42,10 +44,14 @@ requests = Table(
     Column("prediction", Text),
     Column("explanation", Text),
     Column("error", Text),
+    Column("entered_by", String),
+    Column("entered", Text),
+    Column("corrects", String),
+    Column("superseded_by", String),
 )
 """One row for each request; ``sequence`` is that of its last change. Of an erased one the ids stay: a tombstone."""
 
-Index("waiting_requests", requests.c.request_id, sqlite_where=IS_WAITING)
+waiting = Index("waiting_requests", requests.c.request_id, sqlite_where=IS_WAITING)
 
 place = Table(
     "place",
@@ -56,6 +62,15 @@ place = Table(
     Column("server_after", Integer, nullable=False),
 )
 """One row: this file's own log and its newest entry, and how far which log of the server was applied."""
+
+
+drafts = Table(
+    "drafts",
+    _metadata,
+    Column("person", String, primary_key=True),
+    Column("draft", Text, nullable=False),
+)
+"""What each signed-in person has typed and not submitted yet, as JSON of the form's controls."""
 
 
 def open_outbox(path: Path) -> Engine:
@@ -74,11 +89,10 @@ def open_outbox(path: Path) -> Engine:
     )
 
     def migrate(connection: Connection, version: int) -> None:
-        if version:
-            sqlite.copy_before_migration(path, str(version))
-            _take_over(connection)
-        else:
-            _make_tables(connection)
+        if not version:
+            return _make_tables(connection)
+        sqlite.copy_before_migration(path, str(version))
+        return _extend(connection) if version == SCHEMA_OF_PROTOCOL_4 else _take_over(connection)
 
     with ExitStack() as undo:
         try:
@@ -106,6 +120,15 @@ def cause_of(error: Exception) -> str:
 def _make_tables(connection: Connection) -> None:
     _metadata.create_all(connection)
     connection.execute(insert(place).values(log=f"{uuid.uuid4()}.0", sequence=0, server_after=0))
+
+
+def _extend(connection: Connection) -> None:
+    """Bring a file of schema 3, which knew no corrections, withdrawals and drafts, up to date."""
+    for column in ("entered_by", "entered", "corrects", "superseded_by"):
+        connection.exec_driver_sql(f"ALTER TABLE requests ADD COLUMN {column} TEXT")
+    connection.exec_driver_sql("DROP INDEX waiting_requests")  # it is by another condition now
+    waiting.create(connection)
+    drafts.create(connection)
 
 
 def _take_over(connection: Connection) -> None:

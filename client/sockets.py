@@ -32,7 +32,8 @@ class PagesNamespace(FollowedNamespace):
 
     def on_submit(self, _sid: str, peer: Peer, message: object) -> SubmissionReceipt:
         submission = Submission.check(message)
-        entry = self._outbox.put(submission, self._clock())
+        name = peer.session.account.name if peer.session else None
+        entry = self._outbox.put(submission, self._clock(), name)
         self.note(peer, Action.SUBMITTED_PATIENT, entry.request_id)
         self._relay.wake()
         self.followers.nudge()

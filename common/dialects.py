@@ -6,6 +6,7 @@ One table of names, one of words and one of numeric codes serve data files and r
 import math
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 from common.errors import InvalidDataError
 from common.patient import FIELDS, LABEL_COLUMN, FieldDescription
@@ -21,22 +22,23 @@ Codes = Mapping[int, int | None]
 
 # As written without capitals, spaces and punctuation; units at the end and in brackets are dropped before.
 _NAMES: Mapping[str, str] = {
-    "age": "age ages ageinyears patientage",
-    "sex": "sex gender male ismale",
+    "age": "age ages ageinyears patientage alter edad idade leeftijd",
+    "sex": "sex gender male ismale sexe sexo geschlecht geslacht sesso",
     "chest_pain_type": "cp chestpaintype chestpain chest cptype chestpaintyp typeofchestpain",
     "resting_bp": "trestbps trestbp trtbps restbps restbp rbp bp restingbp restingbps restsbp restingbloodpressure "
     "restbloodpressure bloodpressure systolicbp restingsystolicbp sbp systolicbloodpressure",
     "cholesterol": "chol cholesterol serumcholesterol serumcholestoral cholestoral cholesterolserum serumchol "
     "totalcholesterol",
     "fasting_blood_sugar_high": "fbs fastingbloodsugar fastingbs fbsover120 fastingbloodsugarover120 fbs120 bloodsugar "
-    "fastingbloodsugar120 fastingbloodsugarhigh",
+    "fastingbloodsugar120 fastingbloodsugarhigh "
+    "fastingglucose fastingbloodglucose",
     "resting_ecg": "restecg restingecg ecg ekg ekgresults ecgresults restekg restingekg restecgresults ecgatrest "
     "restingelectrocardiographicresults restingelectrocardiographic restingelectrocardiogram",
     "max_heart_rate": "thalach thalachh thalch maxhr mhr maxheartrate maximumheartrate maxheartrateachieved "
     "maximumheartrateachieved hrmax heartratemax",
     "exercise_angina": "exang exng exerciseangina exerciseinducedangina anginaexercise exercindang anginaonexercise",
     "st_depression": "oldpeak stdepression stbyexercise stdepressionexercise stdepressioninducedbyexercise stdep "
-    "stdepressioninducedbyexerciserelativetorest exercisestdepression",
+    "stdepressioninducedbyexerciserelativetorest exercisestdepression stdeviation",
     "st_slope": "slope slp stslope slopeofst slopepeakexcst slopeofpeakexercisestsegment peakexercisestslope "
     "slopeofthepeakexercisestsegment stsegmentslope exercisestslope",
     "major_vessels": "ca caa vessels majorvessels numberofmajorvessels nummajorvessels numberofvesselsfluro "
@@ -48,7 +50,11 @@ _NAMES: Mapping[str, str] = {
     "diagnosisofheartdisease",
 }
 _UNITS = re.compile(r"(inmmhg|mmhg|inmgdl|mgdl|inmmoll|mmoll|mmol|years|yrs|bpm|beatsmin|beatsperminute|inmm|mm)$")
+_OTHER_UNITS = re.compile(r"(in)?(mv|µv|μv|uv|cm|kpa|cmhg|gl|gdl|mgl|months?|days?|percent|hz|s|ms)")
+"""Units in brackets in which no field is: numbers in them would be taken for others."""
 _BRACKETS = re.compile(r"[(\[{]([^)\]}]*)[)\]}]")
+
+_ALIKE = 0.8  # of 1: but for a letter or two
 
 _YES, _NO = "yes y true t positive pos present", "no n false f negative neg absent"
 _WORDS: Mapping[str, Mapping[int, str]] = {
@@ -157,14 +163,23 @@ _EXPLAINING = {word for words in [*_CODE_BY_WORD.values(), _DISEASE_BY_WORD] for
 def field_named(header: str) -> str | None:
     """Return the wire name of the field, or ``LABEL``, that a column is called by; ``None`` where nothing is known.
 
-    A name that explains its codes, as "sex (0 = male)" does, is not known: they may not be those that are usual.
+    A name that explains its codes, as "sex (0 = male)" does, is not known, nor is one with another unit than the
+    field's: its cells may not be what is usual.
     """
     said = " ".join(_BRACKETS.findall(header))
     words = {_plain(word) for word in re.split(r"[\W\d_]+", said)} & _EXPLAINING
-    if "=" in re.sub("[<>]=", "", header) or (words and re.search(r"\d", said)):
+    if "=" in re.sub("[<>]=", "", header) or (words and re.search(r"\d", said)) or _OTHER_UNITS.fullmatch(_plain(said)):
         return None
     plain = _plain(_BRACKETS.sub(" ", header)).replace(">", "").replace("<", "")
     return _FIELD_BY_NAME.get(plain) or _FIELD_BY_NAME.get(_UNITS.sub("", plain))
+
+
+def fields_like(header: str) -> set[str]:
+    """Return the fields that a column with an unknown name may be, or be a part of, as ``cp_2`` is of ``cp``."""
+    words = re.findall(r"[^\W_]+", header)
+    named = (field_named(" ".join(words[:number])) for number in range(1, len(words)))
+    similar = get_close_matches(_UNITS.sub("", _plain(_BRACKETS.sub(" ", header))), _FIELD_BY_NAME, cutoff=_ALIKE)
+    return {name for name in named if name} | {_FIELD_BY_NAME[name] for name in similar}
 
 
 def is_own_name(header: str) -> bool:

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from common.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError
 from common.patient import PatientRecord, errors_by_field
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 
 CLIENTS_NAMESPACE = "/clients"
 OPERATORS_NAMESPACE = "/operators"
@@ -22,6 +22,7 @@ class Event(StrEnum):
 
     PREDICT = "predict"
     SUBMIT = "submit"
+    WITHDRAW = "withdraw"
     FOLLOW = "follow"
     CHANGES = "changes"
     RELOAD = "reload"
@@ -29,11 +30,17 @@ class Event(StrEnum):
 
 
 class RiskLevel(StrEnum):
-    """Level of risk by the thresholds of the anomaly score."""
+    """Level of risk by the thresholds of the anomaly score; none where too little was measured for one."""
 
     LOW = "Low"
     MEDIUM = "Medium"
     HIGH = "High"
+    INDETERMINATE = "Indeterminate"
+    """Too little was measured for a level; pages call it *Not enough measured*."""
+
+
+LEVELS = (RiskLevel.LOW, RiskLevel.MEDIUM, RiskLevel.HIGH)
+"""The levels that are counted, ascending."""
 
 
 def _text_or_datetime(value: object) -> object:
@@ -96,12 +103,31 @@ class Handshake(Message):
     """Of the attempts of one instance, an older one that arrives late is refused."""
 
 
+class EnteredQuantity(Message):
+    """A quantity as it was typed, in another unit than the record's; the record holds it converted."""
+
+    value: float
+    unit: str
+
+
 class Submission(Message):
     """What a clinician's page submits to its client app."""
 
     request_id: Identifier
     patient_reference: PatientReference | None = None
     record: PatientRecord
+    entered: dict[str, EnteredQuantity] = {}
+    """By field name; only of quantities that were typed in another unit."""
+    corrects: Identifier | None = None
+    """The request of this client app that this one takes the place of."""
+    is_new: bool = False
+    """Whether the person was asked about an earlier request of the same patient, and wants another one."""
+
+
+class Withdrawal(Message):
+    """A request that is to be dropped unless it has been answered."""
+
+    request_id: Identifier
 
 
 class PredictRequest(Message):
@@ -111,6 +137,10 @@ class PredictRequest(Message):
     patient_reference: PatientReference | None
     record: PatientRecord
     entered_at: Timestamp
+    entered_by: str | None = None
+    """The name of the account at the client app; ``None`` where it is not known."""
+    entered: dict[str, EnteredQuantity] = {}
+    corrects: Identifier | None = None
 
 
 class Follow(Message):
@@ -184,6 +214,49 @@ class Contribution(Message):
     extrapolated: bool
 
 
+class Interval(Message):
+    """The ends of a 95 % interval of a share (0 to 1)."""
+
+    low: float
+    high: float
+
+
+class Outcome(Message):
+    """A score and its level, as far as tests that were not measured could lead."""
+
+    anomaly_score: float
+    risk_level: Annotated[RiskLevel, Field(strict=False)]
+
+
+class MissingTests(Message):
+    """What the fields that were not measured could still show, over their codes and bins of their quantities."""
+
+    lowest: Outcome
+    highest: Outcome
+    most_informative: str
+    """The field whose result would narrow this range most, on average over its values."""
+    is_sampled: bool
+    """Whether only some of the combinations were looked at."""
+
+
+class NotEnough(Message):
+    """Why there is no level: the measured fields alone do not tell patients with disease from those without."""
+
+    needed: list[str]
+    """Fields of which any one would be enough; empty where it takes more than one."""
+    extreme: list[str]
+    """Measured fields that would make the level High with all others typical."""
+
+
+class PredictiveValue(Message):
+    """Of the patients at High, the share (0 to 1) with disease at a prevalence (0 to 1), measured on held-out ones."""
+
+    value: float
+    low: float
+    high: float
+    prevalence: float
+
+
 class Prediction(Message):
     """The immutable answer for one patient.
 
@@ -214,6 +287,18 @@ class Prediction(Message):
     model_version: str
     timings_ms: Mapping[str, float]
     """Milliseconds by stage: ``waiting`` in the batcher, ``scoring`` with attribution, ``explaining``."""
+    # Predictions of protocol 4 are stored without these.
+    score_interval: Interval | None = None
+    """Where the anomaly score lies at 95 %, as far as the size of the calibration set tells; nothing of the patient."""
+    missing_tests: MissingTests | None = None
+    """``None`` where all was measured, and where there is no level."""
+    not_enough: NotEnough | None = None
+    """Only of a prediction without a level."""
+    predictive_value: PredictiveValue | None = None
+    """Of the model that made it, at the prevalence of its training file; ``None`` where it is not known."""
+    entered_by: str | None = None
+    entered: dict[str, EnteredQuantity] = {}
+    corrects: Identifier | None = None
 
 
 class ChangeKind(StrEnum):
@@ -222,6 +307,7 @@ class ChangeKind(StrEnum):
     PREDICTION_MADE = "prediction_made"
     EXPLANATION_FINISHED = "explanation_finished"
     PREDICTION_ERASED = "prediction_erased"
+    PREDICTION_SUPERSEDED = "prediction_superseded"
     REQUEST_REFUSED = "request_refused"
 
 
@@ -243,6 +329,8 @@ class Change(Message):
     explanation: Explanation | None = None
     error: WireError | None = None
     """Why a request was refused for good."""
+    superseded_by: Identifier | None = None
+    """The request that corrects this one; its prediction is no longer counted."""
 
 
 class Totals(Message):
@@ -368,8 +456,12 @@ class HistoryEntry(Message):
     request_id: Identifier
     patient_reference: str | None
     entered_at: Timestamp
-    state: Literal["queued", "answered", "refused"]
+    state: Literal["queued", "withdrawing", "answered", "refused"]
     record: PatientRecord
+    entered_by: str | None = None
+    entered: dict[str, EnteredQuantity] = {}
+    corrects: Identifier | None = None
+    superseded_by: Identifier | None = None
     prediction: Prediction | None = None
     explanation: Explanation | None = None
     """The latest explanation; the prediction's own until a language model's replaces it."""
@@ -377,9 +469,12 @@ class HistoryEntry(Message):
 
 
 class SubmissionReceipt(Message):
-    """The acknowledgement of ``submit``: the entry as it is on the client app's disk, or why nothing was saved."""
+    """The acknowledgement of ``submit`` and ``withdraw``: the entry as it is on the client app's disk, or why not.
 
-    status: Literal["saved", "refused"]
+    ``duplicate``: nothing was saved, because ``entry`` is of the same patient, within the last 24 hours.
+    """
+
+    status: Literal["saved", "refused", "duplicate"]
     entry: HistoryEntry | None = None
     error: WireError | None = None
 

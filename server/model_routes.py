@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from pydantic_core import to_jsonable_python
 
 from common.errors import ArtifactError, NotFoundError
-from common.messages import RiskLevel
+from common.messages import LEVELS
 from common.patient import FIELDS
 from common.rendered_card import RenderedCard
 from common.web.sign_in import signed_in
@@ -92,7 +92,7 @@ def rendered(card: Card, *, active: str, versions: Sequence[str] = (), json_addr
         figures=[(shown, evaluation.figures[name]) for name, shown in SHOWN.items() if name in evaluation.figures],
         levels=[(level_text(at), at, score, by_design[at]) for at, score in by_level(metrics["thresholds"]).items()],
         groups=[all_patients | evaluation.model_dump(include={"disease_free", "with_disease"}), *evaluation.groups],
-        risk_levels=[level.value for level in RiskLevel],
+        risk_levels=[level.value for level in LEVELS],
         field_labels=[FIELDS[name].label for name in card["factors"]["fields"]],
         # Each setting under its own description, up to what that says of the consequences.
         parameters={

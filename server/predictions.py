@@ -15,7 +15,7 @@ import orjson
 import uuid_utils
 
 from common.errors import ErasedError, InternalError, OverloadedError, ShuttingDownError, StoreUnavailableError
-from common.messages import ChangeKind, PredictRequest, Receipt, RiskLevel, WireError
+from common.messages import LEVELS, ChangeKind, PredictRequest, Receipt, RiskLevel, WireError
 from common.patient import PatientRecord
 from server.anomaly.detector import Assessment, Detector
 from server.explanation.facts import facts_of
@@ -230,7 +230,10 @@ class PredictionService:
         self, job: Job, detector: Detector, assessment: Assessment, waiting: float, scoring: float
     ) -> NewPrediction:
         request, started = job.request, time.perf_counter()
-        facts = facts_of(request.record, assessment, detector.thresholds)
+        has_level = assessment.risk_level in LEVELS
+        missing = detector.missing_tests(request.record) if has_level else None
+        not_enough = None if has_level else detector.not_enough(request.record)
+        facts = facts_of(request.record, assessment, detector.thresholds, missing, not_enough)
         explanation = describe(facts)
         timings = {"waiting": waiting, "scoring": scoring, "explaining": time.perf_counter() - started}
         # The message ``Prediction``, unchecked: checking what was just made would take longer than making it.
@@ -244,6 +247,7 @@ class PredictionService:
             "made_at": self.clock(),
             "risk_level": assessment.risk_level,
             "anomaly_score": assessment.anomaly_score,
+            "score_interval": assessment.interval and dict(zip(("low", "high"), assessment.interval, strict=True)),
             "raw_score": assessment.raw_score,
             "is_anomaly": assessment.risk_level == RiskLevel.HIGH,
             "thresholds": vars(detector.thresholds),
@@ -253,9 +257,15 @@ class PredictionService:
             "imputed": request.record.imputed(),
             "extrapolated": request.record.extrapolated(),
             "explanation": vars(explanation),
-            "awaits_explanation": self.explanations.enabled and bool(facts.factors),
+            "predictive_value": detector.predictive_value and vars(detector.predictive_value),
+            "missing_tests": missing and missing.model_dump(),
+            "not_enough": not_enough and vars(not_enough),
+            "awaits_explanation": self.explanations.enabled and bool(facts.factors) and has_level,
             "model_version": detector.model_version,
             "timings_ms": {stage: round(seconds * 1000, 3) for stage, seconds in timings.items()},
+            "entered_by": request.entered_by,
+            "entered": {name: vars(quantity) for name, quantity in request.entered.items()},
+            "corrects": request.corrects,
         }
         made = NewPrediction(message, job.digest)
         made.body  # noqa: B018 - encoded here: what cannot be must fail alone, and not while the record is locked

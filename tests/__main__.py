@@ -42,16 +42,20 @@ def main(arguments: Sequence[str]) -> int:
         Check("import contracts", [str(Path(sys.executable).with_name("lint-imports"))]),
     ]
     slow = [  # the longest first
-        integration("eventlet"),
-        Check("unit tests", [*pytest, "tests/unit"]),
         Check("browser tests", [*pytest, "tests/browser"]),
+        integration("eventlet"),
+        Check("system tests", [*pytest, "tests/system"]),
+        Check("unit tests", [*pytest, "tests/unit"]),
         Check("mypy", [*python, "mypy"]),
     ]
-    system = Check("system tests", [*pytest, "tests/system"])  # alone, for they start whole systems
     if is_full:
         slow.append(integration("threading"))
     install_llama()
-    return 0 if all_pass(quick) and all_pass(slow) and all_pass([system]) else 1
+    ended = run_all(quick)
+    if all(one.passed for one in ended):
+        ended += run_all(slow)
+    print("", *(f"{one.seconds:5.0f} s  {one.title}" for one in ended), sep="\n")
+    return 0 if all(one.passed for one in ended) else 1
 
 
 def install_llama() -> None:
@@ -62,20 +66,31 @@ def install_llama() -> None:
         print("The Llama model could not be installed, so the tests with it are skipped.", flush=True)
 
 
-def all_pass(checks: Sequence[Check]) -> bool:
-    """Run checks, two at a time; once one has failed, no further one is begun."""
+@dataclass(frozen=True)
+class Ended:
+    """How a check ended, and how long it took."""
+
+    title: str
+    passed: bool
+    seconds: float
+
+
+def run_all(checks: Sequence[Check]) -> list[Ended]:
+    """Run checks, three at a time, for they wait as often as they work; once one has failed, none is begun."""
     failed = threading.Event()
 
-    def run(check: Check) -> None:
-        if not failed.is_set() and not passes(check):
+    def end(check: Check) -> Ended | None:
+        if failed.is_set():
+            return None
+        if not (ended := run(check)).passed:
             failed.set()
+        return ended
 
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(run, checks))
-    return not failed.is_set()
+    with ThreadPoolExecutor(3) as pool:
+        return [ended for ended in pool.map(end, checks) if ended]
 
 
-def passes(check: Check) -> bool:
+def run(check: Check) -> Ended:
     """Run a check, and show its output in one piece when it has ended, because others run beside it."""
     began = time.monotonic()
     print(f"\n=== {check.title} began ===", flush=True)
@@ -84,14 +99,15 @@ def passes(check: Check) -> bool:
         code = subprocess.call(
             check.command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
+        seconds = time.monotonic() - began
         output.seek(0)
-        print(f"\n=== {check.title} ended after {time.monotonic() - began:.0f} s ===", flush=True)
+        print(f"\n=== {check.title} ended after {seconds:.0f} s ===", flush=True)
         sys.stdout.buffer.write(output.read())
         sys.stdout.flush()
     passed = code == 0 or (code == NO_TEST_CHOSEN and "pytest" in check.command)
     if not passed:
         print(f"\nFailed: {check.title}. See its output above.", flush=True)
-    return passed
+    return Ended(check.title, passed, seconds)
 
 
 if __name__ == "__main__":

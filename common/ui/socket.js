@@ -2,7 +2,7 @@
 
 import { io } from "/vendor/socket.io-client/dist/socket.io.esm.min.js";
 
-const PROTOCOL = 4;
+const PROTOCOL = 5;
 
 export const socketTo = (namespace) =>
   io(namespace, {

@@ -36,7 +36,6 @@ from common.followers import Peer
 from common.messages import WireError
 from common.web.headers import with_security_headers
 from common.web.logs import named
-from common.web.old_link import answer_old_link, is_old_link
 from common.web.origin import FOREIGN_ORIGIN, UNTRUSTED_HOST, is_known_host, is_of_own_page
 from common.web.sign_in import current_session
 from config.settings import ClientSettings, ServerSettings
@@ -177,9 +176,6 @@ class Door:
         if not is_known_host(environ, self._settings.allowed_hosts):
             raise NotAllowedError(UNTRUSTED_HOST)
         is_websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
-        if is_websocket and is_old_link(environ):
-            answer_old_link(self._socket_of(environ), environ["HTTP_SEC_WEBSOCKET_KEY"])
-            raise ConnectionError  # ends the connection: what eventlet writes comes after the websocket's end
         # Who asks is found out before anything is opened or counted: a stranger costs no more than a 401.
         client_id, session = self._identify(environ)
         sid = _polling_id(environ, is_websocket=is_websocket)

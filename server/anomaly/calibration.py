@@ -28,7 +28,21 @@ MOST_CALIBRATION_PATIENTS = 1000
 _TAIL_SHARE = 0.1
 _MOST_IN_MEMORY = 256
 _AGE = COLUMNS.index("age")
-_BITS = [1 << column for column in range(len(COLUMNS))]
+BITS = [1 << column for column in range(len(COLUMNS))]
+_IN_INTERVAL = [0.025, 0.975]
+
+
+@lru_cache(maxsize=_MOST_IN_MEMORY)
+def exact_intervals(n: int) -> list[tuple[float, float]]:
+    """Return the 95 % interval of a share (0 to 1) of which k of n were counted, for each k from 0 to n.
+
+    Clopper and Pearson (1934), *The use of confidence or fiducial limits illustrated in the case of the binomial*.
+    """
+    k = np.arange(n + 1)
+    low = beta.ppf(_IN_INTERVAL[0], np.maximum(k, 1), n - k + 1)
+    high = beta.ppf(_IN_INTERVAL[1], k + 1, np.maximum(n - k, 1))
+    low[0], high[n] = 0, 1
+    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 class Calibration:
@@ -40,6 +54,8 @@ class Calibration:
 
     def __init__(self, raw_scores: Sequence[float]) -> None:
         scores = sorted(raw_scores)
+        self.scores = scores
+        self._intervals = exact_intervals(len(scores))
         self._knots = sorted(set(scores))
         self._step = 1 / (len(scores) + 1)
         self._shares = [bisect_right(scores, knot) * self._step for knot in self._knots]
@@ -63,12 +79,40 @@ class Calibration:
         way = (raw_score - knots[place - 1]) / (knots[place] - knots[place - 1])
         return shares[place - 1] + way * (shares[place] - shares[place - 1])
 
+    def interval(self, raw_score: float) -> tuple[float, float]:
+        """Return where the anomaly score of a raw score lies at 95 %, as far as the size of the calibration set tells.
+
+        It is approximate: each calibration score comes from a forest of its own fold.
+        """
+        return self._intervals[bisect_right(self.scores, raw_score)]
+
 
 @cache
 def every_pattern() -> BoolArray:
     """Return every missingness pattern there can be, shape (2048, 13): true where a field was not measured."""
     possible = [(False,) if field.required else (False, True) for field in FIELDS.values()]
-    return np.array(sorted(product(*possible), key=lambda pattern: np.dot(pattern, _BITS)), dtype=np.bool_)
+    return np.array(sorted(product(*possible), key=lambda pattern: np.dot(pattern, BITS)), dtype=np.bool_)
+
+
+def code_of(values: Sequence[float | None]) -> int:
+    """Return the number of the missingness pattern of a patient's 13 fields, ``None`` where not measured."""
+    return sum(bit for bit, value in zip(BITS, values, strict=True) if value is None) if None in values else 0
+
+
+def codes_of(patterns: BoolArray) -> list[int]:
+    """Return the numbers of patterns of shape (p, 13)."""
+    codes: list[int] = (patterns @ np.array(BITS)).tolist()
+    return codes
+
+
+def compared(patterns: BoolArray, values: FloatArray) -> BoolArray:
+    """Return which of some patients, of shape (n, 13), each pattern is compared with, shape (p, n).
+
+    Who lacks a field that a pattern has is left out; nobody is where too few would remain.
+    """
+    complete = ~(np.isnan(values) & ~patterns[:, np.newaxis, :]).any(axis=2)
+    has_too_few: BoolArray = complete.sum(axis=1, keepdims=True) < LEAST_COMPARABLE
+    return complete | has_too_few
 
 
 class CalibrationByPattern:
@@ -90,21 +134,17 @@ class CalibrationByPattern:
 
     def __init__(self, patterns: BoolArray, scores: Sequence[FloatArray]) -> None:
         self.scores = tuple(np.sort(band, axis=1) for band in scores)
-        self._rows = {code: row for row, code in enumerate((patterns @ np.array(_BITS)).tolist())}
+        self._rows = {code: row for row, code in enumerate(codes_of(patterns))}
         # Made when first asked for: of 2,048 patterns a clinic meets a few, and all at once would slow the start.
         self._calibration = lru_cache(_MOST_IN_MEMORY)(self._made)
 
     @classmethod
     def fit(cls, patterns: BoolArray, scores: FloatArray, values: FloatArray, *, by_age: bool) -> Self:
         """Take the out-of-fold raw scores, shape (p, n), of calibration patients of shape (n, 13)."""
-        has_every_field = np.logical_not((np.isnan(values) & ~patterns[:, np.newaxis, :]).any(axis=2))
         is_older = values[:, _AGE] >= SPLIT_AGE
         chosen = []
         for band in [~is_older, is_older] if by_age else [np.ones(len(values), dtype=np.bool_)]:
-            complete = has_every_field[:, band]
-            # Who lacks a field that a pattern has is left out as NaN; nobody is where too few would remain.
-            has_too_few = complete.sum(axis=1, keepdims=True) < LEAST_COMPARABLE
-            chosen.append(np.where(complete | has_too_few, scores[:, band], np.nan))
+            chosen.append(np.where(compared(patterns, values[band]), scores[:, band], np.nan))
         return cls(patterns, chosen)
 
     @property
@@ -122,7 +162,7 @@ class CalibrationByPattern:
         """
         age = values[_AGE]
         band = len(self.scores) > 1 and age is not None and age >= SPLIT_AGE
-        return self._calibration(int(band), sum(bit for bit, value in zip(_BITS, values, strict=True) if value is None))
+        return self._calibration(int(band), code_of(values))
 
     def score(self, values: FloatArray, raw_scores: FloatArray) -> FloatArray:
         """Return the anomaly scores (0 to 1), shape (n,), of patients of shape (n, 13) and their raw scores."""
@@ -141,7 +181,7 @@ def alarm_interval(patients: int, threshold: float) -> tuple[float, float]:
     a beta distribution (Vovk 2012, *Conditional validity of inductive conformal predictors*, section 2).
     """
     alarms = beta((patients + 1) * (1 - threshold), (patients + 1) * threshold)
-    low, high = alarms.ppf([0.025, 0.975])
+    low, high = alarms.ppf(_IN_INTERVAL)
     return float(low), float(high)
 
 

@@ -43,6 +43,11 @@ class Dataset:
         """Row numbers of the patients without disease, ascending."""
         return np.flatnonzero(~self.has_disease)
 
+    @property
+    def diseased(self) -> IndexArray:
+        """Row numbers of the patients with disease, ascending."""
+        return np.flatnonzero(self.has_disease)
+
 
 def rows_of(values: FloatArray) -> list[list[float | None]]:
     """Return the rows of a matrix of shape (n, 13) in Python's own numbers, ``None`` where a value was not measured."""

@@ -1,20 +1,22 @@
 """The detector: patient records in, scores that are made of their explanations out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from common.messages import RiskLevel, Thresholds
-from common.patient import PatientRecord
+from common.messages import MissingTests, NotEnough, Outcome, PredictiveValue, RiskLevel, Thresholds
+from common.patient import FIELDS, PatientRecord
 from server.anomaly.calibration import CalibrationByPattern, risk_level
 from server.anomaly.dataset import COLUMNS, FloatArray, rows_of, values_of
 from server.anomaly.evaluation_figures import RATES, by_level
 from server.anomaly.manifest import Manifest
+from server.anomaly.missing_tests import missing_tests
 from server.anomaly.preprocessing import FACTORS, PLACES, OneSidedRiskFactors, directed
 from server.anomaly.shapley import CellTables
+from server.anomaly.sufficiency import Sufficiency
 
 # How far base value and contributions may be from log2 of the raw score for an explanation to be believed: rounding
 # comes to about 1e-14, and what is beyond this comes from an error.
@@ -26,13 +28,15 @@ class Assessment:
     """What the detector says of one patient.
 
     ``anomaly_score`` (0 to 1) is the calibrated share of disease-free patients who, with the same fields not measured,
-    are less anomalous; ``raw_score`` (0 to 1) the forest's own score. ``contributions`` holds the 13 fields in order,
-    in log2 score units, positive toward anomalous: they and ``base_value`` add up to log2 of ``raw_score``. They are
-    empty where they could not be worked out, or do not add up: nothing replaces them.
+    are less anomalous, ``interval`` its 95 % interval by the size of the calibration set, and ``raw_score`` (0 to 1)
+    the forest's own score. ``contributions`` holds the 13 fields in order, in log2 score units, positive toward
+    anomalous: they and ``base_value`` add up to log2 of ``raw_score``. They are empty where they could not be worked
+    out, or do not add up: nothing replaces them.
     """
 
     raw_score: float
     anomaly_score: float
+    interval: tuple[float, float] | None
     risk_level: RiskLevel
     base_value: float
     contributions: Mapping[str, float]
@@ -57,9 +61,18 @@ class Attribution:
         Both are in log2 score units, and positive contributions pull toward anomalous; ``None`` was not measured.
         """
         complete = [usual if value is None else value for value, usual in zip(values, self.typical, strict=True)]
-        factors = [max(x - median, 0.0) for x, median in zip(directed(complete), self._medians, strict=True)]
-        by_factor, log2_score = self._tables.look_up(factors)
+        by_factor, log2_score = self._tables.look_up(self.factors(complete))
         return divided(by_factor, complete, self.typical), log2_score
+
+    def factors(self, complete: Sequence[Any]) -> list[float]:
+        """Return the one-sided factors of 13 fields that were all measured, or taken as typical."""
+        return [max(x - median, 0.0) for x, median in zip(directed(complete), self._medians, strict=True)]
+
+    def raw_score(self, factors: Sequence[float]) -> float:
+        """Return the raw score (0 to 1) of one-sided factors."""
+        _, log2_score = self._tables.look_up(factors)
+        raw_score: float = 2.0**log2_score
+        return raw_score
 
 
 def divided(by_factor: Sequence[float], complete: Sequence[float], typical: Sequence[float]) -> list[float]:
@@ -90,7 +103,7 @@ def divided(by_factor: Sequence[float], complete: Sequence[float], typical: Sequ
 
 @dataclass(eq=False)
 class AnomalyModel:
-    """The fitted parts at work: preprocessor, forest, calibration and thresholds.
+    """The fitted parts at work: preprocessor, forest, calibration, thresholds, and what is enough for a level.
 
     Contributions that do not add up to the score are not shown, and nothing else is taken away. It logs nothing:
     ``explains`` is whether there were contributions for any of the last patients, and ``trouble`` why some had none.
@@ -100,6 +113,7 @@ class AnomalyModel:
     forest: IsolationForest
     calibration: CalibrationByPattern
     thresholds: Thresholds
+    sufficiency: Sufficiency
 
     def __post_init__(self) -> None:
         self.trouble: str | None = None
@@ -127,16 +141,51 @@ class AnomalyModel:
         """Return the anomaly scores (0 to 1), shape (n,), of patients of shape (n, 13)."""
         return np.array([self.assessment(row).anomaly_score for row in rows_of(values)], dtype=np.float64)
 
+    def counted_scores(self, values: FloatArray) -> FloatArray:
+        """Return the same with NaN where too little was measured for a level: these count nowhere."""
+        return np.where(self.sufficiency.are_enough(values), self.anomaly_scores(values), np.nan)
+
+    def outcomes(self, rows: Iterable[Sequence[Any]]) -> Iterator[Outcome]:
+        """Yield what patients of whom all 13 fields were measured come to."""
+        known: dict[tuple[float, ...], float] = {}
+        for complete in rows:
+            # Findings up to the disease-free median are all alike: of a grid of them half need not be looked up.
+            factors = tuple(self._attribution.factors(complete))
+            if factors not in known:
+                known[factors] = self._attribution.raw_score(factors)
+            score = self.calibration.of(complete).score(known[factors])
+            yield Outcome(anomaly_score=score, risk_level=risk_level(score, self.thresholds))
+
+    def not_enough(self, values: Sequence[float | None]) -> NotEnough:
+        """Say what is missing for a level, and what was measured that is extreme on its own.
+
+        It is where it would be High had nothing else been measured of a patient of typical age and sex. (As part of a
+        complete record no single value could be: the disease-free differ in 13 fields.)
+        """
+        unknown = [self.typical[name] if field.required else None for name, field in FIELDS.items()]
+        extreme = []
+        for column, (name, field) in enumerate(FIELDS.items()):
+            if values[column] is not None and not field.required:
+                alone = self.assessment([*unknown[:column], values[column], *unknown[column + 1 :]])
+                extreme += [name] if alone.anomaly_score >= self.thresholds.high else []
+        return NotEnough(needed=self.sufficiency.needed(values), extreme=extreme)
+
     def assessment(self, values: Sequence[float | None]) -> Assessment:
         """Score and explain one patient by the 13 fields in order, ``None`` where a value was not measured."""
         by_field, log2_score = self._attribution.of(values)
         raw_score = 2.0**log2_score
-        anomaly_score = self.calibration.of(values).score(raw_score)
+        calibration = self.calibration.of(values)
+        anomaly_score = calibration.score(raw_score)
         adds_up = abs(self._attribution.base_value + sum(by_field) - log2_score) <= ADDITIVITY
         return Assessment(
             raw_score=raw_score,
             anomaly_score=anomaly_score,
-            risk_level=risk_level(anomaly_score, self.thresholds),
+            interval=calibration.interval(raw_score),
+            risk_level=(
+                risk_level(anomaly_score, self.thresholds)
+                if self.sufficiency.is_enough(values)
+                else RiskLevel.INDETERMINATE
+            ),
             base_value=self._attribution.base_value,
             contributions=dict(zip(COLUMNS, by_field, strict=True)) if adds_up and self._may_explain else {},
         )
@@ -147,7 +196,8 @@ class Detector:
     """A model that was loaded and verified: what it says, and what is recorded of it.
 
     ``typical`` holds the medians of the disease-free training patients by wire name, which replace what was not
-    measured; ``reference`` the patients that drift is measured from, as counts alone.
+    measured; ``reference`` the patients that drift is measured from, as counts alone. ``predictive_value`` is that of
+    High at the prevalence of the training file; ``None`` where it was not measured, as after a recalibration.
     """
 
     model: AnomalyModel
@@ -156,6 +206,15 @@ class Detector:
     def __post_init__(self) -> None:
         self.assess, self.thresholds, self.typical = self.model.assess, self.model.thresholds, self.model.typical
         self.model_version, self.reference = self.manifest.model_version, self.manifest.reference
+        self.predictive_value = _predictive_value(self.manifest)
+
+    def missing_tests(self, record: PatientRecord) -> MissingTests | None:
+        """Return what the tests that were not measured could still show; ``None`` if there are none."""
+        return missing_tests(values_of(record), self.manifest.possible_values, self.model.outcomes)
+
+    def not_enough(self, record: PatientRecord) -> NotEnough:
+        """Say what is missing for a level, and what was measured that is extreme on its own."""
+        return self.model.not_enough(values_of(record))
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -177,3 +236,11 @@ class Detector:
             "with_disease": evaluation.with_disease,
             "recalibrated_on": self.manifest.calibration_data.disease_free if recalibrated else None,
         }
+
+
+def _predictive_value(manifest: Manifest) -> PredictiveValue | None:
+    prevalence = manifest.evaluation.prevalence
+    found = manifest.evaluation.predictive_value(prevalence)
+    if manifest.recalibrated_from or found.value is None or found.low is None or found.high is None:
+        return None
+    return PredictiveValue(value=found.value, low=found.low, high=found.high, prevalence=prevalence)

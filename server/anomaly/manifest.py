@@ -8,13 +8,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, SecretStr
 
-from common.messages import Thresholds
+from common.messages import RiskLevel, Thresholds
 from common.patient import PatientRecord
 from server.anomaly.dataset import Dataset
-from server.anomaly.evaluation_figures import Evaluation, Value
+from server.anomaly.evaluation_figures import Abstention, Evaluation, Value
 from server.anomaly.reference import Reference
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """The version of the files' layout; a model of another one has to be trained again."""
 
 KNOWN_PATIENTS = 12
@@ -46,6 +46,7 @@ class KnownAnswer(Value):
     record: PatientRecord
     raw_score: float
     anomaly_score: float
+    risk_level: Annotated[RiskLevel, Field(strict=False)]
     base_value: float
     contributions: dict[str, float]
 
@@ -54,10 +55,11 @@ class Manifest(Value):
     """What is recorded of a model; ``model_version`` ends in a hash over everything else in it but the signature.
 
     ``data`` is what the forest was trained and evaluated on. ``recalibrated_from`` names the version whose forest a
-    recalibrated one keeps; ``calibration_data`` is then another site's, and ``data`` otherwise.
+    recalibrated one keeps; ``calibration_data`` is then another site's, and ``data`` otherwise. ``possible_values`` are
+    what a test that was not measured is taken to be able to show.
     """
 
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     model_version: str = ""
     signature: str | None = None
     made_at: AwareDatetime
@@ -70,6 +72,8 @@ class Manifest(Value):
     parameters: Parameters
     thresholds: Thresholds
     evaluation: Evaluation
+    abstention: Abstention
+    possible_values: dict[str, list[float]]
     reference: Reference
     files: dict[str, str]
     known_answers: Annotated[list[KnownAnswer], Field(min_length=KNOWN_PATIENTS)]

@@ -67,6 +67,9 @@ FACTORS: Mapping[str, Factor] = {
 PLACES = [[COLUMNS.index(name) for name in factor.fields] for factor in FACTORS.values()]
 """The columns that each factor is made of."""
 
+LOWER_WITH_DISEASE = frozenset({"max_heart_rate"})
+"""The fields of which a lower value is the riskier one."""
+
 
 def directed(fields: Sequence[Any]) -> list[Any]:
     """Turn the 13 complete fields, each a number or an array, into the eight directed factors; higher is riskier."""

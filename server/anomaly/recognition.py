@@ -5,7 +5,7 @@ codes, fields and label go together. Otherwise it is asked for.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,8 +39,12 @@ from server.anomaly.questions import NO_ANSWERS, AmbiguousDataError, Answers
 from server.anomaly.table_file import Column, Table, read_table
 
 _Z_TO_STOP, _Z_TO_PROVE = 1.96, 4.0
-_MOST_LINES = 20
+_MOST_LINES, _MOST_ROWS = 15, 5
 _MANY, _FOUR_VESSELS = 20_000, 4
+# What statistics programs write where nothing was measured, if it stands at an end of a quantity and more often than a
+# measured value would.
+_NOT_MEASURED_ELSEWHERE = {-1.0, 9.0, 9.9, 99.0, 99.9, 999.0, 9999.0}
+_FEW, _FEW_TIMES = 0.02, 3
 
 _EXCHANGE = "Exchange the labels, or say which value means disease with --label-of-disease VALUE."
 
@@ -120,6 +124,8 @@ def _read(path: Path, answers: Answers, *, needs_label: bool) -> Patients:
     if lacking := [_title(name) for name in required if name not in columns]:
         unknown = f"Known: {headers_of(columns, columns)}; unknown: {', '.join(table.unused) or 'none'}."
         raise InvalidDataError(f"there is no column for {' and '.join(lacking)}. {unknown}")
+    if not answers.yes:
+        _ask_about_columns(table)
     values, errors = _decoded(table, {})
     matches = matches_of(values)
     coded = [name for name in columns if name == LABEL or FIELDS[name].codes]
@@ -207,6 +213,30 @@ def _refuted(columns: Columns, proofs: Meanings, matches: Matches) -> str | None
     return f"the label is the wrong way round: {same} the opposite label. {_EXCHANGE}" if others else None
 
 
+def _ask_about_columns(table: Table) -> None:
+    """Ask where a field seems to be in columns that are not known, or a number seems to stand for something else."""
+    doubts = []
+    for name in [name for name in COLUMNS if name not in table.columns]:
+        if like := [header for header in table.unused if name in dialects.fields_like(header)]:
+            doubts.append(f"{_title(name)} may be in {', '.join(like)}, which cannot be read")
+    quantities = {name: column for name, column in table.columns.items() if name != LABEL and not FIELDS[name].codes}
+    for column in quantities.values():
+        doubts += _doubts_about_numbers(column)
+    if doubts:
+        raise AmbiguousDataError(f"is this right? {'; '.join(doubts)}. Say --yes to use the file as it is.", "yes")
+
+
+def _doubts_about_numbers(column: Column) -> Iterator[str]:
+    numbers = column.by_row(column.numbers)
+    numbers = numbers[~np.isnan(numbers)]
+    for number in sorted(_NOT_MEASURED_ELSEWHERE & {*numbers.tolist()}):
+        is_end, times = number in (numbers.min(), numbers.max()), int((numbers == number).sum())
+        if is_end and times > max(_FEW_TIMES, _FEW * numbers.size):
+            yield f"{column.header} is {number:g} in {times} patients: leave it empty if it was not measured"
+    if column.name == "st_depression" and numbers.max(initial=0) <= 0 and (numbers < 0).sum() > _FEW_TIMES:
+        yield f"{column.header} has no number above 0: a depression is written as a positive number"
+
+
 # The direction of the label.
 
 
@@ -287,23 +317,23 @@ def _tested(values: FloatArray, has_disease: BoolArray, answers: Answers) -> tup
 
 
 def _refuse_cells(table: Table, errors: Mapping[str, Mapping[int, str]]) -> None:
-    """Raise InvalidDataError naming the first rows that cannot be read, with every column that is wrong."""
-    columns = {name: table.columns[name] for name, of in errors.items() if of}
-    is_wrong = [np.isin(column.places, list(errors[name])) for name, column in columns.items()]
-    rows = np.flatnonzero(np.any(is_wrong, axis=0)) if is_wrong else np.array([], np.intp)
-    said = [(line, "it has another number of cells than there are columns") for line in table.uneven]
-    for row in rows[:_MOST_LINES].tolist():
-        cells = {column.header: errors[name].get(int(column.places[row])) for name, column in columns.items()}
-        problems = [f"column {header} {problem}" for header, problem in cells.items() if problem]
-        said.append((int(table.lines[row]), "; ".join(problems)))
-    number, lines = rows.size + len(table.uneven), [f"Row {line}: {what}." for line, what in sorted(said)]
-    if number > 1:
-        # The file is taken whole or not at all: a model must not depend on which rows happened to be readable.
-        shown = lines if number < _MOST_LINES else lines[: _MOST_LINES - 2]
-        more = [f"and {number - len(shown):,} more rows."] * (number > len(shown))
-        lines = [f"{number:,} rows cannot be used, so none is:", *shown, *more]
-    if number:
-        raise InvalidDataError("\n".join(lines))
+    """Raise InvalidDataError naming, by column and by what must stand there, the rows that cannot be read."""
+    found = [(table.uneven, "it has another number of cells than there are columns")] if table.uneven else []
+    for name, by_cell in errors.items():
+        for problem in dict.fromkeys(by_cell.values()):
+            column, cells = table.columns[name], [cell for cell, said in by_cell.items() if said == problem]
+            found.append((table.lines[np.isin(column.places, cells)].tolist(), f"column {column.header} {problem}"))
+    if not found:
+        return
+    lines = []
+    for rows, problem in sorted(found)[:_MOST_LINES]:
+        more = f" and {len(rows) - _MOST_ROWS:,} more" if len(rows) > _MOST_ROWS else ""
+        one = "Row" if len(rows) == 1 else "Rows"
+        lines.append(f"{one} {', '.join(map(str, rows[:_MOST_ROWS]))}{more}: {problem}.")
+    number = len({row for rows, _ in found for row in rows})
+    # The file is taken whole or not at all: a model must not depend on which rows happened to be readable.
+    title = [f"{number:,} rows cannot be used, so none is:"] * (number > 1)
+    raise InvalidDataError("\n".join([*title, *lines]))
 
 
 def _names(table: Table) -> str:
@@ -319,7 +349,10 @@ def _details(table: Table, values: FloatArray, codes: Meanings, label: FloatArra
     numbers = {name: {*map(int, columns[name].numbers.values())} for name in codes if name in columns}
     used = {name: of for name, of in numbers.items() if of and (name != "major_vessels" or _FOUR_VESSELS in of)}
     lines = ["Columns: " + ", ".join(f"{header} = {title}" for header, title in renamed.items()) + "."] * bool(renamed)
-    lines += [f"Codes: {meanings_in_words(columns, codes, used)}."] * bool(used)
+    labelled = label[~np.isnan(label)]
+    too_few = min((labelled == 1).sum(), (labelled == 0).sum()) < FEWEST_OF_A_CLASS
+    unchecked = " There are too few patients to check that by their labels." * bool(too_few)
+    lines += [f"Codes: {meanings_in_words(columns, codes, used)}.{unchecked}"] * bool(used)
     if any(map(_is_in_mmol, columns.values())):
         lines.append(f"{columns['cholesterol'].header}: mmol/L, converted to mg/dL.")
     for name in sorted(dialects.ZERO_IS_NOT_MEASURED & columns.keys()):
@@ -338,6 +371,6 @@ def _details(table: Table, values: FloatArray, codes: Meanings, label: FloatArra
         lines.append(
             f"Not measured in any patient: {titles}. What that costs: on the shipped data, a simple score {costs}."
         )
-    if LABEL in columns and len(set(label[~np.isnan(label)].tolist())) == 1:
+    if LABEL in columns and len(set(labelled.tolist())) == 1:
         lines.append("All labels are the same, so their direction cannot be tested.")
     return lines

@@ -84,8 +84,8 @@ def reference_of(
     thresholds
         Those of the model: they are the edges of the score's bins.
     anomaly_scores
-        Calibrated anomaly scores of all patients, by forests that saw none of those with disease, shape (n,); only
-        theirs count, since those of the others are known by design.
+        Calibrated anomaly scores of all patients, by forests that saw none of those with disease, shape (n,), NaN where
+        there is no level; only theirs count, since those of the others are known by design.
     """
     known = has_disease & (has_disease.sum() >= LEAST_WITH_DISEASE)
     disease_free, with_disease = values[~has_disease], values[known]
@@ -144,7 +144,7 @@ def field_counts(values: FloatArray, edges: Sequence[float]) -> FieldCounts:
 
 
 def score_counts(scores: FloatArray, edges: Sequence[float]) -> list[float]:
-    """Count scores by bin; one on an edge belongs above it, as a threshold belongs to the level above."""
-    bins = np.searchsorted(edges, scores, side="right")
+    """Count scores by bin but NaN; one on an edge belongs above it, as a threshold belongs to the level above."""
+    bins = np.searchsorted(edges, scores[~np.isnan(scores)], side="right")
     counts: list[float] = np.bincount(bins, minlength=len(edges) + 1).astype(np.float64).tolist()
     return counts

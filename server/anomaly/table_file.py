@@ -6,12 +6,13 @@ import io
 import zipfile
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, count, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openpyxl
@@ -22,6 +23,7 @@ from common.dialects import LABEL, UCI_ORDER
 from common.errors import InvalidDataError
 from common.patient import FIELDS, LABEL_COLUMN
 from server.anomaly.dataset import FloatArray, IndexArray
+from server.anomaly.questions import AmbiguousDataError
 
 Row = tuple[int, list[str]]
 """The line, or row of a sheet, on which a row ends, from 1, and its cells."""
@@ -154,10 +156,21 @@ def _workbook_rows(content: bytes, sheet: str | None) -> Iterator[Row]:
         raise InvalidDataError("it is neither a text file nor an Excel workbook (.xlsx).") from None
     if sheet is not None and sheet not in book.sheetnames:
         raise InvalidDataError(f"there is no sheet {sheet}, but: {', '.join(book.sheetnames)}.")
-    chosen = book[sheet] if sheet is not None else book.worksheets[0]
-    chosen.reset_dimensions()  # some programs write smaller ones than the sheet has
+    if sheet is not None:
+        return _sheet_rows(book[sheet])
+    of_patients = [page.title for page in book.worksheets if _header_place(islice(_sheet_rows(page), _LOOKED_AT))]
+    if len(of_patients) > 1:
+        raise AmbiguousDataError(
+            f"which sheet? These hold patients: {', '.join(of_patients)}. Say --sheet NAME, or put all on one.",
+            "sheet",
+        )
+    return _sheet_rows(book[of_patients[0]] if of_patients else book.worksheets[0])
+
+
+def _sheet_rows(sheet: Any) -> Iterator[Row]:
+    sheet.reset_dimensions()  # some programs write smaller ones than the sheet has
     width = 0
-    for number, values in enumerate(chosen.iter_rows(values_only=True), start=1):
+    for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
         # Dates, which Excel makes of numbers, and formulas become texts that are no numbers: they are refused by cell.
         texts = (f"{value:.15g}" if isinstance(value, float) else str(value) for value in values)
         cells = ["" if value is None else text for value, text in zip(values, texts, strict=True)]
@@ -169,15 +182,15 @@ def _workbook_rows(content: bytes, sheet: str | None) -> Iterator[Row]:
 def _table(rows: Iterator[Row]) -> Table:
     top = list(islice(rows, _LOOKED_AT))
     names = [FIELDS[name].csv_column if name != LABEL else LABEL_COLUMN for name in UCI_ORDER]
-    place = next((place for place, (_, cells) in enumerate(top) if _known_names(cells) >= _FEWEST_NAMES), None)
-    if place is None:
+    found = _header_place(top)
+    if found is None:
         if not top or not _is_ucis(top[0][1]):
             raise InvalidDataError(
                 "it has no row with known names of columns, and is no file of UCI's 14 columns of numbers. Put a row "
                 f"of names on top: {', '.join(names)}."
             )
         return _columns(names[: len(top[0][1])], chain(top, rows), has_header=False)
-    header = top[place][1]
+    place, header = found
     if above := [line for line, cells in top[:place] if sum(map(bool, cells)) > _MOST_IN_A_TITLE]:
         raise InvalidDataError(f"row {above[0]} stands above the names of the columns. Remove it.")
     body = top[place + 1 :]
@@ -214,6 +227,12 @@ def _columns(names: Sequence[str], rows: Iterator[Row], *, has_header: bool) -> 
     }
     unused = [header for place, header in enumerate(names) if place not in known and header]
     return Table(columns, unused, has_header, np.array(lines, np.intp), uneven)
+
+
+def _header_place(top: Iterable[Row]) -> tuple[int, list[str]] | None:
+    """Return which of some rows holds the names of the columns, and the names."""
+    rows = ((place, cells) for place, (_, cells) in enumerate(top))
+    return next((row for row in rows if _known_names(row[1]) >= _FEWEST_NAMES), None)
 
 
 def _known_names(cells: Sequence[str]) -> int:

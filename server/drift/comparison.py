@@ -17,6 +17,7 @@ from scipy.stats import chi2
 
 from server.anomaly.dataset import COLUMNS, FloatArray
 from server.anomaly.intervals import wilson_interval
+from server.anomaly.preprocessing import LOWER_WITH_DISEASE
 from server.anomaly.reference import FieldCounts, Reference, field_counts, score_counts
 
 # Patients in whom a field must have been measured, on both sides, for its values to be compared.
@@ -33,7 +34,6 @@ SHARE_LIMITS = (0.05, 0.10)
 # in truth, for drift has to show against all populations at once.
 _ERROR = 0.05 / (2 * len(COLUMNS) + 2)
 _SMOOTHING = 0.5
-_LOWER_WITH_DISEASE = frozenset({"max_heart_rate"})
 
 
 class Status(StrEnum):
@@ -110,7 +110,7 @@ def _field_drift(name: str, seen: FieldCounts, reference: Reference) -> FieldDri
 
 def _is_sicker(name: str, seen: FloatArray, known: FloatArray) -> bool:
     """Tell whether the values lie, on average over the bins, further where disease takes them."""
-    bins = np.arange(seen.size) * (-1 if name in _LOWER_WITH_DISEASE else 1)
+    bins = np.arange(seen.size) * (-1 if name in LOWER_WITH_DISEASE else 1)
     return bool(bins @ seen / seen.sum() > bins @ known / known.sum())
 
 

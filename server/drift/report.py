@@ -110,10 +110,11 @@ def _group(
     number = len(patients)
     if number < LEAST_PATIENTS:
         return GroupDrift(client_id=client_id, patients=number, summary=_needed(number))
-    # Scores of another version of the model are on another scale.
-    scores = np.array([patient.anomaly_score for patient in patients if patient.model_version == model_version])
+    # Scores of another version of the model are on another scale, and those without a level are compared with nobody's.
+    scored_by_it = [one for one in patients if one.model_version == model_version and one.has_level]
+    scores = np.array([patient.anomaly_score for patient in scored_by_it])
     scored = score_drifts(scores, reference) if len(scores) >= LEAST_PATIENTS else []
-    too_few = f"{_needed(len(scores))} whom this version of the model scored."
+    too_few = f"{_needed(len(scores))} whom this version of the model gave a level."
     fields = field_drifts(np.array([patient.values for patient in patients], dtype=np.float64), reference)
     whose = f"{client_id}'s patients" if client_id else "all clients' patients"
     findings = [

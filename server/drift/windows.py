@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
 
+from common.messages import LEVELS
 from server.anomaly.dataset import COLUMNS
 from server.store import PredictionStore
 
@@ -24,6 +25,7 @@ class SeenPatient:
     seen_at: datetime
     values: tuple[float | None, ...]
     anomaly_score: float
+    has_level: bool
     model_version: str
 
 
@@ -76,7 +78,9 @@ class RollingWindows:
             for item in page:
                 made = item["prediction"]
                 seen_at, values = datetime.fromisoformat(made["made_at"]), _values_of(made["record"])
-                yield SeenPatient(item["sequence"], seen_at, values, made["anomaly_score"], made["model_version"])
+                has_level = made["risk_level"] in LEVELS
+                scored = made["anomaly_score"], has_level, made["model_version"]
+                yield SeenPatient(item["sequence"], seen_at, values, *scored)
             if len(page) < _PAGE:
                 return
             before = page[-1]["sequence"]

@@ -9,10 +9,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from server.anomaly.dataset import BoolArray, FloatArray, IndexArray
 from server.anomaly.detector import Detector
-from server.anomaly.evaluation_figures import Estimate, GroupRates, Rates, by_level
+from server.anomaly.evaluation_figures import Abstention, Estimate, GroupRates, Rates, by_level
 from server.anomaly.intervals import RESAMPLES, by_bootstrap, of_share
 from server.anomaly.recognition import Patients
-from server.evaluation.measures import SPECIFICITY, confusion, group_rates, sensitivity_at, subgroups
+from server.evaluation.measures import SPECIFICITY, abstention_of, confusion, group_rates, sensitivity_at, subgroups
 
 # The bootstrap draws each of them 2,000 times: with more, it would take hours and give the same figures.
 _MOST_PATIENTS = 10_000
@@ -29,13 +29,15 @@ class ExternalValidation:
     """What was found on a file from elsewhere; what needs labels is empty where there are none.
 
     ``used_to`` says what the model did with this very file when it was made: the figures are then not external.
-    ``alarms`` holds the shares of all patients at Medium or higher and at High, with Wilson intervals. ``separation``
+    ``alarms`` holds the shares of all patients at Medium or higher and at High, with Wilson intervals; patients without
+    a level are no alarms. ``separation``
     is by the anomaly scores and needs patients of both labels; its intervals are by bootstrap.
     """
 
     model_version: str
     used_to: Sequence[str]
     patients: Patients = field(repr=False)
+    abstention: Abstention
     alarms: Mapping[str, Estimate]
     separation: Mapping[str, Estimate]
     groups: Sequence[GroupRates]
@@ -50,16 +52,17 @@ def validate(patients: Patients, detector: Detector, *, seed: int, resamples: in
         patients = patients.drawn(np.sort(rows), said)
     values, thresholds = patients.values, detector.thresholds
     # The calibrated scores and not the raw ones: they are what people see, and what gaps do to the order counts.
-    scores = detector.model.anomaly_scores(values)
+    scores, counted = detector.model.anomaly_scores(values), detector.model.counted_scores(values)
+    diseased = patients.has_disease & patients.is_labelled
     is_labelled = patients.is_labelled
-    has_disease, known = patients.has_disease[is_labelled], scores[is_labelled]
+    has_disease, known, known_level = patients.has_disease[is_labelled], scores[is_labelled], counted[is_labelled]
 
     def of_rows(figure: Callable[[BoolArray, FloatArray], float], rows: IndexArray) -> float:
         return float(figure(has_disease[rows], known[rows]))
 
     # Wilson's intervals and not those over folds: here each patient is scored once, by one model.
     def rates_from(members: BoolArray, threshold: float) -> Rates:
-        free, ill = (known[members & labelled] >= threshold for labelled in (~has_disease, has_disease))
+        free, ill = (known_level[members & labelled] >= threshold for labelled in (~has_disease, has_disease))
         return Rates(false_alarm_rate=of_share(free), sensitivity=of_share(ill))
 
     groups = {"everybody": np.ones(known.size, dtype=np.bool_)} | subgroups(values[is_labelled])
@@ -73,8 +76,9 @@ def validate(patients: Patients, detector: Detector, *, seed: int, resamples: in
         model_version=detector.model_version,
         used_to=[use for use, sha256 in uses.items() if sha256 == patients.sha256],
         patients=patients,
-        alarms={level: of_share(scores >= threshold) for level, threshold in by_level(thresholds).items()},
+        abstention=abstention_of(detector.model.sufficiency, values, diseased, scores, thresholds.high),
+        alarms={level: of_share(counted >= threshold) for level, threshold in by_level(thresholds).items()},
         separation=separation,
         groups=group_rates(groups, has_disease, thresholds, rates_from) if known.size else [],
-        confusion=confusion(has_disease, known, thresholds) if known.size else {},
+        confusion=confusion(has_disease, known_level, thresholds) if known.size else {},
     )

@@ -1,7 +1,7 @@
 """What is measured in one fold of the cross-validation."""
 
 from itertools import combinations
-from math import ceil
+from math import ceil, nan
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 from common.messages import Thresholds
 from common.patient import FIELDS
 from config.settings import TrainingSettings
+from server.anomaly.calibration import CalibrationByPattern, exact_intervals
 from server.anomaly.dataset import COLUMNS, BoolArray, Dataset, FloatArray, IndexArray, rows_of
 from server.anomaly.detector import Attribution
 from server.anomaly.fitting import fit_and_score, fit_parts, raw_scores
@@ -23,6 +24,7 @@ _STEPS_WORSE = {"resting_bp": 20, "cholesterol": 40, "max_heart_rate": -15, "st_
 _TOP = 3
 _TRIPLES = np.array(list(combinations(range(len(COLUMNS)), _TOP)))
 _GAP_SHARE = 0.25
+_DRAWN_AGAIN = 200  # calibration sets for each held-out patient
 _SAME = 1e-12  # rounding is no lower score
 
 # Raw scores from which the usual isolation forest, which has no calibration, is taken to say Medium and High: 0.5 is
@@ -46,20 +48,25 @@ def evaluate_fold(fold: Fold) -> FoldResult:
     variants = np.concatenate([held_out, blanked, worse])
     raw = fit_and_score(disease_free, variants, settings)
     usual_raw = usual_forest_scores(disease_free, variants, seed=settings.random_state)
-    anomaly, blanked_anomaly = np.split(_calibrated(dataset, fit, variants[: 2 * patients], raw, settings), 2)
+    calibration = _calibration(dataset, fit, variants[: 2 * patients], settings)
+    anomaly, blanked_anomaly = np.split(calibration.score(variants[: 2 * patients], raw[: 2 * patients]), 2)
     supervised = _supervised(dataset, fit)
     ours = forest_figures(anomaly, blanked_anomaly, supervised, has_disease, thresholds)
     usual_scores, usual_blanked = np.split(usual_raw[: 2 * patients], 2)
     usual = forest_figures(usual_scores, usual_blanked, supervised, has_disease, _USUAL)
     for figures, scores in ((ours, raw), (usual, usual_raw)):
         figures["worse_finding_lowers"] = float((scores[2 * patients :] < scores[owners] - _SAME).mean())
+    free = ~has_disease
+    ours["interval_coverage"] = _interval_coverage(
+        calibration, held_out[free], raw[:patients][free], settings.random_state
+    )
     if fold.repeat == 0:
         other = reseeded(settings, SEEDS // 2)
         raw_again = fit_and_score(disease_free, held_out, other)
         usual_again = usual_forest_scores(disease_free, held_out, seed=other.random_state)
         ours["two_seeds_spearman"] = float(spearmanr(raw[:patients], raw_again).statistic)
         usual["two_seeds_spearman"] = float(spearmanr(usual_raw[:patients], usual_again).statistic)
-        again = _calibrated(dataset, fit, held_out, raw_again, other)
+        again = _calibration(dataset, fit, held_out, other).score(held_out, raw_again)
         changes = levels_of(anomaly, thresholds) != levels_of(again, thresholds)
         ours["two_seeds_level_changes"] = float(changes.mean())
         ours |= _explanation_figures(disease_free, held_out, anomaly >= thresholds.medium, settings)
@@ -100,14 +107,28 @@ def _supervised(dataset: Dataset, fit: Fit) -> FloatArray | None:
     return supervised_scores(dataset.values[others], has_disease, dataset.values[fit.scored]) if has_both else None
 
 
-def _calibrated(
-    dataset: Dataset, fit: Fit, values: FloatArray, raw: FloatArray, settings: TrainingSettings
-) -> FloatArray:
-    """Return the anomaly scores of patients of shape (n, 13) by their raw scores, calibrated on the fold's others."""
+def _calibration(dataset: Dataset, fit: Fit, values: FloatArray, settings: TrainingSettings) -> CalibrationByPattern:
+    """Calibrate on the fold's others, for the patterns of patients of shape (n, 13)."""
     patterns = np.unique(np.isnan(values), axis=0)
     fits = calibration_folds(fit.fitted_on, settings)
     scores = [pattern_scores(dataset, one, patterns, settings) for one in fits]
-    return calibrated(dataset, fits, scores, patterns, settings).score(values, raw[: len(values)])
+    return calibrated(dataset, fits, scores, patterns, settings)
+
+
+def _interval_coverage(calibration: CalibrationByPattern, values: FloatArray, raw: FloatArray, seed: int) -> float:
+    """Return how often the interval of a score holds its rank in the whole, of calibration sets that are drawn again.
+
+    As many scores are drawn from the calibration scores, with repetitions, for each patient of shape (n, 13).
+    """
+    random, covered = np.random.default_rng(seed), []
+    for row, score in zip(rows_of(values), raw.tolist(), strict=True):
+        known = np.array(calibration.of(row).scores)
+        ends = np.array(exact_intervals(known.size))
+        drawn = random.choice(known, (_DRAWN_AGAIN, known.size))
+        low, high = ends[(drawn <= score).sum(axis=1)].T
+        rank = (known <= score).mean()
+        covered.append(((low <= rank) & (rank <= high)).mean())
+    return float(np.mean(covered)) if covered else nan
 
 
 def _explanation_figures(

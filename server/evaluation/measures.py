@@ -2,17 +2,28 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from common.messages import RiskLevel, Thresholds
+from common.messages import LEVELS, Thresholds
 from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, BoolArray, Dataset, FloatArray, IndexArray
-from server.anomaly.evaluation_figures import RATES, SHOWN, Estimate, Evaluation, Figure, GroupRates, Rates, by_level
+from server.anomaly.evaluation_figures import (
+    RATES,
+    SHOWN,
+    Abstention,
+    Estimate,
+    Evaluation,
+    Figure,
+    GroupRates,
+    Rates,
+    by_level,
+)
 from server.anomaly.intervals import over_folds
+from server.anomaly.sufficiency import Sufficiency
 from server.evaluation.splits import can_be_stratified
 
 SPECIFICITY = 0.9
@@ -89,12 +100,25 @@ def levels_of(anomaly_scores: FloatArray, thresholds: Thresholds) -> IndexArray:
 
 
 def confusion(has_disease: BoolArray, anomaly_scores: FloatArray, thresholds: Thresholds) -> dict[str, dict[str, int]]:
-    """Count the patients without and with disease at each level."""
-    levels = levels_of(anomaly_scores, thresholds)
+    """Count the patients without and with disease at each level; those without one have NaN for a score."""
+    levels, has_level = levels_of(anomaly_scores, thresholds), ~np.isnan(anomaly_scores)
     return {
-        name: {level.value: int((levels[labelled] == place).sum()) for place, level in enumerate(RiskLevel)}
+        name: {level.value: int((levels[labelled & has_level] == place).sum()) for place, level in enumerate(LEVELS)}
         for name, labelled in (("disease_free", ~has_disease), ("with_disease", has_disease))
     }
+
+
+def abstention_of(
+    sufficiency: Sufficiency, values: FloatArray, has_disease: BoolArray, anomaly_scores: FloatArray, high: float
+) -> Abstention:
+    """Count from whom of the patients of shape (n, 13) a level is withheld, by the score that is High otherwise."""
+    withheld = ~sufficiency.are_enough(values)
+    return Abstention(
+        patterns=sufficiency.abstained_patterns,
+        patients=int(withheld.sum()),
+        with_disease=int((withheld & has_disease).sum()),
+        would_have_been_high=int((withheld & has_disease & (anomaly_scores >= high)).sum()),
+    )
 
 
 def subgroups(values: FloatArray) -> dict[str, BoolArray]:
@@ -126,9 +150,20 @@ def group_rates(
     ]
 
 
-def evaluation_of(dataset: Dataset, results: Sequence[FoldResult], thresholds: Thresholds, folds: int) -> Evaluation:
-    """Return all figures of the results of some repeats of so many folds."""
+def evaluation_of(
+    dataset: Dataset,
+    results: Sequence[FoldResult],
+    thresholds: Thresholds,
+    folds: int,
+    has_level: BoolArray | None = None,
+) -> Evaluation:
+    """Return all figures of the results of some repeats of so many folds.
+
+    Whom ``has_level``, shape (n,), excludes is no alarm at any level; they are told apart by their scores all the same.
+    """
     has_disease, repeats = dataset.has_disease, len(results) // folds
+    if has_level is not None:
+        results = [replace(one, anomaly=np.where(has_level[one.held_out], one.anomaly, np.nan)) for one in results]
     figures = {}
     for name in SHOWN:
         ours = _together(name, [result.ours for result in results], folds)
@@ -143,6 +178,11 @@ def evaluation_of(dataset: Dataset, results: Sequence[FoldResult], thresholds: T
             by_fold.append(_rates(result.anomaly[inside] >= threshold, has_disease[result.held_out][inside]))
         return Rates(**{rate: over_folds([fold[rate] for fold in by_fold], folds) for rate in RATES})
 
+    everybody = np.ones(len(has_disease), dtype=np.bool_)
+    for level, threshold in by_level(thresholds).items():
+        for rate, estimate in rates_from(everybody, threshold):
+            name = f"{rate}_{level}"
+            figures |= {name: figures[name].model_copy(update={"ours": estimate})} if name in figures else {}
     held_out = np.concatenate([result.held_out for result in results])
     counted = confusion(has_disease[held_out], np.concatenate([result.anomaly for result in results]), thresholds)
     return Evaluation(

@@ -13,11 +13,12 @@ from server.anomaly.dataset import COLUMNS, Dataset
 from server.anomaly.detector import AnomalyModel, Detector
 from server.anomaly.evaluation_figures import Evaluation
 from server.anomaly.manifest import Manifest, Parameters, description_of
+from server.anomaly.missing_tests import possible_values
 from server.anomaly.preprocessing import FACTORS
 from server.anomaly.reference import reference_of
 from server.evaluation.cross_validation import cross_validate
 from server.evaluation.folds import evaluate_fold
-from server.evaluation.measures import evaluation_of
+from server.evaluation.measures import abstention_of, evaluation_of
 from server.evaluation.training import recalibrate, train
 from server.registry.artifact import make_files
 from server.registry.known_answers import known_answers
@@ -50,7 +51,8 @@ def trained_version(
     scores = np.empty(len(dataset.values))
     for result in results:
         scores[result.held_out] = result.anomaly
-    described = description_of(dataset)
+    has_level = model.sufficiency.are_enough(dataset.values)
+    described, folds = description_of(dataset), settings.evaluation_folds
     manifest = Manifest(
         made_at=made_at,
         recalibrated_from=None,
@@ -61,8 +63,15 @@ def trained_version(
         calibration_data=described,
         parameters=Parameters.model_validate(settings.model_dump(include=set(Parameters.model_fields))),
         thresholds=model.thresholds,
-        evaluation=evaluation_of(dataset, results, model.thresholds, settings.evaluation_folds),
-        reference=reference_of(dataset.values, dataset.has_disease, model.thresholds, anomaly_scores=scores),
+        evaluation=evaluation_of(dataset, results, model.thresholds, folds, has_level),
+        abstention=abstention_of(model.sufficiency, dataset.values, dataset.has_disease, scores, model.thresholds.high),
+        possible_values=possible_values(dataset.values),
+        reference=reference_of(
+            dataset.values,
+            dataset.has_disease,
+            model.thresholds,
+            anomaly_scores=np.where(has_level, scores, np.nan),
+        ),
         files={},
         known_answers=known_answers(model, settings.random_state),
     )
@@ -85,7 +94,7 @@ def recalibrated_version(
             f"{dataset.name} is the file that the forest was fitted on. Recalibrate on patients it has not seen."
         )
     model = recalibrate(earlier.model, dataset, settings)
-    scores = model.anomaly_scores(dataset.values)
+    scores = model.counted_scores(dataset.values)
     changed = {
         "made_at": made_at,
         "recalibrated_from": original.model_version,

@@ -5,7 +5,7 @@ from textwrap import wrap
 
 import numpy as np
 
-from common.messages import RiskLevel, Thresholds
+from common.messages import LEVELS, Thresholds
 from common.patient import FIELDS
 from server.anomaly.evaluation_figures import (
     SHOWN,
@@ -88,6 +88,7 @@ def validation_text(validation: ExternalValidation, thresholds: Thresholds) -> s
     for level, threshold in by_level(thresholds).items():
         by_design = f"{1 - threshold:.0%} of disease-free patients by design"
         lines.append(f"{f'share at {level_text(level)}':<31}{validation.alarms[level]:.3f}, {by_design}")
+    lines.append(validation.abstention.in_words(patients.name))
     lines.append("")
     if not validation.confusion:
         return "\n".join([*lines, "No patient has a label, so there is nothing to compare the scores with."])
@@ -117,7 +118,7 @@ def _group_lines(groups: Sequence[GroupRates], thresholds: Thresholds) -> list[s
 
 
 def _confusion_lines(confusion: Mapping[str, Mapping[str, float]]) -> list[str]:
-    lines = [f"{'patients by level':<18}" + "".join(f"{level:>16}" for level in RiskLevel)]
+    lines = [f"{'patients by level':<18}" + "".join(f"{level:>16}" for level in LEVELS)]
     for name, counts in confusion.items():
         everybody = sum(counts.values())
         cells = [f"{count:>8.4g}{f'({count / everybody:.0%})' if everybody else '':>8}" for count in counts.values()]

@@ -22,7 +22,9 @@ from server.anomaly.dataset import BoolArray, Dataset, FloatArray, IndexArray
 from server.anomaly.detector import AnomalyModel
 from server.anomaly.fitting import fit_parts, grow_parts, score_patterns
 from server.anomaly.preprocessing import refuse_unmeasured
+from server.anomaly.sufficiency import Sufficiency
 from server.evaluation.console import watched
+from server.evaluation.discrimination import aurocs_by_pattern
 from server.evaluation.splits import Fit, calibration_folds, refuse_too_few
 
 # Disease-free patients of a site below which its false-alarm rates cannot be set from them: of 24, the share at High
@@ -44,18 +46,27 @@ def train(dataset: Dataset, settings: TrainingSettings) -> AnomalyModel:
     refuse_too_few(dataset, settings)
     rows = dataset.disease_free
     drawn = drawn_to_calibrate(rows, settings)
-    fits = [Fit(fit.fitted_on, np.intersect1d(fit.scored, drawn)) for fit in calibration_folds(rows, settings)]
+    # Each patient with disease goes to one fold: a mean over all folds' forests would be steadier than a score that
+    # the disease-free have, and than one in use, and would tell the two apart better than either.
+    ill = np.random.default_rng(settings.random_state).permutation(drawn_to_calibrate(dataset.diseased, settings))
+    fits = [
+        Fit(fit.fitted_on, np.concatenate([np.intersect1d(fit.scored, drawn), part]))
+        for fit, part in zip(
+            calibration_folds(rows, settings), np.array_split(ill, settings.calibration_folds), strict=True
+        )
+    ]
     for fit in fits:
         refuse_unmeasured(dataset.values[fit.fitted_on])
     calls = (delayed(pattern_scores)(dataset, fit, every_pattern(), settings) for fit in fits)
     started = in_workers(calls, settings.workers)
     # The model's own forest is grown here while the workers grow those that calibrate it.
     preprocessor, forest = fit_parts(dataset.values[rows], settings)
-    scores = watched(started, len(fits), title="Calibrating", unit="forest")
+    scores = list(watched(started, len(fits), title="Calibrating", unit="forest"))
     calibration = calibrated(dataset, fits, scores, every_pattern(), settings)
     thresholds = Thresholds(medium=settings.medium_threshold, high=settings.high_threshold)
     _refuse_small_bands(calibration, dataset, thresholds)
-    return AnomalyModel(preprocessor, forest, calibration, thresholds)
+    sufficiency = Sufficiency(aurocs_by_pattern(every_pattern(), *joined(dataset, fits, scores)))
+    return AnomalyModel(preprocessor, forest, calibration, thresholds, sufficiency)
 
 
 def recalibrate(model: AnomalyModel, dataset: Dataset, settings: TrainingSettings) -> AnomalyModel:
@@ -82,7 +93,7 @@ def recalibrate(model: AnomalyModel, dataset: Dataset, settings: TrainingSetting
     scores = np.concatenate([score_patterns(trees, model.preprocessor, part, patterns) for part in parts], axis=1)
     calibration = CalibrationByPattern.fit(patterns, scores, local, by_age=settings.calibration_by_age)
     _refuse_small_bands(calibration, dataset, model.thresholds)
-    return AnomalyModel(model.preprocessor, model.forest, calibration, model.thresholds)
+    return AnomalyModel(model.preprocessor, model.forest, calibration, model.thresholds, model.sufficiency)
 
 
 def drawn_to_calibrate(rows: IndexArray, settings: TrainingSettings) -> IndexArray:
@@ -102,10 +113,18 @@ def pattern_scores(dataset: Dataset, fit: Fit, patterns: BoolArray, settings: Tr
 def calibrated(
     dataset: Dataset, fits: Iterable[Fit], scores: Iterable[FloatArray], patterns: BoolArray, settings: TrainingSettings
 ) -> CalibrationByPattern:
-    """Put the out-of-fold raw scores of all folds together."""
+    """Calibrate on the disease-free patients among those whom the folds held out."""
+    together, values, has_disease = joined(dataset, fits, scores)
+    free = ~has_disease
+    return CalibrationByPattern.fit(patterns, together[:, free], values[free], by_age=settings.calibration_by_age)
+
+
+def joined(
+    dataset: Dataset, fits: Iterable[Fit], scores: Iterable[FloatArray]
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Put the out-of-fold raw scores of all folds together, shape (p, n), with the patients' values and labels."""
     held_out: IndexArray = np.concatenate([fit.scored for fit in fits])
-    together = np.concatenate(list(scores), axis=1)
-    return CalibrationByPattern.fit(patterns, together, dataset.values[held_out], by_age=settings.calibration_by_age)
+    return np.concatenate(list(scores), axis=1), dataset.values[held_out], dataset.has_disease[held_out]
 
 
 def in_workers(calls: Iterable[Any], workers: int) -> Iterator[Any]:

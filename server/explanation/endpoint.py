@@ -4,21 +4,22 @@ import os
 
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # read at import; otherwise the first call asks the hub
 
+import json
+import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from contextvars import ContextVar
 from functools import partial
-from http import HTTPStatus
 from typing import Any, Final
 
 import httpx2
-from huggingface_hub import ChatCompletionStreamOutput, InferenceClient, set_client_factory
-from huggingface_hub.errors import HfHubHTTPError, TextGenerationError
+from huggingface_hub import InferenceClient, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError
 
 from config.hosts import is_private
 from config.secrets import ConfigurationError
@@ -27,9 +28,8 @@ from config.settings import ServerSettings
 ROUTER_URL: Final = "https://router.huggingface.co/v1"
 TEMPERATURE: Final = 0.2
 MAX_BYTES: Final = 1_000_000
-NOT_TRUSTED: Final = "its certificate is not trusted; check it, or name its authority in LLM_CA_FILE in .env"
-
 LATE: Final = "it did not answer in time"
+NOT_TRUSTED: Final = "its certificate is not trusted; check it, or name its authority in LLM_CA_FILE in .env"
 
 Messages = list[dict[str, str]]
 
@@ -46,10 +46,6 @@ class EndpointError(Exception):
         self.lasting, self.passing = lasting, passing
 
 
-class UnfinishedAnswerError(EndpointError):
-    """The endpoint works, but gave no whole text."""
-
-
 _REFUSALS: Final[Mapping[int, str]] = {
     400: "the request was refused; check LLM_MODEL in .env",
     401: "the key was refused; check {key} in .env",
@@ -63,34 +59,37 @@ _NO_PERMISSION: Final = (
 )
 _NO_GRAMMAR: Final = "it decodes under no grammar; set LLM_CONSTRAINED_DECODING in .env to automatic or off"
 
-_connection: ContextVar[tuple[httpx2.HTTPTransport, list[socket.socket], float]] = ContextVar("connection")
-"""How the running thread's call reaches its endpoint; the library has one HTTP client for all calls."""
+
+_call: ContextVar[tuple[ssl.SSLContext, list[socket.socket], float]] = ContextVar("call")
+"""What the running thread's call trusts, where it keeps its connections, and its deadline."""
 
 
 class _Transport(httpx2.BaseTransport):
     """Sends a request of the library by the call that it is part of; outside of one, nothing is sent."""
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the whole answer in a form that the library can read."""
-        transport, opened, deadline = _connection.get()
-        request.extensions["trace"] = partial(_connected, opened, request.url.scheme)
+        """Return an answer of any form as one JSON object, the form that the library reads without fault."""
+        trusted, opened, deadline = _call.get()
+        request.extensions["trace"] = partial(_connected, opened, deadline, request.url.scheme)
         body = bytearray()
-        with closing(transport.handle_request(request)) as response:
+        with (
+            httpx2.HTTPTransport(verify=trusted, trust_env=False) as http,
+            closing(http.handle_request(request)) as response,
+        ):
             if response.is_redirect:
                 raise EndpointError("it answered with a redirect, and none is followed")
             for chunk in response.iter_raw():
                 body += chunk
                 if len(body) > MAX_BYTES:
                     raise EndpointError("its answer was too long")
-                if time.monotonic() > deadline:  # a call that was left behind before it had a connection to shut down
-                    raise EndpointError(LATE)
-                if body[-20:].replace(b" ", b"").rstrip().endswith(b"data:[DONE]"):  # some keep the connection open
+                if re.search(rb"data: ?\[DONE\]\s*$", body[-20:]):  # some keep the connection open
                     break
                 time.sleep(0)  # on eventlet, others have a turn
         text = body.decode("utf-8", "replace")
-        if response.is_success:
-            return httpx2.Response(HTTPStatus.OK, text=_stream_of(text))
-        return httpx2.Response(response.status_code, json={"error": text})
+        if not response.is_success:
+            return httpx2.Response(response.status_code, json={"error": text})
+        message = {"role": "assistant", "content": _text_of(text)}
+        return httpx2.Response(httpx2.codes.OK, json={"choices": [{"message": message}]})
 
 
 set_client_factory(lambda: httpx2.Client(transport=_Transport(), trust_env=False))
@@ -123,18 +122,20 @@ class Endpoint:
         base, key, self._key_name = settings.llm_base_url, settings.llm_api_key, "LLM_API_KEY"
         if not base:
             base, key, self._key_name = ROUTER_URL, settings.huggingface_api_token, "HUGGINGFACE_API_TOKEN"
-        self._url = f"{base.rstrip('/')}/chat/completions"
-        self._key = key.get_secret_value() if key else "none"  # without one the library takes that of the environment
-        self._model = settings.llm_model
+        self._client = InferenceClient(
+            base_url=f"{base.rstrip('/')}/chat/completions",
+            api_key=key.get_secret_value() if key else "none",  # without one the library takes that of the environment
+            timeout=settings.llm_seconds + 1,  # for a call left behind; the deadline ends all others
+            headers={"Accept-Encoding": "identity"},
+        )
+        self._model, self._decoding = settings.llm_model, settings.llm_constrained_decoding
         self._limit = {"max_tokens": settings.llm_max_tokens}
-        self._decoding = settings.llm_constrained_decoding
-        self._trusted = _ClosingContext(ssl.PROTOCOL_TLS_CLIENT)
-        file = settings.llm_ca_file
+        self._trusted, file = _ClosingContext(ssl.PROTOCOL_TLS_CLIENT), settings.llm_ca_file
         try:
             self._trusted.load_verify_locations(file) if file else self._trusted.load_default_certs()
         except OSError as error:
-            said = error.strerror or "no certificate"
-            raise ConfigurationError(f"LLM_CA_FILE must name a file of PEM certificates; {file}: {said}.") from None
+            said = f"{file}: {error.strerror or 'no certificate'}"
+            raise ConfigurationError(f"LLM_CA_FILE must name a file of PEM certificates; {said}.") from None
 
     def ask(self, messages: Messages, grammar: Mapping[str, object], *, deadline: float) -> str:
         """Return the text of an answer that has come to its end.
@@ -155,10 +156,9 @@ class Endpoint:
         opened: list[socket.socket] = []
 
         def call() -> None:
+            _call.set((self._trusted, opened, deadline))
             try:
-                with httpx2.HTTPTransport(verify=self._trusted, trust_env=False) as transport:
-                    _connection.set((transport, opened, deadline))
-                    answer.set_result(self._answer(messages, grammar if self._decoding != "off" else {}, deadline))
+                answer.set_result(self._answer(messages, grammar if self._decoding != "off" else {}))
             except Exception as error:  # noqa: BLE001 - any, once the connection is shut down at the deadline
                 answer.set_exception(error)
 
@@ -173,29 +173,28 @@ class Endpoint:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
-    def _answer(self, messages: Messages, grammar: Mapping[str, object], deadline: float) -> str:
-        limit, plain = self._limit, {"Accept-Encoding": "identity"}
-        body = {"temperature": TEMPERATURE, **limit, **grammar}
-        late = max(0.0, deadline - time.monotonic()) + 1  # for one left behind; the deadline ends all others
+    def _answer(self, messages: Messages, grammar: Mapping[str, object]) -> str:
+        limit = self._limit
+        body = {"stream": True, "temperature": TEMPERATURE, **limit, **grammar}
         try:
-            with InferenceClient(base_url=self._url, api_key=self._key, timeout=late, headers=plain) as client:
-                return _text_of(client.chat_completion([*messages], model=self._model, stream=True, extra_body=body))
+            answer = self._client.chat_completion([*messages], model=self._model, extra_body=body)
+            return answer.choices[0].message.content or ""
         except HfHubHTTPError as error:
             status, text = error.response.status_code, error.response.text
         except httpx2.HTTPError as error:
             raise _failure(error) from None
         # Servers differ in what they take, and say so: later requests leave out what this one was refused for.
-        if status == HTTPStatus.BAD_REQUEST and "max_completion_tokens" in text and "max_tokens" in limit:
+        may_differ = status in {400, 422}
+        if may_differ and "max_completion_tokens" in text and "max_tokens" in limit:
             self._limit = {"max_completion_tokens": limit["max_tokens"]}
-            return self._answer(messages, grammar, deadline)
-        names_grammar = any(name in text for name in grammar)
-        if names_grammar and status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
+            return self._answer(messages, grammar)
+        if may_differ and any(name in text for name in grammar):
             if self._decoding == "on":
                 raise EndpointError(_NO_GRAMMAR, lasting=True)
             self._decoding = "off"
-            return self._answer(messages, {}, deadline)
+            return self._answer(messages, {})
         clause = _REFUSALS.get(status, f"it answered with HTTP status {status}").format(key=self._key_name)
-        if status == HTTPStatus.FORBIDDEN and "Inference Providers" in text:
+        if status == httpx2.codes.FORBIDDEN and "Inference Providers" in text:
             clause = _NO_PERMISSION
         raise EndpointError(clause, lasting=status in range(400, 405), passing=status in {408, *range(500, 600)})
 
@@ -208,48 +207,39 @@ def _failure(error: httpx2.HTTPError) -> EndpointError:
     return EndpointError(f"{what} ({type(error).__name__})", passing=True)
 
 
-def _connected(opened: list[socket.socket], scheme: str, event: str, info: Mapping[str, Any]) -> None:
+def _connected(opened: list[socket.socket], deadline: float, scheme: str, event: str, info: Mapping[str, Any]) -> None:
     """Keep a connection that the client tells of; raise if plain http would leave this machine or a private network."""
     if event not in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
         return
     connection = info["return_value"]
     opened.append(connection.get_extra_info("socket"))
+    is_late = time.monotonic() > deadline  # and so was left behind before it had a connection to shut down
     # What is checked is the address at the other end, before a byte is sent: a name may lead elsewhere each time.
-    if scheme != "https" and not is_private(connection.get_extra_info("server_addr")[0]):
+    if is_late or (scheme != "https" and not is_private(connection.get_extra_info("server_addr")[0])):
         connection.close()
         clause = "its address is neither on this machine nor private; use https in LLM_BASE_URL"
         raise EndpointError(clause, lasting=True)
 
 
-def _stream_of(body: str) -> str:
-    """Return a body as a stream of events; one that is plain JSON becomes one event."""
+def _text_of(body: str) -> str:
+    """Return the text of an answer, a stream of events or one object, without what a model thought before it."""
     if body.lstrip().startswith("<"):
         raise EndpointError("it answered with a web page (HTML); check LLM_BASE_URL in .env", lasting=True)
-    lines = ["data: " + body] if body.lstrip().startswith("{") else body.split("\n")
-    # The library also ends lines at U+2028 and its like, which a text may hold, and knows the end by this space.
-    return "\n".join(" ".join(line.splitlines()) for line in lines).replace("data:[DONE]", "data: [DONE]")
-
-
-def _text_of(chunks: Iterable[ChatCompletionStreamOutput]) -> str:
-    """Return the text of an answer, streamed or whole, without what a model thought before it."""
-    content, finish = "", None
+    events = re.findall(r"(?m)^data:(?! ?\[DONE\])(.*)", body) or [body]
     try:
-        for chunk in chunks:
-            for choice in chunk.choices[:1]:
-                part = vars(choice.delta) if choice.delta else vars(choice)["message"]
-                content += part.get("content") or ""
-                finish = choice.finish_reason or finish
-            time.sleep(0)
-    except TextGenerationError:
-        raise EndpointError("it reported an error of its own", passing=True) from None
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):  # the library checks nothing
-        raise EndpointError("its answer was not understood", passing=True) from None
+        choices = [choice for event in events for choice in json.loads(event)["choices"][:1]]
+        parts = [choice.get("delta") or choice.get("message") or {} for choice in choices]
+        content = "".join(part.get("content") or "" for part in parts)
+        finish = next((choice["finish_reason"] for choice in reversed(choices) if choice.get("finish_reason")), None)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        said = "it reported an error of its own" if '"error":' in body else "its answer was not understood"
+        raise EndpointError(said, passing=True) from None
     if finish is None:
         raise EndpointError("its answer was cut off", passing=True)
     if finish not in {"stop", "eos_token"}:
-        raise UnfinishedAnswerError("it stopped before the end of its text; raise LLM_MAX_TOKENS in .env")
+        raise EndpointError("it stopped before the end of its text; raise LLM_MAX_TOKENS in .env")
     # Thoughts come in a field of their own, which is not read, or before this tag.
     text = content.rpartition("</think>")[2].strip()
     if not text or "<think>" in text:
-        raise UnfinishedAnswerError("it wrote no text")
+        raise EndpointError("it wrote no text")
     return text

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from typing import Final, Literal
 
-from common.messages import Prediction, RiskLevel, Thresholds
+from common.messages import LEVELS, MissingTests, NotEnough, Prediction, RiskLevel, Thresholds
 from common.patient import FIELDS, PatientRecord
+from server.anomaly.calibration import risk_level
 from server.anomaly.detector import Assessment
 from server.explanation.meanings import meaning_of
 
@@ -15,7 +16,7 @@ OLDEST_STATED_AGE: Final = 89
 OLDER: Final = "90 or older"
 """What is said of an age above ``OLDEST_STATED_AGE``: so old a person could be known by it."""
 
-LARGEST_STATED_PERCENT: Final = 99
+LARGEST_STATED: Final = 99
 
 Direction = Literal["raises", "lowers"]
 
@@ -42,6 +43,10 @@ class Facts:
     not_measured: tuple[str, ...]
     """Names of fields, as in ``extrapolated``: those whose values lie outside the model's range."""
     extrapolated: tuple[str, ...]
+    interval: tuple[float, float] | None = None
+    """The ends of the anomaly score's 95 % interval; ``None`` where there is none, as of earlier protocols."""
+    missing_tests: MissingTests | None = None
+    not_enough: NotEnough | None = None
 
     @property
     def threshold(self) -> float:
@@ -49,12 +54,27 @@ class Facts:
         return self.thresholds.high if self.level is RiskLevel.HIGH else self.thresholds.medium
 
     @property
+    def close_to(self) -> list[RiskLevel]:
+        """The levels next to this result's own that the interval of its score reaches into, lowest first."""
+        if self.interval is None or self.level not in LEVELS:
+            return []
+        own = LEVELS.index(self.level)
+        lowest, highest = (LEVELS.index(risk_level(end, self.thresholds)) for end in self.interval)
+        return [level for at, level in enumerate(LEVELS) if lowest <= at <= highest and abs(at - own) == 1]
+
+    @property
     def stated(self) -> tuple[Factor, ...]:
         """The factors that every explanation names."""
         return self.factors[:STATED_FACTORS]
 
 
-def facts_of(record: PatientRecord, assessment: Assessment, thresholds: Thresholds) -> Facts:
+def facts_of(
+    record: PatientRecord,
+    assessment: Assessment,
+    thresholds: Thresholds,
+    missing_tests: MissingTests | None = None,
+    not_enough: NotEnough | None = None,
+) -> Facts:
     """Collect the facts of one scored record.
 
     Factors are the measured fields alone: the typical value that replaces one not measured is no finding, and is the
@@ -68,17 +88,33 @@ def facts_of(record: PatientRecord, assessment: Assessment, thresholds: Threshol
         direction: Direction = "raises" if assessment.contributions[name] > 0 else "lowers"
         value = value_in_words(name, getattr(record, name))
         factors.append(Factor(name, value, direction, meaning_of(name, record)))
-    level, score, outside = assessment.risk_level, assessment.anomaly_score, tuple(record.extrapolated())
-    return Facts(level, score, thresholds, tuple(factors), not_measured, outside)
+    return Facts(
+        level=assessment.risk_level,
+        anomaly_score=assessment.anomaly_score,
+        thresholds=thresholds,
+        factors=tuple(factors),
+        not_measured=not_measured,
+        extrapolated=tuple(record.extrapolated()),
+        interval=assessment.interval,
+        missing_tests=missing_tests,
+        not_enough=not_enough,
+    )
 
 
 def facts_of_stored(prediction: Prediction) -> Facts:
     """Collect the facts of a prediction as it is stored; they are those that it was made with."""
     contributions = {part.field: part.contribution for part in prediction.contributions}
+    ends = prediction.score_interval
     assessment = Assessment(
-        prediction.raw_score, prediction.anomaly_score, prediction.risk_level, prediction.base_value, contributions
+        raw_score=prediction.raw_score,
+        anomaly_score=prediction.anomaly_score,
+        interval=(ends.low, ends.high) if ends else None,
+        risk_level=prediction.risk_level,
+        base_value=prediction.base_value,
+        contributions=contributions,
     )
-    return facts_of(prediction.record, assessment, prediction.thresholds)
+    shown = prediction.missing_tests, prediction.not_enough
+    return facts_of(prediction.record, assessment, prediction.thresholds, *shown)
 
 
 def value_in_words(name: str, value: float) -> str:
@@ -93,17 +129,13 @@ def label_in_sentence(name: str) -> str:
 
 
 def score_in_words(score: float) -> str:
-    """Return a score with three digits, cut rather than rounded, so that it never seems to reach a threshold."""
-    return str(_cut(score, "0.001"))
+    """Return a score with two digits, cut rather than rounded, so that it never seems to reach a threshold."""
+    return str(Decimal(repr(score)).quantize(Decimal("0.01"), ROUND_DOWN))
 
 
-def share_in_words(score: float) -> str:
-    """Return a score in whole percents, cut like the score itself; never none and never all, as on the pages."""
-    whole = int(_cut(score, "0.01") * 100)
+def of_100_in_words(score: float) -> str:
+    """Return a score as a number of 100 patients, cut like the score itself; never none and never all."""
+    whole = int(100 * Decimal(score_in_words(score)))
     if whole < 1:
-        return "less than 1 %"
-    return f"{whole} %" if whole < LARGEST_STATED_PERCENT else f"at least {LARGEST_STATED_PERCENT} %"
-
-
-def _cut(score: float, step: str) -> Decimal:
-    return Decimal(repr(score)).quantize(Decimal(step), ROUND_DOWN)
+        return "fewer than 1 of 100"
+    return f"{whole} of 100" if whole < LARGEST_STATED else f"at least {LARGEST_STATED} of 100"

@@ -1,13 +1,15 @@
 """The explanation of a language model: asked within a deadline, shown only if all of it is true."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from datetime import UTC, datetime
+from typing import Final
 
 from common.messages import CircuitStatus
 from config.settings import ServerSettings
-from server.explanation.breaker import CircuitBreaker, CircuitOpenError
 from server.explanation.endpoint import Endpoint, EndpointError
 from server.explanation.facts import Facts
 from server.explanation.language import WithheldError, checked
@@ -16,8 +18,10 @@ from server.explanation.prompt import PROMPT_VERSION, grammar_of, prompt_of
 LEAST_SECONDS: Final = 2.0
 """What must be left of the time for a second attempt."""
 
-PAUSE_SECONDS: Final = 0.2
-"""Between two attempts."""
+MAX_FAILURES: Final = 5
+PAUSE_SECONDS: Final = 30.0
+LASTING_PAUSE_SECONDS: Final = 300.0
+CLOSED: Final = CircuitStatus(state="closed", until=None, reason=None)
 
 
 class NarrativeError(Exception):
@@ -34,21 +38,53 @@ def not_asked(clause: str) -> str:
     return f"The language model was not asked: {clause}."
 
 
-class Writer(Protocol):
-    """A language model that explains by a deadline; raises ``NarrativeError`` when it cannot."""
+class CircuitBreaker:
+    """Opens for 5 minutes at a lasting error, and for 30 seconds at five failures in a row.
 
-    model: str
-    prompt_version: str
+    While it is open, no call is made. Afterwards one call goes through; the others wait for how that one ends.
+    """
 
-    def write(self, facts: Facts, deadline: float) -> str: ...
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._status = CLOSED
 
     @property
-    def circuit(self) -> CircuitStatus:
-        """How its endpoint is doing."""
+    def status(self) -> CircuitStatus:
+        """The state for people, with the end of the pause and why it is not closed."""
+        status = self._status
+        if status.until is None or self._clock() < status.until.timestamp():
+            return status
+        return CircuitStatus(state="half_open", until=None, reason=status.reason)
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Note how the call within ends; raises ``NarrativeError`` instead of beginning it."""
+        with self._lock:
+            status = self.status
+            if status.state == "open":
+                raise NarrativeError(not_asked(f"calls to it are paused, because {status.reason}"))
+            if status.state == "half_open":
+                self._open(PAUSE_SECONDS, status.reason)  # for the others, also if this call never ends
+        try:
+            yield
+        except EndpointError as error:
+            with self._lock:
+                self._failures += 1
+                if error.lasting or self._failures >= MAX_FAILURES:
+                    self._open(LASTING_PAUSE_SECONDS if error.lasting else PAUSE_SECONDS, str(error))
+            raise
+        with self._lock:
+            self._failures, self._status = 0, CLOSED
+
+    def _open(self, seconds: float, reason: str | None) -> None:
+        until = datetime.fromtimestamp(self._clock() + seconds, UTC)
+        self._status = CircuitStatus(state="open", until=until, reason=reason)
 
 
 class LlamaWriter:
-    """Writes explanations with a language model."""
+    """Writes explanations with a language model, by a deadline or not at all."""
 
     prompt_version = PROMPT_VERSION
 
@@ -76,21 +112,19 @@ class LlamaWriter:
             When there is no true text by then.
         """
         broken = failure = ""
-        for is_last in (False, True):
+        for _ in range(2):
             try:
                 with self._breaker.watch():
                     draft = self._endpoint.ask(prompt_of(facts, broken=broken), grammar_of(facts), deadline=deadline)
                 return checked(facts, draft)
-            except CircuitOpenError as error:
-                raise NarrativeError(failure or not_asked(str(error))) from None
             except WithheldError as error:
-                broken, may_pass = str(error), True
-                failure = asked_but(f"its text was withheld because {error}")
+                broken, failure = str(error), asked_but(f"its text was withheld because {error}")
             except EndpointError as error:
-                failure, may_pass = asked_but(str(error)), error.passing
-            if is_last or not may_pass or time.monotonic() + PAUSE_SECONDS + LEAST_SECONDS > deadline:
+                failure = asked_but(str(error))
+                if not error.passing or self.circuit.state == "open":
+                    break
+            if time.monotonic() + LEAST_SECONDS > deadline:
                 break
-            time.sleep(PAUSE_SECONDS)
         raise NarrativeError(failure)
 
 
@@ -98,7 +132,7 @@ class LlamaWriter:
 class ExplanationSource:
     """Who writes explanations at the moment, beside the deterministic text, and why nobody else does."""
 
-    writer: Writer | None
+    writer: LlamaWriter | None
     reason: str
 
 

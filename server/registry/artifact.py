@@ -24,6 +24,7 @@ from common.rendered_card import VERSION_NAME
 from server.anomaly.calibration import CalibrationByPattern, every_pattern
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
 from server.anomaly.manifest import FORMAT, KnownAnswer, Manifest
+from server.anomaly.sufficiency import Sufficiency
 from server.registry.model_card import model_card
 
 # Known answers decide whether a model made with another scikit-learn can be used. The filter is set once, at import:
@@ -68,7 +69,8 @@ def make_files(model: AnomalyModel, manifest: Manifest, key: SecretStr | None) -
     """
     # No pickle: numpy's own format holds numbers alone, and reading it runs nothing.
     calibration = io.BytesIO()
-    np.savez_compressed(calibration, *model.calibration.scores)
+    aurocs = model.sufficiency.aurocs
+    np.savez_compressed(calibration, *model.calibration.scores, aurocs=np.empty((0, 2)) if aurocs is None else aurocs)
     contents = {
         FOREST_FILE: _pickled(model.forest),
         PREPROCESSOR_FILE: _pickled(model.preprocessor),
@@ -156,12 +158,14 @@ def detector_of(manifest: Manifest, contents: Mapping[str, bytes]) -> Detector:
     known = manifest.known_answers
     try:
         with np.load(io.BytesIO(contents[CALIBRATION_FILE]), allow_pickle=False) as arrays:
-            calibration = CalibrationByPattern(every_pattern(), [arrays[name] for name in arrays.files])
+            by_name = dict(arrays)
+        aurocs = by_name.pop("aurocs")
         model = AnomalyModel(
             preprocessor=joblib.load(io.BytesIO(contents[PREPROCESSOR_FILE])),
             forest=joblib.load(io.BytesIO(contents[FOREST_FILE])),
-            calibration=calibration,
+            calibration=CalibrationByPattern(every_pattern(), list(by_name.values())),
             thresholds=manifest.thresholds,
+            sufficiency=Sufficiency(aurocs if aurocs.size else None),
         )
         answers = list(zip(known, model.assess([answer.record for answer in known]), strict=True))
     except _UNREADABLE:
@@ -178,7 +182,8 @@ def detector_of(manifest: Manifest, contents: Mapping[str, bytes]) -> Detector:
 
 def _scores_agree(known: KnownAnswer, said: Assessment) -> bool:
     scores = ("raw_score", "anomaly_score", "base_value")
-    return all(abs(getattr(known, score) - getattr(said, score)) <= TOLERANCE for score in scores)
+    agree = all(abs(getattr(known, score) - getattr(said, score)) <= TOLERANCE for score in scores)
+    return agree and known.risk_level is said.risk_level
 
 
 def _contributions_agree(known: KnownAnswer, said: Assessment) -> bool:

@@ -40,7 +40,7 @@ def recalibration_effect(earlier: AnomalyModel, later: AnomalyModel, dataset: Da
     Patients with disease were not used, so theirs is measured. What the disease-free are at now follows from the design
     and says nothing on those who calibrated; how far others may be from it depends on the number of patients.
     """
-    before, after = (model.anomaly_scores(dataset.values) for model in (earlier, later))
+    before, after = (model.counted_scores(dataset.values) for model in (earlier, later))
     diseased = dataset.has_disease
     for level, threshold in by_level(later.thresholds).items():
         low, high = alarm_interval(min(later.calibration.patients), threshold)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-import shap
 
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.dataset import COLUMNS, FloatArray, matrix_of
@@ -24,6 +23,7 @@ def known_answers(model: AnomalyModel, seed: int) -> list[KnownAnswer]:
             record=record,
             raw_score=said.raw_score,
             anomaly_score=said.anomaly_score,
+            risk_level=said.risk_level,
             base_value=said.base_value,
             contributions=dict(zip(COLUMNS, explained, strict=True)),
         )
@@ -37,6 +37,8 @@ def tree_shap_contributions(model: AnomalyModel, values: FloatArray) -> FloatArr
     Lundberg et al. (2020), path-dependent TreeSHAP of the mean path length. A model in use looks the same values up in
     its cell tables, which takes a fraction of the time, and is held to these.
     """
+    import shap  # noqa: PLC0415 - numba below it takes seconds, and every start asks whether there is a model
+
     complete, typical = model.preprocessor.impute(values), model.preprocessor.typical_.tolist()
     factors = model.preprocessor.transform(complete).astype(np.float32)  # scikit-learn does this itself, shap does not
     path_lengths = shap.TreeExplainer(model.forest).shap_values(factors)

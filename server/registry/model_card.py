@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from common.messages import Thresholds
 from common.patient import FIELDS
 from server.anomaly.calibration import LEAST_COMPARABLE, MOST_CALIBRATION_PATIENTS, SPLIT_AGE, alarm_interval
-from server.anomaly.evaluation_figures import Estimate, Evaluation, by_level, level_text
+from server.anomaly.evaluation_figures import Estimate, Evaluation, by_level, level_text, of_100
 from server.anomaly.manifest import DataDescription, Manifest
 from server.anomaly.preprocessing import FACTORS
 from server.registry.changes import seldom_measured
@@ -98,6 +98,9 @@ def model_card(manifest: Manifest, *, key: SecretStr | None = None) -> Card:
             "licence": f"Model and program: MIT. {about_data['licence']}",
             "references": [*_REFERENCES, *about_data["references"]],
         },
+        "in_short": list(_in_short(manifest)),
+        # After a recalibration nobody has measured the groups.
+        "weak_spots": [] if manifest.recalibrated_from else list(_weak_spots(evaluation, thresholds)),
         "intended_use": _INTENDED_USE,
         "factors": {
             "fields": manifest.columns,
@@ -117,8 +120,11 @@ def model_card(manifest: Manifest, *, key: SecretStr | None = None) -> Card:
             "label": f"{about_data['label']} {_EVALUATION_ONLY}",
         },
         "quantitative_analyses": evaluation,
-        # After a recalibration nobody has measured the groups.
-        "weak_spots": [] if manifest.recalibrated_from else list(_weak_spots(evaluation, thresholds)),
+        "abstention": manifest.abstention,
+        "predictive_value": {
+            "prevalence": evaluation.prevalence,
+            "high": None if manifest.recalibrated_from else evaluation.predictive_value(evaluation.prevalence),
+        },
         "caveats_and_recommendations": [
             *([_NOT_EVALUATED] if manifest.recalibrated_from else []),
             *_calibration_caveats(manifest),
@@ -126,6 +132,31 @@ def model_card(manifest: Manifest, *, key: SecretStr | None = None) -> Card:
             *_CAVEATS,
         ],
     }
+
+
+def _in_short(manifest: Manifest) -> Iterator[str]:
+    """Say what a clinician asks first, of 100 patients each, with 95 % intervals."""
+    evaluation, name = manifest.evaluation, manifest.data.name
+    found, alarms = evaluation.estimate("sensitivity_high"), evaluation.estimate("false_alarm_rate_high")
+    predictive = evaluation.predictive_value(evaluation.prevalence)
+    if predictive.value is not None and not manifest.recalibrated_from:
+        yield (
+            f"Of 100 patients marked High, {of_100(predictive)} have disease where {100 * evaluation.prevalence:.0f} "
+            f"of 100 have it, as in {name}; where it is rarer, fewer."
+        )
+        yield f"Of 100 patients with disease, {of_100(found)} are marked High."
+        yield f"Of 100 patients without disease, {of_100(alarms)} are marked High."
+    if (auroc := evaluation.estimate("auroc")).value is not None:
+        yield (
+            f"Of 100 pairs of a patient with disease and one without, the one with disease scores higher in "
+            f"{of_100(auroc)}."
+        )
+    yield manifest.abstention.in_words(name)
+    if (covered := evaluation.estimate("interval_coverage").value) is not None:
+        yield (
+            f"The 95 % interval of a score held its rank in {covered:.1%} of calibration sets that were drawn again. "
+            "It covers the size of the calibration set, not the patient or the measurement."
+        )
 
 
 def _about(data: DataDescription) -> Card:

@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from common.followers import MAX_ENTRIES, fitting
-from common.messages import ChangeKind, RiskLevel, Totals
+from common.messages import LEVELS, ChangeKind, Totals
 from server.store.schema import change_counter, changes, counts, predictions
 
 RequestKey = tuple[str, str]
@@ -26,6 +26,7 @@ _TAKE_SEQUENCES = (
     .returning(change_counter.c.value, change_counter.c.log_id, change_counter.c.epoch)
 )
 _INSERT = insert(changes)
+_PLAIN = ("sequence", "kind", "client_id", "request_id", "prediction_id", "at", "superseded_by")
 _COUNTS = select(counts)
 _COUNT = (
     update(counts)
@@ -69,7 +70,8 @@ def row_of(
 ) -> dict[str, Any]:
     """Return an entry as a row that has no number yet; ``content`` is its ``explanation`` or ``error`` as JSON."""
     ids = {"prediction_id": prediction_id, "client_id": key[0], "request_id": key[1]}
-    return {"kind": kind.value, **ids, "at": at.isoformat(), "explanation": None, "error": None, **content}
+    nothing = dict.fromkeys(("explanation", "error", "superseded_by"))
+    return {"kind": kind.value, **ids, "at": at.isoformat(), **nothing, **content}
 
 
 def write(connection: Connection, rows: list[dict[str, Any]], bodies: Sequence[str] = ()) -> Page:
@@ -121,12 +123,12 @@ def count(connection: Connection, numbers: Mapping[tuple[str, str], int], *, eac
 
 
 def _totals(connection: Connection) -> Totals:
-    by_level: dict[str, int] = dict.fromkeys(RiskLevel, 0)
+    by_level: defaultdict[str, int] = defaultdict(int, dict.fromkeys(LEVELS, 0))
     by_client: defaultdict[str, int] = defaultdict(int)
     for client_id, level, number in connection.execute(_COUNTS):
         by_level[level] += number
         by_client[client_id] += number
-    return Totals(predictions=sum(by_level.values()), by_level=by_level, by_client=dict(by_client))
+    return Totals(predictions=sum(by_level.values()), by_level=dict(by_level), by_client=dict(by_client))
 
 
 def _name(counter: Any) -> str:
@@ -135,7 +137,7 @@ def _name(counter: Any) -> str:
 
 def _entry(row: Any, body: str | None) -> Entry:
     """Encode one entry; the messages in it are embedded as they are stored."""
-    message = {name: row[name] for name in ("sequence", "kind", "client_id", "request_id", "prediction_id", "at")}
+    message = {name: row[name] for name in _PLAIN}
     for name, text in (("prediction", body), ("explanation", row["explanation"]), ("error", row["error"])):
         message[name] = None if text is None else orjson.Fragment(text)
     return Entry(row["sequence"], row["kind"], row["client_id"], orjson.dumps(message))

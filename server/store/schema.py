@@ -25,6 +25,7 @@ predictions = Table(
     Column("risk_level", String(16), nullable=False),
     Column("anomaly_score", Float, nullable=False),
     Column("awaits_explanation", Boolean, nullable=False),
+    Column("superseded_by", String(64)),
     Column("body", Text, nullable=False),
     UniqueConstraint("client_id", "request_id"),
     Index(None, "client_id", "sequence"),
@@ -46,6 +47,7 @@ changes = Table(
     Column("at", String(40), nullable=False),
     Column("explanation", Text),
     Column("error", Text),
+    Column("superseded_by", String(64)),
     Index(None, "client_id", "sequence"),
     Index(None, "prediction_id", "kind"),
     Index(

@@ -3,14 +3,13 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from tests.system.conftest import Installation, installation
-
-__all__ = ["installation"]  # the same system as the system tests', started by the launcher
+from tests.system.conftest import Installation, installed
 
 CHROMIUM_OPTIONS = (
     "--no-sandbox",
@@ -64,7 +63,21 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory, detector_dir: Path) -> Iterator[Installation]:
+    """The system that most tests share, started by the launcher; what a test stops it starts again."""
+    with installed(tmp_path_factory.mktemp("shared") / "project", detector_dir) as installation:
+        yield installation
+
+
 @pytest.fixture(scope="module")
+def new_installation(tmp_path_factory: pytest.TempPathFactory, detector_dir: Path) -> Iterator[Installation]:
+    """A system without patients, for the tests of one module."""
+    with installed(tmp_path_factory.mktemp("own") / "project", detector_dir) as installation:
+        yield installation
+
+
+@pytest.fixture(scope="session")
 def links(installation: Installation) -> Sequence[str]:
     return installation.start()
 

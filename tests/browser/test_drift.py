@@ -7,9 +7,15 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import OpenPage, scrolls_sideways
 from tests.support.system_parts import Clinician
+from tests.system.conftest import Installation
 
 ENOUGH = 100
 NOT_MEASURED = 81
+
+
+@pytest.fixture(scope="module")
+def links(new_installation: Installation) -> Sequence[str]:
+    return new_installation.start()
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
+import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
+from common.messages import PROTOCOL_VERSION
 from tests.browser.conftest import LONG_MS, OpenPage, analyze_sample, load_sample
 from tests.support.system_parts import Visitor
 from tests.system.conftest import Installation
@@ -89,16 +91,19 @@ def test_an_erased_patient_vanishes_from_every_open_page(
         expect(page.locator("#history-list li, #prediction-rows tr", has_text="stays here")).to_have_count(1)
 
 
+@pytest.mark.full  # the server and a client app start twice each
 def test_a_client_app_of_another_version_says_so_on_its_page(installation: Installation, clinic: Page) -> None:
     """The server is updated, the client apps are not yet: patients are queued, and answered after the update."""
     files = [installation.folder / "common" / name for name in ("messages.py", "ui/socket.js")]
     ours = {file: file.read_text() for file in files}
     for file, text in ours.items():
-        file.write_text(re.sub(r"\b(PROTOCOL(?:_VERSION)? =) 4\b", r"\1 5", text))
+        file.write_text(
+            re.sub(rf"\b(PROTOCOL(?:_VERSION)? =) {PROTOCOL_VERSION}\b", rf"\1 {PROTOCOL_VERSION + 1}", text)
+        )
     try:
         os.kill(installation.pid("server"), signal.SIGKILL)
         installation.start()
-        told = "speaks protocol version 4, the server 5. Update the older one."
+        told = f"speaks protocol version {PROTOCOL_VERSION}, the server {PROTOCOL_VERSION + 1}. Update the older one."
         expect(clinic.locator("#link-banner")).to_contain_text(told, timeout=LONG_MS)
         analyze_sample(clinic, "before the update")
         expect(clinic.locator("#history-list li", has_text="before the update")).to_contain_text("Queued")
@@ -108,3 +113,6 @@ def test_a_client_app_of_another_version_says_so_on_its_page(installation: Insta
     finally:
         for file, text in ours.items():
             file.write_text(text)
+        for app in ("server", "client-1"):
+            os.kill(installation.pid(app), signal.SIGKILL)
+        installation.start()

@@ -23,11 +23,11 @@ def model() -> Iterator[LanguageModel]:
 
 
 @pytest.fixture(scope="module")
-def links(installation: Installation, model: LanguageModel) -> Sequence[str]:
+def links(new_installation: Installation, model: LanguageModel) -> Sequence[str]:
     """Start a system whose language model is the one of the test."""
-    with (installation.folder / ".env").open("a", encoding="utf-8") as file:
+    with (new_installation.folder / ".env").open("a", encoding="utf-8") as file:
         file.write(f"LLM_BASE_URL={model.url}\nLLM_MODEL=a/model\n")
-    return installation.start()
+    return new_installation.start()
 
 
 @pytest.fixture

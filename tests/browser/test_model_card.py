@@ -1,7 +1,5 @@
 """The model card as people come to it: from a result, at the server and at a client app, on any screen and on paper."""
 
-import os
-import signal
 from collections.abc import Sequence
 
 import pytest
@@ -9,7 +7,6 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, analyze_sample
 from tests.support.system_parts import Visitor
-from tests.system.conftest import Installation
 
 WIDTHS = (320, 400, 1400)
 
@@ -88,18 +85,3 @@ def test_the_keyboard_reaches_every_section_and_link(links: Sequence[str], open_
     page.locator(".contents a", has_text="Groups").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#groups-heading")).to_be_in_viewport()
-
-
-def test_the_card_stays_at_the_desk_while_the_server_is_away(
-    installation: Installation, links: Sequence[str], open_page: OpenPage
-) -> None:
-    clinic = open_page(links[1])
-    analyze_sample(clinic)
-    expect(clinic.locator("#prediction")).to_contain_text("disease-free")
-    expect(card_from_result(clinic).locator("#main")).to_contain_text("active: it scores patients now")
-    os.kill(installation.pid("server"), signal.SIGKILL)
-    expect(clinic.locator("#link-state")).not_to_contain_text("Connected")
-    card = card_from_result(clinic)
-    expect(card.locator("#main")).to_contain_text("This is the copy kept here")
-    expect(card.get_by_role("heading", name="What it is not for")).to_be_visible()
-    installation.start()

@@ -1,24 +1,22 @@
-"""The pages behind a real nginx with TLS on another port than 443, with websockets and by polling."""
+"""The pages behind a real nginx with TLS on another port than 443."""
 
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenPage
 from tests.support.made_requests import request
-from tests.support.nginx import NO_UPGRADE, Edits, nginx
+from tests.support.nginx import nginx
 from tests.support.processes import TOKENS, Process, end_all, environment_of, run
 from tests.support.speaking import ClientApp
 
 
-@pytest.mark.parametrize("edits", [{}, NO_UPGRADE], ids=["websocket", "polling"])
 def test_a_link_signs_in_and_a_prediction_shows_on_the_dashboard(
-    tmp_path: Path, detector_dir: Path, open_page: OpenPage, edits: Edits
+    tmp_path: Path, detector_dir: Path, open_page: OpenPage
 ) -> None:
     environment, started = environment_of(tmp_path, detector_dir, "eventlet"), list[Process]()
-    with ExitStack() as ending, nginx(tmp_path, f"http://127.0.0.1:{environment['PORT']}", edits) as front:
+    with ExitStack() as ending, nginx(tmp_path, f"http://127.0.0.1:{environment['PORT']}", {}) as front:
         ending.callback(end_all, started)
         process = run(started, environment | {"TRUSTED_PROXIES": "1", "PUBLIC_URL": front.url})
         process.wait_until_started()

@@ -32,14 +32,10 @@ class Reply:
         self.path = handler.path
         self.headers = {name.lower(): value for name, value in handler.headers.items()}
 
-    def begin(
-        self, status: int = 200, content_type: str = "text/event-stream", headers: Mapping[str, str] = NONE
-    ) -> None:
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
         self._handler.send_response(status)
-        self._handler.send_header("Content-Type", content_type)
-        self._handler.send_header("Connection", "close")
-        for name, value in headers.items():
-            self._handler.send_header(name, value)
+        for header in {"Content-Type": "text/event-stream", "Connection": "close", **headers}.items():
+            self._handler.send_header(*header)
         self._handler.end_headers()
 
     def raw(self, text: str) -> None:
@@ -51,17 +47,11 @@ class Reply:
         return self._closing.wait(seconds)
 
 
-def sends(
-    *parts: str,
-    status: int = 200,
-    kind: str = "text/event-stream",
-    drips: str | None = None,
-    headers: Mapping[str, str] = NONE,
-) -> Script:
+def sends(*parts: str, status: int = 200, drips: str | None = None, headers: Mapping[str, str] = NONE) -> Script:
     """A model that sends these parts, and then, if it drips, this again and again (or nothing) until the test ends."""
 
     def script(reply: Reply) -> None:
-        reply.begin(status, kind, headers)
+        reply.begin(status, headers)
         for part in parts:
             reply.raw(part)
         while drips is not None and not reply.stall(0.1):
@@ -76,9 +66,9 @@ def says(text: str) -> Script:
     return sends(event(first), *(event(f" {word}") for word in rest), event(finish="stop"), DONE)
 
 
-def answers(status: int, error: str = "refused", **headers: str) -> Script:
+def answers(status: int, error: str = "refused") -> Script:
     """A model that refuses with this HTTP status."""
-    return sends(json.dumps({"error": error}), status=status, kind="application/json", headers=headers)
+    return sends(json.dumps({"error": error}), status=status, headers={"Content-Type": "application/json"})
 
 
 def in_turn(*scripts: Script) -> Script:

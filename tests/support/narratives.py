@@ -44,7 +44,7 @@ GOOD_TEXT = (
     "The maximum heart rate ([[max_heart_rate]]) lowers it."
 )
 GOOD_TEXT_FILLED = (
-    "The risk level is High, with an anomaly score of 0.987 against a threshold of 0.95. "
+    "The risk level is High, with an anomaly score of 0.98 against a threshold of 0.95. "
     "The ST depression (3.5 mm) and the thallium scan (reversible defect) raise the score. "
     "The maximum heart rate (171 beats/min) lowers it."
 )

@@ -13,7 +13,7 @@ from config.secrets import PROJECT_ROOT
 from tests.support.waiting import wait_until
 
 START_SECONDS = 120.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = 60.0
 TOKENS = {
     "SERVER_SECRET_KEY": "a-secret-key-of-this-test",
     "OPERATOR_TOKEN": "the-operators-token-of-this-test",

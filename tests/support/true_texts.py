@@ -5,7 +5,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from common.messages import RiskLevel
+from common.messages import LEVELS, RiskLevel
 from common.patient import FIELDS
 from server.explanation.facts import Direction, Facts
 from server.explanation.language import (
@@ -44,7 +44,7 @@ def random_facts(random: Random) -> Facts:
     gaps = [name for name in names[-2:] if not FIELDS[name].required and random.random() < 0.5]
     outside = [name for name in names[-3:-2] if FIELDS[name].model_range and random.random() < 0.5]
     stated = [factor(name, random_value(random, name), random.choice(list(OPPOSITE))) for name in names[:-3]]
-    level = random.choice(list(RiskLevel))
+    level = random.choice(list(LEVELS))
     score = random.choice(SCORES[level])
     return facts(level, score, factors=tuple(stated), not_measured=tuple(gaps), extrapolated=tuple(outside))
 

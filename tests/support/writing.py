@@ -1,6 +1,7 @@
 """A language model's writer for tests, at an endpoint of the test."""
 
-from typing import Any
+import time
+from collections.abc import Callable
 
 from config.settings import ServerSettings
 from server.explanation.llama import LlamaWriter
@@ -20,6 +21,5 @@ def settings_for(url: str, **changes: object) -> ServerSettings:
     return ServerSettings.model_validate(usual | changes)
 
 
-def writer_at(url: str, *, parts: dict[str, Any] | None = None, **changes: object) -> LlamaWriter:
-    """Return a writer at an endpoint; ``parts`` are stand-ins for its clock and pause."""
-    return LlamaWriter(settings_for(url, **changes), **(parts or {}))
+def writer_at(url: str, clock: Callable[[], float] = time.time, **changes: object) -> LlamaWriter:
+    return LlamaWriter(settings_for(url, **changes), clock)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +61,18 @@ class Installation:
         return int((self.folder / ".local" / "run" / f"{name}.pid").read_text().split()[0])
 
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, detector_dir: Path) -> Iterator[Installation]:
-    folder = copy_project(tmp_path_factory.mktemp("installation") / "project")
-    set_up(folder)
+@contextmanager
+def installed(folder: Path, model_dir: Path) -> Iterator[Installation]:
+    """Set a copy of the project up in a new folder; what it has started is stopped in the end."""
+    set_up(copy_project(folder))
     settings = "".join(f"{name}={port}\n" for name, port in ports().items())
     (folder / ".env").write_text(f"# chosen by hand\n{settings}OPERATOR_TOKEN=chosen-by-hand\n")
-    installation = Installation(folder, detector_dir)
+    installation = Installation(folder, model_dir)
     yield installation
     installation.launcher("stop")
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory, detector_dir: Path) -> Iterator[Installation]:
+    with installed(tmp_path_factory.mktemp("installation") / "project", detector_dir) as installation:
+        yield installation

@@ -72,6 +72,16 @@ predictions.facts_of = fails_at_one_patient
 runpy.run_path("app.py", run_name="__main__")
 """
 
+COMMANDS: Final = """
+import runpy, sys
+for words in sys.argv[1:]:
+    sys.argv = words.split()
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        print("ended with", end.code)
+"""
+
 
 def marked(number: int, **changes: object) -> dict[str, Any]:
     """Return a request of a marked patient as client apps send it."""
@@ -98,7 +108,7 @@ def tells_back(reply: Reply) -> None:
 
 
 def refuses_with_everything(reply: Reply) -> None:
-    reply.begin(500, "application/json")
+    reply.begin(500, {})
     reply.raw(json.dumps({"error": f"cannot explain {OF_THE_RECORD} of {REFERENCE}: {reply.body['messages']}"}))
 
 
@@ -231,8 +241,8 @@ def run_into_faults(system: System, clinic: Page, *, url: str) -> None:
 
 
 def use_commands(system: System) -> None:
-    """Run the commands, which are told the reference as often as they may ask for it."""
-    for words in (
+    """Run the commands in one process, told the reference as often as they may ask for it."""
+    commands = (
         f"server.store backup {system.folder / 'backup.sqlite'}",
         "server.store verify",
         "server.store erase --patient-reference --dry-run",
@@ -241,13 +251,13 @@ def use_commands(system: System) -> None:
         "client.access client-1 audit show",
         "server.access audit show",
         f"server.access revoke {REFERENCE.lower()}",
-    ):
-        asked, environment = f"{REFERENCE}\n" * 40, system.environment
-        command = [sys.executable, "-m", *words.split()]
-        done = subprocess.run(
-            command, cwd=PROJECT_ROOT, env=environment, input=asked, capture_output=True, text=True, check=False
-        )
-        system.keep(done.returncode, done.stdout, done.stderr)
+    )
+    program, asked = [sys.executable, "-c", COMMANDS, *commands], f"{REFERENCE}\n" * 40
+    done = subprocess.run(
+        program, cwd=PROJECT_ROOT, env=system.environment, input=asked, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.count("ended with") == len(commands)
+    system.keep(done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")

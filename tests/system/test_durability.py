@@ -107,6 +107,7 @@ def test_a_new_record_outbox_account_and_secret_are_on_disk_with_their_names(
     assert any(name.startswith("secrets/server/") for name in made)
 
 
+@pytest.mark.full
 @needs_strace
 def test_an_activated_model_is_on_disk_with_its_names(
     tmp_path: Path, model_folder: Path, other_detector_dir: Path

@@ -10,8 +10,13 @@ from tests.faults.checker import findings
 from tests.faults.rounds import Rounds
 from tests.faults.system import CONTROLS
 
-SCHEDULES = [("eventlet", seed) for seed in (17, 23, 36, 47)] + [("threading", seed) for seed in (18, 25)]
-"""Together they have every fault of every kind of process and link."""
+SCHEDULES = [
+    ("eventlet", 17),
+    ("eventlet", 47),
+    *(pytest.param("eventlet", seed, marks=pytest.mark.full) for seed in (23, 36)),
+    *(pytest.param("threading", seed, marks=pytest.mark.full) for seed in (18, 25)),
+]
+"""Together they have every fault of every kind of process and link; the first two have most kinds of fault."""
 
 SEEDS_OF_A_CONTROL = range(5, 25)
 """The first of them kills two client apps and fills the disk of the third."""

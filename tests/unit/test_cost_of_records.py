@@ -17,8 +17,8 @@ from server.store.database import open_database
 from tests.support.made_requests import LLAMA_TEXT, NOON, made, prediction, request, submission
 from tests.support.recording import stored, unfinished
 
-FEW: Final = 100
-MANY: Final = 2_000
+FEW: Final = 50
+MANY: Final = 1_000
 AT_MOST: Final = 1.5
 """How many times the steps with few stored there may be with many: reading through all that is stored takes 20."""
 

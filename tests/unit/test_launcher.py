@@ -233,6 +233,7 @@ def test_settings_that_cannot_be_opened_are_a_sentence(project: Path) -> None:
     assert (done.returncode, done.stderr) == (1, f"\nA file cannot be used ({project / '.env'}: Is a directory).\n")
 
 
+@pytest.mark.full
 def test_the_virtual_environment_of_a_copied_project_is_made_anew(tmp_path: Path) -> None:
     set_up(project := copy_project(tmp_path / "project"))
     stamp = project / ".venv" / "installed.txt"

@@ -96,7 +96,7 @@ def names_in(models: Path) -> list[str]:
 
 
 def test_a_model_is_trained_reported_and_made_the_active_one(csv_file: WriteCsv, tmp_path: Path) -> None:
-    done = run("--data", csv_file(*FEW), "--out", tmp_path / "models", MODEL_WORKERS="2")
+    done = run("--data", csv_file(*FEW), "--out", tmp_path / "models")
     assert done.returncode == 0, done.stderr
     version = active_in(tmp_path / "models")
     assert "66 disease-free patients, 20 with disease" in done.stdout
@@ -108,17 +108,6 @@ def test_a_model_is_trained_reported_and_made_the_active_one(csv_file: WriteCsv,
         *(f"Evaluating: {number} of 2 folds" for number in (1, 2)),
     ]
     assert names_in(tmp_path / "models") == [version]
-
-
-def test_a_file_in_another_dialect_is_recognized_and_trained_on(tmp_path: Path, command: Command) -> None:
-    names = "age,sex,cp,trestbps,chol,fbs,restecg,thalach,exang,oldpeak,slope,ca,thal,num"
-    rows = [row.replace("Absence", "0").replace("Presence", "1").replace(",", ";") for row in FEW]
-    (tmp_path / "clinic.csv").write_text("\n".join([names.replace(",", ";"), *rows]))
-    code, said, _ = command("--data", tmp_path / "clinic.csv")
-    assert code == 0
-    assert said.startswith("Recognized UCI's or other column names, codes uci/367")
-    assert "; label `num`, 1 = disease, proved by rows of the shipped table.\nColumns: age = Age, " in said
-    assert load_detector(tmp_path / "models").manifest.data.disease_free == 66
 
 
 def test_a_file_without_vessels_and_thallium_says_what_that_costs_and_names_recalibration(
@@ -305,6 +294,7 @@ def test_words_and_settings_that_make_no_sense_are_usage_errors(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_a_training_that_is_stopped_leaves_the_active_model(models: Path) -> None:
     """As Ctrl-C does it: the signal reaches the command and its worker processes alike."""
     before = names_in(models)

@@ -1,8 +1,6 @@
 """A real server on a real socket with a real model and database, in the concurrency this process runs on."""
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +10,6 @@ import pytest
 from sqlalchemy import Engine
 
 from common.access.sessions import Sessions
-from config.secrets import PROJECT_ROOT
 from config.settings import ServerSettings
 from server.explanation.llama import explanation_source
 from server.factory import BUSY_SECONDS_IN_LOOP, Server, create_app, current_model
@@ -57,14 +54,6 @@ Join = Callable[..., ClientApp]
 Watch = Callable[..., Dashboard]
 
 
-def run_module(*words: str, environment: Mapping[str, str], told: str = "") -> str:
-    """Run ``python -m`` as somebody at the server's machine does; return what it says."""
-    command = [sys.executable, "-m", *words]
-    return subprocess.run(
-        command, cwd=PROJECT_ROOT, env=environment, input=told, check=True, capture_output=True, text=True
-    ).stdout
-
-
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -88,14 +77,15 @@ def start_server(tmp_path: Path, detector_dir: Path) -> Iterator[StartServer]:
             server.service.start()
         url = ending.enter_context(served(server.app))
         running = RunningServer(server, settings, engine, url, database)
-        ending.callback(_stop, running)
+        ending.callback(stop, running)
         return running
 
     with ExitStack() as ending:
         yield start
 
 
-def _stop(running: RunningServer) -> None:
+def stop(running: RunningServer) -> None:
+    """Stop it, and let go of its record."""
     if running.server.service.is_running:
         running.server.service.stop()
     running.engine.dispose()

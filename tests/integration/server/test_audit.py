@@ -1,7 +1,12 @@
 """What people and commands do at the server stands in the audit trail."""
 
+import pytest
+
+from common.access.command import main as access
 from common.access.file import access_file
-from tests.integration.server.conftest import Join, RunningServer, Watch, run_module
+from config.settings import ServerSettings
+from server.store.__main__ import main as store
+from tests.integration.server.conftest import Join, RunningServer, Watch
 from tests.support.made_requests import request
 from tests.support.speaking import Browser
 
@@ -65,19 +70,15 @@ def test_only_administrators_read_the_trail_page_by_page(
     assert actions(administrator)[-1][1] == "signed_in"
 
 
-def test_commands_stand_in_the_trail_of_a_running_server(running: RunningServer, administrator: Browser) -> None:
-    environment = {
-        "DATA_DIR": str(running.settings.data_dir),
-        "SECRETS_DIR": str(running.settings.secrets_dir),
-        "DATABASE_URL": f"sqlite:///{running.database}",
-        "PATH": "",
-    }
-    for words in (
-        ["server.access", "add", "Ada"],
-        ["server.store", "erase", "--older-than", "1", "--dry-run"],
-        ["server.store", "erase", "--older-than", "1", "--client", "Client-1"],
-    ):
-        run_module(*words, environment=environment)
+def test_commands_stand_in_the_trail_of_a_running_server(
+    running: RunningServer, administrator: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_DIR", str(running.settings.data_dir))
+    monkeypatch.setenv("SECRETS_DIR", str(running.settings.secrets_dir))
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{running.database}")
+    assert access(["add", "Ada"], ServerSettings) == 0
+    assert store(["erase", "--older-than", "1", "--dry-run"]) == 0
+    assert store(["erase", "--older-than", "1", "--client", "Client-1"]) == 0
     said = actions(administrator)
     assert [(role, action) for role, action, _ in said[-2:]] == [
         ("command", "account_added"),

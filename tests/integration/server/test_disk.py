@@ -1,25 +1,27 @@
 """The server's disk fills up, turns read-only, or its database is damaged: it says so, saves nothing, and goes on."""
 
 import sqlite3
-import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from server.factory import BUSY_SECONDS_IN_LOOP
-from tests.integration.server.conftest import StartProcess, run_module
-from tests.support.disks import failing_disk, small_disk
+from server.store.__main__ import main
+from tests.integration.server.conftest import Join, RunningServer, StartProcess, StartServer, stop
+from tests.support.disks import SmallDisk, failing_disk, small_disk
 from tests.support.made_requests import request
 from tests.support.processes import Process, run
 from tests.support.serving import ASYNC_MODE
 from tests.support.speaking import Browser, ClientApp
+from tests.support.stalls import MOST_SECONDS, LoopWatch, database_held
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "server" / "predictions.sqlite"
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "data", kilobytes=2048) as disk:
+        yield disk
 
 
 def saved(client: ClientApp, number: int) -> bool:
@@ -32,96 +34,82 @@ def stored(database: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM predictions").fetchone()[0])
 
 
-def refusal(process: Process, client: ClientApp, number: int) -> str:
+def refusal(url: str, client: ClientApp, number: int) -> str:
     """Send a patient who is refused for now; return why the server says that it is not ready."""
     error = wait_until(lambda: client.predict(request(number).to_wire())["error"])
     assert (error["code"], error["retryable"]) == ("store_unavailable", True)
-    answer = Browser(process.url).get("/readyz")
+    answer = Browser(url).get("/readyz")
     assert answer.status == 503
-    assert Browser(process.url).get("/api/status").json == {"status": "not_ready", "ready": False}
+    assert Browser(url).get("/api/status").json == {"status": "not_ready", "ready": False}
     return str(answer.error["message"])
 
 
-def end(process: Process, client: ClientApp) -> None:
-    client.close()
-    assert process.end() == 0
-    assert "Traceback" not in process.text
-
-
 def test_a_full_disk_is_named_nothing_is_said_to_be_saved_and_it_goes_on_by_itself(
-    start_process: StartProcess, database: Path
+    disk: SmallDisk, running: RunningServer, join: Join, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with small_disk(database.parent, kilobytes=2048) as disk:
-        process, client = start_process()
-        assert saved(client, 1)
-        disk.fill()
-        assert "database or disk is full: free some space, and it resumes" in refusal(process, client, 2)
-        assert stored(database) == 1
-        disk.make_room()
-        assert saved(client, 2)
-        wait_until(lambda: Browser(process.url).get("/readyz").status == 200)
-        assert stored(database) == 2
-        end(process, client)
+    client = join()
+    assert saved(client, 1)
+    disk.fill()
+    assert "database or disk is full: free some space, and it resumes" in refusal(running.url, client, 2)
+    assert stored(running.database) == 1
+    disk.make_room()
+    assert saved(client, 2)
+    wait_until(lambda: Browser(running.url).get("/readyz").status == 200)
+    assert stored(running.database) == 2
+    assert "Traceback" not in caplog.text
 
 
 def test_a_locked_database_is_named_and_on_eventlet_holds_nobody_up_for_long(
-    start_process: StartProcess, database: Path
+    running: RunningServer, join: Join, signed_in: Browser
 ) -> None:
-    process, client = start_process()
-    with closing(sqlite3.connect(database, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        locked_at = time.monotonic()
-        said = refusal(process, client, 1)
-        seconds = time.monotonic() - locked_at
-        other.execute("ROLLBACK")
+    client = join()
+    client.ask_for_changes()
+    with database_held(running.database), LoopWatch() as watch:
+        client.follow()
+        said = refusal(running.url, client, 1)
+        assert {signed_in.get(path).status for path in ("/api/status", "/api/predictions")} <= {200, 503}
     assert "database is locked: another program holds it; it resumes automatically" in said
     if ASYNC_MODE == "eventlet":
-        assert seconds < 5 * 2 * BUSY_SECONDS_IN_LOOP
+        assert watch.longest < MOST_SECONDS
     assert saved(client, 1)
-    end(process, client)
-    assert stored(database) == 1
+    assert stored(running.database) == 1
 
 
 def test_a_disk_that_turns_read_only_is_named_loses_nothing_and_stops_a_start(
-    start_process: StartProcess, processes: list[Process], environment: dict[str, str], database: Path
+    start_process: StartProcess, processes: list[Process], environment: dict[str, str], tmp_path: Path
 ) -> None:
+    database = tmp_path / "server" / "predictions.sqlite"
     with failing_disk(database.parent) as disk:
         process, client = start_process()
         assert saved(client, 1)
         disk.turn_read_only()
-        assert "the disk fails, is full or turned read-only" in refusal(process, client, 2)
-        end(process, client)
+        assert "the disk fails, is full or turned read-only" in refusal(process.url, client, 2)
+        client.close()
+        assert process.end() == 0
         failing = run(processes, environment)
         assert failing.wait() == 1
         assert "cannot be used: " in failing.text
-        assert "Traceback" not in failing.text
+        assert "Traceback" not in process.text + failing.text
         disk.mend()
-        process, client = start_process()
         assert stored(database) == 1
-        assert saved(client, 2)
-        end(process, client)
 
 
-def test_a_damaged_database_is_named_stops_a_start_and_a_restore_brings_it_back(
-    start_process: StartProcess, processes: list[Process], environment: dict[str, str], database: Path, tmp_path: Path
+def test_a_damaged_database_is_named_and_a_restore_brings_it_back(
+    running: RunningServer, join: Join, start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process, client = start_process()
+    database = running.database
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{database}")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    client = join()
     assert all(saved(client, number) for number in range(1, 31))
-    copy = str(tmp_path / "copy.sqlite")
-    run_module("server.store", "backup", copy, environment=environment)
+    assert main(["backup", str(tmp_path / "copy.sqlite")]) == 0
     database.write_bytes(b"\xa5" * database.stat().st_size)
-    assert "the file is damaged" in (said := refusal(process, client, 31))
+    assert "the file is damaged" in (said := refusal(running.url, client, 31))
     assert "python -m server.store restore FILE" in said
     client.close()
-    process.end()
-    failing = run(processes, environment)
-    assert failing.wait() == 1
-    assert f"The database {database} cannot be used: the file is damaged" in failing.text
-    assert "restore a backup with: python -m server.store restore FILE" in failing.text
-    assert "Traceback" not in failing.text
-    assert "is now the record, and in order" in run_module("server.store", "restore", copy, environment=environment)
-    process, client = start_process()
+    stop(running)
+    assert main(["restore", str(tmp_path / "copy.sqlite")]) == 0
+    client = join(to=start_server())
     assert saved(client, 30)
     assert saved(client, 31)
-    end(process, client)
     assert stored(database) == 31

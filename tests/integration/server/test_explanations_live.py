@@ -7,12 +7,10 @@ import pytest
 
 from tests.integration.server.conftest import RunningServer, StartServer
 from tests.support.llm_faults import stalls
-from tests.support.llm_server import LanguageModel, answers
+from tests.support.llm_server import LanguageModel
 from tests.support.made_requests import request
-from tests.support.speaking import Browser, ClientApp, Connection, Dashboard
+from tests.support.speaking import Browser, ClientApp, Connection
 from tests.support.truthful import explains
-
-REASON = "the key was refused; check LLM_API_KEY in .env"
 
 
 @pytest.fixture
@@ -64,41 +62,10 @@ def test_the_models_explanation_arrives_whole_and_no_value_leaves_for_it(
         assert secret not in sent
 
 
-def test_a_model_that_refuses_leaves_the_first_text_and_operators_are_told_at_once(
-    client: ClientApp,
-    model: LanguageModel,
-    explained: RunningServer,
-    operator: Browser,
-    connections: list[Connection],
-) -> None:
-    connections.append(dashboard := Dashboard(explained.url, operator.cookie))
-    model.script = answers(401)
-    client.predict(request(1).to_wire())
-    answer, explanation = client.answered("request-1"), finished(client)
-    assert (explanation["text"], explanation["source"]) == (answer.explanation.text, "template")
-    told = dashboard.status_with(lambda status: status["explanations"]["finished"]["by_source"] == {"template": 1})
-    told = told["explanations"]
-    assert told["last_failure"] == explanation["reason"] == f"The language model was asked, but {REASON}."
-    assert (told["circuit"]["state"], told["circuit"]["reason"]) == ("open", REASON)
-    # What is told stays as it is while the circuit is open, so that it is no news every second.
-    assert operator.get("/api/status").json["explanations"] == told
-
-
-def test_predictions_wait_for_no_model_and_a_restart_explains_what_was_unfinished(
-    client: ClientApp,
-    model: LanguageModel,
-    explained: RunningServer,
-    start_server: StartServer,
-    connections: list[Connection],
-) -> None:
+def test_predictions_wait_for_no_model(client: ClientApp, model: LanguageModel, explained: RunningServer) -> None:
     model.script = stalls
     for number in range(1, 9):
         client.predict(request(number).to_wire())
     for number in range(1, 9):
         assert client.answered(f"request-{number}").awaits_explanation
     assert Browser(explained.url).get("/readyz").status == 200
-    explained.server.service.stop()
-    model.script = explains
-    restarted = start_server(llm_base_url=model.url)
-    connections.append(again := ClientApp(restarted.url, restarted.token()))
-    assert {finished(again)["source"] for _ in range(8)} == {"llm"}

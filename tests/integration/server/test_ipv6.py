@@ -9,6 +9,7 @@ from tests.support.serving import ASYNC_MODE
 from tests.support.system_parts import Clinician
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 def test_a_patient_reaches_the_server_over_ipv6(tmp_path: Path, detector_dir: Path) -> None:
     processes: list[Process] = []

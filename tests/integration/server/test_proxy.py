@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import websocket
 
+from common.messages import PROTOCOL_VERSION
 from common.web.origin import FOREIGN_ORIGIN
 from tests.integration.server.conftest import Join, RunningServer, StartServer
 from tests.support.made_requests import request
@@ -130,6 +131,7 @@ def test_without_upgrade_headers_pages_are_served_by_polling(trusting: RunningSe
         websocket_through(front, browser)
     polling = "/socket.io/?EIO=4&transport=polling"
     polling += "&sid=" + json.loads(browser.get(polling).body[1:])["sid"]
-    assert browser.request("POST", polling, body=b'40/operators,{"protocol":4}').status == 200
+    enter = f'40/operators,{{"protocol":{PROTOCOL_VERSION}}}'.encode()
+    assert browser.request("POST", polling, body=enter).status == 200
     assert browser.get(polling).body.startswith(b"40/operators,{")
     assert browser.request("POST", polling, body=b"1").status == 200  # hang up

@@ -1,20 +1,16 @@
 """Versions of the model that come and go under a running server while client apps send: nothing lost, nothing mixed."""
 
-import os
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import train_model
 from common.messages import Prediction
-from config.secrets import PROJECT_ROOT
 from server.anomaly.detector import Detector
 from server.registry.artifact import ACTIVE_FILE, FOREST_FILE, MANIFEST_FILE, active_folder, load_detector
 from tests.integration.server.test_change_log import bearer, pages
@@ -148,16 +144,20 @@ def test_versions_come_and_go_and_are_damaged_under_three_desks_that_send(
 
 
 def test_a_version_activated_from_the_command_line_is_taken_and_one_under_way_delays_no_stop(
-    process: Process, operator: Browser, model_folder: Path, detector_dir: Path, other_detector_dir: Path
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    process: Process,
+    *,
+    dashboard: Dashboard,
+    model_folder: Path,
+    detector_dir: Path,
+    other_detector_dir: Path,
 ) -> None:
     version = load_detector(other_detector_dir).model_version
-    command = [sys.executable, "train_model.py", "--activate", version]
-    environment = os.environ | {"MODEL_DIR": str(model_folder), "MODEL_SIGNING_KEY": ""}
-    done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    # Only now: a page that does not read for as long as the command takes on a busy machine is disconnected.
-    with closing(Dashboard(process.url, operator.cookie)) as dashboard:
-        taken(dashboard, version)
+    monkeypatch.setenv("MODEL_SIGNING_KEY", "")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    assert train_model.main(["--activate", version, "--out", str(model_folder)]) == 0
+    taken(dashboard, version)
     activate(detector_dir, model_folder)
     assert process.end() == 0
     assert "Traceback" not in process.text

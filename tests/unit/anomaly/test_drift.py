@@ -93,7 +93,7 @@ def test_the_stability_index_is_the_textbooks_less_what_sampling_adds() -> None:
 @pytest.mark.parametrize("disease_free", [25, 150])
 def test_windows_of_the_very_population_of_the_reference_stay_quiet(patients: int, disease_free: int) -> None:
     random = np.random.default_rng(patients + disease_free)
-    windows, said = 200, 0
+    windows, said = 50, 0
     for _ in range(windows):
         population = [drawn(DISEASE_FREE, disease_free, random), drawn(WITH_DISEASE, disease_free, random)]
         labels = np.repeat([False, True], disease_free)
@@ -102,12 +102,12 @@ def test_windows_of_the_very_population_of_the_reference_stay_quiet(patients: in
     assert said <= 0.02 * windows
 
 
-@pytest.mark.parametrize("share_with_disease", [0.0, 0.25, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize("share_with_disease", [0.0, 0.5, 1.0])
 def test_case_mix_alone_is_no_drift(share_with_disease: float) -> None:
     random = np.random.default_rng(3)
     known = reference()
-    said = sum(bool(told(clinic(200, share_with_disease, random), known)) for _ in range(200))
-    assert said <= 0.03 * 200
+    said = sum(bool(told(clinic(200, share_with_disease, random), known)) for _ in range(100))
+    assert said <= 0.03 * 100
 
 
 @pytest.mark.parametrize("patients", [100, 200])

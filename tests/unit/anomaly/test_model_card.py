@@ -13,8 +13,9 @@ from server.anomaly.detector import Detector
 from server.anomaly.evaluation_figures import Estimate, Figure, GroupRates, Rates
 from server.anomaly.manifest import Manifest
 from server.evaluation.new_version import NewVersion
-from server.registry.artifact import CARD_FILE, active_folder
+from server.registry.artifact import CARD_FILE, MANIFEST_FILE, active_folder
 from server.registry.model_card import SHIPPED_DATA_SHA256, model_card
+from tests.support.estimates import interval
 from tests.support.patients import DATA, real_patients
 
 
@@ -54,6 +55,27 @@ def test_the_card_says_which_model_how_well_it_did_and_what_it_is_not(detector_d
     assert card["factors"]["subgroups"] == ["female", "male", "age under 50", "age 50 to 59", "age 60 and over"]
     said = " ".join(card["caveats_and_recommendations"])
     assert "Calibrated on 164 disease-free patients, it may truly find 2% to 9% of the disease-free High" in said
+
+
+def test_the_card_begins_with_what_high_means_of_100_patients_unless_it_was_recalibrated(
+    manifest: Manifest, recalibrated: NewVersion
+) -> None:
+    figures = dict(manifest.evaluation.figures)
+    figures["sensitivity_high"] = Figure(ours=Estimate(value=0.6, low=0.5, high=0.7))
+    figures["false_alarm_rate_high"] = Figure(ours=Estimate(value=0.05, low=0.02, high=0.1))
+    evaluation = manifest.evaluation.model_copy(update={"figures": figures})
+    card = model_card(manifest.model_copy(update={"evaluation": evaluation}))
+    assert card["in_short"][0] == (
+        "Of 100 patients marked High, 91 (81 to 97) have disease where 46 of 100 have it, as in heart_disease.csv; "
+        "where it is rarer, fewer."
+    )
+    ends = [0.6 * 139, 0.05 * 164], [0.5 * 139, 0.1 * 164], [0.7 * 139, 0.02 * 164]
+    assert interval(card["predictive_value"]["high"])[1] == pytest.approx(ends[0][0] / sum(ends[0]))
+    assert interval(evaluation.predictive_value(139 / 303))[::2] == pytest.approx([of[0] / sum(of) for of in ends[1:]])
+    assert evaluation.predictive_value(0.05).value == pytest.approx(0.03 / (0.03 + 0.0475))
+    later = model_card(Manifest.model_validate_json(recalibrated.files[MANIFEST_FILE]))
+    assert later["predictive_value"]["high"] is None
+    assert not any("marked High" in sentence for sentence in later["in_short"])
 
 
 def test_the_card_has_the_designed_false_alarms_and_holds_no_patient_and_no_patient_s_score(manifest: Manifest) -> None:

@@ -132,7 +132,7 @@ def training() -> list[Patient]:
 
 @pytest.fixture(scope="module")
 def patients() -> list[Patient]:
-    return [dict(zip(NAMES, row, strict=True)) for row in rows_of(random_values(1000, seed=11))]
+    return [dict(zip(NAMES, row, strict=True)) for row in rows_of(random_values(300, seed=11))]
 
 
 def test_raw_scores_and_contributions_are_those_of_the_page(
@@ -153,6 +153,6 @@ def test_anomaly_scores_are_those_of_the_page(
     detector: Detector, training: list[Patient], patients: list[Patient]
 ) -> None:
     calibration = RebuiltCalibration(training)
-    said = [detector.model.assessment(list(patient.values())) for patient in patients[:100]]
+    said = [detector.model.assessment(list(patient.values())) for patient in patients[:40]]
     expected = [calibration.anomaly_score(p, s.raw_score) for p, s in zip(patients, said, strict=False)]
     assert [each.anomaly_score for each in said] == pytest.approx(expected, abs=1e-9)

@@ -25,6 +25,7 @@ def false_alarm_rates(scores: FloatArray) -> tuple[float, float]:
     return float((scores >= 0.8).mean()), float((scores >= 0.95).mean())
 
 
+@pytest.mark.full
 def test_on_average_over_sites_the_share_at_each_level_is_the_one_by_design(detector: Detector) -> None:
     """Forty sites of 40 and as many newcomers each, drawn from disease-free patients the forest finds sicker."""
     model, dataset = detector.model, real_patients()
@@ -120,7 +121,7 @@ def test_a_new_version_names_other_data_settings_packages_and_figures_and_nothin
         "calibration_by_age True, before False",
         "medium 0.75, before 0.8",
         f"numpy 9.9, before {before.versions['numpy']}",
-        "AUROC 0.912, before 0.900",
+        "pairs in which the one with disease scores higher (AUROC) 0.912, before 0.900",
     ]
     said = ["calibrated on its own training patients again, before on sicker.csv"]
     earlier = Manifest.model_validate_json(recalibrated.files[MANIFEST_FILE])

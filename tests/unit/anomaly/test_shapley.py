@@ -76,7 +76,7 @@ def assert_exact(forest: IsolationForest, factors: FloatArray) -> None:
 @pytest.mark.parametrize(("samples", "trees"), [(3, 30), (4, 1100), (16, 300), (64, 30)])
 def test_they_are_those_of_scikit_learn_and_shap(detector: Detector, samples: int, trees: int) -> None:
     """Of random patients with gaps; 1,100 trees take two blocks, and those of 64 samples have too many cells each."""
-    factors = factors_of(detector, 1000)
+    factors = factors_of(detector, 300)
     forest = IsolationForest(n_estimators=trees, max_samples=samples, random_state=1).fit(factors[:200])
     assert_exact(forest, factors)
 

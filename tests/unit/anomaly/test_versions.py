@@ -31,7 +31,7 @@ CRASHES = """
 import os, sys
 from itertools import count
 from pathlib import Path
-from server.registry.artifact import load_detector
+from server.registry.artifact import active_folder, read_files
 from server.registry.versions import activate, store_version
 folder, changes = Path(sys.argv[1]), sys.argv[2]
 def act():
@@ -54,7 +54,8 @@ for step in count():
         os._exit(0)
     if not os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
         break
-    print(load_detector(folder).model_version, *sorted(path.name for path in (folder / "versions").glob("2*")))
+    whole, _ = read_files(active_folder(folder))
+    print(whole.model_version, *sorted(path.name for path in (folder / "versions").glob("2*")))
 """
 """Makes a change again and again, each time cut off one step later, and prints what is active and stored then."""
 

@@ -99,7 +99,10 @@ def said(*steps: str, mode: str = "threading") -> str:
     return text
 
 
-@pytest.mark.parametrize("mode", ["threading", "eventlet"])
+MODES = ["eventlet", pytest.param("threading", marks=pytest.mark.full)]
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_an_exception_is_told_by_place_and_kind_and_not_by_what_it_says(mode: str) -> None:
     steps = ("logs", "dies_in_a_thread", "dies_in_a_finalizer", "fails_in_a_library", "fails_outside_of_the_app")
     text = said(*steps, "fail", mode=mode)
@@ -111,7 +114,7 @@ def test_an_exception_is_told_by_place_and_kind_and_not_by_what_it_says(mode: st
 UNREADABLE = {"threading": "no readable request came", "eventlet": "what a library reports is not repeated"}
 
 
-@pytest.mark.parametrize("mode", UNREADABLE)
+@pytest.mark.parametrize("mode", MODES)
 def test_what_is_no_request_is_not_repeated_and_does_not_fill_the_disk(mode: str) -> None:
     text = said("is_flooded_with_what_is_no_request", mode=mode)
     assert text.count("answered") == 70

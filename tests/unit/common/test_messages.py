@@ -5,9 +5,15 @@ from typing import Any
 import pytest
 
 from common.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError
-from common.messages import Prediction, PredictRequest, WireError
+from common.messages import PROTOCOL_VERSION, Prediction, PredictRequest, WireError
 from common.web.codec import OrjsonCodec
+from config.secrets import PROJECT_ROOT
 from tests.support.made_requests import prediction, request
+
+
+def test_the_pages_speak_the_same_protocol() -> None:
+    script = (PROJECT_ROOT / "common" / "ui" / "socket.js").read_text(encoding="utf-8")
+    assert f"const PROTOCOL = {PROTOCOL_VERSION};" in script
 
 
 def kinds(base: type[DetectionSystemError] = DetectionSystemError) -> list[type[DetectionSystemError]]:

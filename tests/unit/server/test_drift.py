@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from common.errors import StoreUnavailableError
-from common.messages import Prediction, Thresholds
+from common.messages import Prediction, RiskLevel, Thresholds
 from common.patient import FIELDS
 from server.anomaly.reference import Reference, reference_of
 from server.drift.comparison import Status, drifted, score_drifts
@@ -190,7 +190,7 @@ def test_after_a_change_of_the_model_fields_are_compared_at_once_and_scores_when
     reference = reference_of(real_patients().values[:60], np.arange(60) >= 30, THRESHOLDS)
     found = report(windows, reference, "the next version").groups[1]
     assert (found.patients, found.high) == (110, None)
-    assert found.levels == "0 of 100 patients needed whom this version of the model scored."
+    assert found.levels == "0 of 100 patients needed whom this version of the model gave a level."
     assert report(windows, reference).disease_free == 30
     see(store, "Client-1", range(110, 210), version="the next version")
     assert report(windows, reference, "the next version").groups[1].high == pytest.approx(0.05)
@@ -205,6 +205,17 @@ def test_a_clinic_without_alarms_is_told(store: PredictionStore, make_windows: M
         in sentences(found)
     )
     assert found.summary == "anomaly scores differ from training"
+
+
+def test_patients_without_a_level_count_in_no_comparison_of_levels(
+    store: PredictionStore, make_windows: MakeWindows
+) -> None:
+    answers = [made(number, "Client-1", at=NOON) for number in range(200)]
+    without = {"risk_level": RiskLevel.INDETERMINATE, "anomaly_score": 0.99}
+    stored(store, *answers[:100], *(answer.model_copy(update=without) for answer in answers[100:]))
+    found = group(make_windows(), "Client-1")
+    assert found.patients == 200
+    assert found.high == pytest.approx(0.05)
 
 
 def test_after_a_recalibration_every_sentence_names_the_calibration_data(

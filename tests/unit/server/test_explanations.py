@@ -12,9 +12,8 @@ import pytest
 from sqlalchemy import Engine, event
 
 from common.messages import Explanation, ExplanationStatus
-from server.explanation.breaker import CLOSED
 from server.explanation.facts import Facts
-from server.explanation.llama import ExplanationSource, Writer
+from server.explanation.llama import ExplanationSource, LlamaWriter
 from server.explanation.prompt import PROMPT_VERSION
 from server.explanations import (
     EXPIRED,
@@ -34,7 +33,7 @@ from tests.support.made_requests import prediction, request
 from tests.support.recording import Reader, awaiting, stored
 from tests.support.truthful import explains
 from tests.support.waiting import WAIT_SECONDS, wait_until
-from tests.support.writing import writer_at
+from tests.support.writing import settings_for, writer_at
 
 SECONDS = 20
 LEASE = timedelta(seconds=LEASE_SECONDS)
@@ -59,7 +58,7 @@ class System:
         self.log.appended(stored(self.store, *(one.model_copy(update={"made_at": at}) for one, at in pairs)))
         assert len(self.reader.entries(len(numbers))) == len(numbers)
 
-    def start(self, *, writer: Writer | None = None, at_once: int = 1, asks: bool = True) -> ExplanationWorkers:
+    def start(self, *, writer: LlamaWriter | None = None, at_once: int = 1, asks: bool = True) -> ExplanationWorkers:
         writing = (writer or writer_at(self.model.url)) if asks else None
         workers = ExplanationWorkers(
             ExplanationSource(writing, "LLM_MODEL is off."),
@@ -227,14 +226,11 @@ def test_what_awaits_a_model_that_is_there_no_longer_ends_with_the_reason(system
     assert system.finished().reason == "LLM_MODEL is off."
 
 
-class Broken:
+class Broken(LlamaWriter):
     """A writer that fails in a way nobody thought of, or writes a text that needs much room."""
 
-    model = "a/model"
-    prompt_version = "0"
-    circuit = CLOSED
-
     def __init__(self, text: str = "") -> None:
+        super().__init__(settings_for("http://127.0.0.1:9/v1"))
         self.asked: Queue[Facts] = Queue()
         self._text = text
 

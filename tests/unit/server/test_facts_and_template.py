@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.messages import RiskLevel
+from common.messages import LEVELS, Interval, MissingTests, NotEnough, Outcome, RiskLevel
 from common.patient import FIELDS, PatientRecord
+from server.anomaly.calibration import risk_level
 from server.anomaly.detector import Detector
-from server.explanation.facts import facts_of, facts_of_stored, score_in_words, share_in_words
+from server.explanation.facts import facts_of, facts_of_stored, of_100_in_words, score_in_words
 from server.explanation.meanings import MEANINGS, RANGES, meaning_of
 from server.explanation.template import describe
 from tests.support.made_requests import prediction, request
-from tests.support.narratives import factor, facts
+from tests.support.narratives import THRESHOLDS, factor, facts
 from tests.support.patients import real_patients, records, typical_patient
 
 SHARES = Path(__file__).parents[1] / "shares_in_words.json"
@@ -26,9 +28,9 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 @pytest.mark.parametrize(
     ("level", "score", "said"),
     [
-        (RiskLevel.LOW, 0.1234, "Low: the anomaly score is 0.123, below the Medium threshold of 0.8."),
-        (RiskLevel.MEDIUM, 0.9499, "Medium: the anomaly score is 0.949, between the Medium threshold of 0.8 and the "),
-        (RiskLevel.HIGH, 0.95, "High: the anomaly score is 0.950, at or above the High threshold of 0.95."),
+        (RiskLevel.LOW, 0.1234, "Low: the anomaly score is 0.12, below the Medium threshold of 0.8."),
+        (RiskLevel.MEDIUM, 0.9499, "Medium: the anomaly score is 0.94, between the Medium threshold of 0.8 and the "),
+        (RiskLevel.HIGH, 0.95, "High: the anomaly score is 0.95, at or above the High threshold of 0.95."),
     ],
 )
 def test_level_and_score_are_stated_with_their_threshold(level: RiskLevel, score: float, said: str) -> None:
@@ -37,14 +39,46 @@ def test_level_and_score_are_stated_with_their_threshold(level: RiskLevel, score
 
 @given(st.floats(0, 1))
 def test_a_score_is_cut_not_rounded(score: float) -> None:
-    assert Decimal(score_in_words(score)) <= Decimal(repr(score)) < Decimal(score_in_words(score)) + Decimal("0.001")
-    assert score_in_words(0.57) == "0.570"  # 0.57 * 1000 is 569.9999999999999
+    assert Decimal(score_in_words(score)) <= Decimal(repr(score)) < Decimal(score_in_words(score)) + Decimal("0.01")
+    assert score_in_words(0.29) == "0.29"  # 0.29 * 100 is 28.999999999999996
 
 
 @pytest.mark.parametrize(("share", "said"), json.loads(SHARES.read_text(encoding="utf-8")))
 def test_a_share_is_said_in_the_text_as_on_the_pages(share: float, said: str) -> None:
     """The pages' own tests read the same file."""
-    assert share_in_words(float(share)) == said
+    assert of_100_in_words(float(share)) == said.replace("less", "fewer").replace("%", "of 100")
+
+
+@pytest.mark.parametrize(
+    ("score", "interval", "said"),
+    [
+        (0.78, (0.71, 0.7999), "Low: the anomaly score is 0.78 (95 % interval 0.71 to 0.79), below"),
+        (0.78, (0.71, 0.8), "Low, close to Medium: the anomaly score is 0.78 (95 % interval 0.71 to 0.80), below"),
+        (0.5, (0.1, 0.97), "Low, close to Medium: the anomaly score is 0.50 (95 % interval 0.10 to 0.97), below"),
+        (0.9, (0.79, 0.96), "Medium, close to Low and High: the anomaly score is 0.90 (95 % interval 0.79 to 0.96),"),
+        (0.96, (0.9499, 0.99), "High, close to Medium: the anomaly score is 0.96 (95 % interval 0.94 to 0.99), at or"),
+    ],
+)
+def test_a_level_is_close_to_the_next_one_where_the_interval_reaches_into_it(
+    score: float, interval: tuple[float, float], said: str
+) -> None:
+    known = replace(facts(risk_level(score, THRESHOLDS), score), interval=interval)
+    assert describe(known).text.startswith(f"Risk level {said}")
+
+
+def test_what_missing_tests_could_show_is_one_sentence_and_too_little_for_a_level_says_what_is_needed() -> None:
+    low, high = (Outcome(anomaly_score=score, risk_level=risk_level(score, THRESHOLDS)) for score in (0.1299, 0.97))
+    shown = MissingTests(lowest=low, highest=high, most_informative="thallium_scan", is_sampled=False)
+    known = facts(not_measured=("thallium_scan", "st_slope"))
+    said = "The result could be Low (0.12) to High (0.97) once measured; thallium scan would settle most."
+    assert said in describe(replace(known, missing_tests=shown)).text
+    assert "once measured" not in describe(facts()).text
+    why = NotEnough(needed=["chest_pain_type", "max_heart_rate", "thallium_scan"], extreme=["st_depression"])
+    text = describe(replace(known, level=RiskLevel.INDETERMINATE, not_enough=why)).text
+    assert text.endswith(
+        "Needed: chest pain type, maximum heart rate or thallium scan. Extreme on its own: ST depression (3.5 mm)."
+    )
+    assert not re.search("Low|Medium|High|unusual", text)
 
 
 def test_factors_gaps_and_meanings_are_said_in_plain_sentences() -> None:
@@ -54,7 +88,8 @@ def test_factors_gaps_and_meanings_are_said_in_plain_sentences() -> None:
         "lowered most by maximum heart rate (171 beats/min).",
         "taken as typical: slope of the ST segment.",
         "less certain: serum cholesterol.",
-        "disease-free patients (no major coronary vessel narrowed by 50 % or more) with the same fields not measured.",
+        "98 of 100 patients without coronary disease with the same tests not measured look less unusual.",
+        "This is not the chance of disease.",
         "A reversible defect is reduced uptake after stress that recovers at rest.",
         "An ST depression of 1 mm or more beyond that at rest counts as abnormal",
     ):
@@ -77,9 +112,14 @@ def test_every_statement_of_the_text_is_a_fact_and_what_is_stored_has_the_same_f
     detector: Detector, record: PatientRecord
 ) -> None:
     (assessment,) = detector.assess([record])
-    known = facts_of(record, assessment, detector.thresholds)
+    has_level = assessment.risk_level in LEVELS
+    missing = detector.missing_tests(record) if has_level else None
+    not_enough = None if has_level else detector.not_enough(record)
+    known = facts_of(record, assessment, detector.thresholds, missing, not_enough)
     text = describe(known).text
-    allowed = {score_in_words(known.anomaly_score), *NUMBER.findall(share_in_words(known.anomaly_score)), "50"}
+    ends = [missing.lowest.anomaly_score, missing.highest.anomaly_score] if missing else []
+    allowed = {*map(score_in_words, (known.anomaly_score, *(known.interval or ()), *ends)), "95", "100"}
+    allowed |= set(NUMBER.findall(of_100_in_words(known.anomaly_score)))
     allowed |= {f"{threshold:g}" for threshold in (known.thresholds.medium, known.thresholds.high)}
     for name, field in FIELDS.items():
         value = getattr(record, name)
@@ -89,7 +129,7 @@ def test_every_statement_of_the_text_is_a_fact_and_what_is_stored_has_the_same_f
             allowed |= set(NUMBER.findall("90" if name == "age" and value > 89 else field.in_words(value)))
     assert set(NUMBER.findall(text)) <= allowed
     assert {factor.name for factor in known.factors}.isdisjoint(record.imputed())
-    assert ("Not measured, taken as typical" in text) == bool(record.imputed())
+    assert ("Not measured, taken as typical" in text) == bool(record.imputed() and has_level)
     sizes = [assessment.contributions[factor.name] for factor in known.factors]
     assert [factor.direction for factor in known.factors] == ["raises" if size > 0 else "lowers" for size in sizes]
     assert sorted(sizes, key=abs, reverse=True) == sizes
@@ -98,7 +138,9 @@ def test_every_statement_of_the_text_is_a_fact_and_what_is_stored_has_the_same_f
     made = prediction(request(1))
     by_field = assessment.contributions
     contributions = [part.model_copy(update={"contribution": by_field[part.field]}) for part in made.contributions]
+    low, high = assessment.interval or (0, 1)
     changes = {"record": record, "thresholds": detector.thresholds, **vars(assessment), "contributions": contributions}
+    changes |= {"missing_tests": missing, "not_enough": not_enough, "score_interval": Interval(low=low, high=high)}
     assert facts_of_stored(made.model_copy(update=changes)) == known
 
 

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask, render_template
 from jinja2 import FileSystemLoader
 
-from common.messages import RiskLevel
+from common.messages import LEVELS
 from common.rendered_card import RenderedCard
 from common.web.app import UI_FOLDER
 from config.secrets import PROJECT_ROOT
@@ -88,7 +88,7 @@ def test_every_number_stands_on_the_page_with_its_interval(card: Card) -> None:
     together = [exact for text, exact in rows if text.startswith("all patients ")]
     assert [exact[0] for exact in together] == [evaluation.disease_free] * 2
     assert numbers(evaluation.estimate("sensitivity_high")) == together[1][-3:]
-    levels = [level.value for level in RiskLevel]
+    levels = [level.value for level in LEVELS]
     counted = [[counts[level] for level in levels] for counts in evaluation.confusion.values()]
     assert [exact for _, exact in rows[-2:]] == counted
 

@@ -28,6 +28,7 @@ from tests.support.made_requests import record, request
 from tests.support.model_versions import activate
 from tests.support.recording import Reader, made, stored
 from tests.support.waiting import WAIT_SECONDS
+from tests.support.writing import writer_at
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 
@@ -98,6 +99,11 @@ def test_an_answer_says_what_the_detector_says_and_what_was_not_measured_or_extr
     assert (answer.raw_score, answer.anomaly_score) == (assessment.raw_score, assessment.anomaly_score)
     assert answer.risk_level == assessment.risk_level
     assert answer.is_anomaly == (answer.risk_level == "High") == (answer.anomaly_score >= detector.thresholds.high)
+    assert answer.score_interval is not None
+    assert answer.score_interval.low < answer.anomaly_score < answer.score_interval.high
+    assert (answer.missing_tests, answer.not_enough) == (detector.missing_tests(asked.record), None)
+    assert answer.predictive_value == detector.predictive_value
+    assert "once measured; " in answer.explanation.text
     sizes = {part.field: abs(part.contribution) for part in answer.contributions}
     assert answer.top_factors == sorted(answer.top_factors, key=lambda name: -sizes[name])
     assert {part.field: part.contribution for part in answer.contributions} == assessment.contributions
@@ -111,6 +117,24 @@ def test_an_answer_says_what_the_detector_says_and_what_was_not_measured_or_extr
     assert answer.imputed == [part.field for part in answer.contributions if part.imputed]
     assert answer.imputed == ["st_slope", "thallium_scan"]
     assert answer.extrapolated == [part.field for part in answer.contributions if part.extrapolated] == ["cholesterol"]
+
+
+def test_too_little_measured_is_no_alarm_and_awaits_nothing(make_service: MakeService, detector: Detector) -> None:
+    service = make_service()
+    service.explanations.source = ExplanationSource(writer_at("http://127.0.0.1:1/v1"), "")  # nobody is there
+    service.start()
+    sparse = PatientRecord.check(dict.fromkeys(FIELDS) | {"age": 67, "sex": 1})
+    service.submit(request(1).model_copy(update={"record": sparse}), "Client-1")
+    (answer,) = answered(service, 1)
+    assert answer.anomaly_score >= detector.thresholds.high
+    assert (answer.risk_level, answer.is_anomaly, answer.awaits_explanation) == ("Indeterminate", False, False)
+    assert (answer.not_enough, answer.missing_tests) == (detector.not_enough(sparse), None)
+    assert answer.contributions
+    assert answer.explanation.text.startswith("Not enough measured for a risk level: ")
+    assert "chest pain type" in answer.explanation.text
+    counted = service.store.recent(1)[0].totals.by_level
+    assert counted == {"Low": 0, "Medium": 0, "High": 0, "Indeterminate": 1}
+    assert len(service.store.recent(10, level="Indeterminate")[1]) == 1
 
 
 def test_what_waits_together_is_stored_in_one_transaction(make_service: MakeService, engine: Engine) -> None:
@@ -152,7 +176,7 @@ class Interrupted(AnomalyModel):
     """A model in whose midst something happens that it is told of."""
 
     def __init__(self, model: AnomalyModel, meanwhile: Callable[[Sequence[PatientRecord]], object]) -> None:
-        super().__init__(model.preprocessor, model.forest, model.calibration, model.thresholds)
+        super().__init__(model.preprocessor, model.forest, model.calibration, model.thresholds, model.sufficiency)
         self._meanwhile = meanwhile
 
     def assess(self, records: Sequence[PatientRecord]) -> list[Assessment]:
