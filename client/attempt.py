@@ -14,7 +14,7 @@ import socketio
 from websocket import WebSocketBadStatusException
 
 from common.errors import InvalidMessageError
-from common.messages import CLIENTS_NAMESPACE, Event, Follow, Handshake, PredictRequest, WireError
+from common.messages import CLIENTS_NAMESPACE, Event, Follow, Handshake, PredictRequest, WireError, Withdrawal
 from common.web.codec import OrjsonCodec
 
 STEP_SECONDS: Final = 3.0
@@ -22,7 +22,7 @@ NAMESPACE_SECONDS: Final = 5.0
 
 CONNECTED: Final = "connected"
 RECEIPT: Final = "receipt"
-"""With the request's id and what came as the acknowledgement."""
+"""With the event and the request's id that were sent, and what came as the acknowledgement."""
 ENDED: Final = "ended"
 """With the server's reason, if it gave one."""
 
@@ -45,11 +45,11 @@ class Attempt:
         with suppress(socketio.exceptions.SocketIOError):
             self._client.emit(Event.FOLLOW, message.to_wire(), namespace=CLIENTS_NAMESPACE)
 
-    def predict(self, message: PredictRequest) -> None:
+    def send(self, event: Event, message: PredictRequest | Withdrawal) -> None:
         """Send a request, whose acknowledgement comes as ``RECEIPT``."""
-        receipt = partial(self._hear, RECEIPT, message.request_id)
+        receipt = partial(self._hear, RECEIPT, event, message.request_id)
         with suppress(socketio.exceptions.SocketIOError):
-            self._client.emit(Event.PREDICT, message.to_wire(), namespace=CLIENTS_NAMESPACE, callback=receipt)
+            self._client.emit(event, message.to_wire(), namespace=CLIENTS_NAMESPACE, callback=receipt)
 
     def end(self) -> None:
         """Hang up; the library notices, and its threads end."""

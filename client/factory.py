@@ -7,7 +7,7 @@ from functools import partial
 
 from flask import Flask
 
-from client import api
+from client import api, form_api
 from client.card_cache import ModelCards
 from client.outbox import Outbox
 from client.relay import Relay
@@ -41,6 +41,7 @@ def create_app(settings: ClientSettings, *, outbox: Outbox, clock: Callable[[], 
         audience=f"client_{settings.app_name}",
         title=settings.client_id,
         secret_key=secrets.secret_key,
+        signed_out=lambda account: outbox.erase_draft(account.id),
         check_ready=outbox.check_writable,  # whether the server is there is not asked: patients can be queued
         clock=lambda: clock().timestamp(),
     )
@@ -54,6 +55,9 @@ def create_app(settings: ClientSettings, *, outbox: Outbox, clock: Callable[[], 
     real_time.register(pages)
     cards = ModelCards(settings.server_url, secrets.token)
     app.register_blueprint(api.blueprint(settings.client_id, outbox, relay, cards, real_time))
+    people = real_time.access.people
+    form_api.erase_old_drafts(outbox, people, clock())
+    app.register_blueprint(form_api.blueprint(outbox, people, clock))
     return Client(app, real_time, relay, outbox)
 
 

@@ -2,24 +2,47 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 
-from client.outbox_file import IS_WAITING, cause_of, open_outbox, place, requests
-from common.errors import ErasedError, RequestIdReusedError, StoreUnavailableError
+from client.outbox_file import IS_WAITING, cause_of, drafts, open_outbox, place, requests
+from common.errors import ErasedError, NotFoundError, RequestIdReusedError, StoreUnavailableError
 from common.followers import MAX_ENTRIES, Run, fitting
-from common.messages import Change, ChangeKind, Changes, HistoryEntry, Prediction, PredictRequest, Submission, WireError
+from common.messages import (
+    Change,
+    ChangeKind,
+    Changes,
+    HistoryEntry,
+    Prediction,
+    PredictRequest,
+    Submission,
+    SubmissionReceipt,
+    WireError,
+    Withdrawal,
+)
 
 log = logging.getLogger(__name__)
+
+SAME_VISIT: Final = timedelta(hours=24)
+"""For so long the same values or reference may well be the same patient, entered twice."""
+
+_CLOCK_ERROR: Final = timedelta(hours=24)
+"""What the clock of a page, which makes the request ids, may be wrong by."""
+
+# The answer to a correction must find what it corrects in the record, whatever is refused for now and sent again.
+_original = requests.alias("original")
+_CAN_BE_SENT: Final = IS_WAITING & ~exists().where(
+    _original.c.request_id == requests.c.corrects, _original.c.state.in_(("queued", "withdrawing"))
+)
 
 _PLACE: Final = select(place, select(func.count()).select_from(requests).where(IS_WAITING).scalar_subquery())
 
@@ -74,8 +97,8 @@ class Outbox:
     def newest(self) -> int:
         return self.place.newest
 
-    def put(self, submission: Submission, entered_at: datetime, entered_by: str | None = None) -> HistoryEntry:
-        """Write a request down and return it as it is on disk.
+    def put(self, submission: Submission, entered_at: datetime, entered_by: str | None = None) -> SubmissionReceipt:
+        """Write a request down and return it as it is on disk; or an earlier one that it may be a duplicate of.
 
         Raises
         ------
@@ -86,7 +109,10 @@ class Outbox:
         """
         with self._transaction() as connection:
             # A page that lost the acknowledgement sends the same request again.
-            row = _row(connection, submission.request_id) or _save(
+            row = _row(connection, submission.request_id)
+            if row is None and (earlier := _earlier(connection, submission, entered_at)):
+                return SubmissionReceipt(status="duplicate", entry=_checked(earlier))
+            row = row or _save(
                 connection,
                 submission.request_id,
                 state="queued",
@@ -102,14 +128,42 @@ class Outbox:
         entry = _checked(row)
         if (entry.record, entry.patient_reference) != (submission.record, submission.patient_reference):
             raise RequestIdReusedError
-        return entry
+        return SubmissionReceipt(status="saved", entry=entry)
 
-    def waiting(self, limit: int) -> list[PredictRequest]:
-        """Return the oldest unanswered requests, ascending."""
+    def withdraw(self, request_id: str) -> HistoryEntry:
+        """Have a request withdrawn if it still waits, and return it as it is on disk.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none of this id.
+        ErasedError
+            When it is gone already.
+        """
         with self._transaction() as connection:
-            oldest = select(requests).where(IS_WAITING).order_by(requests.c.request_id).limit(limit)
+            row = _row(connection, request_id)
+            if row is not None and row.state == "queued":
+                row = _save(connection, request_id, state="withdrawing")
+        if row is None:
+            raise NotFoundError("There is no patient with this id.")
+        if row.state == "erased":
+            raise ErasedError
+        return _checked(row)
+
+    def waiting(self, limit: int) -> list[PredictRequest | Withdrawal]:
+        """Return the oldest requests that can be sent, ascending; of what was withdrawn, the withdrawal.
+
+        A correction can be sent when the request that it corrects no longer waits.
+        """
+        with self._transaction() as connection:
+            oldest = select(requests).where(_CAN_BE_SENT).order_by(requests.c.request_id).limit(limit)
             rows = connection.execute(oldest).all()
-        return [PredictRequest.model_validate(_checked(row), from_attributes=True) for row in rows]
+        return [
+            Withdrawal(request_id=row.request_id)
+            if row.state == "withdrawing"
+            else PredictRequest.model_validate(_checked(row), from_attributes=True)
+            for row in rows
+        ]
 
     def apply(self, changes: Changes) -> set[str]:
         """Apply a run of the server's log, and how far it reaches; return the requests that changed by it.
@@ -164,6 +218,27 @@ class Outbox:
             connection.execute(insert(requests).values(_PROBE))
             connection.execute(delete(requests).where(requests.c.request_id == _PROBE["request_id"]))
 
+    def draft_of(self, person: str) -> str | None:
+        with self._transaction() as connection:
+            return connection.scalar(select(drafts.c.draft).where(drafts.c.person == person))
+
+    def keep_draft(self, person: str, draft: str, now: datetime) -> None:
+        """Keep what a person has typed, in place of an earlier draft."""
+        kept = {"draft": draft, "saved_at": now.isoformat()}
+        with self._transaction() as connection:
+            statement = upsert(drafts).values(person=person, **kept)
+            connection.execute(statement.on_conflict_do_update(index_elements=["person"], set_=kept))
+
+    def erase_draft(self, person: str) -> None:
+        with self._transaction() as connection:
+            connection.execute(delete(drafts).where(drafts.c.person == person))
+
+    def erase_old_drafts(self, people: Collection[str], before: datetime) -> None:
+        """Erase the drafts that were last saved before a time, and those of anybody else than ``people``."""
+        with self._transaction() as connection:
+            is_old = or_(drafts.c.person.not_in(people), drafts.c.saved_at < before.isoformat())
+            connection.execute(delete(drafts).where(is_old))
+
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         try:
@@ -189,6 +264,9 @@ def _news(row: Row[Any] | None, change: Change) -> dict[str, str | None]:
         return _TOMBSTONE | {"prediction_id": change.prediction_id}
     if change.prediction is not None:  # one that is known is read again when the log is read from its beginning
         return _answered(change.prediction) if state != "answered" else {}
+    if change.superseded_by is not None:
+        is_known = row is None or row.superseded_by == change.superseded_by
+        return {} if is_known else {"state": "answered", "superseded_by": change.superseded_by}
     if change.explanation is not None:
         told = change.explanation.model_dump_json()
         is_known = row is None or row.prediction_id != change.prediction_id or row.explanation == told
@@ -217,9 +295,31 @@ def _entered(said: Submission | Prediction) -> str:
 
 
 def _refused(row: Row[Any] | None, error: WireError) -> dict[str, str | None]:
-    if row is None or row.state != "queued":
+    if row is None or row.state not in ("queued", "withdrawing"):
         return {}
     return _TOMBSTONE if error.code == ErasedError.code else {"state": "refused", "error": error.model_dump_json()}
+
+
+def _earlier(connection: Connection, submission: Submission, at: datetime) -> Row[Any] | None:
+    """Return the newest request that may be of the same visit: of the same patient, or another correction of one."""
+    if submission.is_new:
+        return None
+    since = at - SAME_VISIT
+    same = requests.c.record == submission.record.model_dump_json()
+    if submission.patient_reference is not None:
+        same |= requests.c.patient_reference == submission.patient_reference
+    if submission.corrects is not None:
+        same = requests.c.corrects == submission.corrects
+    # Ids begin with their time, in milliseconds, so that not all rows have to be looked at.
+    first = f"{int((since - _CLOCK_ERROR).timestamp() * 1000):012x}"
+    found = select(requests).where(
+        requests.c.request_id > f"{first[:8]}-{first[8:]}",
+        requests.c.entered_at > since.isoformat(),
+        requests.c.state.in_(("queued", "answered")),
+        requests.c.superseded_by.is_(None),
+        same,
+    )
+    return connection.execute(found.order_by(requests.c.request_id.desc()).limit(1)).one_or_none()
 
 
 def _save(connection: Connection, request_id: str, **values: str | None) -> Row[Any]:

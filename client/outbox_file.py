@@ -69,8 +69,9 @@ drafts = Table(
     _metadata,
     Column("person", String, primary_key=True),
     Column("draft", Text, nullable=False),
+    Column("saved_at", String, nullable=False),
 )
-"""What each signed-in person has typed and not submitted yet, as JSON of the form's controls."""
+"""What each signed-in person, by account id, has typed and not submitted yet, as JSON of the form's controls."""
 
 
 def open_outbox(path: Path) -> Engine:

@@ -23,7 +23,18 @@ from common.errors import (
     StoreUnavailableError,
     UnsupportedProtocolError,
 )
-from common.messages import PROTOCOL_VERSION, Changes, Closing, Event, Follow, Handshake, LinkStatus, Receipt, WireError
+from common.messages import (
+    PROTOCOL_VERSION,
+    Changes,
+    Closing,
+    Event,
+    Follow,
+    Handshake,
+    LinkStatus,
+    Receipt,
+    WireError,
+    Withdrawal,
+)
 from config.settings import ClientSettings
 
 log = logging.getLogger(__name__)
@@ -43,6 +54,8 @@ FAILED: Final = "The link to the server failed on an unexpected error. Retrying;
 OTHER_IDENTITY: Final = "The server knows this client app by another name. Check CLIENT_ID and its token."
 
 WAKE: Final = "wake"
+WITHDRAWN: Final = "withdrawn"
+"""With the id of a request that may be on its way."""
 
 _jitter = random.SystemRandom()
 
@@ -92,8 +105,9 @@ class _EndedError(Exception):
 
 @dataclass
 class _Flight:
-    """A request that was sent; once it is acknowledged, its entry in the log is what is waited for."""
+    """A request, or its withdrawal, that was sent; once it is acknowledged, its entry in the log is waited for."""
 
+    event: Event
     deadline: float
     is_acknowledged: bool = False
 
@@ -133,6 +147,8 @@ class _Exchange:
                 self._take(Changes.check(said))
             elif event == RECEIPT:
                 self._take_receipt(*data)
+            elif event == WITHDRAWN:
+                self._flights.pop(str(said), None)  # it is sent again as what it is now
             elif event == Event.CLOSING:
                 raise _EndedError(Closing.check(said).reason)
             elif event == ENDED:
@@ -155,8 +171,9 @@ class _Exchange:
         if now >= self._held_until and len(self._flights) < min(IN_FLIGHT, self._outbox.place.waiting):
             for request in self._outbox.waiting(IN_FLIGHT):
                 if request.request_id not in self._flights and len(self._flights) < IN_FLIGHT:
-                    self._flights[request.request_id] = _Flight(now + self._settings.reply_timeout_seconds)
-                    self._attempt.predict(request)
+                    sent_as = Event.WITHDRAW if isinstance(request, Withdrawal) else Event.PREDICT
+                    self._flights[request.request_id] = _Flight(sent_as, now + self._settings.reply_timeout_seconds)
+                    self._attempt.send(sent_as, request)
         deadlines = [flight.deadline for flight in self._flights.values()]
         # One of the first two is always finite: an answer is waited for, or the next question is due.
         times = [self._silence_at, self._follow_at, self._held_until, *deadlines]
@@ -182,9 +199,10 @@ class _Exchange:
         self._ticket = changes.ticket
         self._follow_at, self._silence_at = self._asked_at + pace(len(changes.entries)), math.inf
 
-    def _take_receipt(self, request_id: str, received: object = None, *_more: object) -> None:
+    def _take_receipt(self, event: Event, request_id: str, received: object = None, *_more: object) -> None:
         flight = self._flights.get(request_id)
-        if flight is None:  # its entry in the log came first, and that is the answer
+        # Its entry in the log came first, and that is the answer; or it was withdrawn since.
+        if flight is None or flight.event != event:
             return
         try:
             receipt = Receipt.check(received)
@@ -197,7 +215,7 @@ class _Exchange:
             return
         del self._flights[request_id]
         error = receipt.error or WireError.of(InternalError())
-        if not error.retryable:
+        if not error.retryable and event == Event.PREDICT:  # a withdrawal ends with an entry of the log alone
             log.warning("the server refused a request for good: %s", error.code)
             self._outbox.refuse(request_id, error)
         elif (now := time.monotonic()) >= self._held_until:
@@ -246,10 +264,10 @@ class Relay:
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
 
-    def wake(self) -> None:
-        """Tell the relay that the outbox holds something new."""
+    def wake(self, withdrawn: str | None = None) -> None:
+        """Tell the relay that the outbox holds something new, or which of its requests is withdrawn."""
         self._has_work.set()
-        self._heard.put((WAKE,))
+        self._heard.put((WITHDRAWN, withdrawn) if withdrawn else (WAKE,))
 
     def status(self) -> LinkStatus:
         """Return the state of the link and how many requests wait, from memory."""

@@ -8,7 +8,7 @@ from client.relay import Relay
 from common.access.audit import Action
 from common.errors import NotSignedInError
 from common.followers import ALL, Peer
-from common.messages import BROWSER_NAMESPACE, Event, Submission, SubmissionReceipt
+from common.messages import BROWSER_NAMESPACE, Event, Submission, SubmissionReceipt, Withdrawal
 from common.web.sockets import FollowedNamespace
 
 RELOAD_BEYOND = 2000
@@ -17,7 +17,7 @@ RELOAD_BEYOND = 2000
 class PagesNamespace(FollowedNamespace):
     """Where pages submit patients and follow what becomes of them."""
 
-    events = frozenset({Event.SUBMIT})
+    events = frozenset({Event.SUBMIT, Event.WITHDRAW})
 
     def __init__(self, outbox: Outbox, relay: Relay, clock: Callable[[], datetime]) -> None:
         super().__init__(BROWSER_NAMESPACE, outbox, status=relay.status, reload_beyond=RELOAD_BEYOND)
@@ -33,8 +33,19 @@ class PagesNamespace(FollowedNamespace):
     def on_submit(self, _sid: str, peer: Peer, message: object) -> SubmissionReceipt:
         submission = Submission.check(message)
         name = peer.session.account.name if peer.session else None
-        entry = self._outbox.put(submission, self._clock(), name)
-        self.note(peer, Action.SUBMITTED_PATIENT, entry.request_id)
-        self._relay.wake()
+        receipt = self._outbox.put(submission, self._clock(), name)
+        if receipt.status == "saved":
+            if peer.session:
+                self._outbox.erase_draft(peer.session.account.id)
+            self.note(peer, Action.SUBMITTED_PATIENT, submission.request_id)
+            self._relay.wake()
+            self.followers.nudge()
+        return receipt
+
+    def on_withdraw(self, _sid: str, peer: Peer, message: object) -> SubmissionReceipt:
+        request_id = Withdrawal.check(message).request_id
+        entry = self._outbox.withdraw(request_id)
+        self.note(peer, Action.WITHDREW_PATIENT, request_id)
+        self._relay.wake(request_id)
         self.followers.nudge()
         return SubmissionReceipt(status="saved", entry=entry)

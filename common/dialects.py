@@ -128,8 +128,6 @@ _GAP_NUMBER = -9  # UCI's own
 ZERO_IS_NOT_MEASURED = frozenset({"resting_bp", "cholesterol"})
 """Fields in which clinics write 0 where nothing was measured; in a living patient it is nothing else."""
 
-MG_IN_MMOL = 38.67
-"""mg/dL of cholesterol in a mmol/L."""
 CHOLESTEROL_IN_MMOL = (1.0, 20.0)
 """mmol/L; what a living adult can have in that unit lies below what is possible in mg/dL."""
 
@@ -237,7 +235,7 @@ def value_of(name: str, text: str, codes: Codes | None = None, *, mmol: bool = F
     if number is None:
         raise InvalidDataError(f"must be a number{_to_leave_out(field)}")
     if mmol:
-        number = round(number * MG_IN_MMOL, 1)
+        number = field.from_other_unit(number)
     lowest, highest = field.possible_range or (-math.inf, math.inf)
     if not lowest <= number <= highest:
         raise InvalidDataError(f"must be {field.possible_text}{_to_leave_out(field)}")

@@ -5,10 +5,20 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+)
 
 from common.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError
-from common.patient import PatientRecord, errors_by_field
+from common.patient import FIELDS, PatientRecord, errors_by_field
 
 PROTOCOL_VERSION = 5
 
@@ -110,14 +120,39 @@ class EnteredQuantity(Message):
     unit: str
 
 
+_ROUNDING = 0.051
+"""Pages and Python round a half of the last digit, 0.1, differently."""
+
+
+def _of_fields(entered: object) -> object:
+    # Before all else: errors name the path to a value, and a received name may say anything.
+    if isinstance(entered, dict) and not all(name in FIELDS and FIELDS[name].other_unit for name in entered):
+        raise ValueError("must be of fields that have another unit")
+    return entered
+
+
+def _agreeing(entered: dict[str, EnteredQuantity], message: ValidationInfo) -> dict[str, EnteredQuantity]:
+    record = message.data.get("record")  # none where it cannot be accepted, which is told anyway
+    for name, quantity in entered.items():
+        if quantity.unit != FIELDS[name].other_unit:
+            raise ValueError(f"must be in {FIELDS[name].other_unit}")
+        scored = getattr(record, name, None)
+        if record and (scored is None or abs(quantity.value * FIELDS[name].other_factor - scored) > _ROUNDING):
+            raise ValueError("must be what the record holds, in the other unit")
+    return entered
+
+
+Entered = Annotated[dict[str, EnteredQuantity], BeforeValidator(_of_fields), AfterValidator(_agreeing)]
+"""By field name, the quantities of a record that were typed in another unit; checked against the record."""
+
+
 class Submission(Message):
     """What a clinician's page submits to its client app."""
 
     request_id: Identifier
     patient_reference: PatientReference | None = None
     record: PatientRecord
-    entered: dict[str, EnteredQuantity] = {}
-    """By field name; only of quantities that were typed in another unit."""
+    entered: Entered = {}
     corrects: Identifier | None = None
     """The request of this client app that this one takes the place of."""
     is_new: bool = False
@@ -139,7 +174,7 @@ class PredictRequest(Message):
     entered_at: Timestamp
     entered_by: str | None = None
     """The name of the account at the client app; ``None`` where it is not known."""
-    entered: dict[str, EnteredQuantity] = {}
+    entered: Entered = {}
     corrects: Identifier | None = None
 
 

@@ -19,7 +19,8 @@ class FieldDescription:
     """One field: what it is called, how it is measured and which values are possible.
 
     ``model_range`` is where the model was made to be used, ``possible_range`` what a living adult can have;
-    both are inclusive and in ``unit``. A field has either ranges or ``codes``.
+    both are inclusive and in ``unit``. A field has either ranges or ``codes``. A quantity may also be entered in
+    ``other_unit``, one of which is ``other_factor`` of ``unit``.
     """
 
     label: str
@@ -28,6 +29,8 @@ class FieldDescription:
     model_range: tuple[float, float] | None = None
     possible_range: tuple[float, float] | None = None
     step: float = 1
+    other_unit: str = ""
+    other_factor: float = 1
     codes: Mapping[int, str] = field(default_factory=dict)
     help: str = ""
     name: str = ""
@@ -55,6 +58,10 @@ class FieldDescription:
         """What a possible value is, in words; only of quantities, which have a range."""
         lowest, highest = self.possible_range or (-math.inf, math.inf)
         return f"between {lowest:g} and {highest:g} {self.unit}"
+
+    def from_other_unit(self, value: float) -> float:
+        """Convert a quantity to ``unit``, to a tenth."""
+        return round(value * self.other_factor, 1)
 
     def is_extrapolated(self, value: float | None) -> bool:
         """Tell whether a possible value lies outside the range the model was made for."""
@@ -101,7 +108,16 @@ class PatientRecord(BaseModel):
         ),
     ]
     cholesterol: Annotated[
-        float | None, FieldDescription("Serum cholesterol", "Cholesterol", "mg/dL", (100, 600), (50, 1000))
+        float | None,
+        FieldDescription(
+            "Serum cholesterol",
+            "Cholesterol",
+            "mg/dL",
+            (100, 600),
+            (50, 1000),
+            other_unit="mmol/L",
+            other_factor=38.67,
+        ),
     ]
     fasting_blood_sugar_high: Annotated[
         int | None, FieldDescription("Fasting blood sugar over 120 mg/dL", "FBS over 120", codes={0: "no", 1: "yes"})

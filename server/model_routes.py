@@ -100,10 +100,19 @@ def rendered(card: Card, *, active: str, versions: Sequence[str] = (), json_addr
             for name, value in details["parameters"]
         },
         number=page_number,
+        per_100=per_100,
     )
     # A client app shows the tags around the card: it cannot see into the HTML.
     tags = {tag: ""} | ({"recalibrated": "warn"} if details["recalibrated_from"] else {})
     return RenderedCard(version=details["version"], active=active, name=details["name"], tags=tags, html=html)
+
+
+def per_100(share: float) -> str:
+    """Return a measured share (0 to 1) as a rounded number of 100 patients, as the pages do; never none, never all."""
+    least, most = 0.01, 0.99
+    if share < least:
+        return "fewer than 1"
+    return "more than 99" if share > most else f"{100 * share:.0f}"
 
 
 def page_number(value: float | None, style: str) -> str:

@@ -160,6 +160,17 @@ class PredictionService:
             self._changed.notify()
         return ACCEPTED
 
+    def withdraw(self, request_id: str, client_id: str) -> Receipt:
+        """See to it that a request is never answered, unless it has been: an entry of the log tells which.
+
+        Raises
+        ------
+        StoreUnavailableError
+            It may be tried again.
+        """
+        self.changes.appended(self.store.withdraw((client_id, request_id), self.clock()))
+        return STORED
+
     def _is_known(self, job: Job) -> bool:
         """Tell whether nothing is to be written of a request, as far as is remembered."""
         return not self._said(job).isdisjoint({job.digest, *ChangeKind})

@@ -16,6 +16,7 @@ from common.messages import (
     Message,
     OperatorStatus,
     PredictRequest,
+    Withdrawal,
 )
 from common.web.sockets import FollowedNamespace
 from server.clients import ConnectedClients
@@ -44,7 +45,7 @@ class OperatorsNamespace(FollowedNamespace):
 class ClientsNamespace(FollowedNamespace):
     """Where client apps send patients, and follow their own entries."""
 
-    events = frozenset({Event.PREDICT})
+    events = frozenset({Event.PREDICT, Event.WITHDRAW})
 
     def __init__(self, service: PredictionService, clients: ConnectedClients) -> None:
         super().__init__(CLIENTS_NAMESPACE, service.changes, status=lambda: None)
@@ -73,6 +74,9 @@ class ClientsNamespace(FollowedNamespace):
 
     def on_predict(self, sid: str, peer: Peer, message: object) -> Message:
         return self._service.submit(PredictRequest.check(message), str(peer.client_id))
+
+    def on_withdraw(self, sid: str, peer: Peer, message: object) -> Message:
+        return self._service.withdraw(Withdrawal.check(message).request_id, str(peer.client_id))
 
     def heard(self, sid: str, peer: Peer, follow: Follow) -> None:
         if follow.waiting is not None and self._clients.heard(str(peer.client_id), sid, follow.waiting):

@@ -8,17 +8,28 @@ import { fullTime, shortTime } from "/ui/format.js";
 import { getJson, RequestError } from "/ui/http.js";
 import { socketTo } from "/ui/socket.js";
 import { linkInWords } from "/ui/wording.js";
+import { Correction, EntryActions } from "./corrections.js";
+import { Draft } from "./draft.js";
+import { DuplicateDialog, isSame } from "./duplicate_dialog.js";
+import { PasteDialog } from "./paste_dialog.js";
 import { PatientForm } from "./patient_form.js";
 import { HistoryPanel } from "./history_panel.js";
 import { ResultPanel } from "./result_panel.js";
-import { Submitter } from "./submission.js";
+import { Submitter, withdraw } from "./submission.js";
 
 const fields = readFields();
-const result = new ResultPanel(fields, { onReuse: reuse });
+const result = new ResultPanel(fields, { onReuse: reuse, onShow: (entry) => actions.show(entry) });
 const history = new HistoryPanel({ onOpen: openEntry, onChange: (entry) => result.update(entry), onForget: (why) => result.forget(why) });
-const form = new PatientForm(fields, { onSubmit: (values) => submitter.submit(values) });
+const correction = new Correction({ onCancel: () => byId("analyze").focus() });
+const duplicates = new DuplicateDialog({ onCancel: () => byId("analyze").focus() });
+const form = new PatientForm(fields, {
+  onSubmit: (values) => draft.settled().then(() => submitter.submit({ ...values, corrects: correction.entry?.request_id ?? null })),
+});
+const draft = new Draft(form);
+new PasteDialog(fields, { onFill: fillFromRow });
 const socket = socketTo("/");
-const submitter = new Submitter(socket, { sending, delayed: showNote, saved, refused: (error) => form.showRefusal(error) });
+const submitter = new Submitter(socket, { sending, delayed: showNote, saved, duplicate, refused });
+const actions = new EntryActions({ find: (id) => history.get(id), onOpen: (id) => history.open(id), onCorrect: correct, onWithdraw: withdrawEntry });
 
 let link = null;
 const follower = new Follower(socket, {
@@ -54,13 +65,47 @@ function sending(isSending) {
   button.replaceChildren(...(isSending ? [element("span", { className: "spinner", "aria-hidden": "true" }), text] : ["Analyze Patient Data"]));
 }
 
+function refused(error) {
+  draft.changed();
+  form.showRefusal(error);
+}
+
 function saved(acknowledged) {
+  draft.submitted();
   const entry = history.acknowledge(acknowledged);
+  correction.of(null);
   if (!entry) return;
   result.show(entry);
   compare();
   result.bringIntoView();
   byId("analyze").focus({ preventScroll: true });
+}
+
+/** Nothing was saved: `sent` is much like an earlier entry. */
+function duplicate(earlier, sent) {
+  duplicates.ask(earlier, sent, {
+    open() {
+      const entry = history.acknowledge(earlier);
+      if (entry) openEntry(entry);
+    },
+    correct() {
+      if (!isSame(sent, earlier)) return submitter.submit({ ...sent, corrects: earlier.request_id });
+      correction.of(earlier);
+      byId("field-patient_reference").focus();
+    },
+    analyze: () => submitter.submit({ ...sent, corrects: null, is_new: true }),
+  });
+}
+
+function correct(entry) {
+  intoForm(entry, entry);
+}
+
+async function withdrawEntry(requestId) {
+  const why = await withdraw(socket, requestId);
+  if (!why) return; // the app's log brings what became of it
+  showNote(why);
+  announce(why);
 }
 
 /** Form and result side by side must be of the same patient, or say that they are not. */
@@ -74,27 +119,49 @@ function openEntry(entry) {
   result.moveFocus();
 }
 
-function reuse({ patient_reference, record }) {
-  replaceForm({ patient_reference, record }, "The values were copied into the form.");
+function reuse(entry) {
+  intoForm(entry, null);
+}
+
+function intoForm(entry, corrected) {
+  replaceForm(entry, "The values were copied into the form.", corrected);
   byId("entry-heading").scrollIntoView({ block: "start" });
   byId("field-patient_reference").focus({ preventScroll: true });
 }
 
-function replaceForm(values, sentence) {
-  const before = form.isEmpty() ? null : form.snapshot();
+/** A reference that was typed first is this patient's; beside other values it may be the last one's. */
+function fillFromRow(row) {
+  const { patient_reference: reference, record } = form.values();
+  const isNew = Object.values(record).every((value) => value === undefined);
+  const sentence = reference && !isNew ? "The row was filled in, without a patient reference." : "The row was filled in.";
+  replaceForm({ patient_reference: isNew ? reference : null, ...row }, sentence);
+  byId("field-patient_reference").focus();
+}
+
+function replaceForm(values, sentence, corrected = null) {
+  const before = form.isEmpty() ? null : { form: form.snapshot(), corrected: correction.entry };
+  correction.of(corrected);
   if (values) form.fill(values);
   else form.clear();
+  if (values) draft.changed();
+  else draft.erase();
   compare();
   showNote(sentence, before);
 }
 
-function showNote(sentence, before = null) {
+let isOffered = false; // a draft, which typing must not take away
+
+function showNote(sentence, before = null, label = "Undo") {
+  isOffered = label !== "Undo";
   byId("entry-note").hidden = !sentence;
   byId("entry-note-text").textContent = sentence;
   const undo = byId("undo");
   undo.hidden = !before;
+  undo.textContent = label;
   undo.onclick = () => {
-    form.restore(before);
+    form.restore(before.form);
+    correction.of(before.corrected);
+    draft.changed();
     compare();
     showNote("");
     byId("analyze").focus();
@@ -122,8 +189,19 @@ byId("clear").addEventListener("click", () => {
 
 byId("patient-form").addEventListener("input", () => {
   compare();
-  showNote("");
+  draft.changed();
+  if (!isOffered) showNote("");
 });
+
+draft.kept().then((kept) => {
+  const isTyped = !form.isEmpty();
+  if (isTyped) draft.changed(); // also what was typed before this script ran
+  if (!kept) return;
+  if (isTyped) return showNote("What you had typed before is kept.", { form: kept, corrected: null }, "Use it instead");
+  form.restore(kept);
+  compare();
+  showNote("What you had typed is back.");
+}, () => {}); // without an answer, the form begins empty
 
 addEventListener("beforeunload", (event) => {
   if (submitter.isPending) event.preventDefault();

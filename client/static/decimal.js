@@ -43,6 +43,16 @@ export function readNumber(text, { label, unit, other_unit: other = null, step =
   return { value: sign && sign !== "+" ? -size : size, unit: known, error: null };
 }
 
+/**
+ * Return a number that was read as `{ value, entered, error }`: `value` in the field's own unit, to a tenth if that is not
+ * the one it was `entered` in, which is null otherwise. A typed unit counts before the one that is `chosen` at the field.
+ */
+export function inOwnUnit({ unit, other_factor: factor }, { value, unit: typed, error }, chosen) {
+  const meant = typed ?? chosen ?? unit;
+  if (value === null || meant === unit) return { value, entered: null, error };
+  return { value: Number((value * factor).toFixed(1)), entered: { value, unit: meant }, error };
+}
+
 function unitOf(typed) {
   const plain = typed.toLowerCase().replace(/[\s.]/g, "");
   return Object.keys(UNITS).find((unit) => UNITS[unit].includes(plain)) ?? null;

@@ -1,10 +1,12 @@
 /** The list of this client app's requests; one button each, kept in place so that focus survives news. */
 
 import { byId, copyOf, element, icon, levelBadge, slot, timeElement } from "/ui/dom.js";
-import { fullTime, score, shortTime } from "/ui/format.js";
+import { fullTime, shortTime } from "/ui/format.js";
+import { scoreInList } from "/ui/wording.js";
 
 const STATES = {
   queued: { icon: "queued", word: "Queued" },
+  withdrawing: { icon: "queued", word: "Being withdrawn" },
   refused: { icon: "refused", word: "Refused" },
 };
 
@@ -56,9 +58,10 @@ function fillItem(item, entry) {
   name.textContent = entry.patient_reference ?? "No reference";
   name.title = entry.patient_reference ?? "";
   name.classList.toggle("soft", !entry.patient_reference);
+  item.classList.toggle("is-superseded", Boolean(entry.superseded_by));
   slot(item, "level").replaceChildren(badge(entry));
-  slot(item, "time").replaceChildren(timeElement(entry.entered_at, shortTime(entry.entered_at), fullTime(entry.entered_at)));
-  slot(item, "score").textContent = entry.prediction ? score(entry.prediction.anomaly_score) : "";
+  slot(item, "time").replaceChildren(timeElement(entry.entered_at, shortTime(entry.entered_at), fullTime(entry.entered_at)), entry.superseded_by ? " · corrected" : "");
+  slot(item, "score").textContent = entry.prediction ? scoreInList(entry.prediction) : "";
 }
 
 function badge(entry) {

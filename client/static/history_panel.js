@@ -16,6 +16,7 @@ export class HistoryPanel {
   #openId = null;
   #isLoaded = false;
   #isAsking = false;
+  #onOpen;
   #onChange;
   #onForget;
   #drawSoon = paced(() => this.#draw());
@@ -24,13 +25,20 @@ export class HistoryPanel {
   constructor({ onOpen, onChange, onForget }) {
     this.#onChange = onChange;
     this.#onForget = onForget;
-    this.#list = new HistoryList({
-      onOpen: (id) => {
-        this.#open(id);
-        onOpen(this.#store.get(id));
-      },
-    });
+    this.#onOpen = onOpen;
+    this.#list = new HistoryList({ onOpen: (id) => this.open(id) });
     byId("history-more").addEventListener("click", () => this.#loadOlder());
+  }
+
+  /** Return the entry of a request as far as it is known here, or null. */
+  get(requestId) {
+    return this.#store.get(requestId);
+  }
+
+  /** Open a request that is known here. */
+  open(requestId) {
+    this.#open(requestId);
+    this.#onOpen(this.#store.get(requestId));
   }
 
   /** Load the newest page in place of all that is shown; return it, with its place in the log. */

@@ -2,10 +2,14 @@
 
 import { byId, element, icon } from "/ui/dom.js";
 import { plural } from "/ui/format.js";
-import { readNumber } from "./decimal.js";
-import { errorOf, extrapolationOf, sortErrors } from "./field_check.js";
+import { inOwnUnit, readNumber } from "./decimal.js";
+import { remember, remembered } from "./desk_choices.js";
+import { errorOf, extrapolationOf, otherReading, rangeIn, sortErrors } from "./field_check.js";
 
 const REFERENCE = "patient_reference";
+
+const isChoice = (control) => control.matches("[type=radio], [type=checkbox]");
+const isUsed = (control) => (isChoice(control) ? control.checked : control.value !== "");
 
 export class PatientForm {
   #fields;
@@ -15,6 +19,7 @@ export class PatientForm {
   /** `fields` are the descriptions by wire name. */
   constructor(fields, { onSubmit }) {
     this.#fields = fields;
+    this.#setUnits();
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.#check()) onSubmit(this.values());
@@ -27,52 +32,54 @@ export class PatientForm {
     });
   }
 
-  /** Return {patient_reference, record} as they go over the wire; undefined, in a form that fails its check, is what is missing. */
+  /** Return {patient_reference, record, entered} as they go over the wire; undefined, in a form that fails its check, is what is missing. */
   values() {
-    const record = {};
+    const [record, entered] = [{}, {}];
     for (const field of this.#fields.values()) {
-      const { value, notMeasured } = this.#entry(field);
+      const { value, notMeasured, entered: quantity } = this.#entry(field);
       record[field.name] = value === null && !notMeasured ? undefined : value;
+      if (quantity) entered[field.name] = quantity;
     }
-    return { patient_reference: this.#reference.value.trim() || null, record };
+    return { patient_reference: this.#reference.value.trim() || null, record, entered };
   }
 
-  /** Fill the form; null is "not measured". */
-  fill({ patient_reference: reference, record }) {
+  /** Fill the form, in the units that were `entered`; null is "not measured", and what is undefined stays empty. */
+  fill({ patient_reference: reference, record, entered = {} }) {
     this.clear();
     this.#reference.value = reference ?? "";
-    for (const field of this.#fields.values()) this.#put(field, record[field.name] ?? null);
+    for (const field of this.#fields.values()) {
+      if (record[field.name] !== undefined) this.#put(field, record[field.name], entered[field.name]);
+    }
   }
 
   clear() {
     this.#form.reset();
+    this.#setUnits();
+    this.restore({});
+  }
+
+  /** Return what is typed and chosen, errors and all, by the ids of the controls, so that `restore` can bring it back. */
+  snapshot() {
+    const controls = [...this.#form.elements].filter((control) => control.matches("input, select"));
+    return Object.fromEntries(controls.filter(isUsed).map((control) => [control.id, isChoice(control) || control.value]));
+  }
+
+  /** Make the form as it was when the snapshot was taken. */
+  restore(snapshot) {
     this.showErrors(new Map());
+    for (const control of this.#form.elements) {
+      const saved = snapshot[control.id];
+      if (isChoice(control)) control.checked = Boolean(saved);
+      else if (saved !== undefined || control.matches("input")) control.value = saved ?? "";
+    }
     for (const field of this.#quantities()) {
-      this.#input(field).disabled = false;
-      this.#showFar(field);
+      this.#input(field).disabled = Boolean(this.#none(field)?.checked);
+      this.#showUnit(field);
     }
   }
 
-  /** Return everything as it stands, errors or not, so that `restore` can bring it back. */
-  snapshot() {
-    return [...this.#form.elements].map(({ value, checked, disabled }) => ({ value, checked, disabled }));
-  }
-
-  restore(snapshot) {
-    this.showErrors(new Map());
-    snapshot.forEach((saved, index) => {
-      const control = this.#form.elements[index];
-      if (control.matches("input[type=radio], input[type=checkbox]")) control.checked = saved.checked;
-      else if (control.matches("input")) control.value = saved.value;
-      if (control.matches("input")) control.disabled = saved.disabled;
-    });
-    for (const field of this.#quantities()) this.#showFar(field);
-  }
-
   isEmpty() {
-    return [...this.#form.elements].every((control) =>
-      control.matches("[type=radio], [type=checkbox]") ? !control.checked : !control.matches("input") || !control.value,
-    );
+    return ![...this.#form.elements].some((control) => control.matches("input") && isUsed(control));
   }
 
   /** Show a refusal: its field errors beside the fields, the sentence above the buttons. */
@@ -101,6 +108,20 @@ export class PatientForm {
     return byId(`field-${field.name}`);
   }
 
+  /** The switch between the two units of a field that has them. */
+  #switch(field) {
+    return byId(`field-${field.name}-switch`);
+  }
+
+  /** Choose the units that this desk chose last. */
+  #setUnits() {
+    for (const field of this.#quantities()) {
+      const last = this.#switch(field) && remembered(`unit-${field.name}`);
+      if (last === field.other_unit) this.#switch(field).value = last;
+      this.#showUnit(field);
+    }
+  }
+
   #none(field) {
     return byId(`field-${field.name}-none`);
   }
@@ -111,10 +132,11 @@ export class PatientForm {
       const chosen = this.#form.elements.namedItem(field.name).value;
       return { notMeasured, error: null, value: chosen === "" ? null : Number(chosen) };
     }
-    return { notMeasured, ...readNumber(notMeasured ? "" : this.#input(field).value, field) };
+    const read = readNumber(notMeasured ? "" : this.#input(field).value, field);
+    return { notMeasured, ...inOwnUnit(field, read, this.#switch(field)?.value) };
   }
 
-  #put(field, value) {
+  #put(field, value, entered = { value, unit: field.unit }) {
     if (value === null) {
       if (this.#none(field)) this.#none(field).checked = true;
       if (!field.codes.length) this.#input(field).disabled = true;
@@ -122,7 +144,8 @@ export class PatientForm {
       const radio = byId(`field-${field.name}-${value}`);
       if (radio) radio.checked = true;
     } else {
-      this.#input(field).value = value;
+      const isOfSwitch = entered.unit === (this.#switch(field)?.value ?? field.unit);
+      this.#input(field).value = isOfSwitch ? entered.value : `${entered.value} ${entered.unit}`;
     }
     if (!field.codes.length) this.#showFar(field);
   }
@@ -180,9 +203,17 @@ export class PatientForm {
     const field = this.#fields.get(name);
     if (field && !field.codes.length) {
       if (control === this.#none(field)) this.#toggleMeasured(field);
+      if (control === this.#switch(field)) this.#switched(field);
       this.#showFar(field);
     }
     if (this.#errors.has(name)) this.#recheck(name);
+  }
+
+  /** A number stays as it was typed: the switch says what it means. */
+  #switched(field) {
+    remember(`unit-${field.name}`, this.#switch(field).value);
+    this.#showUnit(field);
+    this.#left(this.#input(field));
   }
 
   /** Choose a code by its digit or, where only one begins with it, by its letter; `n` is "not measured". */
@@ -219,22 +250,51 @@ export class PatientForm {
     else input.focus();
   }
 
+  /** Show ranges in the unit that is chosen at a field. */
+  #showUnit(field) {
+    const unit = this.#switch(field)?.value;
+    if (unit) {
+      const [possible, model] = [field.possible_range, field.model_range].map((range) => rangeIn(unit, field, range).join(" to "));
+      byId(`field-${field.name}-range`).textContent = `${possible} · model ${model}`;
+      byId(`field-${field.name}-unit`).textContent = unit;
+    }
+    this.#showFar(field);
+  }
+
   #showFar(field) {
     const far = byId(`field-${field.name}-far`);
-    const sentence = extrapolationOf(field, this.#entry(field).value);
+    const { value, entered } = this.#entry(field);
+    const scored = byId(`field-${field.name}-scored`);
+    if (scored) scored.textContent = entered ? `Scored as ${value} ${field.unit}.` : "";
+    const sentence = extrapolationOf(field, value, entered?.unit);
     far.hidden = !sentence;
     far.replaceChildren(...(sentence ? [icon("warning"), element("span", { textContent: sentence })] : []));
   }
 
   #showError(name, sentence) {
+    if (sentence === (this.#errors.get(name) ?? null)) return; // a button in it must outlast the way to it
     const place = byId(`field-${name}-error`);
     place.hidden = !sentence;
-    place.replaceChildren(...(sentence ? [icon("warning"), element("span", { textContent: sentence })] : []));
+    place.replaceChildren(...(sentence ? [icon("warning"), element("span", { textContent: sentence }), this.#otherUnit(name)] : []));
     for (const control of place.closest("[data-field]").querySelectorAll("input:not([type=checkbox])")) {
       control.setAttribute("aria-invalid", String(Boolean(sentence)));
     }
     if (sentence) this.#errors.set(name, sentence);
     else this.#errors.delete(name);
+  }
+
+  /** Offer to take a number as one in the unit that it must be in, if it is such a number. */
+  #otherUnit(name) {
+    const field = this.#fields.get(name);
+    const other = field && otherReading(field, this.#entry(field));
+    if (!other) return "";
+    const use = element("button", { type: "button", className: "link-button", textContent: `Use ${other.value} ${field.unit}` });
+    use.addEventListener("click", () => {
+      this.#input(field).value = `${other.number} ${other.unit}`;
+      this.#input(field).dispatchEvent(new Event("input", { bubbles: true }));
+      this.#input(field).focus();
+    });
+    return use;
   }
 
   #focusFirstError() {

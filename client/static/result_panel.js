@@ -2,18 +2,24 @@
 
 import { announce, byId, element, icon, timeElement } from "/ui/dom.js";
 import { fullTime, shortTime } from "/ui/format.js";
-import { meaningOf } from "/ui/wording.js";
+import { meaningOf, verdictOf } from "/ui/wording.js";
+import { isSame } from "./duplicate_dialog.js";
+
+const WITHDRAWN = "This patient was not analyzed, and nothing of it is kept.";
+const WAITING = { queued, withdrawing };
 
 export class ResultPanel {
   #fields;
   #entry = null;
+  #onShow;
   #view = byId("prediction");
   #heading = byId("result-heading");
 
-  constructor(fields, { onReuse }) {
+  /** `onShow(entry)` follows what is shown, null when it is nothing any more. */
+  constructor(fields, { onReuse, onShow }) {
     this.#fields = fields;
+    this.#onShow = onShow;
     byId("reuse").addEventListener("click", () => onReuse(this.#entry));
-    addEventListener("beforeprint", () => this.#unfold());
   }
 
   show(entry) {
@@ -25,32 +31,39 @@ export class ResultPanel {
     waiting.hidden = entry.state === "answered";
     this.#view.hidden = entry.state !== "answered";
     if (entry.state === "answered") this.#view.show(entry.prediction, explanationOf(entry), this.#fields);
-    else waiting.replaceChildren(...(entry.state === "queued" ? queued() : refused(entry.error, this.#fields)));
+    else waiting.replaceChildren(...(WAITING[entry.state]?.() ?? refused(entry.error, this.#fields)));
     waiting.dataset.state = entry.state;
+    this.#onShow(entry);
   }
 
   /** Compare the request that is shown with the form's values, null for an empty form: a result of others says so. */
   compare(values) {
     const isStale = Boolean(values && this.#entry && !isSame(values, this.#entry));
     byId("result").toggleAttribute("data-stale", isStale);
+    this.#view.isStale = isStale;
     const note = byId("result-stale");
     note.hidden = !isStale;
     if (!isStale) return;
     const { entered_at: at } = this.#entry;
-    note.replaceChildren("Of the values entered at ", timeElement(at, shortTime(at), fullTime(at)), ". The form differs, so this result cannot be printed.");
+    note.replaceChildren("Of the values entered at ", timeElement(at, shortTime(at), fullTime(at)), ". The form differs, so this result can be neither printed nor copied.");
   }
 
   /** Take news of the request that is shown, without moving the focus. */
   update(entry) {
     const before = this.#entry?.state;
     if (before !== "answered" || entry.state !== "answered") this.show(entry);
-    else this.#view.explain(entry.prediction.prediction_id, explanationOf((this.#entry = entry)));
-    if (entry.state !== before && entry.state !== "queued") announce(newsOf(entry));
+    else {
+      this.#view.explain(entry.prediction.prediction_id, explanationOf((this.#entry = entry)));
+      this.#onShow(entry);
+    }
+    if (entry.state !== before && !WAITING[entry.state]) announce(newsOf(entry, before));
   }
 
   /** Empty the panel, and say why. */
   forget(why) {
+    const wasWithdrawn = this.#entry?.state === "withdrawing";
     this.#entry = null;
+    this.#onShow(null);
     this.compare(null);
     this.#view.clear();
     this.#view.hidden = true;
@@ -60,8 +73,8 @@ export class ResultPanel {
     const note = byId("result-waiting");
     note.hidden = false;
     note.dataset.state = "erased";
-    note.replaceChildren(icon("refused"), element("p", { className: "waiting-title", textContent: "Not shown any more" }), element("p", { textContent: why }));
-    announce(why);
+    note.replaceChildren(icon("refused"), element("p", { className: "waiting-title", textContent: wasWithdrawn ? "Withdrawn" : "Not shown any more" }), element("p", { textContent: wasWithdrawn ? WITHDRAWN : why }));
+    announce(wasWithdrawn ? `Withdrawn. ${WITHDRAWN}` : why);
   }
 
   /** On a small screen the result lies below the form: bring it up. */
@@ -74,18 +87,7 @@ export class ResultPanel {
     this.bringIntoView();
     this.#heading.focus({ preventScroll: true });
   }
-
-  /** On paper nothing can be opened: print with all open, and close again afterwards. */
-  #unfold() {
-    for (const folded of this.#view.querySelectorAll("details:not([open])")) {
-      folded.open = true;
-      addEventListener("afterprint", () => (folded.open = false), { once: true });
-    }
-  }
 }
-
-const isSame = (values, entry) =>
-  values.patient_reference === entry.patient_reference && Object.entries(entry.record).every(([name, value]) => values.record[name] === value);
 
 const explanationOf = ({ prediction, explanation }) => explanation ?? prediction.explanation;
 
@@ -103,6 +105,14 @@ function queued() {
   ];
 }
 
+function withdrawing() {
+  return [
+    icon("queued"),
+    element("p", { className: "waiting-title", textContent: "Being withdrawn" }),
+    element("p", { textContent: "The patient is removed as soon as the server confirms it. If the result was made before, it will appear here." }),
+  ];
+}
+
 function refused(error, fields) {
   const lines = Object.entries(error?.fields ?? {}).map(([name, said]) =>
     element("li", { textContent: `${fields.get(name)?.label ?? name.replaceAll("_", " ")}: ${said.join(", ")}` }),
@@ -116,7 +126,8 @@ function refused(error, fields) {
   ];
 }
 
-function newsOf(entry) {
+function newsOf(entry, before) {
   if (entry.state === "refused") return "The server refused this patient.";
-  return `Result: ${entry.prediction.risk_level} risk level. ${meaningOf(entry.prediction)}`;
+  const late = before === "withdrawing" ? "The result was made before the withdrawal. " : "";
+  return `${late}Result: ${verdictOf(entry.prediction)}. ${meaningOf(entry.prediction)}`;
 }

@@ -14,7 +14,7 @@ export class Submitter {
 
   /**
    * Of the page, `sending(isSending)` follows whether something waits for its acknowledgement, `delayed(sentence)` gets
-   * why it takes long, and `saved(entry)` or `refused(error)` what the app said in the end.
+   * why it takes long, and `saved(entry)`, `duplicate(entry, values)` or `refused(error)` what the app said in the end.
    */
   constructor(socket, page) {
     this.#socket = socket;
@@ -32,7 +32,7 @@ export class Submitter {
     const isRepeat = text === this.#last.text && performance.now() - this.#last.at < REPEAT_GUARD_MS;
     if (this.#pending || isRepeat) return;
     this.#last = { text, at: performance.now() };
-    this.#pending = { request_id: uuidv7(), ...values };
+    this.#pending = { ...values, request_id: uuidv7() };
     this.#page.sending(true);
     this.#send();
   }
@@ -45,7 +45,7 @@ export class Submitter {
       if (unanswered || !receipt?.status) this.#sendAgain("The clinic’s app has not confirmed this patient yet.");
       else if (receipt.error?.code === "not_signed_in") this.#page.delayed("Sign in again to send this patient."); // on the next connection
       else if (receipt.error?.retryable) this.#sendAgain(receipt.error.message);
-      else this.#settle(receipt);
+      else this.#settle(receipt, sent);
     });
   }
 
@@ -54,10 +54,22 @@ export class Submitter {
     setTimeout(() => this.#send(), RESEND_MS);
   }
 
-  #settle({ status, entry, error }) {
+  #settle({ status, entry, error }, sent) {
     this.#pending = null;
     this.#page.sending(false);
-    if (status === "saved") this.#page.saved(entry);
+    if (status === "saved") return this.#page.saved(entry);
+    this.#last.at = -Infinity; // nothing was saved: the same may be submitted at once
+    if (status === "duplicate") this.#page.duplicate(entry, sent);
     else this.#page.refused(error);
+  }
+}
+
+/** Ask the app to withdraw a request; return why it could not be asked or did not want to, null if it took it. */
+export async function withdraw(socket, requestId) {
+  try {
+    const { error } = await socket.timeout(ACK_TIMEOUT_MS).emitWithAck("withdraw", { request_id: requestId });
+    return error?.message ?? null;
+  } catch {
+    return "The clinic’s app has not confirmed this. Try again.";
   }
 }

@@ -34,6 +34,7 @@ class Action(StrEnum):
     READ_HISTORY = "read_history"
     READ_AUDIT_TRAIL = "read_audit_trail"
     SUBMITTED_PATIENT = "submitted_patient"
+    WITHDREW_PATIENT = "withdrew_patient"
     ACCOUNT_ADDED = "account_added"
     ACCOUNT_RENEWED = "account_renewed"
     ACCOUNT_REVOKED = "account_revoked"

@@ -1,4 +1,4 @@
-/** `<contribution-chart>`: the 13 signed contributions as diverging bars, largest first. */
+/** `<contribution-chart>`: signed contributions as diverging bars, largest first. */
 
 import { element, icon } from "./dom.js";
 import { effectOf, inWords, NOT_MEASURED } from "./wording.js";
@@ -38,12 +38,7 @@ function row(item, field, largest) {
     { className: "bar-row" },
     element("div", { className: "bar-text" }, name(item, field), ...values(item, field)),
     element("div", { className: "bar-area", "aria-hidden": "true" }, bar),
-    element(
-      "div",
-      { className: "bar-effect" },
-      element("span", { textContent: effect.word }),
-      effect.direction === "none" ? null : element("span", { className: "bar-size number", textContent: effect.size }),
-    ),
+    element("div", { className: "bar-effect" }, effect.word),
   );
   made.dataset.direction = effect.direction;
   return made;

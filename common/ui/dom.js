@@ -1,5 +1,7 @@
 /** Building and finding elements; text goes in as text only. */
 
+import { levelInWords } from "./wording.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 export const byId = (id) => document.getElementById(id);
@@ -57,7 +59,7 @@ export function timeElement(iso, text, fullText) {
 
 /** Return the level as color, shape and word. */
 export function levelBadge(level) {
-  const badge = element("span", { className: "level" }, icon(level.toLowerCase()), level);
+  const badge = element("span", { className: "level" }, icon(level.toLowerCase()), levelInWords(level));
   badge.dataset.level = level;
   return badge;
 }

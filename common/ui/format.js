@@ -19,16 +19,25 @@ function wholeSteps(value, steps) {
   return nearest / steps > value ? nearest - 1 : nearest;
 }
 
-/** Cut to three places, so that a score below a threshold never reads as one on it. */
-export const score = (value) => (wholeSteps(value, 1000) / 1000).toFixed(3);
+/** Cut to two places, or to as many as a threshold has, so that a score below a threshold never reads as one on it. */
+export function score(value, thresholds) {
+  const places = Math.max(2, ...Object.values(thresholds).map((at) => threshold(at).length - 2));
+  return (wholeSteps(value, 10 ** places) / 10 ** places).toFixed(places);
+}
 
 export const threshold = (value) => String(Number(value.toFixed(3))).padEnd(4, "0");
 
-/** Return a share in whole percents, cut like a score; never none and never all. The server's text says the same. */
-export function percent(share) {
+/** Return a share as patients of 100, cut like a score; never none and never all. The server's text says the same. */
+export function ofHundred(share) {
   const whole = wholeSteps(share, 100);
-  if (whole < 1) return `less than 1${NARROW_SPACE}%`;
-  return whole < 99 ? `${whole}${NARROW_SPACE}%` : `at least 99${NARROW_SPACE}%`;
+  if (whole < 1) return "fewer than 1 of 100";
+  return whole < 99 ? `${whole} of 100` : "at least 99 of 100";
+}
+
+/** Return a measured share as a rounded number of 100 patients; never none and never all. */
+export function perHundred(share) {
+  if (share < 0.01) return "fewer than 1";
+  return share > 0.99 ? "more than 99" : String(Math.round(share * 100));
 }
 
 export const roundPercent = (share) => `${Math.round(share * 100)}${NARROW_SPACE}%`;
@@ -73,6 +82,11 @@ export function clockTime(iso) {
 export function dayOf(time) {
   const isThisYear = new Date(time).getFullYear() === new Date().getFullYear();
   return (isThisYear ? DAY : DAY_AND_YEAR).format(new Date(time));
+}
+
+/** Return day and time with the year, for paper. */
+export function datedTime(iso) {
+  return OF_ANY_YEAR.format(new Date(iso));
 }
 
 export function fullTime(iso) {

@@ -27,10 +27,15 @@ export async function getJson(address) {
   return body(response);
 }
 
-/** Post JSON with the page's CSRF token; resolves when the app agreed. */
-export async function post(address, values = {}) {
+export const post = (address, values = {}) => send("POST", address, values);
+
+export const postForJson = async (address, values) => body(await post(address, values));
+
+/** Send JSON with the page's CSRF token; resolves when the app agreed. `more` are further options of `fetch`. */
+export async function send(method, address, values, more = {}) {
   return request(address, () => ({
-    method: "POST",
+    ...more,
+    method,
     headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": csrfToken() },
     body: JSON.stringify(values),
   }));

@@ -1,14 +1,27 @@
-/** `<prediction-view>`: one prediction in full, on both pages. */
+/** `<prediction-view>`: one prediction in full, on both pages, to be printed and to be copied. */
 
 import "./clinical_explanation.js";
-import "./contribution_chart.js";
-import "./score_scale.js";
-import { copyOf, element, fill, icon, slot, timeElement } from "./dom.js";
-import { decimal, fullTime, milliseconds, shortTime } from "./format.js";
-import { inWords, meaningOf } from "./wording.js";
+import { chartText } from "./chart_text.js";
+import { copyOf, fill, slot, timeElement } from "./dom.js";
+import { decimal, fullTime, milliseconds, shortTime, signed } from "./format.js";
+import { paperOf, printInstead, signedInName, staleNote } from "./paper.js";
+import { byWhom, fact, recordFacts, showResult } from "./result_parts.js";
+
+const CORRECTED = "Corrected by another entry.";
+const COPIED = "Copied. Paste it into the patient’s chart.";
+const BLOCKED = "The browser does not let this page copy. The text is selected: copy it with Ctrl+C or ⌘C.";
 
 class PredictionView extends HTMLElement {
   #prediction = null;
+  #fields = null;
+  #isStale = false;
+
+  connectedCallback() {
+    addEventListener("beforeprint", () => {
+      if (!this.#prediction || !this.checkVisibility()) return;
+      printInstead(this.#isStale ? staleNote() : paperOf(this.#prediction, this.#fields, this.#corrected));
+    });
+  }
 
   get predictionId() {
     return this.#prediction?.prediction_id ?? null;
@@ -16,17 +29,30 @@ class PredictionView extends HTMLElement {
 
   show(prediction, explanation, fields) {
     this.#prediction = prediction;
+    this.#fields = fields;
     const content = copyOf("prediction-template");
-    showVerdict(content, prediction);
-    slot(content, "scale").show(prediction);
+    showResult(content, prediction, fields);
     slot(content, "explanation").show(prediction, explanation);
     slot(content, "contributions").show(prediction.contributions, fields);
+    slot(content, "record").append(...recordFacts(prediction, fields));
+    slot(content, "technical").append(...technicalFacts(prediction, fields));
     fill(content, "sum", sumInWords(prediction));
-    showCaveats(content, prediction, fields);
-    slot(content, "record").append(...recordFacts(prediction.record, fields));
-    slot(content, "technical").append(...technicalFacts(prediction));
-    slot(content, "model-card").href = `/model/${encodeURIComponent(prediction.model_version)}`;
+    const card = `/model/${encodeURIComponent(prediction.model_version)}`;
+    slot(content, "model-card").href = slot(content, "card-at-high").href = card;
+    slot(content, "card-at-high").hash = "at-high";
+    slot(content, "print").addEventListener("click", () => print());
+    slot(content, "copy").addEventListener("click", () => this.#copy());
     this.replaceChildren(content);
+    this.isStale = this.#isStale;
+  }
+
+  /** Say whether the form beside it has other values: a stale result can be neither printed nor copied. */
+  set isStale(isStale) {
+    this.#isStale = isStale;
+    for (const name of ["print", "copy"]) {
+      const button = slot(this, name);
+      if (button) button.disabled = isStale;
+    }
   }
 
   /** Hold and show nothing any more. */
@@ -39,14 +65,22 @@ class PredictionView extends HTMLElement {
   explain(predictionId, explanation) {
     if (predictionId === this.predictionId) slot(this, "explanation").finish(explanation);
   }
-}
 
-function showVerdict(content, prediction) {
-  const verdict = slot(content, "verdict");
-  verdict.dataset.level = prediction.risk_level;
-  slot(content, "shape").append(icon(prediction.risk_level.toLowerCase()));
-  fill(content, "level", prediction.risk_level);
-  fill(content, "meaning", meaningOf(prediction));
+  /** What paper and chart have to say of a result that the page around it marks as corrected. */
+  get #corrected() {
+    return this.closest("[data-superseded]") ? CORRECTED : null;
+  }
+
+  async #copy() {
+    const text = chartText(this.#prediction, this.#fields, signedInName(), this.#corrected);
+    const [place, status] = [slot(this, "chart-text"), slot(this, "copied")];
+    // Browsers let pages copy over https and on this machine alone.
+    const isCopied = (await navigator.clipboard?.writeText(text).then(() => true, () => false)) ?? false;
+    status.textContent = isCopied ? COPIED : BLOCKED;
+    place.value = text;
+    place.hidden = isCopied;
+    if (!isCopied) place.select();
+  }
 }
 
 function sumInWords({ base_value: base, contributions, raw_score: raw }) {
@@ -59,35 +93,21 @@ function sumInWords({ base_value: base, contributions, raw_score: raw }) {
   );
 }
 
-function showCaveats(content, { imputed, extrapolated, record }, fields) {
-  const labels = imputed.map((name) => fields.get(name)?.label ?? name);
-  const far = extrapolated.map((name) => `${fields.get(name)?.label ?? name} (${inWords(fields.get(name), record[name])})`);
-  fill(content, "imputed", labels.join(", "));
-  fill(content, "extrapolated", far.join(", "));
-  slot(content, "imputed-part").hidden = labels.length === 0;
-  slot(content, "extrapolated-part").hidden = far.length === 0;
-  slot(content, "caveats").hidden = labels.length + far.length === 0;
-}
-
-function recordFacts(record, fields) {
-  return [...fields.values()].flatMap((field) => fact(field.label, inWords(field, record[field.name])));
-}
-
-function technicalFacts(prediction) {
+function technicalFacts(prediction, fields) {
   const timings = Object.entries(prediction.timings_ms);
+  const sizes = prediction.contributions.map(({ field, contribution }) => `${fields.get(field)?.label ?? field} ${signed(contribution)}`);
+  const time = (iso) => timeElement(iso, shortTime(iso), fullTime(iso));
   return [
-    ...fact("Entered", timeElement(prediction.entered_at, shortTime(prediction.entered_at), fullTime(prediction.entered_at))),
-    ...fact("Answered", timeElement(prediction.made_at, shortTime(prediction.made_at), fullTime(prediction.made_at))),
+    ...fact("Entered", time(prediction.entered_at), byWhom(prediction.entered_by)),
+    ...fact("Answered", time(prediction.made_at)),
     ...fact("Model version", prediction.model_version),
+    ...fact("Anomaly score", decimal(prediction.anomaly_score, 4)),
     ...fact("Raw score", `${decimal(prediction.raw_score, 4)} (isolation forest)`),
+    ...(sizes.length ? fact("Contributions", sizes.join(" · ")) : []),
     ...fact("Client app", prediction.client_id),
     ...fact("Time spent", timings.map(([stage, spent]) => `${stage} ${milliseconds(spent)}`).join(" · ")),
     ...fact("Prediction id", prediction.prediction_id),
   ];
-}
-
-function fact(term, value) {
-  return [element("dt", { textContent: term }), element("dd", {}, value)];
 }
 
 customElements.define("prediction-view", PredictionView);

@@ -1,19 +1,20 @@
-/** `<score-scale>`: an anomaly score on the scale from 0 to 1 with both thresholds. */
+/** `<score-scale>`: an anomaly score with its interval on the scale from 0 to 1 with both thresholds. */
 
 import { element, icon } from "./dom.js";
 import { score, threshold } from "./format.js";
 import { scaleInWords } from "./wording.js";
 
 class ScoreScale extends HTMLElement {
-  show({ anomaly_score: value, thresholds, risk_level: level }) {
-    const drawing = element("div", { className: "scale", role: "img", "aria-label": scaleInWords(value, thresholds, level) });
+  show(prediction) {
+    const { anomaly_score: value, thresholds, risk_level: level, score_interval: interval } = prediction;
+    const drawing = element("div", { className: "scale", role: "img", "aria-label": scaleInWords(prediction) });
     drawing.dataset.level = level;
-    drawing.style.setProperty("--at", value);
-    drawing.style.setProperty("--medium-at", thresholds.medium);
-    drawing.style.setProperty("--high-at", thresholds.high);
+    const places = { at: value, "medium-at": thresholds.medium, "high-at": thresholds.high, from: interval?.low ?? value, to: interval?.high ?? value };
+    for (const [name, place] of Object.entries(places)) drawing.style.setProperty(`--${name}`, place);
     drawing.append(
-      element("span", { className: "scale-value", textContent: score(value) }),
+      element("span", { className: "scale-value", textContent: score(value, thresholds) }),
       element("span", { className: "scale-needle" }),
+      ...(interval ? [element("span", { className: "scale-interval" })] : []),
       element("span", { className: "scale-track" }, zone("low"), zone("medium"), zone("high")),
       ticks(thresholds),
     );

@@ -1,18 +1,90 @@
 /** Sentences and words that both pages use for the same facts. */
 
-import { count, percent, plural, score, signed, threshold } from "./format.js";
+import { count, ofHundred, perHundred, plural, score, signed, threshold } from "./format.js";
 
 export const NOT_MEASURED = "not measured";
 
-/** Say what a score means, no probability: who it is compared with depends on what was not measured. */
-export function meaningOf({ anomaly_score: anomalyScore, imputed }) {
-  const alike = imputed.length === 0 ? "" : " with the same fields not measured";
-  return `More unusual than ${percent(anomalyScore)} of disease-free patients${alike}.`;
+const ASCENDING = ["Low", "Medium", "High"];
+
+/** Tell whether a prediction has a level that counts; `Indeterminate` is none. */
+export const hasLevel = ({ risk_level: level }) => ASCENDING.includes(level);
+
+export const levelInWords = (level) => (ASCENDING.includes(level) ? level : "Not enough measured");
+
+/** Name the levels next to its own that a score's interval reaches, as in "close to Medium"; null where there is none. */
+export function closeTo(prediction) {
+  const { risk_level: level, score_interval: interval, thresholds } = prediction;
+  if (!interval || !hasLevel(prediction)) return null;
+  const [first, last] = [interval.low, interval.high].map((value) => Number(value >= thresholds.medium) + Number(value >= thresholds.high));
+  const own = ASCENDING.indexOf(level);
+  const others = ASCENDING.filter((_, at) => first <= at && at <= last && Math.abs(at - own) === 1);
+  return others.length ? `close to ${others.join(" and ")}` : null;
 }
 
-export function scaleInWords(anomalyScore, thresholds, level) {
+/** Say the level as a sentence's beginning: "Low risk level, close to Medium". */
+export function verdictOf(prediction) {
+  const level = levelInWords(prediction.risk_level);
+  return hasLevel(prediction) ? [`${level} risk level`, closeTo(prediction)].filter(Boolean).join(", ") : level;
+}
+
+/** Say what a score means, no chance of disease: who it is compared with depends on what was not measured. */
+export function meaningOf(prediction) {
+  if (!hasLevel(prediction)) return "What was measured does not tell patients with coronary disease from patients without it, so there is no risk level.";
+  const alike = prediction.imputed.length ? " with the same tests not measured" : "";
+  const sentence = `${ofHundred(prediction.anomaly_score)} patients without coronary disease${alike} look less unusual. This is not the chance of disease.`;
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
+}
+
+/** Say what it would take for a level, and which value is extreme even so; both are null where there is nothing to say. */
+export function notEnoughInWords({ not_enough: not, record, entered }, fields) {
+  if (!not) return { needed: null, extreme: null };
+  const nameOf = (name) => fields.get(name)?.label ?? name;
+  const values = not.extreme.map((name) => `${nameOf(name)} (${enteredInWords(fields.get(name), record[name], entered)})`);
+  return {
+    needed: not.needed.length ? `Any one of these would be enough: ${not.needed.map(nameOf).join(", ")}.` : "It takes more than one further test.",
+    extreme: values.length ? `${values.join(", ")}. With all else typical, ${values.length > 1 ? "each" : "it"} alone would make the level High.` : null,
+  };
+}
+
+/** Return both ends of the interval of a prediction's score, or null. */
+export function intervalOf({ score_interval: interval, thresholds }, joint = " to ") {
+  return interval ? `${score(interval.low, thresholds)}${joint}${score(interval.high, thresholds)}` : null;
+}
+
+/** Return a score with its interval as it stands in a list; a dash where there is no level. */
+export function scoreInList(prediction) {
+  if (!hasLevel(prediction)) return "–";
+  const interval = intervalOf(prediction, "–");
+  return `${score(prediction.anomaly_score, prediction.thresholds)}${interval ? ` (${interval})` : ""}`;
+}
+
+/** Say where the tests that were not measured could lead, or null. */
+export function missingInWords({ missing_tests: missing, imputed, thresholds }, fields) {
+  if (!missing) return null;
+  const { lowest, highest } = missing;
+  const [from, to] = [lowest, highest].map(({ anomaly_score: value }) => score(value, thresholds));
+  const results = imputed.length > 1 ? "results" : "result";
+  const range = lowest.risk_level === highest.risk_level
+    ? `Whatever the ${results}, the level stays ${lowest.risk_level} (score ${from} to ${to}).`
+    : `${imputed.length > 1 ? "Results" : "A result"} could bring the score from ${from} (${lowest.risk_level}) to ${to} (${highest.risk_level}).`;
+  const most = imputed.length > 1 ? ` ${fields.get(missing.most_informative)?.label ?? missing.most_informative} would settle most.` : "";
+  return `${range}${most}${missing.is_sampled ? " So much is missing that only a sample of the possible results was tried." : ""}`;
+}
+
+/** Say how many of the patients at High have disease, of a prediction at High; null where it is not known. */
+export function predictiveInWords({ risk_level: level, predictive_value: at }) {
+  if (level !== "High" || !at) return null;
+  return `Of 100 patients marked High, ${rangeInWords(at)}, where ${perHundred(at.prevalence)} of 100 have it, as in the training file.`;
+}
+
+/** Say how many of 100 patients have disease: a share (0 to 1) with its 95 % interval. */
+export const rangeInWords = ({ value, low, high }) => `${perHundred(value)} have coronary disease (95 % interval ${perHundred(low)} to ${perHundred(high)})`;
+
+export function scaleInWords(prediction) {
+  const { anomaly_score: value, thresholds } = prediction;
+  const interval = intervalOf(prediction);
   return (
-    `Anomaly score ${score(anomalyScore)} on a scale from 0 to 1: ${level}. ` +
+    `Anomaly score ${score(value, thresholds)}${interval ? `, 95 % interval ${interval},` : ""} on a scale from 0 to 1: ${verdictOf(prediction)}. ` +
     `Medium starts at ${threshold(thresholds.medium)}, High at ${threshold(thresholds.high)}.`
   );
 }
@@ -25,13 +97,17 @@ export function inWords(field, value) {
   return `${Number(value.toFixed(2))} ${field.unit}`.trim();
 }
 
+/** Return a field's value as it was entered: of a quantity in another unit, with what it was scored as; `entered` is by field name. */
+export function enteredInWords(field, value, entered) {
+  const quantity = entered?.[field.name];
+  return quantity ? `${quantity.value} ${quantity.unit} (${inWords(field, value)})` : inWords(field, value);
+}
+
 /** Say which way a contribution moved the score. */
 export function effectOf(contribution) {
-  const size = signed(contribution);
-  if (Number(size) === 0) return { direction: "none", word: "no effect", size };
-  return contribution > 0
-    ? { direction: "raises", word: "raises", size }
-    : { direction: "lowers", word: "lowers", size };
+  if (Number(signed(contribution)) === 0) return { direction: "none", word: "no effect" };
+  const direction = contribution > 0 ? "raises" : "lowers";
+  return { direction, word: direction };
 }
 
 /** Tell whether a language model is still writing: asked, and neither its text nor a reason is there. */

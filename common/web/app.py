@@ -18,7 +18,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import ChoiceLoader, FileSystemLoader
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from common.access.accounts import People, built_in_tokens
+from common.access.accounts import Account, People, built_in_tokens
 from common.access.audit import AuditTrail
 from common.access.file import AccessFile, access_file
 from common.access.sessions import DISPLAY_SECONDS, sessions_of
@@ -63,11 +63,12 @@ def make_app(
     secret_key: str,
     check_ready: Callable[[], None],
     clock: Callable[[], float] = time.time,
+    signed_out: Callable[[Account], None] = lambda _: None,
 ) -> Flask:
     """Make the Flask app of one process.
 
     ``audience`` names its cookie and is checked in it; ``check_ready`` raises the named error that keeps the process
-    from doing its job. ``clock`` gives seconds since 1970.
+    from doing its job. ``clock`` gives seconds since 1970; ``signed_out`` hears of everybody who has signed out.
     """
     app = Flask(import_name)
     app.json = OrjsonProvider(app)
@@ -100,7 +101,9 @@ def make_app(
     people = People(file)
     people.take_built_in(built_in_tokens(settings), settings.url, clock())
     access = app.extensions["access"] = Access(people, sessions_of(file, settings, clock), AuditTrail(file, clock))
-    app.register_blueprint(sign_in_blueprint(access, limiter, settings.socketio_async_mode, title=title))
+    app.register_blueprint(
+        sign_in_blueprint(access, limiter, settings.socketio_async_mode, title=title, signed_out=signed_out)
+    )
     app.register_error_handler(Exception, partial(_reply_with_error, limiter))
     return app
 

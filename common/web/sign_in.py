@@ -166,7 +166,9 @@ class _Attempts:
             raise TooManyAttemptsError(max(1, math.ceil(window.reset_time - time.time())))
 
 
-def sign_in_blueprint(access: Access, limiter: Limiter, async_mode: str, *, title: str) -> Blueprint:
+def sign_in_blueprint(
+    access: Access, limiter: Limiter, async_mode: str, *, title: str, signed_out: Callable[[Account], None]
+) -> Blueprint:
     """Make the routes by which sessions begin, end, go on and are asked for."""
     blueprint = Blueprint("sign_in", __name__)
     people, sessions, trail = access.people, access.sessions, access.trail
@@ -201,6 +203,7 @@ def sign_in_blueprint(access: Access, limiter: Limiter, async_mode: str, *, titl
         if ended is not None:
             sessions.end(ended)
             trail.record(actor_of(ended.account, _address()), Action.SIGNED_OUT)
+            signed_out(ended.account)
         return "", 204
 
     _add_session(blueprint, sessions)

@@ -35,7 +35,7 @@ class RollingWindows:
 
     They are read from the record when somebody asks. So a prediction costs nothing, only what was committed counts, a
     restart forgets nothing, and every server of one database sees the same. What was read before stays in memory until
-    a prediction is erased from the record; then all are read again.
+    a prediction is erased from the record or corrected; then all are read again.
     """
 
     store: PredictionStore
@@ -59,7 +59,7 @@ class RollingWindows:
         """
         oldest = self.clock() - timedelta(days=self.days)
         with self._reading:
-            # An erased patient may still be in memory here, and must not count on.
+            # A patient who was erased or corrected may still be in memory here, and must not count on.
             erased_up_to = self.store.erased_up_to()
             if erased_up_to != self._erased_up_to:
                 self._erased_up_to = erased_up_to
@@ -76,6 +76,8 @@ class RollingWindows:
         for _ in range(0, self.patients, _PAGE):
             _, page = self.store.recent(_PAGE, after=after, before=before, client_id=client_id)
             for item in page:
+                if item["superseded_by"]:
+                    continue
                 made = item["prediction"]
                 seen_at, values = datetime.fromisoformat(made["made_at"]), _values_of(made["record"])
                 has_level = made["risk_level"] in LEVELS

@@ -193,11 +193,18 @@ def _weak_spots(evaluation: Evaluation, thresholds: Thresholds) -> Iterator[str]
             alarms, found = rates.false_alarm_rate, rates.sensitivity
             if alarms.value is not None and alarms.value > by_design + _WORSE_BY:
                 chance = _chance(alarms, by_design)
-                yield f"{group.name}: {alarms:.1%} false alarms at {at}, {by_design:.0%} by design{chance}."
+                expected = f"{100 * by_design:.0f} by design"
+                yield f"{group.name}: {_of_100(alarms)} disease-free patients are {at}, {expected}{chance}."
             usual = evaluation.estimate(f"sensitivity_{level}").value
             if usual is not None and found.value is not None and found.value < usual - _WORSE_BY:
                 chance = _chance(found, usual)
-                yield f"{group.name}: sensitivity {found:.1%} at {at}, {usual:.1%} over all patients{chance}."
+                expected = f"{100 * usual:.0f} over all groups"
+                yield f"{group.name}: {_of_100(found)} patients with disease are {at}, {expected}{chance}."
+
+
+def _of_100(share: Estimate) -> str:
+    """Return a share with its interval as a number of 100 patients."""
+    return f"{Estimate(**{name: None if end is None else 100 * end for name, end in share}):.0f} of 100"
 
 
 def _chance(estimate: Estimate, expected: float) -> str:

@@ -1,7 +1,8 @@
 /** The two drawings of the dashboard, in the colors of the page and the shapes of the levels; every figure also stands as text. */
 
 import { byId, computedColor, element, levelBadge, timeElement } from "/ui/dom.js";
-import { fullTime, plural, score, shortTime, threshold } from "/ui/format.js";
+import { count, fullTime, plural, shortTime, threshold } from "/ui/format.js";
+import { hasLevel, scoreInList, verdictOf } from "/ui/wording.js";
 import { LEVELS, numberOfHigh } from "./recent_predictions.js";
 import { timeMarks } from "./time_axis.js";
 
@@ -78,11 +79,12 @@ export class TrendChart {
 
   /** `predictions` come newest first. */
   show(predictions) {
-    this.#predictions = predictions;
-    const [latest] = predictions;
-    const many = `last ${plural(predictions.length, "prediction")}`;
-    const said = latest ? `${numberOfHigh(predictions)} are High. The latest is ${score(latest.anomaly_score)}, ${latest.risk_level}.` : "No predictions yet.";
-    byId("trend-chart").setAttribute("aria-label", `Anomaly scores of the ${many} over time. ${said}`);
+    this.#predictions = predictions.filter(hasLevel);
+    const [latest] = this.#predictions;
+    const isAll = predictions.length === this.#predictions.length;
+    const many = `last ${isAll ? plural(predictions.length, "prediction") : `${count(this.#predictions.length)} with a level`}`;
+    const said = latest ? `${numberOfHigh(predictions)} are High. The latest is ${scoreInList(latest)}, ${verdictOf(latest)}.` : "No predictions yet.";
+    byId("trend-chart").setAttribute("aria-label", `Anomaly scores over time, ${many}. ${said}`);
     byId("trend-note").textContent = latest ? `${many}, all clients` : "no predictions yet";
     this.draw();
   }
@@ -137,14 +139,15 @@ export class TrendChart {
 
 const marksIn = (width) => Math.max(2, Math.floor((width - THRESHOLD_TEXT_WIDTH) / MARK_WIDTH));
 
-function tableRow({ made_at: at, client_id: client, risk_level: level, anomaly_score: value }) {
+function tableRow(prediction) {
+  const { made_at: at, client_id: client, risk_level: level } = prediction;
   return element(
     "tr",
     {},
     element("td", {}, timeElement(at, shortTime(at), fullTime(at))),
     element("td", { textContent: client }),
     element("td", {}, levelBadge(level)),
-    element("td", { className: "is-number", textContent: score(value) }),
+    element("td", { className: "is-number", textContent: scoreInList(prediction) }),
   );
 }
 
@@ -189,8 +192,8 @@ function trendOptions(predictions, times) {
         callbacks: {
           title: ([{ dataIndex }]) => shortTime(predictions[dataIndex].made_at),
           label: ({ dataIndex }) => {
-            const { client_id: client, risk_level: level, anomaly_score: value } = predictions[dataIndex];
-            return `${client} · ${level} · ${score(value)}`;
+            const prediction = predictions[dataIndex];
+            return `${prediction.client_id} · ${prediction.risk_level} · ${scoreInList(prediction)}`;
           },
         },
       },

@@ -13,7 +13,7 @@ import { ClientList } from "./client_list.js";
 import { DetailSheet } from "./detail_sheet.js";
 import { DriftPanel } from "./drift_panel.js";
 import { PredictionPanel } from "./prediction_panel.js";
-import { LEVELS, pageAddress, RecentPredictions } from "./recent_predictions.js";
+import { LEVELS, NO_LEVEL, pageAddress, RecentPredictions } from "./recent_predictions.js";
 import { ServerFacts } from "./server_facts.js";
 
 const DRAW_MS = 500;
@@ -28,6 +28,7 @@ const drift = new DriftPanel();
 const panel = new PredictionPanel(fields, { onOpen: (item) => sheet.open(item), onDraw: () => sheet.refresh() });
 const sheet = new DetailSheet(fields, {
   neighbour: (id, step) => panel.neighbour(id, step),
+  correction: (client, request) => panel.ofRequest(client, request) ?? recent.ofRequest(client, request),
   onClose: (id) => panel.focusRow(id),
 });
 
@@ -35,7 +36,7 @@ let recent = new RecentPredictions();
 let totals = null;
 let asOf = null;
 let highSeen = null; // of all High predictions, those there were when somebody last had this page before them
-const drawTrendSoon = paced(() => trend.show(recent.list().map(({ prediction }) => prediction)), DRAW_MS);
+const drawTrendSoon = paced(() => trend.show(recent.counted()), DRAW_MS);
 const drawTotalsSoon = paced(drawTotals, DRAW_MS);
 
 const follower = new Follower(socketTo("/operators"), { load, apply, stateIs });
@@ -65,7 +66,7 @@ function apply({ entries, totals: counted, status }) {
     facts.show(status);
     clients.show(status.clients);
   }
-  if (!entries.some(({ prediction, kind }) => prediction || kind === "prediction_erased")) return;
+  if (!entries.some(({ prediction, kind, superseded_by: by }) => prediction || by || kind === "prediction_erased")) return;
   drawTrendSoon();
   drift.refreshSoon();
 }
@@ -92,11 +93,11 @@ function showTitle() {
   if (!totals) return;
   const high = totals.by_level.High ?? 0;
   if (document.hasFocus() && !document.hidden) highSeen = high;
-  highSeen ??= high;
+  highSeen = Math.min(highSeen ?? high, high); // fewer after an erasure or a correction
   document.title = high > highSeen ? `(${count(high - highSeen)} High) ${TITLE}` : TITLE;
 }
 
-for (const sign of ["focus", "blur"]) addEventListener(sign, showTitle);
+for (const sign of ["focus", "blur", "afterprint"]) addEventListener(sign, showTitle);
 document.addEventListener("visibilitychange", showTitle);
 
 function drawTotals() {
@@ -104,18 +105,19 @@ function drawTotals() {
   distribution.show(totals.by_level);
   byId("total-predictions").textContent = count(totals.predictions);
   byId("total-noun").textContent = totals.predictions === 1 ? "prediction" : "predictions";
-  byId("total-levels").replaceChildren(...LEVELS.map(levelTotal));
+  byId("total-levels").replaceChildren(...LEVELS.map(levelTotal), ...(totals.by_level[NO_LEVEL] ? [levelTotal(NO_LEVEL)] : []));
 }
 
 function levelTotal(level) {
   const { predictions, by_level: byLevel } = totals;
   const number = byLevel[level] ?? 0;
+  const ofAll = level === NO_LEVEL ? 0 : predictions - (byLevel[NO_LEVEL] ?? 0);
   return element(
     "li",
     {},
     levelBadge(level),
     element("strong", { className: "number", textContent: count(number) }),
-    element("span", { className: "soft small number", textContent: predictions ? roundPercent(number / predictions) : "" }),
+    element("span", { className: "soft small number", textContent: ofAll ? roundPercent(number / ofAll) : "" }),
   );
 }
 

@@ -1,6 +1,6 @@
 /** The sheet with one prediction in full; Esc closes it and the focus returns to its row. */
 
-import { announce, byId, timeElement } from "/ui/dom.js";
+import { announce, byId, element, timeElement } from "/ui/dom.js";
 import { fullTime, shortTime } from "/ui/format.js";
 
 export class DetailSheet {
@@ -8,10 +8,12 @@ export class DetailSheet {
   #dialog = byId("detail");
   #view = byId("detail-view");
   #neighbour;
+  #correction;
 
-  /** `neighbour(id, step)` returns the item before or after in the list, or null. */
-  constructor(fields, { neighbour, onClose }) {
+  /** `neighbour(id, step)` returns the item before or after in the list, or null; `correction(client, request)` the item of a request. */
+  constructor(fields, { neighbour, correction, onClose }) {
     this.#fields = fields;
+    this.#correction = correction;
     this.#neighbour = neighbour;
     byId("detail-close").addEventListener("click", () => this.#dialog.close());
     byId("detail-newer").addEventListener("click", () => this.#step(-1));
@@ -22,10 +24,11 @@ export class DetailSheet {
     this.#dialog.addEventListener("close", () => onClose(this.#view.predictionId));
   }
 
-  open({ prediction, explanation }) {
+  open({ prediction, explanation, superseded_by: by }) {
     byId("detail-heading").textContent = prediction.patient_reference ?? "Patient without reference";
     byId("detail-origin").replaceChildren(`${prediction.client_id} · `, timeElement(prediction.made_at, shortTime(prediction.made_at), fullTime(prediction.made_at)));
     this.#view.show(prediction, explanation, this.#fields);
+    this.#showCorrected(prediction.client_id, by);
     this.refresh();
     if (!this.#dialog.open) this.#dialog.showModal();
     this.#dialog.querySelector(".sheet-body").scrollTop = 0;
@@ -34,10 +37,22 @@ export class DetailSheet {
 
   /** Take entries of the change log. */
   take(entries) {
-    for (const { kind, prediction_id: id, explanation } of entries) {
+    for (const { kind, prediction_id: id, client_id: client, explanation, superseded_by: by } of entries) {
       if (kind === "prediction_erased" && id === this.#view.predictionId) this.#empty("This prediction was erased from the record.");
+      else if (by && id === this.#view.predictionId) this.#showCorrected(client, by);
       else if (explanation && this.#dialog.open) this.#view.explain(id, explanation);
     }
+  }
+
+  #showCorrected(clientId, requestId) {
+    const item = requestId && this.#correction(clientId, requestId);
+    const at = item?.prediction.made_at;
+    const open = element("button", { type: "button", className: "link-button", textContent: "Open the correction" });
+    open.addEventListener("click", () => this.open(item));
+    const note = byId("detail-corrected");
+    note.hidden = !requestId;
+    note.replaceChildren(...(item ? ["Corrected at ", timeElement(at, shortTime(at), fullTime(at)), ". Not counted. ", open] : ["Corrected by another entry. Not counted."]));
+    this.#dialog.toggleAttribute("data-superseded", Boolean(requestId));
   }
 
   /** The page was loaded again: nobody knows what became of a prediction that is not among the newest. */

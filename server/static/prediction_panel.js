@@ -53,6 +53,11 @@ export class PredictionPanel {
     return new RecentPredictions([...this.#recent.list(), ...this.#news.list()], Infinity).neighbour(predictionId, step);
   }
 
+  /** Return the one that answered a client app's request, be it shown or still waiting. */
+  ofRequest(clientId, requestId) {
+    return this.#recent.ofRequest(clientId, requestId) ?? this.#news.ofRequest(clientId, requestId);
+  }
+
   /** Put the focus on a row; one that waited is let in with the others. */
   focusRow(predictionId) {
     if (this.#news.get(predictionId)) {

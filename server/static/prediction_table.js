@@ -1,7 +1,8 @@
 /** The table of predictions: keyed rows that stay in place, so that focus and scroll position survive news. */
 
-import { byId, copyOf, element, levelBadge, slot, timeElement } from "/ui/dom.js";
-import { fullTime, score, shortTime } from "/ui/format.js";
+import { byId, copyOf, element, fill, levelBadge, slot, timeElement } from "/ui/dom.js";
+import { fullTime, shortTime } from "/ui/format.js";
+import { closeTo, hasLevel, scoreInList } from "/ui/wording.js";
 
 const TOP_FACTORS = 3;
 const TAP_MS = 700;
@@ -52,10 +53,13 @@ export class PredictionTable {
     this.#rows.delete(id);
   }
 
-  #row({ prediction }, freshIds) {
+  #row({ prediction, superseded_by: by }, freshIds) {
     const id = prediction.prediction_id;
     if (!this.#rows.has(id)) this.#rows.set(id, makeRow(prediction, this.#fields, freshIds.has(id)));
-    return this.#rows.get(id);
+    const row = this.#rows.get(id);
+    row.classList.toggle("is-superseded", Boolean(by));
+    slot(row, "corrected").hidden = !by;
+    return row;
   }
 
   #clicked(event) {
@@ -85,12 +89,16 @@ function makeRow(prediction, fields, isFresh) {
   reference.textContent = prediction.patient_reference ?? "–";
   reference.title = prediction.patient_reference ?? "No patient reference";
   slot(row, "level").append(levelBadge(prediction.risk_level));
-  slot(row, "score").textContent = score(prediction.anomaly_score);
+  fill(row, "close-to", closeTo(prediction));
+  slot(row, "score").textContent = scoreInList(prediction);
   slot(row, "factors").append(...topFactors(prediction, fields));
   return row;
 }
 
-function topFactors({ top_factors: names, contributions }, fields) {
+function topFactors(prediction, fields) {
+  const { top_factors: names, contributions, not_enough: notEnough } = prediction;
+  const labelOf = (name) => fields.get(name)?.label ?? name;
+  if (!hasLevel(prediction)) return notEnough?.extreme.length ? [`Extreme: ${notEnough.extreme.map(labelOf).join(", ")}`] : ["–"];
   if (contributions.length === 0) return ["Explanation unavailable"];
   return names.slice(0, TOP_FACTORS).map((name) => {
     const raises = contributions.find(({ field }) => field === name).contribution > 0;
@@ -99,7 +107,7 @@ function topFactors({ top_factors: names, contributions }, fields) {
       { className: `factor ${raises ? "raises" : "lowers"}` },
       element("span", { "aria-hidden": "true", textContent: raises ? "▲" : "▼" }),
       element("span", { className: "visually-hidden", textContent: raises ? "raised by " : "lowered by " }),
-      fields.get(name)?.label ?? name,
+      labelOf(name),
     );
   });
 }

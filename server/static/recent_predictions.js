@@ -4,6 +4,7 @@ import { count } from "/ui/format.js";
 
 export const PAGE = 60;
 export const LEVELS = ["High", "Medium", "Low"];
+export const NO_LEVEL = "Indeterminate"; // too little was measured: counted as no level, and no alert
 
 export class RecentPredictions {
   #items = new Map();
@@ -12,7 +13,7 @@ export class RecentPredictions {
   /** Whether predictions older than those held were dropped since it was last set. */
   hasDropped = false;
 
-  /** `items` are {sequence, prediction, explanation}. */
+  /** `items` are {sequence, prediction, explanation, superseded_by}. */
   constructor(items = [], limit = PAGE) {
     this.#limit = limit;
     items.forEach((item) => this.add(item));
@@ -37,10 +38,13 @@ export class RecentPredictions {
   }
 
   /** Take an entry of the change log. */
-  apply({ kind, sequence, prediction_id: id, prediction, explanation }) {
+  apply({ kind, sequence, prediction_id: id, prediction, explanation, superseded_by: by }) {
     if (prediction) this.add({ sequence, prediction, explanation: prediction.explanation });
     else if (kind === "prediction_erased") this.remove(id);
-    else if (explanation && this.#items.has(id)) this.#items.set(id, { ...this.#items.get(id), explanation });
+    else if (this.#items.has(id)) {
+      const item = this.#items.get(id);
+      this.#items.set(id, by ? { ...item, superseded_by: by } : { ...item, explanation: explanation ?? item.explanation });
+    }
   }
 
   /** Take one of a page that was asked for; what the log said of a prediction meanwhile is newer. */
@@ -59,6 +63,16 @@ export class RecentPredictions {
 
   get(predictionId) {
     return this.#items.get(predictionId);
+  }
+
+  /** Return the one that answered a client app's request, if it is held. */
+  ofRequest(clientId, requestId) {
+    return this.list().find(({ prediction }) => prediction.client_id === clientId && prediction.request_id === requestId);
+  }
+
+  /** Return the predictions that count: those that no other entry corrects. */
+  counted() {
+    return this.list().flatMap(({ prediction, superseded_by: by }) => (by ? [] : prediction));
   }
 
   list() {
@@ -99,7 +113,7 @@ export function filterInAddress(filter) {
 export function filterOfAddress(search) {
   const query = new URLSearchParams(search);
   const level = query.get("level");
-  return { client: query.get("client") ?? "", level: LEVELS.includes(level) ? level : "" };
+  return { client: query.get("client") ?? "", level: [...LEVELS, NO_LEVEL].includes(level) ? level : "" };
 }
 
 const chosen = ({ client, level }) => ({ ...(client && { client }), ...(level && { level }) });
@@ -107,7 +121,7 @@ const chosen = ({ client, level }) => ({ ...(client && { client }), ...(level &&
 /** Say how many predictions wait to be shown, and how many of them are High. */
 export function newsInWords(news) {
   const more = news.hasDropped ? "+" : "";
-  const high = numberOfHigh(news.list().map(({ prediction }) => prediction));
+  const high = numberOfHigh(news.counted());
   return `${count(news.size)}${more} new${high ? `, ${count(high)}${more} High` : ""}`;
 }
 

@@ -148,7 +148,7 @@ def _take_over(incoming: Path, replaced: Path) -> int | None:
         return store.erase_again(erased, datetime.now(UTC))
 
 
-def _told_by(replaced: Path) -> tuple[str, int, dict[RequestKey, str]] | None:
+def _told_by(replaced: Path) -> tuple[str, int, dict[RequestKey, str | None]] | None:
     """Return identity and epoch of a log, and the predictions that were erased by request; ``None`` if it is damaged.
 
     Only this is read, so that damage elsewhere in the file does not matter.

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
@@ -45,7 +45,19 @@ _INSERT_PREDICTIONS = insert(predictions)
 _INSERT_WAITING = insert(awaiting)
 _ENDED = (changes.c.prediction_id == predictions.c.prediction_id) & (changes.c.kind == ChangeKind.EXPLANATION_FINISHED)
 _LATEST_EXPLANATION = select(changes.c.explanation).where(_ENDED).limit(1).scalar_subquery()
-_EXPLAINED = select(predictions.c.sequence, predictions.c.body, _LATEST_EXPLANATION.label("explanation"))
+_EXPLAINED = select(
+    *(predictions.c[name] for name in ("sequence", "body", "superseded_by")), _LATEST_EXPLANATION.label("explanation")
+)
+_COUNTED = select(predictions).where(
+    predictions.c.client_id.in_(_CLIENT_IDS),
+    predictions.c.request_id.in_(_REQUEST_IDS),
+    predictions.c.superseded_by.is_(None),
+)
+_SUPERSEDE = (
+    update(predictions)
+    .where(predictions.c.prediction_id == bindparam("of"))
+    .values(superseded_by=bindparam("correction"))
+)
 
 _IS_UNLEASED = awaiting.c.leased_until <= bindparam("now")
 _WAITING = select(func.count()).select_from(awaiting).where(_IS_UNLEASED)
@@ -97,7 +109,7 @@ class NewPrediction:
 
 @dataclass(frozen=True)
 class Appended:
-    """The entries of new predictions and refusals, and what is known of all these requests now.
+    """The entries of new predictions, refusals and corrections, and what is known of all these requests now.
 
     That is the digest of what a stored prediction answers, or the kind of entry that took its place.
     """
@@ -147,6 +159,7 @@ class PredictionStore:
         """Store predictions and refusals in one transaction, in this order, and each request once.
 
         Nothing is written of a request that is known: that it is asked for something else is refused, once as well.
+        What a new prediction corrects is superseded in the same transaction: it stays, and is no longer counted.
         """
         with self._writing() as connection:
             known = _known(connection, [*(one.key for one in made), *refused])
@@ -164,6 +177,9 @@ class PredictionStore:
             if new:
                 numbered = [_prediction_row(sequence, one) for sequence, one in enumerate(new, page.after + 1)]
                 connection.execute(_INSERT_PREDICTIONS, numbered)
+            if superseded := _supersede(connection, new, at):
+                more = _write_uncounted(connection, superseded)
+                page = replace(more, after=page.after, entries=[*page.entries, *more.entries])
             if waiting := [_waiting_row(one.message) for one in new if one.message["awaits_explanation"]]:
                 connection.execute(_INSERT_WAITING, waiting)
         return Appended(page, new, known)
@@ -220,7 +236,7 @@ class PredictionStore:
         chosen = predictions.c.prediction_id.in_(prediction_ids)
         with self._writing() as connection:
             found = connection.execute(select(predictions).where(chosen).order_by(predictions.c.sequence)).all()
-            entries.count(connection, Counter((one.client_id, one.risk_level) for one in found), each=-1)
+            _count_out(connection, [one for one in found if one.superseded_by is None])
             connection.execute(delete(predictions).where(chosen))
             ids = [one.prediction_id for one in found]
             connection.execute(delete(awaiting).where(awaiting.c.prediction_id.in_(ids)))
@@ -234,11 +250,21 @@ class PredictionStore:
         batches = (prediction_ids[start : start + _AT_ONCE] for start in range(0, len(prediction_ids), _AT_ONCE))
         return sum(len(self.erase(batch, at).entries) for batch in batches)
 
-    def erase_again(self, erased: Mapping[RequestKey, str], at: datetime) -> int:
+    def withdraw(self, key: RequestKey, at: datetime) -> Page:
+        """Log a tombstone of a request that nothing is known of, so that it is never answered; return what was logged.
+
+        It is one transaction with the look-up: a prediction of the request was committed before it, or never is.
+        """
+        with self._writing() as connection:
+            is_known = _known(connection, [key])[key]
+            return entries.end_of(connection) if is_known else _write_tombstones(connection, {key: None}, at)
+
+    def erase_again(self, erased: Mapping[RequestKey, str | None], at: datetime) -> int:
         """Erase what a later copy of this record has erased, and return how many predictions that were.
 
-        ``erased`` are the requests, and the ids of the predictions that answered them there. What is not here gets its
-        tombstone as well: a client app that still has the request could bring the patient back otherwise.
+        ``erased`` are the requests, and the ids of the predictions that answered them there, ``None`` of one that was
+        withdrawn. What is not here gets its tombstone as well: a client app that still has the request could bring the
+        patient back otherwise.
         """
         # By request and not by prediction: the same request may have been answered again, under another id.
         keys = select(predictions.c.client_id, predictions.c.request_id, predictions.c.prediction_id)
@@ -269,19 +295,25 @@ class PredictionStore:
     def of_patient(self, reference: str, *, client_id: str | None = None) -> dict[str, str]:
         """Return whose the predictions of a patient's reference are, by id; only their bodies hold it: all are read.
 
-        Each page is read in a transaction of its own, so that writers do not wait for all of them.
+        With them come those that they corrected, whatever reference these were entered with. Each page is read in a
+        transaction of its own, so that writers do not wait for all of them.
         """
-        query = _of_client(_OWNERS.add_columns(predictions.c.sequence, predictions.c.body), client_id)
-        found: dict[str, str] = {}
+        query = _of_client(select(predictions).order_by(predictions.c.sequence), client_id)
+        found: dict[RequestKey, str] = {}
+        superseded: list[Row[Any]] = []
         after = 0
         while rows := self._rows(query.where(predictions.c.sequence > after).limit(_AT_ONCE)):
             of_them = (row for row in rows if orjson.loads(row.body)["patient_reference"] == reference)
-            found |= {row.prediction_id: row.client_id for row in of_them}
+            found |= {(row.client_id, row.request_id): row.prediction_id for row in of_them}
+            superseded += [row for row in rows if row.superseded_by]
             after = rows[-1].sequence
-        return found
+        for row in reversed(superseded):  # a correction comes after what it corrects, and may be corrected as well
+            if (row.client_id, row.superseded_by) in found:
+                found[row.client_id, row.request_id] = row.prediction_id
+        return {prediction_id: key[0] for key, prediction_id in found.items()}
 
     def erased_up_to(self) -> int:
-        """Return the sequence of the newest tombstone, 0 if nothing was ever erased."""
+        """Return the sequence of the newest entry by which predictions are no longer counted, 0 if there is none."""
         return int(self._rows(entries.COUNTER)[0].erased_up_to)
 
     def changes(self, after: int, *, limit: int = MAX_ENTRIES, client_id: str | None = None) -> Page:
@@ -304,7 +336,7 @@ class PredictionStore:
         """Return predictions after and before some sequences, newest first, with their latest explanations.
 
         With them comes the end of the log at the same moment, without entries. Each has ``sequence``, that of its own
-        entry, ``prediction`` and ``explanation``, both messages.
+        entry, ``prediction`` and ``explanation``, both messages, and ``superseded_by``.
         """
         query = _EXPLAINED.where(predictions.c.sequence > after)
         query = query.order_by(predictions.c.sequence.desc()).limit(limit)
@@ -405,6 +437,26 @@ def _unknown(
     return new, refusals
 
 
+def _supersede(connection: Connection, new: Sequence[NewPrediction], at: datetime) -> list[dict[str, Any]]:
+    """Mark what new predictions correct, each at its own client app, as no longer counted; return the rows to log."""
+    corrections = {(one.key[0], one.message["corrects"]): one.key[1] for one in new if one.message["corrects"]}
+    if not corrections:
+        return []
+    client_ids, request_ids = zip(*corrections, strict=True)
+    asked = {"client_ids": list(set(client_ids)), "request_ids": list(set(request_ids))}
+    keys = {(one.client_id, one.request_id): one for one in connection.execute(_COUNTED, asked)}
+    found = [(key, keys[key], by) for key, by in corrections.items() if key in keys and key[1] != by]
+    if found:
+        connection.execute(_SUPERSEDE, [{"of": one.prediction_id, "correction": by} for _, one, by in found])
+        _count_out(connection, [one for _, one, _ in found])
+    kind = ChangeKind.PREDICTION_SUPERSEDED
+    return [row_of(kind, key, at, one.prediction_id, superseded_by=by) for key, one, by in found]
+
+
+def _count_out(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    entries.count(connection, Counter((row.client_id, row.risk_level) for row in rows), each=-1)
+
+
 def _prediction_row(sequence: int, new: NewPrediction) -> dict[str, Any]:
     repeated = {name: new.message[name] for name in REPEATED}
     return {"sequence": sequence, "request_digest": new.request_digest, "body": new.body, **repeated}
@@ -415,9 +467,14 @@ def _waiting_row(message: Mapping[str, Any]) -> dict[str, Any]:
     return {"prediction_id": message["prediction_id"], "since": since, "tries": 0, "leased_until": 0}
 
 
-def _write_tombstones(connection: Connection, erased: Mapping[RequestKey, str], at: datetime) -> Page:
+def _write_tombstones(connection: Connection, erased: Mapping[RequestKey, str | None], at: datetime) -> Page:
     """Log erasures, by request, of the predictions of these ids."""
-    rows = [row_of(ChangeKind.PREDICTION_ERASED, key, at, prediction_id) for key, prediction_id in erased.items()]
+    kind = ChangeKind.PREDICTION_ERASED
+    return _write_uncounted(connection, [row_of(kind, key, at, made) for key, made in erased.items()])
+
+
+def _write_uncounted(connection: Connection, rows: list[dict[str, Any]]) -> Page:
+    """Log entries by which predictions are no longer counted."""
     page = entries.write(connection, rows)
     if rows:
         connection.execute(update(change_counter).values(erased_up_to=page.next_after))
@@ -431,4 +488,5 @@ def _of_client(query: Select[Any], client_id: str | None) -> Select[Any]:
 def _explained(row: Any) -> dict[str, Any]:
     body = orjson.loads(row.body)
     latest = orjson.loads(row.explanation) if row.explanation else body["explanation"]
-    return {"sequence": row.sequence, "prediction": body, "explanation": latest}
+    shown = {"prediction": body, "explanation": latest, "superseded_by": row.superseded_by}
+    return {"sequence": row.sequence, **shown}

@@ -70,7 +70,10 @@ change_counter = Table(
     Column("log_id", String(36), nullable=False),
     Column("epoch", Integer, nullable=False),
 )
-"""One row: the newest entry, the newest tombstone, and which log this is: a restore makes another epoch of it."""
+"""One row: the newest entry, which log this is (a restore makes another epoch of it), and ``erased_up_to``.
+
+That is the newest entry by which predictions are no longer counted, because they were erased or superseded.
+"""
 
 counts = Table(
     "counts",

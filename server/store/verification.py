@@ -18,19 +18,25 @@ _GONE: Final = """EXISTS (SELECT 1 FROM changes o WHERE o.prediction_id = c.pred
     AND o.kind = 'prediction_erased' AND o.client_id = c.client_id AND o.request_id = c.request_id)"""
 _TOLD: Final = """EXISTS (SELECT 1 FROM changes c WHERE c.sequence = p.sequence AND c.kind = 'prediction_made'
     AND p.prediction_id = c.prediction_id AND p.client_id = c.client_id AND p.request_id = c.request_id)"""
-_ENTRY: Final = "changes c WHERE kind <> 'request_refused' AND"
+_WITHDRAWN: Final = "(kind = 'prediction_erased' AND prediction_id IS NULL)"
+_ENTRY: Final = f"changes c WHERE kind <> 'request_refused' AND NOT {_WITHDRAWN} AND"
 _REFUSAL: Final = "changes c WHERE kind = 'request_refused' AND"
 _KEPT: Final = "SELECT client_id, risk_level, predictions FROM counts WHERE predictions <> 0"
-_COUNTED: Final = "SELECT client_id, risk_level, count(*) FROM predictions GROUP BY client_id, risk_level"
+_COUNTED: Final = """SELECT client_id, risk_level, count(*) FROM predictions WHERE superseded_by IS NULL
+    GROUP BY client_id, risk_level"""
+_SUPERSEDED: Final = """SELECT prediction_id, superseded_by FROM changes WHERE kind = 'prediction_superseded'
+    AND prediction_id IN (SELECT prediction_id FROM predictions)"""
+_MARKED: Final = "SELECT prediction_id, superseded_by FROM predictions WHERE superseded_by IS NOT NULL"
 _NEWEST: Final = "(SELECT COALESCE(max(sequence), 0) FROM changes)"
-_NEWEST_ERASURE: Final = "(SELECT COALESCE(max(sequence), 0) FROM changes WHERE kind = 'prediction_erased')"
+_NEWEST_ERASURE: Final = """(SELECT COALESCE(max(sequence), 0) FROM changes
+    WHERE kind IN ('prediction_erased', 'prediction_superseded'))"""
 _ENTRIES: Final = "(SELECT count(*) FROM changes)"
 _LEFT_OUT: Final = '(SELECT COALESCE(sum(up_to - "after"), 0) FROM sequence_gaps)'
 
 _WRONG: Final = {
     "(SELECT count(*) AS number FROM change_counter) AS c WHERE number <> 1": "logs have no counter, or several",
     f"change_counter WHERE value < {_NEWEST} OR value <> {_ENTRIES} + {_LEFT_OUT}": "log lacks entries, or its counter",
-    f"change_counter WHERE erased_up_to <> {_NEWEST_ERASURE}": "log does not know its newest erasure",
+    f"change_counter WHERE erased_up_to <> {_NEWEST_ERASURE}": "log does not know its newest erasure or correction",
     "change_counter WHERE length(log_id) <> 36 OR epoch < 0": "log has no valid identity",
     f"({_KEPT} EXCEPT {_COUNTED}) AS c": "counts of predictions by client app and level are wrong",
     f"({_COUNTED} EXCEPT {_KEPT}) AS c": "client apps and levels have predictions that are not counted",
@@ -39,6 +45,10 @@ _WRONG: Final = {
     f"{_ENTRY} explanation IS NOT NULL AND {_GONE}": "explanations of erased predictions are left",
     f"{_ENTRY} error IS NOT NULL": "entries of predictions hold errors",
     f"{_REFUSAL} (prediction_id IS NOT NULL OR error IS NULL)": "refused requests are not in the log as they should be",
+    f"({_SUPERSEDED} EXCEPT {_MARKED}) AS c": "predictions were corrected and do not say so",
+    f"({_MARKED} EXCEPT {_SUPERSEDED}) AS c": "predictions are marked as corrected without an entry of the log",
+    """predictions p JOIN changes c ON c.client_id = p.client_id AND c.request_id = p.request_id
+        WHERE c.kind = 'prediction_erased' AND c.prediction_id IS NULL""": "withdrawn requests have predictions",
     f"predictions p WHERE NOT {_TOLD}": "predictions are not in the log as they should be",
 }
 """Rows that must not be there, and what they are."""

@@ -1,5 +1,6 @@
 """The model card as people come to it: from a result, at the server and at a client app, on any screen and on paper."""
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -79,9 +80,29 @@ def test_a_drawing_of_an_interval_says_what_the_numbers_beside_it_say(
 def test_the_keyboard_reaches_every_section_and_link(links: Sequence[str], open_page: OpenPage) -> None:
     page = at_card(open_page, links[0])
     visible = "(all) => all.filter((one) => one.checkVisibility()).map((one) => one.textContent.trim())"
-    for wanted in page.locator("a, button").evaluate_all(visible):
+    expect(page.locator("#prevalence")).to_be_visible()
+    for wanted in page.locator("a, button, input").evaluate_all(visible):
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.textContent.trim()") == wanted
     page.locator(".contents a", has_text="Groups").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#groups-heading")).to_be_in_viewport()
+
+
+def test_the_reader_sets_the_prevalence_at_which_high_predicts_disease(
+    links: Sequence[str], open_page: OpenPage
+) -> None:
+    for link in links[:2]:
+        page = at_card(open_page, link)
+        answer, prevalence = page.locator("#at-high-answer"), page.get_by_label("Share of all examined patients")
+        expect(answer).to_contain_text(
+            re.compile(r"^Of 100 patients marked High, \d+ have coronary disease \(95 % interval")
+        )
+        card = Visitor(links[0]).api("model")["quantitative_analyses"]["figures"]
+        found, alarms = (card[name]["ours"]["value"] for name in ("sensitivity_high", "false_alarm_rate_high"))
+        prevalence.fill("12,5")
+        share = round(100 * found * 0.125 / (found * 0.125 + alarms * 0.875))
+        expect(answer).to_contain_text(f"Of 100 patients marked High, {share} have coronary disease")
+        prevalence.fill("half")
+        expect(page.get_by_role("alert")).to_contain_text("from 1 to 99")
+        expect(answer).to_have_text("–")

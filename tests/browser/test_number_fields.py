@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import OpenPage, load_sample
 
-ROW = "63\t1\t145\t233\t1"
+COLUMN = "63\n1\n145\n233\n1"
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def test_what_is_no_number_is_refused_kept_as_typed_and_comes_back_with_undo(for
     expect(analyzed(form)).to_contain_text("ST depressionnot measured")
 
 
-def test_a_pasted_number_is_read_and_a_pasted_row_refused(form: Page) -> None:
+def test_a_pasted_number_is_read_and_a_pasted_column_refused(form: Page) -> None:
     form.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    for pasted, is_one_number in ((" 2,3\n", True), (ROW, False), (ROW.replace("\t", "\n"), False)):
+    for pasted, is_one_number in ((" 2,3\n", True), (COLUMN, False)):
         field = number(form)
         form.evaluate("(text) => navigator.clipboard.writeText(text)", pasted)
         field.press("Control+V")
@@ -111,7 +111,7 @@ def test_a_patient_takes_at_most_50_keys(links: Sequence[str], open_page: OpenPa
     expect(page.locator("#field-patient_reference")).to_be_focused()
     codes = {at: [code, "Tab"] for at, code in enumerate("4102n06")}
     bp, cholesterol, heart_rate, st = ([*number, "Tab", "Tab"] for number in ("145", "233", "150", "2,3"))
-    keys = ["Tab", *"63", "Tab", "m", "Tab", *codes[0], *codes[1], *bp, *cholesterol, *codes[2], *codes[3]]
+    keys = ["Tab", *"63", "Tab", "m", "Tab", *codes[0], *codes[1], *bp, *cholesterol, "Tab", *codes[2], *codes[3]]
     keys += [*heart_rate, *st, *codes[4], *codes[5], "6", "Enter"]
     for key in keys:
         page.keyboard.press(key)

@@ -153,29 +153,6 @@ def test_a_patient_waits_for_a_killed_server_and_nothing_is_lost_or_doubled(
     assert shown_ids(dashboard) == newest_ids(links, 60)
 
 
-def test_on_paper_stands_one_result_with_its_own_values(links: Sequence[str], open_page: OpenPage) -> None:
-    page = open_page(links[1], color_scheme="dark")
-    analyze_sample(page, "another patient")
-    expect(page.locator("#history-list li", has_text="another patient")).to_contain_text(LEVEL)
-    page.locator("#field-patient_reference").fill("on paper")
-    page.locator("#field-age").fill("61")
-    page.get_by_role("button", name="Analyze Patient Data").click()
-    expect(page.locator("#result-heading")).to_contain_text("on paper")
-    expect(page.locator("#history-list li", has_text="on paper")).to_contain_text(LEVEL)
-    page.emulate_media(media="print")  # for the text; the events of printing come from printing
-    page.evaluate("addEventListener('beforeprint', () => { window.paper = document.body.innerText; })")
-    page.pdf()
-    paper = page.evaluate("window.paper")
-    for wanted in ("on paper", "61 years", "Thallium scan", "Model version", "Entered", "Answered", "Not for care"):
-        assert wanted in paper
-    for unwanted in ("another patient", "Patient reference", "History", "Analyze", "Sign out"):
-        assert unwanted not in paper
-    assert page.locator("#patient-form input:visible").count() == 0
-    page.emulate_media(media="screen")
-    expect(page.locator("#prediction details[open]")).to_have_count(0)
-    expect(page.locator("#field-age")).to_have_value("61")
-
-
 @pytest.mark.parametrize("width", [320, 1400])
 def test_no_page_scrolls_sideways(links: Sequence[str], open_page: OpenPage, width: int) -> None:
     dashboard, clinic = (open_page(link, viewport={"width": width, "height": 900}) for link in links[:2])

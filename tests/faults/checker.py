@@ -52,6 +52,11 @@ class _Seen:
         self.stored = Counter((row["client_id"], row["request_id"]) for row in records.server.predictions)
         self.made = [one for one in records.server.changes if one["kind"] == ChangeKind.PREDICTION_MADE]
         self.explained = [one for one in records.server.changes if one["kind"] == ChangeKind.EXPLANATION_FINISHED]
+        self.erased = {
+            (one["client_id"], one["request_id"])
+            for one in records.server.changes
+            if one["kind"] == ChangeKind.PREDICTION_ERASED
+        }
         self.submitted = {(page.client_id, one): asked for page in self.pages for one, asked in page.submitted.items()}
         self.on_disk = {(one.client_id, row["request_id"]): row for one in records.clients for row in one.requests}
 
@@ -81,7 +86,9 @@ def _saved(seen: _Seen) -> Iterator[Finding]:
     for page in seen.pages:
         for request_id in page.saved:
             key = page.client_id, request_id
-            if seen.on_disk.get(key, {"state": "queued"})["state"] == "queued":
+            if request_id in page.withdrawn and key in seen.erased and key not in {*seen.on_disk, *seen.stored}:
+                continue  # for good: everything else is to be answered
+            if seen.on_disk.get(key, {"state": "queued"})["state"] in ("queued", "withdrawing"):
                 yield Finding(Kind.LOST, f"{request_id}, saved at {page.name}, is not answered on the disk there")
             if not seen.stored[key]:
                 yield Finding(Kind.LOST, f"{request_id}, saved at {page.name}, is not in the server's record")

@@ -27,6 +27,7 @@ REFERENCES: Final = (None, "bed 7", "Zoë Ω 12/3")
 CLOSED_IN_MID_REQUEST: Final = 0.05
 RELOADED: Final = 0.03
 IMPOSSIBLE: Final = 0.04
+WITHDRAWN: Final = 0.1
 
 Stage = Literal["enters", "pauses", "enters the last", "has entered the last", "has finished"]
 """What a clinician does; the last patient is entered when everything works again, and has to be saved."""
@@ -182,7 +183,7 @@ class Clinician(Person):
             self.noted.invalid.append(request_id)
         asked = {"patient_reference": self._chance.choice(REFERENCES), "record": values}
         self.noted.submitted[request_id] = asked
-        self._pending = {"request_id": request_id, **asked}
+        self._pending = {"request_id": request_id, "is_new": True, **asked}
 
     def _submit(self, page: Page) -> None:
         """Send what is pending and take its acknowledgement; without one in time it stays pending."""
@@ -198,6 +199,9 @@ class Clinician(Person):
             if receipt["status"] == "saved":
                 self.noted.saved.append(request_id)
                 self.noted.see(receipt["entry"])
+                if self.stage == "enters" and self._chance.random() < WITHDRAWN:
+                    self.noted.withdrawn.append(request_id)
+                    page.send(Event.WITHDRAW, {"request_id": request_id})
             elif not receipt["error"]["retryable"]:
                 self.noted.refused[request_id] = receipt["error"]
             else:
@@ -210,11 +214,17 @@ class Clinician(Person):
         return [entry for entry in answer["entries"] if entry["request_id"] > self._since]
 
     def _show(self, loaded: list[Json]) -> None:
+        for gone in self.noted.seen.keys() - {entry["request_id"] for entry in loaded}:
+            del self.noted.seen[gone]
         for entry in loaded:
             self.noted.see(entry)
 
     def _apply(self, run: Json) -> None:
-        self._show([one["entry"] for one in run["entries"] if one["entry"] and one["request_id"] > self._since])
+        for one in run["entries"]:
+            if not one["entry"]:
+                self.noted.seen.pop(one["request_id"], None)
+            elif one["request_id"] > self._since:
+                self.noted.see(one["entry"])
 
 
 class Dashboard(Person):

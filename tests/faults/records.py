@@ -47,6 +47,8 @@ class PageRecord(ReaderRecord):
     """Request ids of the records that must be refused."""
     saved: list[str] = field(default_factory=list)
     """Request ids that were acknowledged as saved."""
+    withdrawn: list[str] = field(default_factory=list)
+    """Request ids of what was asked to be withdrawn, whether that arrived or not."""
     refused: dict[str, Json] = field(default_factory=dict)
     """Errors of the submissions that were refused for good, by request id."""
     seen: dict[str, list[Json]] = field(default_factory=dict)
@@ -114,14 +116,15 @@ _PREDICTIONS: Final = (
 )
 _CHANGES: Final = (
     "SELECT changes.sequence, kind, changes.client_id, changes.request_id, changes.prediction_id, at,"
-    " CASE kind WHEN 'prediction_made' THEN body END AS prediction, explanation, error"
+    " CASE kind WHEN 'prediction_made' THEN body END AS prediction, explanation, error, changes.superseded_by"
     " FROM changes LEFT JOIN predictions USING (prediction_id) WHERE changes.sequence > ? ORDER BY changes.sequence"
 )
 _REQUESTS: Final = (
-    "SELECT request_id, patient_reference, entered_at, state, record, prediction, explanation, error"
+    "SELECT request_id, patient_reference, entered_at, entered_by, state, record, entered, corrects, superseded_by,"
+    " prediction, explanation, error"
     " FROM requests WHERE request_id > ? AND state <> 'erased'"
 )
-_JSON: Final = ("body", "record", "prediction", "explanation", "error")
+_JSON: Final = ("body", "record", "entered", "prediction", "explanation", "error")
 
 
 def last_sequence(database: Path) -> int:

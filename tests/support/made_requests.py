@@ -33,9 +33,10 @@ def id_of(number: int) -> str:
     return f"request-{number}"
 
 
-def submission(number: int, *, reference: str | None = None) -> Submission:
-    """What a page submits for the patient of that number; the number makes the request id."""
-    return Submission(request_id=id_of(number), patient_reference=reference, record=record(number))
+def submission(number: int, *, reference: str | None = None, **said: Any) -> Submission:
+    """What a page submits for the patient of that number, who is new if nothing else is said."""
+    told = {"is_new": True} | said
+    return Submission(request_id=id_of(number), patient_reference=reference, record=record(number), **told)
 
 
 def request(number: int) -> PredictRequest:
@@ -89,6 +90,17 @@ def explained(sequence: int, answer: Prediction, explanation: Explanation = LLAM
 def erased(sequence: int, answer: Prediction) -> Change:
     """The entry of an erasure."""
     return _entry(sequence, ChangeKind.PREDICTION_ERASED, answer)
+
+
+def superseded(sequence: int, answer: Prediction, *, by: str) -> Change:
+    """The entry of a correction by another request."""
+    return _entry(sequence, ChangeKind.PREDICTION_SUPERSEDED, answer, superseded_by=by)
+
+
+def withdrawn(sequence: int, request_id: str) -> Change:
+    """The entry of a request that was withdrawn before it was answered."""
+    of = {"request_id": request_id, "prediction_id": None, "client_id": CLIENT_ID}
+    return Change.model_validate({"sequence": sequence, "kind": ChangeKind.PREDICTION_ERASED, "at": NOON} | of)
 
 
 def refused(sequence: int, asked: PredictRequest, error: WireError) -> Change:

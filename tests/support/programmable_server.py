@@ -24,10 +24,11 @@ from common.messages import (
     PredictRequest,
     Receipt,
     WireError,
+    Withdrawal,
 )
 from common.web.codec import OrjsonCodec
 from tests.faults.proxy import FaultyLink
-from tests.support.made_requests import made, prediction
+from tests.support.made_requests import made, prediction, withdrawn
 from tests.support.serving import ASYNC_MODE
 from tests.support.waiting import WAIT_SECONDS
 
@@ -53,6 +54,8 @@ class ProgrammableServer:
         self.location = ""
         """Where it redirects to then."""
         self.answer: Answer = self.predict
+        self.answer_withdrawal: Callable[[str], Receipt] = self.withdraw
+        self.withdrawn: queue.Queue[str] = queue.Queue()
         self.is_mute = False
         """Whether it takes everything and answers nothing."""
         self.hang_ups = 0
@@ -126,6 +129,13 @@ class ProgrammableServer:
             self.append(made(len(self.log) + 1, prediction(request)))
         return Receipt(status="accepted")
 
+    def withdraw(self, request_id: str) -> Receipt:
+        """Take a request back as the server does: unless the log has it."""
+        with self._lock:
+            if not any(entry.request_id == request_id for entry in self.log):
+                self.append(withdrawn(len(self.log) + 1, request_id))
+        return Receipt(status="stored")
+
     @staticmethod
     def keep_silent(_request: PredictRequest) -> Receipt:
         """Take a request and never answer it."""
@@ -152,6 +162,7 @@ class ProgrammableServer:
         server.on("connect", self._on_connect, namespace=CLIENTS_NAMESPACE)
         server.on("disconnect", self._on_disconnect, namespace=CLIENTS_NAMESPACE)
         server.on(Event.PREDICT, self._on_predict, namespace=CLIENTS_NAMESPACE)
+        server.on(Event.WITHDRAW, self._on_withdraw, namespace=CLIENTS_NAMESPACE)
         server.on(Event.FOLLOW, self._on_follow, namespace=CLIENTS_NAMESPACE)
         return server
 
@@ -176,6 +187,11 @@ class ProgrammableServer:
         self.received.put(request)
         receipt = self.answer(request)
         return receipt.to_wire() if isinstance(receipt, Message) else receipt
+
+    def _on_withdraw(self, _sid: str, message: object) -> object:
+        request_id = Withdrawal.check(message).request_id
+        self.withdrawn.put(request_id)
+        return self.answer_withdrawal(request_id).to_wire()
 
     def _on_follow(self, sid: str, message: object) -> None:
         follow = Follow.check(message)

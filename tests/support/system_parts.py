@@ -36,7 +36,7 @@ class Clinician(Visitor):
     def submit(self, **changes: object) -> str:
         """Submit a real patient, changed if need be; return the request's id once the client app has it on disk."""
         request_id = str(uuid.uuid4())
-        message = {"request_id": request_id, "record": self.api("sample")["record"] | changes}
+        message = {"request_id": request_id, "record": self.api("sample")["record"] | changes, "is_new": True}
         receipt = self._page.ask(Event.SUBMIT, message)
         assert receipt["status"] == "saved", receipt
         return request_id

@@ -179,6 +179,25 @@ DAMAGES: list[tuple[str, Kind, Damage]] = [
 ]
 
 
+def withdraw(records: Records) -> None:
+    """One more patient, who was withdrawn before the answer: what is left is a tombstone in the log."""
+    gone = answer("Client-1", 4)
+    noted, request_id = records.pages[0], gone["request_id"]
+    noted.submitted[request_id] = {name: gone[name] for name in ("record", "patient_reference")}
+    noted.saved.append(request_id)
+    noted.withdrawn.append(request_id)
+    log(records, gone, kind="prediction_erased", prediction_id=None)
+
+
+def test_what_was_withdrawn_is_gone_for_good_or_answered() -> None:
+    records = undamaged()
+    records.pages[0].withdrawn.append("Client-1-1")  # which was answered first
+    withdraw(records)
+    assert findings(records) == []
+    disk(records).append(entry("Client-1", 4, state="withdrawing", prediction=None))
+    assert Kind.LOST in {finding.kind for finding in findings(records)}
+
+
 @pytest.mark.parametrize(("kind", "damage"), [pytest.param(*one, id=name) for name, *one in DAMAGES])
 def test_damage_is_found_by_its_name(kind: Kind, damage: Damage) -> None:
     records = undamaged()

@@ -26,6 +26,10 @@ PAGES = {
 }
 
 
+CHOICES = {"`unit-${field.name}`, this.#switch(field).value", '`paste-${question.about}`, names.join(" ")'}
+"""What pages have the browser keep, beside the theme."""
+
+
 class Page(HTMLParser):
     """The elements of a page, each with its attributes."""
 
@@ -152,7 +156,11 @@ def test_patient_data_goes_into_no_address_and_no_browser_storage() -> None:
         assert form["method"] == "dialog"
     for script in [*_scripts("client"), *_scripts("server")]:
         stored = re.findall(r"(?:localStorage|sessionStorage)\.\w+\([^)]*\)", script.read_text(encoding="utf-8"))
-        assert set(stored) <= {'localStorage.getItem("theme")', 'localStorage.setItem("theme", name)'}, script.name
+        allowed = {'localStorage.getItem("theme")', 'localStorage.setItem("theme", name)'}
+        if script.name == "desk_choices.js":
+            allowed = {"localStorage.getItem(`desk-${name}`)", "localStorage.setItem(`desk-${name}`, choice)"}
+        assert set(stored) <= allowed, script.name
+        assert set(re.findall(r"\bremember\((.+)\);", script.read_text(encoding="utf-8"))) <= CHOICES
 
 
 def test_no_script_puts_markup_into_a_page() -> None:

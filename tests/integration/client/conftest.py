@@ -10,7 +10,7 @@ import pytest
 from client.outbox import Outbox
 from client.relay import Patience, Relay
 from config.settings import ClientSettings
-from tests.support.made_requests import CLIENT_ID, request, submission
+from tests.support.made_requests import CLIENT_ID, id_of, request, submission
 from tests.support.pages import Pages
 from tests.support.programmable_server import TOKEN, ProgrammableServer
 from tests.support.serving import ASYNC_MODE
@@ -73,6 +73,11 @@ class Link:
         """Put the submissions of these numbers into the outbox."""
         for number in numbers:
             self.outbox.put(submission(number), request(number).entered_at)
+
+    def withdraw(self, number: int) -> None:
+        """Withdraw a submission, as a page does."""
+        self.outbox.withdraw(id_of(number))
+        self.relay.wake(id_of(number))
 
     def wake(self, *numbers: int) -> None:
         """Enter patients while the relay runs."""

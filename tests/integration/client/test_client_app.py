@@ -98,6 +98,31 @@ def test_what_cannot_be_is_refused_with_every_field_at_fault(
     assert outbox.newest == 1
 
 
+def test_the_same_patient_again_is_asked_about_and_can_be_new(page: Page, outbox: Outbox) -> None:
+    first = page.submit(wire(1, patient_reference="bed 12"))
+    again = submission(2, reference="bed 12", is_new=False).to_wire()
+    assert page.submit(again) == {"status": "duplicate", "entry": first["entry"], "error": None}
+    assert page.submit(again | {"is_new": True})["status"] == "saved"
+    assert len(history(outbox)) == 2
+
+
+def test_a_patient_that_waits_is_withdrawn_on_every_page_and_gone_when_the_server_knows(
+    desk: Desk, page: Page, server: ProgrammableServer
+) -> None:
+    desk.relay.start()
+    page.submit(wire(1))
+    withdrawn = page.ask("withdraw", {"request_id": id_of(1)})
+    assert (withdrawn["status"], withdrawn["entry"]["state"]) == ("saved", "withdrawing")
+    with closing(desk.page(desk.clinician())) as other_tab:
+        other_tab.ask_for_changes(after=0)
+        server.start()
+        assert other_tab.entry(lambda change: change["entry"] is None)["request_id"] == id_of(1)
+    assert server.received.empty()
+    assert page.submit(wire(1))["error"]["code"] == "erased"
+    unknown = [page.ask("withdraw", {"request_id": one})["error"]["code"] for one in (id_of(1), id_of(9))]
+    assert unknown == ["erased", "not_found"]
+
+
 def test_history_comes_in_pages_newest_first_with_its_place_in_the_log(desk: Desk, outbox: Outbox) -> None:
     for number in range(1, 6):
         outbox.put(submission(number), request(number).entered_at)
@@ -152,12 +177,14 @@ def test_what_clinicians_do_is_in_the_audit_trail_without_a_reference(desk: Desk
     browser = desk.clinician()
     with closing(desk.page(browser)) as page:
         assert page.submit(wire(1, patient_reference="Bed 12"))["status"] == "saved"
+        assert page.ask("withdraw", {"request_id": id_of(1)})["status"] == "saved"
         assert browser.get("/api/history").status_code == 200
     entries = desk.client.real_time.access.trail.newest(9)
     assert [(entry.role, entry.action, entry.target) for entry in reversed(entries)] == [
         ("clinician", "signed_in", ""),
         ("clinician", "watched_live", ""),
         ("clinician", "submitted_patient", id_of(1)),
+        ("clinician", "withdrew_patient", id_of(1)),
         ("clinician", "read_history", ""),
     ]
     assert b"Bed 12" not in access_file(desk.settings.data_dir, desk.settings.app_name).read_bytes()

@@ -22,6 +22,7 @@ from common.errors import (
     ReplacedConnectionError,
     ServerUnreachableError,
     ShuttingDownError,
+    StoreUnavailableError,
     UnsupportedProtocolError,
 )
 from common.messages import PROTOCOL_VERSION, Changes, Event, PredictRequest, Receipt, WireError
@@ -140,6 +141,57 @@ def test_without_an_acknowledgement_it_connects_again_and_without_an_entry_it_as
     link.pages.wait_for_entry(FIRST)
     assert link.server.next_ids(asked) == [FIRST] * asked
     assert link.server.handshakes.qsize() == handshakes
+
+
+def test_what_was_withdrawn_while_the_server_was_away_is_never_sent_and_goes_when_it_comes(link: Link) -> None:
+    link.enter(1, 2)
+    link.start()
+    link.pages.wait_for_link("down")
+    link.withdraw(1)
+    assert states_of(link.outbox) == {SECOND: "queued", FIRST: "withdrawing"}
+    link.server.start()
+    link.pages.wait_for_states({SECOND: "answered"})
+    assert (link.server.withdrawn.get_nowait(), link.server.next_ids(1)) == (FIRST, [SECOND])
+    assert link.server.received.empty()
+
+
+@pytest.mark.parametrize("receipt", [None, Receipt(status="accepted"), WireError.of(OverloadedError())])
+def test_what_is_on_its_way_is_withdrawn_at_once(link: Link, receipt: object) -> None:
+    link.server.answer = First(link.server, 9, receipt)
+    link.server.start()
+    link.start()
+    link.wake(1)
+    assert link.server.next_ids(1) == [FIRST]
+    link.withdraw(1)
+    link.pages.wait_for_states({})
+    assert link.server.received.empty()
+
+
+def test_what_was_answered_before_its_withdrawal_came_is_answered(link: Link) -> None:
+    link.server.start()
+    link.start()
+    link.pages.wait_for_link("up")
+    link.server.is_mute = True
+    link.wake(1)
+    assert link.server.next_ids(1) == [FIRST]
+    link.withdraw(1)
+    assert link.server.withdrawn.get(timeout=WAIT_SECONDS) == FIRST
+    assert states_of(link.outbox) == {FIRST: "withdrawing"}
+    link.server.is_mute = False
+    link.server.append(made(2, prediction(request(2))))
+    link.pages.wait_for_states(all_answered(2))
+
+
+@pytest.mark.parametrize("error", [InvalidRecordError(), StoreUnavailableError()])
+def test_a_withdrawal_that_is_refused_is_sent_again(link: Link, error: DetectionSystemError) -> None:
+    refusals = [Receipt(status="refused", error=WireError.of(error))]
+    link.server.answer_withdrawal = lambda one: refusals.pop() if refusals else link.server.withdraw(one)
+    link.enter(1)
+    link.outbox.withdraw(FIRST)
+    link.server.start()
+    link.start()
+    link.pages.wait_for_states({})
+    assert [link.server.withdrawn.get_nowait() for _ in range(2)] == [FIRST, FIRST]
 
 
 def test_an_empty_outbox_is_filled_again_from_the_servers_log(link: Link) -> None:
@@ -376,6 +428,8 @@ def test_nothing_is_lost_or_doubled_over_fifty_disturbances(link: Link) -> None:
         link.wake(number)
         with suppress(Empty):
             server.received.get(timeout=0.2 * chance.random())
+        if number % 3 == 0:
+            link.withdraw(number - chance.randrange(3))
         disturbance = chance.choice(["cut", "restart", "hang up", "busy"])
         if disturbance == "cut":
             server.cut()
@@ -386,9 +440,12 @@ def test_nothing_is_lost_or_doubled_over_fifty_disturbances(link: Link) -> None:
             server.close_all(WireError.of(ShuttingDownError()))
         else:
             server.answer = First(server, 1, WireError.of(OverloadedError()))
-    link.pages.wait_for_states(all_answered(50))
-    assert link.outbox.newest == 100  # each was entered once and answered once
+    link.pages.wait_for(lambda: link.outbox.place.waiting == 0)
+    # Each is in the log once: answered, or withdrawn and gone.
     assert len({entry.request_id for entry in server.log}) == len(server.log) == 50
+    answered = {entry.request_id for entry in server.log if entry.prediction}
+    assert states_of(link.outbox) == dict.fromkeys(answered, "answered")
+    assert {FIRST} < answered
 
 
 def test_pauses_double_up_to_the_longest_and_are_shortened_at_random() -> None:

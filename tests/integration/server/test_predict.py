@@ -42,6 +42,7 @@ def test_a_request_that_comes_again_is_stored_and_changes_nothing(join: Join, st
         ("predict", [asked(entered_at=1_700_000_000)], {"entered_at"}),
         ("predict", [asked(client_id="Client-2")], {"unknown field"}),
         ("predict", [{"request_id": "request-1"}], {"patient_reference", "record", "entered_at"}),
+        ("withdraw", [{"request_id": "MARKER id"}], {"request_id"}),
         ("no_such_event", [asked()], set()),
         ("predict", [asked(record=record(1).model_dump() | {"age": "MARKER", "st_slope": 0})], {"age", "st_slope"}),
         ("connect", [{"token": "x"}, {}], {"message"}),

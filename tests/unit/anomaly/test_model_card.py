@@ -96,16 +96,16 @@ def test_weak_spots_are_just_the_groups_that_are_worse_by_more_than_five_points(
         group("nobody well", rates(None, 0.1), rates(None, 0.60)),
     ]
     false_alarms = [
-        "flagged too often: 36.0% false alarms at Medium or higher, 20% by design.",
-        "flagged too often: 12.0% false alarms at High, 5% by design.",
-        "nobody ill: 26.0% false alarms at Medium or higher, 20% by design.",
+        "flagged too often: 36 of 100 disease-free patients are Medium or higher, 20 by design.",
+        "flagged too often: 12 of 100 disease-free patients are High, 5 by design.",
+        "nobody ill: 26 of 100 disease-free patients are Medium or higher, 20 by design.",
     ]
     assert weak_spots(manifest, *groups) == [
         *false_alarms[:2],
-        "missed too often: sensitivity 70.0% at Medium or higher, 80.0% over all patients.",
-        "missed too often: sensitivity 50.0% at High, 60.0% over all patients.",
+        "missed too often: 70 of 100 patients with disease are Medium or higher, 80 over all groups.",
+        "missed too often: 50 of 100 patients with disease are High, 60 over all groups.",
         false_alarms[2],
-        "nobody well: sensitivity 10.0% at Medium or higher, 80.0% over all patients.",
+        "nobody well: 10 of 100 patients with disease are Medium or higher, 80 over all groups.",
     ]
     assert weak_spots(manifest, *groups, overall=()) == false_alarms  # no patient with disease was held out
 
@@ -119,9 +119,9 @@ def test_a_weak_spot_is_said_with_its_interval_and_may_be_chance_where_that_hold
     )
     fine = rates(0.05, 0.6)
     assert weak_spots(manifest, group("old", surely, fine), group("few", unsure, fine)) == [
-        "old: 40.0% (30.0% to 50.0%) false alarms at Medium or higher, 20% by design.",
-        "few: 40.0% (10.0% to 70.0%) false alarms at Medium or higher, 20% by design; it may be chance.",
-        "few: sensitivity 60.0% (30.0% to 90.0%) at Medium or higher, 80.0% over all patients; it may be chance.",
+        "old: 40 (30 to 50) of 100 disease-free patients are Medium or higher, 20 by design.",
+        "few: 40 (10 to 70) of 100 disease-free patients are Medium or higher, 20 by design; it may be chance.",
+        "few: 60 (30 to 90) of 100 patients with disease are Medium or higher, 80 over all groups; it may be chance.",
     ]
 
 

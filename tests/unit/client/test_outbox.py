@@ -11,15 +11,23 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from client.outbox import Outbox
-from common.errors import ErasedError, InvalidRecordError, RequestIdReusedError, StoreUnavailableError
+from common.errors import (
+    ErasedError,
+    InvalidRecordError,
+    NotFoundError,
+    RequestIdReusedError,
+    StoreUnavailableError,
+)
 from common.followers import ALL, MAX_BYTES
-from common.messages import Change, Changes, Explanation, HistoryEntry, WireError
+from common.messages import Change, Changes, Explanation, HistoryEntry, PredictRequest, WireError, Withdrawal
 from config.secrets import PROJECT_ROOT
 from tests.support import version_3
 from tests.support.made_requests import (
@@ -34,6 +42,8 @@ from tests.support.made_requests import (
     refused,
     request,
     submission,
+    superseded,
+    withdrawn,
 )
 from tests.support.pages import changes_in, history, states_of
 
@@ -67,7 +77,8 @@ def outbox(reopen: OpenOutbox) -> Outbox:
 
 
 def put(outbox: Outbox, *numbers: int) -> list[HistoryEntry]:
-    return [outbox.put(submission(number), request(number).entered_at) for number in numbers]
+    receipts = [outbox.put(submission(number), request(number).entered_at) for number in numbers]
+    return [receipt.entry for receipt in receipts if receipt.entry]
 
 
 def waiting(outbox: Outbox, limit: int = 100) -> list[str]:
@@ -84,6 +95,7 @@ def test_requests_wait_in_the_order_of_their_ids_as_they_were_entered(outbox: Ou
     outbox.put(submission(5, reference="bed 12"), NOON)
     assert waiting(outbox) == [id_of(3), id_of(5), id_of(7)]
     sent = outbox.waiting(2)[1]
+    assert isinstance(sent, PredictRequest)
     assert (sent.record, sent.patient_reference, sent.entered_at) == (record(5), "bed 12", NOON)
     assert outbox.place.waiting == 3
 
@@ -103,11 +115,94 @@ def test_a_request_is_on_disk_before_put_returns(path: Path) -> None:
 
 def test_a_request_is_kept_once_and_its_id_is_good_for_no_other_content(outbox: Outbox) -> None:
     (first,) = put(outbox, 1)
-    assert outbox.put(submission(1), NOON) == first
+    assert outbox.put(submission(1), NOON).entry == first
     for changed in ({"record": record(2)}, {"patient_reference": "bed 12"}):
         with pytest.raises(RequestIdReusedError):
             outbox.put(submission(1).model_copy(update=changed), NOON)
     assert (waiting(outbox), outbox.newest) == ([FIRST], 1)
+
+
+NEXT_DAY = timedelta(hours=23, minutes=59)
+
+
+@pytest.mark.parametrize(
+    ("again", "later", "is_duplicate"),
+    [
+        ({"record": record(1)}, NEXT_DAY, True),
+        ({"record": record(1), "patient_reference": "bed 7"}, NEXT_DAY, True),
+        ({"patient_reference": "bed 1"}, NEXT_DAY, True),
+        ({"record": record(1), "patient_reference": "bed 1"}, timedelta(hours=24), False),
+        ({"record": record(1), "is_new": True}, NEXT_DAY, False),
+        ({"record": record(1), "corrects": FIRST}, NEXT_DAY, False),
+        ({"patient_reference": "bed 7"}, NEXT_DAY, False),
+    ],
+)
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_the_same_values_or_reference_within_a_day_save_nothing_and_name_the_earlier_entry(
+    outbox: Outbox, again: dict[str, Any], later: timedelta, is_duplicate: bool, is_answered: bool
+) -> None:
+    earlier = submission(1, reference="bed 1")
+    outbox.put(earlier, NOON)
+    if is_answered:
+        asked = request(1).model_copy(update={"patient_reference": "bed 1", "entered_at": NOON})
+        apply(outbox, made(1, prediction(asked)))
+    receipt = outbox.put(submission(2, is_new=False).model_copy(update=again), NOON + later)
+    assert receipt.status == ("duplicate" if is_duplicate else "saved")
+    assert receipt.entry == history(outbox)[-1 if is_duplicate else 0]
+    assert len(history(outbox)) == (1 if is_duplicate else 2)
+    assert outbox.put(earlier.model_copy(update={"is_new": False}), NOON).status == "saved"  # it comes again
+
+
+def test_patients_without_a_reference_are_not_the_same_nor_is_what_is_gone_or_corrected(outbox: Outbox) -> None:
+    put(outbox, 1, 2, 3, 4)
+    outbox.withdraw(FIRST)
+    answers = {number: prediction(request(number)) for number in (2, 3)}
+    apply(outbox, made(1, answers[2]), erased(2, answers[2]), made(3, answers[3]), superseded(4, answers[3], by="x"))
+    outbox.refuse(id_of(4), FOR_GOOD)
+    for number in (1, 2, 3, 4):
+        again = submission(number + 20, is_new=False).model_copy(update={"record": record(number)})
+        assert outbox.put(again, NOON).status == "saved"
+
+
+def test_a_second_correction_of_the_same_entry_names_the_first(outbox: Outbox) -> None:
+    put(outbox, 1)
+    outbox.put(submission(2, corrects=FIRST), NOON)
+    receipt = outbox.put(submission(3, corrects=FIRST, is_new=False), NOON)
+    assert (receipt.status, receipt.entry and receipt.entry.request_id) == ("duplicate", SECOND)
+
+
+def test_a_correction_is_sent_after_what_it_corrects_has_ended(outbox: Outbox) -> None:
+    put(outbox, 2)
+    outbox.put(submission(1, corrects=SECOND), NOON)  # made by a page whose clock is behind
+    assert (waiting(outbox), outbox.place.waiting) == ([SECOND], 2)
+    outbox.withdraw(SECOND)
+    assert waiting(outbox) == [SECOND]
+    apply(outbox, withdrawn(1, SECOND))
+    assert waiting(outbox) == [FIRST]
+
+
+def test_what_was_corrected_says_so_and_stays_readable(outbox: Outbox) -> None:
+    answer = prediction(request(1))
+    for _ in range(2):  # also when the log is read again
+        apply(outbox, made(1, answer), superseded(2, answer, by=SECOND))
+    (entry,) = history(outbox)
+    assert (entry.state, entry.superseded_by, entry.prediction) == ("answered", SECOND, answer)
+    assert outbox.newest == 2
+
+
+def test_what_is_withdrawn_is_never_sent_again_and_goes_or_is_answered(outbox: Outbox, reopen: OpenOutbox) -> None:
+    put(outbox, 1, 2, 3)
+    assert [outbox.withdraw(one).state for one in (FIRST, SECOND, THIRD, THIRD)] == ["withdrawing"] * 4
+    outbox.close()
+    outbox = reopen()
+    assert outbox.waiting(9) == [Withdrawal(request_id=one) for one in (FIRST, SECOND, THIRD)]
+    apply(outbox, withdrawn(1, FIRST), made(2, prediction(request(2))), refused(3, request(3), FOR_GOOD))
+    assert states_of(outbox) == {THIRD: "refused", SECOND: "answered"}
+    assert (outbox.withdraw(SECOND).state, outbox.place.waiting) == ("answered", 0)
+    with pytest.raises(ErasedError):
+        outbox.withdraw(FIRST)
+    with pytest.raises(NotFoundError):
+        outbox.withdraw("never there")
 
 
 def test_entries_and_how_far_they_reach_are_on_disk_together(outbox: Outbox, reopen: OpenOutbox) -> None:
@@ -236,7 +331,7 @@ def test_a_full_disk_saves_nothing_tells_nothing_about_the_patient_and_passes(
     assert "Example" not in caplog.text + str(refused.value) + str(refused.value.__cause__)
     assert waiting(outbox) == [FIRST]
     outbox.check_writable()
-    assert outbox.put(told, NOON).request_id == SECOND
+    assert outbox.put(told, NOON).status == "saved"
 
 
 def test_a_file_taken_away_is_noticed(outbox: Outbox, path: Path) -> None:

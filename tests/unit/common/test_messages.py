@@ -49,6 +49,33 @@ def test_errors_of_the_record_alone_name_its_fields_and_others_are_told_together
     assert set(raised.value.fields) == fields
 
 
+@pytest.mark.parametrize(
+    ("entered", "scored", "fields"),
+    [
+        ({"cholesterol": {"value": 5.8, "unit": "mmol/L"}}, 224.3, None),
+        ({"cholesterol": {"value": 2.5, "unit": "mmol/L"}}, 96.7, None),  # 96.675: the page rounds up
+        ({"cholesterol": {"value": 5.8, "unit": "mmol/L"}}, 224.4, {"entered"}),
+        ({"cholesterol": {"value": 5.8, "unit": "mmol/L"}}, None, {"entered"}),
+        ({"cholesterol": {"value": 224.3, "unit": "mg/dL"}}, 224.3, {"entered"}),
+        ({"cholesterol": {"value": 5.8}}, 224.3, {"entered.cholesterol.unit"}),
+        ({"resting_bp": {"value": 14, "unit": "kPa"}}, 224.3, {"entered"}),
+        ({"bed 12": 5.8}, 224.3, {"entered"}),
+        ({"cholesterol": {"value": 5.8, "unit": "mmol/L"}}, 22.4, {"cholesterol"}),
+    ],
+)
+def test_what_was_typed_in_another_unit_agrees_with_what_is_scored(
+    entered: object, scored: float | None, fields: set[str] | None
+) -> None:
+    wire = request(1).to_wire()
+    wire |= {"record": wire["record"] | {"cholesterol": scored}, "entered": entered}
+    if fields is None:
+        assert PredictRequest.check(wire).to_wire() == wire
+        return
+    with pytest.raises(InvalidMessageError) as raised:
+        PredictRequest.check(wire)
+    assert set(raised.value.fields) == fields
+
+
 @pytest.mark.parametrize("reference", ["A", "Zoë Ω 7", "x" * 64, "  trimmed  "])
 def test_a_reference_is_printable_text(reference: str) -> None:
     checked = PredictRequest.check(request(1).to_wire() | {"patient_reference": reference})

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readNumber } from "../../../client/static/decimal.js";
+import { inOwnUnit, readNumber } from "../../../client/static/decimal.js";
 
 const BP = { label: "Resting blood pressure", unit: "mm Hg", step: 1 };
 const ST = { label: "ST depression", unit: "mm", step: 0.1 };
-const CHOLESTEROL = { label: "Serum cholesterol", unit: "mg/dL", other_unit: "mmol/L", step: 1 };
+const CHOLESTEROL = { label: "Serum cholesterol", unit: "mg/dL", other_unit: "mmol/L", other_factor: 38.67, step: 1 };
 
 function reads(field, cases) {
   for (const [text, value] of Object.entries(cases)) {
@@ -84,4 +84,20 @@ test("digits of other scripts, raised digits and marks within are no number", ()
 
 test("no text is no number and no mistake", () => {
   for (const text of ["", " ", "\u200b"]) assert.deepEqual(readNumber(text, BP), { value: null, error: null });
+});
+
+test("a number is converted if its typed unit or, without one, the chosen unit is the other one, and is kept as entered", () => {
+  const cases = [
+    ["5,8", "mmol/L", 224.3, { value: 5.8, unit: "mmol/L" }],
+    ["5.8 mmol/l", "mg/dL", 224.3, { value: 5.8, unit: "mmol/L" }],
+    ["2.5", "mmol/L", 96.7, { value: 2.5, unit: "mmol/L" }],
+    ["224 mg/dL", "mmol/L", 224, null],
+    ["224", "mg/dL", 224, null],
+    ["", "mmol/L", null, null],
+  ];
+  for (const [text, chosen, value, entered] of cases) {
+    assert.deepEqual(inOwnUnit(CHOLESTEROL, readNumber(text, CHOLESTEROL), chosen), { value, entered, error: null }, text);
+  }
+  assert.deepEqual(inOwnUnit(BP, readNumber("145", BP), undefined), { value: 145, entered: null, error: null });
+  assert.match(inOwnUnit(CHOLESTEROL, readNumber("five", CHOLESTEROL), "mmol/L").error, /one number/);
 });

@@ -43,6 +43,17 @@ test("entries of the log bring predictions, their explanations and their end", (
   assert.deepEqual(recent.list().map(({ sequence, explanation }) => [sequence, explanation]), [[2, LLM]]);
 });
 
+test("what was corrected stays listed, and is neither counted nor news", () => {
+  const recent = new RecentPredictions([1, 2].map((sequence) => ({ ...item(sequence), prediction: { ...item(sequence).prediction, client_id: "Client-1", request_id: `r${sequence}`, risk_level: "High" } })));
+  recent.apply({ kind: "prediction_superseded", sequence: 3, prediction_id: "p1", prediction: null, explanation: null, superseded_by: "r2" });
+  recent.apply({ kind: "explanation_finished", sequence: 4, prediction_id: "p1", prediction: null, explanation: LLM, superseded_by: null });
+  const { superseded_by: by, explanation } = recent.get("p1");
+  assert.deepEqual([by, explanation], ["r2", LLM]);
+  assert.deepEqual(recent.counted().map(({ prediction_id: id }) => id), ["p2"]);
+  assert.equal(recent.ofRequest("Client-1", by).prediction.prediction_id, "p2");
+  assert.equal(newsInWords(recent), "2 new, 1 High");
+});
+
 test("what the log said is not undone by a page that was read before, nor by an entry that is read again", () => {
   const recent = new RecentPredictions([item(1)]);
   recent.apply({ kind: "explanation_finished", sequence: 3, prediction_id: "p1", prediction: null, explanation: LLM });

@@ -1,0 +1,188 @@
+"""A patient's row as it is pasted from a spreadsheet: which cell is of which field, and what it means."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from common.dialects import CONVENTIONS, LABEL, Codes, field_named, is_gap, is_own_name, number_in, value_of
+from common.errors import InvalidDataError
+from common.patient import FIELDS, LABEL_COLUMN
+
+MAX_CHARACTERS: Final = 10_000
+_DELIMITERS: Final = "\t;,"  # commas last: beside the others they are decimal signs
+_FEWEST_NAMES: Final = 3
+_MOST_UNREADABLE: Final = 2
+"""Cells of a row without column names; if more cannot be read, they stand in another order."""
+_UCI_NAMES: Final = [*(field.csv_column for field in FIELDS.values()), LABEL_COLUMN]
+_NEEDED: Final = (
+    "Copy the row of one patient together with the names of its columns, or all of UCI's columns in their order: "
+    f"{', '.join(_UCI_NAMES[:-1])} and, if it is there, the label."
+)
+
+Values = dict[str, float | int | None]
+
+_THALLIUM: Final = "thallium_scan"
+_NUMBERINGS: Final[Mapping[str, Mapping[str, Mapping[str, Codes]]]] = {
+    "codes": {
+        named.partition("/")[0]: {name: of for name, of in codes.items() if name != _THALLIUM}
+        for named, codes in CONVENTIONS.items()
+    },
+    "thallium": {named.partition("/")[2]: {_THALLIUM: codes[_THALLIUM]} for named, codes in CONVENTIONS.items()},
+}
+"""The conventions in their two parts, which vary independently: by part, name and field what each code means."""
+_PART_OF: Final = {name: about for about, part in _NUMBERINGS.items() for codes in part.values() for name in codes}
+_OURS: Final = frozenset({"uci", "367"})
+_NO_CODE: Final = -1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read some cells; ``names`` are the conventions, or the unit, that read them so."""
+
+    names: list[str]
+    record: Values
+    entered: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which of several readings is right; what was answered last ``about`` the same thing is likely right again."""
+
+    about: str
+    readings: list[Reading]
+
+
+@dataclass(frozen=True)
+class PastedRow:
+    """What was read, by field: ``None`` is *not measured*, and fields that are nowhere in it have no column."""
+
+    record: Values
+    entered: dict[str, object]
+    questions: list[Question]
+    errors: dict[str, str]
+    """What must stand in cells that cannot be read."""
+    cells: dict[str, str]
+    ignored: list[str]
+    """Columns that are of no field, and the label's."""
+
+
+def read_row(text: str) -> PastedRow:
+    """Read the row of one patient, below the names of its columns or in UCI's order.
+
+    Raises
+    ------
+    InvalidDataError
+        When it cannot be told which cell is of which field; the sentence says what is needed.
+    """
+    *above, cells = _rows(text) or [[]]
+    headers, found, ignored = _columns(_named_cells(above, cells))
+    row = PastedRow({}, {}, [], {}, found, ignored)
+    numbers: dict[str, float] = {}
+    for name, cell in found.items():
+        number = number_in(cell)
+        if name not in _PART_OF or number is None or is_gap(name, cell):
+            _read(row, name, headers[name].casefold())
+        else:
+            numbers[name] = number
+    own = {name for name, header in headers.items() if above and is_own_name(header)}
+    for about in _NUMBERINGS:
+        _decode(row, about, {name: number for name, number in numbers.items() if _PART_OF[name] == about}, own)
+    if not above and len(row.errors) > _MOST_UNREADABLE:
+        raise InvalidDataError(f"{len(row.errors)} cells cannot be values of their columns. {_NEEDED}")
+    return row
+
+
+def _rows(text: str) -> list[list[str]]:
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidDataError(f"This is longer than the row of one patient. {_NEEDED}")
+    delimiter = next((mark for mark in _DELIMITERS if mark in text), ",")
+    lines = io.StringIO(text.strip("\r\n \ufeff"), newline=None)
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+    return [row for row in rows if any(row)]
+
+
+def _named_cells(above: Sequence[list[str]], cells: list[str]) -> list[tuple[str, str]]:
+    if len(above) > 1:
+        raise InvalidDataError(f"There are {len(above) + 1} rows. {_NEEDED}")
+    names = above[0] if above else _UCI_NAMES[: max(len(cells), len(FIELDS))]
+    while len(cells) > len(names) and not cells[-1]:
+        cells = cells[:-1]
+    if len(cells) != len(names):
+        raise InvalidDataError(f"There are {len(cells)} cells for {len(names)} columns. {_NEEDED}")
+    return list(zip(names, cells, strict=True))
+
+
+def _columns(named: Sequence[tuple[str, str]]) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Return, by field, the names of the columns and the cells, and the columns that are of no field."""
+    headers, found, ignored = dict[str, str](), dict[str, str](), []
+    for header, cell in named:
+        name = field_named(header)
+        if name is None or name == LABEL:
+            ignored += [f"{header} (the label)" if name else header or "a column without name"] * bool(header or cell)
+        elif name in headers:
+            raise InvalidDataError(f"The columns {headers[name]} and {header} are the same field. Leave one out.")
+        else:
+            headers[name], found[name] = header, cell
+    if len(headers) < _FEWEST_NAMES:
+        raise InvalidDataError(f"The first row holds no names of columns that are known. {_NEEDED}")
+    return headers, found, ignored
+
+
+def _read(row: PastedRow, name: str, header: str = "") -> None:
+    other, number = FIELDS[name].other_unit, number_in(row.cells[name])
+    is_in_other = bool(other) and "mmol" in header
+    entered: dict[str, object] = {name: {"value": number, "unit": other}}
+    try:
+        row.record[name] = value_of(name, row.cells[name], mmol=is_in_other)
+        if is_in_other and row.record[name] is not None:
+            row.entered.update(entered)
+    except InvalidDataError as error:
+        row.errors[name] = error.message
+        if other and number is not None and "mg" not in header and not is_in_other:
+            _ask_for_unit(row, name, entered)
+
+
+def _ask_for_unit(row: PastedRow, name: str, entered: dict[str, object]) -> None:
+    """Ask whether a number that is impossible in its field's unit is in the other one, if it can be."""
+    with suppress(InvalidDataError):
+        in_other = {name: value_of(name, row.cells[name], mmol=True)}
+        row.questions.append(Question(name, [Reading([FIELDS[name].other_unit], in_other, entered), Reading([], {})]))
+        del row.errors[name]
+
+
+def _decode(row: PastedRow, about: str, numbers: Mapping[str, float], own: Set[str]) -> None:
+    """Decode fields that conventions number differently; where all that have these codes do not agree, ask."""
+    part, codes = _NUMBERINGS[about], dict[str, int]()
+    for name, number in numbers.items():
+        code = int(number) if number.is_integer() else _NO_CODE
+        meant = [meanings[name][code] for meanings in part.values() if code in meanings[name]]
+        if not meant:
+            _read(row, name)  # which says what must stand there
+        elif len(meant) == len(part) and len({*meant}) == 1:
+            row.record[name] = meant[0]
+        else:
+            codes[name] = code
+    if possible := _readings(part, codes, is_own=codes.keys() <= own):
+        agreed = [name for name in codes if len({reading.record[name] for reading in possible}) == 1]
+        row.record.update({name: possible[0].record[name] for name in agreed})
+        if len(possible) > 1:
+            differing = [
+                replace(one, record={n: v for n, v in one.record.items() if n not in agreed}) for one in possible
+            ]
+            row.questions.append(Question(about, differing))
+    else:
+        row.errors.update(dict.fromkeys(codes, "does not follow the same numbering as the other codes of this row"))
+
+
+def _readings(part: Mapping[str, Mapping[str, Codes]], codes: Mapping[str, int], *, is_own: bool) -> list[Reading]:
+    """Return what codes mean where all of them are known, once for each meaning; ``is_own`` columns have our codes."""
+    readings: dict[tuple[int | None, ...], Reading] = {}
+    for named, meanings in part.items():
+        if all(code in meanings[name] for name, code in codes.items()):
+            meant = tuple(meanings[name][code] for name, code in codes.items())
+            readings.setdefault(meant, Reading([], dict(zip(codes, meant, strict=True)))).names.append(named)
+    ours = [reading for reading in readings.values() if is_own and _OURS & {*reading.names}]
+    return ours or [*readings.values()]

@@ -1,0 +1,43 @@
+/** One result on one page of paper: this patient alone, whatever else is on the screen. */
+
+import { byId, copyOf, element, fill, slot } from "./dom.js";
+import { datedTime } from "./format.js";
+import { byWhom, fact, recordFacts, showResult } from "./result_parts.js";
+
+const STALE = "Nothing is printed: the form differs from the result beside it. Analyze the form, or open the result from the history, and print again.";
+
+/** The name of the person whose page this is. */
+export const signedInName = () => byId("sign-out")?.dataset.name ?? null;
+
+/** Print this in place of the page that is about to be printed. */
+export function printInstead(paper) {
+  const { title } = document;
+  document.title = `Heart anomaly result ${new Date().toISOString().slice(0, 19).replaceAll(":", "-")}`; // what a PDF is called
+  document.body.append(paper);
+  const undo = () => {
+    paper.remove();
+    document.title = title;
+  };
+  addEventListener("afterprint", undo, { once: true });
+}
+
+/** What is printed of a result while the form beside it has other values. */
+export const staleNote = () => element("p", { className: "paper", textContent: STALE });
+
+/** Return a result as a page of its own; `corrected` is a sentence about that, if it was. */
+export function paperOf(prediction, fields, corrected) {
+  const paper = copyOf("paper-template");
+  fill(paper, "reference", prediction.patient_reference ?? "Patient without reference");
+  fill(paper, "corrected", corrected);
+  showResult(paper, prediction, fields);
+  const top = prediction.contributions.filter(({ field }) => prediction.top_factors.includes(field));
+  slot(paper, "contributions").show(top, fields);
+  slot(paper, "record").append(...recordFacts(prediction, fields));
+  slot(paper, "made").append(
+    ...fact("Entered", datedTime(prediction.entered_at), byWhom(prediction.entered_by), ` at ${prediction.client_id}`),
+    ...fact("Answered", datedTime(prediction.made_at)),
+    ...fact("Printed", datedTime(new Date()), byWhom(signedInName())),
+    ...fact("Model version", prediction.model_version),
+  );
+  return paper;
+}

@@ -1,0 +1,183 @@
+"""What the pages say of a result: its interval, that too little was measured, and how it is printed and copied."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from common.messages import Prediction
+from tests.support.results import CLOSE, HIGH, LONGEST, NOT_ENOUGH, OLD, RESULTS, history_entry
+
+PAPER = "addEventListener('beforeprint', () => { window.paper = [document.title, document.body.innerText]; })"
+TITLE = re.compile(r"Heart anomaly result [\d-]+T[\d-]+")
+NO_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', { value: undefined })"
+OTHERS = [made.patient_reference for made in RESULTS if made is not HIGH]
+
+
+def tell_history(route: Route) -> None:
+    """Answer as the app does, which names the place in its log, but with results made by hand."""
+    answer = route.fetch()
+    told: dict[str, Any] = answer.json()
+    route.fulfill(response=answer, json=told | {"entries": [history_entry(made).to_wire() for made in RESULTS]})
+
+
+def tell_predictions(route: Route) -> None:
+    answer = route.fetch()
+    found = [made for made in RESULTS if made.risk_level in re.findall(r"level=(\w+)", route.request.url or "")]
+    items = [
+        {"sequence": 100 - place, "prediction": made.to_wire(), "explanation": made.explanation.to_wire()}
+        for place, made in enumerate(found or RESULTS)
+    ]
+    levels = {"High": 1, "Medium": 2, "Low": 1, "Indeterminate": 1}
+    totals = {"predictions": 5, "by_level": levels, "by_client": {"Client-1": 5}}
+    route.fulfill(response=answer, json=answer.json() | {"predictions": items, "totals": totals, "next_before": None})
+
+
+@pytest.fixture
+def desk(clinic: Page) -> Page:
+    clinic.route("**/api/history?*", tell_history)
+    clinic.reload()
+    return clinic
+
+
+@pytest.fixture
+def operators(dashboard: Page) -> Page:
+    dashboard.route("**/api/predictions?*", tell_predictions)
+    dashboard.reload()
+    return dashboard
+
+
+def open_at_desk(desk: Page, made: Prediction) -> None:
+    desk.locator("#history-list button", has_text=made.patient_reference).click()
+    expect(desk.locator("#result-heading")).to_contain_text(made.patient_reference or "")
+
+
+def open_at_dashboard(operators: Page, made: Prediction) -> None:
+    operators.locator("#prediction-rows tr", has_text=made.patient_reference).get_by_role("button").click()
+    expect(operators.get_by_role("dialog")).to_be_visible()
+
+
+def printed(page: Page) -> tuple[str, int]:
+    """Print as the browser does; return the text on the paper, and the number of pages."""
+    page.emulate_media(media="print")
+    page.evaluate(PAPER)
+    sheets = re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))
+    title, text = page.evaluate("window.paper")
+    page.emulate_media(media="screen")
+    assert TITLE.fullmatch(title)
+    assert not TITLE.fullmatch(page.title())
+    expect(page.locator(".paper")).to_have_count(0)
+    return text, len(sheets)
+
+
+@pytest.mark.parametrize("app", ["desk", "operators"])
+def test_on_one_page_of_paper_stands_one_patient_alone(request: pytest.FixtureRequest, app: str) -> None:
+    page: Page = request.getfixturevalue(app)
+    page.emulate_media(color_scheme="dark")
+    (open_at_desk if app == "desk" else open_at_dashboard)(page, HIGH)
+    text, pages = printed(page)
+    assert pages == 1
+    for wanted in (
+        "surely high", "High risk level", "0.98", "0.96 to 0.99", "61 years", "5.8 mmol/L (224.29 mg/dL)",
+        "reversible defect", "raises", "Entered", "by Dr. Ada Example", "Answered", "Printed", HIGH.model_version,
+        "Not for care of patients", "Of 100 patients marked High, 91 have coronary disease",
+    ):  # fmt: skip
+        assert wanted in text
+    person = page.locator("#sign-out").get_attribute("data-name")
+    assert re.search(rf"Printed\s+.* by {person}", text)
+    assert "Corrected" not in text
+    page.locator("prediction-view").evaluate("(view) => view.parentElement.toggleAttribute('data-superseded')")
+    assert "Corrected by another entry" in printed(page)[0]
+    for unwanted in (*map(str, OTHERS), "Not measured", "Patient reference", "History", "Analyze", "Sign out", "Copy"):
+        assert unwanted not in text
+
+
+@pytest.mark.parametrize("made", [LONGEST, CLOSE, NOT_ENOUGH, OLD], ids=lambda made: made.prediction_id)
+def test_the_longest_and_the_oldest_result_have_one_page_as_well(desk: Page, made: Prediction) -> None:
+    open_at_desk(desk, made)
+    text, pages = printed(desk)
+    assert pages == 1
+    assert "undefined" not in text
+    assert ("95 % interval" in text) == bool(made.score_interval)
+
+
+def test_a_result_of_other_values_than_the_forms_can_be_neither_printed_nor_copied(desk: Page) -> None:
+    open_at_desk(desk, HIGH)
+    desk.get_by_role("button", name="Copy into the form").click()
+    buttons = [desk.get_by_role("button", name=name) for name in ("Print or save as PDF", "Copy for the chart")]
+    for button in buttons:
+        expect(button).to_be_enabled()
+    desk.locator("#field-age").fill("62")
+    for button in buttons:
+        expect(button).to_be_disabled()
+    text, pages = printed(desk)
+    assert pages == 1
+    assert text.startswith("Nothing is printed")
+    assert "High" not in text
+    desk.locator("#field-age").fill("61")
+    for button in buttons:
+        expect(button).to_be_enabled()
+
+
+def test_the_text_for_the_chart_is_copied_and_has_at_most_900_characters(desk: Page) -> None:
+    desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for made in RESULTS:
+        open_at_desk(desk, made)
+        desk.get_by_role("button", name="Copy for the chart").click()
+        expect(desk.locator("#prediction")).to_contain_text("Copied.")
+        text = desk.evaluate("navigator.clipboard.readText()")
+        assert len(text) <= 900
+        assert text.startswith(f"{made.patient_reference}: ")
+        assert made.model_version in text
+
+
+def test_where_the_browser_forbids_copying_the_text_is_there_selected(desk: Page) -> None:
+    desk.evaluate(NO_CLIPBOARD)
+    open_at_desk(desk, HIGH)
+    desk.get_by_role("button", name="Copy for the chart").click()
+    assert desk.evaluate("getSelection().toString()").startswith("surely high: High risk level")
+
+
+def test_the_interval_stands_on_the_scale_in_the_list_and_in_words(desk: Page) -> None:
+    open_at_desk(desk, CLOSE)
+    scale, interval = desk.locator(".scale").bounding_box(), desk.locator(".scale-interval").bounding_box()
+    assert scale
+    assert interval
+    ends = [
+        (interval["x"] - scale["x"]) / scale["width"],
+        (interval["x"] + interval["width"] - scale["x"]) / scale["width"],
+    ]
+    assert ends == pytest.approx([0.7014, 0.8255], abs=0.005)
+    view = desk.locator("#prediction")
+    expect(view).to_contain_text("Low risk level, close to Medium")
+    expect(view).to_contain_text("95 % interval 0.70 to 0.82, approximate: it covers how many patients")
+    expect(view).to_contain_text("from 0.31 (Low) to 0.99 (High). Thallium scan would settle most.")
+    expect(desk.locator("#history-list li", has_text="close to Medium")).to_contain_text("0.76 (0.70–0.82)")
+    open_at_desk(desk, OLD)
+    expect(desk.locator(".scale-interval")).to_have_count(0)
+    expect(view).not_to_contain_text("95 % interval 0", use_inner_text=True)
+
+
+def test_not_enough_measured_is_grey_no_level_and_no_alarm_but_listed_and_filtered_for(operators: Page) -> None:
+    rows = operators.locator("#prediction-rows tr")
+    expect(rows).to_have_count(len(RESULTS))
+    row = operators.locator("#prediction-rows tr", has_text="too little")
+    expect(row).to_contain_text("Not enough measured")
+    grey = operators.evaluate("getComputedStyle(document.querySelector('.soft')).color")
+    expect(row.locator(".level")).to_have_css("color", grey)
+    expect(row).to_contain_text("Extreme: ST depression")
+    expect(operators.locator("#trend-note")).to_have_text("last 4 with a level, all clients")
+    operators.locator("#filter-level").select_option("Not enough measured")
+    expect(rows).to_have_count(1)
+    operators.reload()
+    expect(rows).to_have_count(1)
+    open_at_dashboard(operators, NOT_ENOUGH)
+    detail = operators.get_by_role("dialog")
+    for said in (
+        "there is no risk level",
+        "ST depression (6.2 mm). With all else typical, it alone would make",
+        "Any one",
+    ):
+        expect(detail).to_contain_text(said)
+    expect(detail.locator(".scale")).to_have_count(0)
