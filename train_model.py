@@ -14,6 +14,7 @@ try:
 
     from common.access.audit import Action, record_command
     from common.errors import NoModelError, OutdatedModelError
+    from common.messages import Thresholds
     from common.settings_errors import settings_sentence
     from config.settings import ServerSettings, TrainingSettings
     from server.anomaly.dataset import SHIPPED_DATA, Dataset
@@ -45,13 +46,13 @@ class Place:
 def main(words: Sequence[str] | None = None) -> int:
     """Do what was asked for; return the exit code: 0 when it was done, 1 or 2 when it was not, 130 when stopped."""
     parser = argparse.ArgumentParser(description="Train the detector on a file of patients and make it the active one.")
-    parser.add_argument("--data", type=Path, help="labelled CSV or Excel file to train on (default: shipped)")
+    parser.add_argument("--data", type=Path, help="labeled CSV or Excel file to train on (default: shipped)")
     parser.add_argument("--out", type=Path, help="folder of the models (default: MODEL_DIR, else saved_models)")
     parser.add_argument("--repeats", type=int, help="repeats of the evaluation (default: those kept, at least 1)")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--if-needed", action="store_true", help="train only if there is no model yet")
     instead.add_argument(
-        "--recalibrate", type=Path, metavar="FILE", help="keep the forest, calibrate on another site's labelled file"
+        "--recalibrate", type=Path, metavar="FILE", help="keep the forest, calibrate on another site's labeled file"
     )
     instead.add_argument("--list", action="store_true", help="list the stored versions")
     instead.add_argument("--activate", metavar="VERSION", help="make a stored version the active one")
@@ -108,7 +109,11 @@ def recalibrate_active(place: Place, dataset: Dataset) -> None:
     new = recalibrated_version(active, dataset, place.settings, made_at=datetime.now(UTC))
     _store_and_activate(place, new)
     _report_changes(place, active.model_version, recalibration_effect(active.model, new.model, dataset))
-    kept, settings = active.thresholds, place.settings
+    _say_if_thresholds_differ(place, active.thresholds)
+
+
+def _say_if_thresholds_differ(place: Place, kept: Thresholds) -> None:
+    settings = place.settings
     if (kept.medium, kept.high) != (settings.medium_threshold, settings.high_threshold):
         print(
             f"The thresholds stay those of the training, Medium from {kept.medium} and High from {kept.high}: "
@@ -136,6 +141,7 @@ def is_ready(place: Place) -> bool:
         pass
     else:
         print(f"Model {detector.model_version} is ready.")
+        _say_if_thresholds_differ(place, detector.thresholds)
         return True
     print("Training the model; this takes about a minute.", flush=True)
     return False

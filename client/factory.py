@@ -1,6 +1,7 @@
 """The composition root of a client app: where its parts meet."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +13,7 @@ from client.card_cache import ModelCards
 from client.outbox import Outbox
 from client.relay import Relay
 from client.sockets import PagesNamespace
+from common.errors import StoreUnavailableError
 from common.web.app import make_app
 from common.web.sockets import RealTime
 from config.settings import ClientSettings
@@ -56,7 +58,8 @@ def create_app(settings: ClientSettings, *, outbox: Outbox, clock: Callable[[], 
     cards = ModelCards(settings.server_url, secrets.token)
     app.register_blueprint(api.blueprint(settings.client_id, outbox, relay, cards, real_time))
     people = real_time.access.people
-    form_api.erase_old_drafts(outbox, people, clock())
+    with suppress(StoreUnavailableError):  # ``/readyz`` says it
+        form_api.erase_old_drafts(outbox, people, clock())
     app.register_blueprint(form_api.blueprint(outbox, people, clock))
     return Client(app, real_time, relay, outbox)
 

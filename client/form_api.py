@@ -32,16 +32,13 @@ def blueprint(outbox: Outbox, people: People, clock: Callable[[], datetime]) -> 
     @routes.put("/api/draft")
     @signed_in
     def keep_draft() -> ResponseReturnValue:
-        person = current_account().id
-        if _given().get("person") != person:  # from the page of somebody who was signed in before
-            raise NotAllowedError("Somebody else has signed in.")
-        outbox.keep_draft(person, request.get_data(as_text=True), clock())
+        outbox.keep_draft(_person(), request.get_data(as_text=True), clock())
         return "", 204
 
     @routes.delete("/api/draft")
     @signed_in
     def erase_draft() -> ResponseReturnValue:
-        outbox.erase_draft(current_account().id)
+        outbox.erase_draft(_person())
         return "", 204
 
     @routes.post("/api/paste")
@@ -58,6 +55,13 @@ def blueprint(outbox: Outbox, people: People, clock: Callable[[], datetime]) -> 
 def erase_old_drafts(outbox: Outbox, people: People, now: datetime) -> None:
     """Erase drafts that nobody has changed for long, or whose account is gone."""
     outbox.erase_old_drafts([account.id for account in people.all() if account.revoked_at is None], now - DRAFT_LIFE)
+
+
+def _person() -> str:
+    person = current_account().id
+    if _given().get("person") != person:  # from the page of somebody who was signed in before
+        raise NotAllowedError("Somebody else has signed in.")
+    return person
 
 
 def _given() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 
 from client.outbox_file import IS_WAITING, cause_of, drafts, open_outbox, place, requests
+from common.access.accounts import Account
 from common.errors import ErasedError, NotFoundError, RequestIdReusedError, StoreUnavailableError
 from common.followers import MAX_ENTRIES, Run, fitting
 from common.messages import (
@@ -40,9 +41,10 @@ _CLOCK_ERROR: Final = timedelta(hours=24)
 
 # The answer to a correction must find what it corrects in the record, whatever is refused for now and sent again.
 _original = requests.alias("original")
-_CAN_BE_SENT: Final = IS_WAITING & ~exists().where(
+_ORIGINAL_WAITS: Final = exists().where(
     _original.c.request_id == requests.c.corrects, _original.c.state.in_(("queued", "withdrawing"))
 )
+_CAN_BE_SENT: Final = IS_WAITING & ((requests.c.state == "withdrawing") | ~_ORIGINAL_WAITS)
 
 _PLACE: Final = select(place, select(func.count()).select_from(requests).where(IS_WAITING).scalar_subquery())
 
@@ -97,8 +99,10 @@ class Outbox:
     def newest(self) -> int:
         return self.place.newest
 
-    def put(self, submission: Submission, entered_at: datetime, entered_by: str | None = None) -> SubmissionReceipt:
+    def put(self, submission: Submission, entered_at: datetime, person: Account | None = None) -> SubmissionReceipt:
         """Write a request down and return it as it is on disk; or an earlier one that it may be a duplicate of.
+
+        The draft of the person who entered it is erased with it.
 
         Raises
         ------
@@ -118,15 +122,18 @@ class Outbox:
                 state="queued",
                 patient_reference=submission.patient_reference,
                 entered_at=entered_at.isoformat(),
-                entered_by=entered_by,
+                entered_by=person.name if person else None,
                 record=submission.record.model_dump_json(),
                 entered=_entered(submission),
                 corrects=submission.corrects,
             )
+            if person:
+                connection.execute(delete(drafts).where(drafts.c.person == person.id))
         if row.state == "erased":
             raise ErasedError
         entry = _checked(row)
-        if (entry.record, entry.patient_reference) != (submission.record, submission.patient_reference):
+        asked = (submission.record, submission.patient_reference, submission.corrects)
+        if (entry.record, entry.patient_reference, entry.corrects) != asked:
             raise RequestIdReusedError
         return SubmissionReceipt(status="saved", entry=entry)
 

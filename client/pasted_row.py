@@ -91,7 +91,7 @@ def read_row(text: str) -> PastedRow:
     for about in _NUMBERINGS:
         _decode(row, about, {name: number for name, number in numbers.items() if _PART_OF[name] == about}, own)
     if not above and len(row.errors) > _MOST_UNREADABLE:
-        raise InvalidDataError(f"{len(row.errors)} cells cannot be values of their columns. {_NEEDED}")
+        raise InvalidDataError(f"{len(row.errors)} cells do not fit their columns. {_NEEDED}")
     return row
 
 
@@ -127,7 +127,7 @@ def _columns(named: Sequence[tuple[str, str]]) -> tuple[dict[str, str], dict[str
         else:
             headers[name], found[name] = header, cell
     if len(headers) < _FEWEST_NAMES:
-        raise InvalidDataError(f"The first row holds no names of columns that are known. {_NEEDED}")
+        raise InvalidDataError(f"No known column names were found in the first row. {_NEEDED}")
     return headers, found, ignored
 
 
@@ -174,7 +174,7 @@ def _decode(row: PastedRow, about: str, numbers: Mapping[str, float], own: Set[s
             ]
             row.questions.append(Question(about, differing))
     else:
-        row.errors.update(dict.fromkeys(codes, "does not follow the same numbering as the other codes of this row"))
+        row.errors.update(dict.fromkeys(codes, "uses a different numbering than the row's other codes"))
 
 
 def _readings(part: Mapping[str, Mapping[str, Codes]], codes: Mapping[str, int], *, is_own: bool) -> list[Reading]:

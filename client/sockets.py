@@ -32,11 +32,8 @@ class PagesNamespace(FollowedNamespace):
 
     def on_submit(self, _sid: str, peer: Peer, message: object) -> SubmissionReceipt:
         submission = Submission.check(message)
-        name = peer.session.account.name if peer.session else None
-        receipt = self._outbox.put(submission, self._clock(), name)
+        receipt = self._outbox.put(submission, self._clock(), peer.session.account if peer.session else None)
         if receipt.status == "saved":
-            if peer.session:
-                self._outbox.erase_draft(peer.session.account.id)
             self.note(peer, Action.SUBMITTED_PATIENT, submission.request_id)
             self._relay.wake()
             self.followers.nudge()
@@ -45,7 +42,8 @@ class PagesNamespace(FollowedNamespace):
     def on_withdraw(self, _sid: str, peer: Peer, message: object) -> SubmissionReceipt:
         request_id = Withdrawal.check(message).request_id
         entry = self._outbox.withdraw(request_id)
-        self.note(peer, Action.WITHDREW_PATIENT, request_id)
-        self._relay.wake(request_id)
+        if entry.state == "withdrawing":
+            self.note(peer, Action.WITHDREW_PATIENT, request_id)
+            self._relay.wake(request_id)
         self.followers.nudge()
         return SubmissionReceipt(status="saved", entry=entry)

@@ -25,7 +25,8 @@ _NAMES: Mapping[str, str] = {
     "age": "age ages ageinyears patientage alter edad idade leeftijd",
     "sex": "sex gender male ismale sexe sexo geschlecht geslacht sesso",
     "chest_pain_type": "cp chestpaintype chestpain chest cptype chestpaintyp typeofchestpain",
-    "resting_bp": "trestbps trestbp trtbps restbps restbp rbp bp restingbp restingbps restsbp restingbloodpressure "
+    "resting_bp": "restingbpsystolic bpsystolic restingbloodpressuresystolic "
+    "trestbps trestbp trtbps restbps restbp rbp bp restingbp restingbps restsbp restingbloodpressure "
     "restbloodpressure bloodpressure systolicbp restingsystolicbp sbp systolicbloodpressure",
     "cholesterol": "chol cholesterol serumcholesterol serumcholestoral cholestoral cholesterolserum serumchol "
     "totalcholesterol",
@@ -50,8 +51,11 @@ _NAMES: Mapping[str, str] = {
     "diagnosisofheartdisease",
 }
 _UNITS = re.compile(r"(inmmhg|mmhg|inmgdl|mgdl|inmmoll|mmoll|mmol|years|yrs|bpm|beatsmin|beatsperminute|inmm|mm)$")
-_OTHER_UNITS = re.compile(r"(in)?(mv|µv|μv|uv|cm|kpa|cmhg|gl|gdl|mgl|months?|days?|percent|hz|s|ms)")
-"""Units in brackets in which no field is: numbers in them would be taken for others."""
+_QUALIFYING = re.compile(
+    r"(?i)\b(?!(?:in|mm|hg|mmhg|mg|dl|mgdl|mmol|l|years?|yrs?|y|bpm|beats|min|minute|per|values?|m|f"
+    r"|on|admission|to|the|hospital)\b)[^\W\d_]+"
+)
+"""A word in brackets that is no unit: "BP (diastolic)" and "ST depression (mV)" are other fields, or in other units."""
 _BRACKETS = re.compile(r"[(\[{]([^)\]}]*)[)\]}]")
 
 _ALIKE = 0.8  # of 1: but for a letter or two
@@ -166,9 +170,9 @@ def field_named(header: str) -> str | None:
     """
     said = " ".join(_BRACKETS.findall(header))
     words = {_plain(word) for word in re.split(r"[\W\d_]+", said)} & _EXPLAINING
-    if "=" in re.sub("[<>]=", "", header) or (words and re.search(r"\d", said)) or _OTHER_UNITS.fullmatch(_plain(said)):
+    if "=" in re.sub("[<>]=", "", header) or (words and re.search(r"\d", said)):
         return None
-    plain = _plain(_BRACKETS.sub(" ", header)).replace(">", "").replace("<", "")
+    plain = _plain(header if _QUALIFYING.search(said) else _BRACKETS.sub(" ", header)).replace(">", "").replace("<", "")
     return _FIELD_BY_NAME.get(plain) or _FIELD_BY_NAME.get(_UNITS.sub("", plain))
 
 

@@ -168,7 +168,14 @@ class PredictionService:
         StoreUnavailableError
             It may be tried again.
         """
-        self.changes.appended(self.store.withdraw((client_id, request_id), self.clock()))
+        if time.monotonic() < self._unavailable_until:
+            raise StoreUnavailableError
+        try:
+            page = self.store.withdraw((client_id, request_id), self.clock())
+        except StoreUnavailableError:  # each of the withdrawals that wait would hold up everybody as long as this one
+            self._unavailable_until = time.monotonic() + STORE_PAUSE_SECONDS
+            raise
+        self.changes.appended(page)
         return STORED
 
     def _is_known(self, job: Job) -> bool:

@@ -1,7 +1,7 @@
 /** The clinician's page: form, result and history of one client app. */
 
 import "/ui/prediction_view.js";
-import { announce, byId, element, showState, timeElement } from "/ui/dom.js";
+import { byId, element, showState, timeElement } from "/ui/dom.js";
 import { readFields } from "/ui/fields.js";
 import { Follower } from "/ui/follow.js";
 import { fullTime, shortTime } from "/ui/format.js";
@@ -20,12 +20,16 @@ import { Submitter, withdraw } from "./submission.js";
 const fields = readFields();
 const result = new ResultPanel(fields, { onReuse: reuse, onShow: (entry) => actions.show(entry) });
 const history = new HistoryPanel({ onOpen: openEntry, onChange: (entry) => result.update(entry), onForget: (why) => result.forget(why) });
-const correction = new Correction({ onCancel: () => byId("analyze").focus() });
+const correction = new Correction({ onCancel: endCorrection });
 const duplicates = new DuplicateDialog({ onCancel: () => byId("analyze").focus() });
 const form = new PatientForm(fields, {
-  onSubmit: (values) => draft.settled().then(() => submitter.submit({ ...values, corrects: correction.entry?.request_id ?? null })),
+  onSubmit(values) {
+    const sent = { ...values, corrects: correction.entry?.request_id ?? null }; // now: the page stays in use while it waits
+    sending(true);
+    draft.settled().then(() => submitter.submit(sent));
+  },
 });
-const draft = new Draft(form);
+const draft = new Draft(form, { corrects: () => correction.entry });
 new PasteDialog(fields, { onFill: fillFromRow });
 const socket = socketTo("/");
 const submitter = new Submitter(socket, { sending, delayed: showNote, saved, duplicate, refused });
@@ -73,7 +77,7 @@ function refused(error) {
 function saved(acknowledged) {
   draft.submitted();
   const entry = history.acknowledge(acknowledged);
-  correction.of(null);
+  if ((correction.entry?.request_id ?? null) === acknowledged.corrects) correction.of(null); // not of another, begun meanwhile
   if (!entry) return;
   result.show(entry);
   compare();
@@ -83,6 +87,7 @@ function saved(acknowledged) {
 
 /** Nothing was saved: `sent` is much like an earlier entry. */
 function duplicate(earlier, sent) {
+  draft.changed();
   duplicates.ask(earlier, sent, {
     open() {
       const entry = history.acknowledge(earlier);
@@ -97,15 +102,18 @@ function duplicate(earlier, sent) {
   });
 }
 
+function endCorrection() {
+  draft.changed();
+  byId("analyze").focus();
+}
+
 function correct(entry) {
   intoForm(entry, entry);
 }
 
 async function withdrawEntry(requestId) {
   const why = await withdraw(socket, requestId);
-  if (!why) return; // the app's log brings what became of it
-  showNote(why);
-  announce(why);
+  if (why) showNote(why); // otherwise the app's log brings what became of it
 }
 
 /** Form and result side by side must be of the same patient, or say that they are not. */
@@ -134,7 +142,7 @@ function fillFromRow(row) {
   const { patient_reference: reference, record } = form.values();
   const isNew = Object.values(record).every((value) => value === undefined);
   const sentence = reference && !isNew ? "The row was filled in, without a patient reference." : "The row was filled in.";
-  replaceForm({ patient_reference: isNew ? reference : null, ...row }, sentence);
+  replaceForm({ patient_reference: isNew ? reference : null, ...row }, sentence, correction.entry);
   byId("field-patient_reference").focus();
 }
 
@@ -176,7 +184,6 @@ byId("load-sample").addEventListener("click", async ({ currentTarget: button }) 
   } catch (failure) {
     if (!(failure instanceof RequestError)) throw failure;
     showNote(failure.message);
-    announce(failure.message);
   } finally {
     button.removeAttribute("aria-disabled");
   }
@@ -197,10 +204,11 @@ draft.kept().then((kept) => {
   const isTyped = !form.isEmpty();
   if (isTyped) draft.changed(); // also what was typed before this script ran
   if (!kept) return;
-  if (isTyped) return showNote("What you had typed before is kept.", { form: kept, corrected: null }, "Use it instead");
-  form.restore(kept);
+  if (isTyped) return showNote("You have an earlier unfinished entry.", { form: kept.controls, corrected: kept.corrects }, "Use it instead");
+  form.restore(kept.controls);
+  correction.of(kept.corrects);
   compare();
-  showNote("What you had typed is back.");
+  showNote("Your unfinished entry was restored.");
 }, () => {}); // without an answer, the form begins empty
 
 addEventListener("beforeunload", (event) => {

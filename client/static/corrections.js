@@ -54,7 +54,7 @@ export class EntryActions {
   }
 
   #tell(by, corrects) {
-    const told = `${by} ${corrects}`;
+    const told = [by, corrects].map((id) => `${id} ${Boolean(id && this.#find(id))}`).join();
     if (told === this.#told) return; // a button that has the focus stays
     this.#told = told;
     const place = byId("result-corrected");

@@ -10,23 +10,26 @@ const TIMEOUT_MS = 5_000;
 
 export class Draft {
   #form;
+  #corrects;
   #person = byId("sign-in-again").dataset.account;
   #timer = null;
   #isDirty = false;
   #submitted = "";
   #last = Promise.resolve();
 
-  constructor(form) {
+  /** `corrects()` returns the entry that the form corrects, or null. */
+  constructor(form, { corrects }) {
     this.#form = form;
+    this.#corrects = corrects;
     addEventListener("pagehide", () => {
       if (this.#isDirty) this.#send("PUT", this.#content()).catch(() => {});
     });
   }
 
-  /** Return what was typed on an earlier page, null if nothing is kept. */
+  /** Return what was typed on an earlier page, and which entry it corrects; null if nothing is kept. */
   async kept() {
     const { draft } = await getJson(ADDRESS);
-    return draft?.person === this.#person ? draft.controls : null;
+    return draft?.person === this.#person ? draft : null;
   }
 
   /** Hear that the form has changed. */
@@ -48,16 +51,18 @@ export class Draft {
     clearTimeout(this.#timer);
     this.#isDirty = false;
     if (this.#submitted !== JSON.stringify(this.#form.snapshot())) this.changed();
+    else this.#queue("DELETE", { person: this.#person }); // a save that failed, or was sent meanwhile, may come after it
   }
 
   erase() {
     clearTimeout(this.#timer);
     this.#isDirty = false;
-    this.#queue("DELETE");
+    this.#queue("DELETE", { person: this.#person });
   }
 
   #content() {
-    return { person: this.#person, controls: this.#form.snapshot() };
+    const { request_id, entered_at } = this.#corrects() ?? {};
+    return { person: this.#person, corrects: request_id ? { request_id, entered_at } : null, controls: this.#form.snapshot() };
   }
 
   #save() {
@@ -75,6 +80,6 @@ export class Draft {
 
   /** What is sent goes on when the page is left. */
   #send(method, values) {
-    return send(method, ADDRESS, values, { keepalive: true, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return send(method, ADDRESS, values, () => ({ keepalive: true, signal: AbortSignal.timeout(TIMEOUT_MS) }));
   }
 }

@@ -27,7 +27,7 @@ export const isSame = (values, entry) =>
   values.patient_reference === entry.patient_reference && Object.entries(entry.record).every(([name, value]) => values.record[name] === value);
 
 function whatIsThere(earlier, sent) {
-  if (sent.corrects && sent.corrects === earlier.corrects) return "Somebody else corrected the same entry at";
+  if (sent.corrects && sent.corrects === earlier.corrects) return "This entry was already corrected at";
   const name = earlier.patient_reference ? `“${earlier.patient_reference}”` : "a patient without reference";
   const hasSameName = earlier.patient_reference === sent.patient_reference;
   if (!hasSameName) return `The same values were entered for ${name} at`;

@@ -37,8 +37,10 @@ export class HistoryPanel {
 
   /** Open a request that is known here. */
   open(requestId) {
+    const entry = this.#store.get(requestId);
+    if (!entry) return this.note("That entry is no longer in the history.");
     this.#open(requestId);
-    this.#onOpen(this.#store.get(requestId));
+    this.#onOpen(entry);
   }
 
   /** Load the newest page in place of all that is shown; return it, with its place in the log. */

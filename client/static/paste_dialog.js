@@ -6,7 +6,7 @@ import { enteredInWords } from "/ui/wording.js";
 import { remember, remembered } from "./desk_choices.js";
 import { answered, isRow, likely, narrowed } from "./pasted_row.js";
 
-const DIFFER = "Copies of this table number it differently. Which is right for this patient?";
+const DIFFER = "This table exists in versions that number these findings differently. Which reading is right for this patient?";
 
 export class PasteDialog {
   #fields;
@@ -25,7 +25,8 @@ export class PasteDialog {
     byId("paste-form").addEventListener("change", () => this.#showFacts());
     byId("paste-form").addEventListener("submit", () => {
       this.#remember();
-      onFill(this.#answered());
+      const answered = this.#answered();
+      this.#dialog.addEventListener("close", () => onFill(answered), { once: true }); // until then nothing else takes the focus
     });
     byId("paste-cancel").addEventListener("click", () => this.#dialog.close());
     this.#dialog.addEventListener("close", () => this.#show(null));

@@ -265,7 +265,7 @@ export class PatientForm {
     const far = byId(`field-${field.name}-far`);
     const { value, entered } = this.#entry(field);
     const scored = byId(`field-${field.name}-scored`);
-    if (scored) scored.textContent = entered ? `Scored as ${value} ${field.unit}.` : "";
+    if (scored) scored.textContent = entered && !errorOf(field, this.#entry(field)) ? `Scored as ${value} ${field.unit}.` : "";
     const sentence = extrapolationOf(field, value, entered?.unit);
     far.hidden = !sentence;
     far.replaceChildren(...(sentence ? [icon("warning"), element("span", { textContent: sentence })] : []));

@@ -5,7 +5,7 @@ import { fullTime, shortTime } from "/ui/format.js";
 import { meaningOf, verdictOf } from "/ui/wording.js";
 import { isSame } from "./duplicate_dialog.js";
 
-const WITHDRAWN = "This patient was not analyzed, and nothing of it is kept.";
+const WITHDRAWN = "This patient was not analyzed, and the values were removed.";
 const WAITING = { queued, withdrawing };
 
 export class ResultPanel {
@@ -45,7 +45,7 @@ export class ResultPanel {
     note.hidden = !isStale;
     if (!isStale) return;
     const { entered_at: at } = this.#entry;
-    note.replaceChildren("Of the values entered at ", timeElement(at, shortTime(at), fullTime(at)), ". The form differs, so this result can be neither printed nor copied.");
+    note.replaceChildren("This result is for the values entered at ", timeElement(at, shortTime(at), fullTime(at)), ". The form has changed since, so it cannot be printed or copied.");
   }
 
   /** Take news of the request that is shown, without moving the focus. */

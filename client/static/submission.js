@@ -30,7 +30,7 @@ export class Submitter {
   submit(values) {
     const text = JSON.stringify(values);
     const isRepeat = text === this.#last.text && performance.now() - this.#last.at < REPEAT_GUARD_MS;
-    if (this.#pending || isRepeat) return;
+    if (this.#pending || isRepeat) return this.#page.sending(this.isPending);
     this.#last = { text, at: performance.now() };
     this.#pending = { ...values, request_id: uuidv7() };
     this.#page.sending(true);

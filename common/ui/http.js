@@ -31,10 +31,10 @@ export const post = (address, values = {}) => send("POST", address, values);
 
 export const postForJson = async (address, values) => body(await post(address, values));
 
-/** Send JSON with the page's CSRF token; resolves when the app agreed. `more` are further options of `fetch`. */
-export async function send(method, address, values, more = {}) {
+/** Send JSON with the page's CSRF token; resolves when the app agreed. `more()` returns further options of `fetch`. */
+export async function send(method, address, values, more = () => ({})) {
   return request(address, () => ({
-    ...more,
+    ...more(),
     method,
     headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": csrfToken() },
     body: JSON.stringify(values),

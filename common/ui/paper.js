@@ -4,7 +4,7 @@ import { byId, copyOf, element, fill, slot } from "./dom.js";
 import { datedTime } from "./format.js";
 import { byWhom, fact, recordFacts, showResult } from "./result_parts.js";
 
-const STALE = "Nothing is printed: the form differs from the result beside it. Analyze the form, or open the result from the history, and print again.";
+const STALE = "Nothing was printed because the form no longer matches this result. Analyze or clear the form, then print again.";
 
 /** The name of the person whose page this is. */
 export const signedInName = () => byId("sign-out")?.dataset.name ?? null;

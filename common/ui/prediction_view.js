@@ -46,7 +46,7 @@ class PredictionView extends HTMLElement {
     this.isStale = this.#isStale;
   }
 
-  /** Say whether the form beside it has other values: a stale result can be neither printed nor copied. */
+  /** Say whether the form beside it has other values: a stale result cannot be printed or copied. */
   set isStale(isStale) {
     this.#isStale = isStale;
     for (const name of ["print", "copy"]) {

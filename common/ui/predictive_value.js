@@ -6,7 +6,7 @@ const PERCENT = /^([0-9]{1,3}(?:[.,][0-9]+)?)\s*%?$/;
 export function percentOf(text) {
   const [, digits] = PERCENT.exec(text.trim()) ?? [];
   const value = Number(digits?.replace(",", "."));
-  return value >= 1 && value <= 99 ? { value, error: null } : { value: null, error: "Please enter a number from 1 to 99, such as 12 or 12,5." };
+  return value >= 1 && value <= 99 ? { value, error: null } : { value: null, error: "Please enter a number from 1 to 99, such as 12 or 12.5." };
 }
 
 /**

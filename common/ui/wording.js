@@ -41,8 +41,8 @@ export function notEnoughInWords({ not_enough: not, record, entered }, fields) {
   const nameOf = (name) => fields.get(name)?.label ?? name;
   const values = not.extreme.map((name) => `${nameOf(name)} (${enteredInWords(fields.get(name), record[name], entered)})`);
   return {
-    needed: not.needed.length ? `Any one of these would be enough: ${not.needed.map(nameOf).join(", ")}.` : "It takes more than one further test.",
-    extreme: values.length ? `${values.join(", ")}. With all else typical, ${values.length > 1 ? "each" : "it"} alone would make the level High.` : null,
+    needed: not.needed.length ? `Any one of these would be enough: ${not.needed.map(nameOf).join(", ")}.` : "More than one additional test is needed.",
+    extreme: values.length ? `${values.join(", ")}. ${values.length > 1 ? "Any one of these values" : "This value"} alone would make the level High.` : null,
   };
 }
 
@@ -58,6 +58,8 @@ export function scoreInList(prediction) {
   return `${score(prediction.anomaly_score, prediction.thresholds)}${interval ? ` (${interval})` : ""}`;
 }
 
+const inSentence = (label) => label.replace(/^[A-Z](?=[a-z])/, (first) => first.toLowerCase());
+
 /** Say where the tests that were not measured could lead, or null. */
 export function missingInWords({ missing_tests: missing, imputed, thresholds }, fields) {
   if (!missing) return null;
@@ -67,7 +69,7 @@ export function missingInWords({ missing_tests: missing, imputed, thresholds }, 
   const range = lowest.risk_level === highest.risk_level
     ? `Whatever the ${results}, the level stays ${lowest.risk_level} (score ${from} to ${to}).`
     : `${imputed.length > 1 ? "Results" : "A result"} could bring the score from ${from} (${lowest.risk_level}) to ${to} (${highest.risk_level}).`;
-  const most = imputed.length > 1 ? ` ${fields.get(missing.most_informative)?.label ?? missing.most_informative} would settle most.` : "";
+  const most = imputed.length > 1 ? ` Measuring ${inSentence(fields.get(missing.most_informative)?.label ?? missing.most_informative)} would narrow the range most.` : "";
   return `${range}${most}${missing.is_sampled ? " So much is missing that only a sample of the possible results was tried." : ""}`;
 }
 

@@ -1,5 +1,6 @@
 """Sign-in with a one-click link or a name and password; who is signed in, and as what."""
 
+import logging
 import math
 import threading
 import time
@@ -19,9 +20,17 @@ from common.access.audit import Action, Actor, AuditTrail
 from common.access.passwords import is_password
 from common.access.roles import Role
 from common.access.sessions import Session, Sessions
-from common.errors import InvalidMessageError, NotAllowedError, NotSignedInError, TooManyAttemptsError
+from common.errors import (
+    InvalidMessageError,
+    NotAllowedError,
+    NotSignedInError,
+    StoreUnavailableError,
+    TooManyAttemptsError,
+)
 from common.web.concurrency import run_aside
 from common.web.cookies import ENDS_AT, KEY
+
+log = logging.getLogger(__name__)
 
 UNGUESSABLE_CHARACTERS: Final = 32
 """A token this long was made by a program; a shorter one was chosen by hand, and could be guessed."""
@@ -203,7 +212,10 @@ def sign_in_blueprint(
         if ended is not None:
             sessions.end(ended)
             trail.record(actor_of(ended.account, _address()), Action.SIGNED_OUT)
-            signed_out(ended.account)
+            try:
+                signed_out(ended.account)
+            except StoreUnavailableError:  # the person is out all the same
+                log.warning("what a person left unfinished could not be erased at the sign-out")
         return "", 204
 
     _add_session(blueprint, sessions)

@@ -74,7 +74,7 @@ def codes_of(columns: Columns, label: FloatArray, proofs: Meanings, answers: Ans
         return agreeing[named], f"codes {named}, by how codes and label go together"
     ways = "\n".join(f"--codes {named}: {meanings_in_words(columns, codes, used)}" for named, codes in agreeing.items())
     raise AmbiguousDataError(
-        f"what do the codes of {headers_of(columns, used)} mean? Copies of this table differ. One of:\n{ways}\n"
+        f"what do the codes of {headers_of(columns, used)} mean? Versions of this data set differ. One of:\n{ways}\n"
         "If none of them is right, write words in place of the codes.",
         "codes",
     )

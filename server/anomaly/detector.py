@@ -145,16 +145,19 @@ class AnomalyModel:
         """Return the same with NaN where too little was measured for a level: these count nowhere."""
         return np.where(self.sufficiency.are_enough(values), self.anomaly_scores(values), np.nan)
 
-    def outcomes(self, rows: Iterable[Sequence[Any]]) -> Iterator[Outcome]:
-        """Yield what patients of whom all 13 fields were measured come to."""
+    def complete_scores(self, rows: Iterable[Sequence[Any]]) -> Iterator[float]:
+        """Yield the anomaly scores (0 to 1) of patients of whom all 13 fields were measured."""
         known: dict[tuple[float, ...], float] = {}
         for complete in rows:
             # Findings up to the disease-free median are all alike: of a grid of them half need not be looked up.
             factors = tuple(self._attribution.factors(complete))
             if factors not in known:
                 known[factors] = self._attribution.raw_score(factors)
-            score = self.calibration.of(complete).score(known[factors])
-            yield Outcome(anomaly_score=score, risk_level=risk_level(score, self.thresholds))
+            yield self.calibration.of(complete).score(known[factors])
+
+    def outcome(self, score: float) -> Outcome:
+        """Return an anomaly score (0 to 1) with its level, of a patient of whom enough was measured."""
+        return Outcome(anomaly_score=score, risk_level=risk_level(score, self.thresholds))
 
     def not_enough(self, values: Sequence[float | None]) -> NotEnough:
         """Say what is missing for a level, and what was measured that is extreme on its own.
@@ -210,7 +213,9 @@ class Detector:
 
     def missing_tests(self, record: PatientRecord) -> MissingTests | None:
         """Return what the tests that were not measured could still show; ``None`` if there are none."""
-        return missing_tests(values_of(record), self.manifest.possible_values, self.model.outcomes)
+        return missing_tests(
+            values_of(record), self.manifest.possible_values, self.model.complete_scores, self.model.outcome
+        )
 
     def not_enough(self, record: PatientRecord) -> NotEnough:
         """Say what is missing for a level, and what was measured that is extreme on its own."""

@@ -4,15 +4,15 @@ Nothing is guessed: a meaning is stated by words, proved by rows that the shippe
 codes, fields and label go together. Otherwise it is asked for.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from common import dialects
-from common.dialects import LABEL
+from common.dialects import LABEL, UCI_CODES
 from common.errors import InvalidDataError
 from common.patient import FIELDS, LABEL_COLUMN, LABELS
 from server.anomaly.conventions import (
@@ -40,13 +40,14 @@ from server.anomaly.table_file import Column, Table, read_table
 
 _Z_TO_STOP, _Z_TO_PROVE = 1.96, 4.0
 _MOST_LINES, _MOST_ROWS = 15, 5
+_USUAL_MEDIANS = (0.1, 0.9)  # of all values in the shipped table
 _MANY, _FOUR_VESSELS = 20_000, 4
-# What statistics programs write where nothing was measured, if it stands at an end of a quantity and more often than a
-# measured value would.
-_NOT_MEASURED_ELSEWHERE = {-1.0, 9.0, 9.9, 99.0, 99.9, 999.0, 9999.0}
-_FEW, _FEW_TIMES = 0.02, 3
+# A number far out that several patients share may be what a program writes where nothing was measured; of some numbers
+# one is enough. Far out is a fifth of the others' range beyond it.
+_NOT_MEASURED_ELSEWHERE = frozenset({777.0, 888.0, 999.0})
+_FEW, _FEW_TIMES, _FAR_OUT, _FAR = 0.02, 3, (0.01, 0.99), 0.2
 
-_EXCHANGE = "Exchange the labels, or say which value means disease with --label-of-disease VALUE."
+_EXCHANGE = "Swap the labels, or say which value means disease with --label-of-disease VALUE."
 
 # More disease-free patients make no better forest (each tree sees 16) and no better evaluation, but take hours.
 MOST_OF_A_CLASS = 10_000
@@ -95,7 +96,7 @@ def load_dataset(path: Path, answers: Answers = NO_ANSWERS) -> Dataset:
     drawn = [random.choice(rows, min(rows.size, MOST_OF_A_CLASS), replace=False) for rows in groups]
     if sum(rows.size for rows in drawn) < len(patients.values):
         free, ill = (f"{few.size:,} of {rows.size:,}" for few, rows in zip(drawn, groups, strict=True))
-        said = f"Used is a random sample: {free} disease-free patients, and {ill} with disease."
+        said = f"A random sample is used: {free} disease-free patients, and {ill} with disease."
         patients = patients.drawn(np.sort(np.concatenate(drawn)), said)
     return Dataset(patients.name, patients.sha256, patients.values, patients.has_disease, patients.recognized)
 
@@ -142,6 +143,8 @@ def _read(path: Path, answers: Answers, *, needs_label: bool) -> Patients:
     values, wrong = _decoded(table, codes)
     _refuse_cells(table, errors | wrong)
     read = {name: label if name == LABEL else values[:, COLUMNS.index(name)] for name in coded}
+    if not answers.yes:
+        _ask_about_numbers(columns, values)
     refuted = _refuted(columns, proofs_of(matches, read), matches)
     if not answers.yes:
         ask_about_exchanged_codes(columns, codes, tested_label)
@@ -151,7 +154,10 @@ def _read(path: Path, answers: Answers, *, needs_label: bool) -> Patients:
     said = [f"Recognized {_names(table)}, {codes_said}; {len(values):,} patients; {label_said}."]
     said += _details(table, values, codes, label)
     if seen >= FEWEST_MATCHES:
-        said.append(f"{seen} patients of the shipped table are in it: a model trained on that has seen them.")
+        said.append(
+            f"{seen} of these patients are also in the shipped table; "
+            "a model trained on that table has already seen them."
+        )
     return Patients(
         name=path.name,
         sha256=table.sha256,
@@ -219,22 +225,38 @@ def _ask_about_columns(table: Table) -> None:
     for name in [name for name in COLUMNS if name not in table.columns]:
         if like := [header for header in table.unused if name in dialects.fields_like(header)]:
             doubts.append(f"{_title(name)} may be in {', '.join(like)}, which cannot be read")
-    quantities = {name: column for name, column in table.columns.items() if name != LABEL and not FIELDS[name].codes}
-    for column in quantities.values():
-        doubts += _doubts_about_numbers(column)
+    _ask_if(doubts)
+
+
+def _ask_about_numbers(columns: Columns, values: FloatArray) -> None:
+    """Ask where a number seems to stand for something else, or all numbers to be of something else."""
+    doubts: list[str] = []
+    for name, column in columns.items():
+        if name != LABEL and not FIELDS[name].codes:
+            numbers = values[:, COLUMNS.index(name)]
+            doubts += _doubts_about(column.header, name, numbers[~np.isnan(numbers)])
+    _ask_if(doubts)
+
+
+def _ask_if(doubts: Sequence[str]) -> None:
     if doubts:
         raise AmbiguousDataError(f"is this right? {'; '.join(doubts)}. Say --yes to use the file as it is.", "yes")
 
 
-def _doubts_about_numbers(column: Column) -> Iterator[str]:
-    numbers = column.by_row(column.numbers)
-    numbers = numbers[~np.isnan(numbers)]
-    for number in sorted(_NOT_MEASURED_ELSEWHERE & {*numbers.tolist()}):
-        is_end, times = number in (numbers.min(), numbers.max()), int((numbers == number).sum())
-        if is_end and times > max(_FEW_TIMES, _FEW * numbers.size):
-            yield f"{column.header} is {number:g} in {times} patients: leave it empty if it was not measured"
-    if column.name == "st_depression" and numbers.max(initial=0) <= 0 and (numbers < 0).sum() > _FEW_TIMES:
-        yield f"{column.header} has no number above 0: a depression is written as a positive number"
+def _doubts_about(header: str, name: str, numbers: FloatArray) -> Iterator[str]:
+    for number, times in sorted(Counter(numbers.tolist()).items()):
+        others = numbers[numbers != number]
+        low, high = np.quantile(others, _FAR_OUT) if others.size else (number, number)
+        far = _FAR * (high - low)
+        is_shared = times > max(_FEW_TIMES, _FEW * numbers.size) and not low - far <= number <= high + far
+        if is_shared or number in _NOT_MEASURED_ELSEWHERE:
+            yield f"{header} is {number:g} in {times} patients: leave it empty if it was not measured"
+    if name == "st_depression" and numbers.max(initial=0) <= 0 and (numbers < 0).sum() > _FEW_TIMES:
+        yield f"{header} has no number above 0: a depression is written as a positive number"
+    elif numbers.size >= FEWEST_OF_A_CLASS:
+        lowest, highest = np.nanquantile(shipped_table()[0][:, COLUMNS.index(name)], _USUAL_MEDIANS)
+        if not lowest <= (middle := float(np.median(numbers))) <= highest:
+            yield f"the median of {header} is {middle:g}, which is unusual for {_title(name)}"
 
 
 # The direction of the label.
@@ -249,7 +271,9 @@ def _label(
     filled = {cell: text for cell, text in enumerate(column.cells) if not dialects.is_gap(LABEL, text)}
     words = {cell: said for cell, text in filled.items() if (said := dialects.label_in(text)) is not None}
     written = {cell: _written(text) for cell, text in filled.items()}
-    different = set(written.values())
+    rows = Counter(written[cell] for cell in column.places.tolist() if cell in written)
+    # The row of totals of a sheet, or a mistake, is refused by row; it does not make the others unclear.
+    different = {text for text, number in rows.items() if number > _FEW * rows.total()}
     why = ""
     if answers.label_of_disease is not None:
         ill = _written(answers.label_of_disease)
@@ -259,15 +283,17 @@ def _label(
     elif words or not filled:
         disease = words
     elif {"0"} < different <= set("01234") and different != {"0", "1"}:
+        _ask_about_two(column, different, answers)
         disease = {cell: text != "0" for cell, text in written.items()}
     elif len(different) > len(LABELS):
         disease = {}
     elif different <= {str(code) for code in proofs[LABEL]}:
         why = ", proved by rows of the shipped table"
-        disease = {cell: bool(proofs[LABEL][int(text)]) for cell, text in written.items()}
+        disease = {cell: bool(proofs[LABEL][int(text)]) for cell, text in written.items() if text in different}
     else:
-        higher = _proved_by_fields(column, values)
-        disease = {cell: column.numbers[cell] == higher for cell in filled}
+        is_known = {cell: number for cell, number in column.numbers.items() if written[cell] in different}
+        higher = _proved_by_fields(column.header, is_known, column.by_row(is_known), values)
+        disease = {cell: number == higher for cell, number in is_known.items()}
     one_of = f"one of: {', '.join(LABELS)}"
     errors = {cell: f"must be {one_of}" for cell in filled if cell not in disease}
     gaps = [cell for cell in range(len(column.cells)) if cell not in filled]
@@ -276,17 +302,25 @@ def _label(
     return column.by_row(disease), f"label `{column.header}`, {ill_said} = disease{why}", errors
 
 
+def _ask_about_two(column: Column, different: Set[str], answers: Answers) -> None:
+    """Ask whether 2 is disease beside 0 and 1: UCI's own degrees go to 4, and elsewhere 2 may be unknown."""
+    if different == set("012") and not answers.yes:
+        raise AmbiguousDataError(
+            f"{column.header} is 0, 1 or 2: are 1 and 2 disease, as in UCI's own file? Say --yes if so.", "yes"
+        )
+
+
 def _written(text: str) -> str:
     number = dialects.number_in(text)
     return text.casefold() if number is None else f"{number:g}"
 
 
-def _proved_by_fields(column: Column, values: FloatArray) -> float:
+def _proved_by_fields(header: str, numbers: Mapping[int, float], by_row: FloatArray, values: FloatArray) -> float:
     """Return the higher of two numbers, if the patients who have it as their label are clearly the sicker ones."""
-    by_row, why = column.by_row(column.numbers), "Its values do not say it."
+    why = "Its values do not say it."
     known = ~np.isnan(by_row)
-    if len(set(column.numbers.values())) == len(LABELS):
-        higher = max(column.numbers.values())
+    if len(set(numbers.values())) == len(LABELS):
+        higher = max(numbers.values())
         low, auroc, high = auroc_of(values[known], by_row[known] == higher, z=_Z_TO_PROVE)
         if low > CHANCE:
             return higher
@@ -294,8 +328,8 @@ def _proved_by_fields(column: Column, values: FloatArray) -> float:
         if high < CHANCE:
             why = f"Patients with {higher:g} look healthier than the others (AUROC {auroc:.2f})."
     raise AmbiguousDataError(
-        f"which value of {column.header} means disease? {why} Copies of this table differ. "
-        "Say it with --label-of-disease VALUE.",
+        f"which value of {header} means disease? {why} Versions of this data set differ. "
+        "State it with --label-of-disease VALUE.",
         "label_of_disease",
     )
 
@@ -303,7 +337,7 @@ def _proved_by_fields(column: Column, values: FloatArray) -> float:
 def _tested(values: FloatArray, has_disease: BoolArray, answers: Answers) -> tuple[float, str | None]:
     """Return the lower limit of a label's AUROC, and why it looks the wrong way round if it does."""
     low, auroc, high = auroc_of(values, has_disease, z=_Z_TO_STOP)
-    looks = f"patients labelled as diseased look healthier than the others, AUROC {auroc:.2f}"
+    looks = f"patients labeled as diseased look healthier than the others, AUROC {auroc:.2f}"
     if high < CHANCE:
         return low, f"the label looks the wrong way round: {looks} [{low:.2f}, {high:.2f}]. {_EXCHANGE}"
     fewer = min(has_disease.sum(), (~has_disease).sum())
@@ -318,7 +352,7 @@ def _tested(values: FloatArray, has_disease: BoolArray, answers: Answers) -> tup
 
 def _refuse_cells(table: Table, errors: Mapping[str, Mapping[int, str]]) -> None:
     """Raise InvalidDataError naming, by column and by what must stand there, the rows that cannot be read."""
-    found = [(table.uneven, "it has another number of cells than there are columns")] if table.uneven else []
+    found = [(table.uneven, "the number of cells differs from the number of columns")] if table.uneven else []
     for name, by_cell in errors.items():
         for problem in dict.fromkeys(by_cell.values()):
             column, cells = table.columns[name], [cell for cell, said in by_cell.items() if said == problem]
@@ -332,7 +366,7 @@ def _refuse_cells(table: Table, errors: Mapping[str, Mapping[int, str]]) -> None
         lines.append(f"{one} {', '.join(map(str, rows[:_MOST_ROWS]))}{more}: {problem}.")
     number = len({row for rows, _ in found for row in rows})
     # The file is taken whole or not at all: a model must not depend on which rows happened to be readable.
-    title = [f"{number:,} rows cannot be used, so none is:"] * (number > 1)
+    title = [f"{number:,} rows cannot be read, so the file was not used:"] * (number > 1)
     raise InvalidDataError("\n".join([*title, *lines]))
 
 
@@ -348,20 +382,23 @@ def _details(table: Table, values: FloatArray, codes: Meanings, label: FloatArra
     renamed = {column.header: title for name, column in columns.items() if column.header != (title := _title(name))}
     numbers = {name: {*map(int, columns[name].numbers.values())} for name in codes if name in columns}
     used = {name: of for name, of in numbers.items() if of and (name != "major_vessels" or _FOUR_VESSELS in of)}
+    used |= {
+        name: {*map(int, column.numbers.values())}
+        for name, column in columns.items()
+        if name not in {LABEL, *codes} and FIELDS[name].codes and column.numbers
+    }
     lines = ["Columns: " + ", ".join(f"{header} = {title}" for header, title in renamed.items()) + "."] * bool(renamed)
     labelled = label[~np.isnan(label)]
     too_few = min((labelled == 1).sum(), (labelled == 0).sum()) < FEWEST_OF_A_CLASS
-    unchecked = " There are too few patients to check that by their labels." * bool(too_few)
-    lines += [f"Codes: {meanings_in_words(columns, codes, used)}.{unchecked}"] * bool(used)
-    if any(map(_is_in_mmol, columns.values())):
-        lines.append(f"{columns['cholesterol'].header}: mmol/L, converted to mg/dL.")
+    unchecked = " There are too few labels to check that." * bool(too_few)
+    lines += [f"Codes: {meanings_in_words(columns, {**UCI_CODES, **codes}, used)}.{unchecked}"] * bool(used)
+    lines += _quantities(values)
+    lines += _other_contents(table, values)
     for name in sorted(dialects.ZERO_IS_NOT_MEASURED & columns.keys()):
         zeros = [cell for cell, text in enumerate(columns[name].cells) if dialects.number_in(text) == 0]
         if zeros:
             times = int(np.isin(columns[name].places, zeros).sum())
             lines.append(f"Patients with {columns[name].header} 0, which counts as not measured: {times:,}.")
-    if table.unused:
-        lines.append(f"Not used: {', '.join(table.unused)}.")
     never: BoolArray = np.all(np.isnan(values), axis=0)
     if never.any():
         shipped, has_disease = shipped_table()
@@ -374,3 +411,32 @@ def _details(table: Table, values: FloatArray, codes: Meanings, label: FloatArra
     if LABEL in columns and len(set(labelled.tolist())) == 1:
         lines.append("All labels are the same, so their direction cannot be tested.")
     return lines
+
+
+def _other_contents(table: Table, values: FloatArray) -> Iterator[str]:
+    """Say what was converted or not used."""
+    for column in filter(_is_in_mmol, table.columns.values()):
+        yield f"{column.header}: mmol/L, converted to mg/dL."
+    if table.unused:
+        yield f"Not used: {', '.join(table.unused)}."
+    if table.unread:
+        yield f"Comment lines or other sheets that were not read: {table.unread}."
+    if doubled := len(values) - len(np.unique(values, axis=0)):
+        yield f"Patients with the same values as another: {doubled:,}."
+
+
+def _quantities(values: FloatArray) -> Iterator[str]:
+    """Say what the values are like, and in how many patients a field was not measured: odd ones show an odd reading."""
+    said, gaps = [], []
+    for name, column in zip(COLUMNS, values.T, strict=True):
+        measured = column[~np.isnan(column)]
+        if measured.size and not FIELDS[name].codes:
+            low, middle, high = np.quantile(measured, [0, 0.5, 1])
+            said.append(f"{_title(name)} {low:g} to {high:g}, median {middle:g}")
+        if measured.size and set(FIELDS[name].codes) == {0, 1}:
+            said.append(f"{_title(name)} {FIELDS[name].codes[1]} {measured.mean():.0%}")
+        if 0 < measured.size < len(column):
+            gaps.append(f"{_title(name)} {len(column) - measured.size:,}")
+    yield f"Values: {'; '.join(said)}."
+    if gaps:
+        yield f"Not measured in some patients: {', '.join(gaps)}."

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 import zipfile
 from array import array
 from collections import defaultdict
@@ -72,6 +73,8 @@ class Table:
     lines: IndexArray
     uneven: Sequence[int]
     sha256: str = ""
+    unread: int = 0
+    """Comment lines, or other sheets that are not empty."""
 
 
 def read_table(path: Path, *, sheet: str | None = None) -> Table:
@@ -85,12 +88,13 @@ def read_table(path: Path, *, sheet: str | None = None) -> Table:
     try:
         content = path.read_bytes()
         if content.startswith(b"PK\x03\x04"):
-            rows = _workbook_rows(content, sheet)
+            rows, unread = _workbook_rows(content, sheet)
         elif sheet is not None or content.startswith(b"\xd0\xcf\x11\xe0"):
             raise InvalidDataError("only Excel workbooks of 2007 and later (.xlsx) have sheets that can be read.")
         else:
-            rows = _text_rows(_decoded(content))
-        return replace(_table(rows), sha256=hashlib.sha256(content).hexdigest())
+            text = _decoded(content)
+            rows, unread = _text_rows(text), len(re.findall(r"(?m)^[ \t]*[#%]", text))
+        return replace(_table(rows), sha256=hashlib.sha256(content).hexdigest(), unread=unread)
     except FileNotFoundError:
         raise InvalidDataError("there is no such file.") from None
     except OSError as error:
@@ -136,6 +140,8 @@ def _split(text: str, delimiter: str) -> Iterator[Row]:
 
     # The reader's own line number does not count the comments.
     for cells in csv.reader(lines(), delimiter=delimiter, skipinitialspace=True, strict=True):
+        if any("\n" in cell and cell.count(delimiter) >= _FEWEST_NAMES for cell in cells):
+            raise InvalidDataError(f"a quotation mark that does not end before row {number} takes rows into one cell.")
         if "".join(cells).strip():
             yield number, cells
 
@@ -143,28 +149,29 @@ def _split(text: str, delimiter: str) -> Iterator[Row]:
 def _score(text: str, delimiter: str) -> int:
     """Return how well rows split so fit the names, or the number, of the columns that a file of patients has."""
     best = 0
-    with suppress(csv.Error):  # of a quote that never ends: what came before counts
+    with suppress(csv.Error, InvalidDataError):  # of a quote that never ends: what came before counts
         for _, cells in islice(_split(text, delimiter), _LOOKED_AT):
             best = max(best, _known_names(cells) * 100 or _is_ucis(cells) * len(cells))
     return best
 
 
-def _workbook_rows(content: bytes, sheet: str | None) -> Iterator[Row]:
+def _workbook_rows(content: bytes, sheet: str | None) -> tuple[Iterator[Row], int]:
+    """Return the rows of a sheet, and how many others are not empty."""
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
     except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError):
         raise InvalidDataError("it is neither a text file nor an Excel workbook (.xlsx).") from None
     if sheet is not None and sheet not in book.sheetnames:
         raise InvalidDataError(f"there is no sheet {sheet}, but: {', '.join(book.sheetnames)}.")
-    if sheet is not None:
-        return _sheet_rows(book[sheet])
-    of_patients = [page.title for page in book.worksheets if _header_place(islice(_sheet_rows(page), _LOOKED_AT))]
-    if len(of_patients) > 1:
+    tops = {page.title: list(islice(_sheet_rows(page), _LOOKED_AT)) for page in book.worksheets}
+    of_patients = [title for title, top in tops.items() if _header_place(top)]
+    if sheet is None and len(of_patients) > 1:
         raise AmbiguousDataError(
             f"which sheet? These hold patients: {', '.join(of_patients)}. Say --sheet NAME, or put all on one.",
             "sheet",
         )
-    return _sheet_rows(book[of_patients[0]] if of_patients else book.worksheets[0])
+    chosen = sheet or next(iter(of_patients), book.worksheets[0].title)
+    return _sheet_rows(book[chosen]), sum(bool(top) for title, top in tops.items() if title != chosen)
 
 
 def _sheet_rows(sheet: Any) -> Iterator[Row]:

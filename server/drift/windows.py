@@ -73,11 +73,13 @@ class RollingWindows:
         """Yield what was not read before, newest first and about as much as a window holds."""
         # What another server commits later has a higher sequence: the counter's row is locked until the commit.
         before = None
-        for _ in range(0, self.patients, _PAGE):
+        left = self.patients
+        while left > 0:
             _, page = self.store.recent(_PAGE, after=after, before=before, client_id=client_id)
             for item in page:
                 if item["superseded_by"]:
                     continue
+                left -= 1
                 made = item["prediction"]
                 seen_at, values = datetime.fromisoformat(made["made_at"]), _values_of(made["record"])
                 has_level = made["risk_level"] in LEVELS

@@ -48,7 +48,7 @@ def validate(patients: Patients, detector: Detector, *, seed: int, resamples: in
     """Score the patients of a file, and compare with their labels where it has them; of very many, a random sample."""
     if len(patients.values) > _MOST_PATIENTS:
         rows = np.random.default_rng(seed).choice(len(patients.values), _MOST_PATIENTS, replace=False)
-        said = f"Used is a random sample of {_MOST_PATIENTS:,} of its {len(patients.values):,} patients."
+        said = f"A random sample is used: {_MOST_PATIENTS:,} of its {len(patients.values):,} patients."
         patients = patients.drawn(np.sort(rows), said)
     values, thresholds = patients.values, detector.thresholds
     # The calibrated scores and not the raw ones: they are what people see, and what gaps do to the order counts.

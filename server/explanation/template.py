@@ -38,7 +38,7 @@ def _why_no_level(facts: Facts, not_enough: NotEnough) -> Iterator[str]:
     if needed:
         yield f"Needed: {', '.join(needed[:-1])}{' or ' if needed[:-1] else ''}{needed[-1]}."
     else:
-        yield "It takes more than one further test."
+        yield "More than one additional test is needed."
     extreme = [_with_value(factor) for factor in facts.factors if factor.name in not_enough.extreme]
     if extreme:
         yield f"Extreme on its own: {_join(extreme)}."
@@ -51,11 +51,16 @@ def _range(facts: Facts) -> str:
     missing = facts.missing_tests
     if missing is None:
         return ""
-    ends = [f"{end.risk_level} ({score_in_words(end.anomaly_score)})" for end in (missing.lowest, missing.highest)]
-    some = " among the combinations that were tried" if missing.is_sampled else ""
-    said = f"The result could be {ends[0]} to {ends[1]}{some} once measured"
+    lowest, highest = missing.lowest, missing.highest
+    low, high = score_in_words(lowest.anomaly_score), score_in_words(highest.anomaly_score)
+    if lowest.risk_level == highest.risk_level:
+        shown = "in all combinations that were tried" if missing.is_sampled else "whatever the missing tests show"
+        said = f"The level would stay {lowest.risk_level} (score {low} to {high}) {shown}"
+    else:
+        some = " among the combinations that were tried" if missing.is_sampled else ""
+        said = f"The result could be {lowest.risk_level} ({low}) to {highest.risk_level} ({high}){some} once measured"
     if len(facts.not_measured) > 1:
-        said += f"; {label_in_sentence(missing.most_informative)} would settle most"
+        said += f"; measuring {label_in_sentence(missing.most_informative)} would narrow the range most"
     return f"{said}."
 
 

@@ -64,7 +64,7 @@ _NOT_EVALUATED = (
 )
 _EVALUATION_ONLY = "Patients with disease are used for evaluation only."
 _SHIPPED_DATA = {
-    "licence": "Training data: CC BY 4.0 (UCI Heart Disease, doi 10.24432/C52P4X).",
+    "license": "Training data: CC BY 4.0 (UCI Heart Disease, doi 10.24432/C52P4X).",
     "references": ["Janosi, Steinbrunn, Pfisterer, Detrano (1989), Heart Disease. UCI Machine Learning Repository."],
     "label": "Angiographic disease: at least 50 % narrowing of a major coronary vessel. It is not a heart attack.",
     "caveats": [
@@ -95,7 +95,7 @@ def model_card(manifest: Manifest, *, key: SecretStr | None = None) -> Card:
             "algorithm": _ALGORITHM,
             "parameters": manifest.parameters,
             "software": manifest.versions,
-            "licence": f"Model and program: MIT. {about_data['licence']}",
+            "license": f"Model and program: MIT. {about_data['license']}",
             "references": [*_REFERENCES, *about_data["references"]],
         },
         "in_short": list(_in_short(manifest)),
@@ -154,7 +154,7 @@ def _in_short(manifest: Manifest) -> Iterator[str]:
     yield manifest.abstention.in_words(name)
     if (covered := evaluation.estimate("interval_coverage").value) is not None:
         yield (
-            f"The 95 % interval of a score held its rank in {covered:.1%} of calibration sets that were drawn again. "
+            f"In {covered:.1%} of redrawn calibration sets, the 95 % interval still contained the score's rank. "
             "It covers the size of the calibration set, not the patient or the measurement."
         )
 
@@ -164,7 +164,7 @@ def _about(data: DataDescription) -> Card:
     if data.sha256 == SHIPPED_DATA_SHA256:
         return _SHIPPED_DATA
     return {
-        "licence": f"Training data: {data.name}, whose license is for those who trained on it to state.",
+        "license": f"Training data: {data.name}, whose license is for those who trained on it to state.",
         "references": [],
         "label": f"Presence or Absence in {data.name}: what they mean there is for those who trained on it to state.",
         "caveats": [],

@@ -48,7 +48,11 @@ export class DetailSheet {
     const item = requestId && this.#correction(clientId, requestId);
     const at = item?.prediction.made_at;
     const open = element("button", { type: "button", className: "link-button", textContent: "Open the correction" });
-    open.addEventListener("click", () => this.open(item));
+    open.addEventListener("click", () => {
+      const now = this.#correction(clientId, requestId); // it may have been erased meanwhile
+      if (now) this.open(now);
+      else this.#showCorrected(clientId, requestId);
+    });
     const note = byId("detail-corrected");
     note.hidden = !requestId;
     note.replaceChildren(...(item ? ["Corrected at ", timeElement(at, shortTime(at), fullTime(at)), ". Not counted. ", open] : ["Corrected by another entry. Not counted."]));
@@ -58,7 +62,9 @@ export class DetailSheet {
   /** The page was loaded again: nobody knows what became of a prediction that is not among the newest. */
   keepOnly(items) {
     const id = this.#view.predictionId;
-    if (id && !items.some(({ prediction }) => prediction.prediction_id === id)) this.#empty("The predictions were loaded again.");
+    const item = items.find(({ prediction }) => prediction.prediction_id === id);
+    if (item) this.#showCorrected(item.prediction.client_id, item.superseded_by);
+    else if (id) this.#empty("The predictions were loaded again.");
   }
 
   #empty(why) {
@@ -67,6 +73,7 @@ export class DetailSheet {
     this.#view.clear();
     byId("detail-heading").replaceChildren();
     byId("detail-origin").replaceChildren();
+    byId("detail-corrected").replaceChildren();
   }
 
   /** Say which neighbours there are now; news may have brought a newer one. */

@@ -42,7 +42,7 @@ def test_the_same_patient_is_asked_about_and_can_be_corrected_and_everybody_sees
     expect(question).to_be_visible()
     asked.keyboard.press("Enter")
     expect(question).to_be_hidden()
-    expect(asked.locator("#result-stale")).to_contain_text("The form differs")
+    expect(asked.locator("#result-stale")).to_contain_text("The form has changed since")
     expect(asked.locator("#history-list li", has_text="twice")).to_have_count(1)
 
     # Corrected from the question: the old one is struck through everywhere and not counted.
@@ -94,6 +94,6 @@ def test_a_patient_who_waits_for_a_killed_server_is_withdrawn_for_good(
     asked.locator("#history-list li", has_text="to be withdrawn").get_by_role("button").click()
     installation.start()
     expect(withdrawn).to_have_count(0, timeout=LONG_MS)
-    expect(asked.locator("#result-waiting")).to_contain_text("was not analyzed, and nothing of it is kept")
+    expect(asked.locator("#result-waiting")).to_contain_text("was not analyzed, and the values were removed")
     expect(dashboard.locator("#prediction-rows tr", has_text="after it")).to_have_count(1, timeout=LONG_MS)
     expect(dashboard.locator("#prediction-rows tr", has_text="to be withdrawn")).to_have_count(0)

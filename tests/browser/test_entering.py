@@ -145,7 +145,7 @@ def type_draft(page: Page) -> None:
 
 
 def expect_draft(page: Page) -> None:
-    expect(page.locator("#entry-note")).to_contain_text("What you had typed is back.")
+    expect(page.locator("#entry-note")).to_contain_text("Your unfinished entry was restored.")
     expect(page.get_by_label("Patient reference")).to_have_value("half typed")
     expect(page.locator("#field-age")).to_have_value("12/8")
     expect(page.locator("#field-thallium_scan-7")).to_be_checked()
@@ -205,7 +205,7 @@ def test_a_draft_never_replaces_what_was_typed_meanwhile(client: App, open_page:
     page.get_by_label("Patient reference").fill("somebody else")
     wait_until(lambda: bool(held))
     held[0].continue_()
-    expect(page.locator("#entry-note")).to_contain_text("What you had typed before is kept.")
+    expect(page.locator("#entry-note")).to_contain_text("You have an earlier unfinished entry.")
     expect(page.get_by_label("Patient reference")).to_have_value("somebody else")
     page.get_by_role("button", name="Use it instead").click()
     expect(page.get_by_label("Patient reference")).to_have_value("half typed")

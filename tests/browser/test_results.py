@@ -113,7 +113,7 @@ def test_a_result_of_other_values_than_the_forms_can_be_neither_printed_nor_copi
         expect(button).to_be_disabled()
     text, pages = printed(desk)
     assert pages == 1
-    assert text.startswith("Nothing is printed")
+    assert text.startswith("Nothing was printed")
     assert "High" not in text
     desk.locator("#field-age").fill("61")
     for button in buttons:
@@ -151,8 +151,8 @@ def test_the_interval_stands_on_the_scale_in_the_list_and_in_words(desk: Page) -
     assert ends == pytest.approx([0.7014, 0.8255], abs=0.005)
     view = desk.locator("#prediction")
     expect(view).to_contain_text("Low risk level, close to Medium")
-    expect(view).to_contain_text("95 % interval 0.70 to 0.82, approximate: it covers how many patients")
-    expect(view).to_contain_text("from 0.31 (Low) to 0.99 (High). Thallium scan would settle most.")
+    expect(view).to_contain_text("95 % interval 0.70 to 0.82 (approximate). It reflects the limited number")
+    expect(view).to_contain_text("from 0.31 (Low) to 0.99 (High). Measuring thallium scan would narrow the range most.")
     expect(desk.locator("#history-list li", has_text="close to Medium")).to_contain_text("0.76 (0.70–0.82)")
     open_at_desk(desk, OLD)
     expect(desk.locator(".scale-interval")).to_have_count(0)
@@ -176,7 +176,7 @@ def test_not_enough_measured_is_grey_no_level_and_no_alarm_but_listed_and_filter
     detail = operators.get_by_role("dialog")
     for said in (
         "there is no risk level",
-        "ST depression (6.2 mm). With all else typical, it alone would make",
+        "ST depression (6.2 mm). This value alone would make",
         "Any one",
     ):
         expect(detail).to_contain_text(said)

@@ -48,7 +48,7 @@ class Clinician(Visitor):
         deadline = time.monotonic() + seconds
         while wanted - set(found):
             assert time.monotonic() < deadline, f"{len(wanted - set(found))} requests were not answered"
-            entry = self._page.entry(lambda change: change["entry"]["state"] != "queued")["entry"]
+            entry = self._page.entry(lambda change: change["entry"] and change["entry"]["state"] != "queued")["entry"]
             assert entry["state"] == "answered", entry["error"]
             found[entry["request_id"]] = entry["prediction"]
         return {request_id: found[request_id] for request_id in wanted}

@@ -156,6 +156,8 @@ def pages(folder: Path, executable: str) -> Iterator[list[Page]]:
 
 def use_pages(clinic: Page, dashboard: Page, *, client: str, server: str) -> None:
     """Submit and look as people do, with a history to come back to."""
+    question = clinic.locator("#duplicate")
+    clinic.add_locator_handler(question, lambda: question.get_by_role("button", name="Analyze as a new").click())
     clinic.goto(f"{client}/sign-in#token={CLINICIAN}")
     dashboard.goto(f"{server}/sign-in#token={TOKENS['OPERATOR_TOKEN']}")
     expect(dashboard.locator("#live-state")).to_contain_text("Live")

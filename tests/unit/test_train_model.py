@@ -218,7 +218,7 @@ def make_outdated(models: Path, **changes: object) -> None:
 
 @pytest.mark.parametrize("layout", ["no model", "an earlier layout"])
 def test_if_needed_trains_where_there_is_no_model_or_one_of_the_shipped_data_of_an_earlier_layout(
-    csv_file: WriteCsv, models: Path, command: Command, layout: str
+    csv_file: WriteCsv, models: Path, command: Command, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if layout == "no model":
         shutil.rmtree(models)
@@ -230,6 +230,8 @@ def test_if_needed_trains_where_there_is_no_model_or_one_of_the_shipped_data_of_
     assert "Training the model; this takes about a minute.\n" in said
     assert said.startswith("The model was made of the shipped data by an earlier version") == (layout != "no model")
     assert command(*words) == (0, f"Model {active_in(models)} is ready.\n", "")
+    monkeypatch.setenv("MODEL_HIGH_THRESHOLD", "0.97")
+    assert "is ready.\nThe thresholds stay those of the training, Medium from 0.8 and High" in command(*words)[1]
 
 
 @pytest.mark.parametrize("part", ["data", "calibration_data"])

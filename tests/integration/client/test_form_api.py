@@ -80,7 +80,8 @@ def test_a_draft_ends_with_its_submission_and_with_its_persons_sign_out(desk: De
         assert page.submit(submission(1).to_wire())["status"] == "saved"
     assert (kept(clinician), kept(other)) == (None, draft(ada_id))
     send(clinician, "PUT", "/api/draft", draft("clinician"))
-    assert send(clinician, "DELETE", "/api/draft")[0] == 204
+    assert send(other, "DELETE", "/api/draft", {"person": "clinician"})[0] == 403
+    assert send(clinician, "DELETE", "/api/draft", {"person": "clinician"})[0] == 204
     assert kept(clinician) is None
     send(other, "POST", "/sign-out")
     assert send(other, "PUT", "/api/draft", draft(ada_id))[0] == 401  # as the page closes

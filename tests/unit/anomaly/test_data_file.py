@@ -58,7 +58,7 @@ def test_questions_are_asked_one_after_the_other(asked: Asked, capsys: pytest.Ca
 
 
 def test_without_a_terminal_or_an_answer_the_question_is_the_error(asked: Asked) -> None:
-    with pytest.raises(AmbiguousDataError, match="Say it with --label-of-disease VALUE"):
+    with pytest.raises(AmbiguousDataError, match="State it with --label-of-disease VALUE"):
         asked(typed=None)
     with pytest.raises(AmbiguousDataError, match="which value of target"):
         asked(typed="\n")

@@ -155,7 +155,7 @@ def test_a_label_that_is_the_wrong_way_round_is_told_before_any_figure(validated
 def test_of_very_many_patients_a_random_sample_is_used_and_said(validated: Validated) -> None:
     found, text = validated(ROWS * 34)
     assert len(found.patients.values) == 10_000
-    assert "Used is a random sample of 10,000 of its 10,302 patients." in text
+    assert "A random sample is used: 10,000 of its 10,302 patients." in text
     assert found.separation["AUROC"].value == pytest.approx(validated(ROWS)[0].separation["AUROC"].value, abs=0.005)
 
 

@@ -250,9 +250,7 @@ def test_a_bare_label_that_looks_the_wrong_way_round_is_asked_about_and_then_tak
     said = refusal(path, AmbiguousDataError)
     assert "which value of target means disease? Patients with 1 look healthier than the others (AUROC 0.1" in said
     assert_read(read(path, label_of_disease="0"), elsewhere())
-    wrong = (
-        "the label looks the wrong way round: patients labelled as diseased look healthier than the others, AUROC 0."
-    )
+    wrong = "the label looks the wrong way round: patients labeled as diseased look healthier than the others, AUROC 0."
     if changes:  # what the codes mean cannot be read from such a label
         assert wrong in refusal(path, label_of_disease="1")
     else:
@@ -268,7 +266,7 @@ def test_a_bare_label_that_looks_the_wrong_way_round_is_asked_about_and_then_tak
         ),
         (
             elsewhere(),
-            "the label looks the wrong way round: patients labelled as diseased look healthier than the others",
+            "the label looks the wrong way round: patients labeled as diseased look healthier than the others",
         ),
     ],
 )
@@ -405,7 +403,9 @@ def test_wholly_empty_columns_are_not_measured(written: Written) -> None:
     found = read(written(HEADER, rows))
     assert np.isnan(found.values[:, [CA, THAL]]).all()
     assert "an AUROC of 0.90, and without these fields of 0.86" in found.recognized[-2]
-    assert found.recognized[-1] == "303 patients of the shipped table are in it: a model trained on that has seen them."
+    assert found.recognized[-1] == (
+        "303 of these patients are also in the shipped table; a model trained on that table has already seen them."
+    )
 
 
 def test_cholesterol_in_mmol_is_converted(written: Written) -> None:
@@ -417,7 +417,7 @@ def test_cholesterol_in_mmol_is_converted(written: Written) -> None:
     np.testing.assert_allclose(found.values, expected, atol=0.3)
     assert "Cholesterol: mmol/L, converted to mg/dL." in found.recognized
     rows[1][4] = "286"
-    assert ": 301 rows cannot be used, so none is:\nRows 4, 5, 6, 7, 8 and 296 more: column" in refusal(
+    assert ": 301 rows cannot be read, so the file was not used:\nRows 4, 5, 6, 7, 8 and 296 more: column" in refusal(
         written(HEADER, rows)
     )
     assert "Rows 4" in refusal(written([*HEADER[:4], "chol (mg/dL)", *HEADER[5:]], rows))
@@ -550,7 +550,7 @@ def test_rows_that_cannot_be_read_are_named_by_what_must_stand_there(written: Wr
     assert refusal(written(HEADER, rows)).splitlines()[1:] == [
         "Row 2: column Sex must be one of: 0 (female), 1 (male).",
         "Rows 2, 5, 6, 7, 8 and 296 more: column Age must be a number.",
-        "Rows 3, 4: it has another number of cells than there are columns.",
+        "Rows 3, 4: the number of cells differs from the number of columns.",
     ]
 
 
@@ -575,6 +575,26 @@ DOUBTFUL: dict[str, tuple[Callable[[list[str]], list[str]], str, str]] = {
         ",".join(HEADER),
         "Cholesterol is 999 in",
     ),
+    "one number in many patients, far from the others": (
+        lambda row: [*row[:3], "222" if int(row[0]) % 7 == 0 else row[3], *row[4:]],
+        ",".join(HEADER),
+        "BP is 222 in",
+    ),
+    "a quantity of another kind": (
+        lambda row: [*row[:3], str(int(row[3]) // 2 + 10), *row[4:]],
+        ",".join(HEADER),
+        "the median of BP is 75, which is unusual for BP",
+    ),
+    "a name with a word in brackets": (
+        lambda row: row,
+        ",".join(HEADER).replace("BP", "BP (diastolic)"),
+        "BP may be in BP (diastolic), which cannot be read",
+    ),
+    "labels of 0, 1 and 2": (
+        lambda row: [*row[:13], "0" if row[13] == "Absence" else str(1 + int(row[0]) % 2)],
+        ",".join(SHORT),
+        "target is 0, 1 or 2: are 1 and 2 disease",
+    ),
     "depressions with a minus": (
         lambda row: [*row[:9], f"-{row[9]}", *row[10:]],
         ",".join(HEADER),
@@ -590,6 +610,33 @@ def test_what_may_be_meant_otherwise_is_asked_and_taken_with_yes(written: Writte
     with pytest.raises(AmbiguousDataError, match=re.escape(said)):
         read(path)
     assert read(path, yes=True).recognized
+
+
+LABELLED = [[*row[:13], str(int(row[13] == "Presence"))] for row in ROWS]
+
+
+def test_what_was_read_is_said_so_that_an_odd_reading_shows(written: Written) -> None:
+    path = written(SHORT, [*LABELLED, LABELLED[0]])
+    path.write_text("# sex: 1 = male\n" + path.read_text())
+    said = "\n".join(read(path).recognized)
+    for part in (
+        "; sex 0 = female, 1 = male;",
+        "Values: Age 29 to 77, median 56; Sex male 68%; BP 94 to 200, median 130;",
+        "Not measured in some patients: ",
+        "Patients with the same values as another: 1.",
+        "Comment lines or other sheets that were not read: 1.",
+    ):
+        assert part in said
+
+
+def test_one_row_of_totals_is_refused_alone(written: Written) -> None:
+    said = refusal(written(SHORT, [*LABELLED, [*LABELLED[0][:13], "139"]]))
+    assert said.endswith(": Row 305: column target must be one of: Absence, Presence.")
+
+
+def test_a_quotation_mark_that_takes_rows_into_one_cell_is_refused(written: Written) -> None:
+    path = written([*HEADER, "notes"], [[*row, '"' if place in (9, 49) else "x"] for place, row in enumerate(ROWS)])
+    assert "a quotation mark that does not end before row" in refusal(path)
 
 
 def test_codes_in_another_order_are_asked_about_among_few_patients(written: Written) -> None:
@@ -672,7 +719,7 @@ def test_of_very_many_patients_a_random_sample_is_trained_on_and_said(written: W
     path = written(HEADER, elsewhere() * 70)
     dataset, again = load_dataset(path), load_dataset(path)
     assert (dataset.disease_free.size, len(dataset.values)) == (10_000, 19_730)
-    said = "Used is a random sample: 10,000 of 11,480 disease-free patients, and 9,730 of 9,730 with disease."
+    said = "A random sample is used: 10,000 of 11,480 disease-free patients, and 9,730 of 9,730 with disease."
     assert dataset.recognized[-1] == said
     np.testing.assert_array_equal(dataset.values, again.values)
     assert "303 patients" in load_dataset(written(HEADER, ROWS)).recognized[0]

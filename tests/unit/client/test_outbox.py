@@ -19,6 +19,8 @@ import orjson
 import pytest
 
 from client.outbox import Outbox
+from common.access.accounts import Account
+from common.access.roles import Role
 from common.errors import (
     ErasedError,
     InvalidRecordError,
@@ -51,6 +53,9 @@ OpenOutbox = Callable[[], Outbox]
 
 FOR_GOOD = WireError.of(InvalidRecordError(fields={"age": ["is required"]}))
 FIRST, SECOND, THIRD = id_of(1), id_of(2), id_of(3)
+
+
+ADA = Account("ada", "Ada", Role.CLINICIAN, created_at=0)
 
 
 @pytest.fixture
@@ -395,3 +400,31 @@ def test_a_damaged_outbox_is_left_as_it_is_and_the_sentence_says_what_to_do(path
     with pytest.raises(StoreUnavailableError, match=r"the file is damaged .* move it away and start again"):
         Outbox(path)
     assert path.read_text() == note
+
+
+def test_an_outbox_of_protocol_4_is_brought_up_to_date(path: Path) -> None:
+    with closing(Outbox(path)) as outbox:
+        outbox.put(submission(1), NOON)
+    with closing(sqlite3.connect(path)) as older, older:  # what schema 3 did not have
+        older.executescript("DROP TABLE drafts; DROP INDEX waiting_requests;")
+        for column in ("entered_by", "entered", "corrects", "superseded_by"):
+            older.execute(f"ALTER TABLE requests DROP COLUMN {column}")
+        older.execute("CREATE INDEX waiting_requests ON requests (request_id) WHERE state = 'queued'")
+        older.execute("PRAGMA user_version = 3")
+    with closing(Outbox(path)) as outbox:
+        assert waiting(outbox) == [request(1).request_id]
+        assert outbox.withdraw(request(1).request_id).state == "withdrawing"
+        outbox.put(submission(2), NOON, ADA)
+        outbox.keep_draft(ADA.id, "{}", NOON)
+    (copy,) = path.parent.glob("client-before-migration-3-*.sqlite")
+    assert copy.stat().st_size
+
+
+def test_a_draft_ends_with_the_patient_that_was_submitted_and_not_with_a_duplicate(outbox: Outbox) -> None:
+    outbox.put(submission(1), NOON)
+    outbox.keep_draft(ADA.id, "{}", NOON)
+    again = submission(2, is_new=False).model_copy(update={"record": submission(1).record})
+    assert outbox.put(again, NOON, ADA).status == "duplicate"
+    assert outbox.draft_of(ADA.id) == "{}"
+    assert outbox.put(submission(2), NOON, ADA).status == "saved"
+    assert outbox.draft_of(ADA.id) is None

@@ -147,18 +147,18 @@ def test_a_cell_that_cannot_be_read_says_why_and_is_no_value(changes: dict[str, 
 def test_codes_of_different_numberings_in_one_row_are_no_values() -> None:
     row = read_row(below("age sex cp slope ca", "63 1 0 3 2"))
     assert row.record == {"age": 63, "sex": 1, "major_vessels": 2}
-    assert set(row.errors.values()) == {"does not follow the same numbering as the other codes of this row"}
+    assert set(row.errors.values()) == {"uses a different numbering than the row's other codes"}
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("", "0 cells"), ("63\t1\t145\t233\t1", "5 cells"), (line(UCI) + "\t0\t1", "15 cells"),
-        (line(UCI, ",", oldpeak="2,3") + ",0", "15 cells"), (f"{line(UCI)}\n{line(UCI)}", "no names"),
+        (line(UCI, ",", oldpeak="2,3") + ",0", "15 cells"), (f"{line(UCI)}\n{line(UCI)}", "No known column names"),
         (f"{OWN}\n{line(UCI, ',')},1\n{line(UCI, ',')},1", "3 rows"), (f"{OWN}\n{line(UCI, ',')}", "13 cells for 14"),
-        ("cp\tchest pain\tage\tsex\n1\t1\t63\t1", "same field"), ("name\tage\nMiller\t63", "no names"),
-        ("7," + line(UCI, ","), "cells cannot be values"), (line(UCI)[3:] + "\t0", "cells cannot be values"),
-        ("x" * 10_001, "longer"), ("\t".join(ORDER), "cells cannot be values"),
+        ("cp\tchest pain\tage\tsex\n1\t1\t63\t1", "same field"), ("name\tage\nMiller\t63", "No known column names"),
+        ("7," + line(UCI, ","), "cells do not fit"), (line(UCI)[3:] + "\t0", "cells do not fit"),
+        ("x" * 10_001, "longer"), ("\t".join(ORDER), "cells do not fit"),
     ],
 )  # fmt: skip
 def test_a_text_that_is_no_row_of_one_patient_is_refused_and_says_what_is_needed(text: str, why: str) -> None:

@@ -52,11 +52,11 @@ test("a score stands in the list and on the scale with its interval, and without
   assert.equal(verdictOf(made("Indeterminate", 0.9687)), "Not enough measured");
 });
 
-test("missing tests say how far they could lead and which would settle most, and nothing where none is missing", () => {
+test("missing tests say how far they could lead and which would narrow the range most, and nothing where none is missing", () => {
   const outcome = (anomaly_score, risk_level) => ({ anomaly_score, risk_level });
   const missing = { lowest: outcome(0.3129, "Low"), highest: outcome(0.9978, "High"), most_informative: "thallium_scan", is_sampled: false };
   const said = (tests, imputed = ["cholesterol", "thallium_scan"]) => missingInWords(made("Low", 0.5, { missing_tests: tests, imputed }), FIELDS);
-  assert.equal(said(missing), "Results could bring the score from 0.31 (Low) to 0.99 (High). Thallium scan would settle most.");
+  assert.equal(said(missing), "Results could bring the score from 0.31 (Low) to 0.99 (High). Measuring thallium scan would narrow the range most.");
   assert.match(said({ ...missing, is_sampled: true }), /only a sample of the possible results was tried\.$/);
   assert.equal(said({ ...missing, highest: outcome(0.4, "Low") }, ["cholesterol"]), "Whatever the result, the level stays Low (score 0.31 to 0.40).");
   assert.equal(said(null), null);
@@ -67,8 +67,8 @@ test("a result without a level says what would be enough, and which value is ext
   const not = (needed, extreme) => notEnoughInWords({ not_enough: { needed, extreme }, record: { cholesterol: 580 }, entered: { cholesterol: { value: 15, unit: "mmol/L" } } }, FIELDS);
   assert.deepEqual(not(["thallium_scan"], []), { needed: "Any one of these would be enough: Thallium scan.", extreme: null });
   assert.deepEqual(not([], ["cholesterol"]), {
-    needed: "It takes more than one further test.",
-    extreme: "Serum cholesterol (15 mmol/L (580 mg/dL)). With all else typical, it alone would make the level High.",
+    needed: "More than one additional test is needed.",
+    extreme: "Serum cholesterol (15 mmol/L (580 mg/dL)). This value alone would make the level High.",
   });
   assert.deepEqual(notEnoughInWords(made("Low", 0.1), FIELDS), { needed: null, extreme: null });
 });

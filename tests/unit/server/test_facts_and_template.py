@@ -70,7 +70,10 @@ def test_what_missing_tests_could_show_is_one_sentence_and_too_little_for_a_leve
     low, high = (Outcome(anomaly_score=score, risk_level=risk_level(score, THRESHOLDS)) for score in (0.1299, 0.97))
     shown = MissingTests(lowest=low, highest=high, most_informative="thallium_scan", is_sampled=False)
     known = facts(not_measured=("thallium_scan", "st_slope"))
-    said = "The result could be Low (0.12) to High (0.97) once measured; thallium scan would settle most."
+    said = "The result could be Low (0.12) to High (0.97) once measured; measuring thallium scan would narrow the range"
+    assert said in describe(replace(known, missing_tests=shown)).text
+    shown = shown.model_copy(update={"highest": low.model_copy(update={"anomaly_score": 0.5})})
+    said = "The level would stay Low (score 0.12 to 0.50) whatever the missing tests show; measuring thallium scan"
     assert said in describe(replace(known, missing_tests=shown)).text
     assert "once measured" not in describe(facts()).text
     why = NotEnough(needed=["chest_pain_type", "max_heart_rate", "thallium_scan"], extreme=["st_depression"])

@@ -98,7 +98,7 @@ def test_every_sentence_of_the_card_stands_on_the_page(card: Card) -> None:
     use, details = card["intended_use"], card["model_details"]
     sentences = [*use["primary_uses"], *use["primary_users"], *use["out_of_scope"], *card["weak_spots"]]
     sentences += [*details["references"], *card["caveats_and_recommendations"], card["data"]["label"]]
-    sentences += [card["metrics"]["anomaly_score"], details["algorithm"], details["licence"], details["version"]]
+    sentences += [card["metrics"]["anomaly_score"], details["algorithm"], details["license"], details["version"]]
     sentences += [f"{name} {version}" for name, version in details["software"].items()]
     sentences += ["Trees in the isolation forest50", "Seed of every random choice in training0"]
     assert card["weak_spots"]

@@ -1,4 +1,4 @@
-"""Everything that runs at a user's is listed in SECURITY.md under its licence, and every licence is an expected one."""
+"""Everything that runs at a user's is listed in SECURITY.md under its license, and every license is an expected one."""
 
 import json
 import re
@@ -11,9 +11,9 @@ import pytest
 from config.secrets import PROJECT_ROOT
 
 LISTED = {
-    name: licence
-    for licence, names in re.findall(
-        r"^\| (.+?) \| (.+) \|$", (PROJECT_ROOT / "SECURITY.md").read_text("utf-8").partition("### Licences")[2], re.M
+    name: license
+    for license, names in re.findall(
+        r"^\| (.+?) \| (.+) \|$", (PROJECT_ROOT / "SECURITY.md").read_text("utf-8").partition("### Licenses")[2], re.M
     )[2:]
     for name in names.split(", ")
 }
@@ -23,18 +23,18 @@ NPM: Mapping[str, Any] = {
     for path, package in json.loads((PROJECT_ROOT / "package-lock.json").read_text("utf-8"))["packages"].items()
     if path
 }
-# SPDX identifiers of licences that let anybody use and pass on; MPL-2.0 asks for the source of its own changed files.
+# SPDX identifiers of licenses that let anybody use and pass on; MPL-2.0 asks for the source of its own changed files.
 EXPECTED = {"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-0", "PSF-2.0", "Zlib"}
 EXPECTED |= {"Apache-2.0 WITH LLVM-exception", "MPL-2.0"}
 
 
-def test_every_package_that_runs_at_a_users_is_listed_under_an_expected_licence() -> None:
+def test_every_package_that_runs_at_a_users_is_listed_under_an_expected_license() -> None:
     assert set(LISTED) == {*PYTHON, *NPM}
-    assert {part.strip("()") for licence in LISTED.values() for part in re.split(" AND | OR ", licence)} <= EXPECTED
+    assert {part.strip("()") for license in LISTED.values() for part in re.split(" AND | OR ", license)} <= EXPECTED
 
 
 @pytest.mark.parametrize("name", PYTHON)
-def test_the_listed_licence_of_a_python_package_is_the_one_of_its_metadata(name: str) -> None:
+def test_the_listed_license_of_a_python_package_is_the_one_of_its_metadata(name: str) -> None:
     try:
         said = metadata(name).json
     except PackageNotFoundError:
@@ -45,6 +45,6 @@ def test_the_listed_licence_of_a_python_package_is_the_one_of_its_metadata(name:
     assert LISTED[name] == said.get("license_expression") or LISTED[name].partition("-")[0] in family
 
 
-def test_the_listed_licences_of_pages_are_those_of_the_lock() -> None:
+def test_the_listed_licenses_of_pages_are_those_of_the_lock() -> None:
     stated = {name: package["license"] for name, package in NPM.items() if "license" in package}
     assert {name: LISTED[name] for name in stated} == stated
