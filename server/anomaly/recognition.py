@@ -431,8 +431,8 @@ def _quantities(values: FloatArray) -> Iterator[str]:
     for name, column in zip(COLUMNS, values.T, strict=True):
         measured = column[~np.isnan(column)]
         if measured.size and not FIELDS[name].codes:
-            low, middle, high = np.quantile(measured, [0, 0.5, 1])
-            said.append(f"{_title(name)} {low:g} to {high:g}, median {middle:g}")
+            low, middle, high = np.quantile(measured, [0.05, 0.5, 0.95])  # not the ends, which may point to a person
+            said.append(f"{_title(name)} mostly {low:.3g} to {high:.3g}, median {middle:.3g}")
         if measured.size and set(FIELDS[name].codes) == {0, 1}:
             said.append(f"{_title(name)} {FIELDS[name].codes[1]} {measured.mean():.0%}")
         if 0 < measured.size < len(column):

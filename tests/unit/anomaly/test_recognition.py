@@ -621,7 +621,7 @@ def test_what_was_read_is_said_so_that_an_odd_reading_shows(written: Written) ->
     said = "\n".join(read(path).recognized)
     for part in (
         "; sex 0 = female, 1 = male;",
-        "Values: Age 29 to 77, median 56; Sex male 68%; BP 94 to 200, median 130;",
+        "Values: Age mostly 40 to 68, median 56; Sex male 68%; BP mostly 108 to 160, median 130;",
         "Not measured in some patients: ",
         "Patients with the same values as another: 1.",
         "Comment lines or other sheets that were not read: 1.",
