@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from tests.system.conftest import Installation, installed
+from tests.system.conftest import APPS, Installation, installed
 
 CHROMIUM_OPTIONS = (
     "--no-sandbox",
@@ -68,6 +68,16 @@ def installation(tmp_path_factory: pytest.TempPathFactory, detector_dir: Path) -
     """The system that most tests share, started by the launcher; what a test stops it starts again."""
     with installed(tmp_path_factory.mktemp("shared") / "project", detector_dir) as installation:
         yield installation
+
+
+@pytest.fixture(autouse=True)
+def mended(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start again what a test has stopped and, because it failed, not started: the others share the system."""
+    yield
+    if "installation" in request.fixturenames:
+        installation: Installation = request.getfixturevalue("installation")
+        if not all(installation.is_running(app) for app in APPS):
+            installation.start()
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,10 @@
 """People at the pages of a running system: they sign in with a link and submit patients, over HTTP and Socket.IO."""
 
 import time
-import uuid
 from collections.abc import Iterable
 from typing import Any, Self
+
+import uuid_utils
 
 from common.messages import BROWSER_NAMESPACE, Event
 from tests.support.speaking import Browser, Page
@@ -35,7 +36,7 @@ class Clinician(Visitor):
 
     def submit(self, **changes: object) -> str:
         """Submit a real patient, changed if need be; return the request's id once the client app has it on disk."""
-        request_id = str(uuid.uuid4())
+        request_id = str(uuid_utils.uuid7())
         message = {"request_id": request_id, "record": self.api("sample")["record"] | changes, "is_new": True}
         receipt = self._page.ask(Event.SUBMIT, message)
         assert receipt["status"] == "saved", receipt

@@ -60,6 +60,9 @@ class Installation:
     def pid(self, name: str) -> int:
         return int((self.folder / ".local" / "run" / f"{name}.pid").read_text().split()[0])
 
+    def is_running(self, name: str) -> bool:
+        return bool(launcher.command_line(self.pid(name)))
+
 
 @contextmanager
 def installed(folder: Path, model_dir: Path) -> Iterator[Installation]:
