@@ -139,7 +139,7 @@ def test_a_result_says_when_the_form_beside_it_differs(form: Page) -> None:
     field = form.locator("#field-resting_bp")
     before = field.input_value()
     field.fill("181")
-    expect(stale).to_contain_text("Of the values entered at")
+    expect(stale).to_contain_text("for the values entered at")
     form.emulate_media(media="print")
     expect(form.locator("prediction-view")).to_be_hidden()
     form.emulate_media(media="screen")
