@@ -38,6 +38,7 @@ def tell_predictions(route: Route) -> None:
 @pytest.fixture
 def desk(clinic: Page) -> Page:
     clinic.route("**/api/history?*", tell_history)
+    clinic.route("**/api/draft", lambda route: route.fulfill(json={"draft": None}))  # of an earlier test
     clinic.reload()
     return clinic
 
