@@ -6,7 +6,7 @@ from common.messages import Contribution, Explanation, HistoryEntry, Prediction
 from common.patient import FIELDS, PatientRecord
 
 MEASURED: dict[str, Any] = {
-    "age": 61, "sex": 1, "chest_pain_type": 4, "resting_bp": 145.0, "cholesterol": 224.29,
+    "age": 61, "sex": 1, "chest_pain_type": 4, "resting_bp": 145.0, "cholesterol": 224.3,
     "fasting_blood_sugar_high": 1, "resting_ecg": 2, "max_heart_rate": 122.0, "exercise_angina": 1,
     "st_depression": 2.4, "st_slope": 2, "major_vessels": 3, "thallium_scan": 7,
 }  # fmt: skip
