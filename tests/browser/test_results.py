@@ -81,7 +81,7 @@ def test_on_one_page_of_paper_stands_one_patient_alone(request: pytest.FixtureRe
     text, pages = printed(page)
     assert pages == 1
     for wanted in (
-        "surely high", "High risk level", "0.98", "0.96 to 0.99", "61 years", "5.8 mmol/L (224.29 mg/dL)",
+        "surely high", "High risk level", "0.98", "0.96 to 0.99", "61 years", "5.8 mmol/L (224.3 mg/dL)",
         "reversible defect", "raises", "Entered", "by Dr. Ada Example", "Answered", "Printed", HIGH.model_version,
         "Not for care of patients", "Of 100 patients marked High, 91 have coronary disease",
     ):  # fmt: skip
