@@ -4,7 +4,6 @@ import "/ui/prediction_view.js";
 import { byId, element, showState, timeElement } from "/ui/dom.js";
 import { readFields } from "/ui/fields.js";
 import { Follower } from "/ui/follow.js";
-import { fullTime, shortTime } from "/ui/format.js";
 import { getJson, RequestError } from "/ui/http.js";
 import { socketTo } from "/ui/socket.js";
 import { linkInWords } from "/ui/wording.js";
@@ -54,7 +53,7 @@ addEventListener("signedin", () => follower.start());
 
 function showLink(status) {
   const { since } = status;
-  show(linkInWords(status), " Since ", timeElement(since, shortTime(since), fullTime(since)), ".");
+  show(linkInWords(status), " Since ", timeElement(since), ".");
 }
 
 function show(words, ...more) {

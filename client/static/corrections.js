@@ -1,7 +1,6 @@
 /** Correcting and withdrawing: which entry the form corrects, and what can be done with the entry that is shown. */
 
 import { byId, element, timeElement } from "/ui/dom.js";
-import { fullTime, shortTime } from "/ui/format.js";
 
 /** The entry that the form corrects, if it does, with the line above the form that says so. */
 export class Correction {
@@ -22,7 +21,7 @@ export class Correction {
   of(entry) {
     this.#entry = entry;
     byId("correcting").hidden = !entry;
-    if (entry) byId("correcting-text").replaceChildren("Correcting the entry of ", timeOf(entry), ".");
+    if (entry) byId("correcting-text").replaceChildren("Correcting the entry of ", timeElement(entry.entered_at), ".");
   }
 }
 
@@ -69,8 +68,6 @@ export class EntryActions {
     if (!other) return element("p", { textContent: otherwise });
     const open = element("button", { type: "button", className: "link-button", textContent: "Open it" });
     open.addEventListener("click", () => this.#onOpen(requestId));
-    return element("p", {}, words, timeOf(other), ". ", open);
+    return element("p", {}, words, timeElement(other.entered_at), ". ", open);
   }
 }
-
-const timeOf = ({ entered_at: at }) => timeElement(at, shortTime(at), fullTime(at));

@@ -48,10 +48,8 @@ export class Draft {
 
   /** Hear that the app has what was submitted, and erased its draft. */
   submitted() {
-    clearTimeout(this.#timer);
-    this.#isDirty = false;
     if (this.#submitted !== JSON.stringify(this.#form.snapshot())) this.changed();
-    else this.#queue("DELETE", { person: this.#person }); // a save that failed, or was sent meanwhile, may come after it
+    else this.erase(); // here too: a save that failed, or was sent meanwhile, may have come after it
   }
 
   erase() {

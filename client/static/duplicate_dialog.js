@@ -1,7 +1,6 @@
 /** The question that is asked when the same patient seems to be entered twice; Esc leads back to the form. */
 
 import { byId, timeElement } from "/ui/dom.js";
-import { fullTime, shortTime } from "/ui/format.js";
 
 export class DuplicateDialog {
   #dialog = byId("duplicate");
@@ -17,7 +16,7 @@ export class DuplicateDialog {
     this.#answers = answers;
     this.#dialog.returnValue = "";
     const { entered_at: at } = earlier;
-    byId("duplicate-what").replaceChildren(whatIsThere(earlier, sent), " ", timeElement(at, shortTime(at), fullTime(at)), ".");
+    byId("duplicate-what").replaceChildren(whatIsThere(earlier, sent), " ", timeElement(at), ".");
     this.#dialog.showModal();
   }
 }

@@ -1,7 +1,6 @@
 /** The list of this client app's requests; one button each, kept in place so that focus survives news. */
 
 import { byId, copyOf, element, icon, levelBadge, slot, timeElement } from "/ui/dom.js";
-import { fullTime, shortTime } from "/ui/format.js";
 import { scoreInList } from "/ui/wording.js";
 
 const STATES = {
@@ -60,7 +59,7 @@ function fillItem(item, entry) {
   name.classList.toggle("soft", !entry.patient_reference);
   item.classList.toggle("is-superseded", Boolean(entry.superseded_by));
   slot(item, "level").replaceChildren(badge(entry));
-  slot(item, "time").replaceChildren(timeElement(entry.entered_at, shortTime(entry.entered_at), fullTime(entry.entered_at)), entry.superseded_by ? " · corrected" : "");
+  slot(item, "time").replaceChildren(timeElement(entry.entered_at), entry.superseded_by ? " · corrected" : "");
   slot(item, "score").textContent = entry.prediction ? scoreInList(entry.prediction) : "";
 }
 

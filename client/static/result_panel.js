@@ -1,7 +1,6 @@
 /** The panel that shows one request: waiting, refused or answered. */
 
 import { announce, byId, element, icon, timeElement } from "/ui/dom.js";
-import { fullTime, shortTime } from "/ui/format.js";
 import { meaningOf, verdictOf } from "/ui/wording.js";
 import { isSame } from "./duplicate_dialog.js";
 
@@ -45,7 +44,7 @@ export class ResultPanel {
     note.hidden = !isStale;
     if (!isStale) return;
     const { entered_at: at } = this.#entry;
-    note.replaceChildren("This result is for the values entered at ", timeElement(at, shortTime(at), fullTime(at)), ". The form has changed since, so it cannot be printed or copied.");
+    note.replaceChildren("This result is for the values entered at ", timeElement(at), ". The form has changed since, so it cannot be printed or copied.");
   }
 
   /** Take news of the request that is shown, without moving the focus. */
@@ -93,7 +92,7 @@ const explanationOf = ({ prediction, explanation }) => explanation ?? prediction
 
 function headingOf(entry) {
   const name = element("span", { className: "break", textContent: entry.patient_reference ?? "Patient without reference" });
-  const time = element("span", { className: "result-time soft" }, "entered ", timeElement(entry.entered_at, shortTime(entry.entered_at), fullTime(entry.entered_at)));
+  const time = element("span", { className: "result-time soft" }, "entered ", timeElement(entry.entered_at));
   return [name, " ", time];
 }
 

@@ -1,5 +1,6 @@
 /** Building and finding elements; text goes in as text only. */
 
+import { fullTime, shortTime } from "./format.js";
 import { levelInWords } from "./wording.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -52,9 +53,9 @@ export function announce(sentence) {
   byId("announcer").textContent = sentence;
 }
 
-/** Return a `<time>` in the reader's locale with the full time in its title. */
-export function timeElement(iso, text, fullText) {
-  return element("time", { dateTime: iso, textContent: text, title: fullText });
+/** Return a `<time>` in the reader's locale, short, with the full time in its title. */
+export function timeElement(iso) {
+  return element("time", { dateTime: iso, textContent: shortTime(iso), title: fullTime(iso) });
 }
 
 /** Return the level as color, shape and word. */

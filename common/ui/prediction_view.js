@@ -3,7 +3,7 @@
 import "./clinical_explanation.js";
 import { chartText } from "./chart_text.js";
 import { copyOf, fill, slot, timeElement } from "./dom.js";
-import { decimal, fullTime, milliseconds, shortTime, signed } from "./format.js";
+import { decimal, milliseconds, signed } from "./format.js";
 import { paperOf, printInstead, signedInName, staleNote } from "./paper.js";
 import { byWhom, fact, recordFacts, showResult } from "./result_parts.js";
 
@@ -96,10 +96,9 @@ function sumInWords({ base_value: base, contributions, raw_score: raw }) {
 function technicalFacts(prediction, fields) {
   const timings = Object.entries(prediction.timings_ms);
   const sizes = prediction.contributions.map(({ field, contribution }) => `${fields.get(field)?.label ?? field} ${signed(contribution)}`);
-  const time = (iso) => timeElement(iso, shortTime(iso), fullTime(iso));
   return [
-    ...fact("Entered", time(prediction.entered_at), byWhom(prediction.entered_by)),
-    ...fact("Answered", time(prediction.made_at)),
+    ...fact("Entered", timeElement(prediction.entered_at), byWhom(prediction.entered_by)),
+    ...fact("Answered", timeElement(prediction.made_at)),
     ...fact("Model version", prediction.model_version),
     ...fact("Anomaly score", decimal(prediction.anomaly_score, 4)),
     ...fact("Raw score", `${decimal(prediction.raw_score, 4)} (isolation forest)`),

@@ -1,6 +1,6 @@
 """Which of the conventions that circulate the numeric codes of a file follow: proved, clear, or asked."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from itertools import permutations
 
 import numpy as np
@@ -110,7 +110,7 @@ def _fitting(columns: Columns, used: Mapping[str, set[int]], answers: Answers) -
     }
 
 
-def meanings_in_words(columns: Columns, codes: Meanings, used: Mapping[str, set[int]]) -> str:
+def meanings_in_words(columns: Columns, codes: Meanings, used: Mapping[str, Set[int]]) -> str:
     """Say in words what the codes of a file mean."""
     return "; ".join(
         f"{columns[name].header} "
@@ -141,14 +141,14 @@ def ask_about_exchanged_codes(columns: Columns, codes: Meanings, label: FloatArr
         if name == LABEL or not FIELDS[name].codes:
             continue
         chosen = codes.get(name, UCI_CODES[name])
-        present = sorted({int(number) for number in column.numbers.values()})
+        present = sorted(column.codes)
         orders = [dict(zip(present, order, strict=True)) for order in permutations(chosen[code] for code in present)]
         best = max(_evidence(column, order, label) for order in orders)
         gains[name] = best - _evidence(column, chosen, label)
     least = min(_MARGIN, max(_DOUBTFUL, _DOUBTFUL_EACH * float((~np.isnan(label)).sum())))
     doubtful = {name for name, gain in gains.items() if gain > least}
     if doubtful:
-        present_codes = {name: {*map(int, columns[name].numbers.values())} for name in columns if name in doubtful}
+        present_codes = {name: column.codes for name, column in columns.items() if name in doubtful}
         meanings = {name: codes.get(name, UCI_CODES[name]) for name in present_codes}
         raise AmbiguousDataError(
             f"are the codes of {headers_of(columns, present_codes)} right? They go with the label as if they were "

@@ -220,7 +220,7 @@ def _refuted(columns: Columns, proofs: Meanings, matches: Matches) -> str | None
 
 
 def _ask_about_columns(table: Table) -> None:
-    """Ask where a field seems to be in columns that are not known, or a number seems to stand for something else."""
+    """Ask where a field seems to be in columns that are not known."""
     doubts = []
     for name in [name for name in COLUMNS if name not in table.columns]:
         if like := [header for header in table.unused if name in dialects.fields_like(header)]:
@@ -244,12 +244,9 @@ def _ask_if(doubts: Sequence[str]) -> None:
 
 
 def _doubts_about(header: str, name: str, numbers: FloatArray) -> Iterator[str]:
-    for number, times in sorted(Counter(numbers.tolist()).items()):
-        others = numbers[numbers != number]
-        low, high = np.quantile(others, _FAR_OUT) if others.size else (number, number)
-        far = _FAR * (high - low)
-        is_shared = times > max(_FEW_TIMES, _FEW * numbers.size) and not low - far <= number <= high + far
-        if is_shared or number in _NOT_MEASURED_ELSEWHERE:
+    for number, times in zip(*np.unique(numbers, return_counts=True), strict=True):
+        is_shared = times > max(_FEW_TIMES, _FEW * numbers.size)
+        if number in _NOT_MEASURED_ELSEWHERE or (is_shared and _is_far_out(number, numbers[numbers != number])):
             yield f"{header} is {number:g} in {times} patients: leave it empty if it was not measured"
     if name == "st_depression" and numbers.max(initial=0) <= 0 and (numbers < 0).sum() > _FEW_TIMES:
         yield f"{header} has no number above 0: a depression is written as a positive number"
@@ -257,6 +254,12 @@ def _doubts_about(header: str, name: str, numbers: FloatArray) -> Iterator[str]:
         lowest, highest = np.nanquantile(shipped_table()[0][:, COLUMNS.index(name)], _USUAL_MEDIANS)
         if not lowest <= (middle := float(np.median(numbers))) <= highest:
             yield f"the median of {header} is {middle:g}, which is unusual for {_title(name)}"
+
+
+def _is_far_out(number: float, others: FloatArray) -> bool:
+    low, high = np.quantile(others, _FAR_OUT) if others.size else (number, number)
+    far = _FAR * (high - low)
+    return not low - far <= number <= high + far
 
 
 # The direction of the label.
@@ -271,9 +274,7 @@ def _label(
     filled = {cell: text for cell, text in enumerate(column.cells) if not dialects.is_gap(LABEL, text)}
     words = {cell: said for cell, text in filled.items() if (said := dialects.label_in(text)) is not None}
     written = {cell: _written(text) for cell, text in filled.items()}
-    rows = Counter(written[cell] for cell in column.places.tolist() if cell in written)
-    # The row of totals of a sheet, or a mistake, is refused by row; it does not make the others unclear.
-    different = {text for text, number in rows.items() if number > _FEW * rows.total()}
+    different = _usual(column, written)
     why = ""
     if answers.label_of_disease is not None:
         ill = _written(answers.label_of_disease)
@@ -300,6 +301,15 @@ def _label(
     errors |= {cell: f"is required, {one_of}" for cell in gaps if needs_label}
     ill_said = " or ".join(dict.fromkeys(filled[cell] for cell, is_ill in disease.items() if is_ill)) or "no value"
     return column.by_row(disease), f"label `{column.header}`, {ill_said} = disease{why}", errors
+
+
+def _usual(column: Column, written: Mapping[int, str]) -> set[str]:
+    """Return what stands in more than a few rows, of what is written in each cell."""
+    rows = Counter[str]()
+    for cell, text in written.items():
+        rows[text] += int(column.times[cell])
+    # The row of totals of a sheet, or a mistake, is refused by row; it does not make the others unclear.
+    return {text for text, number in rows.items() if number > _FEW * rows.total()}
 
 
 def _ask_about_two(column: Column, different: Set[str], answers: Answers) -> None:
@@ -380,13 +390,10 @@ def _details(table: Table, values: FloatArray, codes: Meanings, label: FloatArra
     """Say in lines what was made of columns, codes, units and gaps."""
     columns = table.columns
     renamed = {column.header: title for name, column in columns.items() if column.header != (title := _title(name))}
-    numbers = {name: {*map(int, columns[name].numbers.values())} for name in codes if name in columns}
+    # First the fields that conventions number differently; vessels are counted alike in all but for a code 4.
+    coded = [name for name in {**codes, **columns} if name in columns and name != LABEL and FIELDS[name].codes]
+    numbers = {name: columns[name].codes for name in coded}
     used = {name: of for name, of in numbers.items() if of and (name != "major_vessels" or _FOUR_VESSELS in of)}
-    used |= {
-        name: {*map(int, column.numbers.values())}
-        for name, column in columns.items()
-        if name not in {LABEL, *codes} and FIELDS[name].codes and column.numbers
-    }
     lines = ["Columns: " + ", ".join(f"{header} = {title}" for header, title in renamed.items()) + "."] * bool(renamed)
     labelled = label[~np.isnan(label)]
     too_few = min((labelled == 1).sum(), (labelled == 0).sum()) < FEWEST_OF_A_CLASS
@@ -397,7 +404,7 @@ def _details(table: Table, values: FloatArray, codes: Meanings, label: FloatArra
     for name in sorted(dialects.ZERO_IS_NOT_MEASURED & columns.keys()):
         zeros = [cell for cell, text in enumerate(columns[name].cells) if dialects.number_in(text) == 0]
         if zeros:
-            times = int(np.isin(columns[name].places, zeros).sum())
+            times = int(columns[name].times[zeros].sum())
             lines.append(f"Patients with {columns[name].header} 0, which counts as not measured: {times:,}.")
     never: BoolArray = np.all(np.isnan(values), axis=0)
     if never.any():

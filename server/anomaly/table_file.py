@@ -7,7 +7,7 @@ import re
 import zipfile
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -51,6 +51,16 @@ class Column:
         read = {place: dialects.number_in(text) for place, text in enumerate(self.cells)}
         gaps = {place for place, text in enumerate(self.cells) if dialects.is_gap(self.name, text)}
         return {place: number for place, number in read.items() if number is not None and place not in gaps}
+
+    @cached_property
+    def codes(self) -> Set[int]:
+        """The numbers among the cells as codes."""
+        return {int(number) for number in self.numbers.values()}
+
+    @cached_property
+    def times(self) -> IndexArray:
+        """In how many rows each cell stands, shape (cells,)."""
+        return np.bincount(self.places, minlength=len(self.cells))
 
     def by_row(self, by_place: Mapping[int, float | None]) -> FloatArray:
         """Return a value for each row, shape (n,), NaN where there is none for its cell."""

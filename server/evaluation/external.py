@@ -52,9 +52,10 @@ def validate(patients: Patients, detector: Detector, *, seed: int, resamples: in
         patients = patients.drawn(np.sort(rows), said)
     values, thresholds = patients.values, detector.thresholds
     # The calibrated scores and not the raw ones: they are what people see, and what gaps do to the order counts.
-    scores, counted = detector.model.anomaly_scores(values), detector.model.counted_scores(values)
-    diseased = patients.has_disease & patients.is_labelled
+    scores, has_level = detector.model.anomaly_scores(values), detector.model.sufficiency.are_enough(values)
+    counted = np.where(has_level, scores, np.nan)
     is_labelled = patients.is_labelled
+    diseased = patients.has_disease & is_labelled
     has_disease, known, known_level = patients.has_disease[is_labelled], scores[is_labelled], counted[is_labelled]
 
     def of_rows(figure: Callable[[BoolArray, FloatArray], float], rows: IndexArray) -> float:
@@ -76,7 +77,7 @@ def validate(patients: Patients, detector: Detector, *, seed: int, resamples: in
         model_version=detector.model_version,
         used_to=[use for use, sha256 in uses.items() if sha256 == patients.sha256],
         patients=patients,
-        abstention=abstention_of(detector.model.sufficiency, values, diseased, scores, thresholds.high),
+        abstention=abstention_of(detector.model.sufficiency, has_level, diseased, scores, thresholds.high),
         alarms={level: of_share(counted >= threshold) for level, threshold in by_level(thresholds).items()},
         separation=separation,
         groups=group_rates(groups, has_disease, thresholds, rates_from) if known.size else [],

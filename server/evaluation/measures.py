@@ -109,10 +109,10 @@ def confusion(has_disease: BoolArray, anomaly_scores: FloatArray, thresholds: Th
 
 
 def abstention_of(
-    sufficiency: Sufficiency, values: FloatArray, has_disease: BoolArray, anomaly_scores: FloatArray, high: float
+    sufficiency: Sufficiency, has_level: BoolArray, has_disease: BoolArray, anomaly_scores: FloatArray, high: float
 ) -> Abstention:
-    """Count from whom of the patients of shape (n, 13) a level is withheld, by the score that is High otherwise."""
-    withheld = ~sufficiency.are_enough(values)
+    """Count from whom of some patients, all of shape (n,), a level is withheld, by the score that is High otherwise."""
+    withheld = ~has_level
     return Abstention(
         patterns=sufficiency.abstained_patterns,
         patients=int(withheld.sum()),

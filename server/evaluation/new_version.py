@@ -64,7 +64,7 @@ def trained_version(
         parameters=Parameters.model_validate(settings.model_dump(include=set(Parameters.model_fields))),
         thresholds=model.thresholds,
         evaluation=evaluation_of(dataset, results, model.thresholds, folds, has_level),
-        abstention=abstention_of(model.sufficiency, dataset.values, dataset.has_disease, scores, model.thresholds.high),
+        abstention=abstention_of(model.sufficiency, has_level, dataset.has_disease, scores, model.thresholds.high),
         possible_values=possible_values(dataset.values),
         reference=reference_of(
             dataset.values,

@@ -1,7 +1,7 @@
 /** The two drawings of the dashboard, in the colors of the page and the shapes of the levels; every figure also stands as text. */
 
 import { byId, computedColor, element, levelBadge, timeElement } from "/ui/dom.js";
-import { count, fullTime, plural, shortTime, threshold } from "/ui/format.js";
+import { count, plural, shortTime, threshold } from "/ui/format.js";
 import { hasLevel, scoreInList, verdictOf } from "/ui/wording.js";
 import { LEVELS, numberOfHigh } from "./recent_predictions.js";
 import { timeMarks } from "./time_axis.js";
@@ -144,7 +144,7 @@ function tableRow(prediction) {
   return element(
     "tr",
     {},
-    element("td", {}, timeElement(at, shortTime(at), fullTime(at))),
+    element("td", {}, timeElement(at)),
     element("td", { textContent: client }),
     element("td", {}, levelBadge(level)),
     element("td", { className: "is-number", textContent: scoreInList(prediction) }),

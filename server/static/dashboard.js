@@ -4,7 +4,7 @@ import "/ui/prediction_view.js";
 import { byId, element, levelBadge, showState, timeElement } from "/ui/dom.js";
 import { readFields } from "/ui/fields.js";
 import { Follower } from "/ui/follow.js";
-import { count, fullTime, roundPercent, shortTime } from "/ui/format.js";
+import { count, roundPercent } from "/ui/format.js";
 import { getJson } from "/ui/http.js";
 import { paced } from "/ui/pace.js";
 import { socketTo } from "/ui/socket.js";
@@ -78,7 +78,7 @@ function stateIs(state, sentence) {
     lost: { tone: "bad", label: "Connection lost", sentence },
     failed: { tone: "bad", label: "No data", sentence: `${sentence} Retrying automatically.` },
   }[state];
-  const age = asOf ? [" The figures shown are those of ", timeElement(asOf, shortTime(asOf), fullTime(asOf)), "."] : [];
+  const age = asOf ? [" The figures shown are those of ", timeElement(asOf), "."] : [];
   showState(byId("live-state"), byId("live-banner"), words, ...age);
 }
 

@@ -1,7 +1,6 @@
 /** The sheet with one prediction in full; Esc closes it and the focus returns to its row. */
 
 import { announce, byId, element, timeElement } from "/ui/dom.js";
-import { fullTime, shortTime } from "/ui/format.js";
 
 export class DetailSheet {
   #fields;
@@ -26,7 +25,7 @@ export class DetailSheet {
 
   open({ prediction, explanation, superseded_by: by }) {
     byId("detail-heading").textContent = prediction.patient_reference ?? "Patient without reference";
-    byId("detail-origin").replaceChildren(`${prediction.client_id} · `, timeElement(prediction.made_at, shortTime(prediction.made_at), fullTime(prediction.made_at)));
+    byId("detail-origin").replaceChildren(`${prediction.client_id} · `, timeElement(prediction.made_at));
     this.#view.show(prediction, explanation, this.#fields);
     this.#showCorrected(prediction.client_id, by);
     this.refresh();
@@ -55,7 +54,7 @@ export class DetailSheet {
     });
     const note = byId("detail-corrected");
     note.hidden = !requestId;
-    note.replaceChildren(...(item ? ["Corrected at ", timeElement(at, shortTime(at), fullTime(at)), ". Not counted. ", open] : ["Corrected by another entry. Not counted."]));
+    note.replaceChildren(...(item ? ["Corrected at ", timeElement(at), ". Not counted. ", open] : ["Corrected by another entry. Not counted."]));
     this.#dialog.toggleAttribute("data-superseded", Boolean(requestId));
   }
 

@@ -1,7 +1,6 @@
 /** The table of predictions: keyed rows that stay in place, so that focus and scroll position survive news. */
 
 import { byId, copyOf, element, fill, levelBadge, slot, timeElement } from "/ui/dom.js";
-import { fullTime, shortTime } from "/ui/format.js";
 import { closeTo, hasLevel, scoreInList } from "/ui/wording.js";
 
 const TOP_FACTORS = 3;
@@ -83,7 +82,7 @@ function makeRow(prediction, fields, isFresh) {
   row.dataset.id = prediction.prediction_id;
   row.dataset.level = prediction.risk_level;
   row.classList.toggle("is-fresh", isFresh);
-  slot(row, "time").append(timeElement(prediction.made_at, shortTime(prediction.made_at), fullTime(prediction.made_at)));
+  slot(row, "time").append(timeElement(prediction.made_at));
   slot(row, "client").textContent = prediction.client_id;
   const reference = slot(row, "reference");
   reference.textContent = prediction.patient_reference ?? "–";

@@ -1,7 +1,7 @@
 /** The administrators' page of sessions: shows who is signed in, and ends a session. */
 
 import { announce, byId, fill, copyOf, slot, timeElement } from "/ui/dom.js";
-import { fullTime, plural, shortTime } from "/ui/format.js";
+import { plural } from "/ui/format.js";
 import { getJson, post } from "/ui/http.js";
 
 const REFRESH_MS = 15_000;
@@ -32,7 +32,7 @@ function row(session) {
   slot(copy, "this").hidden = !session.is_this_one;
   fill(copy, "role", session.role);
   for (const [name, iso] of [["since", session.began_at], ["active", session.last_active_at], ["ends", session.ends_at]]) {
-    slot(copy, name).replaceChildren(timeElement(iso, shortTime(iso), fullTime(iso)));
+    slot(copy, name).replaceChildren(timeElement(iso));
   }
   fill(copy, "address", session.address);
   fill(copy, "whose", session.name);
