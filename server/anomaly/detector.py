@@ -22,6 +22,9 @@ from server.anomaly.sufficiency import Sufficiency
 # comes to about 1e-14, and what is beyond this comes from an error.
 ADDITIVITY = 1e-9
 
+# Patients from which on looking them up together costs less than one after the other.
+_MANY = 64
+
 
 @dataclass(frozen=True)
 class Assessment:
@@ -45,8 +48,8 @@ class Assessment:
 class Attribution:
     """A fitted preprocessor and forest; ``base_value`` and a patient's contributions add up to log2 of the raw score.
 
-    It takes one patient at a time, as Python numbers: an operation on a small numpy array takes longer than all that is
-    done with one patient's 13.
+    It takes patients as Python numbers: an operation on a small numpy array takes longer than all that is done with one
+    patient's 13.
     """
 
     def __init__(self, preprocessor: OneSidedRiskFactors, forest: IsolationForest) -> None:
@@ -55,24 +58,31 @@ class Attribution:
         self._tables = CellTables(forest)
         self.base_value = self._tables.base_value
 
-    def of(self, values: Sequence[float | None]) -> tuple[list[float], float]:
-        """Return the signed contributions of a patient's 13 fields in order, and log2 of the raw score.
+    def of(self, patients: Iterable[Sequence[float | None]]) -> Iterator[tuple[list[float], float]]:
+        """Yield the signed contributions of each patient's 13 fields in order, and log2 of the raw score.
 
         Both are in log2 score units, and positive contributions pull toward anomalous; ``None`` was not measured.
         """
-        complete = [usual if value is None else value for value, usual in zip(values, self.typical, strict=True)]
-        by_factor, log2_score = self._tables.look_up(self.factors(complete))
-        return divided(by_factor, complete, self.typical), log2_score
+        complete = [
+            [usual if value is None else value for value, usual in zip(values, self.typical, strict=True)]
+            for values in patients
+        ]
+        looked_up = self._look_up([self.factors(row) for row in complete])
+        for row, (by_factor, log2_score) in zip(complete, looked_up, strict=True):
+            yield divided(by_factor, row, self.typical), log2_score
 
     def factors(self, complete: Sequence[Any]) -> list[float]:
         """Return the one-sided factors of 13 fields that were all measured, or taken as typical."""
         return [max(x - median, 0.0) for x, median in zip(directed(complete), self._medians, strict=True)]
 
-    def raw_score(self, factors: Sequence[float]) -> float:
-        """Return the raw score (0 to 1) of one-sided factors."""
-        _, log2_score = self._tables.look_up(factors)
-        raw_score: float = 2.0**log2_score
-        return raw_score
+    def raw_scores(self, factors: Sequence[Sequence[float]]) -> list[float]:
+        """Return the raw scores (0 to 1) of patients by their one-sided factors."""
+        return [2.0**log2_score for _, log2_score in self._look_up(factors)]
+
+    def _look_up(self, factors: Sequence[Sequence[float]]) -> Iterable[tuple[list[float], float]]:
+        if len(factors) >= _MANY:
+            return self._tables.look_up_all(np.array(factors))
+        return [self._tables.look_up(of_patient) for of_patient in factors]
 
 
 def divided(by_factor: Sequence[float], complete: Sequence[float], typical: Sequence[float]) -> list[float]:
@@ -129,7 +139,7 @@ class AnomalyModel:
 
     def assess(self, records: Sequence[PatientRecord]) -> list[Assessment]:
         """Score and explain patients; the answers are in the order of the records."""
-        answers = [self.assessment(values_of(record)) for record in records]
+        answers = self.assessments([values_of(record) for record in records])
         if answers and self._may_explain:
             explained = [bool(said.contributions) for said in answers]
             self.explains = any(explained)
@@ -139,21 +149,19 @@ class AnomalyModel:
 
     def anomaly_scores(self, values: FloatArray) -> FloatArray:
         """Return the anomaly scores (0 to 1), shape (n,), of patients of shape (n, 13)."""
-        return np.array([self.assessment(row).anomaly_score for row in rows_of(values)], dtype=np.float64)
+        return np.array([said.anomaly_score for said in self.assessments(rows_of(values))], dtype=np.float64)
 
     def counted_scores(self, values: FloatArray) -> FloatArray:
         """Return the same with NaN where too little was measured for a level: these count nowhere."""
         return np.where(self.sufficiency.are_enough(values), self.anomaly_scores(values), np.nan)
 
-    def complete_scores(self, rows: Iterable[Sequence[Any]]) -> Iterator[float]:
-        """Yield the anomaly scores (0 to 1) of patients of whom all 13 fields were measured."""
-        known: dict[tuple[float, ...], float] = {}
-        for complete in rows:
-            # Findings up to the disease-free median are all alike: of a grid of them half need not be looked up.
-            factors = tuple(self._attribution.factors(complete))
-            if factors not in known:
-                known[factors] = self._attribution.raw_score(factors)
-            yield self.calibration.of(complete).score(known[factors])
+    def complete_scores(self, rows: Sequence[Sequence[Any]]) -> list[float]:
+        """Return the anomaly scores (0 to 1) of patients of whom all 13 fields were measured."""
+        # Findings up to the disease-free median are all alike: of a grid of them half need not be looked up.
+        factors = [tuple(self._attribution.factors(row)) for row in rows]
+        different = list(dict.fromkeys(factors))
+        raw_scores = dict(zip(different, self._attribution.raw_scores(different), strict=True))
+        return [self.calibration.of(row).score(raw_scores[found]) for row, found in zip(rows, factors, strict=True)]
 
     def outcome(self, score: float) -> Outcome:
         """Return an anomaly score (0 to 1) with its level, of a patient of whom enough was measured."""
@@ -169,13 +177,16 @@ class AnomalyModel:
         extreme = []
         for column, (name, field) in enumerate(FIELDS.items()):
             if values[column] is not None and not field.required:
-                alone = self.assessment([*unknown[:column], values[column], *unknown[column + 1 :]])
+                (alone,) = self.assessments([[*unknown[:column], values[column], *unknown[column + 1 :]]])
                 extreme += [name] if alone.anomaly_score >= self.thresholds.high else []
         return NotEnough(needed=self.sufficiency.needed(values), extreme=extreme)
 
-    def assessment(self, values: Sequence[float | None]) -> Assessment:
-        """Score and explain one patient by the 13 fields in order, ``None`` where a value was not measured."""
-        by_field, log2_score = self._attribution.of(values)
+    def assessments(self, patients: Sequence[Sequence[float | None]]) -> list[Assessment]:
+        """Score and explain patients by the 13 fields in order, ``None`` where a value was not measured."""
+        looked_up = zip(patients, self._attribution.of(patients), strict=True)
+        return [self._assessment(values, by_field, log2_score) for values, (by_field, log2_score) in looked_up]
+
+    def _assessment(self, values: Sequence[float | None], by_field: list[float], log2_score: float) -> Assessment:
         raw_score = 2.0**log2_score
         calibration = self.calibration.of(values)
         anomaly_score = calibration.score(raw_score)

@@ -16,7 +16,7 @@ MOST_IN_FULL: Final = 4
 """Tests up to which every combination is looked at; of more, a sample is."""
 
 SAMPLES: Final = 200
-_SLICE: Final = 25  # combinations scored at once: so long nobody else has a turn
+_SLICE: Final = 200  # combinations scored at once: so long nobody else has a turn
 _MIDDLES: Final = (0.025, 0.2, 0.5, 0.8, 0.975)
 _STEPS: Final = 5
 
@@ -41,7 +41,7 @@ def possible_values(values: FloatArray) -> dict[str, list[float]]:
 def missing_tests(
     values: Sequence[float | None],
     possible: Mapping[str, Sequence[float]],
-    complete_scores: Callable[[Iterable[Sequence[float | None]]], Iterable[float]],
+    complete_scores: Callable[[Sequence[Sequence[float | None]]], Sequence[float]],
     outcome: Callable[[float], Outcome],
 ) -> MissingTests | None:
     """Return the range of what a patient's 13 fields would come to if all were measured; ``None`` if all are."""
@@ -57,11 +57,10 @@ def missing_tests(
         found += zip(*(random.choice(of, SAMPLES).tolist() for of in choices), strict=True)
     else:
         found = list(product(*choices))
-    scored = []
-    for done, score in enumerate(complete_scores(_completed(values, places, found)), start=1):
-        scored.append(score)
-        if done % _SLICE == 0 or done == len(found):
-            time.sleep(0)
+    scored: list[float] = []
+    while len(scored) < len(found):
+        scored += complete_scores(list(_completed(values, places, found[len(scored) : len(scored) + _SLICE])))
+        time.sleep(0)
     scores, shown_by = np.array(scored), np.array(found).T
     left = [np.mean([np.ptp(scores[shown == value]) for value in np.unique(shown)]) for shown in shown_by]
     return MissingTests(

@@ -20,6 +20,9 @@ MAX_CELLS = 1024
 # The table of a block has a row for each threshold and a column for each piece: it grows with their square.
 _PIECES_IN_A_BLOCK = 1024
 
+# So many take 2 MB for the numbers of their cells.
+_PATIENTS_AT_ONCE = 1000
+
 
 class CellTables:
     """The raw score of an isolation forest and its exact path-dependent Shapley values, by looking them up.
@@ -50,6 +53,13 @@ class CellTables:
             total += block.look_up(factors)
         *contributions, log2_score = total.tolist()
         return contributions, log2_score
+
+    def look_up_all(self, factors: FloatArray) -> Iterator[tuple[list[float], float]]:
+        """Yield the same for each of many patients of shape (n, 8), equal to rounding, at a third of the cost."""
+        for rows in np.split(factors, range(_PATIENTS_AT_ONCE, len(factors), _PATIENTS_AT_ONCE)):
+            total = np.sum([block.look_up_all(rows) for block in self._blocks], axis=0)
+            for *contributions, log2_score in total.tolist():
+                yield contributions, log2_score
 
 
 @dataclass(frozen=True)
@@ -140,6 +150,16 @@ class _Block:
             # bisect and not numpy's search, which costs more than the rest for a single value.
             numbers += steps[bisect_left(known, value)]
         summed: FloatArray = self._each @ self._cells.take(numbers, axis=0)
+        return summed
+
+    def look_up_all(self, factors: FloatArray) -> FloatArray:
+        """Return the same sums for patients of shape (n, 8), shape (n, 9)."""
+        of_factors = zip(factors.T, self._steps, strict=True)
+        numbers = sum(steps[np.searchsorted(known, values)] for values, (known, steps) in of_factors)
+        summed = np.zeros((len(factors), self._cells.shape[1]))
+        # Piece by piece: the cells of one stay in the processor's nearest cache for all patients.
+        for first, of_piece in zip(self._first.tolist(), np.ascontiguousarray(numbers.T), strict=True):
+            summed += self._cells[first:].take(of_piece, axis=0)
         return summed
 
 

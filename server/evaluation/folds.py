@@ -142,12 +142,12 @@ def _explanation_figures(
     preprocessor, forest = fit_parts(disease_free, settings)
     attribution = Attribution(preprocessor, forest)
     strangers = random_values(ceil(RANDOM_PATIENTS / settings.evaluation_folds), settings.random_state)
-    sums = [attribution.base_value + sum(attribution.of(row)[0]) for row in rows_of(strangers)]
+    sums = [attribution.base_value + sum(by_field) for by_field, _ in attribution.of(rows_of(strangers))]
     scores = -forest.score_samples(preprocessor.transform(strangers))
     figures = {"additivity_gap": float(np.abs(sums - np.log2(scores)).max())}
     if not flagged.any():
         return figures
-    contributions = np.array([attribution.of(row)[0] for row in rows_of(held_out[flagged])])
+    contributions = np.array([by_field for by_field, _ in attribution.of(rows_of(held_out[flagged]))])
     # Sorted, since the triples of fields are: equal contributions go to the field that comes first.
     top_fields = np.sort(np.argsort(-contributions, axis=1, kind="stable")[:, :_TOP])
     is_top = (top_fields[:, np.newaxis, :] == _TRIPLES).all(axis=2)

@@ -140,7 +140,7 @@ def test_raw_scores_and_contributions_are_those_of_the_page(
 ) -> None:
     rebuilt = Rebuilt(training)
     base_value, contributions = rebuilt.contributions(patients)
-    said = [detector.model.assessment(list(patient.values())) for patient in patients]
+    said = detector.model.assessments([list(patient.values()) for patient in patients])
     np.testing.assert_allclose([each.raw_score for each in said], rebuilt.raw_scores(patients), rtol=0, atol=1e-9)
     assert said[0].base_value == pytest.approx(base_value, abs=1e-9)
     told, expected = (
@@ -153,6 +153,6 @@ def test_anomaly_scores_are_those_of_the_page(
     detector: Detector, training: list[Patient], patients: list[Patient]
 ) -> None:
     calibration = RebuiltCalibration(training)
-    said = [detector.model.assessment(list(patient.values())) for patient in patients[:40]]
+    said = detector.model.assessments([list(patient.values()) for patient in patients[:40]])
     expected = [calibration.anomaly_score(p, s.raw_score) for p, s in zip(patients, said, strict=False)]
     assert [each.anomaly_score for each in said] == pytest.approx(expected, abs=1e-9)

@@ -56,27 +56,24 @@ def factors_of(detector: Detector, patients: int) -> FloatArray:
     return factors
 
 
-def looked_up(tables: CellTables, factors: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The contributions, shape (n, 8), and log2 of the scores, shape (n,)."""
-    found = [tables.look_up(patient) for patient in factors.tolist()]
-    return np.array([contributions for contributions, _ in found]), np.array([score for _, score in found])
-
-
 def assert_exact(forest: IsolationForest, factors: FloatArray) -> None:
+    """The contributions and log2 of the score, looked up one by one and together, are those of shap and sklearn."""
     tables, explainer = CellTables(forest), shap.TreeExplainer(forest)
     per_step = -1 / average_path_length(forest.max_samples_)
-    contributions, log2_scores = looked_up(tables, factors)
     rounded = factors.astype(np.float32)  # as scikit-learn rounds by itself, and shap does not
     expected = explainer.shap_values(rounded, check_additivity=False) * per_step
-    np.testing.assert_allclose(contributions, expected, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(log2_scores, np.log2(-forest.score_samples(factors)), rtol=0, atol=1e-12)
+    log2_scores = np.log2(-forest.score_samples(factors))
+    for found in (map(tables.look_up, factors.tolist()), tables.look_up_all(factors)):
+        contributions, scores = zip(*found, strict=True)
+        np.testing.assert_allclose(np.array(contributions), expected, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(scores, log2_scores, rtol=0, atol=1e-12)
     assert tables.base_value == pytest.approx(float(np.ravel(explainer.expected_value)[0]) * per_step, abs=1e-12)
 
 
 @pytest.mark.parametrize(("samples", "trees"), [(3, 30), (4, 1100), (16, 300), (64, 30)])
 def test_they_are_those_of_scikit_learn_and_shap(detector: Detector, samples: int, trees: int) -> None:
     """Of random patients with gaps; 1,100 trees take two blocks, and those of 64 samples have too many cells each."""
-    factors = factors_of(detector, 300)
+    factors = factors_of(detector, 1001)
     forest = IsolationForest(n_estimators=trees, max_samples=samples, random_state=1).fit(factors[:200])
     assert_exact(forest, factors)
 
@@ -111,8 +108,8 @@ def test_the_contributions_by_factor_are_the_shapley_values_from_the_base_value_
     lengths: FloatArray = np.mean([path_lengths(tree.tree_, factors) for tree in model.forest.estimators_], axis=0)
     worth = -lengths / average_path_length(model.forest.max_samples_)
     tables = CellTables(model.forest)
-    contributions, log2_scores = looked_up(tables, model.preprocessor.transform(patients))
-    np.testing.assert_allclose(contributions, shapley_values(worth), rtol=0, atol=1e-12)
+    contributions, log2_scores = zip(*tables.look_up_all(model.preprocessor.transform(patients)), strict=True)
+    np.testing.assert_allclose(np.array(contributions), shapley_values(worth), rtol=0, atol=1e-12)
     assert np.ptp(contributions, axis=0).min() > 1e-3  # every factor was put to the test
     np.testing.assert_allclose(worth[0], tables.base_value, rtol=0, atol=1e-12)
     np.testing.assert_allclose(worth[-1], log2_scores, rtol=0, atol=1e-12)

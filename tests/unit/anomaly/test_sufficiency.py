@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from common.messages import RiskLevel
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.calibration import codes_of, every_pattern
-from server.anomaly.dataset import COLUMNS, values_of
+from server.anomaly.dataset import COLUMNS
 from server.anomaly.detector import Detector
 from server.anomaly.missing_tests import MOST_IN_FULL, possible_values
 from server.anomaly.sufficiency import ACCEPTABLE_AUROC, Sufficiency
@@ -118,13 +118,16 @@ def test_the_range_of_missing_tests_holds_every_result_that_they_could_show(
         assert found is not None
         assert not found.is_sampled
         assert found.most_informative in missing
-        scores = [
-            detector.model.assessment(values_of(whole.model_copy(update=dict(zip(missing, shown, strict=True)))))
-            for shown in product(*(possible[name] for name in missing))
-        ]
+        said = detector.assess(
+            [
+                whole.model_copy(update=dict(zip(missing, shown, strict=True)))
+                for shown in product(*(possible[name] for name in missing))
+            ]
+        )
+        scores = [one.anomaly_score for one in said]
         ends = [found.lowest.anomaly_score, found.highest.anomaly_score]
-        assert ends == [min(one.anomaly_score for one in scores), max(one.anomaly_score for one in scores)]
-        assert {found.lowest.risk_level, found.highest.risk_level} <= {one.risk_level for one in scores}
+        assert ends == pytest.approx([min(scores), max(scores)], abs=1e-12)
+        assert {found.lowest.risk_level, found.highest.risk_level} <= {one.risk_level for one in said}
 
 
 def test_the_test_that_settles_most_is_the_one_whose_results_leave_the_least_open(detector: Detector) -> None:

@@ -20,7 +20,7 @@ from tests.support.patients import real_patients, records, small_training, some_
 
 def said_by(model: AnomalyModel) -> tuple[list[float], list[float]]:
     """The raw scores of some patients, and the calibration of all patterns."""
-    raw = [model.assessment(row).raw_score for row in real_patients().values[:20].tolist()]
+    raw = [said.raw_score for said in model.assessments(real_patients().values[:20].tolist())]
     return raw, np.nan_to_num(model.calibration.scores[0]).ravel().tolist()
 
 
