@@ -59,6 +59,12 @@ def _url_without_path(value: str) -> str:
     return reachable_url(value.rstrip("/"))
 
 
+def _two_decimals(share: float) -> float:
+    if share != round(share, 2):
+        raise ValueError("must have at most two decimals, like the scores beside it")
+    return share
+
+
 NameList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)]
 """A list of names, separated by commas in the environment."""
 
@@ -72,6 +78,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 ProjectPath = Annotated[Path, AfterValidator(lambda path: PROJECT_ROOT / path)]
 """A path that, if relative, counts from the project's folder, in whichever folder the process was started."""
+
+Threshold = Annotated[float, Field(gt=0, lt=1), AfterValidator(_two_decimals)]
 
 SIGNING_KEY = Field(None, min_length=32, description="Key that signs models; if set, the server accepts no others.")
 
@@ -105,9 +113,9 @@ class TrainingSettings(_Settings):
     """Folds of the held-out evaluation."""
     calibration_by_age: bool = False
     """Calibrate patients under 55 and from 55 on apart: fewer false alarms in the old, lower AUROC."""
-    medium_threshold: float = Field(0.80, gt=0, lt=1)
+    medium_threshold: Threshold = 0.80
     """Anomaly score from which a patient is Medium."""
-    high_threshold: float = Field(0.95, gt=0, lt=1)
+    high_threshold: Threshold = 0.95
     """Anomaly score from which a patient is High."""
     workers: int = Field(2, ge=1, le=64)
     """Worker processes of training and evaluation."""

@@ -110,9 +110,10 @@ function correct(entry) {
   intoForm(entry, entry);
 }
 
-async function withdrawEntry(requestId) {
-  const why = await withdraw(socket, requestId);
-  if (why) showNote(why); // otherwise the app's log brings what became of it
+/** What became of it, the app's log brings; what was typed is not lost with it. */
+async function withdrawEntry(entry) {
+  const why = await withdraw(socket, entry.request_id);
+  showNote(why ?? "Its values can go back into the form.", why ? null : () => reuse(entry), "Put them back");
 }
 
 /** Form and result side by side must be of the same patient, or say that they are not. */
@@ -146,7 +147,7 @@ function fillFromRow(row) {
 }
 
 function replaceForm(values, sentence, corrected = null) {
-  const before = form.isEmpty() ? null : { form: form.snapshot(), corrected: correction.entry };
+  const before = form.isEmpty() ? null : restoring(form.snapshot(), correction.entry);
   correction.of(corrected);
   if (values) form.fill(values);
   else form.clear();
@@ -156,23 +157,28 @@ function replaceForm(values, sentence, corrected = null) {
   showNote(sentence, before);
 }
 
-let isOffered = false; // a draft, which typing must not take away
-
-function showNote(sentence, before = null, label = "Undo") {
-  isOffered = label !== "Undo";
-  byId("entry-note").hidden = !sentence;
-  byId("entry-note-text").textContent = sentence;
-  const undo = byId("undo");
-  undo.hidden = !before;
-  undo.textContent = label;
-  undo.onclick = () => {
-    form.restore(before.form);
-    correction.of(before.corrected);
+function restoring(controls, corrected) {
+  return () => {
+    form.restore(controls);
+    correction.of(corrected);
     draft.changed();
     compare();
     showNote("");
     byId("analyze").focus();
   };
+}
+
+let isOffered = false; // values, which typing must not take away
+
+/** Say something above the form, with a button that puts other values into it. */
+function showNote(sentence, act = null, label = "Undo") {
+  isOffered = label !== "Undo";
+  byId("entry-note").hidden = !sentence;
+  byId("entry-note-text").textContent = sentence;
+  const undo = byId("undo");
+  undo.hidden = !act;
+  undo.textContent = label;
+  undo.onclick = act;
 }
 
 byId("load-sample").addEventListener("click", async ({ currentTarget: button }) => {
@@ -203,7 +209,7 @@ draft.kept().then((kept) => {
   const isTyped = !form.isEmpty();
   if (isTyped) draft.changed(); // also what was typed before this script ran
   if (!kept) return;
-  if (isTyped) return showNote("You have an earlier unfinished entry.", { form: kept.controls, corrected: kept.corrects }, "Use it instead");
+  if (isTyped) return showNote("You have an earlier unfinished entry.", restoring(kept.controls, kept.corrects), "Use it instead");
   form.restore(kept.controls);
   correction.of(kept.corrects);
   compare();

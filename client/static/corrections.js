@@ -37,7 +37,7 @@ export class EntryActions {
     this.#find = find;
     this.#onOpen = onOpen;
     byId("correct").addEventListener("click", () => onCorrect(this.#entry));
-    byId("withdraw").addEventListener("click", () => onWithdraw(this.#entry.request_id));
+    byId("withdraw").addEventListener("click", () => onWithdraw(this.#entry));
   }
 
   /** Offer what can be done with an entry, null if none is shown. */

@@ -67,6 +67,12 @@ NO_URLS = ("a.b", "a:1", "ftp://a", "http://", "http://a:0", "http://a:99999", "
         (SystemSettings, "client_2_port", 5000, PORTS),
         (TrainingSettings, "signing_key", "k" * 31, "MODEL_SIGNING_KEY must have at least 32 characters"),
         (TrainingSettings, "high_threshold", 1, "MODEL_HIGH_THRESHOLD must be less than 1"),
+        (
+            TrainingSettings,
+            "high_threshold",
+            0.955,
+            "MODEL_HIGH_THRESHOLD must have at most two decimals, like the scores beside it",
+        ),
         (TrainingSettings, "high_threshold", 0.8, "MODEL_MEDIUM_THRESHOLD must be below MODEL_HIGH_THRESHOLD"),
         (TrainingSettings, "calibration_by_age", "x", "MODEL_CALIBRATION_BY_AGE must be true or false"),
     ],
