@@ -32,12 +32,13 @@ _NAMES: Mapping[str, str] = {
     "totalcholesterol",
     "fasting_blood_sugar_high": "fbs fastingbloodsugar fastingbs fbsover120 fastingbloodsugarover120 fbs120 bloodsugar "
     "fastingbloodsugar120 fastingbloodsugarhigh "
-    "fastingglucose fastingbloodglucose",
+    "fastingglucose fastingbloodglucose fastingbloodsugargt120 fbsgt120",
     "resting_ecg": "restecg restingecg ecg ekg ekgresults ecgresults restekg restingekg restecgresults ecgatrest "
     "restingelectrocardiographicresults restingelectrocardiographic restingelectrocardiogram",
     "max_heart_rate": "thalach thalachh thalch maxhr mhr maxheartrate maximumheartrate maxheartrateachieved "
     "maximumheartrateachieved hrmax heartratemax",
-    "exercise_angina": "exang exng exerciseangina exerciseinducedangina anginaexercise exercindang anginaonexercise",
+    "exercise_angina": "exang exng exerciseangina exerciseinducedangina anginaexercise exercindang anginaonexercise "
+    "exerangina",
     "st_depression": "oldpeak stdepression stbyexercise stdepressionexercise stdepressioninducedbyexercise stdep "
     "stdepressioninducedbyexerciserelativetorest exercisestdepression stdeviation",
     "st_slope": "slope slp stslope slopeofst slopepeakexcst slopeofpeakexercisestsegment peakexercisestslope "
@@ -48,7 +49,7 @@ _NAMES: Mapping[str, str] = {
     "thallium_scan": "thal thall thallium thalliumscan thalliumstresstest thalassemia thalassemiatype thaltest thalium",
     LABEL: "num target output label class diagnosis condition disease heartdisease hd ahd outcome goal chd presence "
     "diameternarrowing heartdiseasepresence heartdiseasepresent heartdiseasediagnosis hasheartdisease hasdisease "
-    "diagnosisofheartdisease",
+    "diagnosisofheartdisease cad hascad presenceofheartdisease",
 }
 _UNITS = re.compile(r"(inmmhg|mmhg|inmgdl|mgdl|inmmoll|mmoll|mmol|years|yrs|bpm|beatsmin|beatsperminute|inmm|mm)$")
 _QUALIFYING = re.compile(
@@ -77,16 +78,16 @@ _WORDS: Mapping[str, Mapping[int, str]] = {
         2: "leftventricularhypertrophy lvhypertrophy lvh hyp hypertrophy leftventhypertrophy leftventhyper "
         "probableordefiniteleftventricularhypertrophy",
     },
-    "st_slope": {1: "up upsloping upslope", 2: "flat horizontal", 3: "down downsloping downslope"},
+    "st_slope": {1: "up upsloping upslope ascending", 2: "flat horizontal", 3: "down downsloping downslope descending"},
     "thallium_scan": {
         3: "normal norm",
-        6: "fixeddefect fixed fix",
+        6: "fixeddefect fixed fix nonreversible irreversible nonreversibledefect irreversibledefect",
         7: "reversibledefect reversabledefect reversible reversable rev reversibledefects",
     },
 }
 _LABEL_WORDS: Mapping[bool, str] = {
-    True: f"presence {_YES} disease diseased sick heartdisease hasheartdisease hasdisease >50 >501",
-    False: f"absence {_NO} nodisease healthy buff noheartdisease diseasefree normal <50",
+    True: f"presence {_YES} disease diseased sick heartdisease hasheartdisease hasdisease >50 >501 affected cad case",
+    False: f"absence {_NO} nodisease healthy buff noheartdisease diseasefree normal <50 unaffected nocad control",
 }
 
 UCI_CODES: Mapping[str, Codes] = {name: {code: code for code in field.codes} for name, field in FIELDS.items()}
@@ -121,8 +122,8 @@ Behind the stroke stand the codes of a normal thallium scan, a fixed and a rever
 """
 
 _DASHES = frozenset("-–—")
-# Of an angina or a blood sugar a dash may be a negative result.
-_YES_NO_FIELDS = frozenset({"fasting_blood_sugar_high", "exercise_angina"})
+# Of an angina, a blood sugar or a diagnosis a dash may be a negative result.
+_YES_NO_FIELDS = frozenset({"fasting_blood_sugar_high", "exercise_angina", LABEL})
 _GAP_WORDS = (
     ". ? na n/a #n/a n.a. nan <na> null nil missing unknown unk n/d nd not_measured not_done not_available not_recorded"
 )
@@ -166,22 +167,27 @@ def field_named(header: str) -> str | None:
     """Return the wire name of the field, or ``LABEL``, that a column is called by; ``None`` where nothing is known.
 
     A name that explains its codes, as "sex (0 = male)" does, is not known, nor is one with another unit than the
-    field's: its cells may not be what is usual.
+    field's, nor one that says the opposite, as "FBS < 120" does: its cells may not be what is usual.
     """
     said = " ".join(_BRACKETS.findall(header))
     words = {_plain(word) for word in re.split(r"[\W\d_]+", said)} & _EXPLAINING
-    if "=" in re.sub("[<>]=", "", header) or (words and re.search(r"\d", said)):
+    if re.search("[<≤≦⩽=≠!]", header.replace(">=", "")) or (words and re.search(r"\d", said)):
         return None
-    plain = _plain(header if _QUALIFYING.search(said) else _BRACKETS.sub(" ", header)).replace(">", "").replace("<", "")
+    plain = _plain(header if _QUALIFYING.search(said) else _BRACKETS.sub(" ", header)).replace(">", "")
     return _FIELD_BY_NAME.get(plain) or _FIELD_BY_NAME.get(_UNITS.sub("", plain))
 
 
 def fields_like(header: str) -> set[str]:
     """Return the fields that a column with an unknown name may be, or be a part of, as ``cp_2`` is of ``cp``."""
+    similar = get_close_matches(_UNITS.sub("", _plain(_BRACKETS.sub(" ", header))), _FIELD_BY_NAME, cutoff=_ALIKE)
+    return fields_within(header) | {_FIELD_BY_NAME[name] for name in similar}
+
+
+def fields_within(header: str) -> set[str]:
+    """Return the fields whose names a longer name begins with, as ``restecg_text`` does with ``restecg``."""
     words = re.findall(r"[^\W_]+", header)
     named = (field_named(" ".join(words[:number])) for number in range(1, len(words)))
-    similar = get_close_matches(_UNITS.sub("", _plain(_BRACKETS.sub(" ", header))), _FIELD_BY_NAME, cutoff=_ALIKE)
-    return {name for name in named if name} | {_FIELD_BY_NAME[name] for name in similar}
+    return {name for name in named if name}
 
 
 def is_own_name(header: str) -> bool:
@@ -263,6 +269,14 @@ def _code_of(field: FieldDescription, text: str, codes: Codes) -> int | None:
 
 def _to_leave_out(field: FieldDescription) -> str:
     return "" if field.required else ", or left empty where nothing was measured"
+
+
+def is_about_codes(text: str) -> bool:
+    """Tell whether a text names a field that has codes, or is a word for one of them."""
+    name = field_named(text)
+    return (
+        name == LABEL or bool(name and FIELDS[name].codes) or any(_plain(text) in of for of in _CODE_BY_WORD.values())
+    )
 
 
 def label_in(text: str) -> bool | None:

@@ -110,13 +110,25 @@ def _fitting(columns: Columns, used: Mapping[str, set[int]], answers: Answers) -
     }
 
 
-def meanings_in_words(columns: Columns, codes: Meanings, used: Mapping[str, Set[int]]) -> str:
-    """Say in words what the codes of a file mean."""
+def meanings_in_words(
+    columns: Columns, codes: Meanings, used: Mapping[str, Set[int]], *, with_shares: bool = False
+) -> str:
+    """Say in words what the codes of a file mean, and how many of its patients have each."""
+
+    def said(name: str, code: int) -> str:
+        words = f"{code} = {FIELDS[name].in_words(codes[name][code])}"
+        return f"{words} ({share_of(columns[name], code):.0%})" if with_shares else words
+
     return "; ".join(
-        f"{columns[name].header} "
-        + ", ".join(f"{code} = {FIELDS[name].in_words(codes[name][code])}" for code in sorted(of & codes[name].keys()))
+        f"{columns[name].header} " + ", ".join(said(name, code) for code in sorted(of & codes[name].keys()))
         for name, of in used.items()
     )
+
+
+def share_of(column: Column, code: int) -> float:
+    """Return the share (0 to 1) of a column's patients who have a code."""
+    cells = [cell for cell, number in column.numbers.items() if number == code]
+    return float(column.times[cells].sum() / column.places.size)
 
 
 def _evidence(column: Column, codes: Codes, label: FloatArray) -> float:

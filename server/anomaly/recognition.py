@@ -4,6 +4,7 @@ Nothing is guessed: a meaning is stated by words, proved by rows that the shippe
 codes, fields and label go together. Otherwise it is asked for.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -48,6 +49,14 @@ _NOT_MEASURED_ELSEWHERE = frozenset({777.0, 888.0, 999.0})
 _FEW, _FEW_TIMES, _FAR_OUT, _FAR = 0.02, 3, (0.01, 0.99), 0.2
 
 _EXCHANGE = "Swap the labels, or say which value means disease with --label-of-disease VALUE."
+
+_EXPLAINS = re.compile(r"(?i)legend|code.?book|coding|codes")
+# An unusual number that so many patients share stands for something else; pressures are read to the next ten.
+_SPIKED = {"resting_bp": 10, "cholesterol": 1000, "max_heart_rate": 1000}
+_SPIKE, _LEAST_SPIKE, _UNUSUAL = 0.05, 5, (0.05, 0.95)
+_UPPER, _USUAL_DEPRESSIONS = 0.95, (0.8, 5.0)  # mm; the upper end of most patients
+_BY_CHANCE = 1e-4  # that codes which are usual are missing
+_RARE, _MUCH_MORE = 0.2, 0.3  # of all patients: who has a code in the shipped table, and how many more in a file
 
 # More disease-free patients make no better forest (each tree sees 16) and no better evaluation, but take hours.
 MOST_OF_A_CLASS = 10_000
@@ -143,16 +152,21 @@ def _read(path: Path, answers: Answers, *, needs_label: bool) -> Patients:
     values, wrong = _decoded(table, codes)
     _refuse_cells(table, errors | wrong)
     read = {name: label if name == LABEL else values[:, COLUMNS.index(name)] for name in coded}
-    if not answers.yes:
-        _ask_about_numbers(columns, values)
     refuted = _refuted(columns, proofs_of(matches, read), matches)
+    # What rows of the shipped table prove need not hold for the others of the file.
+    strangers = np.isin(np.arange(len(values)), matches[0], invert=True)
     if not answers.yes:
         ask_about_exchanged_codes(columns, codes, tested_label)
-    _, suspected = _tested(values[known], label[known] == 1, answers)
+        ask_about_exchanged_codes(columns, codes, np.where(strangers, tested_label, np.nan))
+        _ask_about_numbers(columns, values)
+    low, suspected = _tested(values[known], label[known] == 1, answers)
+    _, of_strangers = _tested(values[known & strangers], label[known & strangers] == 1, answers)
     # Among very many patients, strangers are alike by chance.
     seen = np.unique(matches[1]).size if len(values) < _MANY else 0
     said = [f"Recognized {_names(table)}, {codes_said}; {len(values):,} patients; {label_said}."]
     said += _details(table, values, codes, label)
+    if low <= CHANCE and min((label == 1).sum(), (label == 0).sum()) >= FEWEST_OF_A_CLASS:
+        said.append("Labels and fields hardly go together: check that the label says who has coronary disease.")
     if seen >= FEWEST_MATCHES:
         said.append(
             f"{seen} of these patients are also in the shipped table; "
@@ -165,7 +179,7 @@ def _read(path: Path, answers: Answers, *, needs_label: bool) -> Patients:
         has_disease=label == 1,
         is_labelled=known,
         recognized=said,
-        wrong_label=refuted or suspected,
+        wrong_label=refuted or suspected or of_strangers,
     )
 
 
@@ -220,8 +234,21 @@ def _refuted(columns: Columns, proofs: Meanings, matches: Matches) -> str | None
 
 
 def _ask_about_columns(table: Table) -> None:
-    """Ask where a field seems to be in columns that are not known."""
+    """Ask where a field seems to be in columns that are not known, or rows are not of patients."""
     doubts = []
+    coded = {name: column for name, column in table.columns.items() if name != LABEL and FIELDS[name].codes}
+    numbered = {name: column.header for name, column in coded.items() if column.numbers}
+    if table.is_explained and numbered:
+        doubts.append("a title, a comment, a note or another sheet may say what codes mean, and is not read")
+    for header in table.unused:
+        of = [numbered[name] for name in dialects.fields_within(header) & numbered.keys()]
+        if of or (numbered and _EXPLAINS.search(header)):
+            doubts.append(f"{header} is not read, and may say what the codes of {', '.join(of) or 'others'} mean")
+    if (
+        0 < len(table.summaries) <= max(_MOST_ROWS, _FEW * table.lines.size)
+    ):  # of more, the word is of all kinds of rows
+        rows = ", ".join(map(str, table.summaries[:_MOST_ROWS]))
+        doubts.append(f"rows like {rows} are called a summary or an example: remove them if they are no patients")
     for name in [name for name in COLUMNS if name not in table.columns]:
         if like := [header for header in table.unused if name in dialects.fields_like(header)]:
             doubts.append(f"{_title(name)} may be in {', '.join(like)}, which cannot be read")
@@ -235,7 +262,24 @@ def _ask_about_numbers(columns: Columns, values: FloatArray) -> None:
         if name != LABEL and not FIELDS[name].codes:
             numbers = values[:, COLUMNS.index(name)]
             doubts += _doubts_about(column.header, name, numbers[~np.isnan(numbers)])
+        elif name != LABEL:
+            doubts += _doubts_about_codes(column, values[:, COLUMNS.index(name)])
     _ask_if(doubts)
+
+
+def _doubts_about_codes(column: Column, values: FloatArray) -> Iterator[str]:
+    """Say which codes are missing, which can hardly be by chance, and which that are rare elsewhere are not rare."""
+    found, field = values[~np.isnan(values)], FIELDS[column.name]
+    missing = [code for code in field.codes if code not in found]
+    of_shipped = shipped_table()[0][:, COLUMNS.index(column.name)]
+    share = float(np.isin(of_shipped, missing).mean())
+    if len(field.codes) - len(missing) == 2 < len(field.codes) and (1 - share) ** found.size < _BY_CHANCE:  # noqa: PLR2004
+        names = " or ".join(field.in_words(code) for code in missing)
+        yield f"{column.header} is never {names}: it may be a yes or no"
+    for code in field.codes if found.size >= FEWEST_OF_A_CLASS else ():
+        usual, here = float((of_shipped == code).mean()), float((found == code).mean())
+        if usual < _RARE and here > usual + _MUCH_MORE:
+            yield f"{column.header} is {field.in_words(code)} in {here:.0%} of the patients, which is unusual"
 
 
 def _ask_if(doubts: Sequence[str]) -> None:
@@ -246,7 +290,10 @@ def _ask_if(doubts: Sequence[str]) -> None:
 def _doubts_about(header: str, name: str, numbers: FloatArray) -> Iterator[str]:
     for number, times in zip(*np.unique(numbers, return_counts=True), strict=True):
         is_shared = times > max(_FEW_TIMES, _FEW * numbers.size)
-        if number in _NOT_MEASURED_ELSEWHERE or (is_shared and _is_far_out(number, numbers[numbers != number])):
+        others = numbers[numbers != number]
+        is_spike = number % _SPIKED.get(name, 1) != 0 and times > max(_LEAST_SPIKE, _SPIKE * numbers.size)
+        is_odd = (is_shared and _is_out(number, others)) or (is_spike and _is_out(number, others, _UNUSUAL, far=0))
+        if number in _NOT_MEASURED_ELSEWHERE or is_odd:
             yield f"{header} is {number:g} in {times} patients: leave it empty if it was not measured"
     if name == "st_depression" and numbers.max(initial=0) <= 0 and (numbers < 0).sum() > _FEW_TIMES:
         yield f"{header} has no number above 0: a depression is written as a positive number"
@@ -254,12 +301,14 @@ def _doubts_about(header: str, name: str, numbers: FloatArray) -> Iterator[str]:
         lowest, highest = np.nanquantile(shipped_table()[0][:, COLUMNS.index(name)], _USUAL_MEDIANS)
         if not lowest <= (middle := float(np.median(numbers))) <= highest:
             yield f"the median of {header} is {middle:g}, which is unusual for {_title(name)}"
+        lowest, highest = _USUAL_DEPRESSIONS
+        if name == "st_depression" and not lowest <= (upper := float(np.quantile(numbers, _UPPER))) <= highest:
+            yield f"{header} is at most {upper:g} in 19 of 20 patients, which is unusual in mm"
 
 
-def _is_far_out(number: float, others: FloatArray) -> bool:
-    low, high = np.quantile(others, _FAR_OUT) if others.size else (number, number)
-    far = _FAR * (high - low)
-    return not low - far <= number <= high + far
+def _is_out(number: float, others: FloatArray, ends: tuple[float, float] = _FAR_OUT, *, far: float = _FAR) -> bool:
+    low, high = np.quantile(others, ends) if others.size else (number, number)
+    return not low - far * (high - low) <= number <= high + far * (high - low)
 
 
 # The direction of the label.
@@ -313,10 +362,13 @@ def _usual(column: Column, written: Mapping[int, str]) -> set[str]:
 
 
 def _ask_about_two(column: Column, different: Set[str], answers: Answers) -> None:
-    """Ask whether 2 is disease beside 0 and 1: UCI's own degrees go to 4, and elsewhere 2 may be unknown."""
-    if different == set("012") and not answers.yes:
+    """Ask whether all but 0 is disease: UCI's own degrees go to 4, and where some are missing one may be unknown."""
+    *_, last = said = sorted(different)
+    if len(different) > len(LABELS) and not set("0123") <= different and not answers.yes:
         raise AmbiguousDataError(
-            f"{column.header} is 0, 1 or 2: are 1 and 2 disease, as in UCI's own file? Say --yes if so.", "yes"
+            f"{column.header} is {', '.join(said[:-1])} or {last}: are all but 0 disease, as in UCI's own file? "
+            "Say --yes if so.",
+            "yes",
         )
 
 
@@ -398,7 +450,9 @@ def _details(table: Table, values: FloatArray, codes: Meanings, label: FloatArra
     labelled = label[~np.isnan(label)]
     too_few = min((labelled == 1).sum(), (labelled == 0).sum()) < FEWEST_OF_A_CLASS
     unchecked = " There are too few labels to check that." * bool(too_few)
-    lines += [f"Codes: {meanings_in_words(columns, {**UCI_CODES, **codes}, used)}.{unchecked}"] * bool(used)
+    lines += [
+        f"Codes: {meanings_in_words(columns, {**UCI_CODES, **codes}, used, with_shares=True)}.{unchecked}"
+    ] * bool(used)
     lines += _quantities(values)
     lines += _other_contents(table, values)
     for name in sorted(dialects.ZERO_IS_NOT_MEASURED & columns.keys()):

@@ -34,6 +34,14 @@ _LOOKED_AT, _LOOKED_AT_LETTERS = 40, 100_000  # at the top, where the names of t
 _FEWEST_NAMES, _MOST_IN_A_TITLE = 3, 2
 _COMMENT_MARKS = ("#", "%")
 _AT_ONCE = 20_000  # rows
+_EXPLANATION = re.compile(r"\d\s*[=:→-]\s*[^\W\d]|[^\W\d]\s*[=:→]\s*\d")
+"""What explains codes, as "1 = typical" does."""
+_SUMMARY = re.compile(
+    r"(mean|median|mode|average|avg|min(imum)?|max(imum)?|sum|total|std|stdev|sd|count|example|sample|template|test"
+    r"|normal (range|values?))(\W+\w+)?\W*",
+    re.IGNORECASE,
+)
+"""What rows are called that look like patients and are none."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,10 @@ class Table:
     sha256: str = ""
     unread: int = 0
     """Comment lines, or other sheets that are not empty."""
+    is_explained: bool = False
+    """Whether something that is not read, as a title, a comment or another sheet, may say what codes mean."""
+    summaries: Sequence[int] = ()
+    """The rows that another column calls a summary or an example."""
 
 
 def read_table(path: Path, *, sheet: str | None = None) -> Table:
@@ -98,13 +110,17 @@ def read_table(path: Path, *, sheet: str | None = None) -> Table:
     try:
         content = path.read_bytes()
         if content.startswith(b"PK\x03\x04"):
-            rows, unread = _workbook_rows(content, sheet)
+            rows, unread, is_explained = _workbook_rows(content, sheet)
         elif sheet is not None or content.startswith(b"\xd0\xcf\x11\xe0"):
             raise InvalidDataError("only Excel workbooks of 2007 and later (.xlsx) have sheets that can be read.")
         else:
             text = _decoded(content)
-            rows, unread = _text_rows(text), len(re.findall(r"(?m)^[ \t]*[#%]", text))
-        return replace(_table(rows), sha256=hashlib.sha256(content).hexdigest(), unread=unread)
+            comments = re.findall(r"(?m)^[ \t]*[#%](.*)", text)
+            rows, unread, is_explained = _text_rows(text), len(comments), any(map(_EXPLANATION.search, comments))
+        table = _table(rows)
+        is_explained |= table.is_explained
+        sha256 = hashlib.sha256(content).hexdigest()
+        return replace(table, sha256=sha256, unread=unread, is_explained=is_explained)
     except FileNotFoundError:
         raise InvalidDataError("there is no such file.") from None
     except OSError as error:
@@ -165,8 +181,8 @@ def _score(text: str, delimiter: str) -> int:
     return best
 
 
-def _workbook_rows(content: bytes, sheet: str | None) -> tuple[Iterator[Row], int]:
-    """Return the rows of a sheet, and how many others are not empty."""
+def _workbook_rows(content: bytes, sheet: str | None) -> tuple[Iterator[Row], int, bool]:
+    """Return the rows of a sheet, how many others are not empty, and whether anything beside it may explain codes."""
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
     except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError):
@@ -181,7 +197,20 @@ def _workbook_rows(content: bytes, sheet: str | None) -> tuple[Iterator[Row], in
             "sheet",
         )
     chosen = sheet or next(iter(of_patients), book.worksheets[0].title)
-    return _sheet_rows(book[chosen]), sum(bool(top) for title, top in tops.items() if title != chosen)
+    others = {title: top for title, top in tops.items() if top and title != chosen}
+    notes = [cell for title in others.keys() - {*of_patients} for _, cells in others[title] for cell in cells]
+    is_explained = _has_notes(content) or any(
+        _EXPLANATION.search(cell) or dialects.is_about_codes(cell) for cell in notes
+    )
+    return _sheet_rows(book[chosen]), len(others), is_explained
+
+
+def _has_notes(content: bytes) -> bool:
+    """Tell whether a workbook has comments at cells, or shows numbers as words."""
+    with zipfile.ZipFile(io.BytesIO(content)) as parts:
+        names = parts.namelist()
+        styles = parts.read("xl/styles.xml") if "xl/styles.xml" in names else b""
+    return any("omments" in name for name in names) or b"[=" in styles
 
 
 def _sheet_rows(sheet: Any) -> Iterator[Row]:
@@ -214,7 +243,8 @@ def _table(rows: Iterator[Row]) -> Table:
     # R writes row names without a name for their column.
     is_index_unnamed = bool(body) and all(len(cells) == len(header) + 1 and cells[-1].strip() for _, cells in body)
     rest = (row for row in chain(body, rows) if row[1] != header)
-    return _columns([""] * is_index_unnamed + header, rest, has_header=True)
+    table = _columns([""] * is_index_unnamed + header, rest, has_header=True)
+    return replace(table, is_explained=any(_EXPLANATION.search(cell) for _, cells in top[:place] for cell in cells))
 
 
 def _columns(names: Sequence[str], rows: Iterator[Row], *, has_header: bool) -> Table:
@@ -226,7 +256,8 @@ def _columns(names: Sequence[str], rows: Iterator[Row], *, has_header: bool) -> 
             raise InvalidDataError(f"the columns {' and '.join(doubled)} are the same field. Remove all but one.")
     # Behind the last column there may be empty cells: spreadsheets write the width of the sheet.
     width = max(place for place, name in enumerate(names) if name) + 1
-    lines, uneven = array("q"), []
+    lines, uneven, summaries = array("q"), list[int](), list[int]()
+    others = [place for place in range(width) if place not in known]
     # A new text gets the next number. Each distinct one is kept once: 630,000 rows would be 9 million strings.
     numbered = {place: defaultdict[str, int](count().__next__) for place in known}
     places = {place: array("i") for place in known}
@@ -234,6 +265,7 @@ def _columns(names: Sequence[str], rows: Iterator[Row], *, has_header: bool) -> 
         even = [row for row in some if len(row[1]) >= width and not "".join(row[1][width:]).strip()]
         uneven += sorted({line for line, _ in some} - {line for line, _ in even})
         lines.extend(line for line, _ in even)
+        summaries += [line for line, cells in even if any(_SUMMARY.fullmatch(cells[place].strip()) for place in others)]
         for place, column in places.items():
             column.extend(map(numbered[place].__getitem__, [cells[place] for _, cells in even]))
     if not lines and not uneven:
@@ -243,7 +275,7 @@ def _columns(names: Sequence[str], rows: Iterator[Row], *, has_header: bool) -> 
         for place, name in known.items()
     }
     unused = [header for place, header in enumerate(names) if place not in known and header]
-    return Table(columns, unused, has_header, np.array(lines, np.intp), uneven)
+    return Table(columns, unused, has_header, np.array(lines, np.intp), uneven, summaries=summaries)
 
 
 def _header_place(top: Iterable[Row]) -> tuple[int, list[str]] | None:

@@ -78,6 +78,7 @@ def test_the_same_patient_is_asked_about_and_can_be_corrected_and_everybody_sees
     expect(asked.locator("#correcting")).to_be_hidden()
 
 
+@pytest.mark.full
 def test_a_patient_who_waits_for_a_killed_server_is_withdrawn_for_good(
     installation: Installation, asked: Page, dashboard: Page
 ) -> None:

@@ -75,7 +75,9 @@ def scroll(page: Page) -> None:
     page.evaluate("scrollTo(0, 700)")
 
 
-@pytest.mark.parametrize("be_at_the_rows", [hover, focus, scroll])
+@pytest.mark.parametrize(
+    "be_at_the_rows", [hover, *(pytest.param(way, marks=pytest.mark.full) for way in (focus, scroll))]
+)
 def test_rows_hold_still_while_somebody_is_at_them_until_the_news_are_let_in(
     desk: Clinician, dashboard: Page, be_at_the_rows: object
 ) -> None:
@@ -194,7 +196,7 @@ def test_the_trend_stands_at_true_times_and_has_a_table_behind_it(links: Sequenc
     expect(dashboard.locator("#trend-chart")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.full)])
 def test_in_forced_colors_the_levels_of_the_ring_stand_apart(
     links: Sequence[str], desk: Clinician, open_page: OpenPage, scheme: str
 ) -> None:

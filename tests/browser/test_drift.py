@@ -9,6 +9,8 @@ from tests.browser.conftest import OpenPage, scrolls_sideways
 from tests.support.system_parts import Clinician
 from tests.system.conftest import Installation
 
+pytestmark = pytest.mark.full  # a system of its own, and 200 patients
+
 ENOUGH = 100
 NOT_MEASURED = 81
 

@@ -32,6 +32,7 @@ def erase(installation: Installation, reference: str) -> None:
     subprocess.run(command, cwd=installation.folder, input=f"{reference}\n".encode(), check=True, capture_output=True)
 
 
+@pytest.mark.full
 def test_a_page_reloaded_and_closed_while_a_patient_is_under_way_finds_the_answer_later(
     installation: Installation, links: Sequence[str], clinic: Page, open_page: OpenPage
 ) -> None:

@@ -76,6 +76,7 @@ def test_the_text_of_the_model_is_shown_once_and_whole(
     assert computed.inner_text() == before
 
 
+@pytest.mark.full
 def test_a_text_that_turns_out_wrong_is_never_shown_and_the_reason_stands(
     clinic: Page, explanation: Locator, model: LanguageModel
 ) -> None:
@@ -89,6 +90,7 @@ def test_a_text_that_turns_out_wrong_is_never_shown_and_the_reason_stands(
         clinic.locator("#history-list button").first.click()
 
 
+@pytest.mark.full
 def test_a_model_that_refuses_leaves_the_computed_text_and_operators_read_at_once_what_to_do(
     clinic: Page, dashboard: Page, explanation: Locator, model: LanguageModel
 ) -> None:

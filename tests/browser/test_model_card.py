@@ -44,6 +44,7 @@ def test_from_a_result_and_the_dashboard_the_card_is_one_click_away(links: Seque
     expect(dashboard.get_by_role("heading", name="Model card", exact=True)).to_be_visible()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("app", [0, 1])
 def test_the_card_never_scrolls_sideways_in_light_and_dark_and_on_paper(
     links: Sequence[str], open_page: OpenPage, app: int
@@ -63,6 +64,7 @@ def test_the_card_never_scrolls_sideways_in_light_and_dark_and_on_paper(
     assert page.locator("#limits h2").evaluate("(one) => getComputedStyle(one).color") == "rgb(19, 33, 44)"
 
 
+@pytest.mark.full
 def test_a_drawing_of_an_interval_says_what_the_numbers_beside_it_say(
     links: Sequence[str], open_page: OpenPage
 ) -> None:

@@ -21,6 +21,7 @@ def process(tmp_path: Path, model_folder: Path) -> Iterator[Process]:
     end_all(started)
 
 
+@pytest.mark.full
 def test_the_open_dashboard_follows_the_model_and_says_why_one_was_refused(
     process: Process, model_folder: Path, detector_dir: Path, other_detector_dir: Path, open_page: OpenPage
 ) -> None:

@@ -44,7 +44,7 @@ def test_a_patient_goes_from_each_desk_to_the_open_dashboard_as_text_and_opens_t
     expect(detail).to_be_hidden()
 
 
-@pytest.mark.parametrize("app", [0, 2])
+@pytest.mark.parametrize("app", [0, pytest.param(2, marks=pytest.mark.full)])
 def test_signing_out_in_one_tab_ends_the_other(links: Sequence[str], open_page: OpenPage, app: int) -> None:
     first = open_page(links[app])
     expect(first.locator(STATE)).to_contain_text(UP)
@@ -70,6 +70,7 @@ def test_the_keyboard_alone_is_enough(links: Sequence[str], open_page: OpenPage)
     expect(page.locator("#prediction")).to_contain_text("disease-free")
 
 
+@pytest.mark.full
 def test_filters_hold_for_what_is_loaded_and_what_arrives(
     links: Sequence[str], open_page: OpenPage, clinic: Page, dashboard: Page
 ) -> None:
@@ -91,6 +92,7 @@ def newest_ids(links: Sequence[str], most: int) -> list[str]:
     return [item["prediction"]["prediction_id"] for item in items]
 
 
+@pytest.mark.full
 def test_the_newest_are_shown_until_older_ones_are_asked_for(links: Sequence[str], dashboard: Page) -> None:
     with Clinician(links[3]) as clinician:
         clinician.answers([clinician.submit() for _ in range(65)])
@@ -123,6 +125,7 @@ def test_a_history_that_could_not_be_loaded_is_loaded_on_request(clinic: Page) -
     expect(clinic.locator("#link-state")).to_contain_text("Connected")
 
 
+@pytest.mark.full
 def test_the_number_that_waits_at_a_client_app_that_is_gone_is_shown_with_its_time(
     installation: Installation, dashboard: Page
 ) -> None:
@@ -153,7 +156,7 @@ def test_a_patient_waits_for_a_killed_server_and_nothing_is_lost_or_doubled(
     assert shown_ids(dashboard) == newest_ids(links, 60)
 
 
-@pytest.mark.parametrize("width", [320, 1400])
+@pytest.mark.parametrize("width", [320, pytest.param(1400, marks=pytest.mark.full)])
 def test_no_page_scrolls_sideways(links: Sequence[str], open_page: OpenPage, width: int) -> None:
     dashboard, clinic = (open_page(link, viewport={"width": width, "height": 900}) for link in links[:2])
     expect(dashboard.locator("#live-state")).to_contain_text("Live")

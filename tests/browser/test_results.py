@@ -95,7 +95,11 @@ def test_on_one_page_of_paper_stands_one_patient_alone(request: pytest.FixtureRe
         assert unwanted not in text
 
 
-@pytest.mark.parametrize("made", [LONGEST, CLOSE, NOT_ENOUGH, OLD], ids=lambda made: made.prediction_id)
+@pytest.mark.parametrize(
+    "made",
+    [LONGEST, *(pytest.param(made, marks=pytest.mark.full) for made in (CLOSE, NOT_ENOUGH, OLD))],
+    ids=lambda made: made.prediction_id,
+)
 def test_the_longest_and_the_oldest_result_have_one_page_as_well(desk: Page, made: Prediction) -> None:
     open_at_desk(desk, made)
     text, pages = printed(desk)

@@ -117,6 +117,7 @@ def test_a_clinician_signs_in_again_on_the_page_and_keeps_the_form(client: App, 
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+@pytest.mark.full
 def test_a_link_in_another_tab_brings_the_dashboard_back_and_somebody_else_gets_their_own(
     server: App, open_page: OpenPage
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_link_in_another_tab_brings_the_dashboard_back_and_somebody_else_gets_
     assert page.evaluate("window.isTheSamePage") is None
 
 
+@pytest.mark.full
 def test_the_end_of_a_session_is_told_ahead(server: App, open_page: OpenPage) -> None:
     page = open_page(f"{server.url}/sign-in")
     sign_in_as_ada(page)

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenPage
@@ -12,6 +13,7 @@ from tests.support.processes import TOKENS, Process, end_all, environment_of, ru
 from tests.support.speaking import ClientApp
 
 
+@pytest.mark.full
 def test_a_link_signs_in_and_a_prediction_shows_on_the_dashboard(
     tmp_path: Path, detector_dir: Path, open_page: OpenPage
 ) -> None:

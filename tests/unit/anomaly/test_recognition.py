@@ -593,7 +593,52 @@ DOUBTFUL: dict[str, tuple[Callable[[list[str]], list[str]], str, str]] = {
     "labels of 0, 1 and 2": (
         lambda row: [*row[:13], "0" if row[13] == "Absence" else str(1 + int(row[0]) % 2)],
         ",".join(SHORT),
-        "target is 0, 1 or 2: are 1 and 2 disease",
+        "target is 0, 1 or 2: are all but 0 disease",
+    ),
+    "labels of 0, 1 and 3": (
+        lambda row: [*row[:13], "0" if row[13] == "Absence" else str(1 + 2 * (int(row[0]) % 2))],
+        ",".join(SHORT),
+        "target is 0, 1 or 3: are all but 0 disease",
+    ),
+    "a name that says the opposite": (
+        lambda row: row,
+        ",".join(HEADER).replace("FBS over 120", "FBS <= 120"),
+        "FBS over 120 may be in FBS <= 120, which cannot be read",
+    ),
+    "words beside the codes": (
+        lambda row: [*row, "none" if row[6] == "0" else "some"],
+        ",".join([*HEADER, "ekg_text"]),
+        "ekg_text is not read, and may say what the codes of EKG results mean",
+    ),
+    "a legend above": (
+        lambda row: row,
+        "# EKG: 1 = hypertrophy\n" + ",".join(HEADER),
+        "a title, a comment, a note or another sheet may say what codes mean",
+    ),
+    "a row of means": (
+        lambda row: [*row, "Mean value" if row is ROWS[7] else f"P{row[0]}"],
+        ",".join([*HEADER, "id"]),
+        "rows like 9 are called a summary or an example",
+    ),
+    "a usual number in too many patients": (
+        lambda row: [*row[:3], "99" if int(row[0]) % 9 == 0 else row[3], *row[4:]],
+        ",".join(HEADER),
+        "BP is 99 in",
+    ),
+    "only two of three codes": (
+        lambda row: [str(int(row[0]) + 1), *row[1:6], "1" if row[6] == "2" else row[6], *row[7:]],
+        ",".join(HEADER),
+        "EKG results is never left ventricular hypertrophy: it may be a yes or no",
+    ),
+    "a rare code in many patients": (
+        lambda row: [str(int(row[0]) + 1), *row[1:5], str(1 - int(row[5])), *row[6:]],
+        ",".join(HEADER),
+        "FBS over 120 is yes in 85% of the patients, which is unusual",
+    ),
+    "a depression in millivolts": (
+        lambda row: [*row[:9], f"{float(row[9]) / 10:g}", *row[10:]],
+        ",".join(HEADER),
+        "ST depression is at most 0.3",
     ),
     "depressions with a minus": (
         lambda row: [*row[:9], f"-{row[9]}", *row[10:]],
@@ -617,10 +662,10 @@ LABELLED = [[*row[:13], str(int(row[13] == "Presence"))] for row in ROWS]
 
 def test_what_was_read_is_said_so_that_an_odd_reading_shows(written: Written) -> None:
     path = written(SHORT, [*LABELLED, LABELLED[0]])
-    path.write_text("# sex: 1 = male\n" + path.read_text())
+    path.write_text("# made in May\n" + path.read_text())
     said = "\n".join(read(path).recognized)
     for part in (
-        "; sex 0 = female, 1 = male;",
+        "; sex 0 = female (32%), 1 = male (68%);",
         "Values: Age mostly 40 to 68, median 56; Sex male 68%; BP mostly 108 to 160, median 130;",
         "Not measured in some patients: ",
         "Patients with the same values as another: 1.",
