@@ -8,13 +8,14 @@ from functools import partial
 
 from flask import Flask
 
-from client import api, form_api
+from client import api, form_api, metrics
 from client.card_cache import ModelCards
 from client.outbox import Outbox
 from client.relay import Relay
 from client.sockets import PagesNamespace
 from common.errors import StoreUnavailableError
 from common.web.app import make_app
+from common.web.scrape import add_metrics
 from common.web.sockets import RealTime
 from config.settings import ClientSettings
 
@@ -61,6 +62,7 @@ def create_app(settings: ClientSettings, *, outbox: Outbox, clock: Callable[[], 
     with suppress(StoreUnavailableError):  # ``/readyz`` says it
         form_api.erase_old_drafts(outbox, people, clock())
     app.register_blueprint(form_api.blueprint(outbox, people, clock))
+    add_metrics(app, settings, real_time, partial(metrics.outbox_metrics, relay, outbox, clock))
     return Client(app, real_time, relay, outbox)
 
 

@@ -172,6 +172,13 @@ class Outbox:
             for row in rows
         ]
 
+    def oldest(self) -> datetime | None:
+        """Return when the oldest request that waits was entered."""
+        entered = select(requests.c.entered_at).where(IS_WAITING).order_by(requests.c.request_id).limit(1)
+        with self._transaction() as connection:
+            found = connection.scalar(entered)
+        return datetime.fromisoformat(found) if found else None
+
     def apply(self, changes: Changes) -> set[str]:
         """Apply a run of the server's log, and how far it reaches; return the requests that changed by it.
 

@@ -174,6 +174,7 @@ class _Exchange:
                     sent_as = Event.WITHDRAW if isinstance(request, Withdrawal) else Event.PREDICT
                     self._flights[request.request_id] = _Flight(sent_as, now + self._settings.reply_timeout_seconds)
                     self._attempt.send(sent_as, request)
+                    log.info("sent to the server: %s", sent_as, extra={"request_id": request.request_id})
         deadlines = [flight.deadline for flight in self._flights.values()]
         # One of the first two is always finite: an answer is waited for, or the next question is due.
         times = [self._silence_at, self._follow_at, self._held_until, *deadlines]
@@ -194,6 +195,8 @@ class _Exchange:
         if any(change.client_id != self._settings.client_id for change in changes.entries):
             raise _EndedError(WireError.of(NotAllowedError(OTHER_IDENTITY)))
         if changed := self._outbox.apply(changes):
+            for one in changed & self._flights.keys():
+                log.info("the answer was saved", extra={"request_id": one})
             self._flights = {one: flight for one, flight in self._flights.items() if one not in changed}
             self._holding = pauses(self._settings.reconnect_max_seconds)
         self._ticket = changes.ticket
@@ -216,7 +219,7 @@ class _Exchange:
         del self._flights[request_id]
         error = receipt.error or WireError.of(InternalError())
         if not error.retryable and event == Event.PREDICT:  # a withdrawal ends with an entry of the log alone
-            log.warning("the server refused a request for good: %s", error.code)
+            log.warning("the server refused a request for good: %s", error.code, extra={"request_id": request_id})
             self._outbox.refuse(request_id, error)
         elif (now := time.monotonic()) >= self._held_until:
             self._held_until = now + next(self._holding)

@@ -1,5 +1,6 @@
 """The Socket.IO namespace of the clinicians' pages: it writes a request down, and acknowledges with what is on disk."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -10,6 +11,8 @@ from common.errors import NotSignedInError
 from common.followers import ALL, Peer
 from common.messages import BROWSER_NAMESPACE, Event, Submission, SubmissionReceipt, Withdrawal
 from common.web.sockets import FollowedNamespace
+
+log = logging.getLogger(__name__)
 
 RELOAD_BEYOND = 2000
 
@@ -37,6 +40,7 @@ class PagesNamespace(FollowedNamespace):
             self.note(peer, Action.SUBMITTED_PATIENT, submission.request_id)
             self._relay.wake()
             self.followers.nudge()
+            log.info("a patient was saved", extra={"request_id": submission.request_id})
         return receipt
 
     def on_withdraw(self, _sid: str, peer: Peer, message: object) -> SubmissionReceipt:
@@ -45,5 +49,6 @@ class PagesNamespace(FollowedNamespace):
         if entry.state == "withdrawing":
             self.note(peer, Action.WITHDREW_PATIENT, request_id)
             self._relay.wake(request_id)
+            log.info("a patient was withdrawn", extra={"request_id": request_id})
         self.followers.nudge()
         return SubmissionReceipt(status="saved", entry=entry)

@@ -5,6 +5,7 @@ import math
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
@@ -157,6 +158,8 @@ class Followers:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.events_per_second = 300
+        self.ended: Counter[str] = Counter()
+        """Connections that have ended, by the code of the error that closed them; ``left`` of the others."""
         self._log = followed
         self._read_status = status
         self._reload_beyond = reload_beyond
@@ -178,6 +181,12 @@ class Followers:
     def __len__(self) -> int:
         return len(self._followers)
 
+    @property
+    def lag(self) -> int:
+        """How many entries the last one has not asked for yet, of those that were answered at least once."""
+        newest = self._log.newest
+        return max([0, *(newest - one.scanned for one in list(self._followers.values()) if one.ticket)])
+
     def join(self, sid: str, peer: Peer, scope: str) -> None:
         self.start()
         with self._changed:
@@ -187,6 +196,8 @@ class Followers:
         """Forget a connection that has left; return who it was, the first time."""
         with self._changed:
             follower = self._followers.pop(sid, None)
+            if follower and follower.leaves_at is None:
+                self.ended["left"] += 1
         return follower.peer if follower else None
 
     def require(self, sid: str) -> Peer:
@@ -247,6 +258,7 @@ class Followers:
             if follower is None or follower.leaves_at is not None:
                 return
             follower.leaves_at = self._clock() + LEAVE_SECONDS
+            self.ended[error.code] += 1
             follower.asked = None
         self._send(sid, Event.CLOSING, Closing(reason=WireError.of(error)).to_wire())
         follower.peer.connection.end_in(END_SECONDS)

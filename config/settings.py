@@ -148,6 +148,10 @@ class _AppSettings(_Settings):
     """Folder for secrets that neither environment nor .env gives."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Minimum log level."""
+    log_format: Literal["text", "json"] = "text"
+    """Log lines as text (default) or as JSON objects."""
+    metrics_token: SecretStr | None = Field(None, min_length=16)
+    """Token with which Prometheus reads /metrics, at least 16 characters; empty for no /metrics."""
     session_hours: float = Field(12, gt=0, le=168)
     """Hours until a sign-in ends."""
     session_idle_minutes: float = Field(60, ge=5, le=10_080)

@@ -18,9 +18,7 @@ from common.patient import FIELDS
 from common.web.query import limit_of_query, number_of_query
 from common.web.sign_in import Access, audited, current_session, signed_in, signed_in_as
 from common.web.sockets import RealTime
-from server.drift.report import drift_report
-from server.drift.sentences import data_in_words
-from server.drift.windows import RollingWindows
+from server.drift.report import DriftReport
 from server.log import encoded
 from server.predictions import PredictionService
 from server.readers import client_id_of_reader
@@ -29,8 +27,8 @@ from server.store import PredictionStore
 
 def blueprint(
     service: PredictionService,
-    windows: RollingWindows,
     *,
+    drift_report: Callable[[], DriftReport],
     status: Callable[[], OperatorStatus],
     real_time: RealTime,
     clock: Callable[[], datetime],
@@ -96,9 +94,7 @@ def blueprint(
     @routes.get("/api/drift")
     @signed_in
     def drift() -> ResponseReturnValue:
-        detector = service.model.detector
-        data = data_in_words(detector.manifest.recalibrated_from)
-        return drift_report(windows, detector.reference, detector.model_version, data).to_wire()
+        return drift_report().to_wire()
 
     _add_administration(routes, real_time.access)
     return routes

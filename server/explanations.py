@@ -133,7 +133,7 @@ class ExplanationWorkers:
             while not self._stopping.is_set() and not self._is_stored(lease, explanation):
                 self._stopping.wait(PAUSE_SECONDS)
         except Exception:  # one explanation must not hold up the others
-            log.exception("the explanation of prediction %s could not be stored", lease.prediction_id)
+            log.exception("an explanation could not be stored", extra=_about(lease))
         if self._stopping.is_set():
             return  # a lease that is still held is given back by ``stop``; an ended one is not there to be given back
         with self._lock:
@@ -152,7 +152,7 @@ class ExplanationWorkers:
         except NarrativeError as error:
             said["reason"] = str(error)
         except Exception:
-            log.exception("the explanation of prediction %s failed", lease.prediction_id)
+            log.exception("an explanation failed", extra=_about(lease))
             said["reason"] = FAILED
         if writer:
             said |= {"model": writer.model, "prompt_version": writer.prompt_version}
@@ -183,6 +183,13 @@ class ExplanationWorkers:
                 self._by_source[explanation.source] += 1
                 self._by_reason.update([reason] if reason else [])
             if reason:
-                log.warning("prediction %s keeps the deterministic explanation: %s", lease.prediction_id, reason)
+                log.warning("the deterministic explanation stays: %s", reason, extra=_about(lease))
+            else:
+                log.info("the language model's explanation was stored", extra=_about(lease))
             self.changes.appended(page)
         return True
+
+
+def _about(lease: Lease) -> dict[str, str]:
+    """Have a log record name the request that it is about."""
+    return {"request_id": lease.request_id}

@@ -10,12 +10,15 @@ from flask import Flask
 
 from common.messages import OperatorStatus
 from common.sqlite import BUSY_SECONDS
-from common.web.app import make_app
+from common.web.app import Remembered, make_app
 from common.web.concurrency import EVENTLET, run_aside
+from common.web.scrape import add_metrics
 from common.web.sockets import RealTime
 from config.settings import ServerSettings
-from server import api, model_routes
+from server import api, metrics, model_routes
 from server.clients import ConnectedClients, client_of_token
+from server.drift.report import DriftReport, drift_report
+from server.drift.sentences import data_in_words
 from server.drift.windows import RollingWindows
 from server.explanation.llama import ExplanationSource, explanation_source
 from server.explanations import ExplanationWorkers
@@ -29,6 +32,9 @@ from server.store.database import database_url, open_database
 
 BUSY_SECONDS_IN_LOOP: Final = 0.5
 """How long a statement waits for another program on eventlet, where it holds up everybody; it is then tried again."""
+
+DRIFT_SECONDS: Final = 300.0
+"""How long a comparison counts that Prometheus asked for: it takes a second where there are many client apps."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,21 @@ def create_app(
         store, settings.client_ids, settings.drift_window_patients, settings.drift_window_days, clock=clock
     )
     app.register_blueprint(model_routes.blueprint(model, settings.model_dir, settings.model_signing_key))
-    app.register_blueprint(api.blueprint(service, windows, status=status, real_time=real_time, clock=clock))
+
+    def report() -> DriftReport:
+        detector = model.detector
+        data = data_in_words(detector.manifest.recalibrated_from)
+        return drift_report(windows, detector.reference, detector.model_version, data)
+
+    app.register_blueprint(api.blueprint(service, drift_report=report, status=status, real_time=real_time, clock=clock))
+    add_metrics(
+        app,
+        settings,
+        real_time,
+        partial(metrics.prediction_metrics, service),
+        partial(metrics.status_metrics, status),
+        partial(metrics.drift_metrics, Remembered(report, DRIFT_SECONDS)),
+    )
     return Server(app, real_time, service)
 
 

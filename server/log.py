@@ -1,6 +1,7 @@
 """The tail of the change log: its newest runs in memory, and what other processes write to it."""
 
 import threading
+import time
 from bisect import bisect_right
 from collections.abc import Callable
 from operator import attrgetter
@@ -35,6 +36,8 @@ class ChangeLog:
         self.newest = end.next_after
         self.generation = 0
         """Changes when something was erased: runs that were read before are not to be used again."""
+        self.looked_at = time.time()
+        """When what other processes wrote was last read, in seconds since 1970."""
         self._totals = end.totals
         self.kept: list[Entry] = []
         self._kept_after = end.next_after  # all entries after this one are kept
@@ -91,6 +94,7 @@ class ChangeLog:
         # Read under the lock: entries of this process that come in between would leave a gap before them.
         with self._lock:
             page = self._store.changes(self.newest)
+            self.looked_at = time.time()
             is_news = page.next_after > self.newest
             self._take(page)
         if is_news:

@@ -4,8 +4,8 @@ import hashlib
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence, Set
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 import uuid_utils
+from prometheus_client import Histogram
 
 from common.errors import ErasedError, InternalError, OverloadedError, ShuttingDownError, StoreUnavailableError
 from common.messages import LEVELS, ChangeKind, PredictRequest, Receipt, RiskLevel, WireError
@@ -25,6 +26,7 @@ from server.log import ChangeLog
 from server.periodic import PeriodicTask
 from server.registry.current_model import CurrentModel
 from server.store import NewPrediction, PredictionStore, RequestKey
+from server.store.record import Appended
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ STORE_PAUSE_SECONDS: Final = 1.0
 
 MAX_KNOWN: Final = 4096
 """How many requests are remembered with what the record knows of them; about 1 MB."""
+
+STAGE_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 ACCEPTED: Final = Receipt(status="accepted")
 STORED: Final = Receipt(status="stored")
@@ -82,6 +86,18 @@ class PredictionService:
     retention_days: int | None = None
 
     def __post_init__(self) -> None:
+        self.stored: Counter[str] = Counter(dict.fromkeys(RiskLevel, 0))
+        """Predictions since the start, by risk level."""
+        self.refused: Counter[str] = Counter()
+        """Requests that an entry of the log refused for good since the start, by the error's code."""
+        self.seconds = Histogram(
+            "heart_stage_seconds",
+            "Seconds that each stored patient spent waiting, being scored, in the commit, and until the answer in all.",
+            ["stage"],
+            registry=None,
+            buckets=STAGE_SECONDS,
+        )
+        self._seconds_of = {stage: self.seconds.labels(stage) for stage in ("waiting", "scoring", "commit", "answer")}
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._stopping = False
@@ -111,6 +127,10 @@ class PredictionService:
         self.model.stop(max(0.0, deadline - time.monotonic()))
         self._log_watcher.stop()
         self.store.close()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._jobs)
 
     @property
     def is_running(self) -> bool:
@@ -197,7 +217,11 @@ class PredictionService:
             except StoreUnavailableError:  # the store has said why
                 self._unavailable_until = time.monotonic() + STORE_PAUSE_SECONDS
             except Exception:
-                log.exception("a batch of %d was not stored; its requests will come again", len(batch))
+                log.exception(
+                    "a batch of %d was not stored; it will come again",
+                    len(batch),
+                    extra=_about(job.key for job in batch),
+                )
             time.sleep(0)  # between batches everybody else has a turn
 
     def _next_batch(self) -> list[Job]:
@@ -212,7 +236,9 @@ class PredictionService:
         if not jobs:
             return
         made, refused = self._made(jobs)
+        started = time.perf_counter()
         appended = self.store.append(made, refused, self.clock())
+        commit = time.perf_counter() - started
         self._known.update(appended.known)
         # Those that were forgotten are found in the store when they come again; this only spares the look-up.
         while len(self._known) > MAX_KNOWN:
@@ -221,13 +247,31 @@ class PredictionService:
         self.changes.appended(appended.page)
         if any(one.message["awaits_explanation"] for one in appended.new):
             self.explanations.look()
+        self._note(appended, commit, {job.key: job.received for job in jobs})
+
+    def _note(self, appended: Appended, commit: float, received: Mapping[RequestKey, float]) -> None:
+        """Count and log what became of a batch; ``commit`` is in seconds."""
+        now = time.perf_counter()
+        for one in appended.new:
+            timings = {stage: one.message["timings_ms"][stage] / 1000 for stage in ("waiting", "scoring")}
+            for stage, seconds in (timings | {"commit": commit, "answer": now - received[one.key]}).items():
+                self._seconds_of[stage].observe(seconds)
+            self.stored[one.message["risk_level"]] += 1
+        if appended.new:  # one line for all: a line costs as much as a tenth of a prediction
+            log.info("%d predictions were stored", len(appended.new), extra=_about(one.key for one in appended.new))
+        for entry in appended.page.entries:
+            if entry.kind == ChangeKind.REQUEST_REFUSED:
+                said = orjson.loads(entry.wire)
+                code, key = said["error"]["code"], (entry.client_id, said["request_id"])
+                self.refused[code] += 1
+                log.warning("a request of %s was refused for good: %s", entry.client_id, code, extra=_about([key]))
 
     def _made(self, jobs: Sequence[Job]) -> tuple[list[NewPrediction], dict[RequestKey, WireError]]:
         """Score and explain together; if that fails, each alone, so that one patient does not take others along."""
         try:
             return self._scored(jobs), {}
         except Exception:
-            log.exception("a batch of %d could not be scored", len(jobs))
+            log.exception("a batch of %d could not be scored", len(jobs), extra=_about(job.key for job in jobs))
         if len(jobs) == 1:
             return [], {jobs[0].key: WireError.of(InternalError())}
         alone = [self._made([job]) for job in jobs]
@@ -288,6 +332,11 @@ class PredictionService:
         made = NewPrediction(message, job.digest)
         made.body  # noqa: B018 - encoded here: what cannot be must fail alone, and not while the record is locked
         return made
+
+
+def _about(keys: Iterable[RequestKey]) -> dict[str, str]:
+    """Have a log record name the requests that it is about."""
+    return {"request_id": " ".join(request_id for _, request_id in keys)}
 
 
 def _contributions(record: PatientRecord, detector: Detector, assessment: Assessment) -> list[dict[str, Any]]:

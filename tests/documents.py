@@ -58,6 +58,13 @@ def _default(value: object) -> str:
     return f"`{','.join(value) if isinstance(value, tuple) else value}`"
 
 
+def alerts_table() -> str:
+    """Describe every alert, and what to do."""
+    rules = (PROJECT_ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8")
+    found = re.findall(r'alert: (\w+)\n.*?severity: (\w+).*?action: "(.*?)"', rules, flags=re.S)
+    return table(("alert", "severity", "what to do"), [(f"`{name}`", severity, do) for name, severity, do in found])
+
+
 def messages_tables() -> str:
     """Describe every message and the JSON types of its fields."""
     tables = []
@@ -90,6 +97,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "fields": fields_table,
     "factors": factors_table,
     "settings": settings_table,
+    "alerts": alerts_table,
     "messages": messages_tables,
 }
 

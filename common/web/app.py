@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from flask import Blueprint, Flask, Response, make_response, redirect, render_template, request, send_from_directory
 from flask.json.provider import JSONProvider
@@ -48,6 +48,9 @@ VENDOR_PACKAGES = frozenset({"socket.io-client", "chart.js", "uuid"})
 
 READY_SECONDS: Final = 2.0
 """How long the outcome of a check is reused: anyone may ask whether an app is ready, and a check uses the disk."""
+
+
+T = TypeVar("T")
 
 
 class OrjsonProvider(OrjsonCodec, JSONProvider):
@@ -97,7 +100,9 @@ def make_app(
     CSRFProtect(app)
     _compress_answers(app)
     file = AccessFile(access_file(settings.data_dir, settings.app_name))
-    app.register_blueprint(_shared_blueprint([file.check, check_ready], limiter))
+    failure = Remembered(partial(_failure_of, [file.check, check_ready]), READY_SECONDS)
+    app.extensions["failure"] = failure
+    app.register_blueprint(_shared_blueprint(failure, limiter))
     people = People(file)
     people.take_built_in(built_in_tokens(settings), settings.url, clock())
     access = app.extensions["access"] = Access(people, sessions_of(file, settings, clock), AuditTrail(file, clock))
@@ -132,11 +137,9 @@ def _compress_answers(app: Flask) -> None:
         return compress.after_request(response)
 
 
-def _shared_blueprint(checks: Sequence[Callable[[], None]], limiter: Limiter) -> Blueprint:
+def _shared_blueprint(failure: Callable[[], DetectionSystemError | None], limiter: Limiter) -> Blueprint:
     """Make the routes of the files that pages share, and those that tell whether the app lives and is ready."""
     blueprint = Blueprint("shared", __name__)
-
-    failure = _Remembered(partial(_failure_of, checks))
 
     @blueprint.get("/ui/<path:name>")
     def ui(name: str) -> Response:
@@ -165,21 +168,22 @@ def _shared_blueprint(checks: Sequence[Callable[[], None]], limiter: Limiter) ->
     return blueprint
 
 
-class _Remembered:
-    """What a check found, for ``READY_SECONDS``; one caller checks at a time, or many would keep the disk busy."""
+class Remembered(Generic[T]):
+    """What a function found, for so many seconds; one caller looks at a time, or many would keep the disk busy."""
 
-    def __init__(self, check: Callable[[], DetectionSystemError | None]) -> None:
-        self._check = check
+    def __init__(self, look: Callable[[], T], seconds: float) -> None:
+        self._look = look
+        self._seconds = seconds
         self._turn = threading.Lock()
         self._until = -math.inf
-        self._failure: DetectionSystemError | None = None
+        self._found: T
 
-    def __call__(self) -> DetectionSystemError | None:
+    def __call__(self) -> T:
         with self._turn:
             if time.monotonic() >= self._until:
-                self._failure = self._check()
-                self._until = time.monotonic() + READY_SECONDS
-            return self._failure
+                self._found = self._look()
+                self._until = time.monotonic() + self._seconds
+            return self._found
 
 
 def _failure_of(checks: Sequence[Callable[[], None]]) -> DetectionSystemError | None:

@@ -5,6 +5,7 @@ import re
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -124,6 +125,8 @@ class Door:
         """Those that eventlet has accepted, by the peer's address and port; werkzeug passes them in the environ."""
         self.connections: set[Connection] = set()
         self.refused = 0
+        self.refusals: Counter[str] = Counter()
+        """Connections and events that were refused, by the error's code."""
         self._flask = app
         self._app = app.wsgi_app
         self._client_of_token = client_of_token
@@ -148,11 +151,17 @@ class Door:
         except ConnectionError:  # tells both servers that there is nothing to answer
             raise
         except Exception as error:  # noqa: BLE001 - both servers would log what an unexpected error says
-            return _refuse(named(error, "a request failed outside of the app"), environ, start)
+            refusal = named(error, "a request failed outside of the app")
+            self.count_refusal(refusal.code)
+            return _refuse(refusal, environ, start)
 
     def close(self) -> None:
         """Refuse every request from now on."""
         self._is_closed = True
+
+    def count_refusal(self, code: str) -> None:
+        with self._lock:
+            self.refusals[code] += 1
 
     def wait_until_empty(self, seconds: float) -> None:
         """Wait until every request is answered and every connection has ended, but no longer than ``seconds``."""

@@ -1,6 +1,7 @@
 """Logging of a process, configured once: standard error, one line a record, never a patient's value."""
 
 import io
+import json
 import logging
 import sys
 import threading
@@ -41,15 +42,13 @@ def named(error: Exception, what: str) -> DetectionSystemError:
     return InternalError()
 
 
-def configure_logging(level: str) -> None:
-    """Send this project's records of at least ``level`` to standard error, times in UTC.
+def configure_logging(level: str, form: str = "text") -> None:
+    """Send this project's records of at least ``level`` to standard error, as text or JSON, times in UTC.
 
     Libraries are logged from WARNING on only: below that they log what they carry, which is patients' values.
     """
-    formatter = _Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(_JsonFormatter() if form == "json" else _Formatter())
     handler.addFilter(_is_own_or_serious)
     handler.setLevel(level)
     severity = logging.getLevelNamesMapping()[level]
@@ -88,10 +87,33 @@ class _Unrepeated(io.TextIOBase):
 
 
 class _Formatter(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        """Add the request that a record is about, whose id is the same at the client app and at the server."""
+        request_id = getattr(record, "request_id", None)
+        return super().formatMessage(record) + (f" request_id={request_id}" if request_id else "")
+
     def formatException(self, ei: object) -> str:  # noqa: N802 - the name is logging's
         """Show where an exception was raised and of what kind it is: what it says may be a patient's value."""
         error = ei[1] if isinstance(ei, tuple) else None
         return "".join(_traceback(error)).rstrip() if isinstance(error, BaseException) else ""
+
+
+class _JsonFormatter(_Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line with all of a record, an exception included."""
+        line = {
+            "time": f"{self.formatTime(record, self.datefmt)}.{record.msecs:03.0f}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "request_id": getattr(record, "request_id", None),
+            "exception": self.formatException(record.exc_info) if record.exc_info else None,
+        }
+        return json.dumps({name: value for name, value in line.items() if value is not None})
 
 
 def _traceback(error: BaseException) -> Iterator[str]:

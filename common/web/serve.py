@@ -73,7 +73,7 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
     except (ValidationError, UnicodeDecodeError) as error:
         print(settings_sentence(error), file=sys.stderr)
         sys.exit(USAGE_ERROR)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     if unknown := unknown_names():
         log.warning("no longer known, and without effect in .env: %s", ", ".join(unknown))
     try:

@@ -46,7 +46,7 @@ class RealTime:
         self.is_stopping = False
         self._app = app
         self._settings = settings
-        self._namespaces: list[FollowedNamespace] = []
+        self.namespaces: list[FollowedNamespace] = []
         self._socketio = SocketIO(
             app,
             async_mode=settings.socketio_async_mode,
@@ -76,12 +76,12 @@ class RealTime:
     def register(self, namespace: "FollowedNamespace") -> None:
         namespace.real_time = self
         namespace.followers.events_per_second = self._settings.events_per_second
-        self._namespaces.append(namespace)
+        self.namespaces.append(namespace)
         self._socketio.on_namespace(namespace)
 
     def stop(self) -> None:
         """Answer the followers that wait, and tell all of them that the app stops."""
-        for namespace in self._namespaces:
+        for namespace in self.namespaces:
             namespace.followers.stop()
 
     def leave(self, sid: str, namespace: str) -> None:
@@ -139,7 +139,7 @@ class FollowedNamespace(flask_socketio.Namespace):
         try:
             return self._handle(event, sid, given)
         except Exception as error:  # noqa: BLE001 - it is logged, and the refusal is the acknowledgement
-            return {"status": "refused", "error": WireError.of(named(error, "an event handler failed")).to_wire()}
+            return {"status": "refused", "error": self._refusal(error, "an event handler failed").to_wire()}
 
     def _handle(self, event: object, sid: str, given: list[Any]) -> dict[str, Any] | None:
         # First: what is accepted from here on would not be answered any more.
@@ -166,8 +166,13 @@ class FollowedNamespace(flask_socketio.Namespace):
         except Exception as error:  # noqa: BLE001 - Socket.IO takes any outcome but its own error for a success
             self._disconnect(sid)
             peer.connection.end_in(END_SECONDS)
-            wire = WireError.of(named(error, "a connection failed"))
+            wire = self._refusal(error, "a connection failed")
             raise flask_socketio.ConnectionRefusedError(wire.message, wire.to_wire()) from None
+
+    def _refusal(self, error: Exception, what: str) -> WireError:
+        refusal = WireError.of(named(error, what))
+        self.real_time.door.count_refusal(refusal.code)
+        return refusal
 
     def _admit(self, sid: str, peer: Peer, auth: object) -> None:
         if self.real_time.is_stopping:

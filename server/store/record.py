@@ -1,6 +1,7 @@
 """Predictions, the log of what happens to them, and the explanations that they await."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -150,6 +151,8 @@ class PredictionStore:
         self._writer = engine.execution_options(**WRITE)
         self.failure: str | None = None
         """Why the database could not be used, until something was written again."""
+        self.written_at = 0.0
+        """When something was last written, in seconds since 1970; 0 before the first time."""
 
     @property
     def backend(self) -> str:
@@ -388,7 +391,7 @@ class PredictionStore:
         with self._named_failure(), self._writer.begin() as connection:
             connection.execute(entries.COUNTER.with_for_update())  # one writes at a time; SQLite knows no other way
             yield connection
-        self.failure = None
+        self.failure, self.written_at = None, time.time()
 
     @contextmanager
     def _named_failure(self) -> Iterator[None]:

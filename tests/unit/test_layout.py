@@ -4,7 +4,7 @@ from collections import Counter
 
 from config.secrets import PROJECT_ROOT
 
-OF_BOTH_APPS = {"access", "__init__", "__main__", "app", "factory", "api", "sockets", "answers"}
+OF_BOTH_APPS = {"access", "__init__", "__main__", "app", "factory", "api", "sockets", "metrics"}
 """Names that the server and the client apps give to the same part of each."""
 
 

@@ -1,5 +1,6 @@
 """What a process says when something fails: where and of what kind, never what it was about."""
 
+import json
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ CANARY = "canary-137.48213"
 PROGRAM = """
 import sys
 from common.web.concurrency import patch_standard_library
-CANARY, mode, steps = sys.argv[1], sys.argv[2], sys.argv[3:]
+CANARY, mode, form, steps = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
 patch_standard_library(mode)
 import logging, socket, threading
 import socketio
@@ -83,16 +84,19 @@ def is_flooded_with_what_is_no_request():
     for _ in range(70):
         is_sent(CANARY.encode() + b"\\r\\n")
 
-configure_logging("DEBUG")
+def is_about_a_request():
+    logging.getLogger("client.relay").info("sent", extra={"request_id": "request-1"})
+
+configure_logging("DEBUG", form)
 keep_libraries_quiet()
 for step in steps:
     globals()[step]()
 """
 
 
-def said(*steps: str, mode: str = "threading") -> str:
+def said(*steps: str, mode: str = "threading", form: str = "text") -> str:
     """Return what a process that takes these steps writes, without its command line."""
-    command = [sys.executable, "-c", PROGRAM, CANARY, mode, *steps]
+    command = [sys.executable, "-c", PROGRAM, CANARY, mode, form, *steps]
     done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
     text = done.stdout + done.stderr
     assert CANARY not in text
@@ -130,3 +134,11 @@ def test_libraries_are_heard_from_warning_on_and_a_named_failure_keeps_its_sente
     assert text.count("warned") == 3
     assert text.count("ours") == 1
     assert "InvalidDataError: Row 3 cannot be used." in text
+
+
+def test_a_line_names_its_request_and_with_json_it_is_an_object_that_holds_the_exception() -> None:
+    assert said("is_about_a_request").endswith("INFO client.relay: sent request_id=request-1\n")
+    sent, failed = map(json.loads, said("is_about_a_request", "logs", form="json").splitlines())
+    assert sent.pop("time").endswith("Z")
+    assert sent == {"level": "INFO", "logger": "client.relay", "message": "sent", "request_id": "request-1"}
+    assert failed["exception"].endswith("KeyError")
