@@ -46,13 +46,21 @@ _ORIGINAL_WAITS: Final = exists().where(
 )
 _CAN_BE_SENT: Final = IS_WAITING & ((requests.c.state == "withdrawing") | ~_ORIGINAL_WAITS)
 
-_PLACE: Final = select(place, select(func.count()).select_from(requests).where(IS_WAITING).scalar_subquery())
+_PLACE: Final = select(
+    place.c.log,
+    place.c.sequence,
+    place.c.server_log,
+    place.c.server_after,
+    select(func.count()).select_from(requests).where(IS_WAITING).scalar_subquery(),
+)
 
 _JSON: Final = ("record", "entered", "prediction", "explanation", "error")
 # The row stays, with its ids: neither a page nor the server's log can bring the patient back.
 _TOMBSTONE: Final = dict.fromkeys(
     ("patient_reference", "entered_at", "entered_by", "corrects", "superseded_by", *_JSON)
 ) | {"state": "erased"}
+
+_UNANSWERED: Final = dict.fromkeys(("prediction_id", "prediction", "explanation", "superseded_by"))
 
 _PROBE: Final = {"request_id": "space-check", "sequence": 0, "state": "probe", "record": "." * 65_536}
 """A row as long as the largest request; it is taken back before anybody sees it."""
@@ -182,15 +190,21 @@ class Outbox:
     def apply(self, changes: Changes) -> set[str]:
         """Apply a run of the server's log, and how far it reaches; return the requests that changed by it.
 
-        What was applied before changes nothing, so that the log may be read from its beginning at any time.
+        What was applied before changes nothing, so that the log may be read from its beginning at any time. Answers
+        that a restored log lacks, or that of a standby which took over, are waited for again once it was read whole.
         """
         with self._transaction() as connection:
             changed: set[str] = set()
+            reading = _reading(connection, changes)
             for change in changes.entries:
                 if news := _news(_row(connection, change.request_id), change):
                     _save(connection, change.request_id, **news)
                     changed.add(change.request_id)
+            seen = [change.request_id for change in changes.entries if change.prediction]
+            connection.execute(update(requests).where(requests.c.request_id.in_(seen)).values(reading=reading))
             connection.execute(update(place).values(server_log=changes.log, server_after=changes.next_after))
+            if not changes.has_more:
+                changed |= _send_again(connection, reading)
         # After the commit: what is read from now on lacks the patient, and runs that were read before must go.
         self.generation += any(change.kind is ChangeKind.PREDICTION_ERASED for change in changes.entries)
         return changed
@@ -267,6 +281,32 @@ class Outbox:
             raise StoreUnavailableError(
                 f"This client app cannot use its disk, so nothing was saved. The cause: {cause}."
             ) from error
+
+
+def _reading(connection: Connection, changes: Changes) -> int:
+    """Return the number of the reading of the server's log that a run belongs to: a new one where it starts over."""
+    now = connection.execute(select(place)).one()
+    if changes.log == now.server_log and changes.after >= now.server_after:
+        return int(now.reading)
+    # Of another server's record nothing is missing: it never had the patients of this one, and must not get them.
+    is_same = now.server_log is not None and changes.log.partition(".")[0] == now.server_log.partition(".")[0]
+    reading = int(now.reading) + 1
+    connection.execute(update(place).values(reading=reading, compared=place.c.compared if is_same else reading))
+    return reading
+
+
+def _send_again(connection: Connection, reading: int) -> set[str]:
+    """Have requests wait again whose answers the log lacked when it was read from its start to its end."""
+    if connection.execute(select(place.c.compared)).scalar_one() == reading:
+        return set()
+    lacking = select(requests.c.request_id).where(requests.c.state == "answered", requests.c.reading < reading)
+    found = set(connection.scalars(lacking))
+    for request_id in sorted(found):
+        _save(connection, request_id, state="queued", **_UNANSWERED)
+    connection.execute(update(place).values(compared=reading))
+    if found:
+        log.warning("the server's record lacks %d answers that were here; they are asked for again", len(found))
+    return found
 
 
 def _news(row: Row[Any] | None, change: Change) -> dict[str, str | None]:

@@ -16,7 +16,7 @@ from common.errors import StoreUnavailableError
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 SCHEMA_OF_PROTOCOL_4: Final = 3
 BUSY_SECONDS: Final = 0.5
 """On eventlet everybody waits as long as one waits for SQLite."""
@@ -48,8 +48,12 @@ requests = Table(
     Column("entered", Text),
     Column("corrects", String),
     Column("superseded_by", String),
+    Column("reading", Integer, nullable=False, server_default="0"),
 )
-"""One row for each request; ``sequence`` is that of its last change. Of an erased one the ids stay: a tombstone."""
+"""One row for each request; ``sequence`` is that of its last change. Of an erased one the ids stay: a tombstone.
+
+``reading`` is the number of the reading of the server's log in which its answer was last seen.
+"""
 
 waiting = Index("waiting_requests", requests.c.request_id, sqlite_where=IS_WAITING)
 
@@ -60,8 +64,13 @@ place = Table(
     Column("sequence", Integer, nullable=False),
     Column("server_log", String),
     Column("server_after", Integer, nullable=False),
+    Column("reading", Integer, nullable=False, server_default="0"),
+    Column("compared", Integer, nullable=False, server_default="0"),
 )
-"""One row: this file's own log and its newest entry, and how far which log of the server was applied."""
+"""One row: this file's own log and its newest entry, and how far which log of the server was applied.
+
+``reading`` counts how often that log was begun from its start; ``compared`` is the last reading that came to its end.
+"""
 
 
 drafts = Table(
@@ -93,7 +102,11 @@ def open_outbox(path: Path) -> Engine:
         if not version:
             return _make_tables(connection)
         sqlite.copy_before_migration(path, str(version))
-        return _extend(connection) if version == SCHEMA_OF_PROTOCOL_4 else _take_over(connection)
+        if version < SCHEMA_OF_PROTOCOL_4:
+            return _take_over(connection)
+        if version == SCHEMA_OF_PROTOCOL_4:
+            _extend(connection)
+        return _count_readings(connection)
 
     with ExitStack() as undo:
         try:
@@ -130,6 +143,12 @@ def _extend(connection: Connection) -> None:
     connection.exec_driver_sql("DROP INDEX waiting_requests")  # it is by another condition now
     waiting.create(connection)
     drafts.create(connection)
+
+
+def _count_readings(connection: Connection) -> None:
+    """Bring a file of schema 4, which knew nothing of answers that a server's log lacks, up to date."""
+    for table, column in (("requests", "reading"), ("place", "reading"), ("place", "compared")):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER DEFAULT 0 NOT NULL")
 
 
 def _take_over(connection: Connection) -> None:

@@ -385,8 +385,8 @@ class Followers:
             return run
         try:
             run = self._log.read(after, follower.scope)
-        except StoreUnavailableError:  # it is read again within half a second
-            return Run(after, after, has_more=False, entries=NO_ENTRIES)
+        except StoreUnavailableError:  # it is read again within half a second; that was not the log's end
+            return Run(after, after, has_more=True, entries=NO_ENTRIES)
         if len(self._runs) >= MAX_RUNS:  # followers stand at few places; what is cleared is read again
             self._runs.clear()
         if self._log.generation == generation:  # otherwise it may hold what has been erased meanwhile

@@ -76,7 +76,7 @@ def blueprint(
         before = number_of_query("before") or None
         end, found = store.recent(limit, before=before, client_id=request.args.get("client"), level=_level_of_query())
         # The log may not have seen yet what another process wrote: who follows from here would seem to be ahead of it.
-        service.changes.reach(end.after)
+        service.changes.see(end)
         return {
             "log": end.log,
             "after": end.after,

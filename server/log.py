@@ -1,14 +1,19 @@
 """The tail of the change log: its newest runs in memory, and what other processes write to it."""
 
+import logging
 import threading
 import time
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from operator import attrgetter
 from typing import Final
 
 import orjson
 
+from common.errors import StoreUnavailableError
 from common.followers import ALL, Run
 from common.messages import ChangeKind
 from server.store import Entry, Page, PredictionStore
@@ -17,6 +22,11 @@ from server.store.entries import run_of
 KEPT_BYTES: Final = 8 * 1024 * 1024
 """Of the newest entries, about 2,500: followers that keep up are answered with them. Older ones are in the store."""
 
+MAX_TOMBSTONES: Final = 1000
+"""How many of the newest erasures are remembered, to be done again if a failover takes them back."""
+
+log = logging.getLogger(__name__)
+
 _sequence = attrgetter("sequence")
 
 
@@ -24,7 +34,8 @@ class ChangeLog:
     """What followers read: one run after another, each whole, in the order of the commits.
 
     A writer tells it with ``appended``, after the commit; what other processes wrote is found by ``look``, which has to
-    be called every second. Making it raises ``StoreUnavailableError`` as reading does.
+    be called every second. Making it raises ``StoreUnavailableError`` as reading does. After a failover of PostgreSQL,
+    or a restore, it is another log, of which nothing is known: its ``name`` is another one.
     """
 
     def __init__(self, store: PredictionStore) -> None:
@@ -42,6 +53,7 @@ class ChangeLog:
         self.kept: list[Entry] = []
         self._kept_after = end.next_after  # all entries after this one are kept
         self._kept_bytes = 0
+        self._tombstones: deque[Entry] = deque(maxlen=MAX_TOMBSTONES)
 
     def tell(self, listener: Callable[[], None]) -> None:
         """Have a listener called at every nudge; it returns at once."""
@@ -69,7 +81,7 @@ class ChangeLog:
                 page = Page(self.name, after, next_after, has_more, entries, self._totals)
         if not is_kept:
             page = self._store.changes(after, client_id=scope or None)
-            self.reach(page.next_after)
+            self.see(page)
         return encoded(page, scope)
 
     def appended(self, page: Page) -> None:
@@ -79,15 +91,23 @@ class ChangeLog:
         between: what is missing is then read from the store, what is known already is passed over.
         """
         with self._lock:
-            if page.after > self.newest:  # what is kept would go on with a gap
-                self._start_over(page.after)
-            self._take(page)
+            if page.log == self.name and page.after <= self.newest:
+                self._take(page)
+        with suppress(StoreUnavailableError):  # it is read within a second otherwise
+            self.see(page)
         self.nudge()
 
-    def reach(self, place: int) -> None:
-        """See to it that nobody who has read up to a place of the record seems to be ahead of the log."""
-        while place > self.newest and self.look():
+    def see(self, page: Page) -> None:
+        """See to it that nobody who has read a page of the record seems to be ahead of the log, or in another one."""
+        while (page.log != self.name or page.next_after > self.newest) and self.look():
             pass
+
+    def heard_of(self, name: str | None, place: int) -> None:
+        """Look whether a follower is ahead, or in another log, because it has been at another server."""
+        with suppress(StoreUnavailableError):
+            is_behind = name not in (None, self.name) or place > self.newest
+            while is_behind and self.look() and place > self.newest:
+                pass
 
     def look(self) -> bool:
         """Take a run of what other processes wrote; return whether there is more. Raises as ``read`` does."""
@@ -95,16 +115,37 @@ class ChangeLog:
         with self._lock:
             page = self._store.changes(self.newest)
             self.looked_at = time.time()
-            is_news = page.next_after > self.newest
-            self._take(page)
+            is_news = page.log != self.name or page.next_after > self.newest
+            if page.log == self.name:
+                self._take(page)
+            else:
+                self._start_another()
         if is_news:
             self.nudge()
         return page.has_more
 
+    def _start_another(self) -> None:
+        """Go over to another log, which may lack entries of this one; what these had erased is erased again."""
+        began_after = self._store.began_after()
+        lost = [orjson.loads(entry.wire) for entry in self._tombstones if entry.sequence > began_after]
+        if lost:  # first, so that it is tried again if it fails
+            erased = {(one["client_id"], one["request_id"]): one["prediction_id"] for one in lost}
+            self._store.erase_again(erased, datetime.fromisoformat(lost[-1]["at"]))
+        log.warning(
+            "the record failed over or was restored: it lacks %d entries that this server had. Client apps send what "
+            "is missing again.",
+            max(0, self.newest - began_after),
+        )
+        end = self._store.end()
+        self._tombstones.clear()
+        self.name, self._totals = end.log, end.totals
+        self._start_over(end.next_after)
+
     def _take(self, page: Page) -> None:
         new = [entry for entry in page.entries if entry.sequence > self.newest]
-        if any(entry.kind == ChangeKind.PREDICTION_ERASED for entry in new):
+        if tombstones := [entry for entry in new if entry.kind == ChangeKind.PREDICTION_ERASED]:
             self._start_over(self.newest)
+            self._tombstones += tombstones
         if page.next_after >= self.newest:  # a page that comes late has older totals
             self._totals = page.totals
             self.newest = page.next_after

@@ -106,11 +106,13 @@ class PredictionService:
         self._unavailable_until = 0.0
         self._batcher = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._log_watcher = PeriodicTask("change log", self.changes.look, seconds=LOOK_SECONDS)
+        self._notices = self.store.notices(self._notice)
         self._housekeeping = PeriodicTask("housekeeping", self.erase_old, seconds=HOUSEKEEPING_SECONDS)
 
     def start(self) -> None:
         self.explanations.start()
         self._log_watcher.start()
+        self._notices.start()
         self._housekeeping.start()
         self.model.start(lambda _: self.changes.nudge())
         self._batcher.start()
@@ -125,6 +127,7 @@ class PredictionService:
         self._batcher.join(max(0.0, deadline - time.monotonic()))
         self.explanations.stop()
         self.model.stop(max(0.0, deadline - time.monotonic()))
+        self._notices.stop()
         self._log_watcher.stop()
         self.store.close()
 
@@ -142,6 +145,11 @@ class PredictionService:
         if not self.is_running:
             raise InternalError("The server has stopped answering patients. Restart it.")
 
+    def _notice(self, newest: int) -> None:
+        """Look at once at what another server has committed; what this one has is known already, or in a moment."""
+        if newest > self.changes.newest:
+            self._log_watcher.wake()
+
     def erase_old(self) -> bool:
         """Erase some of the predictions that are too old to be kept; return whether there may be more."""
         if self.retention_days is None:
@@ -150,6 +158,8 @@ class PredictionService:
         old = self.store.older_than(now - timedelta(days=days), limit=ERASED_AT_ONCE)
         if old:
             self.changes.appended(self.store.erase(list(old), now))
+            if len(old) < ERASED_AT_ONCE:
+                self.store.vacuum()
             log.info("%d predictions were erased because they were older than %d days", len(old), days)
         return len(old) == ERASED_AT_ONCE
 

@@ -34,7 +34,11 @@ class OperatorsNamespace(FollowedNamespace):
 
     def __init__(self, changes: ChangeLog, *, status: Callable[[], OperatorStatus]) -> None:
         super().__init__(OPERATORS_NAMESPACE, changes, status=status, reload_beyond=RELOAD_BEYOND)
+        self._changes = changes
         changes.tell(self.followers.nudge)
+
+    def heard(self, sid: str, peer: Peer, follow: Follow) -> None:
+        self._changes.heard_of(follow.log, follow.after)
 
     def admit(self, peer: Peer, auth: object, sid: str) -> str:
         if peer.session is None:
@@ -79,6 +83,7 @@ class ClientsNamespace(FollowedNamespace):
         return self._service.withdraw(Withdrawal.check(message).request_id, str(peer.client_id))
 
     def heard(self, sid: str, peer: Peer, follow: Follow) -> None:
+        self._service.changes.heard_of(follow.log, follow.after)
         if follow.waiting is not None and self._clients.heard(str(peer.client_id), sid, follow.waiting):
             self._service.changes.nudge()
 

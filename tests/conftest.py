@@ -1,5 +1,6 @@
 """What every kind of test shares: a small detector that was really trained, on the real patients."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 from config import env_file
 from server.anomaly.detector import Detector
 from server.registry.artifact import load_detector
+from server.store.database import open_database
 from tests.support.model_versions import folder_with_versions, save_another_version, save_version
 from tests.support.patients import real_patients, small_training
+from tests.support.postgres import Postgres, postgres
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +46,12 @@ def other_detector_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_folder(detector_dir: Path, other_detector_dir: Path, tmp_path: Path) -> Path:
     """A folder of the test's own that holds both versions, the usual one active."""
     return folder_with_versions([detector_dir, other_detector_dir], tmp_path / "saved_models")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A server of PostgreSQL with a database ``template`` that holds an empty record."""
+    with postgres() as server:
+        server.execute("CREATE DATABASE template")
+        open_database(server.url("template")).dispose()
+        yield server

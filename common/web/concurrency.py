@@ -1,5 +1,6 @@
 """Which concurrency the process runs on, decided before anything else is imported."""
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -33,6 +34,8 @@ def patch_standard_library(async_mode: str) -> None:
         import eventlet  # noqa: PLC0415 - only if it is the mode
 
         eventlet.monkey_patch()
+        # Otherwise psycopg waits for PostgreSQL in C, and everybody with it. A test measures it: this is undocumented.
+        os.environ["PSYCOPG_WAIT_FUNC"] = "wait_selector"
 
 
 def run_aside(async_mode: str, function: Callable[[Given], Result], given: Given) -> Result:

@@ -1,10 +1,10 @@
-"""Back up, restore, verify or erase: ``python -m server.store {backup,restore} FILE``, ``verify [FILE]``, ``erase``."""
+"""Keep the record: ``python -m server.store backup FILE``, ``restore FILE``, ``verify [FILE]``, ``erase`` and more."""
 
 import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,8 @@ from common.sqlite import engine_of
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings
 from server.store.backup import back_up, closing_engine, in_number, restore
-from server.store.database import cause_of, database_url, file_of, open_existing
+from server.store.database import cause_of, database_url, file_of, in_use, open_database, open_existing, parsed
+from server.store.moving import after_restore, copy_record
 from server.store.record import PredictionStore
 from server.store.verification import count_entries, problems_of
 
@@ -61,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0; 1 when it could not be done, or something is not in order; 2 when it makes no sense.",
     )
     parser.set_defaults(audited=None, dry_run=False, client=None, file=None)
-    commands = parser.add_subparsers(required=True, metavar="{backup,restore,verify,erase}")
+    commands = parser.add_subparsers(
+        required=True, metavar="{backup,restore,verify,erase,migrate,copy-to,after-restore}"
+    )
     backup = commands.add_parser("backup", help="copy the record to a new file, also while the server runs")
     backup.add_argument("file", type=Path, help="a file that is not there yet")
     backup.set_defaults(call=_back_up, audited=Action.RECORD_BACKED_UP)
@@ -83,7 +86,27 @@ def _parser() -> argparse.ArgumentParser:
     erase.add_argument("--client", metavar="ID", help="only those of this client app")
     erase.add_argument("--dry-run", action="store_true", help="say how many there are, and erase nothing")
     erase.set_defaults(call=_erase, audited=Action.PREDICTIONS_ERASED)
+    migrate = commands.add_parser("migrate", help="make the database, or bring it to this program's schema, and end")
+    migrate.set_defaults(call=_migrate)
+    copy_to = commands.add_parser("copy-to", help="copy a SQLite record to PostgreSQL, while no server runs")
+    copy_to.add_argument("url", type=_postgres, metavar="URL", help="of an empty database: postgresql://USER@HOST/NAME")
+    copy_to.set_defaults(call=_copy_to, audited=Action.RECORD_BACKED_UP)
+    after = commands.add_parser(
+        "after-restore", help="once pg_restore or a recovery to a point in time has put an earlier record in place"
+    )
+    after.add_argument("--replaced", type=_postgres, metavar="URL", help="of the record it replaces, if that is kept")
+    after.set_defaults(call=_after_restore, audited=Action.RECORD_RESTORED)
     return parser
+
+
+def _postgres(text: str) -> URL:
+    try:
+        url = parsed(text)
+    except ConfigurationError:
+        url = None
+    if url is None or url.get_backend_name() != "postgresql":
+        raise argparse.ArgumentTypeError("must be the address of a PostgreSQL database")
+    return url
 
 
 def _days(text: str) -> int:
@@ -116,6 +139,41 @@ def _verify(url: URL, arguments: argparse.Namespace) -> None:
         print(f"In order: {count_entries(engine)} entries of the log, and every prediction as it was stored.")
 
 
+def _migrate(url: URL, _: argparse.Namespace) -> None:
+    open_database(url).dispose()
+    print("The database has this program's schema.")
+
+
+def _copy_to(url: URL, arguments: argparse.Namespace) -> None:
+    path = file_of(url)
+    if path is None:
+        raise ConfigurationError("copy-to copies a SQLite record; that of DATABASE_URL is none.")
+    open_existing(url).dispose()
+    with (
+        in_use(path, alone=True),
+        closing_engine(engine_of(path, mode="ro")) as source,
+        closing_engine(open_database(arguments.url)) as target,
+    ):
+        copy_record(source, target, told=lambda said: print(said, file=sys.stderr))
+        print(f"The record was copied, and the copy is in order: {count_entries(target)} entries of the log.")
+    print("Set DATABASE_URL to the new address and start the server. Keep the old file until you have seen it work.")
+
+
+def _after_restore(url: URL, arguments: argparse.Namespace) -> None:
+    if file_of(url) is not None:
+        raise ConfigurationError("after-restore is for PostgreSQL; a SQLite record is put back by restore.")
+    with closing_engine(open_database(url)) as engine, ExitStack() as ending:
+        replaced = (
+            ending.enter_context(closing_engine(open_existing(arguments.replaced))) if arguments.replaced else None
+        )
+        erased = after_restore(engine, replaced)
+    print("Pages and client apps now read the record from its beginning; client apps send again what it lacks.")
+    if arguments.replaced:
+        print(f"Erased again, as it had been since the backup: {in_number(erased)}.")
+    else:
+        print("Erase again what was erased since the backup: the record that was replaced could have told.")
+
+
 def _erase(url: URL, arguments: argparse.Namespace) -> None:
     now = datetime.now(UTC)
     with closing(PredictionStore(open_existing(url))) as store:
@@ -125,6 +183,7 @@ def _erase(url: URL, arguments: argparse.Namespace) -> None:
             found = store.of_patient(_reference(arguments.patient_reference), client_id=arguments.client)
         if not arguments.dry_run:
             store.erase_all(list(found), now)
+            store.vacuum()
     whose = "".join(f" {client_id}: {number}." for client_id, number in sorted(Counter(found.values()).items()))
     if arguments.dry_run:
         print(f"{in_number(len(found))} would be erased.{whose} Nothing was erased.")

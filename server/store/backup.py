@@ -136,28 +136,25 @@ def _require_order(path: Path) -> None:
 def _take_over(incoming: Path, replaced: Path) -> int | None:
     """Bring a restored file up to date with the schema and with the replaced one; return how many were erased again.
 
-    The log gets a name that it never had: the next epoch, or another identity where nobody knows the last epoch.
+    The log gets an epoch that it never had.
     """
     before = _told_by(replaced)
     with closing(PredictionStore(open_database(URL.create("sqlite", database=str(incoming))))) as store:
-        if before is None:
-            store.rename_log()
-            return None
-        log_id, epoch, erased = before
-        store.rename_log(log_id, epoch)
-        return store.erase_again(erased, datetime.now(UTC))
+        epoch, erased = before or (0, {})
+        store.rename_log(epoch)
+        return None if before is None else store.erase_again(erased, datetime.now(UTC))
 
 
-def _told_by(replaced: Path) -> tuple[str, int, dict[RequestKey, str | None]] | None:
-    """Return identity and epoch of a log, and the predictions that were erased by request; ``None`` if it is damaged.
+def _told_by(replaced: Path) -> tuple[int, dict[RequestKey, str | None]] | None:
+    """Return the epoch of a log, and the predictions that were erased by request; ``None`` if it is damaged.
 
     Only this is read, so that damage elsewhere in the file does not matter.
     """
     # Writable, because SQLite takes back first what a killed server left half written.
     with suppress(sqlite3.Error), closing(sqlite3.connect(f"{replaced.absolute().as_uri()}?mode=rw", uri=True)) as file:
         erased = {(client_id, request_id): name for client_id, request_id, name in file.execute(_TOMBSTONES)}
-        for log_id, epoch in file.execute("SELECT log_id, epoch FROM change_counter"):
-            return log_id, epoch, erased
+        for (epoch,) in file.execute("SELECT epoch FROM change_counter"):
+            return epoch, erased
     return None
 
 

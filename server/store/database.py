@@ -2,13 +2,13 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -21,7 +21,8 @@ from common.errors import StoreUnavailableError
 from common.file_lock import locked
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings
-from server.store.schema import change_counter, metadata
+from server.store import postgres
+from server.store.schema import CurrentTimeline, change_counter, metadata
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,13 @@ _BEING_RESTORED: Final = "The database is being restored from a backup. Wait unt
 
 RESTORE: Final = "restore a backup with: python -m server.store restore FILE"
 
-cause_of: Callable[[Exception], str] = partial(sqlite.cause_of, if_damaged=RESTORE)
-"""Say why a database cannot be used, and what to do."""
+
+def cause_of(error: Exception) -> str:
+    """Say why a database cannot be used, and what to do."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, psycopg.Error):
+        return postgres.cause_of(original)
+    return sqlite.cause_of(error, if_damaged=RESTORE)
 
 
 def database_url(settings: ServerSettings) -> URL:
@@ -46,8 +52,26 @@ def database_url(settings: ServerSettings) -> URL:
         If ``DATABASE_URL`` is no address.
     """
     if settings.database_url:
-        return _parsed(settings.database_url)
+        return parsed(settings.database_url)
     return URL.create("sqlite", database=str(settings.data_dir / "server" / "predictions.sqlite"))
+
+
+def parsed(url: str | URL) -> URL:
+    """Return a database's address; of PostgreSQL with the driver that this program brings.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is none.
+    """
+    try:
+        address = make_url(url)
+        if address.drivername == "postgresql":
+            address = address.set(drivername="postgresql+psycopg")
+        address.get_dialect()  # which fails where there is none of that name
+    except ArgumentError:
+        raise ConfigurationError("DATABASE_URL is no database address. See .env.example.") from None
+    return address
 
 
 def file_of(url: URL) -> Path | None:
@@ -77,9 +101,9 @@ def open_database(
     StoreUnavailableError
         If the database cannot be reached, read or written, or is damaged; a damaged file is left as it is.
     """
-    parsed = _parsed(url)
-    with _opening(parsed, busy_seconds) as engine:
-        if path := file_of(parsed):
+    address = parsed(url)
+    with _opening(address, busy_seconds) as engine:
+        if path := file_of(address):
             sqlite.check_whole(path)
         _migrate(engine, migrations)
     return engine
@@ -135,15 +159,6 @@ def in_use(database: Path, *, alone: bool) -> ExitStack:
     return use
 
 
-def _parsed(url: str | URL) -> URL:
-    try:
-        parsed = make_url(url)
-        parsed.get_dialect()  # which fails where there is none of that name
-    except ArgumentError:
-        raise ConfigurationError("DATABASE_URL is no database address. See .env.example.") from None
-    return parsed
-
-
 @contextmanager
 def _opening(url: URL, busy_seconds: float = sqlite.BUSY_SECONDS) -> Iterator[Engine]:
     """Yield an engine, which is disposed of if opening the database fails."""
@@ -156,6 +171,8 @@ def _opening(url: URL, busy_seconds: float = sqlite.BUSY_SECONDS) -> Iterator[En
                 engine = sqlite.engine_of(path, busy_seconds)
                 # The lock is the engine's: a restore waits until the last connection to the file is closed.
                 event.listen(engine, "engine_disposed", lambda _: use.close())
+            elif url.get_backend_name() == "postgresql":
+                engine = postgres.engine_of(url)
             else:
                 engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
             on_failure.callback(engine.dispose)
@@ -188,11 +205,14 @@ def _migrate(engine: Engine, migrations: Path) -> None:
             sqlite.copy_before_migration(old_file, current)
     with engine.execution_options(**sqlite.WRITE).begin() as connection:
         config.attributes["connection"] = connection
+        if engine.dialect.name == "postgresql":
+            postgres.migrate_alone(connection)
         # Looked at again, in the transaction that writes: two servers may have started at once.
         if _revision(connection) is None:  # a new database gets the newest schema; migrations are for older ones
             metadata.create_all(connection)
-            row = {"id": 1, "value": 0, "erased_up_to": 0, "log_id": str(uuid4()), "epoch": 0}
-            connection.execute(insert(change_counter).values(row))
+            numbers = {"id": 1, "value": 0, "erased_up_to": 0, "refused_up_to": 0, "began_after": 0, "epoch": 0}
+            log_name = {"log_id": str(uuid4()), "timeline": CurrentTimeline()}
+            connection.execute(insert(change_counter).values(numbers | log_name))
             command.stamp(config, "head")
         command.upgrade(config, "head")
     log.info("the database schema went from %s to %s", current or "nothing", newest)

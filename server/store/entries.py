@@ -1,5 +1,6 @@
 """Entries of the change log: numbered in the order of their commits, encoded once, and read in bounded runs."""
 
+import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,18 +13,29 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from common.followers import MAX_ENTRIES, fitting
 from common.messages import LEVELS, ChangeKind, Totals
-from server.store.schema import change_counter, changes, counts, predictions
+from server.store.schema import CurrentTimeline, Told, change_counter, changes, counts, predictions
 
 RequestKey = tuple[str, str]
 """Client id and request id."""
 
 # Built once: putting a statement together takes longer than running it.
-COUNTER: Final = select(change_counter)
+COUNTER: Final = select(
+    change_counter, (change_counter.c.timeline != CurrentTimeline()).label("is_of_another_timeline")
+)
 # The update locks the counter's row until the commit, so that a higher number is committed later.
 _TAKE_SEQUENCES = (
     update(change_counter)
     .values(value=change_counter.c.value + bindparam("taken"))
-    .returning(change_counter.c.value, change_counter.c.log_id, change_counter.c.epoch)
+    .returning(change_counter.c.value, change_counter.c.log_id, change_counter.c.epoch, Told())
+)
+_BEGIN_EPOCH = (
+    update(change_counter)
+    .values(
+        epoch=bindparam("new_epoch"),
+        began_after=change_counter.c.value,
+        timeline=CurrentTimeline(),
+    )
+    .returning(Told())
 )
 _INSERT = insert(changes)
 _PLAIN = ("sequence", "kind", "client_id", "request_id", "prediction_id", "at", "superseded_by")
@@ -41,6 +53,10 @@ _LOG = (
     .limit(bindparam("most"))
 )
 _LOG_OF_CLIENT = _LOG.where(changes.c.client_id == bindparam("of_client"))
+
+
+class AnotherTimelineError(Exception):
+    """PostgreSQL failed over, and nobody has begun another epoch of the log yet."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +93,50 @@ def row_of(
 def write(connection: Connection, rows: list[dict[str, Any]], bodies: Sequence[str] = ()) -> Page:
     """Give rows the next numbers of the log, and write them; ``bodies`` are the predictions of the first of them."""
     counter = connection.execute(_TAKE_SEQUENCES, {"taken": len(rows)}).one()
-    after = counter.value - len(rows)
-    for sequence, row in enumerate(rows, after + 1):
-        row["sequence"] = sequence
+    number(rows, counter.value)
     if rows:
         connection.execute(_INSERT, rows)
+    return page_of(counter, rows, bodies, totals(connection))
+
+
+def number(rows: Sequence[dict[str, Any]], last: int) -> None:
+    """Give rows ascending numbers, of which that of the last row is given."""
+    for sequence, row in enumerate(rows, last - len(rows) + 1):
+        row["sequence"] = sequence
+
+
+def page_of(counter: Any, rows: Sequence[Mapping[str, Any]], bodies: Sequence[str], totals: Totals) -> Page:
+    """Return numbered rows that were written, up to the counter, and what was counted."""
     entries = [_entry(row, body) for row, body in zip_longest(rows, bodies)]
-    return Page(_name(counter), after, counter.value, False, entries, _totals(connection))
+    after = counter.value - len(rows)
+    return Page(_name(counter), after, counter.value, False, entries, totals)
+
+
+def lock(connection: Connection) -> None:
+    """Be the one who writes, until the transaction ends: SQLite knows no other way, and numbers ascend with commits."""
+    if connection.execute(COUNTER.with_for_update()).one().is_of_another_timeline:
+        begin_epoch(connection)
+
+
+def begin_epoch(connection: Connection, later_than: int = 0) -> None:
+    """Give the log a name that it never had, so that all who follow it start over."""
+    # Not simply the next one: two copies of a record, one of which is lost, may each have begun that.
+    latest = max(later_than, connection.execute(COUNTER).one().epoch)
+    connection.execute(_BEGIN_EPOCH, {"new_epoch": latest + 1 + secrets.randbelow(1_000_000)})
 
 
 def end_of(connection: Connection) -> Page:
-    """Return the end of the log, without entries."""
+    """Return the end of the log, without entries.
+
+    Raises
+    ------
+    AnotherTimelineError
+        After a failover, until the first lock.
+    """
     counter = connection.execute(COUNTER).one()
-    return Page(_name(counter), counter.value, counter.value, False, [], _totals(connection))
+    if counter.is_of_another_timeline:
+        raise AnotherTimelineError
+    return Page(_name(counter), counter.value, counter.value, False, [], totals(connection))
 
 
 def read(connection: Connection, after: int, limit: int, client_id: str | None) -> Page:
@@ -122,10 +169,16 @@ def count(connection: Connection, numbers: Mapping[tuple[str, str], int], *, eac
             connection.execute(insert(counts).values(client_id=client_id, risk_level=level, predictions=number))
 
 
-def _totals(connection: Connection) -> Totals:
+def totals(connection: Connection) -> Totals:
+    """Return what is counted now."""
+    return totals_of(connection.execute(_COUNTS))
+
+
+def totals_of(numbers: Iterable[Sequence[Any]]) -> Totals:
+    """Add up numbers of predictions, each with its client app and level."""
     by_level: defaultdict[str, int] = defaultdict(int, dict.fromkeys(LEVELS, 0))
     by_client: defaultdict[str, int] = defaultdict(int)
-    for client_id, level, number in connection.execute(_COUNTS):
+    for client_id, level, number in numbers:
         by_level[level] += number
         by_client[client_id] += number
     return Totals(predictions=sum(by_level.values()), by_level=dict(by_level), by_client=dict(by_client))

@@ -3,12 +3,12 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import orjson
@@ -19,13 +19,16 @@ from common.errors import NotFoundError, RequestIdReusedError, StoreUnavailableE
 from common.followers import MAX_ENTRIES
 from common.messages import ChangeKind, Explanation, WireError
 from common.sqlite import WRITE
-from server.store import entries
+from server.store import entries, one_statement, postgres
 from server.store.database import cause_of
 from server.store.entries import Page, RequestKey, row_of
+from server.store.notices import CommitNotices
 from server.store.schema import REPEATED, WITHOUT_PREDICTION, change_counter, changes, predictions
 from server.store.schema import awaiting_explanations as awaiting
 
 log = logging.getLogger(__name__)
+
+Read = TypeVar("Read")
 
 _AT_ONCE: Final = 50
 """Rows looked through or erased in one transaction."""
@@ -145,10 +148,11 @@ class PredictionStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._is_postgres = engine.dialect.name == "postgresql"
         # What is read in several statements is of one moment; SQLite's transactions always are.
-        options = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
-        self._reader = engine.execution_options(**options)
+        self._reader = engine.execution_options(**postgres.READ_ONE_MOMENT) if self._is_postgres else engine
         self._writer = engine.execution_options(**WRITE)
+        self._one_statement = engine.execution_options(**postgres.AT_ONCE) if self._is_postgres else engine
         self.failure: str | None = None
         """Why the database could not be used, until something was written again."""
         self.written_at = 0.0
@@ -164,15 +168,14 @@ class PredictionStore:
         Nothing is written of a request that is known: that it is asked for something else is refused, once as well.
         What a new prediction corrects is superseded in the same transaction: it stays, and is no longer counted.
         """
+        if self._is_postgres and not refused and (appended := self._append_at_once(made)):
+            return appended
         with self._writing() as connection:
             known = _known(connection, [*(one.key for one in made), *refused])
             new, refusals = _unknown(made, refused, known)
             if not new and not refusals:
                 return Appended(entries.end_of(connection), [], known)
-            rows = [
-                row_of(ChangeKind.PREDICTION_MADE, one.key, one.message["made_at"], one.message["prediction_id"])
-                for one in new
-            ]
+            rows = [_made_row(one) for one in new]
             for key, error in refusals.items():
                 rows.append(row_of(ChangeKind.REQUEST_REFUSED, key, at, error=error.model_dump_json()))
             entries.count(connection, Counter((one.message["client_id"], one.message["risk_level"]) for one in new))
@@ -180,12 +183,39 @@ class PredictionStore:
             if new:
                 numbered = [_prediction_row(sequence, one) for sequence, one in enumerate(new, page.after + 1)]
                 connection.execute(_INSERT_PREDICTIONS, numbered)
+            if refusals:
+                connection.execute(update(change_counter).values(refused_up_to=page.next_after))
             if superseded := _supersede(connection, new, at):
                 more = _write_uncounted(connection, superseded)
                 page = replace(more, after=page.after, entries=[*page.entries, *more.entries])
             if waiting := [_waiting_row(one.message) for one in new if one.message["awaits_explanation"]]:
                 connection.execute(_INSERT_WAITING, waiting)
         return Appended(page, new, known)
+
+    def _append_at_once(self, made: Sequence[NewPrediction]) -> Appended | None:
+        """Store a batch in one statement; ``None`` if it is not plain, something of it is known, or that failed.
+
+        Corrections and conflicts go the longer way, which also finds out what became of a statement that failed.
+        """
+        known: dict[RequestKey, set[str]] = {one.key: set() for one in made}
+        new, refusals = _unknown(made, {}, known)
+        if not new or refusals or any(one.message["corrects"] for one in new):
+            return None
+        rows = [_made_row(one) for one in new]
+        given = [
+            {"number": number} | _waiting_row(one.message) | _prediction_row(0, one) | row
+            for number, (one, row) in enumerate(zip(new, rows, strict=True), 1)
+        ]
+        with suppress(SQLAlchemyError), self._one_statement.begin() as connection:
+            if counter := one_statement.append(connection, given):
+                entries.number(rows, counter.value)
+                totals = entries.totals_of(counter.counts)
+                page = entries.page_of(counter, rows, [one.body for one in new], totals)
+                if counter.seen != page.after:  # others wrote while it waited: their numbers are missing
+                    page = replace(page, totals=entries.totals(connection))
+                self.failure = None
+                return Appended(page, new, known)
+        return None
 
     def lease_explanations(
         self, most: int, *, now: datetime, until: datetime, old: datetime
@@ -253,6 +283,12 @@ class PredictionStore:
         batches = (prediction_ids[start : start + _AT_ONCE] for start in range(0, len(prediction_ids), _AT_ONCE))
         return sum(len(self.erase(batch, at).entries) for batch in batches)
 
+    def vacuum(self) -> None:
+        """Have PostgreSQL free what erasures have left in its tables; SQLite overwrites it at once."""
+        if self._is_postgres:
+            with self._named_failure(), self._one_statement.connect() as connection:
+                postgres.vacuum(connection, [predictions.name, changes.name])
+
     def withdraw(self, key: RequestKey, at: datetime) -> Page:
         """Log a tombstone of a request that nothing is known of, so that it is never answered; return what was logged.
 
@@ -279,12 +315,10 @@ class PredictionStore:
             _write_tombstones(connection, {key: name for key, name in erased.items() if key not in known}, at)
         return number
 
-    def rename_log(self, log_id: str = "", epoch: int = 0) -> None:
-        """Give the log a name that it never had: the epoch after that of another copy, or a new identity."""
+    def rename_log(self, later_than: int = 0) -> None:
+        """Begin an epoch that the log never had: later than its own, and than that of another copy."""
         with self._writing() as connection:
-            own = connection.execute(entries.COUNTER).one()
-            name = {"epoch": 1 + max(own.epoch, epoch)} if own.log_id == log_id else {"log_id": str(uuid4())}
-            connection.execute(update(change_counter).values(name))
+            entries.begin_epoch(connection, later_than)
 
     def older_than(
         self, made_before: datetime, *, limit: int | None = None, client_id: str | None = None
@@ -315,6 +349,10 @@ class PredictionStore:
                 found[row.client_id, row.request_id] = row.prediction_id
         return {prediction_id: key[0] for key, prediction_id in found.items()}
 
+    def began_after(self) -> int:
+        """Return the newest entry that the log has from earlier epochs."""
+        return int(self._rows(entries.COUNTER)[0].began_after)
+
     def erased_up_to(self) -> int:
         """Return the sequence of the newest entry by which predictions are no longer counted, 0 if there is none."""
         return int(self._rows(entries.COUNTER)[0].erased_up_to)
@@ -324,8 +362,7 @@ class PredictionStore:
 
         A reader that is further than the log has read another one, and gets this one from its beginning.
         """
-        with self._reading() as connection:
-            return entries.read(connection, after, limit, client_id)
+        return self._read(lambda connection: entries.read(connection, after, limit, client_id))
 
     def recent(
         self,
@@ -347,9 +384,10 @@ class PredictionStore:
             query = query.where(predictions.c.sequence < before)
         if level is not None:
             query = query.where(predictions.c.risk_level == level)
-        with self._reading() as connection:
-            found = connection.execute(_of_client(query, client_id))
-            return entries.end_of(connection), [_explained(row) for row in found]
+        query = _of_client(query, client_id)
+        return self._read(
+            lambda connection: (entries.end_of(connection), [_explained(row) for row in connection.execute(query)])
+        )
 
     def get(self, prediction_id: str) -> dict[str, Any]:
         """Return one prediction, as ``recent`` does.
@@ -365,8 +403,7 @@ class PredictionStore:
 
     def end(self) -> Page:
         """Return the end of the log: its identity, its newest place and what was counted, without entries."""
-        with self._reading() as connection:
-            return entries.end_of(connection)
+        return self._read(entries.end_of)
 
     def check(self) -> None:
         """Write as much as a batch takes and take it back, so that a full or read-only disk is noticed."""
@@ -374,8 +411,23 @@ class PredictionStore:
             connection.execute(insert(changes).values(_PROBE))
             connection.execute(delete(changes).where(changes.c.sequence == _PROBE["sequence"]))
 
+    def notices(self, tell: Callable[[int], object]) -> CommitNotices:
+        """Return what tells of commits by all who share the record; it has to be started."""
+        return CommitNotices(self._engine, tell)
+
     def close(self) -> None:
         self._engine.dispose()
+
+    def _read(self, read: Callable[[Connection], Read]) -> Read:
+        """Read one moment; the first to do so after a failover begins the log's new epoch."""
+        try:
+            with self._reading() as connection:
+                return read(connection)
+        except entries.AnotherTimelineError:
+            with self._writing():
+                pass
+        with self._reading() as connection:
+            return read(connection)
 
     def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         with self._reading() as connection:
@@ -389,7 +441,7 @@ class PredictionStore:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self._named_failure(), self._writer.begin() as connection:
-            connection.execute(entries.COUNTER.with_for_update())  # one writes at a time; SQLite knows no other way
+            entries.lock(connection)
             yield connection
         self.failure, self.written_at = None, time.time()
 
@@ -458,6 +510,10 @@ def _supersede(connection: Connection, new: Sequence[NewPrediction], at: datetim
 
 def _count_out(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     entries.count(connection, Counter((row.client_id, row.risk_level) for row in rows), each=-1)
+
+
+def _made_row(new: NewPrediction) -> dict[str, Any]:
+    return row_of(ChangeKind.PREDICTION_MADE, new.key, new.message["made_at"], new.message["prediction_id"])
 
 
 def _prediction_row(sequence: int, new: NewPrediction) -> dict[str, Any]:

@@ -1,9 +1,35 @@
 """The tables of the prediction store, for SQLite and PostgreSQL alike."""
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, text
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+# SQLite's integers have 8 bytes by any name, but a primary key is its row's own number under this one alone.
+_Number = BigInteger().with_variant(Integer(), "sqlite")
 
 WITHOUT_PREDICTION = text("kind IN ('prediction_erased', 'request_refused')")
 """What became of requests that have no prediction (any more); SQLite uses their index for these very words alone."""
+
+CHANNEL: Final = "changes"
+"""Where PostgreSQL tells of every commit to the log, with the number of its newest entry."""
+
+TIMELINE: Final = "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
+"""PostgreSQL's timeline now; that of ``pg_control_checkpoint`` is the earlier one until the first checkpoint after."""
 
 metadata = MetaData(
     naming_convention={
@@ -18,7 +44,7 @@ predictions = Table(
     "predictions",
     metadata,
     Column("prediction_id", String(64), primary_key=True),
-    Column("sequence", Integer, nullable=False, unique=True),
+    Column("sequence", _Number, nullable=False, unique=True),
     Column("client_id", String(64), nullable=False),
     Column("request_id", String(64), nullable=False),
     Column("request_digest", String(64), nullable=False),
@@ -39,7 +65,7 @@ REPEATED = ("prediction_id", "client_id", "request_id", "risk_level", "anomaly_s
 changes = Table(
     "changes",
     metadata,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", _Number, primary_key=True, autoincrement=False),
     Column("kind", String(32), nullable=False),
     Column("prediction_id", String(64)),
     Column("client_id", String(64), nullable=False),
@@ -65,14 +91,19 @@ change_counter = Table(
     "change_counter",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("value", Integer, nullable=False),
-    Column("erased_up_to", Integer, nullable=False),
+    Column("value", _Number, nullable=False),
+    Column("erased_up_to", _Number, nullable=False),
+    Column("refused_up_to", _Number, nullable=False),
+    Column("began_after", _Number, nullable=False),
     Column("log_id", String(36), nullable=False),
     Column("epoch", Integer, nullable=False),
+    Column("timeline", String(8), nullable=False),
 )
-"""One row: the newest entry, which log this is (a restore makes another epoch of it), and ``erased_up_to``.
+"""One row: the newest entry, which log this is, ``erased_up_to`` and ``refused_up_to``.
 
-That is the newest entry by which predictions are no longer counted, because they were erased or superseded.
+The latter are the newest entry by which predictions are no longer counted, because they were erased or superseded, and
+that by which a request was refused. A restore makes another epoch of the log; so does a failover, which shows as
+another ``timeline`` of PostgreSQL. Entries up to ``began_after`` are from earlier epochs.
 """
 
 counts = Table(
@@ -80,7 +111,7 @@ counts = Table(
     metadata,
     Column("client_id", String(64), primary_key=True),
     Column("risk_level", String(16), primary_key=True),
-    Column("predictions", Integer, nullable=False),
+    Column("predictions", _Number, nullable=False),
 )
 
 awaiting_explanations = Table(
@@ -97,8 +128,37 @@ awaiting_explanations = Table(
 sequence_gaps = Table(
     "sequence_gaps",
     metadata,
-    Column("after", Integer, primary_key=True, autoincrement=False),
-    Column("up_to", Integer, nullable=False),
+    Column("after", _Number, primary_key=True, autoincrement=False),
+    Column("up_to", _Number, nullable=False),
     Column("at", String(40), nullable=False),
 )
 """Numbers that earlier versions left out of the log where they restored a backup."""
+
+
+class CurrentTimeline(FunctionElement[str]):
+    """PostgreSQL's timeline, which every failover changes; SQLite has none."""
+
+    type = String()
+    inherit_cache = True
+
+
+class Told(FunctionElement[Any]):
+    """Tell other servers, when the transaction commits, that the log has an entry of this number."""
+
+    inherit_cache = True
+
+
+@compiles(CurrentTimeline)
+@compiles(Told)
+def _nothing(*_: object, **__: object) -> str:
+    return "''"
+
+
+@compiles(CurrentTimeline, "postgresql")
+def _timeline(*_: object, **__: object) -> str:
+    return TIMELINE
+
+
+@compiles(Told, "postgresql")
+def _notify(*_: object, **__: object) -> str:
+    return f"pg_notify('{CHANNEL}', change_counter.value::text)"

@@ -1,14 +1,18 @@
 """Whether a record is whole and agrees with itself: file, schema, log, counts and every prediction's content."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 from pydantic import ValidationError
-from sqlalchemy import Engine, Row, select, text
+from sqlalchemy import Connection, Engine, Row, select, text
 
 from common.messages import Explanation, Prediction, WireError
+from server.store import postgres
 from server.store.database import newest_revision, revision_of
 from server.store.schema import REPEATED, changes, predictions
+
+Connect = Callable[[], AbstractContextManager[Connection]]
 
 _AT_ONCE: Final = 200
 
@@ -30,6 +34,7 @@ _MARKED: Final = "SELECT prediction_id, superseded_by FROM predictions WHERE sup
 _NEWEST: Final = "(SELECT COALESCE(max(sequence), 0) FROM changes)"
 _NEWEST_ERASURE: Final = """(SELECT COALESCE(max(sequence), 0) FROM changes
     WHERE kind IN ('prediction_erased', 'prediction_superseded'))"""
+_NEWEST_REFUSAL: Final = "(SELECT COALESCE(max(sequence), 0) FROM changes WHERE kind = 'request_refused')"
 _ENTRIES: Final = "(SELECT count(*) FROM changes)"
 _LEFT_OUT: Final = '(SELECT COALESCE(sum(up_to - "after"), 0) FROM sequence_gaps)'
 
@@ -37,6 +42,7 @@ _WRONG: Final = {
     "(SELECT count(*) AS number FROM change_counter) AS c WHERE number <> 1": "logs have no counter, or several",
     f"change_counter WHERE value < {_NEWEST} OR value <> {_ENTRIES} + {_LEFT_OUT}": "log lacks entries, or its counter",
     f"change_counter WHERE erased_up_to <> {_NEWEST_ERASURE}": "log does not know its newest erasure or correction",
+    f"change_counter WHERE refused_up_to <> {_NEWEST_REFUSAL}": "log does not know its newest refusal",
     "change_counter WHERE length(log_id) <> 36 OR epoch < 0": "log has no valid identity",
     f"({_KEPT} EXCEPT {_COUNTED}) AS c": "counts of predictions by client app and level are wrong",
     f"({_COUNTED} EXCEPT {_KEPT}) AS c": "client apps and levels have predictions that are not counted",
@@ -56,13 +62,14 @@ _WRONG: Final = {
 
 def count_entries(engine: Engine) -> int:
     """Return how many entries the log has."""
-    return _count(engine, "changes")
+    return _count(engine.connect, "changes")
 
 
 def problems_of(engine: Engine) -> Iterator[str]:
     """Yield a sentence for everything that is not as it should be, without any value of a patient.
 
-    A database that is in use meanwhile is read in small steps, each of one moment.
+    A SQLite file that is in use meanwhile is read in small steps, each of one moment, so that a server waits for one at
+    most; PostgreSQL, where nobody waits for a reader, is read as it was at one moment.
     """
     if engine.dialect.name == "sqlite":
         with engine.connect() as connection:
@@ -76,17 +83,27 @@ def problems_of(engine: Engine) -> Iterator[str]:
             "brings an older one up to date; then it can be verified further."
         )
         return
-    # Each in a transaction of its own, so that a running server waits for one at most.
-    yield from (f"{number} {what}." for rows, what in _WRONG.items() if (number := _count(engine, rows)))
-    yield from _wrong_contents(engine)
+    with _reading(engine) as connect:
+        yield from (f"{number} {what}." for rows, what in _WRONG.items() if (number := _count(connect, rows)))
+        yield from _wrong_contents(connect)
 
 
-def _count(engine: Engine, rows: str) -> int:
-    with engine.connect() as connection:
+@contextmanager
+def _reading(engine: Engine) -> Iterator[Connect]:
+    if engine.dialect.name != "postgresql":
+        yield engine.connect
+        return
+    with engine.execution_options(**postgres.READ_ONE_MOMENT).connect() as connection:
+        postgres.take_time(connection)
+        yield lambda: nullcontext(connection)
+
+
+def _count(connect: Connect, rows: str) -> int:
+    with connect() as connection:
         return int(connection.execute(text(f"SELECT count(*) FROM {rows}")).scalar_one())  # noqa: S608 - those above
 
 
-def _wrong_contents(engine: Engine) -> Iterator[str]:
+def _wrong_contents(connect: Connect) -> Iterator[str]:
     columns = [predictions.c[name].label(f"stored_{name}") for name in ("body", *REPEATED)]
     wanted = select(changes, *columns).outerjoin_from(
         changes, predictions, changes.c.sequence == predictions.c.sequence
@@ -94,7 +111,7 @@ def _wrong_contents(engine: Engine) -> Iterator[str]:
     wanted = wanted.order_by(changes.c.sequence).limit(_AT_ONCE)
     after: int | None = 0
     while after is not None:
-        with engine.connect() as connection:
+        with connect() as connection:
             rows = connection.execute(wanted.where(changes.c.sequence > after)).all()
         yield from (f"Entry {row.sequence} of the log: {fault}." for row in rows if (fault := _fault(row)))
         after = rows[-1].sequence if rows else None

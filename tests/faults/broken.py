@@ -106,7 +106,7 @@ class HastyOutbox(Outbox):
         new = [change for change in changes.entries if change.sequence > self.place.server_after]
         super().apply(changes.model_copy(update={"entries": []}))
         time.sleep(LATE_SECONDS / 2)  # most of its time, so that a kill falls into it
-        return super().apply(changes.model_copy(update={"entries": new}))
+        return super().apply(changes.model_copy(update={"entries": new, "after": changes.next_after}))
 
 
 STORES: Final = {"answers-before-commit": early_store, "no-deduplication": ForgetfulStore}

@@ -92,7 +92,9 @@ def test_a_client_app_does_as_much_for_a_patient_however_many_are_stored(tmp_pat
 
     def apply(number: int) -> None:
         entries = [made(place, prediction(request(place))) for place in itertools.islice(fresh, number)]
-        outbox.apply(Changes(log="log.0", after=0, next_after=1, has_more=False, entries=entries))
+        outbox.apply(
+            Changes(log="log.0", after=outbox.place.server_after, next_after=1, has_more=False, entries=entries)
+        )
 
     with closing(Outbox(tmp_path / "client.sqlite")) as outbox:
         works: Works = {

@@ -23,9 +23,10 @@ NPM: Mapping[str, Any] = {
     for path, package in json.loads((PROJECT_ROOT / "package-lock.json").read_text("utf-8"))["packages"].items()
     if path
 }
-# SPDX identifiers of licenses that let anybody use and pass on; MPL-2.0 asks for the source of its own changed files.
+# SPDX identifiers of licenses that let anybody use and pass on; MPL-2.0 and the LGPL ask
+# for the source of their own changed files.
 EXPECTED = {"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-0", "PSF-2.0", "Zlib"}
-EXPECTED |= {"Apache-2.0 WITH LLVM-exception", "MPL-2.0"}
+EXPECTED |= {"Apache-2.0 WITH LLVM-exception", "MPL-2.0", "LGPL-3.0-only"}
 
 
 def test_every_package_that_runs_at_a_users_is_listed_under_an_expected_license() -> None:

@@ -218,8 +218,10 @@ def test_it_asks_less_often_the_more_an_answer_holds(link: Link) -> None:
     assert time.monotonic() - began >= 0.4  # 10 answers of 20 entries
 
 
-@pytest.mark.parametrize("name", [LOG, "another-log.0"])
-def test_a_log_that_was_replaced_or_restored_is_read_from_its_beginning(link: Link, name: str) -> None:
+@pytest.mark.parametrize(("name", "sent_again"), [(LOG, 2), ("another-log.0", 0)])
+def test_a_log_that_was_replaced_or_restored_is_read_from_its_beginning_and_what_it_lost_is_sent_again(
+    link: Link, name: str, sent_again: int
+) -> None:
     link.server.start()
     link.enter(1, 2, 3)
     link.start()
@@ -229,7 +231,7 @@ def test_a_log_that_was_replaced_or_restored_is_read_from_its_beginning(link: Li
     link.server.log = [made(1, prediction(request(1))), made(2, prediction(request(20)))]
     link.server.log_name = name
     link.server.start()
-    link.pages.wait_for(lambda: link.outbox.place.server_after == 2)
+    link.pages.wait_for(lambda: link.outbox.place.server_after == 2 + sent_again)
     assert link.outbox.place.server_log == name
     assert states_of(link.outbox) == {id_of(20): "answered"} | all_answered(3)
     link.wake(21)

@@ -90,8 +90,10 @@ def waiting(outbox: Outbox, limit: int = 100) -> list[str]:
     return [found.request_id for found in outbox.waiting(limit)]
 
 
-def apply(outbox: Outbox, *entries: Change, log: str = "a-log.0", after: int = 0) -> set[str]:
-    run = Changes(log=log, after=after, next_after=entries[-1].sequence, has_more=False, entries=list(entries))
+def apply(outbox: Outbox, *entries: Change, log: str = "a-log.0", has_more: bool = False) -> set[str]:
+    """Apply what follows the outbox's place in a log, or begin another one."""
+    after = outbox.place.server_after if log == outbox.place.server_log else 0
+    run = Changes(log=log, after=after, next_after=entries[-1].sequence, has_more=has_more, entries=list(entries))
     return outbox.apply(run)
 
 
@@ -243,9 +245,29 @@ def test_a_log_read_again_from_its_beginning_changes_nothing(outbox: Outbox) -> 
     ]
     assert apply(outbox, *entries) == {FIRST, SECOND, THIRD}
     before = (history(outbox), outbox.newest)
-    assert apply(outbox, *entries, log="another-log.0") == set()
-    assert (history(outbox), outbox.newest) == before
-    assert outbox.place.server_log == "another-log.0"
+    for another in ("a-log.1", "another-log.0"):
+        assert apply(outbox, *entries, log=another) == set()
+        assert (history(outbox), outbox.newest) == before
+        assert outbox.place.server_log == another
+
+
+@pytest.mark.parametrize(("log", "lacks"), [("a-log.1", {SECOND, THIRD}), ("another-log.0", set())])
+def test_answers_that_the_servers_record_lost_are_asked_for_again_once_it_was_read_whole(
+    outbox: Outbox, reopen: OpenOutbox, log: str, lacks: set[str]
+) -> None:
+    answers = [made(number, prediction(request(number))) for number in (1, 2, 3)]
+    put(outbox, 1, 2, 3)
+    apply(outbox, *answers)
+    assert apply(outbox, answers[0], log=log, has_more=True) == set()
+    outbox.close()
+    again = reopen()
+    assert apply(again, made(4, prediction(request(20))), log=log) == {id_of(20)} | lacks
+    assert set(waiting(again)) == lacks
+    assert {entry.prediction for entry in history(again) if entry.request_id in lacks} <= {None}
+    more = [made(5, prediction(request(2))), made(6, prediction(request(3)))]
+    assert apply(again, *more, log=log) == lacks
+    assert waiting(again) == []
+    assert apply(again, made(7, prediction(request(21))), log=log) == {id_of(21)}
 
 
 def test_what_was_refused_no_longer_waits_says_why_and_gives_way_to_an_answer(outbox: Outbox) -> None:
@@ -407,8 +429,9 @@ def test_an_outbox_of_protocol_4_is_brought_up_to_date(path: Path) -> None:
         outbox.put(submission(1), NOON)
     with closing(sqlite3.connect(path)) as older, older:  # what schema 3 did not have
         older.executescript("DROP TABLE drafts; DROP INDEX waiting_requests;")
-        for column in ("entered_by", "entered", "corrects", "superseded_by"):
+        for column in ("entered_by", "entered", "corrects", "superseded_by", "reading"):
             older.execute(f"ALTER TABLE requests DROP COLUMN {column}")
+        older.executescript("ALTER TABLE place DROP COLUMN reading; ALTER TABLE place DROP COLUMN compared;")
         older.execute("CREATE INDEX waiting_requests ON requests (request_id) WHERE state = 'queued'")
         older.execute("PRAGMA user_version = 3")
     with closing(Outbox(path)) as outbox:

@@ -1,4 +1,4 @@
-"""The record of one test."""
+"""The record of one test, on SQLite or PostgreSQL."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from server.store import PredictionStore
 from server.store.database import open_database
+from tests.support.postgres import Postgres
 
 
 @pytest.fixture
@@ -15,9 +16,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "predictions.sqlite"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The address of an empty record; a test of one kind alone is parametrized with that."""
+    if request.param == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('path')}"
+    server: Postgres = request.getfixturevalue("postgres_server")
+    return server.new_database("template")
+
+
 @pytest.fixture
-def engine(path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{path}")
+def engine(url: str) -> Iterator[Engine]:
+    engine = open_database(url)
     yield engine
     engine.dispose()
 

@@ -32,7 +32,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0005"
+down_revision = "0006"
 
 
 def upgrade() -> None:
@@ -93,10 +93,10 @@ def test_an_older_database_is_copied_before_its_migration(path: Path, tmp_path: 
     opened(path).dispose()
     assert path.read_bytes() == before  # opening again changes nothing and copies nothing
     opened(path, later_migrations(tmp_path / "mi%grations")).dispose()
-    (copy,) = path.parent.glob("predictions-before-migration-0005-*.sqlite")
+    (copy,) = path.parent.glob("predictions-before-migration-0006-*.sqlite")
     assert mode(copy) == "0o600"
     with closing(sqlite3.connect(copy)) as old, closing(sqlite3.connect(path)) as new:
-        assert old.execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
+        assert old.execute("SELECT version_num FROM alembic_version").fetchall() == [("0006",)]
         assert columns(new) - columns(old) == {"note"}
 
 
@@ -106,7 +106,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(path: Path, tmp_pa
     with pytest.raises(StoreUnavailableError, match="no such table"):
         opened(path, broken)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0006",)]
         assert "note" not in columns(connection)
     opened(path).dispose()
 

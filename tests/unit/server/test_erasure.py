@@ -5,6 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from common.messages import Change, ChangeKind
 from server.drift.windows import RollingWindows
 from server.store import PredictionStore
@@ -12,6 +14,7 @@ from tests.support.made_requests import LLAMA_TEXT, NOON
 from tests.support.recording import awaiting, changes_of, made, stored, unfinished
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_of_what_is_erased_only_ids_and_times_are_left(store: PredictionStore, path: Path) -> None:
     stored(store, made(1), made(2))
     store.finish_explanation(unfinished(made(1)), LLAMA_TEXT, NOON)
@@ -43,6 +46,7 @@ def test_an_erased_request_is_not_answered_again_nor_explained_nor_erased_again(
     assert store.end().after == 2
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_no_byte_of_an_erased_patient_is_left_whatever_happened_before(store: PredictionStore, path: Path) -> None:
     """Rows of many lengths come and go in random order, so that pages are split, merged, freed and used again."""
     chance = random.Random(1)

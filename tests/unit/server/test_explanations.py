@@ -259,6 +259,7 @@ def test_a_prediction_that_cannot_be_read_is_not_tried_for_ever(system: System, 
     assert (ended.text, ended.reason) == (UNREADABLE, FAILED)
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_nothing_is_lost_while_the_store_is_full(system: System, engine: Engine, path: Path) -> None:
     most = 2**30
     writer = Broken("long " * 100_000)

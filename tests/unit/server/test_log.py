@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event
@@ -16,9 +15,9 @@ from tests.support.recording import Reader, changes_of, made, stored, unfinished
 
 
 @pytest.fixture
-def elsewhere(engine: Engine, path: Path) -> Iterator[PredictionStore]:
+def elsewhere(engine: Engine, url: str) -> Iterator[PredictionStore]:
     """The same record as another process has it."""
-    other = PredictionStore(open_database(f"sqlite:///{path}"))
+    other = PredictionStore(open_database(url))
     yield other
     other.close()
 
@@ -87,6 +86,18 @@ def test_what_another_process_wrote_is_found_and_in_order(
     assert reader.read().entries == []
     log.look()
     assert [entry.sequence for entry in reader.read().entries] == [3]
+
+
+def test_who_has_read_more_at_another_server_is_not_ahead(
+    store: PredictionStore, elsewhere: PredictionStore, log: ChangeLog
+) -> None:
+    stored(elsewhere, made(1))
+    elsewhere.rename_log()
+    log.heard_of(elsewhere.end().log, 1)
+    assert (log.name, log.newest) == (elsewhere.end().log, 1)
+    stored(elsewhere, made(2))
+    log.heard_of(log.name, 2)
+    assert log.newest == 2
 
 
 @pytest.mark.parametrize("here", [True, False])

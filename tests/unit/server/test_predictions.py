@@ -232,6 +232,7 @@ def test_a_batch_is_of_one_version_though_another_takes_over_while_it_is_scored(
         assert {part.field: part.typical for part in answer.contributions} == version.typical
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_while_the_store_is_unavailable_requests_are_dropped_and_refused_for_now(
     make_service: MakeService, engine: Engine
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_batch_that_fails_leaves_nothing_behind_and_tells_no_value(
     assert stored(store, made(2)).after == 1
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_a_database_that_cannot_grow_is_noticed_told_once_and_recovers(
     store: PredictionStore, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:

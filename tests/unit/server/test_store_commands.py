@@ -196,8 +196,8 @@ def test_a_restored_log_is_another_one_for_its_followers_each_time(path: Path, c
     for _ in range(2):
         assert main(["restore", str(copy)]) == 0
         logs.append(log_of(path))
-    identity = logs[0].partition(".")[0]
-    assert logs == [f"{identity}.{epoch}" for epoch in range(3)]
+    assert len(set(logs)) == 3
+    assert len({log.partition(".")[0] for log in logs}) == 1  # client apps send again what it lost
     assert main(["verify"]) == 0
 
 
@@ -216,7 +216,7 @@ def overwrite_the_counter(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [overwrite_the_file, overwrite_the_counter])
-def test_where_the_replaced_file_tells_nothing_the_log_gets_a_new_identity(
+def test_where_the_replaced_file_tells_nothing_the_log_is_another_one_all_the_same(
     path: Path, copy: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
 ) -> None:
     before = log_of(path)
@@ -228,7 +228,7 @@ def test_where_the_replaced_file_tells_nothing_the_log_gets_a_new_identity(
     assert "erase again what was erased since the backup" in capsys.readouterr().out
     (kept,) = path.parent.glob("predictions-replaced-*.sqlite")
     assert kept.read_bytes() == damaged
-    assert log_of(path).partition(".")[0] != before.partition(".")[0]
+    assert log_of(path) != before
     assert main(["verify"]) == 0
 
 

@@ -1,0 +1,90 @@
+"""PostgreSQL as the record: bounded waits, connections that are dropped when dead, and causes without values."""
+
+import selectors
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DisconnectionError
+
+READ_ONE_MOMENT: Final = {"isolation_level": "REPEATABLE READ"}
+"""Execution options of a transaction whose statements all read the same moment."""
+
+AT_ONCE: Final = {"isolation_level": "AUTOCOMMIT"}
+"""Execution options of single statements, each of which is a transaction."""
+
+# Each waits for something else: the network, a statement, a lock, a client that stopped within a transaction.
+_LIMITS: Final[Mapping[str, Any]] = {
+    "connect_timeout": 3,
+    "tcp_user_timeout": 4_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "target_session_attrs": "read-write",
+    "application_name": "heart-attack-detection",
+    "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=15s "
+    "-c default_transaction_isolation=read\\ committed -c log_parameter_max_length_on_error=0",
+}
+_POOL: Final = {"pool_size": 5, "max_overflow": 10, "pool_timeout": 5.0, "pool_use_lifo": True, "pool_recycle": 3600}
+
+_MIGRATION_LOCK: Final = 7_016_001
+
+# The first that fits; messages of PostgreSQL itself may quote values.
+_CAUSES: Final = (
+    (errors.DiskFull, "its disk is full; free some space, and it resumes automatically"),
+    (errors.InsufficientPrivilege, "its role lacks a privilege; the role must own the tables"),
+    (errors.ReadOnlySqlTransaction, "it is a standby; DATABASE_URL must lead to the primary"),
+    (errors.UndefinedTable, "a table is missing; run: python -m server.store migrate"),
+    ((errors.QueryCanceled, errors.LockNotAvailable), "a statement took too long; it is tried again"),
+    (errors.TooManyConnections, "it has no connection left; raise max_connections"),
+    (errors.IntegrityConstraintViolation, "what was to be stored contradicts what is stored"),
+    (errors.OperationalError, "the server cannot be reached or has stopped; it resumes automatically when it is back"),
+)
+
+
+def cause_of(error: psycopg.Error) -> str:
+    """Say why PostgreSQL cannot be used and what to do, without any value."""
+    name = f"{type(error).__name__} {error.sqlstate}" if error.sqlstate else type(error).__name__
+    if isinstance(error, errors.OperationalError) and not error.sqlstate:
+        name = " ".join(str(error).split())[:300]  # of the network or a refused connection; no statement is in it
+    said = next((said for kinds, said in _CAUSES if isinstance(error, kinds)), None)
+    return f"{said} ({name})" if said else name
+
+
+def engine_of(url: URL) -> Engine:
+    """Return an engine whose waits are all bounded; what the address itself says of a limit counts."""
+    limits = {name: value for name, value in _LIMITS.items() if name not in url.query}
+    engine = create_engine(url, hide_parameters=True, connect_args=limits, **_POOL)  # parameters are patients' values
+
+    @event.listens_for(engine, "checkout")
+    def _drop_ended(connection: psycopg.Connection, *_: object) -> None:
+        # An idle connection has nothing to read unless the server has ended it: no round trip is needed to know.
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection.fileno(), selectors.EVENT_READ)
+            if selector.select(0):
+                raise DisconnectionError
+
+    return engine
+
+
+def migrate_alone(connection: Connection) -> None:
+    """Be the one who changes the schema until the transaction ends; its statements take as long as they need."""
+    take_time(connection)
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+
+
+def vacuum(connection: Connection, tables: Sequence[str]) -> None:
+    """Free what was deleted or overwritten in tables, however long that takes; not within a transaction."""
+    connection.execute(text("SET statement_timeout = 0"))
+    try:
+        connection.execute(text(f"VACUUM {', '.join(tables)}"))
+    finally:
+        connection.execute(text("RESET statement_timeout"))
+
+
+def take_time(connection: Connection) -> None:
+    """Let the statements of a transaction take as long as they need."""
+    for limit in ("statement_timeout", "lock_timeout"):
+        connection.execute(text(f"SET LOCAL {limit} = 0"))

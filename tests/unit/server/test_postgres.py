@@ -1,0 +1,308 @@
+"""PostgreSQL as the record: several servers write it, and it fails, fails over and is restored."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event, text
+
+from common.errors import InternalError, StoreUnavailableError
+from common.messages import WireError
+from server.log import ChangeLog
+from server.store import PredictionStore
+from server.store.__main__ import main
+from server.store.database import open_database
+from server.store.verification import problems_of
+from tests.support.made_requests import LLAMA_TEXT, NOON
+from tests.support.postgres import Postgres, postgres
+from tests.support.processes import free_ports
+from tests.support.recording import awaiting, changes_of, made, new, stored, unfinished
+from tests.support.waiting import wait_until
+
+Work = Callable[[PredictionStore], object]
+
+NOT_REACHED = "the server cannot be reached or has stopped; it resumes automatically when it is back"
+
+
+def append(store: PredictionStore) -> object:
+    return store.append(new(made(1)), {}, NOON)
+
+
+def withdraw(store: PredictionStore) -> object:
+    return store.withdraw(("Client-1", "request-1"), NOON)
+
+
+def refuse(store: PredictionStore) -> object:
+    return store.append([], {("Client-1", "request-1"): WireError.of(InternalError())}, NOON)
+
+
+@pytest.fixture
+def url(postgres_server: Postgres) -> str:
+    """The address of an empty record."""
+    return postgres_server.new_database("template")
+
+
+@pytest.fixture
+def elsewhere(url: str) -> Iterator[PredictionStore]:
+    """The same record as another server has it."""
+    with closing(PredictionStore(open_database(url))) as store:
+        yield store
+
+
+@pytest.fixture
+def nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail where anything was worth a line of the log."""
+    yield
+    assert caplog.messages == []
+
+
+def waiting(engine: Engine) -> int:
+    """Return how many statements wait for a lock."""
+    with engine.connect() as connection:
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return int(connection.execute(text(asked)).scalar_one())
+
+
+def test_a_batch_is_one_statement(store: PredictionStore, engine: Engine) -> None:
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    page = stored(store, made(1), made(2))
+    assert len(statements) == 1
+    assert changes_of(page) == changes_of(store.changes(0))
+    assert (page.after, page.next_after, page.totals) == (0, 2, store.end().totals)
+
+
+@pytest.mark.parametrize(
+    ("first", "kind"), [(append, "prediction_made"), (withdraw, "prediction_erased"), (refuse, "request_refused")]
+)
+@pytest.mark.usefixtures("nothing_logged")
+def test_the_same_request_at_two_servers_at_once_has_one_end(
+    store: PredictionStore, elsewhere: PredictionStore, engine: Engine, first: Work, kind: str
+) -> None:
+    stored(store, made(2))
+    with ExitStack() as ending:
+        pool = ending.enter_context(ThreadPoolExecutor(2))
+        held = ending.enter_context(engine.begin())
+        held.execute(text("SELECT * FROM change_counter FOR UPDATE"))
+        begun = [pool.submit(first, elsewhere)]
+        wait_until(lambda: waiting(engine) == 1)
+        begun.append(pool.submit(append, store))
+        wait_until(lambda: waiting(engine) == 2)
+        held.rollback()
+        second = begun[1].result(30)
+    _, entry = changes_of(store.changes(0))
+    assert entry.kind == kind
+    assert second.new == []  # type: ignore[attr-defined]
+    assert len(second.known["Client-1", "request-1"]) == 1  # type: ignore[attr-defined]
+    assert list(problems_of(engine)) == []
+
+
+def test_numbers_of_others_that_wrote_while_a_statement_waited_are_counted(
+    store: PredictionStore, elsewhere: PredictionStore
+) -> None:
+    def write(of: PredictionStore, client_id: str) -> None:
+        for number in range(20):
+            page = stored(of, made(number + 1, client_id))
+            assert page.totals.predictions >= page.next_after
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, (store, elsewhere), ("Client-1", "Client-2")))
+    assert store.end().totals.by_client == {"Client-1": 20, "Client-2": 20}
+
+
+def test_servers_that_start_at_once_make_the_tables_once(postgres_server: Postgres) -> None:
+    empty = postgres_server.new_database()
+    with ThreadPoolExecutor(4) as pool:
+        engines = list(pool.map(open_database, [empty] * 4))
+    assert list(problems_of(engines[0])) == []
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_record_that_is_written_meanwhile_is_verified_as_of_one_moment(
+    store: PredictionStore, engine: Engine
+) -> None:
+    stored(store, made(1))
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _write(_: object, __: object, statement: str, *___: object) -> None:
+        if "erased_up_to <>" in statement:
+            with closing(PredictionStore(open_database(engine.url))) as other:
+                stored(other, made(2))
+                other.erase(["Client-1-1"], NOON)
+
+    assert list(problems_of(engine)) == []
+    assert store.end().after == 3
+
+
+@pytest.mark.usefixtures("nothing_logged")
+def test_every_commit_is_told_and_a_connection_that_ends_is_made_again(
+    store: PredictionStore, elsewhere: PredictionStore, postgres_server: Postgres
+) -> None:
+    told: list[int] = []
+    notices = store.notices(told.append)
+    notices.start()
+
+    def write_until_told(number: int) -> None:
+        def is_told() -> bool:
+            stored(elsewhere, made(next(numbers)))
+            return bool(told)
+
+        numbers = iter(range(number, number + 1000))
+        told.clear()
+        wait_until(is_told)
+
+    write_until_told(1)
+    postgres_server.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> pg_backend_pid()"
+    )
+    write_until_told(2000)
+    elsewhere.finish_explanation(unfinished(made(1)), LLAMA_TEXT, NOON)
+    wait_until(lambda: told[-1] == elsewhere.end().after)
+    notices.stop()
+
+
+@pytest.mark.parametrize(
+    ("damage", "cause"),
+    [
+        ({"port": free_ports(1)[0]}, NOT_REACHED),
+        ({"database": "nosuch"}, "database .nosuch. does not exist"),
+    ],
+)
+def test_what_keeps_it_from_being_used_is_a_sentence(engine: Engine, damage: dict[str, object], cause: str) -> None:
+    with pytest.raises(StoreUnavailableError, match=cause):
+        open_database(engine.url.set(**damage))  # type: ignore[arg-type]
+
+
+def test_an_outage_is_over_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    with postgres() as server:
+        store = PredictionStore(open_database(server.new_database()))
+        stored(store, made(1))
+        server.stop()
+        with pytest.raises(StoreUnavailableError, match=NOT_REACHED):
+            append(store)
+        server.start()
+        assert changes_of(stored(store, made(2)))[0].sequence == 2
+        store.close()
+    (said,) = {message.partition(" (")[0] for message in caplog.messages}
+    assert said == f"the record of predictions cannot be used: {NOT_REACHED}"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("first_is", ["a reader", "a writer"])
+def test_a_failover_that_lost_entries_is_another_log_and_what_was_erased_stays_erased(
+    caplog: pytest.LogCaptureFixture, first_is: str
+) -> None:
+    with postgres() as primary:
+        url = primary.new_database()
+        store = PredictionStore(open_database(url))
+        stored(store, made(1), made(2))
+        log = ChangeLog(store)
+        standby = primary.standby()  # not started, so that it lacks what comes now
+        log.appended(stored(store, made(3)))
+        log.appended(store.erase(["Client-1-1"], NOON))
+        before = (log.name, log.newest)
+        primary.stop()
+        standby.port = primary.port
+        standby.start()
+        standby.control("promote", "-w")
+        if first_is == "a writer":
+            with closing(PredictionStore(open_database(url))) as other:
+                stored(other, made(4), made(5), made(6))
+        log.look()
+        assert log.name != before[0]
+        assert log.name.partition(".")[0] == before[0].partition(".")[0]
+        page = store.changes(0)
+        assert (page.log, page.next_after) == (log.name, log.newest)
+        entries = changes_of(page)
+        assert [entry.sequence for entry in entries] == list(range(1, log.newest + 1))
+        assert entries[-1].kind == "prediction_erased"
+        assert next(entry.prediction_id for entry in entries if entry.prediction) == "Client-1-2"
+        assert "it lacks 2 entries that this server had" in caplog.text
+        epoch = log.name
+        log.appended(stored(store, made(3)))
+        assert log.name == store.end().log == epoch
+        store.close()
+
+
+@pytest.fixture
+def filled(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a SQLite record with a bit of everything; the commands' record is on PostgreSQL."""
+    address = f"sqlite:///{tmp_path / 'old' / 'predictions.sqlite'}"
+    with closing(PredictionStore(open_database(address))) as store:
+        fill(store)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", url)
+    return address
+
+
+def fill(store: PredictionStore) -> None:
+    stored(store, *(made(number) for number in range(1, 6)))
+    store.finish_explanation(unfinished(made(1)), LLAMA_TEXT, NOON)
+    store.erase(["Client-1-2"], NOON)
+    refuse(store)
+    correction = made(7).model_copy(update={"corrects": "request-3"})
+    stored(store, correction)
+
+
+def test_a_sqlite_record_is_copied_whole_and_once(
+    filled: str, url: str, store: PredictionStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", filled)
+    assert main(["copy-to", url]) == 0
+    said = capsys.readouterr()
+    assert "predictions: 5 of 5\n" in said.err
+    assert "the copy is in order: 9 entries" in said.out
+    with closing(PredictionStore(open_database(filled))) as old:
+        before, after = old.changes(0), store.changes(0)
+        assert (after.next_after, after.entries, after.totals) == (before.next_after, before.entries, before.totals)
+        assert before.log.partition(".")[0] == after.log.partition(".")[0]
+        assert before.log != after.log
+        assert awaiting(old) == awaiting(store) != set()
+    assert stored(store, made(8)).after == before.next_after
+    assert main(["copy-to", url]) == 1
+    assert "There is a record in that database already" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("filled")
+def test_after_a_restore_the_log_is_another_one_and_what_was_erased_is_erased_again(
+    store: PredictionStore,
+    engine: Engine,
+    postgres_server: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fill(store)
+    engine.dispose()
+    url = engine.url.render_as_string(hide_password=False)
+    restored = postgres_server.new_database(str(engine.url.database))
+    store.erase(["Client-1-3", "Client-1-4"], NOON)
+    monkeypatch.setenv("DATABASE_URL", restored)
+    assert main(["migrate"]) == main(["after-restore", "--replaced", url]) == main(["verify"]) == 0
+    assert "Erased again, as it had been since the backup: 2 predictions." in capsys.readouterr().out
+    with closing(PredictionStore(open_database(restored))) as put_back:
+        names = {store.end().log, put_back.end().log}
+        assert main(["after-restore"]) == 0
+        assert len({*names, put_back.end().log}) == 3
+        assert [item["prediction"]["prediction_id"] for item in put_back.recent(9)[1]] == [
+            "Client-1-7",
+            "Client-1-5",
+            "Client-1-1",
+        ]
+
+
+@pytest.mark.usefixtures("filled")
+def test_erasing_by_command_frees_what_was_erased(
+    store: PredictionStore, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(store)
+    assert main(["erase", "--older-than", "1"]) == 0
+    vacuumed = "SELECT sum(vacuum_count) FROM pg_stat_user_tables WHERE relname IN ('predictions', 'changes')"
+
+    def number() -> int:
+        with engine.connect() as connection:
+            return int(connection.execute(text(vacuumed)).scalar_one())
+
+    assert wait_until(number) == 2
