@@ -28,6 +28,7 @@ try:
     from server.registry.changes import changes_between, recalibration_effect
     from server.registry.model_card import SHIPPED_DATA_SHA256
     from server.registry.versions import activate, active_manifest, store_version, stored_versions
+    from server.store.access import access_store
 except ModuleNotFoundError as error:
     sys.exit(
         f"The package {error.name} is not installed. Run: pip install -r requirements.txt && pip install -e . --no-deps"
@@ -175,7 +176,7 @@ def _store_and_activate(place: Place, new: NewVersion) -> Detector:
 def _activate(place: Place, version: str) -> Detector:
     detector = activate(place.models, version, key=place.settings.signing_key)
     # After the switch: the audit trail tells what happened, not what was tried.
-    record_command(place.server, Action.MODEL_ACTIVATED, version)
+    record_command(partial(access_store, place.server), Action.MODEL_ACTIVATED, version)
     if detector.model.trouble is not None:
         print(f"It scores, but no contributions are shown: {detector.model.trouble}.", file=sys.stderr)
     return detector

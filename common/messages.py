@@ -382,6 +382,8 @@ class OperatorStatus(Message):
     clients: "list[ClientStatus]"
     model: "ModelStatus"
     explanations: "ExplanationStatus"
+    servers: "list[ServerStatus] | None" = None
+    """Those on the same PostgreSQL, the oldest first; ``None`` with SQLite, where there is one server."""
 
 
 class Changes(Message):
@@ -429,6 +431,23 @@ class ClientStatus(Message):
     """Requests in its outbox when it last said so; ``None`` if it never did."""
     waiting_at: Timestamp | None
     """When it said so: the page shows how old the number is."""
+
+
+class ServerStatus(Message):
+    """One of several servers, as it last said of itself."""
+
+    id: str
+    started_at: Timestamp
+    protocol: int
+    model: str
+    """The version of the model that scores there."""
+    connections: int
+    behind: int
+    """Entries of the change log that it had not read yet."""
+    leads: bool
+    """Whether it does what one of them has to do, such as erasing what is too old."""
+    answers: bool
+    """Whether it has said anything in the last 8 seconds."""
 
 
 class ModelStatus(Message):

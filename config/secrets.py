@@ -59,6 +59,24 @@ def load(names: Iterable[str], given: Mapping[str, str], folder: Path) -> list[s
     return [given.get(name, "").strip() or _load_file(folder / name) for name in names]
 
 
+def require(names: Mapping[Path, Iterable[str]], given: Mapping[str, str]) -> None:
+    """Make nothing: see that secrets are given, or in files of their names, by folder.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming those that are missing, and how to make them.
+    """
+    wanted = [folder / name for folder, ones in names.items() for name in ones]
+    if missing := [path.name for path in wanted if not given.get(path.name, "").strip() and not path.exists()]:
+        raise ConfigurationError(
+            "With PostgreSQL every server needs the same secrets, so none is generated. Missing: "
+            f"{', '.join(missing)}. "
+            "Put a line NAME=VALUE for each into .env, or into the environment of every server. To make a value: "
+            'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+
+
 def _load_file(path: Path) -> str:
     try:
         if not path.exists():

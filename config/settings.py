@@ -12,7 +12,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config import env_file
 from config.hosts import in_host_header, in_url, reachable_url
-from config.secrets import ENV_FILE, PROJECT_ROOT, ConfigurationError, client_secret_names, load, server_secret_names
+from config.secrets import (
+    ENV_FILE,
+    PROJECT_ROOT,
+    ConfigurationError,
+    client_secret_names,
+    load,
+    require,
+    server_secret_names,
+)
 
 RESERVED_IDS = frozenset({"server", "operator", "administrator"})
 """Names that would give a client app the server's own secrets."""
@@ -224,9 +232,13 @@ class ServerSettings(_AppSettings):
         Raises
         ------
         ConfigurationError
-            When two that prove different identities are the same.
+            When two that prove different identities are the same, or a server of several lacks one.
         """
         given, folder = env_file.given(), self.secrets_dir
+        if self.is_scaled:
+            folders = {folder / self.app_name: server_secret_names()}
+            folders |= {folder / one.lower(): client_secret_names(one)[:1] for one in self.client_ids}
+            require(folders, given)
         secret_key, operator_token, administrator_token = load(server_secret_names(), given, folder / self.app_name)
         tokens: dict[str, str] = {}
         for client_id in self.client_ids:
@@ -238,6 +250,11 @@ class ServerSettings(_AppSettings):
                 "Give each its own value."
             )
         return ServerSecrets(secret_key, operator_token, administrator_token, tokens)
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether several servers may share the database: it is PostgreSQL."""
+        return self.database_url.startswith("postgresql")
 
     @property
     def llm_seconds(self) -> float:

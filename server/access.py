@@ -4,6 +4,7 @@ import sys
 
 from common.access.command import main
 from config.settings import ServerSettings
+from server.store.access import access_store
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], ServerSettings))
+    sys.exit(main(sys.argv[1:], ServerSettings, access_store))

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,7 +15,9 @@ CONFIRMED_EVERY: Final = timedelta(seconds=5)
 
 
 @dataclass
-class _Client:
+class Connected:
+    """A client app and its latest connection; ``sid`` is ``None`` when that has ended, or is at another server."""
+
     status: ClientStatus
     sid: str | None = None
     instance: str = ""
@@ -30,9 +32,17 @@ class ConnectedClients:
 
     def __init__(self, client_ids: Sequence[str], *, clock: Callable[[], datetime]) -> None:
         never = {"connected": False, "last_seen": None, "waiting": None, "waiting_at": None}
-        self._clients = {name: _Client(ClientStatus.model_validate({"client_id": name} | never)) for name in client_ids}
+        self._clients = {
+            name: Connected(ClientStatus.model_validate({"client_id": name} | never)) for name in client_ids
+        }
         self._clock = clock
         self._lock = threading.Lock()
+        self._close: Callable[[str, DetectionSystemError], None] = lambda *_: None
+        self._elsewhere: dict[str, ClientStatus] = {}
+
+    def on_replaced(self, close: Callable[[str, DetectionSystemError], None]) -> None:
+        """Have a connection closed, by its sid and with the reason, that another server has replaced."""
+        self._close = close
 
     def connected(self, client_id: str, sid: str, handshake: Handshake) -> tuple[str, DetectionSystemError] | None:
         """Note a connection; return the sid of the one that it replaces and why, if there is one.
@@ -79,8 +89,35 @@ class ConnectedClients:
         return True
 
     def all(self) -> list[ClientStatus]:
+        """Return every client app, as it is here or, if it was last at another server, there."""
         with self._lock:
-            return [client.status for client in self._clients.values()]
+            return [
+                client.status if client.sid else self._elsewhere.get(name, client.status)
+                for name, client in self._clients.items()
+            ]
+
+    def here(self) -> dict[str, Connected]:
+        """Return those that have connected here, in whatever state they are."""
+        with self._lock:
+            return {name: replace(client) for name, client in self._clients.items() if client.instance}
+
+    def take(self, elsewhere: Mapping[str, Connected], asked: Mapping[str, Connected]) -> bool:
+        """Take what is known of those that were last at other servers; return whether that is news.
+
+        ``asked`` are those that were here before that was read: a connection made since then is newer.
+        """
+        replaced: list[tuple[str, DetectionSystemError]] = []
+        with self._lock:
+            for name in elsewhere.keys() & asked.keys():
+                client = self._clients[name]
+                if client.sid and client.sid == asked[name].sid:
+                    is_same = client.instance == elsewhere[name].instance
+                    replaced.append((client.sid, OutdatedAttemptError() if is_same else ReplacedConnectionError()))
+            statuses = {name: other.status for name, other in elsewhere.items()}
+            is_news, self._elsewhere = statuses != self._elsewhere, statuses
+        for sid, reason in replaced:
+            self._close(sid, reason)
+        return is_news
 
 
 def client_of_token(token: str, tokens: Mapping[str, str]) -> str | None:

@@ -17,6 +17,7 @@ from common.web.sockets import RealTime
 from config.settings import ServerSettings
 from server import api, metrics, model_routes
 from server.clients import ConnectedClients, client_of_token
+from server.cluster import Cluster
 from server.drift.report import DriftReport, drift_report
 from server.drift.sentences import data_in_words
 from server.drift.windows import RollingWindows
@@ -28,6 +29,7 @@ from server.registry.artifact import load_detector
 from server.registry.current_model import CurrentModel
 from server.sockets import ClientsNamespace, OperatorsNamespace
 from server.store import PredictionStore
+from server.store.access import AccessDatabase
 from server.store.database import database_url, open_database
 
 BUSY_SECONDS_IN_LOOP: Final = 0.5
@@ -56,6 +58,18 @@ def create_app(
 ) -> Server:
     """Put the server together from its parts."""
     secrets = settings.secrets
+    clients = ConnectedClients(settings.client_ids, clock=clock)
+    changes = ChangeLog(store)
+    cluster = None
+    if settings.is_scaled:
+        cluster = Cluster(
+            store.engine,
+            clients,
+            changes,
+            model=lambda: model.detector.model_version,
+            connections=lambda: len(real_time.door.connections),
+            clock=clock,
+        )
     app = make_app(
         "server",
         settings,
@@ -63,11 +77,15 @@ def create_app(
         title="Operators' dashboard",
         secret_key=secrets.secret_key,
         check_ready=lambda: service.check(),  # noqa: PLW0108 - it comes later
+        file=AccessDatabase(store.engine, cluster.check) if cluster else None,
         clock=lambda: clock().timestamp(),
     )
-    real_time = RealTime(app, settings, client_of_token=partial(client_of_token, tokens=secrets.client_tokens))
-    clients = ConnectedClients(settings.client_ids, clock=clock)
-    changes = ChangeLog(store)
+    real_time = RealTime(
+        app,
+        settings,
+        client_of_token=partial(client_of_token, tokens=secrets.client_tokens),
+        check=cluster.check if cluster else lambda: None,
+    )
     workers = ExplanationWorkers(
         explanations, store, changes, clock=clock, seconds=settings.llm_seconds, concurrency=settings.llm_concurrency
     )
@@ -80,10 +98,12 @@ def create_app(
         batch_size=settings.batch_size,
         max_waiting=settings.max_waiting,
         retention_days=settings.retention_days,
+        cluster=cluster,
     )
 
     def status() -> OperatorStatus:
-        return OperatorStatus(clients=clients.all(), model=model.status, explanations=workers.status)
+        servers = cluster.servers if cluster else None
+        return OperatorStatus(clients=clients.all(), model=model.status, explanations=workers.status, servers=servers)
 
     real_time.register(ClientsNamespace(service, clients))
     real_time.register(OperatorsNamespace(changes, status=status))

@@ -19,6 +19,7 @@ from common.errors import ErasedError, InternalError, OverloadedError, ShuttingD
 from common.messages import LEVELS, ChangeKind, PredictRequest, Receipt, RiskLevel, WireError
 from common.patient import PatientRecord
 from server.anomaly.detector import Assessment, Detector
+from server.cluster import Cluster
 from server.explanation.facts import facts_of
 from server.explanation.template import describe
 from server.explanations import ExplanationWorkers
@@ -84,6 +85,8 @@ class PredictionService:
     batch_size: int
     max_waiting: int
     retention_days: int | None = None
+    cluster: Cluster | None = None
+    """The other servers, if there may be others."""
 
     def __post_init__(self) -> None:
         self.stored: Counter[str] = Counter(dict.fromkeys(RiskLevel, 0))
@@ -116,6 +119,8 @@ class PredictionService:
         self._housekeeping.start()
         self.model.start(lambda _: self.changes.nudge())
         self._batcher.start()
+        if self.cluster is not None:
+            self.cluster.start(on_lead=self._housekeeping.wake)
 
     def stop(self) -> None:
         """Accept nothing new, answer what was accepted, and return within ``STOP_SECONDS``."""
@@ -129,6 +134,8 @@ class PredictionService:
         self.model.stop(max(0.0, deadline - time.monotonic()))
         self._notices.stop()
         self._log_watcher.stop()
+        if self.cluster is not None:
+            self.cluster.stop()
         self.store.close()
 
     @property
@@ -141,7 +148,10 @@ class PredictionService:
 
     def check(self) -> None:
         """Raise the named error that keeps it from answering patients, if there is one."""
-        self.store.check()
+        if self.cluster is not None:
+            self.cluster.check()  # which waits for nothing: a database that is cut off would not answer the other
+        else:
+            self.store.check()
         if not self.is_running:
             raise InternalError("The server has stopped answering patients. Restart it.")
 
@@ -152,7 +162,7 @@ class PredictionService:
 
     def erase_old(self) -> bool:
         """Erase some of the predictions that are too old to be kept; return whether there may be more."""
-        if self.retention_days is None:
+        if self.retention_days is None or (self.cluster is not None and not self.cluster.leads):
             return False
         now, days = self.clock(), self.retention_days
         old = self.store.older_than(now - timedelta(days=days), limit=ERASED_AT_ONCE)
@@ -178,8 +188,7 @@ class PredictionService:
             raise ErasedError
         if self._is_known(job):
             return STORED
-        if time.monotonic() < self._unavailable_until:
-            raise StoreUnavailableError
+        self._require_store()
         # Under the lock that a stop takes: what is accepted here is before the end of the queue, and is answered.
         with self._changed:
             if self._stopping:
@@ -198,8 +207,7 @@ class PredictionService:
         StoreUnavailableError
             It may be tried again.
         """
-        if time.monotonic() < self._unavailable_until:
-            raise StoreUnavailableError
+        self._require_store()
         try:
             page = self.store.withdraw((client_id, request_id), self.clock())
         except StoreUnavailableError:  # each of the withdrawals that wait would hold up everybody as long as this one
@@ -207,6 +215,12 @@ class PredictionService:
             raise
         self.changes.appended(page)
         return STORED
+
+    def _require_store(self) -> None:
+        if time.monotonic() < self._unavailable_until:
+            raise StoreUnavailableError
+        if self.cluster is not None:
+            self.cluster.check()
 
     def _is_known(self, job: Job) -> bool:
         """Tell whether nothing is to be written of a request, as far as is remembered."""

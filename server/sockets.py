@@ -55,6 +55,7 @@ class ClientsNamespace(FollowedNamespace):
         super().__init__(CLIENTS_NAMESPACE, service.changes, status=lambda: None)
         self._service = service
         self._clients = clients
+        clients.on_replaced(self.followers.close)
         service.changes.tell(self.followers.nudge)
 
     def admit(self, peer: Peer, auth: object, sid: str) -> str:
@@ -70,7 +71,10 @@ class ClientsNamespace(FollowedNamespace):
 
     def joined(self, sid: str, peer: Peer, auth: object) -> None:
         # Only now: a newer connection could not close one that is no follower yet.
-        replaced = self._clients.connected(str(peer.client_id), sid, Handshake.check(auth))
+        client_id, handshake = str(peer.client_id), Handshake.check(auth)
+        if self._service.cluster is not None:
+            self._service.cluster.claim(client_id, handshake)
+        replaced = self._clients.connected(client_id, sid, handshake)
         if replaced is not None:
             self.followers.close(*replaced)
         self._service.changes.nudge()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
 
-from common.access.file import AccessFile, accounts, app, sessions
+from common.access.file import AccessStore, accounts, app, sessions
 from common.access.roles import BuiltInToken, Role
 from common.errors import InvalidAccountError
 from config.secrets import client_secret_names, server_secret_names
@@ -57,9 +57,9 @@ def name_key(name: str) -> str:
 
 
 class People:
-    """The accounts in the file of one app; every method is one short transaction."""
+    """The accounts of one app; every method is one short transaction."""
 
-    def __init__(self, file: AccessFile) -> None:
+    def __init__(self, file: AccessStore) -> None:
         self._file = file
 
     def all(self) -> list[Account]:
@@ -145,8 +145,8 @@ class People:
 
     def take_built_in(self, tokens: Iterable[BuiltInToken], url: str, now: float) -> None:
         """Note the tokens that the settings give, and the app's address; what another token opened before is over."""
-        known = {account.id: account for account in self.all()}
         with self._file.writing() as connection:
+            known = {row.id: row.token_hash for row in connection.execute(select(accounts.c.id, accounts.c.token_hash))}
             for given in tokens:
                 account = Account(
                     given.role, given.role.capitalize(), given.role, now, given.setting, None, hash_of(given.token)
@@ -154,7 +154,7 @@ class People:
                 if account.id not in known:
                     _insert(connection, account)
                 # The same token stays as it is, revoked or not: only a new one brings a revoked account back.
-                elif known[account.id].token_hash != account.token_hash:
+                elif known[account.id] != account.token_hash:
                     _change(connection, account.id, token_hash=account.token_hash, password_hash=None, revoked_at=None)
             # For the commands, which run without the app's port and address.
             connection.execute(delete(app))

@@ -12,10 +12,9 @@ from typing import Final
 
 from sqlalchemy import insert, select
 
-from common.access.file import AccessFile, access_file, audit
+from common.access.file import AccessStore, audit
 from common.errors import StoreUnavailableError
 from config.secrets import ConfigurationError
-from config.settings import ClientSettings, ServerSettings
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ class Entry:
 class AuditTrail:
     """The trail of one app; several processes may add to it. Every entry is on disk when ``record`` returns."""
 
-    def __init__(self, file: AccessFile, clock: Callable[[], float]) -> None:
+    def __init__(self, file: AccessStore, clock: Callable[[], float]) -> None:
         """``clock`` gives seconds since 1970."""
         self._file = file
         self._clock = clock
@@ -108,10 +107,10 @@ def user_of_system() -> Actor:
     return Actor(f"user:{user}", user, COMMAND)
 
 
-def record_command(settings: ServerSettings | ClientSettings, action: Action, target: str = "") -> None:
+def record_command(open_store: Callable[[], AccessStore], action: Action, target: str = "") -> None:
     """Put what a command has done into an app's trail; if that fails, the command says so and undoes nothing."""
     try:
-        trail = AuditTrail(AccessFile(access_file(settings.data_dir, settings.app_name)), time.time)
+        trail = AuditTrail(open_store(), time.time)
     except (StoreUnavailableError, ConfigurationError) as error:
         print(f"This is not in the audit trail. {error.message}", file=sys.stderr)
         return

@@ -6,13 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from common.access.accounts import Account, People
 from common.access.audit import Action, AuditTrail, user_of_system
-from common.access.file import AccessFile, access_file
+from common.access.file import AccessStore, file_of
 from common.access.passwords import password_hash
 from common.access.roles import Role, roles_of, sign_in_link
 from common.access.sessions import sessions_of
@@ -24,13 +24,18 @@ from config.settings import ClientSettings, ServerSettings
 SHOWN_ENTRIES: Final = 50
 
 
-def main(arguments: Sequence[str], settings_class: type[ServerSettings] | type[ClientSettings]) -> int:
+def main(
+    arguments: Sequence[str],
+    settings_class: type[ServerSettings] | type[ClientSettings],
+    open_store: Callable[[Any], AccessStore] = file_of,
+) -> int:
     """Run one command; return 0, 1 when it could not be done, 2 when a setting cannot be used."""
     options = _parser(settings_class).parse_args(arguments)
     run, _, action, _ = _COMMANDS[options.command]
     try:
         given = {"client_id": options.client} if settings_class is ClientSettings else {}
-        office = _Office(settings_class.model_validate(given))
+        settings = settings_class.model_validate(given)
+        office = _Office(settings, open_store(settings))
         target = run(office, options)
         if action is not None:
             office.trail.record(user_of_system(), action, target)
@@ -62,18 +67,16 @@ def _parser(settings_class: type[ServerSettings] | type[ClientSettings]) -> argp
 
 
 class _Office:
-    """The file of one app, opened for a command; each command returns the id that the audit trail names."""
+    """What one app knows of its people, for a command; each command returns the id that the audit trail names."""
 
-    def __init__(self, settings: ServerSettings | ClientSettings) -> None:
-        path = access_file(settings.data_dir, settings.app_name)
+    def __init__(self, settings: ServerSettings | ClientSettings, file: AccessStore) -> None:
         self._app_name = settings.app_name
-        if not path.exists():
-            print(f"Note: {self._app_name} has not been started with {settings.data_dir} yet.", file=sys.stderr)
-        file = AccessFile(path)
         self._people = People(file)
         self._sessions = sessions_of(file, settings, time.time)
         self.trail = AuditTrail(file, time.time)
-        self._url = self._people.url() or settings.public_url.rstrip("/") or f"http://ADDRESS-OF-{self._app_name}"
+        if (url := self._people.url()) is None:
+            print(f"Note: {self._app_name} has not been started with these settings yet.", file=sys.stderr)
+        self._url = url or settings.public_url.rstrip("/") or f"http://ADDRESS-OF-{self._app_name}"
 
     def list(self, _: argparse.Namespace) -> str:
         signed_in = [session.account.id for session in self._sessions.all()]

@@ -1,4 +1,4 @@
-"""The file of one app that keeps accounts, sessions and the audit trail; the running app and the commands share it."""
+"""Where an app keeps accounts, sessions and the audit trail: a file that it shares with the commands."""
 
 import sqlite3
 import threading
@@ -6,14 +6,16 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
+from limits.storage import Storage
 from sqlalchemy import Column, Connection, Engine, Float, ForeignKey, Index, Integer, MetaData, String, Table, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from common import sqlite
 from common.errors import StoreUnavailableError
+from config.settings import ClientSettings, ServerSettings
 
 SCHEMA_VERSION: Final = 2
 BUSY_SECONDS: Final = 0.5
@@ -24,11 +26,11 @@ TURN_SECONDS: Final = 1.0
 
 _IF_DAMAGED: Final = "put a copy in its place, or move it away and add the people again"
 
-_metadata = MetaData()
+access_metadata = MetaData()
 
 accounts = Table(
     "accounts",
-    _metadata,
+    access_metadata,
     Column("id", String, primary_key=True),
     Column("name", String, nullable=False),
     Column("name_key", String, nullable=False),
@@ -39,11 +41,12 @@ accounts = Table(
     Column("token_hash", String),
     Column("password_hash", String),
 )
-Index("name_in_use", accounts.c.name_key, unique=True, sqlite_where=text("revoked_at IS NULL"))
+_IN_USE = text("revoked_at IS NULL")
+Index("name_in_use", accounts.c.name_key, unique=True, sqlite_where=_IN_USE, postgresql_where=_IN_USE)
 
 sessions = Table(
     "sessions",
-    _metadata,
+    access_metadata,
     Column("id", String, primary_key=True),
     Column("account_id", String, ForeignKey("accounts.id"), nullable=False),
     Column("began_at", Float, nullable=False),
@@ -55,19 +58,39 @@ sessions = Table(
 _WORDS: Final = ("at", "account", "name", "role", "address", "action", "target")
 audit = Table(
     "audit",
-    _metadata,
+    access_metadata,
     Column("number", Integer, primary_key=True),
     *(Column(name, String, nullable=False) for name in _WORDS),
 )
 """Append-only: nothing in this program changes or deletes a row."""
 
-app = Table("app", _metadata, Column("url", String, nullable=False))
+app = Table("app", access_metadata, Column("url", String, nullable=False))
 """One row: the address that people reach the app at, as it was at its last start."""
 
 
 def access_file(data_dir: Path, app_name: str) -> Path:
     """Return where an app keeps its people."""
     return data_dir / app_name / "access.sqlite"
+
+
+def file_of(settings: ServerSettings | ClientSettings) -> "AccessFile":
+    """Open an app's own file."""
+    return AccessFile(access_file(settings.data_dir, settings.app_name))
+
+
+class AccessStore(Protocol):
+    """What people, sessions and the trail stand on; every transaction raises ``StoreUnavailableError``."""
+
+    counts: Storage | None
+    """Where attempts to sign in are counted; ``None`` is in memory."""
+
+    def reading(self) -> AbstractContextManager[Connection]: ...
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Begin a transaction during which nobody else writes."""
+
+    def check(self) -> None:
+        """Raise ``StoreUnavailableError`` if it cannot be written now."""
 
 
 class AccessFile:
@@ -84,6 +107,7 @@ class AccessFile:
         ConfigurationError
             If a newer version of this program wrote it.
         """
+        self.counts: Storage | None = None
         self._path = path
         self._turn = threading.Lock()
         self._engine = sqlite.engine_of(path, BUSY_SECONDS, poolclass=NullPool)
@@ -92,7 +116,7 @@ class AccessFile:
             sqlite.prepare(path)
             # Version 1 lacks the audit trail alone: what is missing is made, and what is there stays.
             sqlite.step_schema(
-                self._engine, SCHEMA_VERSION, lambda to, _: _metadata.create_all(to), if_unknown=if_unknown
+                self._engine, SCHEMA_VERSION, lambda to, _: access_metadata.create_all(to), if_unknown=if_unknown
             )
 
     def reading(self) -> AbstractContextManager[Connection]:

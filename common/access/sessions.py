@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import delete, insert, select, update
 
 from common.access.accounts import ACCOUNT_COLUMNS, Account, account_of, hash_of
-from common.access.file import AccessFile, accounts, sessions
+from common.access.file import AccessStore, accounts, sessions
 from common.access.roles import Role
 from common.errors import NotFoundError, NotSignedInError, StoreUnavailableError
 from config.secrets import new_secret
@@ -47,15 +47,15 @@ class Session:
 
 
 class Sessions:
-    """The sessions in the file of one app, which is asked at most once a second, however many are checked.
+    """The sessions of one app, whose file is asked about once a second, however many are checked.
 
-    A session begins and ends in the file, so that neither a restart nor a copied cookie brings one back. While the file
-    cannot be read, sessions stay as they are known.
+    A session begins and ends in the file (or the database of several servers), so that neither a restart nor a copied
+    cookie brings one back. While the file cannot be read, sessions stay as they are known.
     """
 
     def __init__(
         self,
-        file: AccessFile,
+        file: AccessStore,
         *,
         seconds: float,
         idle_seconds: float,
@@ -71,6 +71,7 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._asked_at: float | None = None
         self._ended: set[str] = set()
+        self._missed: set[str] = set()
         self._is_file_well = True
         self._lock = threading.RLock()
 
@@ -98,7 +99,14 @@ class Sessions:
 
     def find(self, key: str) -> Session | None:
         """Return the session of a cookie's key if it is open."""
-        return self._open(hash_of(key))
+        session_id = hash_of(key)
+        if (found := self._open(session_id)) or not key or session_id in self._missed:
+            return found
+        # It may have begun at another server within this second; one that has ended is asked for once a second.
+        self._missed.add(session_id)
+        with self._lock:
+            self._ask_or_go_on()
+        return self._open(session_id)
 
     def is_open(self, session: Session) -> bool:
         return self._open(session.id) is not None
@@ -109,7 +117,8 @@ class Sessions:
 
     def all(self) -> list[Session]:
         """Return the open sessions, the oldest first, each with the time at which it ends without activity."""
-        ends = [(one, self._ends_at(one)) for one in [*self._known().values()]]
+        known = sorted([*self._known().values()], key=lambda one: one.began_at)
+        ends = [(one, self._ends_at(one)) for one in known]
         return [replace(one, ends_at=ends_at) for one, ends_at in ends if self._clock() < ends_at]
 
     def of(self, public_id: str) -> Session:
@@ -150,29 +159,44 @@ class Sessions:
 
     def _known(self) -> dict[str, Session]:
         """Return the sessions that were not ended, as they were in the file at most a second ago."""
-        with self._lock:
-            now = time.monotonic()
-            if self._asked_at is None or now - self._asked_at >= self._fresh_seconds:
-                # Noted before it is tried: a file that fails is asked once a second as well, not at every request.
-                self._asked_at = now
-                try:
-                    self._ask()
-                    self._is_file_well = True
-                except StoreUnavailableError as error:
-                    if self._is_file_well:
-                        log.warning("sessions go on as they are known: %s", error.message)
-                    self._is_file_well = False
-            return self._sessions
+        # While one asks, which may take seconds, the others go on with what is known; the first answer is waited for.
+        if self._is_stale() and self._lock.acquire(blocking=self._asked_at is None):
+            try:
+                if self._is_stale():
+                    self._ask_or_go_on()
+                    # In any case: a file that fails is asked once a second as well, not at every request.
+                    self._asked_at = time.monotonic()
+                    self._missed.clear()
+            finally:
+                self._lock.release()
+        return self._sessions
+
+    def _is_stale(self) -> bool:
+        return self._asked_at is None or time.monotonic() - self._asked_at >= self._fresh_seconds
+
+    def _ask_or_go_on(self) -> None:
+        try:
+            self._ask()
+            self._is_file_well = True
+        except StoreUnavailableError as error:
+            if self._is_file_well:
+                log.warning("sessions go on as they are known: %s", error.message)
+            self._is_file_well = False
 
     def _ask(self) -> None:
         if self._ended:
             self._save_ends()  # before the file is read, or it would show the session as open
-        chosen = select(sessions, *ACCOUNT_COLUMNS).join(accounts).order_by(sessions.c.began_at)
-        found = {}
+        known = self._sessions
+        chosen = select(sessions, *ACCOUNT_COLUMNS).join(accounts)
         with self._file.reading() as connection:
-            for row in connection.execute(chosen):
-                id_, _, began_at, ends_at, last_active_at, address, *account = row
-                found[id_] = Session(id_, account_of(account), began_at, ends_at, last_active_at, address)
+            # Of a known session only its activity can have changed: a change of its account ends it.
+            asked = connection.execute(select(sessions.c.id, sessions.c.last_active_at))
+            active: dict[str, float] = {row.id: row.last_active_at for row in asked}
+            found = {id_: _active_at(known[id_], at) for id_, at in active.items() if id_ in known}
+            if new := active.keys() - known.keys():
+                for row in connection.execute(chosen.where(sessions.c.id.in_(new)) if known else chosen):
+                    id_, _, began_at, ends_at, last_active_at, address, *account = row
+                    found[id_] = Session(id_, account_of(account), began_at, ends_at, last_active_at, address)
         self._sessions = found
 
     def _save_ends(self) -> None:
@@ -191,7 +215,11 @@ class Sessions:
         return min(session.ends_at, session.last_active_at + self._idle_seconds)
 
 
-def sessions_of(file: AccessFile, settings: ServerSettings | ClientSettings, clock: Callable[[], float]) -> Sessions:
+def _active_at(session: Session, at: float) -> Session:
+    return session if session.last_active_at == at else replace(session, last_active_at=at)
+
+
+def sessions_of(file: AccessStore, settings: ServerSettings | ClientSettings, clock: Callable[[], float]) -> Sessions:
     """Return the sessions of an app, which last as long as its settings say."""
     hours, minutes = settings.session_hours, settings.session_idle_minutes
     return Sessions(file, seconds=hours * 3600, idle_seconds=minutes * 60, clock=clock)

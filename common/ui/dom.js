@@ -73,6 +73,13 @@ export function showState(pill, banner, { tone, label, sentence }, ...more) {
   banner.replaceChildren(...(sentence ? [icon("warning"), element("p", {}, sentence, ...more)] : []));
 }
 
+/** Say sentences in a banner; those that stand there already are left alone, so that they are announced once. */
+export function showTrouble(banner, sentences) {
+  banner.hidden = sentences.length === 0;
+  if (banner.textContent === sentences.join("")) return;
+  banner.replaceChildren(...(banner.hidden ? [] : [icon("warning"), ...sentences.map((sentence) => element("p", { textContent: sentence }))]));
+}
+
 const colors = new Map();
 globalThis.addEventListener?.("schemechange", () => colors.clear());
 

@@ -16,11 +16,12 @@ from flask_compress import Compress
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import ChoiceLoader, FileSystemLoader
+from limits.strategies import FixedWindowRateLimiter
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from common.access.accounts import Account, People, built_in_tokens
 from common.access.audit import AuditTrail
-from common.access.file import AccessFile, access_file
+from common.access.file import AccessStore, file_of
 from common.access.sessions import DISPLAY_SECONDS, sessions_of
 from common.errors import (
     DetectionSystemError,
@@ -65,13 +66,15 @@ def make_app(
     title: str,
     secret_key: str,
     check_ready: Callable[[], None],
+    file: AccessStore | None = None,
     clock: Callable[[], float] = time.time,
     signed_out: Callable[[Account], None] = lambda _: None,
 ) -> Flask:
     """Make the Flask app of one process.
 
     ``audience`` names its cookie and is checked in it; ``check_ready`` raises the named error that keeps the process
-    from doing its job. ``clock`` gives seconds since 1970; ``signed_out`` hears of everybody who has signed out.
+    from doing its job. ``file`` is where its people are, if not in a file of its own. ``clock`` gives seconds since
+    1970; ``signed_out`` hears of everybody who has signed out.
     """
     app = Flask(import_name)
     app.json = OrjsonProvider(app)
@@ -99,15 +102,16 @@ def make_app(
     app.before_request(_require_same_origin)
     CSRFProtect(app)
     _compress_answers(app)
-    file = AccessFile(access_file(settings.data_dir, settings.app_name))
+    file = file or file_of(settings)
     failure = Remembered(partial(_failure_of, [file.check, check_ready]), READY_SECONDS)
     app.extensions["failure"] = failure
     app.register_blueprint(_shared_blueprint(failure, limiter))
     people = People(file)
     people.take_built_in(built_in_tokens(settings), settings.url, clock())
     access = app.extensions["access"] = Access(people, sessions_of(file, settings, clock), AuditTrail(file, clock))
+    attempts = FixedWindowRateLimiter(file.counts) if file.counts else limiter.limiter
     app.register_blueprint(
-        sign_in_blueprint(access, limiter, settings.socketio_async_mode, title=title, signed_out=signed_out)
+        sign_in_blueprint(access, attempts, settings.socketio_async_mode, title=title, signed_out=signed_out)
     )
     app.register_error_handler(Exception, partial(_reply_with_error, limiter))
     return app

@@ -115,11 +115,16 @@ def peer_of(environ: object) -> Peer | None:
 class Door:
     """A WSGI layer around a Flask app, but behind ``ProxyFix``: hosts, schemes and addresses are those forwarded.
 
-    ``client_of_token`` tells which client app a token is of.
+    ``client_of_token`` tells which client app a token is of; ``check`` raises the named error that keeps new
+    connections out, with the status for which a proxy leads them to another server.
     """
 
     def __init__(
-        self, app: Flask, settings: ServerSettings | ClientSettings, client_of_token: Callable[[str], str | None]
+        self,
+        app: Flask,
+        settings: ServerSettings | ClientSettings,
+        client_of_token: Callable[[str], str | None],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.sockets: MutableMapping[tuple[str, int], socket.socket] = WeakValueDictionary()
         """Those that eventlet has accepted, by the peer's address and port; werkzeug passes them in the environ."""
@@ -130,6 +135,7 @@ class Door:
         self._flask = app
         self._app = app.wsgi_app
         self._client_of_token = client_of_token
+        self._check = check
         self._settings = settings
         self._is_closed = False
         self._requests = 0
@@ -188,6 +194,8 @@ class Door:
         # Who asks is found out before anything is opened or counted: a stranger costs no more than a 401.
         client_id, session = self._identify(environ)
         sid = _polling_id(environ, is_websocket=is_websocket)
+        if sid is None:
+            self._check()
         if is_websocket:
             connection = self._open(environ, client_id, session, self._socket_of(environ))
             try:

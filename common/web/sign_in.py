@@ -11,9 +11,9 @@ from typing import Final, ParamSpec, TypeVar
 
 from flask import Blueprint, Flask, current_app, render_template, request, session
 from flask.typing import ResponseReturnValue
-from flask_limiter import Limiter
 from flask_wtf.csrf import generate_csrf
 from limits import RateLimitItem, parse
+from limits.strategies import RateLimiter
 
 from common.access.accounts import Account, People, hash_of, name_key
 from common.access.audit import Action, Actor, AuditTrail
@@ -131,9 +131,9 @@ def actor_of(account: Account, address: str) -> Actor:
 class _Attempts:
     """Finds out whose a token, or a name and password are; what could be guessed has few attempts."""
 
-    def __init__(self, people: People, limiter: Limiter, async_mode: str) -> None:
+    def __init__(self, people: People, limits: RateLimiter, async_mode: str) -> None:
         self._people = people
-        self._limits = limiter.limiter
+        self._limits = limits
         self._async_mode = async_mode
         self._one_password_at_a_time = threading.Lock()  # each takes 64 MiB and a tenth of a second
 
@@ -176,12 +176,12 @@ class _Attempts:
 
 
 def sign_in_blueprint(
-    access: Access, limiter: Limiter, async_mode: str, *, title: str, signed_out: Callable[[Account], None]
+    access: Access, limits: RateLimiter, async_mode: str, *, title: str, signed_out: Callable[[Account], None]
 ) -> Blueprint:
     """Make the routes by which sessions begin, end, go on and are asked for."""
     blueprint = Blueprint("sign_in", __name__)
     people, sessions, trail = access.people, access.sessions, access.trail
-    attempts = _Attempts(people, limiter, async_mode)
+    attempts = _Attempts(people, limits, async_mode)
 
     @blueprint.get("/sign-in")
     def page() -> ResponseReturnValue:

@@ -31,7 +31,8 @@ OLD_PAGE: Final = "This page is of another version. Reload it."
 class RealTime:
     """The Socket.IO side of one Flask app, behind its door.
 
-    ``client_of_token`` tells which client app a token is of; an app that has none needs none.
+    ``client_of_token`` tells which client app a token is of; an app that has none needs none. ``check`` raises the
+    named error that keeps new connections out.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class RealTime:
         settings: ServerSettings | ClientSettings,
         *,
         client_of_token: Callable[[str], str | None] = lambda _: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.access = access_of(app)
         self.sessions = self.access.sessions
@@ -61,7 +63,7 @@ class RealTime:
             http_compression=False,
         )
         self._socketio.on_namespace(_Closed("/"))  # which Socket.IO would open to everybody; replaced if registered
-        self.door = Door(app, settings, client_of_token)
+        self.door = Door(app, settings, client_of_token, check)
         app.extensions["client_of_token"] = client_of_token
         app.extensions["door"] = app.wsgi_app = self.door  # type: ignore[method-assign]
         if count := settings.trusted_proxies:  # around the door, which then sees what they forward

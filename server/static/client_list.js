@@ -52,7 +52,8 @@ function item(status, predictions) {
   return made;
 }
 
-function ageOf(seen) {
+/** Return how long ago a time was, kept up to date. */
+export function ageOf(seen) {
   const time = element("time", { dateTime: seen, title: fullTime(seen), textContent: ago(seen) });
   time.dataset.ago = "";
   return time;

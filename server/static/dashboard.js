@@ -15,6 +15,7 @@ import { DriftPanel } from "./drift_panel.js";
 import { PredictionPanel } from "./prediction_panel.js";
 import { LEVELS, NO_LEVEL, pageAddress, RecentPredictions } from "./recent_predictions.js";
 import { ServerFacts } from "./server_facts.js";
+import { showServers } from "./server_list.js";
 
 const DRAW_MS = 500;
 const TITLE = document.title;
@@ -65,6 +66,7 @@ function apply({ entries, totals: counted, status }) {
   if (status) {
     facts.show(status);
     clients.show(status.clients);
+    showServers(status.servers);
   }
   if (!entries.some(({ prediction, kind, superseded_by: by }) => prediction || by || kind === "prediction_erased")) return;
   drawTrendSoon();

@@ -1,6 +1,6 @@
 /** The strip that says what runs: model and its held-out figures, uptime, store, who explains. */
 
-import { byId, element, fill, icon, slot } from "/ui/dom.js";
+import { byId, element, fill, showTrouble, slot } from "/ui/dom.js";
 import { count, duration, fullTime, roundPercent } from "/ui/format.js";
 import { getJson, RequestError } from "/ui/http.js";
 import { circuitInWords, countsInWords, troubleInWords } from "./explanation_words.js";
@@ -63,11 +63,4 @@ function showExplanations(status) {
   slot(facts, "explainer-notes").replaceChildren(...notes.map((text) => element("span", { className: "strip-note", textContent: text })));
   const trouble = circuit && troubleInWords(circuit);
   showTrouble(byId("explanations-banner"), trouble ? [trouble] : []);
-}
-
-/** Say sentences in a banner; those that stand there already are left alone, so that they are announced once. */
-function showTrouble(banner, sentences) {
-  banner.hidden = sentences.length === 0;
-  if (banner.textContent === sentences.join("")) return;
-  banner.replaceChildren(...(banner.hidden ? [] : [icon("warning"), ...sentences.map((sentence) => element("p", { textContent: sentence }))]));
 }

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,9 @@ from common.settings_errors import settings_sentence
 from common.sqlite import engine_of
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings
+from server.store.access import AccessDatabase, access_store, copy_people
 from server.store.backup import back_up, closing_engine, in_number, restore
+from server.store.cluster_tables import make_cluster_tables
 from server.store.database import cause_of, database_url, file_of, in_use, open_database, open_existing, parsed
 from server.store.moving import after_restore, copy_record
 from server.store.record import PredictionStore
@@ -36,9 +39,10 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     try:
         settings = ServerSettings()
+        arguments.settings = settings
         arguments.call(database_url(settings), arguments)
         if arguments.audited and not arguments.dry_run:
-            record_command(settings, arguments.audited, arguments.client or "")
+            record_command(partial(access_store, settings), arguments.audited, arguments.client or "")
     except ValidationError as error:
         said, code = settings_sentence(error), 2
     except NAMED_ERRORS as error:
@@ -140,7 +144,10 @@ def _verify(url: URL, arguments: argparse.Namespace) -> None:
 
 
 def _migrate(url: URL, _: argparse.Namespace) -> None:
-    open_database(url).dispose()
+    with closing_engine(open_database(url)) as engine:
+        if file_of(url) is None:
+            AccessDatabase(engine)
+            make_cluster_tables(engine)
     print("The database has this program's schema.")
 
 
@@ -155,7 +162,9 @@ def _copy_to(url: URL, arguments: argparse.Namespace) -> None:
         closing_engine(open_database(arguments.url)) as target,
     ):
         copy_record(source, target, told=lambda said: print(said, file=sys.stderr))
+        people = copy_people(arguments.settings, target)
         print(f"The record was copied, and the copy is in order: {count_entries(target)} entries of the log.")
+        print(f"With it went the audit trail and {people} accounts: their links and passwords stay as they are.")
     print("Set DATABASE_URL to the new address and start the server. Keep the old file until you have seen it work.")
 
 

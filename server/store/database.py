@@ -13,8 +13,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, insert, inspect, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.schema import CreateSchema
 
 from common import sqlite
 from common.errors import StoreUnavailableError
@@ -141,6 +142,26 @@ def revision_of(engine: Engine) -> str | None:
 def newest_revision() -> str | None:
     """Return the revision of this program's schema."""
     return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+@contextmanager
+def begun(engine: Engine) -> Iterator[Connection]:
+    """Begin a transaction; whatever fails in it with the database is a ``StoreUnavailableError``."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise StoreUnavailableError(f"The database cannot be used: {cause_of(error)}.") from error
+
+
+def make_tables(engine: Engine, schema: str, *tables: MetaData) -> None:
+    """Make what is missing of the tables of a schema of PostgreSQL; any number of servers may do so at once."""
+    with begun(engine) as connection:
+        postgres.migrate_alone(connection)
+        if not inspect(connection).has_schema(schema):
+            connection.execute(CreateSchema(schema))
+        for one in tables:
+            one.create_all(connection)
 
 
 def in_use(database: Path, *, alone: bool) -> ExitStack:

@@ -53,10 +53,10 @@ def cause_of(error: psycopg.Error) -> str:
     return f"{said} ({name})" if said else name
 
 
-def engine_of(url: URL) -> Engine:
+def engine_of(url: URL, pool: Mapping[str, Any] = _POOL) -> Engine:
     """Return an engine whose waits are all bounded; what the address itself says of a limit counts."""
     limits = {name: value for name, value in _LIMITS.items() if name not in url.query}
-    engine = create_engine(url, hide_parameters=True, connect_args=limits, **_POOL)  # parameters are patients' values
+    engine = create_engine(url, hide_parameters=True, connect_args=limits, **pool)  # parameters are patients' values
 
     @event.listens_for(engine, "checkout")
     def _drop_ended(connection: psycopg.Connection, *_: object) -> None:

@@ -162,6 +162,11 @@ class PredictionStore:
     def backend(self) -> str:
         return self._engine.dialect.name
 
+    @property
+    def engine(self) -> Engine:
+        """The database, for what several servers share in it."""
+        return self._engine
+
     def append(self, made: Sequence[NewPrediction], refused: Mapping[RequestKey, WireError], at: datetime) -> Appended:
         """Store predictions and refusals in one transaction, in this order, and each request once.
 

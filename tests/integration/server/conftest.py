@@ -65,7 +65,8 @@ def start_server(tmp_path: Path, detector_dir: Path) -> Iterator[StartServer]:
     def start(*, answering: bool = True, clock: Clock = now, **changes: object) -> RunningServer:
         settings = _settings(tmp_path, {"model_dir": detector_dir} | changes)
         database = tmp_path / "data" / "predictions.sqlite"
-        engine = open_database(f"sqlite:///{database}", busy_seconds=BUSY_SECONDS_IN_LOOP)
+        url = settings.database_url or f"sqlite:///{database}"
+        engine = open_database(url, busy_seconds=BUSY_SECONDS_IN_LOOP)
         server = create_app(
             settings,
             model=current_model(settings, clock),
@@ -75,8 +76,8 @@ def start_server(tmp_path: Path, detector_dir: Path) -> Iterator[StartServer]:
         )
         if answering:
             server.service.start()
-        url = ending.enter_context(served(server.app))
-        running = RunningServer(server, settings, engine, url, database)
+        address = ending.enter_context(served(server.app))
+        running = RunningServer(server, settings, engine, address, database)
         ending.callback(stop, running)
         return running
 

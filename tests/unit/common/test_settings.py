@@ -105,7 +105,7 @@ def test_the_address_for_people_leads_to_the_app(values: dict[str, object], url:
 
 
 def test_no_secret_shows_and_no_setting_changes(tmp_path: Path) -> None:
-    marked = {"huggingface_api_token": "MARKER", "llm_api_key": "MARKER", "database_url": "postgresql://u:MARKER@h/n"}
+    marked = {"huggingface_api_token": "MARKER", "llm_api_key": "MARKER", "database_url": "mysql://u:MARKER@h/n"}
     settings = server(secrets_dir=tmp_path, **marked)
     client = ClientSettings.model_validate({"secrets_dir": tmp_path})
     shown = f"{settings!r} {settings} {settings.secrets!r} {client!r} {client} {client.secrets!r}"
@@ -133,6 +133,22 @@ def test_two_identities_with_one_token_are_refused(
         monkeypatch.setenv(name, "the-same")
     with pytest.raises(ConfigurationError, match="are the same"):
         _ = server(secrets_dir=tmp_path).secrets
+
+
+def test_servers_on_postgresql_are_given_their_secrets_and_make_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = server(secrets_dir=tmp_path, client_ids="A,Client-2", database_url="postgresql://h/n")
+    monkeypatch.setenv("OPERATOR_TOKEN", "given")
+    folder = tmp_path / "client-2"
+    folder.mkdir()
+    (folder / "CLIENT_2_TOKEN").write_text("in a file that was made for all")
+    with pytest.raises(ConfigurationError, match=r"Missing: SERVER_SECRET_KEY, ADMINISTRATOR_TOKEN, A_TOKEN\. Put"):
+        _ = settings.secrets
+    assert [path.name for path in tmp_path.iterdir()] == ["client-2"]
+    for name in ("SERVER_SECRET_KEY", "ADMINISTRATOR_TOKEN", "A_TOKEN"):
+        monkeypatch.setenv(name, name)
+    assert settings.secrets.client_tokens["A"] == "A_TOKEN"
 
 
 @pytest.mark.parametrize(("url", "given", "seconds"), [("", None, 5), ("http://a", None, 60), ("http://a", 7, 7)])

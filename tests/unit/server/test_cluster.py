@@ -1,0 +1,183 @@
+"""What servers on one PostgreSQL know of each other: connections of client apps, who runs, and who leads."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Engine, text
+
+from common.errors import OutdatedAttemptError
+from common.messages import PROTOCOL_VERSION, Handshake
+from server.clients import ConnectedClients
+from server.cluster import LEASE_SECONDS, Cluster
+from server.log import ChangeLog
+from server.store import PredictionStore
+from server.store.database import open_database
+
+pytestmark = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+
+NAME = "Client-1"
+
+
+@dataclass
+class Place:
+    """One server's part in the cluster, which beats when a test says so; ``closed`` are connections and why."""
+
+    engine: Engine
+    times: list[float]
+    model: str = "one"
+    closed: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clients = ConnectedClients([NAME, "Client-2"], clock=lambda: datetime.now(UTC))
+        self.clients.on_replaced(lambda sid, reason: self.closed.append((sid, reason.code)))
+        changes = ChangeLog(PredictionStore(self.engine))
+        self.cluster = Cluster(
+            self.engine,
+            self.clients,
+            changes,
+            model=lambda: self.model,
+            connections=lambda: 1,
+            clock=lambda: datetime.now(UTC),
+            monotonic=lambda: self.times[-1],
+        )
+
+    def connect(self, sid: str, instance: str = "one", attempt: int = 1) -> None:
+        handshake = Handshake(protocol=PROTOCOL_VERSION, instance=instance, attempt=attempt)
+        self.cluster.claim(NAME, handshake)
+        self.clients.connected(NAME, sid, handshake)
+
+    @property
+    def is_connected(self) -> bool:
+        return self.clients.all()[0].connected
+
+
+@pytest.fixture
+def times() -> list[float]:
+    """The seconds that pass at all servers, the present one last."""
+    return [0]
+
+
+@pytest.fixture
+def start(url: str, times: list[float]) -> Iterator[Callable[[], Place]]:
+    def one() -> Place:
+        place = Place(open_database(url), times)
+        ending.callback(place.engine.dispose)
+        ending.callback(place.cluster.stop)
+        return place
+
+    with ExitStack() as ending:
+        yield one
+
+
+@pytest.fixture
+def both(start: Callable[[], Place]) -> list[Place]:
+    return [start(), start()]
+
+
+def beat(*places: Place) -> None:
+    for place in places:
+        place.cluster.beat()
+
+
+def execute(place: Place, statement: str, **values: str) -> None:
+    with place.engine.begin() as connection:
+        connection.execute(text(statement), values)
+
+
+def leaders(places: list[Place]) -> list[bool]:
+    return [place.cluster.leads for place in places]
+
+
+def test_the_newer_connection_wins_and_an_older_attempt_is_refused(both: list[Place]) -> None:
+    first, second = both
+    first.connect("a")
+    beat(first, second)
+    assert second.is_connected
+    second.connect("b", "two", attempt=5)
+    beat(first)
+    assert first.closed == [("a", "connection_replaced")]
+    with pytest.raises(OutdatedAttemptError):
+        first.connect("late", "two", attempt=4)
+    first.clients.left(NAME, "a")
+    first.connect("c", "two", attempt=6)
+    beat(first, second)
+    assert second.closed == [("b", "outdated_attempt")]
+    second.clients.left(NAME, "b")
+    beat(second, first, second)
+    assert (first.is_connected, second.is_connected) == (True, True)
+    first.clients.left(NAME, "c")
+    beat(first, second)
+    assert (first.is_connected, second.is_connected) == (False, False)
+
+
+def test_what_a_crash_of_the_database_takes_is_said_again(both: list[Place]) -> None:
+    first, second = both
+    second.connect("old", attempt=1)
+    first.connect("new", attempt=2)
+    beat(second)
+    second.clients.left(NAME, "old")
+    beat(first, second)
+    execute(first, "TRUNCATE cluster.client_apps, cluster.servers")
+    beat(second, first, second, first, second)
+    assert second.is_connected
+    assert len(second.cluster.servers) == 2
+    assert first.closed == []
+
+
+def test_a_server_that_has_died_has_no_client_apps(both: list[Place]) -> None:
+    first, second = both
+    first.connect("a")
+    beat(first, second)
+    silent = "UPDATE cluster.servers SET heartbeat = heartbeat - interval '9 s' WHERE id = :id"
+    execute(first, silent, id=first.cluster.id)
+    beat(second)
+    assert not second.is_connected
+    assert [one.answers for one in second.cluster.servers] == [False, True]
+
+
+def test_one_leads_until_it_is_cut_off_and_the_next_waits_until_it_has_noticed(
+    both: list[Place], times: list[float]
+) -> None:
+    first, second = both
+    led: list[Place] = []
+    first.cluster.start(on_lead=lambda: led.append(first))  # it beats by itself as well
+    beat(first, second)
+    assert leaders(both) == [False, False]
+    times.append(LEASE_SECONDS + 0.1)
+    beat(first, second)
+    assert (leaders(both), led) == ([True, False], [first])
+    first.cluster.stop()
+    beat(second)
+    times.append(times[-1] + LEASE_SECONDS - 0.1)
+    assert leaders(both) == [False, False]
+    times.append(times[-1] + 0.2)
+    beat(second)
+    assert leaders(both) == [False, True]
+    times.append(times[-1] + LEASE_SECONDS + 0.1)  # no answer meanwhile
+    assert leaders(both) == [False, False]
+    beat(second)
+    assert leaders(both) == [False, True]
+    locked = "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+    execute(first, locked + "WHERE locktype = 'advisory' AND datname = current_database()")
+    beat(second)
+    assert leaders(both) == [False, False]
+
+
+def test_servers_with_other_models_show_it(both: list[Place]) -> None:
+    both[1].model = "two"
+    beat(*both, *both)
+    assert [[one.model for one in place.cluster.servers] for place in both] == [["one", "two"]] * 2
+
+
+def test_servers_that_start_at_once_agree(start: Callable[[], Place], times: list[float]) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        places = list(pool.map(lambda _: start(), range(4)))
+    beat(*places)
+    times.append(LEASE_SECONDS + 0.1)
+    beat(*places, *places)
+    assert sorted(leaders(places)) == [False, False, False, True]
+    assert len(places[0].cluster.servers) == 4
