@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -64,7 +65,7 @@ class App:
 def main(arguments: Sequence[str]) -> None:
     """Run one command; ends the program with a sentence when it cannot be done."""
     parser = argparse.ArgumentParser(description="Start, stop or test the heart-attack anomaly detection system.")
-    parser.add_argument("command", choices=["start", "stop", "test"])
+    parser.add_argument("command", choices=["start", "stop", "test", "secrets"])
     parser.add_argument("--local", action="store_true", help="start without Docker, even if it is here")
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "test":
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str]) -> None:
     for name in [name for name, value in os.environ.items() if not value]:
         del os.environ[name]  # an empty setting counts as none; Docker Compose would let it overrule .env
     work: dict[str, Callable[[], None]]
-    work = {"start": lambda: start(local=options.local), "stop": stop, "test": lambda: test(rest)}
+    work = {"start": lambda: start(local=options.local), "stop": stop, "test": lambda: test(rest), "secrets": secrets}
     try:
         work[options.command]()
     except LaunchError as error:
@@ -107,6 +108,15 @@ def test(arguments: Sequence[str]) -> None:
     prepare_environment(COMPLETE_LOCK)
     train_if_needed()
     run([program("python"), "-m", "tests", *arguments], "Not every check passed.")
+
+
+def secrets() -> None:
+    """Write into ``.env`` what it lacks for several servers, which make up no secret of their own."""
+    text = ENV_FILE.read_text(encoding="utf-8-sig", errors="replace") if ENV_FILE.exists() else ""
+    given = re.findall(r"^\s*(?:EXPORT\s+)?(\w+)\s*=[ \t]*['\"]?[^\s#'\"]", text.upper(), re.M)
+    missing = [name for name in (*secret_names(CLIENT_IDS.values()), "POSTGRES_PASSWORD") if name not in given]
+    append_secrets(ENV_FILE, missing)
+    print(f"Added to {ENV_FILE}: {', '.join(missing) or 'nothing'}")
 
 
 def print_links(apps: Sequence[App]) -> None:

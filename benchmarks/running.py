@@ -1,8 +1,8 @@
-"""A server process of its own, with its own folder, tokens and port, for as long as a measurement lasts."""
+"""Server processes with their own folders, tokens and ports, for as long as a measurement lasts."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,22 +31,35 @@ def our_server(clients: int, **changes: str) -> Iterator[RunningServer]:
 
     No language model is asked.
     """
+    with our_servers(1, clients, **changes) as (server,):
+        yield server
+
+
+@contextmanager
+def our_servers(count: int, clients: int, **changes: str) -> Iterator[Sequence[RunningServer]]:
+    """Run several as ``our_server``, each of which gets its share of the client identities."""
     client_ids = [f"Bench-{number}" for number in range(1, clients + 1)]
     tokens = {client_secret_names(client_id)[0]: new_secret() for client_id in client_ids}
     operator_token = new_secret()
     with tempfile.TemporaryDirectory() as folder:
         settings = {
             "CLIENT_IDS": ",".join(client_ids),
-            "DATA_DIR": folder,
-            "SECRETS_DIR": str(Path(folder) / "secrets"),
+            "SERVER_SECRET_KEY": new_secret(),
+            "ADMINISTRATOR_TOKEN": new_secret(),
             "DATABASE_URL": f"sqlite:///{folder}/predictions.sqlite",  # an empty one would leave that of .env
             "LLM_MODEL": "off",
             "LOG_LEVEL": "WARNING",
             "OPERATOR_TOKEN": operator_token,
             **changes,
         }
-        with _running(["app.py"], PROJECT_ROOT / "server", tokens | settings) as (url, pid):
-            yield RunningServer(url, list(tokens.values()), operator_token, pid)
+        with ExitStack() as stack:
+            servers = []
+            for number in range(count):
+                own = {"DATA_DIR": f"{folder}/{number}", "SECRETS_DIR": f"{folder}/secrets"}
+                running = _running(["app.py"], PROJECT_ROOT / "server", tokens | settings | own)
+                url, pid = stack.enter_context(running)
+                servers.append(RunningServer(url, list(tokens.values())[number::count], operator_token, pid))
+            yield servers
 
 
 @contextmanager

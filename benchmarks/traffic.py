@@ -1,4 +1,4 @@
-"""Client apps and dashboards at one server, all on one thread, so that what is measured is the server."""
+"""Client apps and dashboards at one server or several, all on one thread, so that what is measured is the servers."""
 
 import selectors
 import sys
@@ -30,6 +30,8 @@ class Peer:
 
     socket: RawSocket
     namespace: str
+    server: int = 0
+    """Which one it is at."""
     question: dict[str, Any] = field(default_factory=lambda: {"log": None, "after": 0, "ticket": None})
     asked_at: float = 0.0
     ask_at: float = inf
@@ -37,12 +39,12 @@ class Peer:
 
 
 class Peers:
-    """Client apps that send patients and follow their own entries, and dashboards that follow all.
+    """Client apps that send patients and follow their own entries, and ``dashboards`` at each server, which follow all.
 
     With the usual way's server nobody follows: it answers by an event of its own.
     """
 
-    def __init__(self, server: RunningServer, *, dashboards: int = 0, follow: bool = True) -> None:
+    def __init__(self, *servers: RunningServer, dashboards: int = 0, follow: bool = True) -> None:
         # Encoded once: to build and encode a message takes the sender longer than to send it.
         self._records = cycle([orjson.dumps(record.model_dump(mode="json")).decode() for record in shipped_records()])
         self._follow = follow
@@ -51,13 +53,19 @@ class Peers:
         self.refused: set[str] = set()
         self.answered: dict[str, float] = {}
         self.prediction_ids: dict[str, str] = {}
+        self.made: dict[str, tuple[datetime, int]] = {}
+        """When a prediction was made, and at which server."""
         self.on_answer: Callable[[Peer], object] = lambda _: None
-        self.senders = [Peer(RawSocket(server.url, token=token), CLIENTS_NAMESPACE) for token in server.tokens]
-        browser = Browser(server.url)
-        if dashboards:
-            browser.sign_in(server.operator_token)
-        sockets = [RawSocket(server.url, cookie=browser.cookie) for _ in range(dashboards)]
-        self.dashboards = [Peer(socket, OPERATORS_NAMESPACE) for socket in sockets]
+        self.senders: list[Peer] = []
+        self.dashboards: list[Peer] = []
+        for number, server in enumerate(servers):
+            sockets = [RawSocket(server.url, token=token) for token in server.tokens]
+            self.senders += [Peer(socket, CLIENTS_NAMESPACE, number) for socket in sockets]
+            browser = Browser(server.url)
+            if dashboards:
+                browser.sign_in(server.operator_token)
+            sockets = [RawSocket(server.url, cookie=browser.cookie) for _ in range(dashboards)]
+            self.dashboards += [Peer(socket, OPERATORS_NAMESPACE, number) for socket in sockets]
         self._all = [*self.senders, *self.dashboards]
         for number, peer in enumerate(self._all):
             who = {"protocol": PROTOCOL_VERSION, "instance": f"benchmark-{number}", "attempt": 1}
@@ -150,4 +158,6 @@ class Peers:
             self.answered[entry["request_id"]] = moment
             if self._follow:
                 self.prediction_ids[entry["request_id"]] = entry["prediction"]["prediction_id"]
+                made_at = datetime.fromisoformat(entry["prediction"]["made_at"])
+                self.made[entry["request_id"]] = made_at, peer.server
             self.on_answer(peer)

@@ -3,7 +3,7 @@
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from typing import Any, Final
@@ -16,6 +16,7 @@ from websocket import WebSocketBadStatusException
 from common.errors import InvalidMessageError
 from common.messages import CLIENTS_NAMESPACE, Event, Follow, Handshake, PredictRequest, WireError, Withdrawal
 from common.web.codec import OrjsonCodec
+from common.web.concurrency import addresses_of
 
 STEP_SECONDS: Final = 3.0
 NAMESPACE_SECONDS: Final = 5.0
@@ -33,8 +34,11 @@ class Attempt:
     Nothing here waits: what is sent goes into a queue of the library, and ``end`` hangs up at once.
     """
 
-    def __init__(self, url: str, token: str, handshake: Handshake, hear: Callable[..., object]) -> None:
+    def __init__(
+        self, url: str, token: str, handshake: Handshake, hear: Callable[..., object], *, async_mode: str
+    ) -> None:
         self._hear = hear
+        self._async_mode = async_mode
         self._client: Any = None
         self._socket: socket.socket | None = None
         self._is_over = False
@@ -60,7 +64,7 @@ class Attempt:
 
     def _run(self, url: str, token: str, handshake: Handshake) -> None:
         try:
-            with closing(_open_socket(url)) as self._socket:
+            with closing(_open_socket(url, self._async_mode)) as self._socket:
                 if self._is_over:
                     return
                 self._client = self._make_client(self._socket)
@@ -120,12 +124,20 @@ def _wire_error(received: object) -> WireError | None:
         return None  # not a reason of ours: as if nobody had answered
 
 
-def _open_socket(url: str) -> socket.socket:
+def _open_socket(url: str, async_mode: str) -> socket.socket:
     """Connect to the host of a URL, with TLS if it says so, and without Nagle's delay of small messages."""
     address = urlsplit(url)
     encrypted = address.scheme == "https"
     host, port = address.hostname or "", address.port or (443 if encrypted else 80)
-    connection = socket.create_connection((host, port), STEP_SECONDS)
+    connection = _connect(addresses_of(async_mode, host), port)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # A handshake that fails closes the connection.
     return ssl.create_default_context().wrap_socket(connection, server_hostname=host) if encrypted else connection
+
+
+def _connect(addresses: Sequence[str], port: int) -> socket.socket:
+    """Connect to the first address that answers; raises ``OSError`` if none does."""
+    for address in addresses[:-1]:
+        with suppress(OSError):
+            return socket.create_connection((address, port), STEP_SECONDS)
+    return socket.create_connection((addresses[-1], port), STEP_SECONDS)

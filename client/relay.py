@@ -306,7 +306,11 @@ class Relay:
         # A queue of its own, in which an earlier attempt that is still ending cannot be heard.
         self._heard = heard = queue.Queue[tuple[Any, ...]]()
         attempt = Attempt(
-            self._settings.server_url, self._settings.secrets.token, handshake, lambda *what: heard.put(what)
+            self._settings.server_url,
+            self._settings.secrets.token,
+            handshake,
+            lambda *what: heard.put(what),
+            async_mode=self._settings.socketio_async_mode,
         )
         exchange = _Exchange(attempt, self._outbox, self._settings, self._patience)
         try:

@@ -25,7 +25,7 @@ from config.secrets import (
 RESERVED_IDS = frozenset({"server", "operator", "administrator"})
 """Names that would give a client app the server's own secrets."""
 
-OF_OTHERS = r"(COMPOSE|DOCKER)_.*|.+_(PORT|PUBLIC_URL|TOKEN|SECRET_KEY)"
+OF_OTHERS = r"(COMPOSE|DOCKER|POSTGRES|TLS)_.*|.+_(PORT|PUBLIC_URL|TOKEN|SECRET_KEY)"
 """Names in ``.env`` that are no fields here: read by Docker, of a fourth client app, or secrets."""
 
 

@@ -1,6 +1,7 @@
 """What the servers on one PostgreSQL tell each other: who runs, who leads, and at which one each client app is."""
 
 import logging
+import math
 import secrets
 import socket
 import threading
@@ -99,11 +100,12 @@ class Cluster:
         self._turn = threading.Lock()
         self._beating = PeriodicTask("cluster", self.beat, seconds=BEAT_SECONDS)
         make_cluster_tables(engine)
-        self._confirmed_at = monotonic()
+        self._confirmed_at = math.inf  # until it beats, nothing is known
 
     def start(self, on_lead: Callable[[], None]) -> None:
         """Begin to beat; ``on_lead`` is called when this server begins to lead."""
         self._on_lead = on_lead
+        self._confirmed_at = self._monotonic()
         self._beating.start()
 
     def stop(self) -> None:
@@ -161,6 +163,9 @@ class Cluster:
                 if self._failure != (cause := cause_of(error)):
                     log.warning("the other servers cannot be heard: %s", cause)
                 self._failure = cause
+            except Exception:
+                self._leave_connection()  # or the lock would stay with a server that does not lead
+                raise
 
     def _beat(self) -> None:
         asked_at, connection = self._monotonic(), self._connection or self._connect()
@@ -218,7 +223,9 @@ class Cluster:
     def _row_of(self, client_id: str, one: Connected) -> Any:
         """Return the statement that tells of a client app, unless it is at another server by now."""
         told = dict(one.status) | {"instance": one.instance, "attempt": one.attempt}
-        is_here = client_apps.c.server == self.id
+        # A newer attempt may have been noted since this was looked at.
+        is_newer = (client_apps.c.instance != one.instance) | (client_apps.c.attempt > one.attempt)
+        is_here = (client_apps.c.server == self.id) & ~is_newer
         if one.sid is None:
             return update(client_apps).where(client_apps.c.client_id == client_id, is_here).values(told)
         row = insert(client_apps).values(server=self.id, **told)

@@ -150,6 +150,7 @@ class PredictionService:
         """Raise the named error that keeps it from answering patients, if there is one."""
         if self.cluster is not None:
             self.cluster.check()  # which waits for nothing: a database that is cut off would not answer the other
+            self.store.failure = None  # something was written since, if only that this server runs
         else:
             self.store.check()
         if not self.is_running:

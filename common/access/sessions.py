@@ -25,6 +25,9 @@ DISPLAY_SECONDS: Final = 30 * 24 * 3600.0
 FRESH_SECONDS: Final = 1.0
 """How old the known state of the file may be: this late, at most, what a command has ended ends here."""
 
+TOUCH_SECONDS: Final = 0.5
+"""How long to wait for a look at the database that is under way before activity is not written."""
+
 ACTIVE_SECONDS: Final = 30.0
 """Activity within this time of the last is not written again."""
 
@@ -103,9 +106,10 @@ class Sessions:
         if (found := self._open(session_id)) or not key or session_id in self._missed:
             return found
         # It may have begun at another server within this second; one that has ended is asked for once a second.
-        self._missed.add(session_id)
         with self._lock:
-            self._ask_or_go_on()
+            if session_id not in self._missed:  # all that a page asks at once waits for the one answer
+                self._ask_or_go_on()
+                self._missed.add(session_id)
         return self._open(session_id)
 
     def is_open(self, session: Session) -> bool:
@@ -136,12 +140,19 @@ class Sessions:
 
     def touch(self, session: Session) -> None:
         """Note that a person is active; if that cannot be written, the session counts as idle."""
-        with self._lock, suppress(StoreUnavailableError):
-            now, known = self._clock(), self._open(session.id)
-            if known and now - known.last_active_at >= ACTIVE_SECONDS:
-                self._sessions[session.id] = replace(known, last_active_at=now)
-                with self._file.writing() as connection:
-                    connection.execute(update(sessions).where(sessions.c.id == session.id).values(last_active_at=now))
+        if not self._lock.acquire(timeout=TOUCH_SECONDS):
+            return
+        try:
+            self._touch(session)
+        finally:
+            self._lock.release()
+
+    def _touch(self, session: Session) -> None:
+        now, known = self._clock(), self._open(session.id)
+        if known and now - known.last_active_at >= ACTIVE_SECONDS:
+            self._sessions[session.id] = replace(known, last_active_at=now)
+            with suppress(StoreUnavailableError), self._file.writing() as connection:
+                connection.execute(update(sessions).where(sessions.c.id == session.id).values(last_active_at=now))
 
     def end(self, session: Session) -> None:
         """End a session at once, here in any case.

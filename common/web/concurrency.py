@@ -1,9 +1,11 @@
 """Which concurrency the process runs on, decided before anything else is imported."""
 
 import os
+import socket
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
 from config.env_file import given
@@ -47,6 +49,21 @@ def run_aside(async_mode: str, function: Callable[[Given], Result], given: Given
         return function(given)
     from eventlet import tpool  # noqa: PLC0415 - only if it is the mode
 
-    tpool.set_num_threads(1)
+    tpool.set_num_threads(2)  # a slow look-up of a name holds up no password
     result: Result = tpool.execute(function, given)
     return result
+
+
+def addresses_of(async_mode: str, host: str) -> list[str]:
+    """Return the addresses that a host has now; raises ``OSError`` if it has none.
+
+    eventlet's own look-up would keep an address for as long as the answer says, which is 10 minutes with Docker, and
+    that there is none for 5: a server that came back elsewhere would not be found.
+    """
+    look_up = socket.getaddrinfo
+    if async_mode == EVENTLET:
+        from eventlet import patcher  # noqa: PLC0415 - only if it is the mode
+
+        look_up = patcher.original("socket").getaddrinfo
+    found = run_aside(async_mode, partial(look_up, port=None, type=socket.SOCK_STREAM), host)
+    return [str(address[0]) for *_, address in found]

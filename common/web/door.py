@@ -192,10 +192,10 @@ class Door:
             raise NotAllowedError(UNTRUSTED_HOST)
         is_websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
         # Who asks is found out before anything is opened or counted: a stranger costs no more than a 401.
-        client_id, session = self._identify(environ)
         sid = _polling_id(environ, is_websocket=is_websocket)
         if sid is None:
-            self._check()
+            self._check()  # before that: who is not known here may be known to another server
+        client_id, session = self._identify(environ)
         if is_websocket:
             connection = self._open(environ, client_id, session, self._socket_of(environ))
             try:

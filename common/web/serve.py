@@ -77,8 +77,10 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
     if unknown := unknown_names():
         log.warning("no longer known, and without effect in .env: %s", ", ".join(unknown))
     try:
-        listener = listen(settings.host, settings.port)
+        listen(settings.host, settings.port).close()  # one that is in use is told at once
         running = start(settings)
+        # Only now: until it is ready a server refuses connections, and a proxy goes to another one instead of waiting.
+        listener = listen(settings.host, settings.port)
     except NAMED_ERRORS as error:
         print(error.message, file=sys.stderr)
         sys.exit(1)

@@ -22,7 +22,7 @@ from common.settings_errors import settings_sentence
 from common.sqlite import engine_of
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings
-from server.store.access import AccessDatabase, access_store, copy_people
+from server.store.access import AccessDatabase, access_store, copy_people, without_people
 from server.store.backup import back_up, closing_engine, in_number, restore
 from server.store.cluster_tables import make_cluster_tables
 from server.store.database import cause_of, database_url, file_of, in_use, open_database, open_existing, parsed
@@ -161,8 +161,9 @@ def _copy_to(url: URL, arguments: argparse.Namespace) -> None:
         closing_engine(engine_of(path, mode="ro")) as source,
         closing_engine(open_database(arguments.url)) as target,
     ):
+        database = without_people(target)
         copy_record(source, target, told=lambda said: print(said, file=sys.stderr))
-        people = copy_people(arguments.settings, target)
+        people = copy_people(arguments.settings, database)
         print(f"The record was copied, and the copy is in order: {count_entries(target)} entries of the log.")
         print(f"With it went the audit trail and {people} accounts: their links and passwords stay as they are.")
     print("Set DATABASE_URL to the new address and start the server. Keep the old file until you have seen it work.")

@@ -12,6 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from common.access.file import AccessStore, access_file, access_metadata, accounts, audit, file_of
 from common.errors import StoreUnavailableError
+from config.secrets import ConfigurationError
 from config.settings import ServerSettings
 from server.store import postgres
 from server.store.database import begun, database_url, make_tables
@@ -20,6 +21,7 @@ SCHEMA: Final = "access"
 """Beside the record's schema, so that a restore of the record alone does not bring a revoked person back."""
 
 _TURN: Final = 7_016_002
+_NOW: Final = func.extract("epoch", func.clock_timestamp())  # the database's: the servers' own clocks may differ
 
 _own_metadata = MetaData()
 
@@ -75,11 +77,10 @@ class SharedCounts(Storage):
         self._database = database
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        now = time.time()
-        first = insert(attempts).values(key=key, number=amount, ends_at=now + expiry)
+        first = insert(attempts).values(key=key, number=amount, ends_at=_NOW + expiry)
         more = {"number": attempts.c.number + amount}
         with self._database.writing() as connection:
-            connection.execute(delete(attempts).where(attempts.c.ends_at <= now))
+            connection.execute(delete(attempts).where(attempts.c.ends_at <= _NOW))
             counted = first.on_conflict_do_update(index_elements=["key"], set_=more).returning(attempts.c.number)
             return int(connection.execute(counted).scalar_one())
 
@@ -102,7 +103,7 @@ class SharedCounts(Storage):
 
     def _of(self, column: Column[int] | Column[float], key: str) -> float | None:
         with self._database.reading() as connection:
-            return connection.scalar(select(column).where(attempts.c.key == key, attempts.c.ends_at > time.time()))
+            return connection.scalar(select(column).where(attempts.c.key == key, attempts.c.ends_at > _NOW))
 
 
 def access_store(settings: ServerSettings) -> AccessStore:
@@ -118,14 +119,26 @@ def access_store(settings: ServerSettings) -> AccessStore:
     return file_of(settings)
 
 
-def copy_people(settings: ServerSettings, engine: Engine) -> int:
-    """Copy the accounts and the audit trail of the file to a database without any; return how many accounts."""
+def without_people(engine: Engine) -> AccessDatabase:
+    """Return the tables of a database that has no accounts yet.
+
+    Raises
+    ------
+    ConfigurationError
+        If it has some.
+    """
     database = AccessDatabase(engine)
+    with database.reading() as connection:
+        if connection.scalar(select(accounts.c.id)):
+            raise ConfigurationError("The database has accounts: a server was started on it. Name an empty one.")
+    return database
+
+
+def copy_people(settings: ServerSettings, database: AccessDatabase) -> int:
+    """Copy the accounts and the audit trail of the file to a database without any; return how many accounts."""
     if not access_file(settings.data_dir, settings.app_name).exists():
         return 0
     with file_of(settings).reading() as old, database.writing() as new:
-        if new.scalar(select(accounts.c.id)):
-            return 0
         rows = {table: [dict(row) for row in old.execute(select(table)).mappings()] for table in (accounts, audit)}
         for table, copied in rows.items():
             if copied:

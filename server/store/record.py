@@ -218,7 +218,7 @@ class PredictionStore:
                 page = entries.page_of(counter, rows, [one.body for one in new], totals)
                 if counter.seen != page.after:  # others wrote while it waited: their numbers are missing
                     page = replace(page, totals=entries.totals(connection))
-                self.failure = None
+                self.failure, self.written_at = None, time.time()
                 return Appended(page, new, known)
         return None
 

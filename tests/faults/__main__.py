@@ -17,13 +17,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=1, help="seed of the first schedule (1)")
     parser.add_argument("--schedules", type=int, default=10, help="how many, each with the next seed (10)")
     parser.add_argument("--mode", choices=["eventlet", "threading"], default="eventlet", help="concurrency (eventlet)")
+    parser.add_argument("--scaled", action="store_true", help="two servers behind nginx on PostgreSQL")
     parser.add_argument("--control", choices=sorted(CONTROLS), help="break the product this way: it must be caught")
     parser.add_argument("--keep", type=Path, default=Path("faults-found"), help="folder for records of failures")
     options = parser.parse_args(arguments)
     failed = predictions = 0
     with (
         tempfile.TemporaryDirectory(prefix="faults-") as folder,
-        closing(Rounds(Path(folder), async_mode=options.mode, control=options.control)) as rounds,
+        closing(
+            Rounds(Path(folder), async_mode=options.mode, control=options.control, is_scaled=options.scaled)
+        ) as rounds,
     ):
         for done, seed in enumerate(range(options.seed, options.seed + options.schedules), start=1):
             kept = options.keep / f"seed-{seed}"
@@ -34,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
                 found = outcome.trouble[:10]
                 print(f"Seed {seed} failed, with these faults:", *outcome.faults, "Found:", *found, sep="\n  ")
                 print(f"{len(outcome.trouble)} findings in all; records and logs: {kept}")
-                print(f"To repeat it, run with --seed {seed} --schedules 1 and the same --mode and --control.")
+                print(f"To repeat it, run with --seed {seed} --schedules 1 and the same other options.")
             print(f"{done} of {options.schedules} schedules, {predictions} predictions, {failed} failed", flush=True)
             if options.control and failed:
                 return 0

@@ -1,6 +1,6 @@
 """What each side saw during one schedule, as plain JSON: all that the checker looks at.
 
-What is on the disks is read with SQLite alone.
+What is on the disks is read with SQLite alone, and what is in PostgreSQL with its driver.
 """
 
 import json
@@ -9,6 +9,9 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import psycopg
+from psycopg.rows import dict_row
 
 Json = dict[str, Any]
 """A message or a row as JSON gives it."""
@@ -127,13 +130,13 @@ _REQUESTS: Final = (
 _JSON: Final = ("body", "record", "entered", "prediction", "explanation", "error")
 
 
-def last_sequence(database: Path) -> int:
+def last_sequence(database: Path | str) -> int:
     """Return the value of the counter that numbers the server's log."""
     return int(_rows(database, _LAST)[0]["value"])
 
 
-def server_record(database: Path, *, after: int) -> ServerRecord:
-    """Read what the server stored behind a sequence."""
+def server_record(database: Path | str, *, after: int) -> ServerRecord:
+    """Read what the server stored behind a sequence, in a file or at an address of PostgreSQL."""
     return ServerRecord(
         after=after,
         last=last_sequence(database),
@@ -143,13 +146,17 @@ def server_record(database: Path, *, after: int) -> ServerRecord:
     )
 
 
-def client_record(database: Path, client_id: str, *, after: str) -> ClientRecord:
+def client_record(database: Path | str, client_id: str, *, after: str) -> ClientRecord:
     """Read what a client app holds of requests after a request id."""
     return ClientRecord(client_id, _rows(database, _REQUESTS, after))
 
 
-def _rows(database: Path, query: str, *values: object) -> list[Json]:
-    with closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as connection:
-        connection.row_factory = sqlite3.Row
-        rows = [dict(row) for row in connection.execute(query, values)]
+def _rows(database: Path | str, query: str, *values: object) -> list[Json]:
+    if isinstance(database, str):
+        with psycopg.connect(database, row_factory=dict_row) as postgres:
+            rows = postgres.execute(query.replace("?", "%s").encode(), values).fetchall()
+    else:
+        with closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as connection:
+            connection.row_factory = sqlite3.Row
+            rows = [dict(row) for row in connection.execute(query, values)]
     return [row | {name: json.loads(row[name] or "null") for name in _JSON if name in row} for row in rows]

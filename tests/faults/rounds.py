@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -50,21 +50,29 @@ class Rounds:
     """Runs schedules on copies of the product, with one part replaced by a broken one if a control says so."""
 
     def __init__(
-        self, folder: Path, *, async_mode: str, control: str | None = None, model_dir: Path | None = None
+        self,
+        folder: Path,
+        *,
+        async_mode: str,
+        control: str | None = None,
+        model_dir: Path | None = None,
+        is_scaled: bool = False,
     ) -> None:
         self._folder = folder
         if model_dir is None:
             model_dir = save_version(real_patients(), small_training(), folder / "model", made_at=datetime.now(UTC))
         tree = copy_project(folder / "tree")
-        self._make_system = partial(System, tree=tree, model_dir=model_dir, async_mode=async_mode, control=control)
+        self._make_system = partial(
+            System, tree=tree, model_dir=model_dir, async_mode=async_mode, control=control, is_scaled=is_scaled
+        )
         self._system: System | None = None
 
-    def run(self, seed: int, *, keep: Path | None = None) -> Outcome:
-        """Run the schedule of a seed; if it fails, keep its records and logs in a folder, and start a new system."""
+    def run(self, seed: int, *, keep: Path | None = None, faults: Sequence[Fault] | None = None) -> Outcome:
+        """Run the schedule of a seed, or these faults; if it fails, keep records and logs, and start a new system."""
         if self._system is None:
             self._system = self._make_system(self._folder / f"from-{seed}")
             self._system.wait_until_started()
-        outcome = Storm(self._system, seed).run()
+        outcome = Storm(self._system, seed, faults).run()
         if outcome.trouble:
             if keep is not None:
                 keep.mkdir(parents=True, exist_ok=True)
@@ -83,9 +91,9 @@ class Rounds:
 class Storm:
     """One schedule on a running system."""
 
-    def __init__(self, system: System, seed: int) -> None:
+    def __init__(self, system: System, seed: int, faults: Sequence[Fault] | None = None) -> None:
         self._system = system
-        self._faults = make_schedule(seed)
+        self._faults = make_schedule(seed, *system.targets) if faults is None else list(faults)
         self._trouble: list[str] = []
         self._after = last_sequence(system.database("server"))
         self._first_id = str(uuid_utils.uuid7())

@@ -1,15 +1,24 @@
 """Seeded schedules: which process or link breaks, how, when and for how long."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 LOAD_SECONDS: Final = 4.0
-PROCESSES: Final = ("server", "client-1", "client-2", "client-3")
+SERVERS: Final = ("server-1", "server-2")
 CLIENT_LINKS: Final = ("client-1", "client-2", "client-3")
+PROCESSES: Final = ("server", *CLIENT_LINKS)
+SCALED_PROCESSES: Final = (*SERVERS, "postgres", *CLIENT_LINKS)
+"""With two servers behind nginx, which share PostgreSQL."""
 DASHBOARD_LINKS: Final = ("dashboard-1", "dashboard-2")
+DATABASE_LINKS: Final = ("server-1 and PostgreSQL", "server-2 and PostgreSQL")
+LINKS: Final = CLIENT_LINKS + DASHBOARD_LINKS
+SCALED_LINKS: Final = LINKS + DATABASE_LINKS
 
 PROCESS_FAULTS: Final = ("kill", "kill", "pause", "full disk", "full disk", "restart")
+OF_POSTGRES: Final = ("kill", "restart")
+OF_SERVERS: Final = ("kill", "pause", "restart")  # they have no disk
 LINK_FAULTS: Final = ("reset", "close", "half-open", "stall", "slow", "duplicate")
 
 
@@ -31,17 +40,23 @@ class Fault:
         return f"{self.at:.1f} s: {self.kind}, {place}, for {self.seconds:.1f} s"
 
 
-def make_schedule(seed: int) -> list[Fault]:
+def make_schedule(seed: int, processes: Sequence[str] = PROCESSES, links: Sequence[str] = LINKS) -> list[Fault]:
     """Return the faults of a seed in the order they begin: one to three of processes, one to four of links.
 
     A process or link has one fault at a time; at most one kill or restart is the server's, which takes long to start.
     """
     chance = random.Random(seed)
-    processes = chance.sample(PROCESSES, k=chance.randint(1, 3))
-    links = chance.sample(CLIENT_LINKS + DASHBOARD_LINKS, k=chance.randint(1, 4))
-    faults = [_fault(chance, chance.choice(PROCESS_FAULTS), target) for target in processes]
-    faults += [_fault(chance, chance.choice(LINK_FAULTS), target) for target in links]
+    targets = chance.sample(processes, k=chance.randint(1, 3))
+    broken = chance.sample(links, k=chance.randint(1, 4))
+    faults = [_fault(chance, chance.choice(_faults_of(target)), target) for target in targets]
+    faults += [_fault(chance, chance.choice(LINK_FAULTS), target) for target in broken]
     return sorted(faults, key=lambda fault: fault.at)
+
+
+def _faults_of(target: str) -> Sequence[str]:
+    if target in SERVERS:
+        return OF_SERVERS
+    return OF_POSTGRES if target == "postgres" else PROCESS_FAULTS
 
 
 def _fault(chance: random.Random, kind: str, target: str) -> Fault:

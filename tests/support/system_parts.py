@@ -1,5 +1,6 @@
 """People at the pages of a running system: they sign in with a link and submit patients, over HTTP and Socket.IO."""
 
+import ssl
 import time
 from collections.abc import Iterable
 from typing import Any, Self
@@ -13,9 +14,9 @@ from tests.support.speaking import Browser, Page
 class Visitor(Browser):
     """Somebody at one app's page, signed in with its link if ``sign_in_status`` is 204."""
 
-    def __init__(self, link: str) -> None:
+    def __init__(self, link: str, *, tls: ssl.SSLContext | None = None) -> None:
         address, _, token = link.partition("#token=")
-        super().__init__(address.removesuffix("/sign-in"))
+        super().__init__(address.removesuffix("/sign-in"), tls=tls)
         self.sign_in_status = self.sign_in(token).status
 
     def api(self, path: str) -> Any:

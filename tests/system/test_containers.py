@@ -28,13 +28,11 @@ PATIENTS_A_STAGE = 10
 
 
 class Containers:
-    """The four containers of a copy of the project that has no ``.env``."""
+    """The containers of a copy of the project."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        self.environment = ports() | {"COMPOSE_PROJECT_NAME": PROJECT_NAME}
-        small = {"services": {"server": {"environment": SMALL_MODEL}}}
-        (folder / "docker-compose.override.yml").write_text(json.dumps(small))
+        self.environment = ports() | environment
 
     def run(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
@@ -64,7 +62,10 @@ class Containers:
 
 @pytest.fixture(scope="module")
 def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
-    containers = Containers(copy_project(tmp_path_factory.mktemp("compose") / "project"))
+    folder = copy_project(tmp_path_factory.mktemp("compose") / "project")
+    small = {"services": {"server": {"environment": SMALL_MODEL}}}
+    (folder / "docker-compose.override.yml").write_text(json.dumps(small))
+    containers = Containers(folder, COMPOSE_PROJECT_NAME=PROJECT_NAME)
     containers.run("compose", "down", "--volumes")
     try:
         containers.run("compose", "up", "--build", "--detach", "--wait", "--wait-timeout", "600")

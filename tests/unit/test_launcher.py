@@ -225,6 +225,18 @@ def test_a_wrong_setting_is_reported_as_that(project: Path, line: str, said: str
     assert said in done.stderr
 
 
+def test_what_several_servers_need_is_written_once_and_nothing_that_is_given(project: Path) -> None:
+    file = project / ".env"
+    file.write_text("\ufeffCLIENT_1_TOKEN=a\nexport operator_token='b'\nSERVER_SECRET_KEY=\n#CLIENT_2_TOKEN=c\n")
+    first, second = run_launcher(project, "secrets"), run_launcher(project, "secrets")
+    text = file.read_text()
+    file.unlink()
+    added = {*secret_names(launcher.CLIENT_IDS.values()), "POSTGRES_PASSWORD"} - {"CLIENT_1_TOKEN", "OPERATOR_TOKEN"}
+    assert {line.partition("=")[0] for line in text.splitlines()[4:]} == added
+    assert first.stdout.count(",") == len(added) - 1
+    assert second.stdout == f"Added to {file}: nothing\n"
+
+
 def test_settings_that_cannot_be_opened_are_a_sentence(project: Path) -> None:
     (project / ".env").unlink(missing_ok=True)
     (project / ".env").mkdir()

@@ -1,0 +1,100 @@
+"""How much several servers on one PostgreSQL carry: ``python -m benchmarks.scale [--seconds N]``.
+
+All of it runs on this machine; what a core each would carry follows from the processor time of a prediction.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.load import CEILING_MS, WARM_UP_SECONDS, Latencies
+from benchmarks.predict import describe_machine
+from benchmarks.running import RunningServer, our_servers
+from benchmarks.traffic import Peers
+from tests.support.postgres import Postgres, postgres
+
+SERVERS = (1, 2, 4)
+CLIENTS = 48
+RATES = (80.0, 200.0, 300.0, 400.0, 500.0, 600.0, 800.0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What became of a rate: answers, entries at dashboards of other servers, processor milliseconds a prediction."""
+
+    answers: Latencies
+    elsewhere: Latencies | None
+    server_ms: float
+    postgres_ms: float
+
+
+@contextmanager
+def scaled(count: int) -> Iterator[tuple[Sequence[RunningServer], Postgres]]:
+    """Run so many servers on a new PostgreSQL, which syncs every commit."""
+    with postgres(()) as database, our_servers(count, CLIENTS, DATABASE_URL=database.new_database()) as servers:
+        yield servers, database
+
+
+def measure(servers: Sequence[RunningServer], database: Postgres, rate: float, seconds: float) -> Measured:
+    """Send patients at a rate to all servers in turn, with a dashboard at each.
+
+    Entries at dashboards of other servers are timed from when the prediction was made, shortly before its commit.
+    """
+    with closing(Peers(*servers, dashboards=1)) as peers:
+        peers.on_schedule(rate, WARM_UP_SECONDS)
+        before = _processor_seconds(servers, database)
+        due = peers.on_schedule(rate, seconds)
+        after = _processor_seconds(servers, database)
+    now = time.time() - time.perf_counter()
+    made = {one: (made_at.timestamp() - now, server) for one, (made_at, server) in peers.made.items() if one in due}
+    elsewhere = [
+        Latencies({one: at for one, (at, server) in made.items() if server != board.server}, board.came)
+        for board in peers.dashboards[: len(servers) if len(servers) > 1 else 0]
+    ]
+    each = [(end - begin) * 1000 / len(due) for begin, end in zip(before, after, strict=True)]
+    return Measured(Latencies(due, peers.answered), max(elsewhere, key=lambda one: one.p99, default=None), *each)
+
+
+def _processor_seconds(servers: Sequence[RunningServer], database: Postgres) -> tuple[float, float]:
+    """Return what the servers have used so far, and what PostgreSQL has."""
+    main = int((database.folder / "postmaster.pid").read_text().split()[0])
+    children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+    return sum(_used(server.pid) for server in servers), sum(map(_used, [main, *map(int, children)]))
+
+
+def _used(pid: int) -> float:
+    """Return the processor seconds of a process and of its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print what 1, 2 and 4 servers carry, at rising rates up to the one that they cannot keep up with."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=15, help="how long each rate is kept up (15)")
+    seconds = parser.parse_args(arguments).seconds
+    print(describe_machine(), f"{CLIENTS} connections, a dashboard at each server", sep="\n")
+    for count in SERVERS:
+        print(f"{count} server{'s' if count > 1 else ''}")
+        for rate in RATES:
+            with scaled(count) as (servers, database):  # new ones: what an earlier rate left would slow the next
+                found = measure(servers, database, rate, seconds)
+            print(f"  {rate:4.0f} a second, send to saved answer                {found.answers}")
+            if found.elsewhere:
+                print(f"{'':16} made to a dashboard at another server {found.elsewhere}")
+            carries = 1000 / found.server_ms
+            print(
+                f"{'':16} processor time of a prediction: server {found.server_ms:.2f} ms, PostgreSQL "
+                f"{found.postgres_ms:.2f} ms: {carries:.0f} a second for each server with a core of its own",
+                flush=True,
+            )
+            if found.answers.p99 > CEILING_MS:
+                break
+
+
+if __name__ == "__main__":
+    main()

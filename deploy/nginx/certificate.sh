@@ -1,0 +1,15 @@
+#!/bin/sh
+# Puts the certificate where nginx reads it: the one in TLS_DIR, or else a self-signed one, made once.
+# What the client apps trust is beside it, without the key.
+set -eu
+umask 077
+if [ -s /given/fullchain.pem ]; then
+  cp /given/fullchain.pem /given/privkey.pem /tls/
+elif [ ! -s /tls/fullchain.pem ]; then
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj "/CN=$TLS_HOST" \
+    -addext "subjectAltName=DNS:$TLS_HOST,DNS:localhost,IP:127.0.0.1" \
+    -addext "keyUsage=critical,digitalSignature,keyCertSign" \
+    -keyout /tls/privkey.pem -out /tls/fullchain.pem
+fi
+cat /etc/ssl/certs/ca-certificates.crt /tls/fullchain.pem >/trust/ca.pem
+chown -R 10001:10001 /tls /trust
