@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
+from pydantic import ValidationError
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -60,7 +61,8 @@ _TOMBSTONE: Final = dict.fromkeys(
     ("patient_reference", "entered_at", "entered_by", "corrects", "superseded_by", *_JSON)
 ) | {"state": "erased"}
 
-_UNANSWERED: Final = dict.fromkeys(("prediction_id", "prediction", "explanation", "superseded_by"))
+SENT_AGAIN_AT_ONCE: Final = 200
+"""So many answers that the server's record lost are queued again in one transaction: 0.1 s on a busy machine."""
 
 _PROBE: Final = {"request_id": "space-check", "sequence": 0, "state": "probe", "record": "." * 65_536}
 """A row as long as the largest request; it is taken back before anybody sees it."""
@@ -173,12 +175,7 @@ class Outbox:
         with self._transaction() as connection:
             oldest = select(requests).where(_CAN_BE_SENT).order_by(requests.c.request_id).limit(limit)
             rows = connection.execute(oldest).all()
-        return [
-            Withdrawal(request_id=row.request_id)
-            if row.state == "withdrawing"
-            else PredictRequest.model_validate(_checked(row), from_attributes=True)
-            for row in rows
-        ]
+        return [Withdrawal(request_id=row.request_id) if row.state == "withdrawing" else _request(row) for row in rows]
 
     def oldest(self) -> datetime | None:
         """Return when the oldest request that waits was entered."""
@@ -201,9 +198,11 @@ class Outbox:
                     _save(connection, change.request_id, **news)
                     changed.add(change.request_id)
             seen = [change.request_id for change in changes.entries if change.prediction]
-            connection.execute(update(requests).where(requests.c.request_id.in_(seen)).values(reading=reading))
+            if seen:
+                connection.execute(update(requests).where(requests.c.request_id.in_(seen)).values(reading=reading))
             connection.execute(update(place).values(server_log=changes.log, server_after=changes.next_after))
-            if not changes.has_more:
+            # A log that holds an answer has an end beyond 0. Older servers send this one when they cannot read it.
+            if not changes.has_more and changes.next_after:
                 changed |= _send_again(connection, reading)
         # After the commit: what is read from now on lacks the patient, and runs that were read before must go.
         self.generation += any(change.kind is ChangeKind.PREDICTION_ERASED for change in changes.entries)
@@ -296,17 +295,47 @@ def _reading(connection: Connection, changes: Changes) -> int:
 
 
 def _send_again(connection: Connection, reading: int) -> set[str]:
-    """Have requests wait again whose answers the log lacked when it was read from its start to its end."""
-    if connection.execute(select(place.c.compared)).scalar_one() == reading:
+    """Have requests wait again whose answers the log lacked when it was read from its start to its end.
+
+    Return what changed. Only some at once: the others follow with the next runs. Their answers stay on disk until
+    others replace them, in case that they are refused now.
+    """
+    compared = connection.execute(select(place.c.compared)).scalar_one()
+    if compared == reading:
         return set()
-    lacking = select(requests.c.request_id).where(requests.c.state == "answered", requests.c.reading < reading)
-    found = set(connection.scalars(lacking))
-    for request_id in sorted(found):
-        _save(connection, request_id, state="queued", **_UNANSWERED)
-    connection.execute(update(place).values(compared=reading))
+    # What was last seen before is of another server's record. Originals come before their corrections.
+    lacking = select(requests).where(
+        requests.c.state == "answered", requests.c.reading >= compared, requests.c.reading < reading
+    )
+    lacking = lacking.order_by(requests.c.corrects.is_not(None), requests.c.request_id).limit(SENT_AGAIN_AT_ONCE)
+    rows = connection.execute(lacking).all()
+    if len(rows) < SENT_AGAIN_AT_ONCE:  # none is left after these
+        connection.execute(update(place).values(compared=reading))
+    # They are dealt with: one that goes back to its answer must not be sent again before the next restore.
+    dealt_with = requests.c.request_id.in_([row.request_id for row in rows])
+    connection.execute(update(requests).where(dealt_with).values(reading=reading))
+    found = {row.request_id for row in rows if _can_be_sent(row)}
+    _save_all(connection, found, state="queued", superseded_by=None)
+    # What they corrected is not corrected until the log says so again.
+    corrected = select(requests.c.request_id).where(requests.c.superseded_by.in_(found))
+    originals = set(connection.scalars(corrected))
+    _save_all(connection, originals, superseded_by=None)
     if found:
         log.warning("the server's record lacks %d answers that were here; they are asked for again", len(found))
-    return found
+    return found | originals
+
+
+def _can_be_sent(row: Row[Any]) -> bool:
+    """Tell whether an answered request can be sent again: its form is checked for the first time since it came."""
+    try:
+        _request(row)
+    except ValidationError:  # which quotes the patient's values
+        log.warning(
+            "a request that the server's record lacks has an older form; it keeps its answer",
+            extra={"request_id": row.request_id},
+        )
+        return False
+    return True
 
 
 def _news(row: Row[Any] | None, change: Change) -> dict[str, str | None]:
@@ -351,7 +380,11 @@ def _entered(said: Submission | Prediction) -> str:
 def _refused(row: Row[Any] | None, error: WireError) -> dict[str, str | None]:
     if row is None or row.state not in ("queued", "withdrawing"):
         return {}
-    return _TOMBSTONE if error.code == ErasedError.code else {"state": "refused", "error": error.model_dump_json()}
+    if error.code == ErasedError.code:
+        return _TOMBSTONE
+    if row.prediction is not None:  # it was sent again, and somebody may have acted on the answer it had
+        return {"state": "answered"}
+    return {"state": "refused", "error": error.model_dump_json()}
 
 
 def _earlier(connection: Connection, submission: Submission, at: datetime) -> Row[Any] | None:
@@ -385,6 +418,19 @@ def _save(connection: Connection, request_id: str, **values: str | None) -> Row[
     return connection.execute(statement.returning(*requests.c)).one()
 
 
+def _save_all(connection: Connection, request_ids: Collection[str], **values: str | None) -> None:
+    """Write the same into many requests that are there, as ``_save`` does into one."""
+    if not request_ids:
+        return
+    counted = update(place).values(sequence=place.c.sequence + len(request_ids)).returning(place.c.sequence)
+    first = connection.execute(counted).scalar_one() - len(request_ids) + 1
+    statement = update(requests).where(requests.c.request_id == bindparam("one"))
+    connection.execute(
+        statement.values(sequence=bindparam("next"), **values),
+        [{"one": one, "next": sequence} for sequence, one in enumerate(sorted(request_ids), first)],
+    )
+
+
 def _row(connection: Connection, request_id: str) -> Row[Any] | None:
     return connection.execute(select(requests).where(requests.c.request_id == request_id)).one_or_none()
 
@@ -403,7 +449,14 @@ def _checked(row: Row[Any]) -> HistoryEntry:
     return HistoryEntry.model_validate_json(orjson.dumps(_entry(row)))
 
 
+def _request(row: Row[Any]) -> PredictRequest:
+    fields = {name: value for name, value in _entry(row).items() if name in PredictRequest.model_fields}
+    return PredictRequest.model_validate_json(orjson.dumps(fields))
+
+
 def _entry(row: Row[Any]) -> dict[str, Any]:
     """Return a ``HistoryEntry`` for the wire; what is stored as JSON goes into it as it is."""
     entry = {name: getattr(row, name) for name in HistoryEntry.model_fields} | {"entered": row.entered or "{}"}
+    if row.state != "answered":  # of what is sent again, the answer that the server's record lost
+        entry |= {"prediction": None, "explanation": None}
     return entry | {name: orjson.Fragment(entry[name]) for name in _JSON if entry[name]}

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Column, Connection, Engine, Index, Integer, MetaData, String, Table, Text, insert, text
+from sqlalchemy import Column, Connection, Engine, Index, Integer, MetaData, String, Table, Text, insert, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -69,7 +69,8 @@ place = Table(
 )
 """One row: this file's own log and its newest entry, and how far which log of the server was applied.
 
-``reading`` counts how often that log was begun from its start; ``compared`` is the last reading that came to its end.
+``reading`` counts how often that log was begun from its start; ``compared`` is the last reading that came to its end,
+or that began another server's record.
 """
 
 
@@ -146,9 +147,14 @@ def _extend(connection: Connection) -> None:
 
 
 def _count_readings(connection: Connection) -> None:
-    """Bring a file of schema 4, which knew nothing of answers that a server's log lacks, up to date."""
+    """Bring a file of schema 4, which knew nothing of answers that a server's log lacks, up to date.
+
+    The log is read from its beginning again: what it holds is of this server's record, what it does not may be of
+    another one, whose patients this server must not get.
+    """
     for table, column in (("requests", "reading"), ("place", "reading"), ("place", "compared")):
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER DEFAULT 0 NOT NULL")
+    connection.execute(update(place).values(reading=1, compared=1, server_after=0))
 
 
 def _take_over(connection: Connection) -> None:

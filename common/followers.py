@@ -349,6 +349,13 @@ class Followers:
     def _message(self, follower: Follower, asked: Follow) -> dict[str, Any] | None:
         """Return what there is to say to a follower that waits, if anything."""
         name, newest = self._log.name, self._log.newest
+        if asked.log == name and asked.after > newest:
+            # It may have read more at another server: the end that is known here is not the log's until it was read.
+            try:
+                self._log.read(asked.after, follower.scope)
+            except StoreUnavailableError:
+                return None
+            name, newest = self._log.name, self._log.newest
         is_of_another = asked.log != name or asked.after > newest
         after = 0 if is_of_another else asked.after
         if self._reload_beyond is not None and newest - after > self._reload_beyond:

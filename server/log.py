@@ -127,19 +127,18 @@ class ChangeLog:
     def _start_another(self) -> None:
         """Go over to another log, which may lack entries of this one; what these had erased is erased again."""
         began_after = self._store.began_after()
-        lost = [orjson.loads(entry.wire) for entry in self._tombstones if entry.sequence > began_after]
-        if lost:  # first, so that it is tried again if it fails
-            erased = {(one["client_id"], one["request_id"]): one["prediction_id"] for one in lost}
-            self._store.erase_again(erased, datetime.fromisoformat(lost[-1]["at"]))
+        # All, for it may have failed over more than once; first, so that it is tried again if it fails.
+        if gone := [orjson.loads(entry.wire) for entry in self._tombstones]:
+            erased = {(one["client_id"], one["request_id"]): one["prediction_id"] for one in gone}
+            self._store.erase_again(erased, datetime.fromisoformat(gone[-1]["at"]))
         log.warning(
-            "the record failed over or was restored: it lacks %d entries that this server had. Client apps send what "
-            "is missing again.",
+            "the record failed over or was restored: it lacks at least %d entries that this server had. Client apps "
+            "send what is missing again.",
             max(0, self.newest - began_after),
         )
         end = self._store.end()
-        self._tombstones.clear()
+        self._start_over(end.next_after)  # first: a run of the old log must not be sent under the new one's name
         self.name, self._totals = end.log, end.totals
-        self._start_over(end.next_after)
 
     def _take(self, page: Page) -> None:
         new = [entry for entry in page.entries if entry.sequence > self.newest]

@@ -107,6 +107,7 @@ class PredictionService:
         self._known: OrderedDict[RequestKey, set[str]] = OrderedDict()
         self._known_as_of = self.changes.generation
         self._unavailable_until = 0.0
+        self._is_to_vacuum = False
         self._batcher = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._log_watcher = PeriodicTask("change log", self.changes.look, seconds=LOOK_SECONDS)
         self._notices = self.store.notices(self._notice)
@@ -169,9 +170,11 @@ class PredictionService:
         old = self.store.older_than(now - timedelta(days=days), limit=ERASED_AT_ONCE)
         if old:
             self.changes.appended(self.store.erase(list(old), now))
-            if len(old) < ERASED_AT_ONCE:
-                self.store.vacuum()
+            self._is_to_vacuum = True
             log.info("%d predictions were erased because they were older than %d days", len(old), days)
+        if self._is_to_vacuum and len(old) < ERASED_AT_ONCE:
+            self.store.vacuum()
+            self._is_to_vacuum = False
         return len(old) == ERASED_AT_ONCE
 
     def submit(self, request: PredictRequest, client_id: str) -> Receipt:
@@ -230,9 +233,9 @@ class PredictionService:
     def _said(self, job: Job) -> Set[str]:
         """Return what is remembered of a request; an erasure takes all of it, which are digests, with it."""
         # A digest lets a patient's values be guessed, so it must not outlive the patient's erasure.
-        if self._known_as_of != self.changes.generation:
-            self._known_as_of = self.changes.generation
-            self._known.clear()
+        if self._known_as_of != (generation := self.changes.generation):
+            self._known = OrderedDict()  # not cleared: a batch on its way may still add to the old one
+            self._known_as_of = generation
         return self._known.get(job.key, frozenset())
 
     def _run(self) -> None:
@@ -261,13 +264,14 @@ class PredictionService:
         if not jobs:
             return
         made, refused = self._made(jobs)
+        known = self._known  # of before: what is erased meanwhile must not be remembered
         started = time.perf_counter()
         appended = self.store.append(made, refused, self.clock())
         commit = time.perf_counter() - started
-        self._known.update(appended.known)
+        known.update(appended.known)
         # Those that were forgotten are found in the store when they come again; this only spares the look-up.
-        while len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
+        while len(known) > MAX_KNOWN:
+            known.popitem(last=False)
         # The commit comes before the nudge: a follower that reads first would find nothing and sleep.
         self.changes.appended(appended.page)
         if any(one.message["awaits_explanation"] for one in appended.new):

@@ -35,7 +35,7 @@ class RollingWindows:
 
     They are read from the record when somebody asks. So a prediction costs nothing, only what was committed counts, a
     restart forgets nothing, and every server of one database sees the same. What was read before stays in memory until
-    a prediction is erased from the record or corrected; then all are read again.
+    a prediction is erased from the record or corrected, or the log is another one; then all are read again.
     """
 
     store: PredictionStore
@@ -46,7 +46,7 @@ class RollingWindows:
 
     def __post_init__(self) -> None:
         self._windows = {name: deque[SeenPatient](maxlen=self.patients) for name in self.client_ids}
-        self._erased_up_to = 0
+        self._erased_up_to = ("", 0)
         self._reading = threading.Lock()
 
     def read(self) -> dict[str, list[SeenPatient]]:
@@ -59,7 +59,7 @@ class RollingWindows:
         """
         oldest = self.clock() - timedelta(days=self.days)
         with self._reading:
-            # A patient who was erased or corrected may still be in memory here, and must not count on.
+            # Who was erased or corrected, or is not in another log, may still be in memory here, and must not count on.
             erased_up_to = self.store.erased_up_to()
             if erased_up_to != self._erased_up_to:
                 self._erased_up_to = erased_up_to

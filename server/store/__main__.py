@@ -23,7 +23,7 @@ from common.sqlite import engine_of
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings
 from server.store.access import AccessDatabase, access_store, copy_people, without_people
-from server.store.backup import back_up, closing_engine, in_number, restore
+from server.store.backup import back_up, closing_engine, in_number, restore, sent_again
 from server.store.cluster_tables import make_cluster_tables
 from server.store.database import cause_of, database_url, file_of, in_use, open_database, open_existing, parsed
 from server.store.moving import after_restore, copy_record
@@ -38,11 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command; return 0, 1 when it could not be done or the record is not in order, 2 for misuse."""
     arguments = _parser().parse_args(words)
     try:
-        settings = ServerSettings()
-        arguments.settings = settings
-        arguments.call(database_url(settings), arguments)
-        if arguments.audited and not arguments.dry_run:
-            record_command(partial(access_store, settings), arguments.audited, arguments.client or "")
+        _run(arguments)
     except ValidationError as error:
         said, code = settings_sentence(error), 2
     except NAMED_ERRORS as error:
@@ -57,6 +53,16 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     print(said, file=sys.stderr)
     return code
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    settings = arguments.settings = ServerSettings()
+    url = database_url(settings)
+    arguments.call(url, arguments)
+    if arguments.audited and not arguments.dry_run:
+        record_command(partial(access_store, settings), arguments.audited, arguments.client or "")
+    if arguments.call is _erase and not arguments.dry_run and settings.is_scaled:
+        _vacuum(url)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -176,8 +182,8 @@ def _after_restore(url: URL, arguments: argparse.Namespace) -> None:
         replaced = (
             ending.enter_context(closing_engine(open_existing(arguments.replaced))) if arguments.replaced else None
         )
-        erased = after_restore(engine, replaced)
-    print("Pages and client apps now read the record from its beginning; client apps send again what it lacks.")
+        is_same, erased = after_restore(engine, replaced)
+    print("Pages and client apps now read the record from its beginning.", sent_again(is_same), sep="\n")
     if arguments.replaced:
         print(f"Erased again, as it had been since the backup: {in_number(erased)}.")
     else:
@@ -193,7 +199,6 @@ def _erase(url: URL, arguments: argparse.Namespace) -> None:
             found = store.of_patient(_reference(arguments.patient_reference), client_id=arguments.client)
         if not arguments.dry_run:
             store.erase_all(list(found), now)
-            store.vacuum()
     whose = "".join(f" {client_id}: {number}." for client_id, number in sorted(Counter(found.values()).items()))
     if arguments.dry_run:
         print(f"{in_number(len(found))} would be erased.{whose} Nothing was erased.")
@@ -205,6 +210,17 @@ def _erase(url: URL, arguments: argparse.Namespace) -> None:
             "come back. Patients still queued or refused at a client app were never in the record.\n"
             "Copies that were made before still hold them: backups, snapshots, exports, and what a migration or a "
             "restore has kept beside the record. Delete those as well."
+        )
+
+
+def _vacuum(url: URL) -> None:
+    """Free what was erased, which is erased and in the trail by now, whatever becomes of this."""
+    try:
+        with closing(PredictionStore(open_existing(url))) as store:
+            store.vacuum()
+    except StoreUnavailableError as error:
+        print(
+            f"PostgreSQL has not yet overwritten what was erased, and will by itself. {error.message}", file=sys.stderr
         )
 
 

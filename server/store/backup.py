@@ -17,8 +17,7 @@ from common.file_lock import locked
 from common.sqlite import copy_database, engine_of, leave_write_ahead_mode
 from config.secrets import ConfigurationError, make_folder, sync_folder
 from server.store.database import cause_of, in_use, open_database
-from server.store.entries import RequestKey
-from server.store.record import PredictionStore
+from server.store.record import PredictionStore, Replaced
 from server.store.schema import WITHOUT_PREDICTION
 from server.store.verification import problems_of
 
@@ -59,7 +58,8 @@ def restore(backup: Path, database: Path) -> list[str]:
     """Put a backup in the place of a database that nobody uses, after a check; an older one is brought up to date.
 
     The replaced file is kept aside. The log gets a new epoch, so that its followers start over, and what was erased
-    after the backup is erased again, as far as the replaced file can tell. Returns sentences on both.
+    after the backup is erased again, as far as the replaced file can tell; where it tells nothing, the log gets a new
+    identity as well. Returns sentences on all of it.
 
     Raises
     ------
@@ -74,10 +74,11 @@ def restore(backup: Path, database: Path) -> list[str]:
         raise ConfigurationError(f"There is no file {backup}.")
     with _own_folder(database.parent) as folder, in_use(database, alone=True):
         incoming = _copied(backup, folder / database.name)
-        erased_again = _take_over(incoming, database)
+        replaced = _told_by(database)
+        is_same, erased_again = _take_over(incoming, replaced)
         _require_order(incoming)  # only now: an older backup has this program's schema from here on
-        said = []
-        if erased_again is None and database.exists():
+        said = [sent_again(is_same)]
+        if replaced is None and database.exists():
             said.append("The replaced file could not be read: erase again what was erased since the backup.")
         elif erased_again:
             said.append(f"Erased again, as it had been since the backup: {in_number(erased_again)}.")
@@ -88,6 +89,13 @@ def restore(backup: Path, database: Path) -> list[str]:
 
 def in_number(predictions: int) -> str:
     return "1 prediction" if predictions == 1 else f"{predictions} predictions"
+
+
+def sent_again(is_same_log: bool) -> str:
+    """Say what a restore means for client apps."""
+    if is_same_log:
+        return "Client apps send again what the record lacks."
+    return "The log has a new identity: client apps send nothing again that was answered before."
 
 
 @contextmanager
@@ -133,28 +141,22 @@ def _require_order(path: Path) -> None:
         raise StoreUnavailableError(f"{path.name} is not in order, so nothing was done: {' '.join(problems)}")
 
 
-def _take_over(incoming: Path, replaced: Path) -> int | None:
-    """Bring a restored file up to date with the schema and with the replaced one; return how many were erased again.
-
-    The log gets an epoch that it never had.
-    """
-    before = _told_by(replaced)
+def _take_over(incoming: Path, replaced: Replaced | None) -> tuple[bool, int]:
+    """Bring a restored file up to date with the schema and with the replaced one, as ``take_place`` does."""
     with closing(PredictionStore(open_database(URL.create("sqlite", database=str(incoming))))) as store:
-        epoch, erased = before or (0, {})
-        store.rename_log(epoch)
-        return None if before is None else store.erase_again(erased, datetime.now(UTC))
+        return store.take_place(replaced, datetime.now(UTC))
 
 
-def _told_by(replaced: Path) -> tuple[int, dict[RequestKey, str | None]] | None:
-    """Return the epoch of a log, and the predictions that were erased by request; ``None`` if it is damaged.
+def _told_by(replaced: Path) -> Replaced | None:
+    """Return which log a file has, and what was erased from it; ``None`` if it is damaged or not there.
 
     Only this is read, so that damage elsewhere in the file does not matter.
     """
     # Writable, because SQLite takes back first what a killed server left half written.
     with suppress(sqlite3.Error), closing(sqlite3.connect(f"{replaced.absolute().as_uri()}?mode=rw", uri=True)) as file:
         erased = {(client_id, request_id): name for client_id, request_id, name in file.execute(_TOMBSTONES)}
-        for (epoch,) in file.execute("SELECT epoch FROM change_counter"):
-            return epoch, erased
+        for log_id, epoch in file.execute("SELECT log_id, epoch FROM change_counter"):
+            return Replaced(log_id, epoch, erased)
     return None
 
 

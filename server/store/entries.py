@@ -9,8 +9,9 @@ from itertools import zip_longest
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, String, bindparam, func, insert, select, update
 
+from common.errors import StoreUnavailableError
 from common.followers import MAX_ENTRIES, fitting
 from common.messages import LEVELS, ChangeKind, Totals
 from server.store.schema import CurrentTimeline, Told, change_counter, changes, counts, predictions
@@ -34,6 +35,7 @@ _BEGIN_EPOCH = (
         epoch=bindparam("new_epoch"),
         began_after=change_counter.c.value,
         timeline=CurrentTimeline(),
+        log_id=func.coalesce(bindparam("new_log", type_=String), change_counter.c.log_id),
     )
     .returning(Told())
 )
@@ -55,7 +57,7 @@ _LOG = (
 _LOG_OF_CLIENT = _LOG.where(changes.c.client_id == bindparam("of_client"))
 
 
-class AnotherTimelineError(Exception):
+class AnotherTimelineError(StoreUnavailableError):
     """PostgreSQL failed over, and nobody has begun another epoch of the log yet."""
 
 
@@ -118,11 +120,12 @@ def lock(connection: Connection) -> None:
         begin_epoch(connection)
 
 
-def begin_epoch(connection: Connection, later_than: int = 0) -> None:
-    """Give the log a name that it never had, so that all who follow it start over."""
+def begin_epoch(connection: Connection, later_than: int = 0, new_log: str | None = None) -> None:
+    """Give the log a name that it never had, so that all who follow it start over; another identity if one is given."""
     # Not simply the next one: two copies of a record, one of which is lost, may each have begun that.
     latest = max(later_than, connection.execute(COUNTER).one().epoch)
-    connection.execute(_BEGIN_EPOCH, {"new_epoch": latest + 1 + secrets.randbelow(1_000_000)})
+    begun = {"new_epoch": latest + 1 + secrets.randbelow(1_000_000), "new_log": new_log}
+    connection.execute(_BEGIN_EPOCH, begun)
 
 
 def end_of(connection: Connection) -> Page:
@@ -133,10 +136,14 @@ def end_of(connection: Connection) -> Page:
     AnotherTimelineError
         After a failover, until the first lock.
     """
-    counter = connection.execute(COUNTER).one()
-    if counter.is_of_another_timeline:
-        raise AnotherTimelineError
+    counter = _counter(connection)
     return Page(_name(counter), counter.value, counter.value, False, [], totals(connection))
+
+
+def erased_up_to(connection: Connection) -> tuple[str, int]:
+    """Return the log's name, and its newest entry by which predictions are no longer counted; raises as ``end_of``."""
+    counter = _counter(connection)
+    return _name(counter), counter.erased_up_to
 
 
 def read(connection: Connection, after: int, limit: int, client_id: str | None) -> Page:
@@ -182,6 +189,13 @@ def totals_of(numbers: Iterable[Sequence[Any]]) -> Totals:
         by_level[level] += number
         by_client[client_id] += number
     return Totals(predictions=sum(by_level.values()), by_level=dict(by_level), by_client=dict(by_client))
+
+
+def _counter(connection: Connection) -> Row[Any]:
+    counter = connection.execute(COUNTER).one()
+    if counter.is_of_another_timeline:
+        raise AnotherTimelineError
+    return counter
 
 
 def _name(counter: Any) -> str:

@@ -9,8 +9,7 @@ from sqlalchemy import Connection, Engine, Select, func, insert, select, update
 from common.errors import StoreUnavailableError
 from config.secrets import ConfigurationError
 from server.store import postgres
-from server.store.entries import RequestKey
-from server.store.record import PredictionStore
+from server.store.record import PredictionStore, Replaced
 from server.store.schema import CurrentTimeline, change_counter, changes, metadata
 from server.store.verification import problems_of
 
@@ -51,19 +50,16 @@ def copy_record(source: Engine, target: Engine, told: Callable[[str], object]) -
         raise StoreUnavailableError(f"The copy is not in order: {' '.join(problems)}")
 
 
-def after_restore(engine: Engine, replaced: Engine | None) -> int:
-    """Begin another epoch of a log that was put back, and erase again what the replaced one had erased.
-
-    Returns how many predictions were erased again: none if the replaced record is not given.
-    """
-    store, epoch, erased = PredictionStore(engine), 0, dict[RequestKey, str | None]()
+def after_restore(engine: Engine, replaced: Engine | None) -> tuple[bool, int]:
+    """Have a record that was put back take the place of another, as ``take_place`` of the record does."""
+    before = None
     if replaced:
         tombstones = select(changes).where(changes.c.kind == "prediction_erased")
         with replaced.connect() as connection:
-            epoch = connection.execute(select(change_counter.c.epoch)).scalar_one()
+            counter = connection.execute(select(change_counter)).one()
             erased = {(row.client_id, row.request_id): row.prediction_id for row in connection.execute(tombstones)}
-    store.rename_log(epoch)
-    return store.erase_again(erased, datetime.now(UTC))
+        before = Replaced(counter.log_id, counter.epoch, erased)
+    return PredictionStore(engine).take_place(before, datetime.now(UTC))
 
 
 def _number(connection: Connection, rows: Select[Any]) -> int:

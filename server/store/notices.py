@@ -1,5 +1,6 @@
 """What PostgreSQL tells of commits: a hint that may come late or never, on a connection of its own."""
 
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -10,6 +11,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.store.schema import CHANNEL
+
+log = logging.getLogger(__name__)
 
 WAIT_SECONDS: Final = 1.0
 """Between two attempts to connect, and between two looks at whether to stop."""
@@ -37,10 +40,16 @@ class CommitNotices:
         self._stopping.set()
 
     def _run(self) -> None:
+        has_failed = False
         while not self._stopping.is_set():
             try:
                 self._listen()
             except (SQLAlchemyError, psycopg.Error):  # who reads and writes says why
+                self._stopping.wait(WAIT_SECONDS)
+            except Exception as error:  # noqa: BLE001 - such as somebody else's notice, of whatever content
+                if not has_failed:
+                    log.error("a notice of a commit could not be read: %s", type(error).__name__)  # noqa: TRY400
+                has_failed = True
                 self._stopping.wait(WAIT_SECONDS)
 
     def _listen(self) -> None:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -52,11 +52,12 @@ _LATEST_EXPLANATION = select(changes.c.explanation).where(_ENDED).limit(1).scala
 _EXPLAINED = select(
     *(predictions.c[name] for name in ("sequence", "body", "superseded_by")), _LATEST_EXPLANATION.label("explanation")
 )
-_COUNTED = select(predictions).where(
-    predictions.c.client_id.in_(_CLIENT_IDS),
-    predictions.c.request_id.in_(_REQUEST_IDS),
-    predictions.c.superseded_by.is_(None),
+_OF_REQUESTS = (
+    select(predictions)
+    .where(predictions.c.client_id.in_(_CLIENT_IDS), predictions.c.request_id.in_(_REQUEST_IDS))
+    .order_by(predictions.c.sequence)
 )
+_COUNTED = _OF_REQUESTS.where(predictions.c.superseded_by.is_(None))
 _SUPERSEDE = (
     update(predictions)
     .where(predictions.c.prediction_id == bindparam("of"))
@@ -121,6 +122,18 @@ class Appended:
     page: Page
     new: Sequence[NewPrediction]
     known: Mapping[RequestKey, set[str]]
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """What a record tells in whose place another copy comes: its log, and what it has erased.
+
+    That are the requests, and the ids of the predictions that answered them, ``None`` of one that was withdrawn.
+    """
+
+    log_id: str
+    epoch: int
+    erased: Mapping[RequestKey, str | None]
 
 
 @dataclass(frozen=True)
@@ -274,14 +287,7 @@ class PredictionStore:
         chosen = predictions.c.prediction_id.in_(prediction_ids)
         with self._writing() as connection:
             found = connection.execute(select(predictions).where(chosen).order_by(predictions.c.sequence)).all()
-            _count_out(connection, [one for one in found if one.superseded_by is None])
-            connection.execute(delete(predictions).where(chosen))
-            ids = [one.prediction_id for one in found]
-            connection.execute(delete(awaiting).where(awaiting.c.prediction_id.in_(ids)))
-            connection.execute(update(changes).where(changes.c.prediction_id.in_(ids)).values(explanation=None))
-            return _write_tombstones(
-                connection, {(one.client_id, one.request_id): one.prediction_id for one in found}, at
-            )
+            return _write_tombstones(connection, _delete(connection, found), at)
 
     def erase_all(self, prediction_ids: Sequence[str], at: datetime) -> int:
         """Erase predictions in small transactions, so that others write meanwhile; return how many there were."""
@@ -304,26 +310,39 @@ class PredictionStore:
             return entries.end_of(connection) if is_known else _write_tombstones(connection, {key: None}, at)
 
     def erase_again(self, erased: Mapping[RequestKey, str | None], at: datetime) -> int:
-        """Erase what a later copy of this record has erased, and return how many predictions that were.
+        """Erase what another copy of this record has erased, as in ``Replaced``; return how many predictions it were.
 
-        ``erased`` are the requests, and the ids of the predictions that answered them there, ``None`` of one that was
-        withdrawn. What is not here gets its tombstone as well: a client app that still has the request could bring the
-        patient back otherwise.
+        What is not here gets its tombstone as well: a client app that still has the request could bring the patient
+        back otherwise. What is erased already is passed over.
         """
-        # By request and not by prediction: the same request may have been answered again, under another id.
-        keys = select(predictions.c.client_id, predictions.c.request_id, predictions.c.prediction_id)
-        here = {(row.client_id, row.request_id): row.prediction_id for row in self._rows(keys)}
-        number = self.erase_all([here[key] for key in erased if key in here], at)
-        with self._writing() as connection:
-            gone = connection.execute(select(changes).where(changes.c.kind == ChangeKind.PREDICTION_ERASED))
-            known = {(row.client_id, row.request_id) for row in gone}
-            _write_tombstones(connection, {key: name for key, name in erased.items() if key not in known}, at)
+        keys, number = list(erased), 0
+        for batch in (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE)):
+            # By request and not by prediction: the same request may have been answered again, under another id. And in
+            # one transaction with the tombstones: others write meanwhile.
+            with self._writing() as connection:
+                found = _delete(connection, _of_requests(connection, _OF_REQUESTS, batch).values())
+                known = _known(connection, batch)
+                new = [key for key in batch if ChangeKind.PREDICTION_ERASED not in known[key]]
+                _write_tombstones(connection, {key: found.get(key, erased[key]) for key in new}, at)
+            number += len(found)
         return number
 
-    def rename_log(self, later_than: int = 0) -> None:
-        """Begin an epoch that the log never had: later than its own, and than that of another copy."""
+    def rename_log(self) -> None:
+        """Begin an epoch that the log never had."""
         with self._writing() as connection:
-            entries.begin_epoch(connection, later_than)
+            entries.begin_epoch(connection)
+
+    def take_place(self, of: Replaced | None, at: datetime) -> tuple[bool, int]:
+        """Begin an epoch that neither this log nor a replaced one had, and erase again what that had erased.
+
+        Return whether the log keeps its identity, so that client apps send again what it lacks, and how many
+        predictions were erased. It keeps it only where the replaced record is of the same log: where nobody knows what
+        was erased, or on another machine, client apps must not send patients again.
+        """
+        with self._writing() as connection:
+            is_same = of is not None and of.log_id == connection.execute(entries.COUNTER).one().log_id
+            entries.begin_epoch(connection, of.epoch if of else 0, None if is_same else str(uuid4()))
+        return is_same, self.erase_again(of.erased, at) if of else 0
 
     def older_than(
         self, made_before: datetime, *, limit: int | None = None, client_id: str | None = None
@@ -358,9 +377,9 @@ class PredictionStore:
         """Return the newest entry that the log has from earlier epochs."""
         return int(self._rows(entries.COUNTER)[0].began_after)
 
-    def erased_up_to(self) -> int:
-        """Return the sequence of the newest entry by which predictions are no longer counted, 0 if there is none."""
-        return int(self._rows(entries.COUNTER)[0].erased_up_to)
+    def erased_up_to(self) -> tuple[str, int]:
+        """Return the log's name, and the newest entry by which predictions are no longer counted, 0 if none is."""
+        return self._read(entries.erased_up_to)
 
     def changes(self, after: int, *, limit: int = MAX_ENTRIES, client_id: str | None = None) -> Page:
         """Return a run of the log after a sequence, all of it or one client's.
@@ -502,15 +521,31 @@ def _supersede(connection: Connection, new: Sequence[NewPrediction], at: datetim
     corrections = {(one.key[0], one.message["corrects"]): one.key[1] for one in new if one.message["corrects"]}
     if not corrections:
         return []
-    client_ids, request_ids = zip(*corrections, strict=True)
-    asked = {"client_ids": list(set(client_ids)), "request_ids": list(set(request_ids))}
-    keys = {(one.client_id, one.request_id): one for one in connection.execute(_COUNTED, asked)}
+    keys = _of_requests(connection, _COUNTED, list(corrections))
     found = [(key, keys[key], by) for key, by in corrections.items() if key in keys and key[1] != by]
     if found:
         connection.execute(_SUPERSEDE, [{"of": one.prediction_id, "correction": by} for _, one, by in found])
         _count_out(connection, [one for _, one, _ in found])
     kind = ChangeKind.PREDICTION_SUPERSEDED
     return [row_of(kind, key, at, one.prediction_id, superseded_by=by) for key, one, by in found]
+
+
+def _of_requests(connection: Connection, query: Select[Any], keys: Sequence[RequestKey]) -> dict[RequestKey, Row[Any]]:
+    """Return the predictions that answer requests, by key and in their order."""
+    client_ids, request_ids = zip(*keys, strict=True)
+    asked = {"client_ids": list(set(client_ids)), "request_ids": list(set(request_ids))}
+    found = {(row.client_id, row.request_id): row for row in connection.execute(query, asked)}
+    return {key: row for key, row in found.items() if key in keys}
+
+
+def _delete(connection: Connection, rows: Collection[Row[Any]]) -> dict[RequestKey, str | None]:
+    """Delete predictions and their explanations, and return their ids by request: what is to be logged."""
+    _count_out(connection, [one for one in rows if one.superseded_by is None])
+    ids = [one.prediction_id for one in rows]
+    for table in (predictions, awaiting):
+        connection.execute(delete(table).where(table.c.prediction_id.in_(ids)))
+    connection.execute(update(changes).where(changes.c.prediction_id.in_(ids)).values(explanation=None))
+    return {(one.client_id, one.request_id): one.prediction_id for one in rows}
 
 
 def _count_out(connection: Connection, rows: Sequence[Row[Any]]) -> None:

@@ -270,6 +270,69 @@ def test_answers_that_the_servers_record_lost_are_asked_for_again_once_it_was_re
     assert apply(again, made(7, prediction(request(21))), log=log) == {id_of(21)}
 
 
+def test_patients_of_another_servers_record_stay_here_also_when_this_one_is_restored(outbox: Outbox) -> None:
+    put(outbox, 1)
+    apply(outbox, made(1, prediction(request(1))))
+    put(outbox, 2, 3)
+    apply(outbox, made(1, prediction(request(2))), made(2, prediction(request(3))), log="another-log.0")
+    assert apply(outbox, made(1, prediction(request(2))), log="another-log.1") == {THIRD}
+    assert waiting(outbox) == [THIRD]
+
+
+def test_a_correction_that_the_record_lost_no_longer_counts_until_the_log_says_so_again(outbox: Outbox) -> None:
+    put(outbox, 1)
+    outbox.put(submission(2, corrects=FIRST), NOON)
+    original = prediction(request(1))
+    correction = prediction(request(2).model_copy(update={"corrects": FIRST}))
+    apply(outbox, made(1, original), made(2, correction), superseded(3, original, by=SECOND))
+    assert apply(outbox, made(1, original), log="a-log.1") == {FIRST, SECOND}
+    assert [(one.state, one.superseded_by) for one in history(outbox)] == [("queued", None), ("answered", None)]
+    apply(outbox, made(2, correction), superseded(3, original, by=SECOND), log="a-log.1")
+    assert [(one.state, one.superseded_by) for one in history(outbox)] == [("answered", None), ("answered", SECOND)]
+
+
+@pytest.mark.parametrize("is_in_log", [True, False])
+def test_what_is_sent_again_and_refused_has_the_answer_it_had(outbox: Outbox, is_in_log: bool) -> None:
+    put(outbox, 1, 2)
+    kept, lost = prediction(request(1)), prediction(request(2))
+    apply(outbox, made(1, kept), made(2, lost), explained(3, lost))
+    apply(outbox, made(1, kept), log="a-log.1")
+    waits = history(outbox)[0]
+    assert (waits.state, waits.prediction, waits.explanation) == ("queued", None, None)
+    if is_in_log:
+        assert apply(outbox, refused(2, request(2), FOR_GOOD), log="a-log.1") == {SECOND}
+    else:
+        outbox.refuse(SECOND, FOR_GOOD)
+    now = history(outbox)[0]
+    assert (now.state, now.prediction, now.explanation, now.error) == ("answered", lost, LLAMA_TEXT, None)
+    apply(outbox, made(3, prediction(request(3))), log="a-log.1")
+    assert waiting(outbox) == []  # not again, before the next restore
+
+
+def test_an_empty_end_of_a_log_says_nothing_about_what_it_lacks(outbox: Outbox) -> None:
+    put(outbox, 1)
+    apply(outbox, made(1, prediction(request(1))))
+    assert outbox.apply(Changes(log="a-log.1", after=0, next_after=0, has_more=False, entries=[])) == set()
+    assert apply(outbox, made(1, prediction(request(1))), log="a-log.1") == set()
+    assert states_of(outbox) == {FIRST: "answered"}
+
+
+def test_many_answers_that_were_lost_are_asked_for_again_some_at_a_time_and_no_unreadable_one(
+    outbox: Outbox, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("client.outbox.SENT_AGAIN_AT_ONCE", 2)
+    apply(outbox, *(made(number, prediction(request(number))) for number in range(1, 7)))
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE requests SET record = ? WHERE request_id = ?", ('{"age": 12345}', FIRST))
+    new = [made(number, prediction(request(number))) for number in (6, 7, 8, 9)]
+    assert apply(outbox, new[0], log="a-log.1") == {SECOND}
+    assert apply(outbox, new[1], log="a-log.1") == {THIRD, id_of(4), id_of(7)}
+    assert apply(outbox, new[2], log="a-log.1") == {id_of(5), id_of(8)}
+    assert apply(outbox, new[3], log="a-log.1") == {id_of(9)}
+    assert waiting(outbox) == [id_of(number) for number in (2, 3, 4, 5)]
+    assert "12345" not in caplog.text
+
+
 def test_what_was_refused_no_longer_waits_says_why_and_gives_way_to_an_answer(outbox: Outbox) -> None:
     put(outbox, 1, 2, 3)
     outbox.refuse(FIRST, FOR_GOOD)
@@ -441,6 +504,20 @@ def test_an_outbox_of_protocol_4_is_brought_up_to_date(path: Path) -> None:
         outbox.keep_draft(ADA.id, "{}", NOON)
     (copy,) = path.parent.glob("client-before-migration-3-*.sqlite")
     assert copy.stat().st_size
+
+
+def test_of_an_outbox_of_schema_4_only_what_this_log_holds_can_be_sent_again(path: Path) -> None:
+    with closing(Outbox(path)) as outbox:
+        apply(outbox, *(made(number, prediction(request(number))) for number in (1, 2)))
+    with closing(sqlite3.connect(path)) as older, older:
+        older.execute("ALTER TABLE requests DROP COLUMN reading")
+        older.executescript("ALTER TABLE place DROP COLUMN reading; ALTER TABLE place DROP COLUMN compared;")
+        older.execute("PRAGMA user_version = 4")
+    with closing(Outbox(path)) as outbox:
+        assert (outbox.place.server_log, outbox.place.server_after) == ("a-log.0", 0)
+        assert apply(outbox, made(1, prediction(request(2)))) == set()
+        assert apply(outbox, made(1, prediction(request(3))), log="a-log.1") == {SECOND, THIRD}
+        assert waiting(outbox) == [SECOND]
 
 
 def test_a_draft_ends_with_the_patient_that_was_submitted_and_not_with_a_duplicate(outbox: Outbox) -> None:

@@ -215,6 +215,20 @@ def test_a_store_that_is_away_is_waited_for(group: Group) -> None:
     assert len(group.answer()["entries"]) == 1
 
 
+def test_who_has_read_more_at_another_server_waits_until_this_one_has_looked(group: Group) -> None:
+    group.say("a", "b")
+    group.join()
+    group.log.fails = True
+    group.ask(after=3)
+    group.tick(1)
+    assert group.sent == []
+    group.log.fails = False
+    group.say("c")
+    group.tick()
+    answer = group.answer()
+    assert (answer["after"], answer["next_after"], answer["entries"]) == (3, 3, [])
+
+
 def test_a_session_that_has_ended_is_closed_though_nothing_happens(group: Group) -> None:
     connection = group.caught_up(session=PERSON)
     group.open = False

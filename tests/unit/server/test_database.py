@@ -207,7 +207,7 @@ def test_a_backup_of_version_3_can_be_put_back(tmp_path: Path) -> None:
     path, copy = of_version_3(tmp_path), tmp_path / "copy.sqlite"
     shutil.copy(path, copy)
     opened(path).dispose()
-    (said,) = restore(copy, path)
+    *_, said = restore(copy, path)
     assert "is kept as" in said
     with opened_here(path) as engine:
         assert list(problems_of(engine)) == []

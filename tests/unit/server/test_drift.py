@@ -182,6 +182,22 @@ def test_windows_that_followed_read_each_patient_once_and_hold_what_new_ones_do(
     assert [len(window) for window in following.read().values()] == [150, 125]
 
 
+def test_windows_forget_what_another_log_lacks_and_read_numbers_that_come_again(
+    store: PredictionStore, make_windows: MakeWindows, engine: Engine
+) -> None:
+    following = make_windows()
+    see(store, "Client-1", range(20))
+    following.read()
+    with engine.begin() as connection:  # as a failover to a standby that was behind
+        connection.execute(text("DELETE FROM predictions WHERE sequence > 10"))
+        connection.execute(text("DELETE FROM changes WHERE sequence > 10"))
+        connection.execute(text("UPDATE change_counter SET value = 10"))
+    store.rename_log()
+    see(store, "Client-1", range(30, 45))
+    assert following.read() == make_windows().read()
+    assert len(following.read()["Client-1"]) == 25
+
+
 def test_after_a_change_of_the_model_fields_are_compared_at_once_and_scores_when_enough_are_its_own(
     store: PredictionStore, make_windows: MakeWindows
 ) -> None:

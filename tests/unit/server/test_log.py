@@ -98,6 +98,8 @@ def test_who_has_read_more_at_another_server_is_not_ahead(
     stored(elsewhere, made(2))
     log.heard_of(log.name, 2)
     assert log.newest == 2
+    stored(elsewhere, made(3))
+    assert (log.read(3, "Client-1").next_after, log.newest) == (3, 3)  # where the look before it has failed
 
 
 @pytest.mark.parametrize("here", [True, False])

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event, text
 
+from common.access.audit import AuditTrail
 from common.errors import InternalError, StoreUnavailableError
 from common.messages import WireError
 from server.log import ChangeLog
 from server.store import PredictionStore
 from server.store.__main__ import main
+from server.store.access import AccessDatabase
 from server.store.database import open_database
 from server.store.verification import problems_of
 from tests.support.made_requests import LLAMA_TEXT, NOON
@@ -137,9 +139,12 @@ def test_a_record_that_is_written_meanwhile_is_verified_as_of_one_moment(
     assert store.end().after == 3
 
 
-@pytest.mark.usefixtures("nothing_logged")
-def test_every_commit_is_told_and_a_connection_that_ends_is_made_again(
-    store: PredictionStore, elsewhere: PredictionStore, postgres_server: Postgres
+def test_every_commit_is_told_after_a_foreign_notice_and_after_the_connection_has_ended(
+    store: PredictionStore,
+    elsewhere: PredictionStore,
+    engine: Engine,
+    postgres_server: Postgres,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     told: list[int] = []
     notices = store.notices(told.append)
@@ -155,6 +160,10 @@ def test_every_commit_is_told_and_a_connection_that_ends_is_made_again(
         wait_until(is_told)
 
     write_until_told(1)
+    with engine.begin() as connection:
+        connection.execute(text("NOTIFY changes, 'something else'"))
+    wait_until(lambda: caplog.messages)
+    write_until_told(1000)
     postgres_server.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> pg_backend_pid()"
     )
@@ -162,6 +171,25 @@ def test_every_commit_is_told_and_a_connection_that_ends_is_made_again(
     elsewhere.finish_explanation(unfinished(made(1)), LLAMA_TEXT, NOON)
     wait_until(lambda: told[-1] == elsewhere.end().after)
     notices.stop()
+    assert caplog.messages == ["a notice of a commit could not be read: ValueError"]
+
+
+def test_who_comes_while_erasures_are_done_again_is_erased_as_well(
+    store: PredictionStore, elsewhere: PredictionStore, engine: Engine
+) -> None:
+    stored(store, made(1))
+    comes = iter([made(2)])
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _come(_: object, __: object, statement: str, *___: object) -> None:
+        if "FOR UPDATE" in statement:
+            stored(elsewhere, *comes)
+
+    erased = {("Client-1", "request-2"): "Client-1-2", ("Client-1", "request-3"): None}
+    assert [store.erase_again(erased, NOON) for _ in range(2)] == [1, 0]
+    assert [entry.kind for entry in changes_of(store.changes(0))[2:]] == ["prediction_erased"] * 2
+    assert [item["prediction"]["request_id"] for item in store.recent(9)[1]] == ["request-1"]
+    assert list(problems_of(engine)) == []
 
 
 @pytest.mark.parametrize(
@@ -220,7 +248,7 @@ def test_a_failover_that_lost_entries_is_another_log_and_what_was_erased_stays_e
         assert [entry.sequence for entry in entries] == list(range(1, log.newest + 1))
         assert entries[-1].kind == "prediction_erased"
         assert next(entry.prediction_id for entry in entries if entry.prediction) == "Client-1-2"
-        assert "it lacks 2 entries that this server had" in caplog.text
+        assert "it lacks at least 2 entries that this server had" in caplog.text
         epoch = log.name
         log.appended(stored(store, made(3)))
         assert log.name == store.end().log == epoch
@@ -283,9 +311,13 @@ def test_after_a_restore_the_log_is_another_one_and_what_was_erased_is_erased_ag
     assert main(["migrate"]) == main(["after-restore", "--replaced", url]) == main(["verify"]) == 0
     assert "Erased again, as it had been since the backup: 2 predictions." in capsys.readouterr().out
     with closing(PredictionStore(open_database(restored))) as put_back:
-        names = {store.end().log, put_back.end().log}
+        names = [store.end().log, put_back.end().log]
         assert main(["after-restore"]) == 0
-        assert len({*names, put_back.end().log}) == 3
+        assert "client apps send nothing again" in capsys.readouterr().out
+        names.append(put_back.end().log)
+        assert len(set(names)) == 3
+        first, second, third = (name.partition(".")[0] for name in names)
+        assert first == second != third
         assert [item["prediction"]["prediction_id"] for item in put_back.recent(9)[1]] == [
             "Client-1-7",
             "Client-1-5",
@@ -306,3 +338,20 @@ def test_erasing_by_command_frees_what_was_erased(
             return int(connection.execute(text(vacuumed)).scalar_one())
 
     assert wait_until(number) == 2
+
+
+@pytest.mark.usefixtures("filled")
+def test_what_was_erased_is_told_and_in_the_trail_though_freeing_it_fails(
+    store: PredictionStore, engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> None:
+        raise StoreUnavailableError
+
+    fill(store)
+    monkeypatch.setattr(PredictionStore, "vacuum", fail)
+    assert main(["erase", "--older-than", "1"]) == 0
+    said = capsys.readouterr()
+    assert "5 predictions were erased." in said.out
+    assert "PostgreSQL has not yet overwritten what was erased" in said.err
+    (entry,) = AuditTrail(AccessDatabase(engine), lambda: 0).newest(9)
+    assert entry.action == "predictions_erased"

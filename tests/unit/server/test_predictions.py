@@ -1,6 +1,7 @@
 """From a request to a stored answer: in batches, once for each request, and never silently."""
 
 import dataclasses
+import logging
 import math
 import sqlite3
 import threading
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
@@ -20,7 +22,7 @@ from server.anomaly.detector import AnomalyModel, Assessment, Detector
 from server.explanation.llama import ExplanationSource
 from server.explanations import ExplanationWorkers
 from server.log import ChangeLog
-from server.predictions import ACCEPTED, STORED, PredictionService
+from server.predictions import ACCEPTED, ERASED_AT_ONCE, STORED, PredictionService
 from server.registry.artifact import load_detector
 from server.registry.current_model import CurrentModel
 from server.store import PredictionStore
@@ -286,3 +288,27 @@ def test_what_is_older_than_it_is_kept_for_is_erased_a_few_at_a_time(make_servic
     assert [service.erase_old(), service.erase_old()] == [True, False]
     assert {entry.prediction_id for entry in reader.entries(69)} == {f"Client-1-{number}" for number in range(31, 100)}
     assert service.store.end().totals.predictions == 30
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_what_was_erased_is_freed_though_nothing_is_left_to_erase_and_again_if_that_failed(
+    make_service: MakeService, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    fails, vacuumed = iter([True]), 0
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _vacuum(_: object, __: object, statement: str, *___: object) -> None:
+        nonlocal vacuumed
+        if statement.startswith("VACUUM"):
+            vacuumed += 1
+            if next(fails, False):
+                raise OperationalError(statement, {}, psycopg.OperationalError("cannot be reached"))
+
+    caplog.set_level(logging.INFO)
+    service = make_service(retention_days=30)
+    stored(service.store, *(made(number, made_at=NOW - timedelta(days=31)) for number in range(ERASED_AT_ONCE)))
+    assert (service.erase_old(), vacuumed) == (True, 0)
+    assert "50 predictions were erased because" in caplog.text
+    with pytest.raises(StoreUnavailableError):
+        service.erase_old()
+    assert [service.erase_old(), service.erase_old(), vacuumed] == [False, False, 2]

@@ -191,13 +191,17 @@ def log_of(path: Path) -> str:
     return names[0]
 
 
+def identity(log: str) -> str:
+    return log.partition(".")[0]
+
+
 def test_a_restored_log_is_another_one_for_its_followers_each_time(path: Path, copy: Path) -> None:
     logs = [log_of(path)]
     for _ in range(2):
         assert main(["restore", str(copy)]) == 0
         logs.append(log_of(path))
     assert len(set(logs)) == 3
-    assert len({log.partition(".")[0] for log in logs}) == 1  # client apps send again what it lost
+    assert len({identity(log) for log in logs}) == 1  # client apps send again what it lost
     assert main(["verify"]) == 0
 
 
@@ -228,7 +232,21 @@ def test_where_the_replaced_file_tells_nothing_the_log_is_another_one_all_the_sa
     assert "erase again what was erased since the backup" in capsys.readouterr().out
     (kept,) = path.parent.glob("predictions-replaced-*.sqlite")
     assert kept.read_bytes() == damaged
-    assert log_of(path) != before
+    assert identity(log_of(path)) != identity(before)  # or a client app would send again who was erased
+    assert main(["verify"]) == 0
+
+
+def test_a_backup_that_replaces_no_record_of_its_log_is_another_log(
+    path: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Client apps that are pointed to a copy on another machine do not send it patients."""
+    logs = [log_of(path)]
+    path.unlink()
+    for _ in range(2):
+        assert main(["restore", str(copy)]) == 0
+        assert "client apps send nothing again" in capsys.readouterr().out
+        logs.append(log_of(path))
+    assert len({identity(log) for log in logs}) == 3
     assert main(["verify"]) == 0
 
 
