@@ -76,7 +76,7 @@ class Ended:
 
 
 def run_all(checks: Sequence[Check]) -> list[Ended]:
-    """Run checks, three at a time, for they wait as often as they work; once one has failed, none is begun."""
+    """Run checks, two at a time, or pages starve on two cores; once one has failed, none is begun."""
     failed = threading.Event()
 
     def end(check: Check) -> Ended | None:
@@ -86,7 +86,7 @@ def run_all(checks: Sequence[Check]) -> list[Ended]:
             failed.set()
         return ended
 
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(2) as pool:
         return [ended for ended in pool.map(end, checks) if ended]
 
 

@@ -21,7 +21,7 @@ CHROMIUM_OPTIONS = (
     "--disable-sync",
 )
 LOOPBACK = {"127.0.0.1", "localhost"}
-PATIENCE_MS = 20_000
+PATIENCE_MS = 40_000
 LONG_MS = 3 * PATIENCE_MS
 """Until a killed process is back and has caught up."""
 

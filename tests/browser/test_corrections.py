@@ -27,6 +27,7 @@ def test_the_same_patient_is_asked_about_and_can_be_corrected_and_everybody_sees
     analyze_sample(asked, "twice")
     expect(asked.locator("#history-list li", has_text="twice")).to_contain_text(LEVEL)
     expect(dashboard.locator("#prediction-rows tr", has_text="twice")).to_have_count(1)
+    expect(dashboard.locator("#total-predictions")).not_to_have_text("0")  # drawn after the rows
     total = int(dashboard.locator("#total-predictions").inner_text())
     asked.locator("#field-age").fill("61")
 

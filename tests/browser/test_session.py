@@ -97,7 +97,7 @@ def test_a_clinician_signs_in_again_on_the_page_and_keeps_the_form(client: App, 
     expect(page.get_by_label("Password")).to_be_focused()
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
-    page.keyboard.type("wrong")
+    page.get_by_label("Password").press_sequentially("wrong")  # it opens again: keys that come first are the form's
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert").filter(visible=True)).to_contain_text("Wrong name or password.")
     page.keyboard.type(PASSWORD)

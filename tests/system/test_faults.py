@@ -12,7 +12,7 @@ from tests.faults.system import CONTROLS
 
 SCHEDULES = [
     ("eventlet", 17),
-    ("threading", 18),
+    pytest.param("threading", 18, marks=pytest.mark.full),
     *(pytest.param("eventlet", seed, marks=pytest.mark.full) for seed in (23, 36, 47)),
     pytest.param("threading", 25, marks=pytest.mark.full),
 ]
