@@ -272,7 +272,14 @@ def local_apps() -> list[App]:
     from config import env_file, settings  # noqa: PLC0415
 
     try:
-        complete_secrets(env_file.given())
+        given = env_file.given()
+        missing = [name for name in secret_names(CLIENT_IDS.values()) if name not in given]
+        if missing and given.get("DATABASE_URL", "").startswith("postgresql"):
+            raise LaunchError(
+                f"Servers on one PostgreSQL need the same secrets. {ENV_FILE} lacks: {', '.join(missing)}. Copy "
+                "them from another server's, or make the first ones: python3 launcher.py secrets"
+            )
+        complete_secrets(given)
         system, *_ = [kind() for kind in settings.KINDS]
     except (ValidationError, UnicodeDecodeError) as error:
         raise LaunchError(settings_sentence(error)) from None

@@ -237,6 +237,16 @@ def test_what_several_servers_need_is_written_once_and_nothing_that_is_given(pro
     assert second.stdout == f"Added to {file}: nothing\n"
 
 
+def test_with_postgresql_no_start_makes_up_a_secret_that_other_servers_do_not_have(project: Path) -> None:
+    file, text = project / ".env", "DATABASE_URL=postgresql://database/record\n"
+    file.write_text(text)
+    done = run_launcher(project, "start", "--local")
+    assert (done.returncode, file.read_text()) == (1, text)
+    assert "Servers on one PostgreSQL need the same secrets. " in done.stderr
+    assert "python3 launcher.py secrets" in done.stderr
+    file.unlink()
+
+
 def test_settings_that_cannot_be_opened_are_a_sentence(project: Path) -> None:
     (project / ".env").unlink(missing_ok=True)
     (project / ".env").mkdir()
