@@ -114,7 +114,9 @@ def secrets() -> None:
     """Write into ``.env`` what it lacks for several servers, which make up no secret of their own."""
     text = ENV_FILE.read_text(encoding="utf-8-sig", errors="replace") if ENV_FILE.exists() else ""
     given = re.findall(r"^\s*(?:EXPORT\s+)?(\w+)\s*=[ \t]*['\"]?[^\s#'\"]", text.upper(), re.M)
-    missing = [name for name in (*secret_names(CLIENT_IDS.values()), "POSTGRES_PASSWORD") if name not in given]
+    missing = missing_secrets(given)
+    if "POSTGRES_PASSWORD" not in given:
+        missing.append("POSTGRES_PASSWORD")
     append_secrets(ENV_FILE, missing)
     print(f"Added to {ENV_FILE}: {', '.join(missing) or 'nothing'}")
 
@@ -134,9 +136,13 @@ def links(name: str) -> dict[str, str]:
     return {f"Clinic desk, {CLIENT_IDS[name]}": f"{env_prefix(name)}_CLINICIAN_TOKEN"}
 
 
+def missing_secrets(given: Container[str]) -> list[str]:
+    return [name for name in secret_names(CLIENT_IDS.values()) if name not in given]
+
+
 def complete_secrets(given: Container[str]) -> bool:
     """Write the secrets that are not given into ``.env``; return whether there were any."""
-    missing = [name for name in secret_names(CLIENT_IDS.values()) if name not in given]
+    missing = missing_secrets(given)
     append_secrets(ENV_FILE, missing)
     return bool(missing)
 
@@ -273,7 +279,7 @@ def local_apps() -> list[App]:
 
     try:
         given = env_file.given()
-        missing = [name for name in secret_names(CLIENT_IDS.values()) if name not in given]
+        missing = missing_secrets(given)
         if missing and given.get("DATABASE_URL", "").startswith("postgresql"):
             raise LaunchError(
                 f"Servers on one PostgreSQL need the same secrets. {ENV_FILE} lacks: {', '.join(missing)}. Copy "

@@ -244,9 +244,8 @@ def _ask_about_columns(table: Table) -> None:
         of = [numbered[name] for name in dialects.fields_within(header) & numbered.keys()]
         if of or (numbered and _EXPLAINS.search(header)):
             doubts.append(f"{header} is not read, and may say what the codes of {', '.join(of) or 'others'} mean")
-    if (
-        0 < len(table.summaries) <= max(_MOST_ROWS, _FEW * table.lines.size)
-    ):  # of more, the word is of all kinds of rows
+    # Of more rows, the word is for all kinds of rows, as "test" beside "train" is.
+    if 0 < len(table.summaries) <= max(_MOST_ROWS, _FEW * table.lines.size):
         rows = ", ".join(map(str, table.summaries[:_MOST_ROWS]))
         doubts.append(f"rows like {rows} are called a summary or an example: remove them if they are no patients")
     for name in [name for name in COLUMNS if name not in table.columns]:
@@ -290,9 +289,8 @@ def _ask_if(doubts: Sequence[str]) -> None:
 def _doubts_about(header: str, name: str, numbers: FloatArray) -> Iterator[str]:
     for number, times in zip(*np.unique(numbers, return_counts=True), strict=True):
         is_shared = times > max(_FEW_TIMES, _FEW * numbers.size)
-        others = numbers[numbers != number]
         is_spike = number % _SPIKED.get(name, 1) != 0 and times > max(_LEAST_SPIKE, _SPIKE * numbers.size)
-        is_odd = (is_shared and _is_out(number, others)) or (is_spike and _is_out(number, others, _UNUSUAL, far=0))
+        is_odd = (is_shared and _is_out(number, numbers)) or (is_spike and _is_out(number, numbers, _UNUSUAL, far=0))
         if number in _NOT_MEASURED_ELSEWHERE or is_odd:
             yield f"{header} is {number:g} in {times} patients: leave it empty if it was not measured"
     if name == "st_depression" and numbers.max(initial=0) <= 0 and (numbers < 0).sum() > _FEW_TIMES:
@@ -306,7 +304,8 @@ def _doubts_about(header: str, name: str, numbers: FloatArray) -> Iterator[str]:
             yield f"{header} is at most {upper:g} in 19 of 20 patients, which is unusual in mm"
 
 
-def _is_out(number: float, others: FloatArray, ends: tuple[float, float] = _FAR_OUT, *, far: float = _FAR) -> bool:
+def _is_out(number: float, numbers: FloatArray, ends: tuple[float, float] = _FAR_OUT, *, far: float = _FAR) -> bool:
+    others = numbers[numbers != number]
     low, high = np.quantile(others, ends) if others.size else (number, number)
     return not low - far * (high - low) <= number <= high + far * (high - low)
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Select, func, insert, select, update
 
 from common.errors import StoreUnavailableError
+from common.messages import ChangeKind
 from config.secrets import ConfigurationError
 from server.store import postgres
 from server.store.record import PredictionStore, Replaced
@@ -54,7 +55,7 @@ def after_restore(engine: Engine, replaced: Engine | None) -> tuple[bool, int]:
     """Have a record that was put back take the place of another, as ``take_place`` of the record does."""
     before = None
     if replaced:
-        tombstones = select(changes).where(changes.c.kind == "prediction_erased")
+        tombstones = select(changes).where(changes.c.kind == ChangeKind.PREDICTION_ERASED)
         with replaced.connect() as connection:
             counter = connection.execute(select(change_counter)).one()
             erased = {(row.client_id, row.request_id): row.prediction_id for row in connection.execute(tombstones)}
