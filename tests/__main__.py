@@ -41,10 +41,10 @@ def main(arguments: Sequence[str]) -> int:
         Check("ruff format", [*python, "ruff", "format", "--check", "."]),
         Check("import contracts", [str(Path(sys.executable).with_name("lint-imports"))]),
     ]
-    slow = [  # the longest first
+    slow = [  # the longest first: with Docker the system tests build its images
+        Check("system tests", [*pytest, "tests/system"]),
         Check("browser tests", [*pytest, "tests/browser"]),
         integration("eventlet"),
-        Check("system tests", [*pytest, "tests/system"]),
         Check("unit tests", [*pytest, "tests/unit"]),
         Check("mypy", [*python, "mypy"]),
     ]

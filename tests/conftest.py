@@ -13,6 +13,7 @@ from server.store.database import open_database
 from tests.support.model_versions import folder_with_versions, save_another_version, save_version
 from tests.support.patients import real_patients, small_training
 from tests.support.postgres import Postgres, postgres
+from tests.support.processes import Process, end_all
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +47,14 @@ def other_detector_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_folder(detector_dir: Path, other_detector_dir: Path, tmp_path: Path) -> Path:
     """A folder of the test's own that holds both versions, the usual one active."""
     return folder_with_versions([detector_dir, other_detector_dir], tmp_path / "saved_models")
+
+
+@pytest.fixture
+def processes() -> Iterator[list[Process]]:
+    """Processes of the project, which are killed when the test ends."""
+    started: list[Process] = []
+    yield started
+    end_all(started)
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,22 @@
 
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
+from common.access.accounts import People
+from common.access.file import AccessFile, access_file
+from common.access.passwords import password_hash
+from common.access.roles import Role
+from tests.support.llm_server import LanguageModel
+from tests.support.truthful import explains
 from tests.system.conftest import APPS, Installation, installed
 
 CHROMIUM_OPTIONS = (
@@ -26,6 +35,10 @@ LONG_MS = 3 * PATIENCE_MS
 """Until a killed process is back and has caught up."""
 
 LEVEL = re.compile("Low|Medium|High")
+ADA = "Ada <img src=x onerror=alert(1)>"
+PASSWORD = "correct horse battery staple"
+LINK_OF_ADA = "a-link-of-ada-with-more-than-thirty-two-characters"
+ADMINISTRATOR = "a-token-of-administrators-chosen-by-hand"
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -64,9 +77,18 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory, detector_dir: Path) -> Iterator[Installation]:
+def model() -> Iterator[LanguageModel]:
+    with LanguageModel(explains) as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
+def installation(
+    tmp_path_factory: pytest.TempPathFactory, detector_dir: Path, model: LanguageModel
+) -> Iterator[Installation]:
     """The system that most tests share, started by the launcher; what a test stops it starts again."""
-    with installed(tmp_path_factory.mktemp("shared") / "project", detector_dir) as installation:
+    settings = {"LLM_BASE_URL": model.url, "LLM_MODEL": "a/model", "ADMINISTRATOR_TOKEN": ADMINISTRATOR}
+    with installed(tmp_path_factory.mktemp("shared") / "project", detector_dir, **settings) as installation:
         yield installation
 
 
@@ -80,39 +102,69 @@ def mended(request: pytest.FixtureRequest) -> Iterator[None]:
             installation.start()
 
 
-@pytest.fixture(scope="module")
-def new_installation(tmp_path_factory: pytest.TempPathFactory, detector_dir: Path) -> Iterator[Installation]:
-    """A system without patients, for the tests of one module."""
-    with installed(tmp_path_factory.mktemp("own") / "project", detector_dir) as installation:
-        yield installation
-
-
 @pytest.fixture(scope="session")
 def links(installation: Installation) -> Sequence[str]:
     return installation.start()
 
 
+class App:
+    """A running app, where Ada has a password and a link."""
+
+    def __init__(self, installation: Installation, name: str, link: str, role: Role) -> None:
+        self.link, self.url = link, link.partition("/sign-in#")[0]
+        self._path = access_file(installation.folder / ".local", name)
+        people = People(AccessFile(self._path))
+        people.set_password(people.add(ADA, role, LINK_OF_ADA, 0), password_hash(PASSWORD, ADA))
+
+    def end_sessions(self) -> None:
+        with closing(sqlite3.connect(self._path, timeout=20)) as connection, connection:
+            connection.execute("DELETE FROM sessions")
+
+
+@pytest.fixture(scope="session")
+def client(installation: Installation, links: Sequence[str]) -> App:
+    return App(installation, "client-1", links[1], Role.CLINICIAN)
+
+
+@pytest.fixture(scope="session")
+def server(installation: Installation, links: Sequence[str]) -> App:
+    return App(installation, "server", links[0], Role.OPERATOR)
+
+
 OpenPage = Callable[..., Page]
 
 
+@pytest.fixture(scope="session")
+def signed_in() -> dict[str, Any]:
+    """The cookies of those who have signed in, by their links."""
+    return {}
+
+
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Open an address in a browser of its own; at the end nothing may have gone wrong in any page."""
+def open_page(browser: Browser, signed_in: dict[str, Any]) -> Iterator[OpenPage]:
+    """Open an address in a browser of its own, prepared if need be; in the end nothing may have gone wrong there."""
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
-    def open_in_new_browser(address: str, **options: object) -> Page:
-        contexts.append(browser.new_context(**options))  # type: ignore[arg-type]
+    def opened(address: str, prepare: Callable[[Page], object] = lambda _: None, **options: object) -> Page:
+        usual = {"storage_state": signed_in.get(address), "reduced_motion": "reduce"}  # frames cost much here
+        contexts.append(browser.new_context(**usual | options))  # type: ignore[arg-type]
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE_MS)
         watch(page, wrong)
+        prepare(page)
         # Samples are drawn at random, so that one of them may come twice.
         question = page.locator("#duplicate")
         page.add_locator_handler(question, lambda: question.get_by_role("button", name="Analyze as a new").click())
-        page.goto(address)
+        page.goto(address.partition("sign-in#")[0] if address in signed_in else address)
+        if address in signed_in and "/sign-in" in page.url:  # that session was ended
+            page.goto(address)
+        if "#token=" in address:
+            page.wait_for_url(lambda url: "/sign-in" not in url)
+            signed_in[address] = page.context.storage_state()
         return page
 
-    yield open_in_new_browser
+    yield opened
     for context in contexts:
         context.close()
     assert wrong == []

@@ -95,6 +95,7 @@ def test_a_patient_who_waits_for_a_killed_server_is_withdrawn_for_good(
     asked.get_by_role("button", name="Put them back").click()
     expect(asked.locator("#field-patient_reference")).to_have_value("to be withdrawn")
     analyze_sample(asked, "after it")
+    expect(asked.locator("#result-heading")).to_contain_text("after it")
     asked.locator("#history-list li", has_text="to be withdrawn").get_by_role("button").click()
     installation.start()
     expect(withdrawn).to_have_count(0, timeout=LONG_MS)

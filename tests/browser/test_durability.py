@@ -1,16 +1,11 @@
 """What clinicians do to a page while a patient is under way, and what becomes of erased patients on open pages."""
 
-import os
-import re
-import signal
 import subprocess
 from collections.abc import Sequence
 
-import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
-from common.messages import PROTOCOL_VERSION
-from tests.browser.conftest import LONG_MS, OpenPage, analyze_sample, load_sample
+from tests.browser.conftest import LONG_MS, analyze_sample, load_sample
 from tests.support.system_parts import Visitor
 from tests.system.conftest import Installation
 
@@ -30,23 +25,6 @@ def answers(link: str, reference: str) -> list[str]:
 def erase(installation: Installation, reference: str) -> None:
     command = [".venv/bin/python", "-m", "server.store", "erase", "--patient-reference"]
     subprocess.run(command, cwd=installation.folder, input=f"{reference}\n".encode(), check=True, capture_output=True)
-
-
-@pytest.mark.full
-def test_a_page_reloaded_and_closed_while_a_patient_is_under_way_finds_the_answer_later(
-    installation: Installation, links: Sequence[str], clinic: Page, open_page: OpenPage
-) -> None:
-    os.kill(installation.pid("server"), signal.SIGKILL)
-    expect(clinic.locator("#link-state")).not_to_contain_text("Connected")
-    analyze_sample(clinic, "closed")
-    expect(clinic.locator("#result-waiting")).to_contain_text("Queued")
-    clinic.reload()
-    expect(clinic.locator("#history-list li", has_text="closed")).to_contain_text("Queued")
-    clinic.context.close()
-    installation.start()
-    later = open_page(links[1])
-    expect_answered_once(later, "closed")
-    assert answers(links[1], "closed") == ["answered"]
 
 
 def test_a_connection_cut_between_sending_and_its_acknowledgement_queues_once(
@@ -90,30 +68,3 @@ def test_an_erased_patient_vanishes_from_every_open_page(
     for page in (clinic, dashboard):
         assert "erased here" not in page.content()
         expect(page.locator("#history-list li, #prediction-rows tr", has_text="stays here")).to_have_count(1)
-
-
-@pytest.mark.full  # the server and a client app start twice each
-def test_a_client_app_of_another_version_says_so_on_its_page(installation: Installation, clinic: Page) -> None:
-    """The server is updated, the client apps are not yet: patients are queued, and answered after the update."""
-    files = [installation.folder / "common" / name for name in ("messages.py", "ui/socket.js")]
-    ours = {file: file.read_text() for file in files}
-    for file, text in ours.items():
-        file.write_text(
-            re.sub(rf"\b(PROTOCOL(?:_VERSION)? =) {PROTOCOL_VERSION}\b", rf"\1 {PROTOCOL_VERSION + 1}", text)
-        )
-    try:
-        os.kill(installation.pid("server"), signal.SIGKILL)
-        installation.start()
-        told = f"speaks protocol version {PROTOCOL_VERSION}, the server {PROTOCOL_VERSION + 1}. Update the older one."
-        expect(clinic.locator("#link-banner")).to_contain_text(told, timeout=LONG_MS)
-        analyze_sample(clinic, "before the update")
-        expect(clinic.locator("#history-list li", has_text="before the update")).to_contain_text("Queued")
-        os.kill(installation.pid("client-1"), signal.SIGKILL)
-        installation.start()
-        expect_answered_once(clinic, "before the update")  # on the page of the new version, which loaded itself
-    finally:
-        for file, text in ours.items():
-            file.write_text(text)
-        for app in ("server", "client-1"):
-            os.kill(installation.pid(app), signal.SIGKILL)
-        installation.start()

@@ -58,30 +58,6 @@ def test_signing_out_in_one_tab_ends_the_other(links: Sequence[str], open_page: 
     expect(first.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
-def test_the_keyboard_alone_is_enough(links: Sequence[str], open_page: OpenPage) -> None:
-    page = open_page(links[3])
-    load = page.get_by_role("button", name="Load Sample Patient Data")
-    expect(load).to_be_enabled()
-    load.focus()
-    page.keyboard.press("Enter")
-    expect(page.locator("#field-age")).not_to_have_value("")
-    page.locator("#field-age").focus()
-    page.keyboard.press("Enter")
-    expect(page.locator("#prediction")).to_contain_text("disease-free")
-
-
-@pytest.mark.full
-def test_filters_hold_for_what_is_loaded_and_what_arrives(
-    links: Sequence[str], open_page: OpenPage, clinic: Page, dashboard: Page
-) -> None:
-    dashboard.locator("#filter-client").select_option("Client-2")
-    analyze_sample(clinic, "filtered out")
-    expect(clinic.locator("#history-list li", has_text="filtered out")).to_contain_text(LEVEL)
-    analyze_sample(open_page(links[2]), "filtered in")
-    expect(dashboard.locator("#prediction-rows tr", has_text="filtered in")).to_have_count(1)
-    expect(dashboard.locator("#prediction-rows tr", has_text="filtered out")).to_have_count(0)
-
-
 def shown_ids(dashboard: Page) -> list[str]:
     ids: list[str] = dashboard.locator("#prediction-rows tr").evaluate_all("rows => rows.map((row) => row.dataset.id)")
     return ids
@@ -125,31 +101,22 @@ def test_a_history_that_could_not_be_loaded_is_loaded_on_request(clinic: Page) -
     expect(clinic.locator("#link-state")).to_contain_text("Connected")
 
 
-@pytest.mark.full
-def test_the_number_that_waits_at_a_client_app_that_is_gone_is_shown_with_its_time(
-    installation: Installation, dashboard: Page
-) -> None:
-    desk = dashboard.locator("#clients li", has_text="Client-3")
-    expect(desk).to_contain_text("connected")
-    os.kill(installation.pid("client-3"), signal.SIGKILL)
-    expect(desk).to_contain_text("away")
-    expect(desk).to_contain_text("0 waiting at")
-    installation.start()
-    expect(desk).to_contain_text("connected", timeout=LONG_MS)
-    expect(desk).not_to_contain_text("waiting at")
-
-
-def test_a_patient_waits_for_a_killed_server_and_nothing_is_lost_or_doubled(
-    installation: Installation, links: Sequence[str], clinic: Page, dashboard: Page
+def test_a_patient_waits_for_a_killed_server_though_the_page_is_reloaded_and_closed_and_nothing_is_lost_or_doubled(
+    installation: Installation, links: Sequence[str], clinic: Page, dashboard: Page, open_page: OpenPage
 ) -> None:
     os.kill(installation.pid("server"), signal.SIGKILL)
     expect(clinic.locator("#link-state")).not_to_contain_text("Connected")
     analyze_sample(clinic, "waits")
+    expect(clinic.locator("#result-waiting")).to_contain_text("Queued")
+    clinic.reload()
     waiting = clinic.locator("#history-list li", has_text="waits")
     expect(waiting).to_contain_text("Queued")
     expect(dashboard.locator("#live-banner")).to_contain_text("Reconnecting; missed entries will load automatically.")
+    clinic.context.close()
     installation.start()
-    expect(waiting).not_to_contain_text("Queued", timeout=LONG_MS)
+    waiting = open_page(links[1]).locator("#history-list li", has_text="waits")
+    expect(waiting).to_contain_text(LEVEL, timeout=LONG_MS)
+    expect(waiting).to_have_count(1)
     expect(dashboard.locator("#prediction-rows tr", has_text="waits")).to_have_count(1, timeout=LONG_MS)
     stored = Visitor(links[0]).api("status")["totals"]["predictions"]
     expect(dashboard.locator("#total-predictions")).to_have_text(str(stored))

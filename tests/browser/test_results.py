@@ -1,12 +1,14 @@
 """What the pages say of a result: its interval, that too little was measured, and how it is printed and copied."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from common.messages import Prediction
+from tests.browser.conftest import OpenPage
 from tests.support.results import CLOSE, HIGH, LONGEST, NOT_ENOUGH, OLD, RESULTS, history_entry
 
 PAPER = "addEventListener('beforeprint', () => { window.paper = [document.title, document.body.innerText]; })"
@@ -35,19 +37,20 @@ def tell_predictions(route: Route) -> None:
     route.fulfill(response=answer, json=answer.json() | {"predictions": items, "totals": totals, "next_before": None})
 
 
-@pytest.fixture
-def desk(clinic: Page) -> Page:
-    clinic.route("**/api/history?*", tell_history)
-    clinic.route("**/api/draft", lambda route: route.fulfill(json={"draft": None}))  # of an earlier test
-    clinic.reload()
-    return clinic
+def route(page: Page) -> None:
+    page.route("**/api/history?*", tell_history)
+    page.route("**/api/draft", lambda route: route.fulfill(json={"draft": None}))  # of an earlier test
+    page.route("**/api/predictions?*", tell_predictions)
 
 
 @pytest.fixture
-def operators(dashboard: Page) -> Page:
-    dashboard.route("**/api/predictions?*", tell_predictions)
-    dashboard.reload()
-    return dashboard
+def desk(links: Sequence[str], open_page: OpenPage) -> Page:
+    return open_page(links[1], route)
+
+
+@pytest.fixture
+def operators(links: Sequence[str], open_page: OpenPage) -> Page:
+    return open_page(links[0], route)
 
 
 def open_at_desk(desk: Page, made: Prediction) -> None:
@@ -95,17 +98,13 @@ def test_on_one_page_of_paper_stands_one_patient_alone(request: pytest.FixtureRe
         assert unwanted not in text
 
 
-@pytest.mark.parametrize(
-    "made",
-    [LONGEST, *(pytest.param(made, marks=pytest.mark.full) for made in (CLOSE, NOT_ENOUGH, OLD))],
-    ids=lambda made: made.prediction_id,
-)
-def test_the_longest_and_the_oldest_result_have_one_page_as_well(desk: Page, made: Prediction) -> None:
-    open_at_desk(desk, made)
-    text, pages = printed(desk)
-    assert pages == 1
-    assert "undefined" not in text
-    assert ("95 % interval" in text) == bool(made.score_interval)
+def test_the_longest_and_the_oldest_result_have_one_page_as_well(desk: Page) -> None:
+    for made in (LONGEST, OLD):
+        open_at_desk(desk, made)
+        text, pages = printed(desk)
+        assert pages == 1
+        assert "undefined" not in text
+        assert ("95 % interval" in text) == bool(made.score_interval)
 
 
 def test_a_result_of_other_values_than_the_forms_can_be_neither_printed_nor_copied(desk: Page) -> None:
@@ -126,22 +125,17 @@ def test_a_result_of_other_values_than_the_forms_can_be_neither_printed_nor_copi
         expect(button).to_be_enabled()
 
 
-def test_the_text_for_the_chart_is_copied_and_has_at_most_900_characters(desk: Page) -> None:
+def test_the_text_for_the_chart_is_copied_or_where_the_browser_forbids_that_selected(desk: Page) -> None:
     desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    for made in RESULTS:
-        open_at_desk(desk, made)
-        desk.get_by_role("button", name="Copy for the chart").click()
-        expect(desk.locator("#prediction")).to_contain_text("Copied.")
-        text = desk.evaluate("navigator.clipboard.readText()")
-        assert len(text) <= 900
-        assert text.startswith(f"{made.patient_reference}: ")
-        assert made.model_version in text
-
-
-def test_where_the_browser_forbids_copying_the_text_is_there_selected(desk: Page) -> None:
-    desk.evaluate(NO_CLIPBOARD)
     open_at_desk(desk, HIGH)
-    desk.get_by_role("button", name="Copy for the chart").click()
+    copy = desk.get_by_role("button", name="Copy for the chart")
+    copy.click()
+    expect(desk.locator("#prediction")).to_contain_text("Copied.")
+    text = desk.evaluate("navigator.clipboard.readText()")
+    assert text.startswith("surely high: High risk level")
+    assert HIGH.model_version in text
+    desk.evaluate(NO_CLIPBOARD)
+    copy.click()
     assert desk.evaluate("getSelection().toString()").startswith("surely high: High risk level")
 
 
@@ -150,11 +144,8 @@ def test_the_interval_stands_on_the_scale_in_the_list_and_in_words(desk: Page) -
     scale, interval = desk.locator(".scale").bounding_box(), desk.locator(".scale-interval").bounding_box()
     assert scale
     assert interval
-    ends = [
-        (interval["x"] - scale["x"]) / scale["width"],
-        (interval["x"] + interval["width"] - scale["x"]) / scale["width"],
-    ]
-    assert ends == pytest.approx([0.7014, 0.8255], abs=0.005)
+    low, width = interval["x"] - scale["x"], interval["width"]
+    assert [low / scale["width"], (low + width) / scale["width"]] == pytest.approx([0.7014, 0.8255], abs=0.005)
     view = desk.locator("#prediction")
     expect(view).to_contain_text("Low risk level, close to Medium")
     expect(view).to_contain_text("95 % interval 0.70 to 0.82 (approximate). It reflects the limited number")
@@ -180,10 +171,6 @@ def test_not_enough_measured_is_grey_no_level_and_no_alarm_but_listed_and_filter
     expect(rows).to_have_count(1)
     open_at_dashboard(operators, NOT_ENOUGH)
     detail = operators.get_by_role("dialog")
-    for said in (
-        "there is no risk level",
-        "ST depression (6.2 mm). This value alone would make",
-        "Any one",
-    ):
+    for said in ("there is no risk level", "ST depression (6.2 mm). This value alone would make", "Any one"):
         expect(detail).to_contain_text(said)
     expect(detail.locator(".scale")).to_have_count(0)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 
 from config.secrets import PROJECT_ROOT
 from tests.support.waiting import wait_until
@@ -75,12 +76,13 @@ class Process:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that are free now, each another one."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
+    """Return ports that are free now, below those that the system gives to whoever asks for any."""
+    found: set[int] = set()
+    while len(found) < count:
+        port = SystemRandom().randrange(10_000, 32_768)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.add(port)
+    return list(found)
 
 
 def has_ipv6() -> bool:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from common.messages import Contribution, Explanation, HistoryEntry, Prediction
-from common.patient import FIELDS, PatientRecord
+from common.messages import Explanation, HistoryEntry, Prediction, PredictRequest
+from common.patient import FIELDS
+from tests.support import made_requests
 
 MEASURED: dict[str, Any] = {
     "age": 61, "sex": 1, "chest_pain_type": 4, "resting_bp": 145.0, "cholesterol": 224.3,
@@ -16,41 +17,35 @@ TEXT = "Risk level as computed. This record is compared with disease-free patien
 PATIENT = "0193a1b2-0000-7000-8000-00000000000"
 
 
-def prediction(number: int, reference: str | None, level: str, score: float, **more: Any) -> Prediction:
+def prediction(
+    number: int, reference: str | None, level: str, score: float, *, without: tuple[str, ...] = (), **more: Any
+) -> Prediction:
     """Make a prediction; ``without`` names the fields that were not measured."""
-    without = more.pop("without", ())
-    record = MEASURED | dict.fromkeys(without) | more.pop("record", {})
-    contributions = [
-        Contribution(
-            field=name, value=record[name], typical=1, contribution=size, imputed=name in without, extrapolated=False
-        )
-        for name, size in zip(FIELDS, SIZES, strict=True)
-    ]
-    measured = [part for part in contributions if not part.imputed and part.contribution]
-    made: dict[str, Any] = {
-        "prediction_id": f"prediction-{number}",
-        "request_id": f"{PATIENT}{number}",
-        "client_id": "Client-1",
-        "patient_reference": reference,
-        "record": PatientRecord.model_validate(record),
-        "entered_at": f"2026-11-30T10:2{number}:05Z",
+    asked = PredictRequest.check(
+        {
+            "request_id": f"{PATIENT}{number}",
+            "patient_reference": reference,
+            "record": MEASURED | dict.fromkeys(without) | more.pop("record", {}),
+            "entered_at": f"2026-11-30T10:2{number}:05Z",
+        }
+    )
+    made = made_requests.prediction(asked).to_wire()
+    sizes = dict(zip(FIELDS, SIZES, strict=True))
+    for part in made["contributions"]:
+        part["contribution"] = sizes[part["field"]]
+    measured = [name for name in FIELDS if name not in without and sizes[name]]
+    changes = {
         "made_at": f"2026-11-30T10:2{number}:06Z",
         "risk_level": level,
         "anomaly_score": score,
-        "raw_score": 0.5123,
         "is_anomaly": level == "High",
-        "thresholds": {"medium": 0.8, "high": 0.95},
-        "base_value": -1.2,
-        "contributions": contributions,
-        "top_factors": [part.field for part in sorted(measured, key=lambda part: -abs(part.contribution))[:5]],
-        "imputed": list(without),
+        "top_factors": sorted(measured, key=lambda name: -abs(sizes[name]))[:5],
         "extrapolated": [],
         "explanation": Explanation(text=TEXT, source="template"),
         "awaits_explanation": False,
         "model_version": VERSION,
-        "timings_ms": {"scoring": 0.2},
     }
-    return Prediction.model_validate(made | more)
+    return Prediction.model_validate(made | changes | more)
 
 
 HIGH = prediction(

@@ -1,11 +1,10 @@
 """How long the event loop stands still while another program holds what the app wants."""
 
-import subprocess
-import sys
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -14,26 +13,13 @@ MOST_SECONDS: Final = 0.9
 
 TICK: Final = 0.01
 
-_HOLD_DATABASE: Final = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute("BEGIN EXCLUSIVE")
-print("held", flush=True)
-sys.stdin.read()
-"""
-
 
 @contextmanager
 def database_held(path: Path) -> Iterator[None]:
-    """Hold an SQLite database in another process, so that no other process can read or write it."""
-    command = [sys.executable, "-c", _HOLD_DATABASE, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        try:
-            yield
-        finally:
-            holder.kill()
+    """Hold an SQLite database, so that nobody else can read or write it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        yield
 
 
 class LoopWatch:

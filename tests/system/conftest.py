@@ -65,11 +65,11 @@ class Installation:
 
 
 @contextmanager
-def installed(folder: Path, model_dir: Path) -> Iterator[Installation]:
+def installed(folder: Path, model_dir: Path, **settings: str) -> Iterator[Installation]:
     """Set a copy of the project up in a new folder; what it has started is stopped in the end."""
     set_up(copy_project(folder))
-    settings = "".join(f"{name}={port}\n" for name, port in ports().items())
-    (folder / ".env").write_text(f"# chosen by hand\n{settings}OPERATOR_TOKEN=chosen-by-hand\n")
+    lines = "".join(f"{name}={value}\n" for name, value in (ports() | settings).items())
+    (folder / ".env").write_text(f"# chosen by hand\n{lines}OPERATOR_TOKEN=chosen-by-hand\n")
     installation = Installation(folder, model_dir)
     yield installation
     installation.launcher("stop")

@@ -24,7 +24,7 @@ pytestmark = [
 
 PROJECT_NAME = "hads-test"
 SMALL_MODEL = {"MODEL_N_ESTIMATORS": "50", "MODEL_CALIBRATION_FOLDS": "2", "MODEL_EVALUATION_FOLDS": "2"}
-PATIENTS_A_STAGE = 10
+PATIENTS = 20
 
 
 class Containers:
@@ -35,14 +35,9 @@ class Containers:
         self.environment = ports() | environment
 
     def run(self, *arguments: str, check: bool = True) -> str:
+        environment, command = os.environ | self.environment, ["docker", *arguments]
         done = subprocess.run(
-            ["docker", *arguments],
-            cwd=self.folder,
-            env=os.environ | self.environment,
-            capture_output=True,
-            text=True,
-            timeout=800,
-            check=False,
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=800, check=False
         )
         assert done.returncode == 0 or not check, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -125,9 +120,7 @@ def test_a_container_has_no_rights_it_does_not_need(containers: Containers, name
     assert status["NoNewPrivs"] == "1"
     folders = [mount["Destination"] for mount in found["Mounts"]]
     assert len(folders) >= 2
-    assert containers.run_in(name, "stat", "-c", "%a %u:%g", *folders).splitlines() == ["700 10001:10001"] * len(
-        folders
-    )
+    assert set(containers.run_in(name, "stat", "-c", "%a %u:%g", *folders).splitlines()) == {"700 10001:10001"}
     assert "Read-only file system" in containers.run_in(name, "touch", "/app/file", check=False)
 
 
@@ -149,26 +142,18 @@ def test_a_client_container_has_its_own_secrets_and_no_scientific_stack(containe
     }
 
 
-def test_a_patient_from_each_desk_reaches_the_server(containers: Containers) -> None:
-    operator = Visitor(containers.link("server"))
-    for number in (1, 2, 3):
+def test_every_desks_patients_reach_the_server_though_it_is_restarted_meanwhile(containers: Containers) -> None:
+    restart = threading.Thread(target=containers.run, args=("compose", "restart", "server"))
+    submitted: dict[int, list[str]] = {1: [], 2: [], 3: []}
+    for number, entered in submitted.items():
         with Clinician(containers.link(f"client-{number}")) as clinician:
-            request_id = clinician.submit()
-            prediction = clinician.answers([request_id])[request_id]
-        stored = operator.api(f"predictions/{prediction['prediction_id']}")["prediction"]
-        assert stored == prediction
-        assert stored["client_id"] == f"Client-{number}"
-
-
-def test_restarting_the_server_while_a_desk_submits_loses_nothing(containers: Containers) -> None:
-    before = stored_requests(Visitor(containers.link("server")), "Client-3")
-    with Clinician(containers.link("client-3")) as clinician:
-        submitted = [clinician.submit() for _ in range(PATIENTS_A_STAGE)]
-        restart = threading.Thread(target=containers.run, args=("compose", "restart", "server"))
-        restart.start()
-        while restart.is_alive() or len(submitted) < 2 * PATIENTS_A_STAGE:
-            submitted.append(clinician.submit())
-        restart.join()
-        clinician.answers(submitted)
-    after = stored_requests(Visitor(containers.link("server")), "Client-3")
-    assert sorted(after) == sorted(before + submitted)
+            entered.append(clinician.submit())
+            clinician.answers(entered)
+            if number == 3:
+                restart.start()
+                while restart.is_alive() or len(entered) < PATIENTS:
+                    entered.append(clinician.submit())
+                clinician.answers(entered)
+    operator = Visitor(containers.link("server"))
+    for number, entered in submitted.items():
+        assert sorted(stored_requests(operator, f"Client-{number}")) == sorted(entered)

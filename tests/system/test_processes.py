@@ -1,19 +1,15 @@
 """The whole system as four processes of this machine, started and stopped by the launcher."""
 
-import os
 import re
-import signal
 import stat
 from collections.abc import Sequence
 
 import pytest
 
 import launcher
-from tests.support.system_parts import Clinician, Visitor, stored_requests
+from tests.support.system_parts import Clinician, Visitor
 from tests.support.waiting import wait_until
 from tests.system.conftest import APPS, Installation
-
-PATIENTS_A_STAGE = 10
 
 
 @pytest.fixture(scope="module")
@@ -56,26 +52,12 @@ def test_the_command_adds_and_revokes_people_of_a_running_app(
     assert not is_refused(links[number])
 
 
-def test_a_server_that_is_killed_and_started_again_loses_nothing(
+def test_a_start_starts_nothing_unless_settings_have_changed_keeps_every_desks_patients_and_a_stop_leaves_nothing(
     installation: Installation, links: Sequence[str]
 ) -> None:
-    with Clinician(links[3]) as clinician:
-        before = stored_requests(Visitor(links[0]), "Client-3")
-        submitted = [clinician.submit() for _ in range(PATIENTS_A_STAGE)]
-        os.kill(installation.pid("server"), signal.SIGKILL)
-        submitted += [clinician.submit() for _ in range(PATIENTS_A_STAGE)]
-    assert installation.start() == links
-    with Clinician(links[3]) as clinician:  # a new page: on a busy machine the start outlasts one that answers no pings
-        submitted += [clinician.submit() for _ in range(PATIENTS_A_STAGE)]
-        answers = clinician.answers(submitted)
-    after = stored_requests(Visitor(links[0]), "Client-3")
-    assert sorted(after) == sorted(before + submitted)
-    assert {answer["request_id"] for answer in answers.values()} == set(submitted)
+    def pids() -> list[int]:
+        return [installation.pid(name) for name in APPS]
 
-
-def test_every_desks_patient_is_stored_and_outlasts_a_stop_after_which_nothing_runs(
-    installation: Installation, links: Sequence[str]
-) -> None:
     submitted = []
     for number, link in enumerate(links[1:], start=1):
         with Clinician(link) as clinician:
@@ -83,34 +65,23 @@ def test_every_desks_patient_is_stored_and_outlasts_a_stop_after_which_nothing_r
             (answer,) = clinician.answers(submitted[-1:]).values()
         assert answer["client_id"] == f"Client-{number}"
         assert Visitor(links[0]).api(f"predictions/{answer['prediction_id']}")["prediction"] == answer
-    pids = [installation.pid(name) for name in APPS]
-    for said in ("Stopped.\n", "Nothing was running.\n"):
-        done = installation.launcher("stop")
-        assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
-    assert not any(str(installation.folder) in launcher.command_line(pid) for pid in pids)
-    assert installation.start() == links
-    for request_id, link in zip(submitted, links[1:], strict=True):
-        entries = Visitor(link).api("history")["entries"]
-        assert (request_id, "answered") in [(entry["request_id"], entry["state"]) for entry in entries]
-
-
-def test_a_second_start_starts_nothing_unless_settings_have_changed(
-    installation: Installation, links: Sequence[str]
-) -> None:
-    def pids() -> list[int]:
-        return [installation.pid(name) for name in APPS]
-
     before = pids()
     assert installation.start() == links
     assert pids() == before
     file = installation.folder / ".env"
-    text = file.read_text()
-    file.write_text(re.sub(r"^(OPERATOR_TOKEN|CLIENT_1_TOKEN)=.*\n", "", text, flags=re.M))
+    file.write_text(re.sub(r"^(OPERATOR_TOKEN|CLIENT_1_TOKEN)=.*\n", "", file.read_text(), flags=re.M))
     server_link, *client_links = installation.start()
     assert client_links == list(links[1:])
     assert server_link != links[0]
     assert is_refused(links[0])
     assert not {*before} & {*pids()}
+    for request_id, link in zip(submitted, client_links, strict=True):
+        entries = Visitor(link).api("history")["entries"]
+        assert (request_id, "answered") in [(entry["request_id"], entry["state"]) for entry in entries]
     with Clinician(links[1]) as clinician:  # with a token that is new at both
-        request_id = clinician.submit()
-        assert clinician.answers([request_id])
+        assert clinician.answers([clinician.submit()])
+    running = pids()
+    for said in ("Stopped.\n", "Nothing was running.\n"):
+        done = installation.launcher("stop")
+        assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+    assert not any(str(installation.folder) in launcher.command_line(pid) for pid in running)

@@ -15,7 +15,7 @@ from server.explanation.llama import explanation_source
 from server.factory import BUSY_SECONDS_IN_LOOP, Server, create_app, current_model
 from server.store import PredictionStore
 from server.store.database import open_database
-from tests.support.processes import TOKENS, Process, end_all, environment_of, run
+from tests.support.processes import TOKENS, Process, environment_of, run
 from tests.support.serving import ASYNC_MODE, served
 from tests.support.small_app import settings_in
 from tests.support.speaking import Browser, ClientApp, Connection, Dashboard
@@ -45,6 +45,12 @@ class RunningServer:
     @property
     def sessions(self) -> Sessions:
         return self.server.real_time.sessions
+
+    def signed_in(self, token: str = "") -> Browser:
+        """Return a browser at which the operator, or whose token this is, has signed in."""
+        browser = Browser(self.url)
+        assert browser.sign_in(token or self.operator_token).status == 204
+        return browser
 
 
 Clock = Callable[[], datetime]
@@ -123,16 +129,12 @@ def join(running: RunningServer, connections: list[Connection]) -> Join:
 
 @pytest.fixture
 def signed_in(running: RunningServer) -> Browser:
-    browser = Browser(running.url)
-    assert browser.sign_in(running.operator_token).status == 204
-    return browser
+    return running.signed_in()
 
 
 @pytest.fixture
 def administrator(running: RunningServer) -> Browser:
-    browser = Browser(running.url)
-    assert browser.sign_in(running.administrator_token).status == 204
-    return browser
+    return running.signed_in(running.administrator_token)
 
 
 @pytest.fixture
@@ -145,13 +147,6 @@ def watch(running: RunningServer, signed_in: Browser, connections: list[Connecti
         return dashboard
 
     return connect
-
-
-@pytest.fixture
-def processes() -> Iterator[list[Process]]:
-    started: list[Process] = []
-    yield started
-    end_all(started)
 
 
 @pytest.fixture

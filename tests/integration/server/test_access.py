@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -46,21 +46,6 @@ def ada(people: People) -> Account:
     return account
 
 
-SignIn = Callable[..., Browser]
-
-
-@pytest.fixture
-def sign_in(running: RunningServer) -> SignIn:
-    """Sign in with a token in a browser of its own."""
-
-    def signed_in(token: str) -> Browser:
-        browser = Browser(running.url)
-        assert browser.sign_in(token).status == 204
-        return browser
-
-    return signed_in
-
-
 def by_password(browser: Browser, name: str, password: str, **headers: str | None) -> Answer:
     return browser.post("/sign-in", {"name": name, "password": password}, **headers)
 
@@ -71,8 +56,8 @@ def listed(administrator: Browser) -> Sequence[dict[str, object]]:
 
 
 @pytest.mark.usefixtures("ada")
-def test_a_person_who_was_added_signs_in_with_the_link_or_the_password(running: RunningServer, sign_in: SignIn) -> None:
-    assert sign_in(TOKEN).get("/api/model").status == 200
+def test_a_person_who_was_added_signs_in_with_the_link_or_the_password(running: RunningServer) -> None:
+    assert running.signed_in(TOKEN).get("/api/model").status == 200
     for name in (ADA, f" {ADA.upper()} "):
         browser = Browser(running.url)
         assert by_password(browser, name, PASSWORD).status == 204
@@ -93,12 +78,10 @@ def test_a_wrong_name_and_a_wrong_password_are_told_alike(running: RunningServer
     assert browser.get("/api/model").status == 401
 
 
-def test_operators_and_displays_may_not_what_administrators_may(
-    running: RunningServer, people: People, sign_in: SignIn
-) -> None:
+def test_operators_and_displays_may_not_what_administrators_may(running: RunningServer, people: People) -> None:
     people.add("Wall", Role.DISPLAY, TOKEN, 0)
     for token, status in ((running.administrator_token, 200), (running.operator_token, 403), (TOKEN, 403)):
-        browser = sign_in(token)
+        browser = running.signed_in(token)
         assert browser.get("/api/model").status == 200
         assert browser.get("/sessions").status == status
         answer = browser.get("/api/sessions")
@@ -109,9 +92,9 @@ def test_operators_and_displays_may_not_what_administrators_may(
 
 
 def test_an_administrator_ends_somebody_elses_session_and_its_dashboards(
-    running: RunningServer, sign_in: SignIn, connections: list[Connection]
+    running: RunningServer, connections: list[Connection]
 ) -> None:
-    administrator, operator = sign_in(running.administrator_token), sign_in(running.operator_token)
+    administrator, operator = running.signed_in(running.administrator_token), running.signed_in()
     dashboard = Dashboard(running.url, operator.cookie)
     connections.append(dashboard)
     mine, theirs = listed(administrator)
@@ -126,16 +109,10 @@ def test_an_administrator_ends_somebody_elses_session_and_its_dashboards(
 
 @pytest.mark.parametrize("change", ["revoke", "link", "set_password"])
 def test_a_running_server_follows_the_command(
-    running: RunningServer,
-    people: People,
-    ada: Account,
-    sign_in: SignIn,
-    connections: list[Connection],
-    *,
-    change: str,
+    running: RunningServer, people: People, ada: Account, connections: list[Connection], *, change: str
 ) -> None:
     """Open dashboards are closed though nothing is sent."""
-    operator, other = sign_in(TOKEN), sign_in(running.operator_token)
+    operator, other = running.signed_in(TOKEN), running.signed_in()
     dashboard = Dashboard(running.url, operator.cookie)
     connections.append(dashboard)
     changes = {
@@ -151,9 +128,9 @@ def test_a_running_server_follows_the_command(
 
 
 def test_signing_out_is_for_good_though_the_server_starts_anew(
-    start_server: StartServer, running: RunningServer, sign_in: SignIn
+    start_server: StartServer, running: RunningServer
 ) -> None:
-    stays, leaves = sign_in(running.operator_token), sign_in(running.operator_token)
+    stays, leaves = running.signed_in(), running.signed_in()
     copied = leaves.cookie
     assert leaves.post("/sign-out", {}).status == 204
     restarted = start_server()
@@ -163,9 +140,9 @@ def test_signing_out_is_for_good_though_the_server_starts_anew(
     assert Browser(restarted.url).get("/api/model", Cookie=stays.cookie).status == 200
 
 
-def test_a_session_cannot_be_fixed_before_the_sign_in(running: RunningServer, sign_in: SignIn) -> None:
+def test_a_session_cannot_be_fixed_before_the_sign_in(running: RunningServer) -> None:
     """Who plants a cookie in a browser does not share the session that begins there."""
-    attacker = sign_in(running.operator_token)
+    attacker = running.signed_in()
     anonymous = Browser(running.url)
     anonymous.get("/sign-in")
     for planted in (attacker.cookies, anonymous.cookies):
@@ -177,9 +154,9 @@ def test_a_session_cannot_be_fixed_before_the_sign_in(running: RunningServer, si
         assert old.status == 401
 
 
-def test_only_what_a_person_does_keeps_a_session(running: RunningServer, clock: StoppedClock, sign_in: SignIn) -> None:
+def test_only_what_a_person_does_keeps_a_session(running: RunningServer, clock: StoppedClock) -> None:
     idle = running.settings.session_idle_minutes * 60
-    polled, used, seen, foreign = (sign_in(running.operator_token) for _ in range(4))
+    polled, used, seen, foreign = (running.signed_in() for _ in range(4))
     token = foreign.csrf_token()
     clock.now += idle - 1
     assert foreign.post("/activity", {}, Origin="http://evil.example", X_CSRFToken=token).status == 403

@@ -20,26 +20,14 @@ def refusal_of(url: str, namespace: str, **options: Any) -> WireError:
     return WireError.check(raised.value.said["data"])
 
 
-@pytest.mark.parametrize(
-    ("auth", "code"),
-    [
-        (None, "invalid_message"),
-        ([1, 2], "invalid_message"),
-        (APP | {"protocol": "4"}, "invalid_message"),
-        (APP | {"attempt": 0}, "invalid_message"),
-        (APP | {"more": 1}, "invalid_message"),
-        ({"protocol": PROTOCOL_VERSION + 1, "token": "x"}, "unsupported_protocol"),
-    ],
-)
-def test_a_client_app_without_the_right_handshake_is_refused_with_the_reason(
-    running: RunningServer, auth: object, code: str
+def test_each_is_let_in_where_it_belongs_alone_and_with_the_right_handshake(
+    running: RunningServer, signed_in: Browser
 ) -> None:
-    headers = {"Authorization": f"Bearer {running.token()}"}
-    assert refusal_of(running.url, CLIENTS_NAMESPACE, auth=auth, headers=headers).code == code
-
-
-def test_each_is_let_in_where_it_belongs_alone(running: RunningServer, signed_in: Browser) -> None:
     token, cookie = {"Authorization": f"Bearer {running.token()}"}, {"Cookie": signed_in.cookie}
+    for auth in (None, [1, 2], APP | {"protocol": "4"}, APP | {"attempt": 0}, APP | {"more": 1}):
+        assert refusal_of(running.url, CLIENTS_NAMESPACE, auth=auth, headers=token).code == "invalid_message", auth
+    newer = {"protocol": PROTOCOL_VERSION + 1, "token": "x"}
+    assert refusal_of(running.url, CLIENTS_NAMESPACE, auth=newer, headers=token).code == "unsupported_protocol"
     assert refusal_of(running.url, OPERATORS_NAMESPACE, auth=APP, headers=token).code == "not_allowed"
     assert refusal_of(running.url, CLIENTS_NAMESPACE, auth=APP, headers=cookie).code == "not_allowed"
     for namespace in ("/", "/other"):
@@ -80,13 +68,13 @@ def test_an_older_attempt_that_arrives_late_is_refused(running: RunningServer, j
     assert live.predict(request(1).to_wire())["status"] == "accepted"
 
 
-def test_operators_are_told_of_connect_disconnect_and_queue(join: Join, watch: Watch, running: RunningServer) -> None:
+def test_operators_alone_are_told_of_connect_disconnect_queue_and_patients(join: Join, watch: Watch) -> None:
     dashboard = watch()
 
     def client_2(status: Any) -> Any:
         return next(one for one in status["clients"] if one["client_id"] == "Client-2")
 
-    client = ClientApp(running.url, running.token("Client-2"))
+    client = join("Client-2")
     client.follow(waiting=5)
     told = client_2(dashboard.status_with(lambda status: client_2(status)["waiting"] == 5))
     assert told["connected"]
@@ -94,13 +82,9 @@ def test_operators_are_told_of_connect_disconnect_and_queue(join: Join, watch: W
     client.next_changes()
     client.follow(waiting=9)
     dashboard.status_with(lambda status: client_2(status)["waiting"] == 9)
+    client.predict(request(1).to_wire())
+    assert client.next_changes()["entries"][0]["request_id"] == "request-1"
     client.close()
     dashboard.status_with(lambda status: not client_2(status)["connected"])
-
-
-def test_no_client_is_told_of_anothers_patients_or_how_others_are_doing(join: Join) -> None:
-    one, other = join("Client-1"), join("Client-2")
-    one.predict(request(1).to_wire())
-    one.answered("request-1")
-    changes = other.ask_for_changes()
-    assert (changes["entries"], changes["totals"], changes["status"]) == ([], None, None)
+    seen = join("Client-3").ask_for_changes()  # which is told of no other's patients, nor how others are doing
+    assert (seen["entries"], seen["totals"], seen["status"]) == ([], None, None)

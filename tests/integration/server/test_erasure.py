@@ -53,11 +53,7 @@ def test_open_dashboards_and_the_client_app_hear_of_an_erasure_and_nobody_else(
 
 
 def test_an_erased_request_that_comes_again_is_refused_for_good_and_never_scored(
-    running: RunningServer,
-    erase: Callable[[str], int],
-    join: Join,
-    start_server: StartServer,
-    signed_in: Browser,
+    running: RunningServer, erase: Callable[[str], int], join: Join, start_server: StartServer, signed_in: Browser
 ) -> None:
     client = join()
     client.predict(asked(1, "to be erased"))
@@ -87,8 +83,7 @@ def test_the_server_erases_what_is_older_than_it_is_kept_for(
     client.close()
     running.server.service.stop()
     later = start_server(retention_days=1, clock=lambda: now().replace(year=now().year + 1))
-    reader = Browser(later.url)
-    reader.sign_in(later.operator_token)
+    reader = later.signed_in()
     again = join(to=later)
     again.entry(is_tombstone)
     refused_for_good(again, asked(1, "A"))

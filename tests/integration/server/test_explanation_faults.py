@@ -20,7 +20,7 @@ from tests.support.llm_server import LanguageModel, Script, says
 from tests.support.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
 from tests.support.writing import writer_at
 
-SECONDS = 1.0
+SECONDS = 0.5
 """What a call has that is never answered; the others have ``ENOUGH``, also on a busy machine."""
 
 ENOUGH = 10.0

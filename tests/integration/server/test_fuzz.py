@@ -18,11 +18,7 @@ from tests.support.waiting import wait_until
 
 MESSAGES_EACH = 20
 
-LIMITS = {
-    "events_per_second": 100_000,
-    "address_requests_per_minute": 10_000_000,
-    "requests_per_minute": 1_000_000,
-}
+LIMITS = {"events_per_second": 100_000, "address_requests_per_minute": 10_000_000, "requests_per_minute": 1_000_000}
 
 numbers = st.one_of(st.integers(), st.floats(allow_nan=False), st.sampled_from([2**63, -(2**70), 10**40, 1e308]))
 values = st.recursive(

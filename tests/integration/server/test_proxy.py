@@ -44,8 +44,7 @@ def test_cookies_origin_and_address_are_those_that_people_see(trusting: RunningS
 
 
 def test_a_cookie_that_was_planted_over_plain_http_counts_for_nothing(trusting: RunningServer) -> None:
-    plain = Browser(trusting.url)
-    assert plain.sign_in(trusting.operator_token).status == 204
+    plain = trusting.signed_in()
     assert plain.get("/api/predictions").status == 200
     assert Browser(trusting.url).get("/api/predictions", Cookie=plain.cookie, **FORWARDED).status == 401
 

@@ -16,8 +16,7 @@ from server.registry.artifact import ACTIVE_FILE, FOREST_FILE, MANIFEST_FILE, ac
 from tests.integration.server.test_change_log import bearer, pages
 from tests.support.made_requests import request
 from tests.support.model_versions import activate, flip_a_byte
-from tests.support.processes import TOKENS, Process, end_all, environment_of, run
-from tests.support.serving import ASYNC_MODE
+from tests.support.processes import TOKENS, Process, run
 from tests.support.speaking import Browser, ClientApp, Dashboard
 from tests.support.waiting import WAIT_SECONDS
 
@@ -25,12 +24,10 @@ BUNCH = 8
 
 
 @pytest.fixture
-def process(tmp_path: Path, model_folder: Path) -> Iterator[Process]:
-    started: list[Process] = []
-    process = run(started, environment_of(tmp_path, model_folder, ASYNC_MODE) | {"MODEL_WATCH_SECONDS": "0.1"})
+def process(processes: list[Process], environment: dict[str, str], model_folder: Path) -> Process:
+    process = run(processes, environment | {"MODEL_DIR": str(model_folder), "MODEL_WATCH_SECONDS": "0.1"})
     process.wait_until_started()
-    yield process
-    end_all(started)
+    return process
 
 
 @pytest.fixture

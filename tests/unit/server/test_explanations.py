@@ -49,6 +49,7 @@ class System:
         self.now = MADE
         self.log = ChangeLog(store)
         self.reader = Reader(self.log)
+        self.started: list[ExplanationWorkers] = []
 
     def make(self, *numbers: int) -> None:
         """Store predictions, each made a second later than the one before."""
@@ -69,6 +70,7 @@ class System:
             concurrency=at_once,
         )
         workers.start()
+        self.started.append(workers)
         return workers
 
     def finished(self) -> Explanation:
@@ -81,7 +83,11 @@ class System:
 @pytest.fixture
 def system(store: PredictionStore) -> Iterator[System]:
     with LanguageModel(explains) as model:
-        yield System(store, model)
+        system = System(store, model)
+        yield system
+        for workers in system.started:
+            workers.stop()
+    wait_until(lambda: "explanation" not in {thread.name for thread in threading.enumerate()})  # each has a connection
 
 
 class Paused:
