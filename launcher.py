@@ -6,60 +6,44 @@ if not (3, 11) <= sys.version_info < (3, 14):
     sys.exit("Python 3.11, 3.12 or 3.13 is needed, and this is another version: https://www.python.org/downloads/")
 
 import argparse
-import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.access.roles import sign_in_link
 from common.addresses import becomes_free, is_ready
+from common.background import ON_WINDOWS, SHOWN_LOG_LINES, App, end_processes, is_running, launch, started, why_ended
+from config import secrets
 from config.hosts import in_url, reachable_url
-from config.secrets import ENV_FILE, PROJECT_ROOT, SERVER, append_secrets, env_prefix, secret_names
+from config.secrets import CLIENT_IDS, ENV_FILE, PROJECT_ROOT, SERVER, env_prefix, secret_names
 
-ON_WINDOWS = os.name == "nt"
 VENV = PROJECT_ROOT / ".venv"
 PROGRAMS = VENV / ("Scripts" if ON_WINDOWS else "bin")
-STAMP = VENV / "installed.txt"
-LOCAL = PROJECT_ROOT / ".local"
+MADE_FOR = hashlib.sha256(f"{PROJECT_ROOT} {sys.version_info[:2]}".encode()).hexdigest()
+STAMP = VENV / f"installed-{MADE_FOR[:16]}.txt"  # not in a copied project, whose programs lead to the original
 SERVER_LOCK = PROJECT_ROOT / "server" / "requirements.txt"
 COMPLETE_LOCK = PROJECT_ROOT / "requirements.txt"
 BROWSER_LOCK = PROJECT_ROOT / "package-lock.json"
 NPM_LOCK = PROJECT_ROOT / "common" / "ui" / "npm-requirements.txt"
-CLIENT_IDS = {"client-1": "Client-1", "client-2": "Client-2", "client-3": "Client-3"}
-NAMES = (SERVER, *CLIENT_IDS)
-LOCAL_SECONDS, DOCKER_SECONDS, STOP_SECONDS = 60, 600, 15
-SHOWN_LOG_LINES = 20
+CLIENTS = {client_id.lower(): client_id for client_id in CLIENT_IDS}
+NAMES = (SERVER, *CLIENTS)
+LOCAL_SECONDS, DOCKER_SECONDS = 60, 600
 RESTARTS_BORNE = 3
 NOT_INSTALLED = (
     "Not all packages could be installed; see the message above. The usual cause is a missing network: connect this "
     "machine, or set HTTPS_PROXY if it needs a proxy, and start again."
 )
-DETACHED = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
-class LaunchError(Exception):
+class LaunchError(secrets.ConfigurationError):
     """Something keeps the system from starting or stopping; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class App:
-    """One of the four apps: where it listens, where people reach it, and the settings of its own process."""
-
-    name: str
-    host: str
-    port: int
-    url: str
-    environment: Mapping[str, str]
-    fingerprint: str = ""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -72,11 +56,11 @@ def main(arguments: Sequence[str]) -> None:
         parser.error(f"unknown argument: {rest[0]}")
     for name in [name for name, value in os.environ.items() if not value]:
         del os.environ[name]  # an empty setting counts as none; Docker Compose would let it overrule .env
-    work: dict[str, Callable[[], None]]
-    work = {"start": lambda: start(local=options.local), "stop": stop, "test": lambda: test(rest), "secrets": secrets}
+    options.rest = rest
+    work = {"start": start, "stop": stop, "test": test, "secrets": write_secrets}
     try:
-        work[options.command]()
-    except LaunchError as error:
+        work[options.command](options)
+    except secrets.ConfigurationError as error:
         sys.exit(f"\n{error}")
     except OSError as error:
         sys.exit(f"\nA file cannot be used ({error.filename}: {error.strerror}).")
@@ -84,16 +68,16 @@ def main(arguments: Sequence[str]) -> None:
         sys.exit("\nInterrupted. What already runs keeps running; the stop script ends it.")
 
 
-def start(*, local: bool) -> None:
+def start(options: argparse.Namespace) -> None:
     """Bring up those of the four that are not running, wait until all are ready, and print the links to sign in."""
-    if not local and not any(map(is_running, NAMES)):
+    if not options.local and not any(map(is_running, NAMES)):
         if has_docker():
             return start_in_docker()
         print("No Docker engine was found, so the system runs in a virtual environment (.venv).", flush=True)
     return start_locally()
 
 
-def stop() -> None:
+def stop(_: argparse.Namespace) -> None:
     """Stop the processes and the containers of the system, whichever there are."""
     running = [name for name in NAMES if is_running(name)]
     end_processes(running)
@@ -103,21 +87,19 @@ def stop() -> None:
     print("Stopped." if running or in_docker else "Nothing was running.")
 
 
-def test(arguments: Sequence[str]) -> None:
+def test(options: argparse.Namespace) -> None:
     """Install what the tests need, then run every check in turn (``tests/__main__.py``)."""
     prepare_environment(COMPLETE_LOCK)
     train_if_needed()
-    run([program("python"), "-m", "tests", *arguments], "Not every check passed.")
+    run([program("python"), "-m", "tests", *options.rest], "Not every check passed.")
 
 
-def secrets() -> None:
+def write_secrets(_: argparse.Namespace) -> None:
     """Write into ``.env`` what it lacks for several servers, which make up no secret of their own."""
     text = ENV_FILE.read_text(encoding="utf-8-sig", errors="replace") if ENV_FILE.exists() else ""
     given = re.findall(r"^\s*(?:EXPORT\s+)?(\w+)\s*=[ \t]*['\"]?[^\s#'\"]", text.upper(), re.M)
-    missing = missing_secrets(given)
-    if "POSTGRES_PASSWORD" not in given:
-        missing.append("POSTGRES_PASSWORD")
-    append_secrets(ENV_FILE, missing)
+    missing = [name for name in (*secret_names(CLIENT_IDS), "POSTGRES_PASSWORD") if name not in given]
+    secrets.append_secrets(ENV_FILE, missing)
     print(f"Added to {ENV_FILE}: {', '.join(missing) or 'nothing'}")
 
 
@@ -133,18 +115,7 @@ def links(name: str) -> dict[str, str]:
     """Return the built-in links of an app: who signs in, and the setting that holds the token."""
     if name == SERVER:
         return {"Operators' dashboard": "OPERATOR_TOKEN", "The same, administrator": "ADMINISTRATOR_TOKEN"}
-    return {f"Clinic desk, {CLIENT_IDS[name]}": f"{env_prefix(name)}_CLINICIAN_TOKEN"}
-
-
-def missing_secrets(given: Container[str]) -> list[str]:
-    return [name for name in secret_names(CLIENT_IDS.values()) if name not in given]
-
-
-def complete_secrets(given: Container[str]) -> bool:
-    """Write the secrets that are not given into ``.env``; return whether there were any."""
-    missing = missing_secrets(given)
-    append_secrets(ENV_FILE, missing)
-    return bool(missing)
+    return {f"Clinic desk, {CLIENTS[name]}": f"{env_prefix(name)}_CLINICIAN_TOKEN"}
 
 
 def require_free_ports(apps: Sequence[App]) -> None:
@@ -196,7 +167,7 @@ def has_containers() -> bool:
 
 def start_in_docker() -> None:
     apps = container_apps()
-    if complete_secrets({setting for app in apps for setting in app.environment}):
+    if secrets.complete({name: value for app in apps for name, value in app.environment.items()}):
         apps = container_apps()
     has_containers()  # which refuses to touch those of another copy
     running = output(["docker", "compose", "ps", "--services", "--status", "running"]).split()
@@ -250,7 +221,7 @@ def start_locally() -> None:
         train_if_needed()
     for app in missing:
         launch(app)
-    wait_until_ready(apps, process_failure, seconds=LOCAL_SECONDS, pause=0.2)
+    wait_until_ready(apps, why_ended, seconds=LOCAL_SECONDS, pause=0.2)
     print_links(apps)
 
 
@@ -269,8 +240,8 @@ def local_apps() -> list[App]:
 
     Raises
     ------
-    LaunchError
-        When a setting cannot be used.
+    LaunchError, ConfigurationError
+        When a setting cannot be used, or a server of several lacks a secret.
     """
     from pydantic import ValidationError  # noqa: PLC0415 - only inside the virtual environment
 
@@ -278,18 +249,11 @@ def local_apps() -> list[App]:
     from config import env_file, settings  # noqa: PLC0415
 
     try:
-        given = env_file.given()
-        missing = missing_secrets(given)
-        if missing and given.get("DATABASE_URL", "").startswith("postgresql"):
-            raise LaunchError(
-                f"Servers on one PostgreSQL need the same secrets. {ENV_FILE} lacks: {', '.join(missing)}. Copy "
-                "them from another server's, or make the first ones: python3 launcher.py secrets"
-            )
-        complete_secrets(given)
         system, *_ = [kind() for kind in settings.KINDS]
     except (ValidationError, UnicodeDecodeError) as error:
         raise LaunchError(settings_sentence(error)) from None
-    known = {*settings.known_names(), *secret_names(CLIENT_IDS.values())}
+    secrets.complete(env_file.given())
+    known = {*settings.known_names(), *secret_names(CLIENT_IDS)}
     given = {name: value for name, value in env_file.given().items() if name in known}
     return [local_app(name, system.model_dump(), given) for name in NAMES]
 
@@ -308,7 +272,7 @@ def local_app(name: str, system: Mapping[str, Any], given: Mapping[str, str]) ->
     }
     if name != SERVER:
         server = f"http://{in_url(host)}:{system['server_port']}"
-        environment |= {"CLIENT_ID": CLIENT_IDS[name], "SERVER_URL": server}
+        environment |= {"CLIENT_ID": CLIENTS[name], "SERVER_URL": server}
     read = json.dumps([sorted(given.items()), sorted(environment.items())])
     return App(name, host, port, url, environment, hashlib.sha256(read.encode()).hexdigest())
 
@@ -321,11 +285,11 @@ def program(name: str) -> str:
 def prepare_environment(lock: Path) -> None:
     """Make ``.venv`` and ``node_modules`` hold what the locks say; the complete lock holds the server's."""
     state, works = installation(), output([program("python"), "--version"])
-    done = STAMP.read_text(encoding="utf-8", errors="replace") if STAMP.exists() else ""
-    if works and done in {f"{state} {lock}", f"{state} {COMPLETE_LOCK}"} and (PROJECT_ROOT / "node_modules").exists():
+    done = STAMP.read_text(encoding="utf-8") if works and STAMP.exists() else ""
+    if done in {f"{state} {lock}", f"{state} {COMPLETE_LOCK}"} and (PROJECT_ROOT / "node_modules").exists():
         return
     # With other locks packages are installed over the old ones: clearing would take them from under apps that run.
-    if not works or done.partition(" ")[0] != state.partition(" ")[0]:
+    if not done:
         print("Making the virtual environment .venv.", flush=True)
         advice = "On Debian and Ubuntu install the package python3-venv and start again."
         failure = f"The virtual environment could not be made. {advice}"
@@ -342,10 +306,9 @@ def prepare_environment(lock: Path) -> None:
 
 
 def installation() -> str:
-    """Return two SHA-256: of folder and Python, for in a copied project programs lead to the original; of the locks."""
+    """Return the SHA-256 of the locks."""
     locks = (PROJECT_ROOT / "pyproject.toml", SERVER_LOCK, COMPLETE_LOCK, BROWSER_LOCK)
-    made_from = (f"{PROJECT_ROOT} {sys.version_info[:2]}", "".join(lock.read_text(encoding="utf-8") for lock in locks))
-    return " ".join(hashlib.sha256(part.encode()).hexdigest() for part in made_from)
+    return hashlib.sha256("".join(lock.read_text(encoding="utf-8") for lock in locks).encode()).hexdigest()
 
 
 def install(*what: str) -> None:
@@ -356,43 +319,6 @@ def install(*what: str) -> None:
 
 def train_if_needed() -> None:
     run([program("python"), "train_model.py", "--if-needed"], "The model cannot be used; see the message above.")
-
-
-def app_file(name: str) -> Path:
-    return PROJECT_ROOT / name.partition("-")[0] / "app.py"
-
-
-def log_file(name: str) -> Path:
-    return LOCAL / "logs" / f"{name}.log"
-
-
-def pid_file(name: str) -> Path:
-    return LOCAL / "run" / f"{name}.pid"
-
-
-def launch(app: App) -> "subprocess.Popen[bytes]":
-    """Start one app in a session of its own, so that it outlives this program and its terminal."""
-    log, pid = log_file(app.name), pid_file(app.name)
-    for folder in (LOCAL, log.parent, pid.parent):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    pid.write_text("", encoding="ascii")  # while nothing runs yet that a locked file would leave without one
-    if log.exists():
-        log.replace(log.with_suffix(".log.1"))
-    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as written:
-        process = subprocess.Popen(
-            [sys.executable, str(app_file(app.name))],
-            cwd=app_file(app.name).parent,
-            env=os.environ | app.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=written,
-            stderr=written,
-            start_new_session=True,
-            creationflags=DETACHED,
-        )
-    pid.write_text(f"{process.pid}\n{app.fingerprint}\n", encoding="ascii")
-    while process.poll() is None and not is_running(app.name):
-        time.sleep(0.01)  # a process that was made just now has no command line for a moment
-    return process
 
 
 def wait_until_ready(
@@ -418,57 +344,8 @@ def wait_until_ready(
             raise LaunchError(reason or f"Not ready after {seconds:.0f} seconds: {names}.")
 
 
-def process_failure(app: App) -> str | None:
-    """Say why a process will not become ready, or ``None`` while it still may."""
-    if is_running(app.name):
-        return None
-    log = log_file(app.name)
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LOG_LINES:]
-    return "\n".join([f"{app.name} ended. The last lines of its log, {log}:", "", *lines])
-
-
-def is_running(name: str) -> bool:
-    return pid_file(name).exists() and str(app_file(name)) in command_line(started(name)[0])
-
-
-def started(name: str) -> tuple[int, str]:
-    """Return the process id that an app was started with, and the fingerprint of its settings; 0 if unknown."""
-    pid, settings, *_ = [*pid_file(name).read_text(encoding="ascii", errors="replace").split(), "", ""]
-    return int(pid) if pid.isdecimal() else 0, settings
-
-
-def command_line(pid: int) -> str:
-    """Return the command line of a process, empty if it ended: a process id may belong to another program by now."""
-    if ON_WINDOWS:
-        query = f"(Get-CimInstance Win32_Process -Filter 'ProcessId={pid}').CommandLine"
-        return output(["powershell", "-NoProfile", "-Command", query])
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):  # it ended, or this is a Mac
-        return output(["ps", "-ww", "-o", "command=", "-p", str(pid)])
-
-
-def end_processes(names: Sequence[str], seconds: float = STOP_SECONDS) -> None:
-    """Ask the processes to end, and end those that do not within the bounded wait."""
-    for name in names:
-        send_signal(name, signal.SIGTERM)
-    deadline = time.monotonic() + seconds
-    for name in names:
-        while is_running(name) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        if is_running(name) and not ON_WINDOWS:
-            print(f"{name} did not end within {seconds:g} seconds and was ended by force.")
-            send_signal(name, signal.SIGKILL)
-        pid_file(name).unlink()
-
-
-def send_signal(name: str, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
-        os.kill(started(name)[0], number)
-
-
-def run(command: Sequence[str], failure: str, stdout: int | None = None) -> str:
-    """Run a command in the project's folder, its output shown or, with ``PIPE``, returned.
+def run(command: Sequence[str], failure: str, **options: Any) -> str:
+    """Run a command in the project's folder, its output shown or, with ``stdout=PIPE``, returned.
 
     Raises
     ------
@@ -476,22 +353,19 @@ def run(command: Sequence[str], failure: str, stdout: int | None = None) -> str:
         With the sentence ``failure``, if the command cannot be run or fails.
     """
     try:
-        done = subprocess.run(command, cwd=PROJECT_ROOT, stdin=subprocess.DEVNULL, stdout=stdout, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
+        done = subprocess.run(command, cwd=PROJECT_ROOT, stdin=subprocess.DEVNULL, text=True, check=True, **options)
+    except (OSError, subprocess.SubprocessError) as error:
         reason = f"{command[0]} could not be run: {error.strerror}. " if isinstance(error, OSError) else ""
         raise LaunchError(f"{reason}{failure}") from error
-    return done.stdout
+    return str(done.stdout)
 
 
 def output(command: Sequence[str]) -> str:
     """Return what a command prints; empty if it is missing, fails, or takes longer than 30 seconds."""
     try:
-        done = subprocess.run(
-            command, cwd=PROJECT_ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return run(command, "", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30)
+    except LaunchError:
         return ""
-    return done.stdout if done.returncode == 0 else ""
 
 
 if __name__ == "__main__":

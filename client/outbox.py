@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -61,7 +61,7 @@ _TOMBSTONE: Final = dict.fromkeys(
     ("patient_reference", "entered_at", "entered_by", "corrects", "superseded_by", *_JSON)
 ) | {"state": "erased"}
 
-SENT_AGAIN_AT_ONCE: Final = 200
+SENT_AGAIN_AT_ONCE: Final = 100
 """So many answers that the server's record lost are queued again in one transaction: 0.1 s on a busy machine."""
 
 _PROBE: Final = {"request_id": "space-check", "sequence": 0, "state": "probe", "record": "." * 65_536}
@@ -315,11 +315,13 @@ def _send_again(connection: Connection, reading: int) -> set[str]:
     dealt_with = requests.c.request_id.in_([row.request_id for row in rows])
     connection.execute(update(requests).where(dealt_with).values(reading=reading))
     found = {row.request_id for row in rows if _can_be_sent(row)}
-    _save_all(connection, found, state="queued", superseded_by=None)
+    for one in sorted(found):
+        _save(connection, one, state="queued", superseded_by=None)
     # What they corrected is not corrected until the log says so again.
     corrected = select(requests.c.request_id).where(requests.c.superseded_by.in_(found))
     originals = set(connection.scalars(corrected))
-    _save_all(connection, originals, superseded_by=None)
+    for one in sorted(originals):
+        _save(connection, one, state="answered", superseded_by=None)
     if found:
         log.warning("the server's record lacks %d answers that were here; they are asked for again", len(found))
     return found | originals
@@ -418,19 +420,6 @@ def _save(connection: Connection, request_id: str, **values: str | None) -> Row[
     return connection.execute(statement.returning(*requests.c)).one()
 
 
-def _save_all(connection: Connection, request_ids: Collection[str], **values: str | None) -> None:
-    """Write the same into many requests that are there, as ``_save`` does into one."""
-    if not request_ids:
-        return
-    counted = update(place).values(sequence=place.c.sequence + len(request_ids)).returning(place.c.sequence)
-    first = connection.execute(counted).scalar_one() - len(request_ids) + 1
-    statement = update(requests).where(requests.c.request_id == bindparam("one"))
-    connection.execute(
-        statement.values(sequence=bindparam("next"), **values),
-        [{"one": one, "next": sequence} for sequence, one in enumerate(sorted(request_ids), first)],
-    )
-
-
 def _row(connection: Connection, request_id: str) -> Row[Any] | None:
     return connection.execute(select(requests).where(requests.c.request_id == request_id)).one_or_none()
 
@@ -440,7 +429,7 @@ def _place(connection: Connection) -> Place:
 
 
 def _change(row: Row[Any]) -> bytes:
-    """Return a ``HistoryChange`` for the wire."""
+    """Return an entry of the own log for the wire: a request as it is now, or that it was erased."""
     entry = None if row.state == "erased" else _entry(row)
     return orjson.dumps({"sequence": row.sequence, "request_id": row.request_id, "entry": entry})
 

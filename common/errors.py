@@ -29,6 +29,13 @@ class DetectionSystemError(Exception):
         return str(self)
 
 
+class TemporaryError(DetectionSystemError):
+    """A failure for now: the same request may succeed later."""
+
+    status = 503
+    retryable = True
+
+
 class InternalError(DetectionSystemError):
     """An unexpected failure; its details are in the log of the process, never in the answer."""
 
@@ -112,12 +119,11 @@ class ReplacedConnectionError(DetectionSystemError):
     default_message = "Another client app connected with this identity, so this connection was closed."
 
 
-class RateLimitedError(DetectionSystemError):
+class RateLimitedError(TemporaryError):
     """One sender asks too often; the same request may be sent again after ``retry_after`` seconds."""
 
     code = "rate_limited"
     status = 429
-    retryable = True
     default_message = "Too many requests in a short time. Try again in a moment."
 
     def __init__(self, retry_after: int = 1, message: str | None = None) -> None:
@@ -136,66 +142,54 @@ class TooManyAttemptsError(RateLimitedError):
         super().__init__(retry_after, message)
 
 
-class TooManyConnectionsError(DetectionSystemError):
+class TooManyConnectionsError(TemporaryError):
     """The process holds as many connections as it may."""
 
     code = "too_many_connections"
-    status = 503
-    retryable = True
     default_message = "Too many open connections. Try again in a moment."
 
 
-class OverloadedError(DetectionSystemError):
+class OverloadedError(TemporaryError):
     """The queue is full; the request may be sent again later."""
 
     code = "overloaded"
-    status = 503
-    retryable = True
     default_message = "The server is busy. The request will be sent again."
 
 
-class OutdatedAttemptError(DetectionSystemError):
+class OutdatedAttemptError(TemporaryError):
     """An earlier attempt of the same process to connect arrives after a later one."""
 
     code = "outdated_attempt"
     status = 409
-    retryable = True
     default_message = "A newer connection of this client app is open already."
 
 
-class UnreadAnswerError(DetectionSystemError):
+class UnreadAnswerError(TemporaryError):
     """A follower asked again without the ticket of the last answer."""
 
     code = "unread_answer"
     status = 429
-    retryable = True
     default_message = "The connection asked for more before it had read the last answer. Reconnecting."
 
 
-class StoreUnavailableError(DetectionSystemError):
+class StoreUnavailableError(TemporaryError):
     """The record of predictions cannot be written or read, so nothing is answered as saved."""
 
     code = "store_unavailable"
-    status = 503
-    retryable = True
     default_message = "The record of predictions cannot be reached, so nothing was saved."
 
 
-class ShuttingDownError(DetectionSystemError):
+class ShuttingDownError(TemporaryError):
     """The process accepts nothing new because it is about to stop."""
 
     code = "shutting_down"
-    status = 503
-    retryable = True
     default_message = "The server is shutting down. The request will be sent again."
 
 
-class ServerUnreachableError(DetectionSystemError):
+class ServerUnreachableError(TemporaryError):
     """The client app has no connection to the server."""
 
     code = "server_unreachable"
-    status = 503
-    retryable = True
     default_message = "The server cannot be reached at the moment."
 
 

@@ -13,6 +13,9 @@ ENV_FILE = PROJECT_ROOT / ".env"
 SERVER = "server"
 """Name of the server among the apps, beside the ids of the client apps."""
 
+CLIENT_IDS = ("Client-1", "Client-2", "Client-3")
+"""The client apps that the scripts start, on the ports after the server's."""
+
 
 class ConfigurationError(Exception):
     """A setting or a secret cannot be used; the message, for people, says which and what to do."""
@@ -59,21 +62,24 @@ def load(names: Iterable[str], given: Mapping[str, str], folder: Path) -> list[s
     return [given.get(name, "").strip() or _load_file(folder / name) for name in names]
 
 
-def require(names: Mapping[Path, Iterable[str]], given: Mapping[str, str]) -> None:
-    """Make nothing: see that secrets are given, or in files of their names, by folder.
+def is_scaled(database_url: str) -> bool:
+    """Tell whether several servers may share a database: it is PostgreSQL."""
+    return database_url.startswith("postgresql")
+
+
+def require(files: Iterable[Path], given: Mapping[str, str]) -> None:
+    """Make nothing: see that secrets are given, or in these files of their names.
 
     Raises
     ------
     ConfigurationError
         Naming those that are missing, and how to make them.
     """
-    wanted = [folder / name for folder, ones in names.items() for name in ones]
-    if missing := [path.name for path in wanted if not given.get(path.name, "").strip() and not path.exists()]:
+    if missing := [file.name for file in files if not given.get(file.name, "").strip() and not file.exists()]:
         raise ConfigurationError(
             "With PostgreSQL every server needs the same secrets, so none is generated. Missing: "
-            f"{', '.join(missing)}. "
-            "Put a line NAME=VALUE for each into .env, or into the environment of every server. To make a value: "
-            'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+            f"{', '.join(missing)}. Put a line NAME=VALUE for each into .env, or into the environment of every server. "
+            "To make values: python3 launcher.py secrets"
         )
 
 
@@ -111,6 +117,22 @@ def _write(descriptor: int, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def complete(given: Mapping[str, str]) -> list[str]:
+    """Write the secrets of the apps that the scripts start into ``.env`` unless they are given; return their names.
+
+    Raises
+    ------
+    ConfigurationError
+        When the database is one of several servers: none is made then.
+    """
+    names = secret_names(CLIENT_IDS)
+    if is_scaled(given.get("DATABASE_URL", "")):
+        require([ENV_FILE / name for name in names], given)
+    missing = [name for name in names if name not in given]
+    append_secrets(ENV_FILE, missing)
+    return missing
 
 
 def append_secrets(path: Path, names: Iterable[str]) -> None:

@@ -4,19 +4,23 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, create_model, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config import env_file
 from config.hosts import in_host_header, in_url, reachable_url
 from config.secrets import (
+    CLIENT_IDS,
     ENV_FILE,
     PROJECT_ROOT,
+    SERVER,
     ConfigurationError,
     client_secret_names,
+    env_prefix,
+    is_scaled,
     load,
     require,
     server_secret_names,
@@ -187,7 +191,7 @@ class ServerSettings(_AppSettings):
 
     port: Port = 5000
     """TCP port of the server."""
-    client_ids: Annotated[NameList, AfterValidator(_client_ids)] = ("Client-1", "Client-2", "Client-3")
+    client_ids: Annotated[NameList, AfterValidator(_client_ids)] = CLIENT_IDS
     """Client apps that may connect, separated by commas."""
     database_url: str = Field("", repr=False)
     """SQLAlchemy URL of the store; empty means SQLite in DATA_DIR/server."""
@@ -236,9 +240,8 @@ class ServerSettings(_AppSettings):
         """
         given, folder = env_file.given(), self.secrets_dir
         if self.is_scaled:
-            folders = {folder / self.app_name: server_secret_names()}
-            folders |= {folder / one.lower(): client_secret_names(one)[:1] for one in self.client_ids}
-            require(folders, given)
+            own = [folder / self.app_name / name for name in server_secret_names()]
+            require([*own, *(folder / one.lower() / client_secret_names(one)[0] for one in self.client_ids)], given)
         secret_key, operator_token, administrator_token = load(server_secret_names(), given, folder / self.app_name)
         tokens: dict[str, str] = {}
         for client_id in self.client_ids:
@@ -254,7 +257,7 @@ class ServerSettings(_AppSettings):
     @property
     def is_scaled(self) -> bool:
         """Whether several servers may share the database: it is PostgreSQL."""
-        return self.database_url.startswith("postgresql")
+        return is_scaled(self.database_url)
 
     @property
     def llm_seconds(self) -> float:
@@ -287,23 +290,20 @@ class ClientSettings(_AppSettings):
         return self.client_id.lower()
 
 
-class SystemSettings(_Settings):
-    """Where the four apps are reached: what the launcher, or Docker Compose, tells each of them for itself."""
+_PORTS = {f"{env_prefix(app)}_port".lower(): 5000 + number for number, app in enumerate((SERVER, *CLIENT_IDS))}
+_ADDRESSES: dict[str, Any] = {name: (Port, port) for name, port in _PORTS.items()}
+_ADDRESSES |= {name.replace("_port", "_public_url"): (PublicUrl, "") for name in _PORTS}
+
+
+class SystemSettings(create_model("_Addresses", __base__=_Settings, **_ADDRESSES)):  # type: ignore[misc]
+    """Where the apps are reached: what the launcher, or Docker Compose, tells each of them for itself."""
 
     bind_address: Annotated[str, AfterValidator(lambda host: in_host_header(host).strip("[]"))] = "127.0.0.1"
-    server_port: Port = 5000
-    client_1_port: Port = 5001
-    client_2_port: Port = 5002
-    client_3_port: Port = 5003
-    server_public_url: PublicUrl = ""
-    client_1_public_url: PublicUrl = ""
-    client_2_public_url: PublicUrl = ""
-    client_3_public_url: PublicUrl = ""
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
-        if len({self.server_port, self.client_1_port, self.client_2_port, self.client_3_port}) < 4:  # noqa: PLR2004
-            raise ValueError("SERVER_PORT, CLIENT_1_PORT, CLIENT_2_PORT and CLIENT_3_PORT must differ")
+        if len({getattr(self, name) for name in _PORTS}) < len(_PORTS):
+            raise ValueError(f"these ports must differ: {', '.join(_PORTS).upper()}")
         return self
 
 

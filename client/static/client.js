@@ -17,9 +17,14 @@ import { ResultPanel } from "./result_panel.js";
 import { Submitter, withdraw } from "./submission.js";
 
 const fields = readFields();
-const result = new ResultPanel(fields, { onReuse: reuse, onShow: (entry) => actions.show(entry) });
+const result = new ResultPanel(fields, { onReuse: (entry) => intoForm(entry, null), onShow: (entry) => actions.show(entry) });
 const history = new HistoryPanel({ onOpen: openEntry, onChange: (entry) => result.update(entry), onForget: (why) => result.forget(why) });
-const correction = new Correction({ onCancel: endCorrection });
+const correction = new Correction({
+  onCancel() {
+    draft.changed();
+    byId("analyze").focus();
+  },
+});
 const duplicates = new DuplicateDialog({ onCancel: () => byId("analyze").focus() });
 const form = new PatientForm(fields, {
   onSubmit(values) {
@@ -32,7 +37,7 @@ const draft = new Draft(form, { corrects: () => correction.entry });
 new PasteDialog(fields, { onFill: fillFromRow });
 const socket = socketTo("/");
 const submitter = new Submitter(socket, { sending, delayed: showNote, saved, duplicate, refused });
-const actions = new EntryActions({ find: (id) => history.get(id), onOpen: (id) => history.open(id), onCorrect: correct, onWithdraw: withdrawEntry });
+const actions = new EntryActions({ find: (id) => history.get(id), onOpen: (id) => history.open(id), onCorrect: (entry) => intoForm(entry, entry), onWithdraw: withdrawEntry });
 
 let link = null;
 const follower = new Follower(socket, {
@@ -101,19 +106,10 @@ function duplicate(earlier, sent) {
   });
 }
 
-function endCorrection() {
-  draft.changed();
-  byId("analyze").focus();
-}
-
-function correct(entry) {
-  intoForm(entry, entry);
-}
-
 /** What became of it, the app's log brings; what was typed is not lost with it. */
 async function withdrawEntry(entry) {
   const why = await withdraw(socket, entry.request_id);
-  showNote(why ?? "Its values can go back into the form.", why ? null : () => reuse(entry), "Put them back");
+  showNote(why ?? "Its values can go back into the form.", why ? null : () => intoForm(entry, null), "Put them back");
 }
 
 /** Form and result side by side must be of the same patient, or say that they are not. */
@@ -125,10 +121,6 @@ function openEntry(entry) {
   result.show(entry);
   compare();
   result.moveFocus();
-}
-
-function reuse(entry) {
-  intoForm(entry, null);
 }
 
 function intoForm(entry, corrected) {

@@ -1,6 +1,6 @@
 /** Correcting and withdrawing: which entry the form corrects, and what can be done with the entry that is shown. */
 
-import { byId, element, timeElement } from "/ui/dom.js";
+import { button, byId, element, timeElement } from "/ui/dom.js";
 
 /** The entry that the form corrects, if it does, with the line above the form that says so. */
 export class Correction {
@@ -66,8 +66,6 @@ export class EntryActions {
   #note(requestId, words, otherwise) {
     const other = this.#find(requestId);
     if (!other) return element("p", { textContent: otherwise });
-    const open = element("button", { type: "button", className: "link-button", textContent: "Open it" });
-    open.addEventListener("click", () => this.#onOpen(requestId));
-    return element("p", {}, words, timeElement(other.entered_at), ". ", open);
+    return element("p", {}, words, timeElement(other.entered_at), ". ", button("Open it", () => this.#onOpen(requestId)));
   }
 }

@@ -32,8 +32,8 @@ export class Draft {
     return draft?.person === this.#person ? draft : null;
   }
 
-  /** Hear that the form has changed. */
-  changed(pause = PAUSE_MS) {
+  /** Hear that the form has changed. Shortly before the session ends nothing is put off: it would be refused then. */
+  changed(pause = byId("session-banner").hidden ? PAUSE_MS : 0) {
     this.#isDirty = true;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#save(), pause);

@@ -1,6 +1,6 @@
 /** The list of this client app's requests; one button each, kept in place so that focus survives news. */
 
-import { byId, copyOf, element, icon, levelBadge, slot, timeElement } from "/ui/dom.js";
+import { arrange, byId, copyOf, element, icon, levelBadge, slot, timeElement } from "/ui/dom.js";
 import { scoreInList } from "/ui/wording.js";
 
 const STATES = {
@@ -10,8 +10,7 @@ const STATES = {
 };
 
 export class HistoryList {
-  #items = new Map();
-  #list = byId("history-list");
+  #items = new Map(); // request_id -> {item, entry}
   #onOpen;
 
   constructor({ onOpen }) {
@@ -20,35 +19,23 @@ export class HistoryList {
 
   /** Show the entries, newest first, and mark the open one. */
   show(entries, openId) {
-    const wanted = entries.map((entry) => this.#item(entry, entry.request_id === openId));
-    const gone = new Set(this.#items.keys());
-    entries.forEach(({ request_id: id }) => gone.delete(id));
-    gone.forEach((id) => this.#remove(id));
-    wanted.forEach((item, index) => {
-      if (this.#list.children[index] !== item) this.#list.insertBefore(item, this.#list.children[index] ?? null);
-    });
-  }
-
-  #remove(id) {
-    this.#items.get(id).item.remove();
-    this.#items.delete(id);
+    this.#items = new Map(entries.map((entry) => [entry.request_id, this.#item(entry, entry.request_id === openId)]));
+    arrange(byId("history-list"), [...this.#items.values()].map(({ item }) => item));
   }
 
   #item(entry, isOpen) {
     const known = this.#items.get(entry.request_id) ?? this.#make(entry.request_id);
     if (known.entry !== entry) fillItem(known.item, entry);
-    known.entry = entry;
     const button = known.item.firstElementChild;
     if (isOpen) button.setAttribute("aria-current", "true");
     else button.removeAttribute("aria-current");
-    return known.item;
+    return { item: known.item, entry };
   }
 
   #make(id) {
-    const made = { item: copyOf("history-item-template"), entry: null };
-    made.item.firstElementChild.addEventListener("click", () => this.#onOpen(id));
-    this.#items.set(id, made);
-    return made;
+    const item = copyOf("history-item-template");
+    item.firstElementChild.addEventListener("click", () => this.#onOpen(id));
+    return { item, entry: null };
   }
 }
 

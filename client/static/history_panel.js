@@ -1,6 +1,6 @@
 /** The history panel: shows the pages that are loaded and their news, and opens a request on demand. */
 
-import { byId, element } from "/ui/dom.js";
+import { button, byId } from "/ui/dom.js";
 import { getJson, RequestError } from "/ui/http.js";
 import { paced } from "/ui/pace.js";
 import { HistoryList } from "./history_list.js";
@@ -16,16 +16,12 @@ export class HistoryPanel {
   #openId = null;
   #isLoaded = false;
   #isAsking = false;
-  #onOpen;
-  #onChange;
-  #onForget;
+  #page;
   #drawSoon = paced(() => this.#draw());
 
-  /** `onChange(entry)` and `onForget(why)` tell what became of the request that is open. */
-  constructor({ onOpen, onChange, onForget }) {
-    this.#onChange = onChange;
-    this.#onForget = onForget;
-    this.#onOpen = onOpen;
+  /** Of the page, `onOpen(entry)` shows what was opened, and `onChange(entry)` and `onForget(why)` tell what became of the request that is open. */
+  constructor(page) {
+    this.#page = page;
     this.#list = new HistoryList({ onOpen: (id) => this.open(id) });
     byId("history-more").addEventListener("click", () => this.#loadOlder());
   }
@@ -40,7 +36,7 @@ export class HistoryPanel {
     const entry = this.#store.get(requestId);
     if (!entry) return this.note("That entry is no longer in the history.");
     this.#open(requestId);
-    this.#onOpen(entry);
+    this.#page.onOpen(entry);
   }
 
   /** Load the newest page in place of all that is shown; return it, with its place in the log. */
@@ -72,10 +68,7 @@ export class HistoryPanel {
     const note = byId("history-note");
     note.replaceChildren(sentence);
     note.hidden = !sentence;
-    if (!again) return;
-    const button = element("button", { type: "button", className: "link-button", textContent: "Try again" });
-    button.addEventListener("click", again);
-    note.append(" ", button);
+    if (again) note.append(" ", button("Try again", again));
   }
 
   #open(requestId) {
@@ -85,8 +78,8 @@ export class HistoryPanel {
 
   #tell(whyGone) {
     const entry = this.#openId && this.#store.get(this.#openId);
-    if (entry) this.#onChange(entry);
-    else if (this.#openId) this.#onForget(whyGone);
+    if (entry) this.#page.onChange(entry);
+    else if (this.#openId) this.#page.onForget(whyGone);
     if (!entry) this.#openId = null;
     this.#drawSoon();
   }

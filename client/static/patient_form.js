@@ -1,6 +1,6 @@
 /** The patient form: reading, filling and checking its controls, errors beside the field. */
 
-import { byId, element, icon } from "/ui/dom.js";
+import { button, byId, element, icon } from "/ui/dom.js";
 import { plural } from "/ui/format.js";
 import { inOwnUnit, readNumber } from "./decimal.js";
 import { remember, remembered } from "./desk_choices.js";
@@ -11,9 +11,14 @@ const REFERENCE = "patient_reference";
 const isChoice = (control) => control.matches("[type=radio], [type=checkbox]");
 const isUsed = (control) => (isChoice(control) ? control.checked : control.value !== "");
 
+const inputOf = ({ name }) => byId(`field-${name}`);
+const switchOf = ({ name }) => byId(`field-${name}-switch`); // between two units, where a field has them
+const noneOf = ({ name }) => byId(`field-${name}-none`);
+
 export class PatientForm {
   #fields;
   #form = byId("patient-form");
+  #reference = byId(`field-${REFERENCE}`);
   #errors = new Map();
 
   /** `fields` are the descriptions by wire name. */
@@ -73,7 +78,7 @@ export class PatientForm {
       else if (saved !== undefined || control.matches("input")) control.value = saved ?? "";
     }
     for (const field of this.#quantities()) {
-      this.#input(field).disabled = Boolean(this.#none(field)?.checked);
+      inputOf(field).disabled = Boolean(noneOf(field)?.checked);
       this.#showUnit(field);
     }
   }
@@ -96,56 +101,39 @@ export class PatientForm {
     this.#summary("");
   }
 
-  get #reference() {
-    return byId(`field-${REFERENCE}`);
-  }
-
   #quantities() {
     return [...this.#fields.values()].filter((field) => !field.codes.length);
-  }
-
-  #input(field) {
-    return byId(`field-${field.name}`);
-  }
-
-  /** The switch between the two units of a field that has them. */
-  #switch(field) {
-    return byId(`field-${field.name}-switch`);
   }
 
   /** Choose the units that this desk chose last. */
   #setUnits() {
     for (const field of this.#quantities()) {
-      const last = this.#switch(field) && remembered(`unit-${field.name}`);
-      if (last === field.other_unit) this.#switch(field).value = last;
+      const last = switchOf(field) && remembered(`unit-${field.name}`);
+      if (last === field.other_unit) switchOf(field).value = last;
       this.#showUnit(field);
     }
   }
 
-  #none(field) {
-    return byId(`field-${field.name}-none`);
-  }
-
   #entry(field) {
-    const notMeasured = Boolean(this.#none(field)?.checked);
+    const notMeasured = Boolean(noneOf(field)?.checked);
     if (field.codes.length) {
       const chosen = this.#form.elements.namedItem(field.name).value;
       return { notMeasured, error: null, value: chosen === "" ? null : Number(chosen) };
     }
-    const read = readNumber(notMeasured ? "" : this.#input(field).value, field);
-    return { notMeasured, ...inOwnUnit(field, read, this.#switch(field)?.value) };
+    const read = readNumber(notMeasured ? "" : inputOf(field).value, field);
+    return { notMeasured, ...inOwnUnit(field, read, switchOf(field)?.value) };
   }
 
   #put(field, value, entered = { value, unit: field.unit }) {
     if (value === null) {
-      if (this.#none(field)) this.#none(field).checked = true;
-      if (!field.codes.length) this.#input(field).disabled = true;
+      if (noneOf(field)) noneOf(field).checked = true;
+      if (!field.codes.length) inputOf(field).disabled = true;
     } else if (field.codes.length) {
       const radio = byId(`field-${field.name}-${value}`);
       if (radio) radio.checked = true;
     } else {
-      const isOfSwitch = entered.unit === (this.#switch(field)?.value ?? field.unit);
-      this.#input(field).value = isOfSwitch ? entered.value : `${entered.value} ${entered.unit}`;
+      const isOfSwitch = entered.unit === (switchOf(field)?.value ?? field.unit);
+      inputOf(field).value = isOfSwitch ? entered.value : `${entered.value} ${entered.unit}`;
     }
     if (!field.codes.length) this.#showFar(field);
   }
@@ -178,13 +166,7 @@ export class PatientForm {
     if (!text) return;
     place.append(element("p", { className: "error-text" }, icon("warning"), element("span", { textContent: text })));
     if (empty.length < 2) return;
-    const button = element("button", {
-      type: "button",
-      className: "link-button",
-      textContent: `Mark the ${empty.length} empty fields as not measured`,
-    });
-    button.addEventListener("click", () => this.#markNotMeasured(empty));
-    place.append(button);
+    place.append(button(`Mark the ${empty.length} empty fields as not measured`, () => this.#markNotMeasured(empty)));
   }
 
   #markNotMeasured(fields) {
@@ -202,8 +184,8 @@ export class PatientForm {
     const name = control.closest("[data-field]")?.dataset.field;
     const field = this.#fields.get(name);
     if (field && !field.codes.length) {
-      if (control === this.#none(field)) this.#toggleMeasured(field);
-      if (control === this.#switch(field)) this.#switched(field);
+      if (control === noneOf(field)) this.#toggleMeasured(field);
+      if (control === switchOf(field)) this.#switched(field);
       this.#showFar(field);
     }
     if (this.#errors.has(name)) this.#recheck(name);
@@ -211,18 +193,18 @@ export class PatientForm {
 
   /** A number stays as it was typed: the switch says what it means. */
   #switched(field) {
-    remember(`unit-${field.name}`, this.#switch(field).value);
+    remember(`unit-${field.name}`, switchOf(field).value);
     this.#showUnit(field);
-    this.#left(this.#input(field));
+    this.#left(inputOf(field));
   }
 
   /** Choose a code by its digit or, where only one begins with it, by its letter; `n` is "not measured". */
   #typed(event) {
     const field = this.#fields.get(event.target.closest("[data-field]")?.dataset.field);
-    if (!field || (!field.codes.length && (event.target !== this.#input(field) || event.target.value))) return;
+    if (!field || (!field.codes.length && (event.target !== inputOf(field) || event.target.value))) return;
     const key = event.key.toLowerCase();
     const found = field.codes.filter(({ code, word }) => String(code) === key || word.charAt(0).toLowerCase() === key);
-    const chosen = key === "n" ? this.#none(field) : found.length === 1 && byId(`field-${field.name}-${found[0].code}`);
+    const chosen = key === "n" ? noneOf(field) : found.length === 1 && byId(`field-${field.name}-${found[0].code}`);
     if (!chosen) return;
     event.preventDefault();
     chosen.click();
@@ -232,7 +214,7 @@ export class PatientForm {
   /** On leaving a number, say at once if it is impossible; an empty one is only missed on submit. */
   #left(control) {
     const field = this.#fields.get(control.closest("[data-field]")?.dataset.field);
-    if (!field || field.codes.length || control !== this.#input(field)) return;
+    if (!field || field.codes.length || control !== inputOf(field)) return;
     const entry = this.#entry(field);
     if (entry.value !== null || entry.error) this.#recheck(field.name);
   }
@@ -244,15 +226,15 @@ export class PatientForm {
   }
 
   #toggleMeasured(field) {
-    const input = this.#input(field);
-    input.disabled = this.#none(field).checked;
+    const input = inputOf(field);
+    input.disabled = noneOf(field).checked;
     if (input.disabled) input.value = "";
     else input.focus();
   }
 
   /** Show ranges in the unit that is chosen at a field. */
   #showUnit(field) {
-    const unit = this.#switch(field)?.value;
+    const unit = switchOf(field)?.value;
     if (unit) {
       const [possible, model] = [field.possible_range, field.model_range].map((range) => rangeIn(unit, field, range).join(" to "));
       byId(`field-${field.name}-range`).textContent = `${possible} · model ${model}`;
@@ -288,13 +270,11 @@ export class PatientForm {
     const field = this.#fields.get(name);
     const other = field && otherReading(field, this.#entry(field));
     if (!other) return "";
-    const use = element("button", { type: "button", className: "link-button", textContent: `Use ${other.value} ${field.unit}` });
-    use.addEventListener("click", () => {
-      this.#input(field).value = `${other.number} ${other.unit}`;
-      this.#input(field).dispatchEvent(new Event("input", { bubbles: true }));
-      this.#input(field).focus();
+    return button(`Use ${other.value} ${field.unit}`, () => {
+      inputOf(field).value = `${other.number} ${other.unit}`;
+      inputOf(field).dispatchEvent(new Event("input", { bubbles: true }));
+      inputOf(field).focus();
     });
-    return use;
   }
 
   #focusFirstError() {

@@ -5,7 +5,10 @@ import { meaningOf, verdictOf } from "/ui/wording.js";
 import { isSame } from "./duplicate_dialog.js";
 
 const WITHDRAWN = "This patient was not analyzed, and the values were removed.";
-const WAITING = { queued, withdrawing };
+const WAITING = {
+  queued: ["Queued", "The patient is saved at this clinic’s app and will be sent to the server automatically. The result will appear here."],
+  withdrawing: ["Being withdrawn", "The patient is removed as soon as the server confirms it. If the result was made before, it will appear here."],
+};
 
 export class ResultPanel {
   #fields;
@@ -26,12 +29,11 @@ export class ResultPanel {
     this.#heading.replaceChildren(...headingOf(entry));
     byId("result-empty").hidden = true;
     byId("reuse").hidden = false;
-    const waiting = byId("result-waiting");
-    waiting.hidden = entry.state === "answered";
+    byId("result-waiting").hidden = entry.state === "answered";
     this.#view.hidden = entry.state !== "answered";
     if (entry.state === "answered") this.#view.show(entry.prediction, explanationOf(entry), this.#fields);
-    else waiting.replaceChildren(...(WAITING[entry.state]?.() ?? refused(entry.error, this.#fields)));
-    waiting.dataset.state = entry.state;
+    else if (entry.state === "refused") this.#note("refused", "refused", ...refused(entry.error, this.#fields));
+    else this.#note(entry.state, "queued", ...WAITING[entry.state]);
     this.#onShow(entry);
   }
 
@@ -69,11 +71,17 @@ export class ResultPanel {
     this.#heading.replaceChildren("Result");
     byId("reuse").hidden = true;
     byId("result-empty").hidden = true;
+    this.#note("erased", "refused", ...(wasWithdrawn ? ["Withdrawn", WITHDRAWN] : ["Not shown any more", why]));
+    announce(wasWithdrawn ? `Withdrawn. ${WITHDRAWN}` : why);
+  }
+
+  /** Say in place of a result what became of the request; a text is a paragraph. */
+  #note(state, shape, title, ...more) {
     const note = byId("result-waiting");
     note.hidden = false;
-    note.dataset.state = "erased";
-    note.replaceChildren(icon("refused"), element("p", { className: "waiting-title", textContent: wasWithdrawn ? "Withdrawn" : "Not shown any more" }), element("p", { textContent: wasWithdrawn ? WITHDRAWN : why }));
-    announce(wasWithdrawn ? `Withdrawn. ${WITHDRAWN}` : why);
+    note.dataset.state = state;
+    const paragraphs = more.map((part) => (typeof part === "string" ? element("p", { textContent: part }) : part));
+    note.replaceChildren(icon(shape), element("p", { className: "waiting-title", textContent: title }), ...paragraphs);
   }
 
   /** On a small screen the result lies below the form: bring it up. */
@@ -96,31 +104,14 @@ function headingOf(entry) {
   return [name, " ", time];
 }
 
-function queued() {
-  return [
-    icon("queued"),
-    element("p", { className: "waiting-title", textContent: "Queued" }),
-    element("p", { textContent: "The patient is saved at this clinic’s app and will be sent to the server automatically. The result will appear here." }),
-  ];
-}
-
-function withdrawing() {
-  return [
-    icon("queued"),
-    element("p", { className: "waiting-title", textContent: "Being withdrawn" }),
-    element("p", { textContent: "The patient is removed as soon as the server confirms it. If the result was made before, it will appear here." }),
-  ];
-}
-
 function refused(error, fields) {
   const lines = Object.entries(error?.fields ?? {}).map(([name, said]) =>
     element("li", { textContent: `${fields.get(name)?.label ?? name.replaceAll("_", " ")}: ${said.join(", ")}` }),
   );
   return [
-    icon("refused"),
-    element("p", { className: "waiting-title", textContent: "Refused" }),
-    element("p", { textContent: error?.message ?? "The server did not accept this patient." }),
-    lines.length ? element("ul", { className: "refused-fields" }, ...lines) : "",
+    "Refused",
+    error?.message ?? "The server did not accept this patient.",
+    ...(lines.length ? [element("ul", { className: "refused-fields" }, ...lines)] : []),
     element("p", { className: "soft", textContent: "Copy the values into the form, correct them and analyze again." }),
   ];
 }

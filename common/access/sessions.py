@@ -25,9 +25,6 @@ DISPLAY_SECONDS: Final = 30 * 24 * 3600.0
 FRESH_SECONDS: Final = 1.0
 """How old the known state of the file may be: this late, at most, what a command has ended ends here."""
 
-TOUCH_SECONDS: Final = 0.5
-"""How long to wait for a look at the database that is under way before activity is not written."""
-
 ACTIVE_SECONDS: Final = 30.0
 """Activity within this time of the last is not written again."""
 
@@ -76,7 +73,7 @@ class Sessions:
         self._ended: set[str] = set()
         self._missed: set[str] = set()
         self._is_file_well = True
-        self._lock = threading.RLock()
+        self._looking = threading.Lock()
 
     def begin(self, account: Account, address: str) -> tuple[str, Session]:
         """Begin a session; return the key that finds it, which is for the cookie alone, and the session.
@@ -89,7 +86,7 @@ class Sessions:
         key, now = new_secret(), self._clock()
         whole = DISPLAY_SECONDS if account.role == Role.DISPLAY else self._seconds
         session = Session(hash_of(key), account, now, now + whole, now, address)
-        with self._lock, self._file.writing() as connection:
+        with self._file.writing() as connection:
             # The account was read before the transaction: a revocation in between must win.
             row = connection.execute(select(*ACCOUNT_COLUMNS).where(accounts.c.id == account.id)).one_or_none()
             if row is None or account_of(row) != account:
@@ -97,7 +94,7 @@ class Sessions:
             connection.execute(delete(sessions).where(sessions.c.ends_at <= now))
             kept = {name: value for name, value in vars(session).items() if name != "account"}
             connection.execute(insert(sessions).values(account_id=account.id, **kept))
-            self._sessions[session.id] = session
+        self._sessions[session.id] = session
         return key, session
 
     def find(self, key: str) -> Session | None:
@@ -106,9 +103,9 @@ class Sessions:
         if (found := self._open(session_id)) or not key or session_id in self._missed:
             return found
         # It may have begun at another server within this second; one that has ended is asked for once a second.
-        with self._lock:
+        with self._looking:
             if session_id not in self._missed:  # all that a page asks at once waits for the one answer
-                self._ask_or_go_on()
+                self._look_or_go_on()
                 self._missed.add(session_id)
         return self._open(session_id)
 
@@ -117,13 +114,13 @@ class Sessions:
 
     def _open(self, session_id: str) -> Session | None:
         session = self._known().get(session_id)
-        return session if session and self._clock() < self._ends_at(session) else None
+        is_over = session_id in self._ended or (session and self._clock() >= self._ends_at(session))
+        return None if is_over else session
 
     def all(self) -> list[Session]:
         """Return the open sessions, the oldest first, each with the time at which it ends without activity."""
         known = sorted([*self._known().values()], key=lambda one: one.began_at)
-        ends = [(one, self._ends_at(one)) for one in known]
-        return [replace(one, ends_at=ends_at) for one, ends_at in ends if self._clock() < ends_at]
+        return [replace(one, ends_at=self._ends_at(one)) for one in known if self._open(one.id)]
 
     def of(self, public_id: str) -> Session:
         """Return an open session by the id that the list shows.
@@ -140,14 +137,6 @@ class Sessions:
 
     def touch(self, session: Session) -> None:
         """Note that a person is active; if that cannot be written, the session counts as idle."""
-        if not self._lock.acquire(timeout=TOUCH_SECONDS):
-            return
-        try:
-            self._touch(session)
-        finally:
-            self._lock.release()
-
-    def _touch(self, session: Session) -> None:
         now, known = self._clock(), self._open(session.id)
         if known and now - known.last_active_at >= ACTIVE_SECONDS:
             self._sessions[session.id] = replace(known, last_active_at=now)
@@ -162,58 +151,59 @@ class Sessions:
         StoreUnavailableError
             If that could not be written; it is tried again until it is.
         """
-        with self._lock:
-            # Remembered first: a file that cannot be written now must not bring the session back at the next look.
-            self._ended.add(session.id)
-            self._sessions.pop(session.id, None)
-            self._save_ends()
+        # Remembered first: a file that cannot be written now must not bring the session back at the next look.
+        self._ended.add(session.id)
+        self._write_ends({session.id})
 
     def _known(self) -> dict[str, Session]:
-        """Return the sessions that were not ended, as they were in the file at most a second ago."""
-        # While one asks, which may take seconds, the others go on with what is known; the first answer is waited for.
-        if self._is_stale() and self._lock.acquire(blocking=self._asked_at is None):
+        """Return the sessions as they were in the file at most a second ago, and those that began here since."""
+        # While one looks, which may take seconds, the others go on with what is known; the first answer is waited for.
+        if self._is_stale() and self._looking.acquire(blocking=self._asked_at is None):
             try:
                 if self._is_stale():
-                    self._ask_or_go_on()
+                    self._look_or_go_on()
                     # In any case: a file that fails is asked once a second as well, not at every request.
                     self._asked_at = time.monotonic()
                     self._missed.clear()
             finally:
-                self._lock.release()
+                self._looking.release()
         return self._sessions
 
     def _is_stale(self) -> bool:
         return self._asked_at is None or time.monotonic() - self._asked_at >= self._fresh_seconds
 
-    def _ask_or_go_on(self) -> None:
+    def _look_or_go_on(self) -> None:
         try:
-            self._ask()
+            self._look()
             self._is_file_well = True
         except StoreUnavailableError as error:
             if self._is_file_well:
                 log.warning("sessions go on as they are known: %s", error.message)
             self._is_file_well = False
 
-    def _ask(self) -> None:
-        if self._ended:
-            self._save_ends()  # before the file is read, or it would show the session as open
-        known = self._sessions
+    def _look(self) -> None:
+        known, ended = dict(self._sessions), set(self._ended)
+        if ended:
+            self._write_ends(ended)  # before the file is read, or it would show the sessions as open
         chosen = select(sessions, *ACCOUNT_COLUMNS).join(accounts)
         with self._file.reading() as connection:
             # Of a known session only its activity can have changed: a change of its account ends it.
             asked = connection.execute(select(sessions.c.id, sessions.c.last_active_at))
             active: dict[str, float] = {row.id: row.last_active_at for row in asked}
-            found = {id_: _active_at(known[id_], at) for id_, at in active.items() if id_ in known}
+            found = {id_: replace(known[id_], last_active_at=at) for id_, at in active.items() if id_ in known}
             if new := active.keys() - known.keys():
                 for row in connection.execute(chosen.where(sessions.c.id.in_(new)) if known else chosen):
                     id_, _, began_at, ends_at, last_active_at, address, *account = row
                     found[id_] = Session(id_, account_of(account), began_at, ends_at, last_active_at, address)
-        self._sessions = found
+        # In place: what has begun here since the file was read stays.
+        for gone in known.keys() - found.keys():
+            self._sessions.pop(gone, None)
+        self._sessions.update(found)
+        self._ended -= ended
 
-    def _save_ends(self) -> None:
+    def _write_ends(self, ended: set[str]) -> None:
         with self._file.writing() as connection:
-            connection.execute(delete(sessions).where(sessions.c.id.in_(self._ended)))
-        self._ended.clear()
+            connection.execute(delete(sessions).where(sessions.c.id.in_(ended)))
 
     def time_left(self, session: Session) -> tuple[float, bool]:
         """Return the seconds until a session ends without activity, and whether activity would prolong it."""
@@ -224,10 +214,6 @@ class Sessions:
         if session.account.role == Role.DISPLAY:
             return session.ends_at  # a screen that is only watched is never idle
         return min(session.ends_at, session.last_active_at + self._idle_seconds)
-
-
-def _active_at(session: Session, at: float) -> Session:
-    return session if session.last_active_at == at else replace(session, last_active_at=at)
 
 
 def sessions_of(file: AccessStore, settings: ServerSettings | ClientSettings, clock: Callable[[], float]) -> Sessions:

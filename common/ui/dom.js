@@ -18,6 +18,25 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
+/** Return a button that does something. */
+export function button(text, onClick, className = "link-button") {
+  const made = element("button", { type: "button", className, textContent: text });
+  made.addEventListener("click", onClick);
+  return made;
+}
+
+/** Make these the children of a place, in this order; those that stay keep the focus. Return whether any moved. */
+export function arrange(place, children) {
+  const kept = new Set(children);
+  for (const child of [...place.children]) if (!kept.has(child)) child.remove();
+  const moved = children.filter((child, index) => {
+    const there = place.children[index] ?? null;
+    if (there !== child) place.insertBefore(child, there);
+    return there !== child;
+  });
+  return moved.length > 0;
+}
+
 /** Return a drawing from the page's sprite; it is decoration, so the word stands beside it. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
@@ -78,22 +97,4 @@ export function showTrouble(banner, sentences) {
   banner.hidden = sentences.length === 0;
   if (banner.textContent === sentences.join("")) return;
   banner.replaceChildren(...(banner.hidden ? [] : [icon("warning"), ...sentences.map((sentence) => element("p", { textContent: sentence }))]));
-}
-
-const colors = new Map();
-globalThis.addEventListener?.("schemechange", () => colors.clear());
-
-/** Return a color of the current scheme as the browser computed it, for drawing on a canvas; each is asked for once. */
-export function computedColor(token) {
-  if (!colors.has(token)) colors.set(token, askedColor(token));
-  return colors.get(token);
-}
-
-function askedColor(token) {
-  const probe = element("span", { hidden: true });
-  probe.style.color = `var(${token})`;
-  document.body.append(probe);
-  const color = getComputedStyle(probe).color;
-  probe.remove();
-  return color;
 }

@@ -30,11 +30,7 @@ themeSwitch.addEventListener("click", () => {
   else document.documentElement.dataset.theme = name;
   localStorage.setItem("theme", name);
   showScheme();
-  dispatchEvent(new Event("schemechange"));
 });
-for (const wanted of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
-  matchMedia(wanted).addEventListener("change", () => dispatchEvent(new Event("schemechange")));
-}
 showScheme();
 
 const signOut = byId("sign-out");

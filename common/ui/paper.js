@@ -1,5 +1,6 @@
 /** One result on one page of paper: this patient alone, whatever else is on the screen. */
 
+import { showContributions } from "./contribution_chart.js";
 import { byId, copyOf, element, fill, slot } from "./dom.js";
 import { datedTime } from "./format.js";
 import { byWhom, fact, recordFacts, showResult } from "./result_parts.js";
@@ -31,7 +32,7 @@ export function paperOf(prediction, fields, corrected) {
   fill(paper, "corrected", corrected);
   showResult(paper, prediction, fields);
   const top = prediction.contributions.filter(({ field }) => prediction.top_factors.includes(field));
-  slot(paper, "contributions").show(top, fields);
+  showContributions(paper, top, fields);
   slot(paper, "record").append(...recordFacts(prediction, fields));
   slot(paper, "made").append(
     ...fact("Entered", datedTime(prediction.entered_at), byWhom(prediction.entered_by), ` at ${prediction.client_id}`),

@@ -1,11 +1,12 @@
 /** `<prediction-view>`: one prediction in full, on both pages, to be printed and to be copied. */
 
-import "./clinical_explanation.js";
 import { chartText } from "./chart_text.js";
-import { copyOf, fill, slot, timeElement } from "./dom.js";
+import { showContributions } from "./contribution_chart.js";
+import { announce, copyOf, fill, icon, slot, timeElement } from "./dom.js";
 import { decimal, milliseconds, signed } from "./format.js";
 import { paperOf, printInstead, signedInName, staleNote } from "./paper.js";
 import { byWhom, fact, recordFacts, showResult } from "./result_parts.js";
+import { authorOf, endOfWaiting, isAwaited } from "./wording.js";
 
 const CORRECTED = "Corrected by another entry.";
 const COPIED = "Copied. Paste it into the patient’s chart.";
@@ -15,6 +16,7 @@ class PredictionView extends HTMLElement {
   #prediction = null;
   #fields = null;
   #isStale = false;
+  #isAwaited = false;
 
   connectedCallback() {
     addEventListener("beforeprint", () => {
@@ -32,8 +34,7 @@ class PredictionView extends HTMLElement {
     this.#fields = fields;
     const content = copyOf("prediction-template");
     showResult(content, prediction, fields);
-    slot(content, "explanation").show(prediction, explanation);
-    slot(content, "contributions").show(prediction.contributions, fields);
+    showContributions(content, prediction.contributions, fields);
     slot(content, "record").append(...recordFacts(prediction, fields));
     slot(content, "technical").append(...technicalFacts(prediction, fields));
     fill(content, "sum", sumInWords(prediction));
@@ -43,6 +44,7 @@ class PredictionView extends HTMLElement {
     slot(content, "print").addEventListener("click", () => print());
     slot(content, "copy").addEventListener("click", () => this.#copy());
     this.replaceChildren(content);
+    this.#showExplanation(explanation);
     this.isStale = this.#isStale;
   }
 
@@ -63,7 +65,23 @@ class PredictionView extends HTMLElement {
 
   /** Take the finished explanation of any prediction. */
   explain(predictionId, explanation) {
-    if (predictionId === this.predictionId) slot(this, "explanation").finish(explanation);
+    if (predictionId !== this.predictionId || !this.#isAwaited || isAwaited(this.#prediction, explanation)) return;
+    this.#showExplanation(explanation);
+    announce(endOfWaiting(explanation));
+  }
+
+  /** Show the computed explanation and the AI-written one, or that one is being written. */
+  #showExplanation(explanation) {
+    const { explanation: computed } = this.#prediction;
+    const isWritten = explanation.source === "llm";
+    this.#isAwaited = isAwaited(this.#prediction, explanation);
+    fill(this, "text", computed.text);
+    showAuthor(this, "author", computed);
+    slot(this, "written").hidden = !isWritten;
+    fill(this, "written-text", isWritten ? explanation.text : null);
+    showAuthor(this, "written-author", explanation);
+    fill(this, "reason", explanation.reason);
+    slot(this, "awaited").hidden = !this.#isAwaited;
   }
 
   /** What paper and chart have to say of a result that the page around it marks as corrected. */
@@ -81,6 +99,11 @@ class PredictionView extends HTMLElement {
     place.hidden = isCopied;
     if (!isCopied) place.select();
   }
+}
+
+function showAuthor(view, name, explanation) {
+  const author = authorOf(explanation);
+  slot(view, name).replaceChildren(icon(author.icon), author.text);
 }
 
 function sumInWords({ base_value: base, contributions, raw_score: raw }) {

@@ -1,9 +1,8 @@
 /** What a result says on the screen and on paper: verdict, score, what to bear in mind, and facts. */
 
-import "./contribution_chart.js";
-import "./score_scale.js";
 import { element, fill, icon, slot } from "./dom.js";
-import { enteredInWords, hasLevel, intervalOf, levelInWords, meaningOf, missingInWords, notEnoughInWords, predictiveInWords, verdictOf } from "./wording.js";
+import { score, threshold } from "./format.js";
+import { enteredInWords, hasLevel, intervalOf, levelInWords, meaningOf, missingInWords, notEnoughInWords, predictiveInWords, scaleInWords, verdictOf } from "./wording.js";
 
 /** Fill the parts that a copy of the result's template and one of the paper's have in common. */
 export function showResult(content, prediction, fields) {
@@ -20,10 +19,23 @@ export function showResult(content, prediction, fields) {
 function showScore(content, prediction) {
   for (const name of ["score", "moved"]) slot(content, name).hidden = !hasLevel(prediction);
   if (!hasLevel(prediction)) return;
-  slot(content, "scale").show(prediction);
+  showScale(content, prediction);
   fill(content, "interval", intervalOf(prediction));
   slot(content, "interval-part").hidden = !prediction.score_interval;
   fill(content, "predictive", predictiveInWords(prediction));
+}
+
+/** Draw the score with its interval on the scale from 0 to 1 with both thresholds. */
+function showScale(content, prediction) {
+  const { anomaly_score: value, thresholds, risk_level: level, score_interval: interval } = prediction;
+  const scale = slot(content, "scale");
+  scale.dataset.level = level;
+  scale.setAttribute("aria-label", scaleInWords(prediction));
+  const places = { at: value, "medium-at": thresholds.medium, "high-at": thresholds.high, from: interval?.low ?? value, to: interval?.high ?? value };
+  for (const [name, place] of Object.entries(places)) scale.style.setProperty(`--${name}`, place);
+  fill(content, "scale-value", score(value, thresholds));
+  if (!interval) slot(content, "scale-interval").remove();
+  for (const place of content.querySelectorAll("[data-threshold]")) place.textContent = threshold(thresholds[place.dataset.threshold]);
 }
 
 function showCaveats(content, prediction, fields) {

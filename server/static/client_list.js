@@ -10,29 +10,24 @@ const AGE_REFRESH_MS = 15_000;
 
 const inOrder = (name, other) => name.localeCompare(other, "en", { numeric: true });
 
-export class ClientList {
-  #statuses = [];
-  #byClient = {};
-  #drawSoon = paced(() => this.#draw(), DRAW_MS);
+let statuses = [];
+let byClient = {};
 
-  constructor() {
-    setInterval(this.#drawSoon, AGE_REFRESH_MS); // numbers that nobody confirms grow old
-  }
+const drawSoon = paced(() => {
+  byId("clients").replaceChildren(...statuses.map((status) => item(status, byClient[status.client_id] ?? 0)));
+  offerClients(statuses.map(({ client_id: id }) => id));
+}, DRAW_MS);
+setInterval(drawSoon, AGE_REFRESH_MS); // numbers that nobody confirms grow old
 
-  show(statuses) {
-    this.#statuses = [...statuses].sort((one, other) => inOrder(one.client_id, other.client_id));
-    this.#drawSoon();
-  }
+export function showClients(told) {
+  statuses = [...told].sort((one, other) => inOrder(one.client_id, other.client_id));
+  drawSoon();
+}
 
-  showTotals({ by_client: byClient }) {
-    this.#byClient = byClient;
-    this.#drawSoon();
-  }
-
-  #draw() {
-    byId("clients").replaceChildren(...this.#statuses.map((status) => item(status, this.#byClient[status.client_id] ?? 0)));
-    offerClients(this.#statuses.map(({ client_id: id }) => id));
-  }
+/** Show how many predictions each client app has. */
+export function showClientTotals(counted) {
+  byClient = counted;
+  drawSoon();
 }
 
 function item(status, predictions) {

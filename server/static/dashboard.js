@@ -8,22 +8,19 @@ import { count, roundPercent } from "/ui/format.js";
 import { getJson } from "/ui/http.js";
 import { paced } from "/ui/pace.js";
 import { socketTo } from "/ui/socket.js";
-import { DistributionChart, TrendChart } from "./charts.js";
-import { ClientList } from "./client_list.js";
+import { showDistribution, TrendChart } from "./charts.js";
+import { showClients, showClientTotals } from "./client_list.js";
 import { DetailSheet } from "./detail_sheet.js";
 import { DriftPanel } from "./drift_panel.js";
 import { PredictionPanel } from "./prediction_panel.js";
 import { LEVELS, NO_LEVEL, pageAddress, RecentPredictions } from "./recent_predictions.js";
-import { ServerFacts } from "./server_facts.js";
+import { loadFacts, showFacts } from "./server_facts.js";
 import { showServers } from "./server_list.js";
 
 const DRAW_MS = 500;
 const TITLE = document.title;
 
 const fields = readFields();
-const facts = new ServerFacts();
-const clients = new ClientList();
-const distribution = new DistributionChart();
 const trend = new TrendChart();
 const drift = new DriftPanel();
 const panel = new PredictionPanel(fields, { onOpen: (item) => sheet.open(item), onDraw: () => sheet.refresh() });
@@ -64,8 +61,8 @@ function apply({ entries, totals: counted, status }) {
   sheet.take(entries);
   if (counted) showTotals(counted);
   if (status) {
-    facts.show(status);
-    clients.show(status.clients);
+    showFacts(status);
+    showClients(status.clients);
     showServers(status.servers);
   }
   if (!entries.some(({ prediction, kind, superseded_by: by }) => prediction || by || kind === "prediction_erased")) return;
@@ -74,7 +71,7 @@ function apply({ entries, totals: counted, status }) {
 }
 
 function stateIs(state, sentence) {
-  if (state === "up") facts.load();
+  if (state === "up") loadFacts();
   const words = {
     up: { tone: "good", label: "Live" },
     lost: { tone: "bad", label: "Connection lost", sentence },
@@ -103,8 +100,8 @@ for (const sign of ["focus", "blur", "afterprint"]) addEventListener(sign, showT
 document.addEventListener("visibilitychange", showTitle);
 
 function drawTotals() {
-  clients.showTotals(totals);
-  distribution.show(totals.by_level);
+  showClientTotals(totals.by_client);
+  showDistribution(totals.by_level);
   byId("total-predictions").textContent = count(totals.predictions);
   byId("total-noun").textContent = totals.predictions === 1 ? "prediction" : "predictions";
   byId("total-levels").replaceChildren(...LEVELS.map(levelTotal), ...(totals.by_level[NO_LEVEL] ? [levelTotal(NO_LEVEL)] : []));
@@ -122,8 +119,3 @@ function levelTotal(level) {
     element("span", { className: "soft small number", textContent: ofAll ? roundPercent(number / ofAll) : "" }),
   );
 }
-
-addEventListener("schemechange", () => {
-  distribution.draw();
-  trend.draw();
-});

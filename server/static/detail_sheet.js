@@ -1,6 +1,6 @@
 /** The sheet with one prediction in full; Esc closes it and the focus returns to its row. */
 
-import { announce, byId, element, timeElement } from "/ui/dom.js";
+import { announce, button, byId, timeElement } from "/ui/dom.js";
 
 export class DetailSheet {
   #fields;
@@ -46,8 +46,7 @@ export class DetailSheet {
   #showCorrected(clientId, requestId) {
     const item = requestId && this.#correction(clientId, requestId);
     const at = item?.prediction.made_at;
-    const open = element("button", { type: "button", className: "link-button", textContent: "Open the correction" });
-    open.addEventListener("click", () => {
+    const open = button("Open the correction", () => {
       const now = this.#correction(clientId, requestId); // it may have been erased meanwhile
       if (now) this.open(now);
       else this.#showCorrected(clientId, requestId);

@@ -1,6 +1,6 @@
 /** Whether the patients seen lately are like those the model was made with: for all client apps together and for each. */
 
-import { announce, byId, copyOf, element, fill, icon, slot } from "/ui/dom.js";
+import { announce, button, byId, copyOf, element, fill, icon, slot } from "/ui/dom.js";
 import { count, decimal, fullTime, plural, roundPercent } from "/ui/format.js";
 import { getJson, RequestError } from "/ui/http.js";
 
@@ -85,8 +85,7 @@ export class DriftPanel {
 
   #failed(failure) {
     if (!(failure instanceof RequestError)) throw failure;
-    const again = element("button", { type: "button", className: "button button-small", textContent: "Try again" });
-    again.addEventListener("click", () => this.load());
+    const again = button("Try again", () => this.load(), "button button-small");
     const stale = this.#groups.size ? " What is shown is older." : "";
     if (!stale) showState("failed", []);
     byId("drift-note").hidden = false;

@@ -1,6 +1,6 @@
 /** The list of predictions: filters, pages, and news, which wait while somebody is at the rows. */
 
-import { announce, byId, element, icon, slot } from "/ui/dom.js";
+import { announce, button, byId, element, icon, slot } from "/ui/dom.js";
 import { count, plural } from "/ui/format.js";
 import { getJson, RequestError } from "/ui/http.js";
 import { paced } from "/ui/pace.js";
@@ -14,6 +14,7 @@ const DRAW_MS = 100;
 const ANNOUNCE_MS = 4_000;
 const AIM_MS = 1_500; // a pointer that moved a moment ago may be on its way to a row
 const LOOK_MS = 250;
+const SMALL = "button button-small";
 
 export class PredictionPanel {
   #recent = new RecentPredictions();
@@ -137,7 +138,7 @@ export class PredictionPanel {
   #failed(failure) {
     if (!(failure instanceof RequestError)) throw failure;
     this.#hasFailed = true;
-    this.#note(failure.message, this.#button("Try again", () => this.#load()));
+    this.#note(failure.message, button("Try again", () => this.#load(), SMALL));
   }
 
   #setPaused(paused) {
@@ -199,7 +200,7 @@ export class PredictionPanel {
     byId("predictions-note").hidden = shown > 0;
     if (shown) return;
     if (this.#filter.client || this.#filter.level) {
-      return this.#note(icon("list"), "No predictions match this filter.", this.#button("Show all", () => this.#showAll()));
+      return this.#note(icon("list"), "No predictions match this filter.", button("Show all", () => this.#showAll(), SMALL));
     }
     this.#note(icon("pulse"), element("strong", { textContent: "No predictions yet" }), "Open one of the client apps with the link that was printed at the start, load a sample patient and analyze it. It appears here at once.");
   }
@@ -208,12 +209,6 @@ export class PredictionPanel {
     byId("filters").reset();
     this.#filterChanged();
     byId("filter-client").focus();
-  }
-
-  #button(text, onClick) {
-    const button = element("button", { type: "button", className: "button button-small", textContent: text });
-    button.addEventListener("click", onClick);
-    return button;
   }
 
   #note(...parts) {

@@ -1,6 +1,6 @@
 /** The table of predictions: keyed rows that stay in place, so that focus and scroll position survive news. */
 
-import { byId, copyOf, element, fill, levelBadge, slot, timeElement } from "/ui/dom.js";
+import { arrange, byId, copyOf, element, fill, levelBadge, slot, timeElement } from "/ui/dom.js";
 import { closeTo, hasLevel, scoreInList } from "/ui/wording.js";
 
 const TOP_FACTORS = 3;
@@ -22,14 +22,8 @@ export class PredictionTable {
 
   /** Show the items, newest first; rows in `freshIds` are marked as new for a moment. */
   show(items, freshIds = new Set()) {
-    const wanted = items.map((item) => this.#row(item, freshIds));
-    const kept = new Set(items.map(({ prediction }) => prediction.prediction_id));
-    for (const [id, row] of this.#rows) if (!kept.has(id)) this.#drop(id, row);
-    wanted.forEach((row, index) => {
-      if (this.#body.children[index] === row) return;
-      this.#body.insertBefore(row, this.#body.children[index] ?? null);
-      this.#movedAt = performance.now();
-    });
+    this.#rows = new Map(items.map((item) => [item.prediction.prediction_id, this.#row(item, freshIds)]));
+    if (arrange(this.#body, [...this.#rows.values()])) this.#movedAt = performance.now();
     byId("prediction-table").hidden = !items.length;
   }
 
@@ -47,15 +41,9 @@ export class PredictionTable {
     this.#body.children[index]?.querySelector("button").focus();
   }
 
-  #drop(id, row) {
-    row.remove();
-    this.#rows.delete(id);
-  }
-
   #row({ prediction, superseded_by: by }, freshIds) {
     const id = prediction.prediction_id;
-    if (!this.#rows.has(id)) this.#rows.set(id, makeRow(prediction, this.#fields, freshIds.has(id)));
-    const row = this.#rows.get(id);
+    const row = this.#rows.get(id) ?? makeRow(prediction, this.#fields, freshIds.has(id));
     row.classList.toggle("is-superseded", Boolean(by));
     slot(row, "corrected").hidden = !by;
     return row;

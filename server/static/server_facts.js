@@ -9,30 +9,26 @@ const REFRESH_MS = 60_000;
 
 const facts = byId("server-facts");
 
-export class ServerFacts {
-  constructor() {
-    setInterval(() => this.load(), REFRESH_MS);
-  }
-
-  /** Show what the server says of itself when it is asked. */
-  async load() {
-    try {
-      const { started_at: startedAt, uptime_seconds: seconds, store } = await getJson("/api/status");
-      fill(facts, "uptime", duration(seconds)).title = `Since ${fullTime(startedAt)}`;
-      fill(facts, "store", store.backend);
-      fill(facts, "store-note", store.ok ? "writable" : store.reason);
-    } catch (failure) {
-      if (!(failure instanceof RequestError)) throw failure; // which shows in the connection, or is over in a minute
-    }
-  }
-
-  /** Show what the server tells while it changes. */
-  show({ model, explanations }) {
-    showModel(model);
-    showExplanations(explanations);
-    facts.setAttribute("aria-busy", "false");
+/** Show what the server says of itself when it is asked. */
+export async function loadFacts() {
+  try {
+    const { started_at: startedAt, uptime_seconds: seconds, store } = await getJson("/api/status");
+    fill(facts, "uptime", duration(seconds)).title = `Since ${fullTime(startedAt)}`;
+    fill(facts, "store", store.backend);
+    fill(facts, "store-note", store.ok ? "writable" : store.reason);
+  } catch (failure) {
+    if (!(failure instanceof RequestError)) throw failure; // which shows in the connection, or is over in a minute
   }
 }
+
+/** Show what the server tells while it changes. */
+export function showFacts({ model, explanations }) {
+  showModel(model);
+  showExplanations(explanations);
+  facts.setAttribute("aria-busy", "false");
+}
+
+setInterval(loadFacts, REFRESH_MS);
 
 function showModel({ version, since, metrics, refused, explains }) {
   const { recalibrated_on: recalibrated, auroc, patients, disease_free: diseaseFree, medium_or_higher: medium, high } = metrics;

@@ -25,7 +25,7 @@ def _usual(model: LanguageModel) -> Iterator[None]:
 
 @pytest.fixture
 def explanation(clinic: Page) -> Locator:
-    return clinic.locator("clinical-explanation")
+    return clinic.locator("[data-slot=explanation]")
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from config.secrets import CLIENT_IDS
+
 LOAD_SECONDS: Final = 4.0
 SERVERS: Final = ("server-1", "server-2")
-CLIENT_LINKS: Final = ("client-1", "client-2", "client-3")
+CLIENT_LINKS: Final = tuple(client_id.lower() for client_id in CLIENT_IDS)
 PROCESSES: Final = ("server", *CLIENT_LINKS)
 SCALED_PROCESSES: Final = (*SERVERS, "postgres", *CLIENT_LINKS)
 """With two servers behind nginx, which share PostgreSQL."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
 
-from config.secrets import PROJECT_ROOT
+from config.secrets import CLIENT_IDS, PROJECT_ROOT, env_prefix
 from tests.support.waiting import wait_until
 
 START_SECONDS = 120.0
@@ -19,9 +19,7 @@ TOKENS = {
     "SERVER_SECRET_KEY": "a-secret-key-of-this-test",
     "OPERATOR_TOKEN": "the-operators-token-of-this-test",
     "ADMINISTRATOR_TOKEN": "the-administrators-token-of-this-test",
-    "CLIENT_1_TOKEN": "the-token-of-client-1",
-    "CLIENT_2_TOKEN": "the-token-of-client-2",
-    "CLIENT_3_TOKEN": "the-token-of-client-3",
+    **{f"{env_prefix(client_id)}_TOKEN": f"the-token-of-{client_id.lower()}" for client_id in CLIENT_IDS},
 }
 
 

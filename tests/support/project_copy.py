@@ -9,7 +9,7 @@ from config.secrets import PROJECT_ROOT
 
 LEFT = (".git", ".venv", ".env", ".local", ".*cache", "__pycache__", "node_modules", "saved_models", "tests", "docs")
 
-STAMP = "import launcher; print(launcher.installation(), launcher.SERVER_LOCK, end='')"
+STAMP = "import launcher as l; l.STAMP.write_text(f'{l.installation()} {l.SERVER_LOCK}')"
 """Says that nothing is left to install."""
 
 
@@ -25,5 +25,4 @@ def set_up(folder: Path) -> None:
     (site_packages,) = (folder / ".venv").glob("lib/python*/site-packages")
     packages = [path for path in sys.path if path.endswith("site-packages")]
     (site_packages / "installation.pth").write_text("\n".join([str(folder), *packages]))
-    said = subprocess.run([sys.executable, "-c", STAMP], cwd=folder, capture_output=True, text=True, check=True)
-    (folder / ".venv" / "installed.txt").write_text(said.stdout)
+    subprocess.run([sys.executable, "-c", STAMP], cwd=folder, check=True)

@@ -13,6 +13,7 @@ from common.followers import ALL, MAX_ENTRIES, Peer, Run
 from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, Event, Receipt
 from common.web.app import make_app
 from common.web.sockets import FollowedNamespace, RealTime
+from config.secrets import CLIENT_IDS
 from config.settings import ServerSettings
 
 
@@ -100,7 +101,7 @@ def settings_in(folder: Path, async_mode: str, **changes: object) -> ServerSetti
         "socketio_async_mode": async_mode,
         "data_dir": folder / "data",
         "secrets_dir": folder / "secrets",
-        "client_ids": ("Client-1", "Client-2", "Client-3"),
+        "client_ids": CLIENT_IDS,
         "public_url": "",
         "allowed_hosts": ("127.0.0.1", "localhost", "[::1]"),
         "trusted_proxies": 0,

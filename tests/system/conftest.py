@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import launcher
+from common import background
 from config.secrets import env_prefix
 from tests.support.processes import free_ports
 from tests.support.project_copy import copy_project, set_up
@@ -20,7 +21,7 @@ APPS = launcher.NAMES
 
 def ports() -> dict[str, str]:
     """Return settings with a free port for each app."""
-    return {f"{env_prefix(name)}_PORT": str(port) for name, port in zip(APPS, free_ports(4), strict=True)}
+    return {f"{env_prefix(name)}_PORT": str(port) for name, port in zip(APPS, free_ports(len(APPS)), strict=True)}
 
 
 def run_launcher(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -61,7 +62,7 @@ class Installation:
         return int((self.folder / ".local" / "run" / f"{name}.pid").read_text().split()[0])
 
     def is_running(self, name: str) -> bool:
-        return bool(launcher.command_line(self.pid(name)))
+        return bool(background.command_line(self.pid(name)))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import launcher
-from config.secrets import secret_names
+from config.secrets import CLIENT_IDS, secret_names
 from tests.support.project_copy import copy_project
 from tests.support.system_parts import Clinician, Visitor, stored_requests
 from tests.system.conftest import APPS, ports, run_launcher
@@ -131,7 +131,7 @@ def test_a_client_container_has_its_own_secrets_and_no_scientific_stack(containe
     own = ["CLIENT_2_CLINICIAN_TOKEN", "CLIENT_2_SECRET_KEY", "CLIENT_2_TOKEN"]
     found = containers.run_in("client-2", "find", "/secrets", "-type", "f").split()
     assert sorted(found) == [f"/secrets/client-2/{name}" for name in own]
-    given = secret_names(launcher.CLIENT_IDS.values())
+    given = secret_names(CLIENT_IDS)
     (containers.folder / ".env").write_text("".join(f"{name}=of-{name}\n" for name in [*given, "LLM_API_KEY"]))
     services = json.loads(containers.run("compose", "config", "--format", "json"))["services"]
     (containers.folder / ".env").unlink()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-import launcher
+from common import background
 from tests.support.system_parts import Clinician, Visitor
 from tests.support.waiting import wait_until
 from tests.system.conftest import APPS, Installation
@@ -84,4 +84,4 @@ def test_a_start_starts_nothing_unless_settings_have_changed_keeps_every_desks_p
     for said in ("Stopped.\n", "Nothing was running.\n"):
         done = installation.launcher("stop")
         assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
-    assert not any(str(installation.folder) in launcher.command_line(pid) for pid in running)
+    assert not any(str(installation.folder) in background.command_line(pid) for pid in running)

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 import launcher
-from config.secrets import PROJECT_ROOT, secret_names
+from common import background
+from common.background import App
+from config.secrets import CLIENT_IDS, PROJECT_ROOT, secret_names
 from config.settings import SystemSettings
-from launcher import App, LaunchError
+from launcher import LaunchError
 from tests.support.processes import free_ports
 from tests.support.project_copy import copy_project, set_up
 
@@ -29,8 +31,8 @@ IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)
 def app() -> Iterator[App]:
     """An app under a name no system uses, whose files are gone afterwards."""
     app = App("client-test", "127.0.0.1", free_ports(1)[0], "http://127.0.0.1", {"PORT": "no port"}, "one")
-    log, pid = launcher.log_file(app.name), launcher.pid_file(app.name)
-    for folder in (launcher.LOCAL, log.parent, pid.parent):
+    log, pid = background.log_file(app.name), background.pid_file(app.name)
+    for folder in (background.LOCAL, log.parent, pid.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
     yield app
     for file in (pid, log, log.with_suffix(".log.1")):
@@ -62,8 +64,8 @@ def local_apps(given: dict[str, str] | None = None, **system: object) -> list[Ap
 def test_on_any_address_people_and_apps_reach_each_other(bind_address: str, host: str, in_url: str) -> None:
     given = {"ALLOWED_HOSTS": "desk.example"}
     server, client, *others = local_apps(given, bind_address=bind_address, server_port=6000)
-    assert [app.port for app in (client, *others)] == [5001, 5002, 5003]
-    assert [app.environment["CLIENT_ID"] for app in (client, *others)] == ["Client-1", "Client-2", "Client-3"]
+    desks = [(app.environment["CLIENT_ID"], app.port) for app in (client, *others)]
+    assert desks == [(client_id, 5001 + number) for number, client_id in enumerate(CLIENT_IDS)]
     assert server.environment["HOST"] == host
     assert server.url == server.environment["PUBLIC_URL"] == client.environment["SERVER_URL"] == f"http://{in_url}:6000"
     assert client.environment["ALLOWED_HOSTS"] == f"desk.example,127.0.0.1,{in_url}"
@@ -99,34 +101,34 @@ def test_a_port_in_use_is_refused_with_the_setting_that_helps(app: App, host: st
 
 def test_a_process_id_of_another_program_or_a_damaged_one_is_not_ours(app: App) -> None:
     for content in (str(os.getpid()).encode(), b"\xff\xfe12"):
-        launcher.pid_file(app.name).write_bytes(content)
-        assert not launcher.is_running(app.name)
+        background.pid_file(app.name).write_bytes(content)
+        assert not background.is_running(app.name)
 
 
 @pytest.mark.parametrize(("code", "number", "said"), [(ENDS_ON_SIGTERM, 15, ""), (IGNORES_SIGTERM, 9, "by force")])
 def test_a_process_is_asked_to_end_and_ended_by_force_if_it_does_not(
     app: App, code: str, number: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [sys.executable, "-c", code, str(launcher.app_file(app.name))]  # it is known by its program's name
+    command = [sys.executable, "-c", code, str(background.app_file(app.name))]  # it is known by its program's name
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == "runs\n"
-    launcher.pid_file(app.name).write_text(str(process.pid))
-    assert launcher.is_running(app.name)
-    launcher.end_processes([app.name], seconds=0.2 if said else 30)
+    background.pid_file(app.name).write_text(str(process.pid))
+    assert background.is_running(app.name)
+    background.end_processes([app.name], seconds=0.2 if said else 30)
     process.communicate()
     assert process.returncode == -number
-    assert not launcher.is_running(app.name)
+    assert not background.is_running(app.name)
     assert said in capsys.readouterr().out
 
 
 def test_an_app_that_ends_is_reported_with_its_last_log_lines_and_the_log_before_is_kept(app: App) -> None:
-    log = launcher.log_file(app.name)
+    log = background.log_file(app.name)
     log.write_text("the run before")
-    process = launcher.launch(app)
-    assert launcher.started(app.name) == (process.pid, "one")
+    process = background.launch(app)
+    assert background.started(app.name) == (process.pid, "one")
     with pytest.raises(LaunchError, match=r"client-test ended.*client-test\.log:\n\nThe settings cannot be used: PORT"):
-        launcher.wait_until_ready([app], launcher.process_failure, seconds=30, pause=0.05)
+        launcher.wait_until_ready([app], background.why_ended, seconds=30, pause=0.05)
     with pytest.raises(LaunchError, match=r"Not ready after 0 seconds: client-test\."):
         launcher.wait_until_ready([app], lambda _: None, seconds=0, pause=0.05)
     assert process.wait(timeout=30) == 2
@@ -164,13 +166,13 @@ def test_a_container_is_given_up_only_when_it_ended_or_keeps_ending(
 def test_docker_is_asked_what_it_reads_and_told_of_no_empty_setting(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secrets = dict.fromkeys(secret_names(launcher.CLIENT_IDS.values()), "a$$b")
+    secrets = dict.fromkeys(secret_names(CLIENT_IDS), "a$$b")
     services = {
         name: {
             "environment": secrets | {"PUBLIC_URL": f"http://{ANY_ADDRESS}:{port}", "LOG_LEVEL": None},
             "ports": [{"host_ip": "127.0.0.1", "target": 5000, "published": str(port)}],
         }
-        for name, port in zip(launcher.NAMES, free_ports(4), strict=True)
+        for name, port in zip(launcher.NAMES, free_ports(len(launcher.NAMES)), strict=True)
     }
     (tmp_path / "config").write_text(json.dumps({"services": services}))
     script = f"""case "$2" in
@@ -231,7 +233,7 @@ def test_what_several_servers_need_is_written_once_and_nothing_that_is_given(pro
     first, second = run_launcher(project, "secrets"), run_launcher(project, "secrets")
     text = file.read_text()
     file.unlink()
-    added = {*secret_names(launcher.CLIENT_IDS.values()), "POSTGRES_PASSWORD"} - {"CLIENT_1_TOKEN", "OPERATOR_TOKEN"}
+    added = {*secret_names(CLIENT_IDS), "POSTGRES_PASSWORD"} - {"CLIENT_1_TOKEN", "OPERATOR_TOKEN"}
     assert {line.partition("=")[0] for line in text.splitlines()[4:]} == added
     assert first.stdout.count(",") == len(added) - 1
     assert second.stdout == f"Added to {file}: nothing\n"
@@ -242,7 +244,7 @@ def test_with_postgresql_no_start_makes_up_a_secret_that_other_servers_do_not_ha
     file.write_text(text)
     done = run_launcher(project, "start", "--local")
     assert (done.returncode, file.read_text()) == (1, text)
-    assert "Servers on one PostgreSQL need the same secrets. " in done.stderr
+    assert "With PostgreSQL every server needs the same secrets" in done.stderr
     assert "python3 launcher.py secrets" in done.stderr
     file.unlink()
 
@@ -258,8 +260,8 @@ def test_settings_that_cannot_be_opened_are_a_sentence(project: Path) -> None:
 @pytest.mark.full
 def test_the_virtual_environment_of_a_copied_project_is_made_anew(tmp_path: Path) -> None:
     set_up(project := copy_project(tmp_path / "project"))
-    stamp = project / ".venv" / "installed.txt"
-    stamp.write_text(stamp.read_text()[::-1])
+    (stamp,) = (project / ".venv").glob("installed-*.txt")
+    stamp.rename(stamp.with_name("installed-elsewhere.txt"))
     settings = {"HTTPS_PROXY": "http://127.0.0.1:1", "PIP_RETRIES": "0", "PIP_USER": "1"}
     done = run_launcher(project, "start", "--local", **settings)
     assert done.stdout.startswith("Making the virtual environment .venv.")

@@ -26,7 +26,7 @@ PAGES = {
 }
 
 
-CHOICES = {"`unit-${field.name}`, this.#switch(field).value", '`paste-${question.about}`, names.join(" ")'}
+CHOICES = {"`unit-${field.name}`, switchOf(field).value", '`paste-${question.about}`, names.join(" ")'}
 """What pages have the browser keep, beside the theme."""
 
 

@@ -98,14 +98,6 @@ def test_what_cannot_be_is_refused_with_every_field_at_fault(
     assert outbox.newest == 1
 
 
-def test_the_same_patient_again_is_asked_about_and_can_be_new(page: Page, outbox: Outbox) -> None:
-    first = page.submit(wire(1, patient_reference="bed 12"))
-    again = submission(2, reference="bed 12", is_new=False).to_wire()
-    assert page.submit(again) == {"status": "duplicate", "entry": first["entry"], "error": None}
-    assert page.submit(again | {"is_new": True})["status"] == "saved"
-    assert len(history(outbox)) == 2
-
-
 def test_a_patient_that_waits_is_withdrawn_on_every_page_and_gone_when_the_server_knows(
     desk: Desk, page: Page, server: ProgrammableServer
 ) -> None:

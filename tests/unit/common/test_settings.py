@@ -15,7 +15,7 @@ Kind = type[ServerSettings | ClientSettings | SystemSettings | TrainingSettings]
 NAME = "must be a name of at most 32 letters, digits and hyphens that begins with a letter"
 URL = "must be http:// or https:// with a host and, if need be, a port"
 PATH = "must end after host and port: an app cannot be reached under a path"
-PORTS = "SERVER_PORT, CLIENT_1_PORT, CLIENT_2_PORT and CLIENT_3_PORT must differ"
+PORTS = "these ports must differ: SERVER_PORT, CLIENT_1_PORT, CLIENT_2_PORT, CLIENT_3_PORT"
 HOSTS = "must hold host names alone, without http://, path or *"
 
 
