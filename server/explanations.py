@@ -133,7 +133,7 @@ class ExplanationWorkers:
             while not self._stopping.is_set() and not self._is_stored(lease, explanation):
                 self._stopping.wait(PAUSE_SECONDS)
         except Exception:  # one explanation must not hold up the others
-            log.exception("an explanation could not be stored", extra=_about(lease))
+            log.exception("an explanation could not be stored", extra=about(lease.request_id))
         if self._stopping.is_set():
             return  # a lease that is still held is given back by ``stop``; an ended one is not there to be given back
         with self._lock:
@@ -152,7 +152,7 @@ class ExplanationWorkers:
         except NarrativeError as error:
             said["reason"] = str(error)
         except Exception:
-            log.exception("an explanation failed", extra=_about(lease))
+            log.exception("an explanation failed", extra=about(lease.request_id))
             said["reason"] = FAILED
         if writer:
             said |= {"model": writer.model, "prompt_version": writer.prompt_version}
@@ -183,13 +183,13 @@ class ExplanationWorkers:
                 self._by_source[explanation.source] += 1
                 self._by_reason.update([reason] if reason else [])
             if reason:
-                log.warning("the deterministic explanation stays: %s", reason, extra=_about(lease))
+                log.warning("the deterministic explanation stays: %s", reason, extra=about(lease.request_id))
             else:
-                log.info("the language model's explanation was stored", extra=_about(lease))
+                log.info("the language model's explanation was stored", extra=about(lease.request_id))
             self.changes.appended(page)
         return True
 
 
-def _about(lease: Lease) -> dict[str, str]:
-    """Have a log record name the request that it is about."""
-    return {"request_id": lease.request_id}
+def about(*request_ids: str) -> dict[str, str]:
+    """Have a log record name the requests that it is about."""
+    return {"request_id": " ".join(request_ids)}

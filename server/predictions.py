@@ -16,13 +16,13 @@ import uuid_utils
 from prometheus_client import Histogram
 
 from common.errors import ErasedError, InternalError, OverloadedError, ShuttingDownError, StoreUnavailableError
-from common.messages import LEVELS, ChangeKind, PredictRequest, Receipt, RiskLevel, WireError
+from common.messages import LEVELS, ChangeKind, MissingTests, NotEnough, PredictRequest, Receipt, RiskLevel, WireError
 from common.patient import PatientRecord
 from server.anomaly.detector import Assessment, Detector
 from server.cluster import Cluster
 from server.explanation.facts import facts_of
 from server.explanation.template import describe
-from server.explanations import ExplanationWorkers
+from server.explanations import ExplanationWorkers, about
 from server.log import ChangeLog
 from server.periodic import PeriodicTask
 from server.registry.current_model import CurrentModel
@@ -245,11 +245,7 @@ class PredictionService:
             except StoreUnavailableError:  # the store has said why
                 self._unavailable_until = time.monotonic() + STORE_PAUSE_SECONDS
             except Exception:
-                log.exception(
-                    "a batch of %d was not stored; it will come again",
-                    len(batch),
-                    extra=_about(job.key for job in batch),
-                )
+                log.exception("a batch of %d was not stored; it will come again", len(batch), extra=_about(batch))
             time.sleep(0)  # between batches everybody else has a turn
 
     def _next_batch(self) -> list[Job]:
@@ -287,20 +283,20 @@ class PredictionService:
                 self._seconds_of[stage].observe(seconds)
             self.stored[one.message["risk_level"]] += 1
         if appended.new:  # one line for all: a line costs as much as a tenth of a prediction
-            log.info("%d predictions were stored", len(appended.new), extra=_about(one.key for one in appended.new))
+            log.info("%d predictions were stored", len(appended.new), extra=_about(appended.new))
         for entry in appended.page.entries:
             if entry.kind == ChangeKind.REQUEST_REFUSED:
                 said = orjson.loads(entry.wire)
                 code, key = said["error"]["code"], (entry.client_id, said["request_id"])
                 self.refused[code] += 1
-                log.warning("a request of %s was refused for good: %s", entry.client_id, code, extra=_about([key]))
+                log.warning("a request of %s was refused for good: %s", entry.client_id, code, extra=about(key[1]))
 
     def _made(self, jobs: Sequence[Job]) -> tuple[list[NewPrediction], dict[RequestKey, WireError]]:
         """Score and explain together; if that fails, each alone, so that one patient does not take others along."""
         try:
             return self._scored(jobs), {}
         except Exception:
-            log.exception("a batch of %d could not be scored", len(jobs), extra=_about(job.key for job in jobs))
+            log.exception("a batch of %d could not be scored", len(jobs), extra=_about(jobs))
         if len(jobs) == 1:
             return [], {jobs[0].key: WireError.of(InternalError())}
         alone = [self._made([job]) for job in jobs]
@@ -321,10 +317,8 @@ class PredictionService:
         self, job: Job, detector: Detector, assessment: Assessment, waiting: float, scoring: float
     ) -> NewPrediction:
         request, started = job.request, time.perf_counter()
-        has_level = assessment.risk_level in LEVELS
-        missing = detector.missing_tests(request.record) if has_level else None
-        not_enough = None if has_level else detector.not_enough(request.record)
-        facts = facts_of(request.record, assessment, detector.thresholds, missing, not_enough)
+        outlook = detector.outlook(request.record, assessment.risk_level)
+        facts = facts_of(request.record, assessment, detector.thresholds, outlook)
         explanation = describe(facts)
         timings = {"waiting": waiting, "scoring": scoring, "explaining": time.perf_counter() - started}
         # The message ``Prediction``, unchecked: checking what was just made would take longer than making it.
@@ -338,7 +332,7 @@ class PredictionService:
             "made_at": self.clock(),
             "risk_level": assessment.risk_level,
             "anomaly_score": assessment.anomaly_score,
-            "score_interval": assessment.interval and dict(zip(("low", "high"), assessment.interval, strict=True)),
+            "score_interval": assessment.score_interval and vars(assessment.score_interval),
             "raw_score": assessment.raw_score,
             "is_anomaly": assessment.risk_level == RiskLevel.HIGH,
             "thresholds": vars(detector.thresholds),
@@ -349,9 +343,9 @@ class PredictionService:
             "extrapolated": request.record.extrapolated(),
             "explanation": vars(explanation),
             "predictive_value": detector.predictive_value and vars(detector.predictive_value),
-            "missing_tests": missing and missing.model_dump(),
-            "not_enough": not_enough and vars(not_enough),
-            "awaits_explanation": self.explanations.enabled and bool(facts.factors) and has_level,
+            "missing_tests": outlook.model_dump() if isinstance(outlook, MissingTests) else None,
+            "not_enough": vars(outlook) if isinstance(outlook, NotEnough) else None,
+            "awaits_explanation": self.explanations.enabled and bool(facts.factors) and assessment.risk_level in LEVELS,
             "model_version": detector.model_version,
             "timings_ms": {stage: round(seconds * 1000, 3) for stage, seconds in timings.items()},
             "entered_by": request.entered_by,
@@ -363,9 +357,8 @@ class PredictionService:
         return made
 
 
-def _about(keys: Iterable[RequestKey]) -> dict[str, str]:
-    """Have a log record name the requests that it is about."""
-    return {"request_id": " ".join(request_id for _, request_id in keys)}
+def _about(ones: Iterable[Job | NewPrediction]) -> dict[str, str]:
+    return about(*(request_id for _, request_id in (one.key for one in ones)))
 
 
 def _contributions(record: PatientRecord, detector: Detector, assessment: Assessment) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from common.messages import MissingTests, NotEnough, Outcome, PredictiveValue, RiskLevel, Thresholds
+from common.messages import LEVELS, Interval, MissingTests, NotEnough, Outcome, PredictiveValue, RiskLevel, Thresholds
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.calibration import CalibrationByPattern, risk_level
 from server.anomaly.dataset import COLUMNS, FloatArray, rows_of, values_of
@@ -31,15 +31,15 @@ class Assessment:
     """What the detector says of one patient.
 
     ``anomaly_score`` (0 to 1) is the calibrated share of disease-free patients who, with the same fields not measured,
-    are less anomalous, ``interval`` its 95 % interval by the size of the calibration set, and ``raw_score`` (0 to 1)
-    the forest's own score. ``contributions`` holds the 13 fields in order, in log2 score units, positive toward
+    are less anomalous, ``score_interval`` its 95 % interval by the size of the calibration set, and ``raw_score`` (0 to
+    1) the forest's own score. ``contributions`` holds the 13 fields in order, in log2 score units, positive toward
     anomalous: they and ``base_value`` add up to log2 of ``raw_score``. They are empty where they could not be worked
     out, or do not add up: nothing replaces them.
     """
 
     raw_score: float
     anomaly_score: float
-    interval: tuple[float, float] | None
+    score_interval: Interval | None
     risk_level: RiskLevel
     base_value: float
     contributions: Mapping[str, float]
@@ -190,11 +190,12 @@ class AnomalyModel:
         raw_score = 2.0**log2_score
         calibration = self.calibration.of(values)
         anomaly_score = calibration.score(raw_score)
+        low, high = calibration.interval(raw_score)
         adds_up = abs(self._attribution.base_value + sum(by_field) - log2_score) <= ADDITIVITY
         return Assessment(
             raw_score=raw_score,
             anomaly_score=anomaly_score,
-            interval=calibration.interval(raw_score),
+            score_interval=Interval(low=low, high=high),
             risk_level=(
                 risk_level(anomaly_score, self.thresholds)
                 if self.sufficiency.is_enough(values)
@@ -222,15 +223,15 @@ class Detector:
         self.model_version, self.reference = self.manifest.model_version, self.manifest.reference
         self.predictive_value = _predictive_value(self.manifest)
 
-    def missing_tests(self, record: PatientRecord) -> MissingTests | None:
-        """Return what the tests that were not measured could still show; ``None`` if there are none."""
-        return missing_tests(
-            values_of(record), self.manifest.possible_values, self.model.complete_scores, self.model.outcome
-        )
+    def outlook(self, record: PatientRecord, level: RiskLevel) -> MissingTests | NotEnough | None:
+        """Say what the tests that were not measured could still show, or what is missing for a level if there is none.
 
-    def not_enough(self, record: PatientRecord) -> NotEnough:
-        """Say what is missing for a level, and what was measured that is extreme on its own."""
-        return self.model.not_enough(values_of(record))
+        It is ``None`` where all was measured.
+        """
+        values = values_of(record)
+        if level not in LEVELS:
+            return self.model.not_enough(values)
+        return missing_tests(values, self.manifest.possible_values, self.model.complete_scores, self.model.outcome)
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -255,8 +256,8 @@ class Detector:
 
 
 def _predictive_value(manifest: Manifest) -> PredictiveValue | None:
-    prevalence = manifest.evaluation.prevalence
-    found = manifest.evaluation.predictive_value(prevalence)
-    if manifest.recalibrated_from or found.value is None or found.low is None or found.high is None:
+    found = manifest.predictive_value
+    if found is None or found.value is None or found.low is None or found.high is None:
         return None
+    prevalence = manifest.evaluation.prevalence
     return PredictiveValue(value=found.value, low=found.low, high=found.high, prevalence=prevalence)

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field, SecretStr
 from common.messages import RiskLevel, Thresholds
 from common.patient import PatientRecord
 from server.anomaly.dataset import Dataset
-from server.anomaly.evaluation_figures import Abstention, Evaluation, Value
+from server.anomaly.evaluation_figures import Abstention, Estimate, Evaluation, Value
 from server.anomaly.reference import Reference
 
 FORMAT: Final = 4
@@ -77,6 +77,13 @@ class Manifest(Value):
     reference: Reference
     files: dict[str, str]
     known_answers: Annotated[list[KnownAnswer], Field(min_length=KNOWN_PATIENTS)]
+
+    @property
+    def predictive_value(self) -> Estimate | None:
+        """Of the patients at High, the share with disease at the prevalence of ``data``; not after a recalibration."""
+        # The figures belong to the earlier calibration then.
+        evaluation = self.evaluation
+        return None if self.recalibrated_from else evaluation.predictive_value(evaluation.prevalence)
 
     def expected_version(self) -> str:
         """Return the time it was made, in UTC and sortable, and the hash of the content."""

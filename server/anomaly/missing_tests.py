@@ -1,7 +1,7 @@
 """What the tests that were not measured could still show, and which one would settle most."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Final
 
@@ -52,31 +52,21 @@ def missing_tests(
     is_sampled = len(places) > MOST_IN_FULL
     if is_sampled:
         # Beside a random sample what is least and most risky throughout, which it would hardly ever hold.
-        found = [tuple(of[end] for of in choices) for end in (0, -1)]
         random = np.random.default_rng(0)
-        found += zip(*(random.choice(of, SAMPLES).tolist() for of in choices), strict=True)
+        found = np.array([[of[0], of[-1], *random.choice(of, SAMPLES)] for of in choices]).T
     else:
-        found = list(product(*choices))
+        found = np.array(list(product(*choices)))
+    complete = np.tile(np.array(values, dtype=np.float64), (len(found), 1))
+    complete[:, places] = found
     scored: list[float] = []
-    while len(scored) < len(found):
-        scored += complete_scores(list(_completed(values, places, found[len(scored) : len(scored) + _SLICE])))
+    for start in range(0, len(found), _SLICE):
+        scored += complete_scores(complete[start : start + _SLICE].tolist())
         time.sleep(0)
-    scores, shown_by = np.array(scored), np.array(found).T
-    left = [np.mean([np.ptp(scores[shown == value]) for value in np.unique(shown)]) for shown in shown_by]
+    scores = np.array(scored)
+    left = [np.mean([np.ptp(scores[shown == value]) for value in np.unique(shown)]) for shown in found.T]
     return MissingTests(
         lowest=outcome(float(scores.min())),
         highest=outcome(float(scores.max())),
         most_informative=COLUMNS[places[int(np.argmin(left))]],
         is_sampled=is_sampled,
     )
-
-
-def _completed(
-    values: Sequence[float | None], places: Sequence[int], found: Iterable[Sequence[float]]
-) -> Iterator[list[float | None]]:
-    """Yield a patient's fields with each set of results in its places."""
-    for shown in found:
-        complete = list(values)
-        for place, value in zip(places, shown, strict=True):
-            complete[place] = value
-        yield complete

@@ -164,12 +164,6 @@ def evaluation_of(
     has_disease, repeats = dataset.has_disease, len(results) // folds
     if has_level is not None:
         results = [replace(one, anomaly=np.where(has_level[one.held_out], one.anomaly, np.nan)) for one in results]
-    figures = {}
-    for name in SHOWN:
-        ours = _together(name, [result.ours for result in results], folds)
-        usual = _together(name, [result.usual for result in results], folds)
-        if ours.value is not None:
-            figures[name] = Figure(ours=ours, usual=usual if name in results[0].usual else None)
 
     def rates_from(members: BoolArray, threshold: float) -> Rates:
         by_fold = []
@@ -178,21 +172,25 @@ def evaluation_of(
             by_fold.append(_rates(result.anomaly[inside] >= threshold, has_disease[result.held_out][inside]))
         return Rates(**{rate: over_folds([fold[rate] for fold in by_fold], folds) for rate in RATES})
 
-    everybody = np.ones(len(has_disease), dtype=np.bool_)
-    for level, threshold in by_level(thresholds).items():
-        for rate, estimate in rates_from(everybody, threshold):
-            name = f"{rate}_{level}"
-            figures |= {name: figures[name].model_copy(update={"ours": estimate})} if name in figures else {}
+    members = {"everybody": np.ones(len(has_disease), dtype=np.bool_)} | subgroups(dataset.values)
+    everybody, *groups = group_rates(members, has_disease, thresholds, rates_from)
+    at_levels = {f"{rate}_{level}": of for level in by_level(thresholds) for rate, of in getattr(everybody, level)}
+    figures = {}
+    for name in SHOWN:
+        ours = at_levels.get(name) or _together(name, [result.ours for result in results], folds)
+        usual = _together(name, [result.usual for result in results], folds)
+        if ours.value is not None:
+            figures[name] = Figure(ours=ours, usual=usual if name in results[0].usual else None)
     held_out = np.concatenate([result.held_out for result in results])
     counted = confusion(has_disease[held_out], np.concatenate([result.anomaly for result in results]), thresholds)
     return Evaluation(
         folds=folds,
         repeats=repeats,
         stratified=can_be_stratified(dataset, folds),
-        disease_free=int((~has_disease).sum()),
-        with_disease=int(has_disease.sum()),
+        disease_free=everybody.disease_free,
+        with_disease=everybody.with_disease,
         figures=figures,
-        groups=group_rates(subgroups(dataset.values), has_disease, thresholds, rates_from),
+        groups=groups,
         # Every repeat has held out every patient: divided by their number, the counts are those of one.
         confusion={label: {level: n / repeats for level, n in row.items()} for label, row in counted.items()},
         additivity_patients=folds * ceil(RANDOM_PATIENTS / folds),

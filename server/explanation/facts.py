@@ -1,10 +1,10 @@
 """The facts an explanation may use, made in code from a scored record; nothing else reaches any text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import ROUND_DOWN, Decimal
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from common.messages import LEVELS, MissingTests, NotEnough, Prediction, RiskLevel, Thresholds
+from common.messages import LEVELS, Interval, MissingTests, NotEnough, Prediction, RiskLevel, Thresholds
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.calibration import risk_level
 from server.anomaly.detector import Assessment
@@ -19,6 +19,7 @@ OLDER: Final = "90 or older"
 LARGEST_STATED: Final = 99
 
 Direction = Literal["raises", "lowers"]
+Outlook = MissingTests | NotEnough | None
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,9 @@ class Facts:
     not_measured: tuple[str, ...]
     """Names of fields, as in ``extrapolated``: those whose values lie outside the model's range."""
     extrapolated: tuple[str, ...]
-    interval: tuple[float, float] | None = None
-    """The ends of the anomaly score's 95 % interval; ``None`` where there is none, as of earlier protocols."""
-    missing_tests: MissingTests | None = None
-    not_enough: NotEnough | None = None
+    interval: Interval | None = None
+    """The anomaly score's 95 % interval; ``None`` where there is none, as of earlier protocols."""
+    outlook: Outlook = None
 
     @property
     def threshold(self) -> float:
@@ -58,8 +58,8 @@ class Facts:
         """The levels next to this result's own that the interval of its score reaches into, lowest first."""
         if self.interval is None or self.level not in LEVELS:
             return []
-        own = LEVELS.index(self.level)
-        lowest, highest = (LEVELS.index(risk_level(end, self.thresholds)) for end in self.interval)
+        ends = [risk_level(end, self.thresholds) for end in (self.interval.low, self.interval.high)]
+        lowest, own, highest = map(LEVELS.index, (ends[0], self.level, ends[1]))
         return [level for at, level in enumerate(LEVELS) if lowest <= at <= highest and abs(at - own) == 1]
 
     @property
@@ -68,53 +68,38 @@ class Facts:
         return self.factors[:STATED_FACTORS]
 
 
-def facts_of(
-    record: PatientRecord,
-    assessment: Assessment,
-    thresholds: Thresholds,
-    missing_tests: MissingTests | None = None,
-    not_enough: NotEnough | None = None,
-) -> Facts:
+def facts_of(record: PatientRecord, assessment: Assessment, thresholds: Thresholds, outlook: Outlook) -> Facts:
     """Collect the facts of one scored record.
 
     Factors are the measured fields alone: the typical value that replaces one not measured is no finding, and is the
     same for everybody with whom the patient is compared.
     """
-    not_measured = tuple(record.imputed())
-    sizes = {name: abs(size) for name, size in assessment.contributions.items() if size and name not in not_measured}
-    largest = sorted(sizes, key=lambda name: -sizes[name])[:MAX_FACTORS]
-    factors = []
-    for name in largest:
-        direction: Direction = "raises" if assessment.contributions[name] > 0 else "lowers"
-        value = value_in_words(name, getattr(record, name))
-        factors.append(Factor(name, value, direction, meaning_of(name, record)))
+    sizes, not_measured = assessment.contributions, record.imputed()
+    moved = [name for name in sorted(sizes, key=lambda name: -abs(sizes[name])) if sizes[name]]
+    largest = [name for name in moved if name not in not_measured][:MAX_FACTORS]
     return Facts(
         level=assessment.risk_level,
         anomaly_score=assessment.anomaly_score,
         thresholds=thresholds,
-        factors=tuple(factors),
-        not_measured=not_measured,
+        factors=tuple(_factor(name, record, sizes[name]) for name in largest),
+        not_measured=tuple(not_measured),
         extrapolated=tuple(record.extrapolated()),
-        interval=assessment.interval,
-        missing_tests=missing_tests,
-        not_enough=not_enough,
+        interval=assessment.score_interval,
+        outlook=outlook,
     )
+
+
+def _factor(name: str, record: PatientRecord, contribution: float) -> Factor:
+    value = value_in_words(name, getattr(record, name))
+    return Factor(name, value, "raises" if contribution > 0 else "lowers", meaning_of(name, record))
 
 
 def facts_of_stored(prediction: Prediction) -> Facts:
     """Collect the facts of a prediction as it is stored; they are those that it was made with."""
-    contributions = {part.field: part.contribution for part in prediction.contributions}
-    ends = prediction.score_interval
-    assessment = Assessment(
-        raw_score=prediction.raw_score,
-        anomaly_score=prediction.anomaly_score,
-        interval=(ends.low, ends.high) if ends else None,
-        risk_level=prediction.risk_level,
-        base_value=prediction.base_value,
-        contributions=contributions,
-    )
-    shown = prediction.missing_tests, prediction.not_enough
-    return facts_of(prediction.record, assessment, prediction.thresholds, *shown)
+    said: dict[str, Any] = {field.name: getattr(prediction, field.name) for field in fields(Assessment)}
+    said["contributions"] = {part.field: part.contribution for part in prediction.contributions}
+    outlook = prediction.missing_tests or prediction.not_enough
+    return facts_of(prediction.record, Assessment(**said), prediction.thresholds, outlook)
 
 
 def value_in_words(name: str, value: float) -> str:

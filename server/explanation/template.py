@@ -1,8 +1,8 @@
 """The deterministic explanation: always there, at once, from the facts alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from common.messages import Explanation, NotEnough, RiskLevel
+from common.messages import Explanation, MissingTests, NotEnough, RiskLevel
 from server.explanation.facts import STATED_FACTORS, Factor, Facts, label_in_sentence, of_100_in_words, score_in_words
 
 UNAVAILABLE = "Explanation unavailable: what moved the score could not be worked out, so nothing is shown of it."
@@ -12,21 +12,22 @@ _OUTSIDE = "Outside the model's range, less certain:"
 
 def describe(facts: Facts) -> Explanation:
     """Write the paragraph of one prediction."""
-    if facts.not_enough:
-        return Explanation(text=" ".join(_why_no_level(facts, facts.not_enough)), source="template")
+    outlook = facts.outlook
+    sentences = _why_no_level(facts, outlook) if isinstance(outlook, NotEnough) else _of_level(facts)
+    return Explanation(text=" ".join(filter(None, sentences)), source="template")
+
+
+def _of_level(facts: Facts) -> Iterator[str]:
     alike = " with the same tests not measured" if facts.not_measured else ""
     unusual = f"{of_100_in_words(facts.anomaly_score)} patients without coronary disease{alike} look less unusual."
-    sentences = [
-        f"Risk level {_level(facts)}: the anomaly score is {_score(facts)}, {_place(facts)}.",
-        f"{unusual[:1].upper()}{unusual[1:]} This is not the chance of disease.",
-        *_factors("The score is raised most by", facts, "raises"),
-        *_factors("The score is lowered most by", facts, "lowers"),
-        "" if facts.factors else UNAVAILABLE,
-        _listed("Not measured, taken as typical:", facts.not_measured),
-        _range(facts),
-        _listed(_OUTSIDE, facts.extrapolated),
-    ]
-    return Explanation(text=" ".join(sentence for sentence in sentences if sentence), source="template")
+    yield f"Risk level {_level(facts)}: the anomaly score is {_score(facts)}, {_place(facts)}."
+    yield f"{unusual[:1].upper()}{unusual[1:]} This is not the chance of disease."
+    yield from _factors("The score is raised most by", facts, "raises")
+    yield from _factors("The score is lowered most by", facts, "lowers")
+    yield "" if facts.factors else UNAVAILABLE
+    yield _listed("Not measured, taken as typical:", map(label_in_sentence, facts.not_measured))
+    yield _range(facts)
+    yield _listed(_OUTSIDE, map(label_in_sentence, facts.extrapolated))
 
 
 def _why_no_level(facts: Facts, not_enough: NotEnough) -> Iterator[str]:
@@ -34,22 +35,17 @@ def _why_no_level(facts: Facts, not_enough: NotEnough) -> Iterator[str]:
         "Not enough measured for a risk level: these values alone hardly tell patients with coronary disease from "
         "those without."
     )
-    needed = [label_in_sentence(name) for name in not_enough.needed]
-    if needed:
-        yield f"Needed: {', '.join(needed[:-1])}{' or ' if needed[:-1] else ''}{needed[-1]}."
-    else:
-        yield "More than one additional test is needed."
-    extreme = [_with_value(factor) for factor in facts.factors if factor.name in not_enough.extreme]
-    if extreme:
-        yield f"Extreme on its own: {_join(extreme)}."
-    if facts.extrapolated:
-        yield _listed(_OUTSIDE, facts.extrapolated)
+    needed = _listed("Needed:", map(label_in_sentence, not_enough.needed), last="or")
+    yield needed or "More than one additional test is needed."
+    extreme = [factor for factor in facts.factors if factor.name in not_enough.extreme]
+    yield _listed("Extreme on its own:", map(_with_value, extreme))
+    yield _listed(_OUTSIDE, map(label_in_sentence, facts.extrapolated))
 
 
 def _range(facts: Facts) -> str:
     """Say between which results the tests that were not measured could lead, and which of them matters most."""
-    missing = facts.missing_tests
-    if missing is None:
+    missing = facts.outlook
+    if not isinstance(missing, MissingTests):
         return ""
     lowest, highest = missing.lowest, missing.highest
     low, high = score_in_words(lowest.anomaly_score), score_in_words(highest.anomaly_score)
@@ -72,7 +68,7 @@ def _score(facts: Facts) -> str:
     """State the score and its interval, all cut: an end never seems to reach a threshold that it does not."""
     if facts.interval is None:
         return score_in_words(facts.anomaly_score)
-    low, high = map(score_in_words, facts.interval)
+    low, high = map(score_in_words, (facts.interval.low, facts.interval.high))
     return f"{score_in_words(facts.anomaly_score)} (95 % interval {low} to {high})"
 
 
@@ -85,20 +81,22 @@ def _place(facts: Facts) -> str:
     }[facts.level]
 
 
-def _factors(opening: str, facts: Facts, direction: str) -> list[str]:
+def _factors(opening: str, facts: Facts, direction: str) -> Iterator[str]:
     """Name what moved the score most in one direction, and explain each value that has a meaning."""
     chosen = [factor for factor in facts.factors if factor.direction == direction][:STATED_FACTORS]
-    named = _join([_with_value(factor) for factor in chosen])
-    return [f"{opening} {named}.", *(factor.meaning for factor in chosen if factor.meaning)] if chosen else []
+    yield _listed(opening, map(_with_value, chosen))
+    yield from (factor.meaning or "" for factor in chosen)
 
 
 def _with_value(factor: Factor) -> str:
     return f"{label_in_sentence(factor.name)} ({factor.value})"
 
 
-def _listed(opening: str, names: Sequence[str]) -> str:
-    return f"{opening} {_join([label_in_sentence(name) for name in names])}." if names else ""
+def _listed(opening: str, parts: Iterable[str], *, last: str = "and") -> str:
+    """Return a sentence that ends with a list; none where the list is empty."""
+    joined = _join(list(parts), last)
+    return f"{opening} {joined}." if joined else ""
 
 
-def _join(parts: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+def _join(parts: Sequence[str], last: str = "and") -> str:
+    return f" {last} ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))

@@ -209,7 +209,7 @@ def read_manifest(folder: Path, *, key: SecretStr | None = None) -> Manifest:
     """Read and check a version's manifest; ``read_files`` checks the files it vouches for."""
     path = folder / MANIFEST_FILE
     content = _content(path)
-    written = _as_written(content)
+    written = manifest_as_written(folder)
     # Before the schema, which an older layout fails like a damaged file.
     if written and written.get("format", 1) in range(1, FORMAT):
         raise OutdatedModelError(f"The model in {folder} was written by an earlier version of this program.")
@@ -230,15 +230,8 @@ def read_manifest(folder: Path, *, key: SecretStr | None = None) -> Manifest:
 def manifest_as_written(folder: Path) -> dict[str, Any]:
     """Return what a manifest says, of whatever format and unverified; nothing if it cannot be read."""
     try:
-        return _as_written((folder / MANIFEST_FILE).read_bytes())
-    except OSError:
-        return {}
-
-
-def _as_written(content: bytes) -> dict[str, Any]:
-    try:
-        written = json.loads(content)
-    except (ValueError, RecursionError):
+        written = json.loads((folder / MANIFEST_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
         return {}
     return written if isinstance(written, dict) else {}
 

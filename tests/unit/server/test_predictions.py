@@ -103,7 +103,7 @@ def test_an_answer_says_what_the_detector_says_and_what_was_not_measured_or_extr
     assert answer.is_anomaly == (answer.risk_level == "High") == (answer.anomaly_score >= detector.thresholds.high)
     assert answer.score_interval is not None
     assert answer.score_interval.low < answer.anomaly_score < answer.score_interval.high
-    assert (answer.missing_tests, answer.not_enough) == (detector.missing_tests(asked.record), None)
+    assert (answer.missing_tests, answer.not_enough) == (detector.outlook(asked.record, answer.risk_level), None)
     assert answer.predictive_value == detector.predictive_value
     assert "once measured; " in answer.explanation.text
     sizes = {part.field: abs(part.contribution) for part in answer.contributions}
@@ -130,7 +130,7 @@ def test_too_little_measured_is_no_alarm_and_awaits_nothing(make_service: MakeSe
     (answer,) = answered(service, 1)
     assert answer.anomaly_score >= detector.thresholds.high
     assert (answer.risk_level, answer.is_anomaly, answer.awaits_explanation) == ("Indeterminate", False, False)
-    assert (answer.not_enough, answer.missing_tests) == (detector.not_enough(sparse), None)
+    assert (answer.not_enough, answer.missing_tests) == (detector.outlook(sparse, answer.risk_level), None)
     assert answer.contributions
     assert answer.explanation.text.startswith("Not enough measured for a risk level: ")
     assert "chest pain type" in answer.explanation.text
