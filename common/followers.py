@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 import orjson
@@ -140,39 +140,32 @@ class Follower:
     events: int = 0
 
 
+@dataclass(eq=False)
 class Followers:
     """The followers of one namespace; a thread of its own answers those that wait, and closes ended sessions.
 
     ``send(sid, event, message)`` and ``leave(sid)`` reach a connection, ``is_open`` tells whether a session is.
     """
 
-    def __init__(
-        self,
-        followed: Log,
-        *,
-        status: Callable[[], Message | None],
-        reload_beyond: int | None,
-        send: Callable[[str, Event, Mapping[str, Any]], object],
-        leave: Callable[[str], object],
-        is_open: Callable[[Session], bool],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    log: Log
+    _: KW_ONLY
+    status: Callable[[], Message | None]
+    reload_beyond: int | None
+    send: Callable[[str, Event, Mapping[str, Any]], object]
+    leave: Callable[[str], object]
+    is_open: Callable[[Session], bool]
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
         self.events_per_second = 300
         self.ended: Counter[str] = Counter()
         """Connections that have ended, by the code of the error that closed them; ``left`` of the others."""
-        self._log = followed
-        self._read_status = status
-        self._reload_beyond = reload_beyond
-        self._send = send
-        self._leave = leave
-        self._is_open = is_open
-        self._clock = clock
         self._followers: dict[str, Follower] = {}
         self._runs: dict[tuple[int, str], tuple[int, Run]] = {}
         self._generation = -1
         self._status: bytes | None = None
         self._changed = threading.Condition(threading.RLock())
-        self._swept_at = clock()
+        self._swept_at = self.clock()
         self._asking: list[Follower] = []
         self._is_nudged = False
         self._is_stopping = False
@@ -184,7 +177,7 @@ class Followers:
     @property
     def lag(self) -> int:
         """How many entries the last one has not asked for yet, of those that were answered at least once."""
-        newest = self._log.newest
+        newest = self.log.newest
         return max([0, *(newest - one.scanned for one in list(self._followers.values()) if one.ticket)])
 
     def join(self, sid: str, peer: Peer, scope: str) -> None:
@@ -216,10 +209,10 @@ class Followers:
         if follower is None or follower.leaves_at is not None:
             raise ServerUnreachableError("This connection is closed.")
         session = follower.peer.session
-        if session is not None and not self._is_open(session):
+        if session is not None and not self.is_open(session):
             self.close(sid, NotSignedInError())
             raise NotSignedInError
-        second = int(self._clock())
+        second = int(self.clock())
         with self._changed:  # requests of one polling page may come at once
             if follower.second != second:
                 follower.second, follower.events = second, 0
@@ -239,7 +232,7 @@ class Followers:
             is_read = follower.asked is None and asked.ticket == follower.ticket
             if is_read:
                 follower.asked, follower.scanned = asked, asked.after
-                follower.due_at = self._clock() + (ANSWER_SECONDS if follower.ticket else 0)
+                follower.due_at = self.clock() + (ANSWER_SECONDS if follower.ticket else 0)
                 self._asking.append(follower)
                 self._changed.notify_all()
         if not is_read:
@@ -257,10 +250,10 @@ class Followers:
             follower = self._followers.get(sid)
             if follower is None or follower.leaves_at is not None:
                 return
-            follower.leaves_at = self._clock() + LEAVE_SECONDS
+            follower.leaves_at = self.clock() + LEAVE_SECONDS
             self.ended[error.code] += 1
             follower.asked = None
-        self._send(sid, Event.CLOSING, Closing(reason=WireError.of(error)).to_wire())
+        self.send(sid, Event.CLOSING, Closing(reason=WireError.of(error)).to_wire())
         follower.peer.connection.end_in(END_SECONDS)
 
     def start(self) -> None:
@@ -283,27 +276,27 @@ class Followers:
 
     def look(self) -> None:
         """Answer those that wait, take those that were closed out of the namespace, and every half second sweep."""
-        followers, now = list(self._followers.values()), self._clock()
+        followers, now = list(self._followers.values()), self.clock()
         self._answer(followers, looks_at_status=True)
         for follower in followers:
             if follower.leaves_at is not None and follower.leaves_at <= now:
                 follower.leaves_at = math.inf  # once: what fails here must not come first at every look
-                self._leave(follower.sid)
+                self.leave(follower.sid)
         if now - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = now
             self._sweep(followers)
 
     def _run(self) -> None:
-        looked_at = self._clock()
+        looked_at = self.clock()
         while not self._is_stopping:
             with self._changed:
                 if not self._is_nudged and not self._asking:
                     self._changed.wait(TICK_SECONDS)
-                is_due = self._is_nudged or self._clock() - looked_at >= TICK_SECONDS
+                is_due = self._is_nudged or self.clock() - looked_at >= TICK_SECONDS
                 asking, self._asking, self._is_nudged = self._asking, [], False
             try:
                 if is_due:
-                    looked_at = self._clock()
+                    looked_at = self.clock()
                     self.look()
                 else:
                     # Those that have just asked alone: a look at all for each question would cost their square.
@@ -315,15 +308,15 @@ class Followers:
         for follower in followers:
             session, connection = follower.peer.session, follower.peer.connection
             if connection.has_ended:
-                self._leave(follower.sid)  # it ended while it was let in, which nothing else reports
-            elif session is not None and not self._is_open(session):
+                self.leave(follower.sid)  # it ended while it was let in, which nothing else reports
+            elif session is not None and not self.is_open(session):
                 self.close(follower.sid, NotSignedInError())
 
     def _answer(self, followers: Sequence[Follower], *, looks_at_status: bool = False) -> None:
         """Answer those that wait and for which there is something to say; a first answer has the current status."""
         pending = [(follower, follower.asked) for follower in followers if follower.asked]
         if pending and (looks_at_status or not all(follower.ticket for follower, _ in pending)):
-            status = self._read_status()
+            status = self.status()
             self._status = None if status is None else orjson.dumps(status.to_wire())
         for follower, asked in pending:
             try:
@@ -344,30 +337,30 @@ class Followers:
         if status := message.get("status"):
             follower.status = status
             message["status"] = orjson.Fragment(status)
-        self._send(follower.sid, Event.CHANGES if "entries" in message else Event.RELOAD, message)
+        self.send(follower.sid, Event.CHANGES if "entries" in message else Event.RELOAD, message)
 
     def _message(self, follower: Follower, asked: Follow) -> dict[str, Any] | None:
         """Return what there is to say to a follower that waits, if anything."""
-        name, newest = self._log.name, self._log.newest
+        name, newest = self.log.name, self.log.newest
         if asked.log == name and asked.after > newest:
             # It may have read more at another server: the end that is known here is not the log's until it was read.
             try:
-                self._log.read(asked.after, follower.scope)
+                self.log.read(asked.after, follower.scope)
             except StoreUnavailableError:
                 return None
-            name, newest = self._log.name, self._log.newest
+            name, newest = self.log.name, self.log.newest
         is_of_another = asked.log != name or asked.after > newest
         after = 0 if is_of_another else asked.after
-        if self._reload_beyond is not None and newest - after > self._reload_beyond:
+        if self.reload_beyond is not None and newest - after > self.reload_beyond:
             return {"log": name}
         run = self._read(0 if is_of_another else follower.scanned, newest, follower)
-        if self._log.name != name:  # the record was replaced meanwhile
+        if self.log.name != name:  # the record was replaced meanwhile
             return self._message(follower, asked)
         status = self._status if self._status != follower.status else None
         # Nothing to see: the place moves on, so that the same entries are not read again for the next look.
         if run.is_empty:
             follower.scanned = run.next_after
-            if not is_of_another and status is None and self._clock() < follower.due_at:
+            if not is_of_another and status is None and self.clock() < follower.due_at:
                 return None
         return {
             "log": name,
@@ -382,7 +375,7 @@ class Followers:
     def _read(self, after: int, newest: int, follower: Follower) -> Run:
         """Return what follows a place, from the runs that are encoded already where possible."""
         # Asked before the log is read: an erasure in between must show as another generation afterwards.
-        if self._generation != (generation := self._log.generation):
+        if self._generation != (generation := self.log.generation):
             self._runs.clear()
             self._generation = generation
         if after >= newest and follower.ticket:
@@ -391,11 +384,11 @@ class Followers:
         if run is not None and (run.has_more or read_at == newest):
             return run
         try:
-            run = self._log.read(after, follower.scope)
+            run = self.log.read(after, follower.scope)
         except StoreUnavailableError:  # it is read again within half a second; that was not the log's end
             return Run(after, after, has_more=True, entries=NO_ENTRIES)
         if len(self._runs) >= MAX_RUNS:  # followers stand at few places; what is cleared is read again
             self._runs.clear()
-        if self._log.generation == generation:  # otherwise it may hold what has been erased meanwhile
+        if self.log.generation == generation:  # otherwise it may hold what has been erased meanwhile
             self._runs[after, follower.scope] = newest, run
         return run if not (run.has_more and run.is_empty) else self._read(run.next_after, newest, follower)

@@ -384,6 +384,7 @@ class OperatorStatus(Message):
     explanations: "ExplanationStatus"
     servers: "list[ServerStatus] | None" = None
     """Those on the same PostgreSQL, the oldest first; ``None`` with SQLite, where there is one server."""
+    lost: "LostEntries | None" = None
 
 
 class Changes(Message):
@@ -448,6 +449,17 @@ class ServerStatus(Message):
     """Whether it does what one of them has to do, such as erasing what is too old."""
     answers: bool
     """Whether it has said anything in the last 8 seconds."""
+
+
+class LostEntries(Message):
+    """What the log lacks since the database failed over or was restored, as far as this server had read it."""
+
+    noticed_at: Timestamp
+    entries: int
+    predictions: int
+    """Those among them that it still had in memory."""
+    stored_again: int
+    """Of these predictions, those whose requests are in the log again."""
 
 
 class ModelStatus(Message):

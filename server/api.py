@@ -76,7 +76,7 @@ def blueprint(
         before = number_of_query("before") or None
         end, found = store.recent(limit, before=before, client_id=request.args.get("client"), level=_level_of_query())
         # The log may not have seen yet what another process wrote: who follows from here would seem to be ahead of it.
-        service.changes.see(end)
+        service.changes.reach(end.log, end.after)
         return {
             "log": end.log,
             "after": end.after,
@@ -143,7 +143,7 @@ def _store_status(store: PredictionStore) -> dict[str, Any]:
         counted = {"cursor": end.after, "totals": end.totals.to_wire()}
     except DetectionSystemError as error:
         reason = error.message
-    return counted | {"store": {"backend": store.backend, "ok": reason is None, "reason": reason}}
+    return counted | {"store": {"backend": store.engine.dialect.name, "ok": reason is None, "reason": reason}}
 
 
 def _level_of_query() -> str | None:

@@ -7,11 +7,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, delete, func, select, text, update
+from sqlalchemy import Connection, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,9 +21,9 @@ from common.messages import PROTOCOL_VERSION, ClientStatus, Handshake, ServerSta
 from server.clients import Connected, ConnectedClients
 from server.log import ChangeLog
 from server.periodic import PeriodicTask
-from server.store import postgres
+from server.store import PredictionStore, postgres
 from server.store.cluster_tables import client_apps, make_cluster_tables, servers
-from server.store.database import begun, cause_of
+from server.store.database import begun
 from server.store.schema import change_counter
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,8 @@ FIGURES_SECONDS: Final = 5.0
 """How exact the figures of a server are: each other one would be news to every dashboard."""
 
 LEASE_SECONDS: Final = 3.0
-"""So long after its last answer from the database a server may lead; whoever gets the lock waits for as long."""
-
-CUT_OFF_SECONDS: Final = 4.0
-"""Without an answer of the database for so long, a server accepts nothing."""
+"""So long after its last answer from the database a server may lead and accepts patients; whoever gets the lock waits
+for as long."""
 
 SILENT_SECONDS: Final = 5
 """After so long the database ends the connection of a server that says nothing, and with it its lock."""
@@ -61,51 +60,49 @@ _CLIENT_APPS: Final = select(client_apps, _ANSWERS.label("answers")).outerjoin(
 )
 
 
+@dataclass(eq=False)
 class Cluster:
     """This server among the others: a thread beats twice a second, on a connection to the database of its own.
 
     The connection holds the lock of the server that leads. The database ends it when this server falls silent, and
-    the next one waits until this one has noticed: there are never two.
+    the next one waits until this one has noticed: there are never two. Making it makes the tables that are missing, and
+    raises ``StoreUnavailableError`` where that cannot be done.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        clients: ConnectedClients,
-        changes: ChangeLog,
-        *,
-        model: Callable[[], str],
-        connections: Callable[[], int],
-        clock: Callable[[], datetime],
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Make the tables that are missing; raises ``StoreUnavailableError``."""
+    store: PredictionStore
+    clients: ConnectedClients
+    changes: ChangeLog
+    _: KW_ONLY
+    model: Callable[[], str]
+    connections: Callable[[], int]
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
         self.id = f"{socket.gethostname()[:64]}-{secrets.token_hex(2)}"
         self.servers: list[ServerStatus] = []
-        self._engine = engine
-        self._clients = clients
-        self._changes = changes
-        self._model = model
-        self._connections = connections
-        self._started_at = clock()
-        self._monotonic = monotonic
+        self.beat_at = 0.0
+        """When the database last answered, in seconds since 1970; 0 before the first time."""
+        self._started_at = self.clock()
         self._connection: Connection | None = None
         self._locked_at: float | None = None
         self._has_led = False
-        self._failure: str | None = None
         self._told: dict[str, Connected] = {}
+        self.behind = 0
+        """Entries that this server had not read when it last counted."""
         self._figures: dict[str, int] = {}
         self._counted_at = -FIGURES_SECONDS
         self._on_lead: Callable[[], None] = lambda: None
         self._turn = threading.Lock()
         self._beating = PeriodicTask("cluster", self.beat, seconds=BEAT_SECONDS)
-        make_cluster_tables(engine)
+        make_cluster_tables(self.store.engine)
         self._confirmed_at = math.inf  # until it beats, nothing is known
+        self.store.require_answers = self.check
 
     def start(self, on_lead: Callable[[], None]) -> None:
         """Begin to beat; ``on_lead`` is called when this server begins to lead."""
         self._on_lead = on_lead
-        self._confirmed_at = self._monotonic()
+        self._confirmed_at = self.monotonic()
         self._beating.start()
 
     def stop(self) -> None:
@@ -125,12 +122,17 @@ class Cluster:
     @property
     def leads(self) -> bool:
         """Whether this server does what one of them has to do."""
-        now, locked_at = self._monotonic(), self._locked_at
+        now, locked_at = self.monotonic(), self._locked_at
         return locked_at is not None and now - locked_at > LEASE_SECONDS > now - self._confirmed_at
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the database has not answered for a while."""
+        return self.monotonic() - self._confirmed_at > LEASE_SECONDS
+
     def check(self) -> None:
-        """Raise ``StoreUnavailableError`` if the database has not answered for a while; returns at once."""
-        if self._monotonic() - self._confirmed_at > CUT_OFF_SECONDS:
+        """Raise ``StoreUnavailableError`` if it is cut off; returns at once."""
+        if self.is_cut_off:
             raise StoreUnavailableError("The database that the servers share cannot be reached.")
 
     def claim(self, client_id: str, handshake: Handshake) -> None:
@@ -149,36 +151,39 @@ class Cluster:
         is_later = (client_apps.c.instance == handshake.instance) & (client_apps.c.attempt > handshake.attempt)
         claim = insert(client_apps).values(client_id=client_id, **row)
         claim = claim.on_conflict_do_update(index_elements=["client_id"], set_=row, where=~is_later)
-        with begun(self._engine) as connection:
+        with begun(self.store.engine) as connection:
             if connection.scalar(claim.returning(client_apps.c.server)) is None:
                 raise OutdatedAttemptError
 
     def beat(self) -> None:
-        """Say that this server runs and what is connected here, and take what the others say."""
-        with self._turn:
-            try:
-                self._beat()
-            except SQLAlchemyError as error:
-                self._leave_connection()
-                if self._failure != (cause := cause_of(error)):
-                    log.warning("the other servers cannot be heard: %s", cause)
-                self._failure = cause
-            except Exception:
-                self._leave_connection()  # or the lock would stay with a server that does not lead
-                raise
+        """Say that this server runs and what is connected here, and take what the others say.
+
+        Where the record could not be used, try whether it can be written again.
+
+        Raises
+        ------
+        StoreUnavailableError
+            If the database cannot be used.
+        """
+        with self._turn, self.store.named_failure(), ExitStack() as on_failure:
+            on_failure.callback(self._leave_connection)  # or the lock would stay with a server that does not lead
+            self._beat()
+            on_failure.pop_all()
+        if self.store.failure:
+            self.store.check()
 
     def _beat(self) -> None:
-        asked_at, connection = self._monotonic(), self._connection or self._connect()
+        asked_at, connection = self.monotonic(), self._connection or self._connect()
         if self._locked_at is None and connection.scalar(select(func.pg_try_advisory_lock(_LOCK))):
-            self._locked_at = self._monotonic()
-        here = self._clients.here()
+            self._locked_at = self.monotonic()
+        here = self.clients.here()
         for name, one in here.items():
             if self._told.get(name) != one:
                 connection.execute(self._row_of(name, one))
         connection.execute(self._own_row(connection, asked_at))
         apps = {row["client_id"]: dict(row) for row in connection.execute(_CLIENT_APPS).mappings()}
         found = [_as(ServerStatus, row) for row in connection.execute(_SERVERS).mappings()]
-        self._confirmed_at, self._failure = asked_at, None
+        self._confirmed_at, self.beat_at = asked_at, time.time()
         # What the database has lost is said again at the next beat.
         self._told = {name: one for name, one in here.items() if name in apps}
         elsewhere = {
@@ -188,17 +193,17 @@ class Cluster:
             for name, row in apps.items()
             if row["server"] != self.id
         }
-        is_news = self._clients.take(elsewhere, here) or found != self.servers
+        is_news = self.clients.take(elsewhere, here) or found != self.servers
         self.servers = found
         if is_news:
-            self._changes.nudge()
+            self.changes.nudge()
         if self.leads and not self._has_led:
             log.info("this server leads: it erases what is too old to be kept")
             self._on_lead()
         self._has_led = self.leads
 
     def _connect(self) -> Connection:
-        self._connection = self._engine.execution_options(**postgres.AT_ONCE).connect()
+        self._connection = self.store.engine.execution_options(**postgres.AT_ONCE).connect()
         self._connection.detach()  # it is not given back: the lock is the session's
         self._connection.execute(text(f"SET idle_session_timeout = '{SILENT_SECONDS}s'"))
         self._connection.execute(delete(servers).where(_AGE > FORGOTTEN_SECONDS))
@@ -214,9 +219,10 @@ class Cluster:
         """Return the statement that says that this server runs."""
         if asked_at - self._counted_at >= FIGURES_SECONDS:
             newest = int(connection.scalar(select(change_counter.c.value)) or 0)
-            self._figures = {"connections": self._connections(), "behind": max(0, newest - self._changes.newest)}
+            self.behind = max(0, newest - self.changes.newest)
+            self._figures = {"connections": self.connections(), "behind": self.behind}
             self._counted_at = asked_at
-        now = {"heartbeat": _NOW, "model": self._model(), "leads": self.leads, **self._figures}
+        now = {"heartbeat": _NOW, "model": self.model(), "leads": self.leads, **self._figures}
         row = insert(servers).values(id=self.id, started_at=self._started_at, protocol=PROTOCOL_VERSION, **now)
         return row.on_conflict_do_update(index_elements=["id"], set_=now)
 

@@ -63,7 +63,7 @@ def create_app(
     cluster = None
     if settings.is_scaled:
         cluster = Cluster(
-            store.engine,
+            store,
             clients,
             changes,
             model=lambda: model.detector.model_version,
@@ -102,8 +102,13 @@ def create_app(
     )
 
     def status() -> OperatorStatus:
-        servers = cluster.servers if cluster else None
-        return OperatorStatus(clients=clients.all(), model=model.status, explanations=workers.status, servers=servers)
+        return OperatorStatus(
+            clients=clients.all(),
+            model=model.status,
+            explanations=workers.status,
+            servers=cluster.servers if cluster else None,
+            lost=changes.lost,
+        )
 
     real_time.register(ClientsNamespace(service, clients))
     real_time.register(OperatorsNamespace(changes, status=status))

@@ -3,20 +3,19 @@
 import logging
 import threading
 import time
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
-from operator import attrgetter
+from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Final
 
 import orjson
 
 from common.errors import StoreUnavailableError
 from common.followers import ALL, Run
-from common.messages import ChangeKind
-from server.store import Entry, Page, PredictionStore
+from common.messages import ChangeKind, LostEntries
+from server.store import Entry, Page, PredictionStore, RequestKey
 from server.store.entries import run_of
 
 KEPT_BYTES: Final = 8 * 1024 * 1024
@@ -26,8 +25,6 @@ MAX_TOMBSTONES: Final = 1000
 """How many of the newest erasures are remembered, to be done again if a failover takes them back."""
 
 log = logging.getLogger(__name__)
-
-_sequence = attrgetter("sequence")
 
 
 class ChangeLog:
@@ -50,10 +47,13 @@ class ChangeLog:
         self.looked_at = time.time()
         """When what other processes wrote was last read, in seconds since 1970."""
         self._totals = end.totals
-        self.kept: list[Entry] = []
+        self.kept: deque[Entry] = deque()
         self._kept_after = end.next_after  # all entries after this one are kept
         self._kept_bytes = 0
         self._tombstones: deque[Entry] = deque(maxlen=MAX_TOMBSTONES)
+        self.lost: LostEntries | None = None
+        """What the last failover or restore took, if it took anything."""
+        self._missing: set[RequestKey] = set()
 
     def tell(self, listener: Callable[[], None]) -> None:
         """Have a listener called at every nudge; it returns at once."""
@@ -75,13 +75,14 @@ class ChangeLog:
         with self._lock:
             is_kept = self._kept_after <= after <= self.newest
             if is_kept:
-                newer = self.kept[bisect_right(self.kept, after, key=_sequence) :]
-                entries, has_more = run_of(entry for entry in newer if scope in (ALL, entry.client_id))
+                # From its end, where those who keep up stand.
+                newer = list(takewhile(lambda entry: entry.sequence > after, reversed(self.kept)))
+                entries, has_more = run_of(entry for entry in reversed(newer) if scope in (ALL, entry.client_id))
                 next_after = entries[-1].sequence if has_more else self.newest
                 page = Page(self.name, after, next_after, has_more, entries, self._totals)
         if not is_kept:
             page = self._store.changes(after, client_id=scope or None)
-            self.see(page)
+            self.reach(page.log, page.next_after)
         return encoded(page, scope)
 
     def appended(self, page: Page) -> None:
@@ -93,21 +94,24 @@ class ChangeLog:
         with self._lock:
             if page.log == self.name and page.after <= self.newest:
                 self._take(page)
-        with suppress(StoreUnavailableError):  # it is read within a second otherwise
-            self.see(page)
+        self.heard_of(page.log, page.next_after)
         self.nudge()
 
-    def see(self, page: Page) -> None:
-        """See to it that nobody who has read a page of the record seems to be ahead of the log, or in another one."""
-        while (page.log != self.name or page.next_after > self.newest) and self.look():
+    def reach(self, name: str | None, place: int) -> None:
+        """Read on, so that nobody who has read up to a place elsewhere seems to be ahead, or in another log.
+
+        Raises
+        ------
+        StoreUnavailableError
+            As ``look`` does.
+        """
+        while (name not in (None, self.name) or place > self.newest) and self.look():
             pass
 
     def heard_of(self, name: str | None, place: int) -> None:
-        """Look whether a follower is ahead, or in another log, because it has been at another server."""
+        """Do as ``reach`` if the record can be read; otherwise it is read within a second of when it can be."""
         with suppress(StoreUnavailableError):
-            is_behind = name not in (None, self.name) or place > self.newest
-            while is_behind and self.look() and place > self.newest:
-                pass
+            self.reach(name, place)
 
     def look(self) -> bool:
         """Take a run of what other processes wrote; return whether there is more. Raises as ``read`` does."""
@@ -115,33 +119,49 @@ class ChangeLog:
         with self._lock:
             page = self._store.changes(self.newest)
             self.looked_at = time.time()
-            is_news = page.log != self.name or page.next_after > self.newest
-            if page.log == self.name:
-                self._take(page)
-            else:
+            is_another = page.log != self.name
+            is_news = is_another or page.next_after > self.newest
+            if is_another:
                 self._start_another()
+            else:
+                self._take(page)
         if is_news:
             self.nudge()
-        return page.has_more
+        return page.has_more or is_another
 
     def _start_another(self) -> None:
-        """Go over to another log, which may lack entries of this one; what these had erased is erased again."""
-        began_after = self._store.began_after()
+        """Go over to another log, which may lack entries of this one; what these had erased is erased again.
+
+        It is read from where both part, so that what comes again of the missing ones is noticed.
+        """
+        began_after = self._store.counter().began_after
         # All, for it may have failed over more than once; first, so that it is tried again if it fails.
         if gone := [orjson.loads(entry.wire) for entry in self._tombstones]:
             erased = {(one["client_id"], one["request_id"]): one["prediction_id"] for one in gone}
             self._store.erase_again(erased, datetime.fromisoformat(gone[-1]["at"]))
+        lacking = max(0, self.newest - began_after)
         log.warning(
             "the record failed over or was restored: it lacks at least %d entries that this server had. Client apps "
             "send what is missing again.",
-            max(0, self.newest - began_after),
+            lacking,
         )
+        if lacking:
+            made = [_request_of(one) for one in self.kept if _is_made(one) and one.sequence > began_after]
+            self._missing = set(made)
+            self.lost = LostEntries(
+                noticed_at=datetime.now(UTC), entries=lacking, predictions=len(made), stored_again=0
+            )
         end = self._store.end()
-        self._start_over(end.next_after)  # first: a run of the old log must not be sent under the new one's name
+        # First: a run of the old log must not be sent under the new one's name.
+        self._start_over(min(self.newest, began_after))
         self.name, self._totals = end.log, end.totals
 
     def _take(self, page: Page) -> None:
         new = [entry for entry in page.entries if entry.sequence > self.newest]
+        if self.lost and self._missing:
+            self._missing -= {_request_of(one) for one in new if _is_made(one)}
+            again = self.lost.predictions - len(self._missing)
+            self.lost = self.lost.model_copy(update={"stored_again": again})
         if tombstones := [entry for entry in new if entry.kind == ChangeKind.PREDICTION_ERASED]:
             self._start_over(self.newest)
             self._tombstones += tombstones
@@ -150,20 +170,25 @@ class ChangeLog:
             self.newest = page.next_after
         self.kept += new
         self._kept_bytes += sum(len(entry.wire) for entry in new)
-        if self._kept_bytes > KEPT_BYTES:
-            self._drop_older_half()
+        while self._kept_bytes > KEPT_BYTES:
+            dropped = self.kept.popleft()
+            self._kept_after = dropped.sequence
+            self._kept_bytes -= len(dropped.wire)
 
     def _start_over(self, place: int) -> None:
         """Keep nothing up to a place: among it is an erasure, or may be."""
         self.generation += 1
-        self.kept, self._kept_bytes = [], 0
+        self.kept.clear()
+        self._kept_bytes = 0
         self._kept_after = self.newest = place
 
-    def _drop_older_half(self) -> None:
-        dropped = len(self.kept) // 2
-        self._kept_after = self.kept[dropped - 1].sequence if dropped else self._kept_after
-        self._kept_bytes -= sum(len(entry.wire) for entry in self.kept[:dropped])
-        del self.kept[:dropped]
+
+def _is_made(entry: Entry) -> bool:
+    return entry.kind == ChangeKind.PREDICTION_MADE
+
+
+def _request_of(entry: Entry) -> RequestKey:
+    return entry.client_id, orjson.loads(entry.wire)["request_id"]
 
 
 def encoded(page: Page, scope: str) -> Run:

@@ -12,15 +12,22 @@ from server.predictions import PredictionService
 
 
 def prediction_metrics(service: PredictionService) -> Iterator[Metric]:
-    store, changes = service.store, service.changes
+    store, changes, cluster = service.store, service.changes, service.cluster
+    is_up = store.failure is None and not (cluster and cluster.is_cut_off)
     yield counters("predictions", "Predictions stored since the start.", "level", service.stored)
     yield counters("refused_requests", "Requests refused for good by an entry of the log.", "code", service.refused)
     yield gauge("waiting_patients", "Patients waiting to be scored.", service.waiting)
     yield from service.seconds.collect()
-    yield gauge("database_up", "Whether the database could be used the last time.", store.failure is None)
+    yield gauge("database_up", "Whether the database could be used the last time.", is_up)
     yield gauge("database_last_write_timestamp_seconds", "Last successful write.", store.written_at)
     yield gauge("log_entries", "Sequence of the newest entry of the log.", changes.newest)
     yield gauge("log_last_read_timestamp_seconds", "Last read of what other servers wrote.", changes.looked_at)
+    lost = changes.lost.entries if changes.lost else 0
+    yield gauge("log_lost_entries", "Entries that the last failover or restore took.", lost)
+    behind, beat_at, leads = (cluster.behind, cluster.beat_at, cluster.leads) if cluster else (None, None, None)
+    yield gauge("log_behind_entries", "Entries of other servers that it has not read.", behind)
+    yield gauge("server_last_beat_timestamp_seconds", "Its last heartbeat, where there are several.", beat_at)
+    yield gauge("server_leads", "Whether it does what one of several has to do.", leads)
 
 
 def status_metrics(status: Callable[[], OperatorStatus]) -> Iterator[Metric]:

@@ -110,17 +110,19 @@ class PredictionService:
         self._is_to_vacuum = False
         self._batcher = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._log_watcher = PeriodicTask("change log", self.changes.look, seconds=LOOK_SECONDS)
-        self._notices = self.store.notices(self._notice)
+        self._notices = PeriodicTask(
+            "commit notices", lambda: self.store.listen(self._notice, self._notices.stopping), seconds=LOOK_SECONDS
+        )
         self._housekeeping = PeriodicTask("housekeeping", self.erase_old, seconds=HOUSEKEEPING_SECONDS)
 
     def start(self) -> None:
         self.explanations.start()
         self._log_watcher.start()
-        self._notices.start()
         self._housekeeping.start()
         self.model.start(lambda _: self.changes.nudge())
         self._batcher.start()
         if self.cluster is not None:
+            self._notices.start()
             self.cluster.start(on_lead=self._housekeeping.wake)
 
     def stop(self) -> None:
@@ -133,7 +135,7 @@ class PredictionService:
         self._batcher.join(max(0.0, deadline - time.monotonic()))
         self.explanations.stop()
         self.model.stop(max(0.0, deadline - time.monotonic()))
-        self._notices.stop()
+        self._notices.stop(0)  # it ends within a second
         self._log_watcher.stop()
         if self.cluster is not None:
             self.cluster.stop()
@@ -149,11 +151,12 @@ class PredictionService:
 
     def check(self) -> None:
         """Raise the named error that keeps it from answering patients, if there is one."""
-        if self.cluster is not None:
-            self.cluster.check()  # which waits for nothing: a database that is cut off would not answer the other
-            self.store.failure = None  # something was written since, if only that this server runs
-        else:
+        if self.cluster is None:
             self.store.check()
+        else:
+            self.store.require_answers()  # waits for nothing; the next beat tries whether a failure is over
+            if failure := self.store.failure:
+                raise StoreUnavailableError(f"{StoreUnavailableError.default_message} The cause: {failure}.")
         if not self.is_running:
             raise InternalError("The server has stopped answering patients. Restart it.")
 
@@ -223,8 +226,7 @@ class PredictionService:
     def _require_store(self) -> None:
         if time.monotonic() < self._unavailable_until:
             raise StoreUnavailableError
-        if self.cluster is not None:
-            self.cluster.check()
+        self.store.require_answers()
 
     def _is_known(self, job: Job) -> bool:
         """Tell whether nothing is to be written of a request, as far as is remembered."""

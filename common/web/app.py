@@ -47,7 +47,7 @@ UI_FILE_TYPES = frozenset({".css", ".js", ".svg"})
 NODE_MODULES = PROJECT_ROOT / "node_modules"
 VENDOR_PACKAGES = frozenset({"socket.io-client", "uuid"})
 
-READY_SECONDS: Final = 2.0
+READY_SECONDS: Final = 1.0
 """How long the outcome of a check is reused: anyone may ask whether an app is ready, and a check uses the disk."""
 
 

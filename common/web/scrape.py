@@ -36,7 +36,8 @@ def add_metrics(app: Flask, settings: ServerSettings | ClientSettings, real_time
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-def gauge(name: str, what: str, value: float) -> Metric:
+def gauge(name: str, what: str, value: float | None) -> Metric:
+    """Return one value; a family without a sample where there is none."""
     return GaugeMetricFamily(f"heart_{name}", what, value=value)
 
 

@@ -46,7 +46,7 @@ class RollingWindows:
 
     def __post_init__(self) -> None:
         self._windows = {name: deque[SeenPatient](maxlen=self.patients) for name in self.client_ids}
-        self._erased_up_to = ("", 0)
+        self._erased_up_to = ("", 0, 0)
         self._reading = threading.Lock()
 
     def read(self) -> dict[str, list[SeenPatient]]:
@@ -60,7 +60,8 @@ class RollingWindows:
         oldest = self.clock() - timedelta(days=self.days)
         with self._reading:
             # Who was erased or corrected, or is not in another log, may still be in memory here, and must not count on.
-            erased_up_to = self.store.erased_up_to()
+            counter = self.store.counter()
+            erased_up_to = counter.log_id, counter.epoch, counter.erased_up_to
             if erased_up_to != self._erased_up_to:
                 self._erased_up_to = erased_up_to
                 for window in self._windows.values():

@@ -63,7 +63,7 @@ function apply({ entries, totals: counted, status }) {
   if (status) {
     showFacts(status);
     showClients(status.clients);
-    showServers(status.servers);
+    showServers(status);
   }
   if (!entries.some(({ prediction, kind, superseded_by: by }) => prediction || by || kind === "prediction_erased")) return;
   drawTrendSoon();

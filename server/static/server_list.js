@@ -1,13 +1,13 @@
-/** The servers that share the record; hidden where there is only one, on SQLite. */
+/** The servers that share the record, hidden where there is only one, on SQLite; and what the record has lost. */
 
 import { byId, copyOf, element, icon, showTrouble, slot } from "/ui/dom.js";
 import { ageOf } from "./client_list.js";
-import { factsInWords, troubleInWords } from "./server_words.js";
+import { factsInWords, lossInWords, troubleInWords } from "./server_words.js";
 
-export function showServers(servers) {
+export function showServers({ servers, lost }) {
   byId("servers-card").hidden = !servers;
   byId("servers").replaceChildren(...(servers ?? []).map(item));
-  showTrouble(byId("servers-banner"), troubleInWords(servers ?? []));
+  showTrouble(byId("servers-banner"), [...troubleInWords(servers ?? []), ...(lost ? [lossInWords(lost)] : [])]);
 }
 
 function item(server) {

@@ -1,6 +1,6 @@
 /** Sentences about several servers on one record, for operators; no document needed. */
 
-import { count, plural } from "/ui/format.js";
+import { count, plural, shortTime } from "/ui/format.js";
 
 /** Say what one server has connected, and how far it is behind the record. */
 export function factsInWords({ answers, connections, behind, leads }) {
@@ -9,9 +9,15 @@ export function factsInWords({ answers, connections, behind, leads }) {
   return leads ? [...facts, "leads"] : facts;
 }
 
-/** Say what somebody has to do about the servers that answer: those that score with different models; or nothing. */
+/** Say what operators have to know of the servers that answer: that they score with different models; or nothing. */
 export function troubleInWords(servers) {
   const versions = new Set(servers.filter(({ answers }) => answers).map(({ model }) => model));
   if (versions.size < 2) return [];
   return [`The servers score with different models (${[...versions].sort().join(", ")}). Activate the same version for all of them, unless an update is under way.`];
+}
+
+/** Say what the record lacks since the database failed over or was restored, and what of it is there again. */
+export function lossInWords({ noticed_at: at, entries, predictions, stored_again: again }) {
+  const lost = `The database failed over or was restored at ${shortTime(at)}: at least ${plural(entries, "log entry", "log entries")} were lost.`;
+  return predictions ? `${lost} Of the ${plural(predictions, "prediction")} known to be among them, client apps have sent ${count(again)} again.` : lost;
 }

@@ -3,8 +3,8 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -23,12 +23,13 @@ from common.sqlite import engine_of
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings
 from server.store.access import AccessDatabase, access_store, copy_people, without_people
-from server.store.backup import back_up, closing_engine, in_number, restore, sent_again
+from server.store.backup import back_up, closing_engine, copy_record, in_number, restore, take_place, told_by
 from server.store.cluster_tables import make_cluster_tables
 from server.store.database import cause_of, database_url, file_of, in_use, open_database, open_existing, parsed
-from server.store.moving import after_restore, copy_record
 from server.store.record import PredictionStore
 from server.store.verification import count_entries, problems_of
+
+Call = Callable[[URL, argparse.Namespace], None]
 
 _ASK: Final = object()
 _SHOWN_PROBLEMS: Final = 20
@@ -72,40 +73,37 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0; 1 when it could not be done, or something is not in order; 2 when it makes no sense.",
     )
     parser.set_defaults(audited=None, dry_run=False, client=None, file=None)
-    commands = parser.add_subparsers(
-        required=True, metavar="{backup,restore,verify,erase,migrate,copy-to,after-restore}"
-    )
-    backup = commands.add_parser("backup", help="copy the record to a new file, also while the server runs")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, call: Call, said: str, audited: Action | None = None) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=said)
+        made.set_defaults(call=call, audited=audited)
+        return made
+
+    said = "copy the record to a new file, also while the server runs"
+    backup = command("backup", _back_up, said, Action.RECORD_BACKED_UP)
     backup.add_argument("file", type=Path, help="a file that is not there yet")
-    backup.set_defaults(call=_back_up, audited=Action.RECORD_BACKED_UP)
-    put_back = commands.add_parser("restore", help="put a backup in place of the record, while no server runs")
+    said = "put a backup in place of the record, while no server runs"
+    put_back = command("restore", _restore, said, Action.RECORD_RESTORED)
     put_back.add_argument("file", type=Path, help="a file that backup has made")
-    put_back.set_defaults(call=_restore, audited=Action.RECORD_RESTORED)
-    verify = commands.add_parser("verify", help="check the record, or a backup, from its pages to its contents")
+    verify = command("verify", _verify, "check the record, or a backup, from its pages to its contents")
     verify.add_argument("file", type=Path, nargs="?", help="a backup; without it, the record itself")
-    verify.set_defaults(call=_verify)
-    erase = commands.add_parser(
-        "erase",
-        help="erase predictions for good, here and at dashboards and client apps, also while the server runs",
-        description="Erase predictions with their explanations. Backups that were made before keep what they hold.",
-    )
+    said = "erase predictions for good, here and at dashboards and client apps, also while the server runs"
+    erase = command("erase", _erase, said, Action.PREDICTIONS_ERASED)
+    erase.description = "Erase predictions with their explanations. Backups that were made before keep what they hold."
     which = erase.add_mutually_exclusive_group(required=True)
     of_patient = "those of one patient; leave REF out and you are asked for it: so it stays out of the shell's history"
     which.add_argument("--patient-reference", nargs="?", const=_ASK, metavar="REF", help=of_patient)
     which.add_argument("--older-than", type=_days, metavar="DAYS", help="those made so many days ago or earlier")
     erase.add_argument("--client", metavar="ID", help="only those of this client app")
     erase.add_argument("--dry-run", action="store_true", help="say how many there are, and erase nothing")
-    erase.set_defaults(call=_erase, audited=Action.PREDICTIONS_ERASED)
-    migrate = commands.add_parser("migrate", help="make the database, or bring it to this program's schema, and end")
-    migrate.set_defaults(call=_migrate)
-    copy_to = commands.add_parser("copy-to", help="copy a SQLite record to PostgreSQL, while no server runs")
+    command("migrate", _migrate, "make the database, or bring it to this program's schema, and end")
+    said = "copy a SQLite record to PostgreSQL, while no server runs"
+    copy_to = command("copy-to", _copy_to, said, Action.RECORD_BACKED_UP)
     copy_to.add_argument("url", type=_postgres, metavar="URL", help="of an empty database: postgresql://USER@HOST/NAME")
-    copy_to.set_defaults(call=_copy_to, audited=Action.RECORD_BACKED_UP)
-    after = commands.add_parser(
-        "after-restore", help="once pg_restore or a recovery to a point in time has put an earlier record in place"
-    )
+    said = "once pg_restore or a recovery to a point in time has put an earlier record in place"
+    after = command("after-restore", _after_restore, said, Action.RECORD_RESTORED)
     after.add_argument("--replaced", type=_postgres, metavar="URL", help="of the record it replaces, if that is kept")
-    after.set_defaults(call=_after_restore, audited=Action.RECORD_RESTORED)
     return parser
 
 
@@ -178,16 +176,13 @@ def _copy_to(url: URL, arguments: argparse.Namespace) -> None:
 def _after_restore(url: URL, arguments: argparse.Namespace) -> None:
     if file_of(url) is not None:
         raise ConfigurationError("after-restore is for PostgreSQL; a SQLite record is put back by restore.")
-    with closing_engine(open_database(url)) as engine, ExitStack() as ending:
-        replaced = (
-            ending.enter_context(closing_engine(open_existing(arguments.replaced))) if arguments.replaced else None
-        )
-        is_same, erased = after_restore(engine, replaced)
-    print("Pages and client apps now read the record from its beginning.", sent_again(is_same), sep="\n")
+    replaced = None
     if arguments.replaced:
-        print(f"Erased again, as it had been since the backup: {in_number(erased)}.")
-    else:
-        print("Erase again what was erased since the backup: the record that was replaced could have told.")
+        with closing_engine(open_existing(arguments.replaced)) as engine:
+            replaced = told_by(engine)
+    with closing_engine(open_database(url)) as engine:
+        said = take_place(engine, replaced)
+    print("Pages and client apps now read the record from its beginning.", *said, sep="\n")
 
 
 def _erase(url: URL, arguments: argparse.Namespace) -> None:

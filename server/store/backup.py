@@ -1,32 +1,38 @@
-"""Copies of a SQLite database: made while it is in use, never over another file, and put back after a check."""
+"""Copies of a record: made while it is in use, never over another, and put in the place of one after a check."""
 
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Engine, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from common.durability import move_to_free_name, sync_file
 from common.errors import StoreUnavailableError
 from common.file_lock import locked
+from common.messages import ChangeKind
 from common.sqlite import copy_database, engine_of, leave_write_ahead_mode
 from config.secrets import ConfigurationError, make_folder, sync_folder
+from server.store import postgres
 from server.store.database import cause_of, in_use, open_database
 from server.store.record import PredictionStore, Replaced
-from server.store.schema import WITHOUT_PREDICTION
+from server.store.schema import WITHOUT_PREDICTION, CurrentTimeline, change_counter, changes, metadata
 from server.store.verification import problems_of
 
 UNFINISHED: Final = ".record-unfinished"
 
+_AT_ONCE: Final = 500
+"""Rows sent together."""
+
 # By their own index, so that as little as possible of a damaged file is read.
-_TOMBSTONES: Final = f"""
-SELECT client_id, request_id, prediction_id FROM changes WHERE {WITHOUT_PREDICTION} AND kind = 'prediction_erased'
-"""  # noqa: S608 - of constants
+_TOMBSTONES: Final = select(changes.c.client_id, changes.c.request_id, changes.c.prediction_id).where(
+    WITHOUT_PREDICTION, changes.c.kind == ChangeKind.PREDICTION_ERASED
+)
 
 
 def back_up(database: Path, target: Path) -> None:
@@ -46,7 +52,8 @@ def back_up(database: Path, target: Path) -> None:
         raise taken
     with _own_folder(target.parent) as folder:
         copy = _copied(database, folder / target.name)
-        _require_order(copy)
+        with closing_engine(engine_of(copy, mode="ro")) as engine:
+            _require_order(engine, target.name)
         try:
             move_to_free_name(copy, target)
         except FileExistsError:
@@ -74,28 +81,75 @@ def restore(backup: Path, database: Path) -> list[str]:
         raise ConfigurationError(f"There is no file {backup}.")
     with _own_folder(database.parent) as folder, in_use(database, alone=True):
         incoming = _copied(backup, folder / database.name)
-        replaced = _told_by(database)
-        is_same, erased_again = _take_over(incoming, replaced)
-        _require_order(incoming)  # only now: an older backup has this program's schema from here on
-        said = [sent_again(is_same)]
-        if replaced is None and database.exists():
-            said.append("The replaced file could not be read: erase again what was erased since the backup.")
-        elif erased_again:
-            said.append(f"Erased again, as it had been since the backup: {in_number(erased_again)}.")
+        replaced = None
+        if database.exists():
+            # Writable, because SQLite takes back first what a killed server left half written.
+            with closing_engine(engine_of(database)) as engine, suppress(SQLAlchemyError):
+                replaced = told_by(engine)
+        # From here on an older backup has this program's schema.
+        with closing_engine(open_database(URL.create("sqlite", database=str(incoming)))) as engine:
+            said = take_place(engine, replaced)
+            _require_order(engine, database.name)
         if kept := _exchange(database, incoming):
             said.append(f"The file it replaces is kept as {kept}; delete it when you need it no more.")
         return said
 
 
+def take_place(engine: Engine, replaced: Replaced | None) -> list[str]:
+    """Have a record that was put back take the place of another, as the store does; return sentences on it."""
+    is_same, erased = PredictionStore(engine).take_place(replaced, datetime.now(UTC))
+    return [
+        "Client apps send again what the record lacks."
+        if is_same
+        else "The log has a new identity: client apps send nothing again that was answered before.",
+        f"Erased again, as it had been since the backup: {in_number(erased)}."
+        if replaced
+        else "No replaced record tells of erasures: erase again what was erased since the backup.",
+    ]
+
+
+def told_by(engine: Engine) -> Replaced:
+    """Return which log a record has, and what was erased from it; only this is read, whatever else is damaged."""
+    with engine.connect() as connection:
+        erased = {(client_id, request_id): name for client_id, request_id, name in connection.execute(_TOMBSTONES)}
+        log_id, epoch = connection.execute(select(change_counter.c.log_id, change_counter.c.epoch)).one()
+    return Replaced(log_id, epoch, erased)
+
+
+def copy_record(source: Engine, target: Engine, told: Callable[[str], object]) -> None:
+    """Copy a record that nobody uses to an empty one, whole or not at all, and check it there.
+
+    The log keeps its numbers and its identity, and gets another epoch: what has followed it starts over. ``told`` is
+    called with a sentence now and then.
+
+    Raises
+    ------
+    ConfigurationError
+        If the target is not empty.
+    StoreUnavailableError
+        If the copy is not in order; it stays, to be looked at.
+    """
+    tables = [table for table in metadata.sorted_tables if table is not change_counter]
+    with source.connect() as old, target.begin() as new:
+        postgres.take_time(new)
+        new.execute(select(change_counter).with_for_update())
+        if any(new.scalar(select(func.count()).select_from(table)) for table in tables):
+            raise ConfigurationError("There is a record in that database already. Copy to an empty database.")
+        for table in tables:
+            number, done = old.scalar(select(func.count()).select_from(table)), 0
+            for rows in old.execution_options(yield_per=_AT_ONCE).execute(select(table)).mappings().partitions():
+                new.execute(insert(table), [dict(row) for row in rows])
+                done += len(rows)
+                told(f"{table.name}: {done} of {number}")
+        counter = dict(old.execute(select(change_counter)).mappings().one())
+        new.execute(update(change_counter).values(counter | {"timeline": CurrentTimeline()}))
+    PredictionStore(target).rename_log()
+    told("checking the copy")
+    _require_order(target, "The copy")
+
+
 def in_number(predictions: int) -> str:
     return "1 prediction" if predictions == 1 else f"{predictions} predictions"
-
-
-def sent_again(is_same_log: bool) -> str:
-    """Say what a restore means for client apps."""
-    if is_same_log:
-        return "Client apps send again what the record lacks."
-    return "The log has a new identity: client apps send nothing again that was answered before."
 
 
 @contextmanager
@@ -134,30 +188,9 @@ def _copied(source: Path, copy: Path) -> Path:
     return copy
 
 
-def _require_order(path: Path) -> None:
-    with closing_engine(engine_of(path, mode="ro")) as engine:
-        problems = list(problems_of(engine))
-    if problems:
-        raise StoreUnavailableError(f"{path.name} is not in order, so nothing was done: {' '.join(problems)}")
-
-
-def _take_over(incoming: Path, replaced: Replaced | None) -> tuple[bool, int]:
-    """Bring a restored file up to date with the schema and with the replaced one, as ``take_place`` does."""
-    with closing(PredictionStore(open_database(URL.create("sqlite", database=str(incoming))))) as store:
-        return store.take_place(replaced, datetime.now(UTC))
-
-
-def _told_by(replaced: Path) -> Replaced | None:
-    """Return which log a file has, and what was erased from it; ``None`` if it is damaged or not there.
-
-    Only this is read, so that damage elsewhere in the file does not matter.
-    """
-    # Writable, because SQLite takes back first what a killed server left half written.
-    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{replaced.absolute().as_uri()}?mode=rw", uri=True)) as file:
-        erased = {(client_id, request_id): name for client_id, request_id, name in file.execute(_TOMBSTONES)}
-        for log_id, epoch in file.execute("SELECT log_id, epoch FROM change_counter"):
-            return Replaced(log_id, epoch, erased)
-    return None
+def _require_order(engine: Engine, name: str) -> None:
+    if problems := list(problems_of(engine)):
+        raise StoreUnavailableError(f"{name} is not in order, and is not used: {' '.join(problems)}")
 
 
 def _exchange(database: Path, incoming: Path) -> Path | None:

@@ -2,14 +2,14 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, Row, String, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, String, bindparam, func, insert, select, update
 
 from common.errors import StoreUnavailableError
 from common.followers import MAX_ENTRIES, fitting
@@ -136,14 +136,8 @@ def end_of(connection: Connection) -> Page:
     AnotherTimelineError
         After a failover, until the first lock.
     """
-    counter = _counter(connection)
+    counter = counter_of(connection)
     return Page(_name(counter), counter.value, counter.value, False, [], totals(connection))
-
-
-def erased_up_to(connection: Connection) -> tuple[str, int]:
-    """Return the log's name, and its newest entry by which predictions are no longer counted; raises as ``end_of``."""
-    counter = _counter(connection)
-    return _name(counter), counter.erased_up_to
 
 
 def read(connection: Connection, after: int, limit: int, client_id: str | None) -> Page:
@@ -160,6 +154,15 @@ def read(connection: Connection, after: int, limit: int, client_id: str | None) 
     rows.close()
     next_after = entries[-1].sequence if has_more else end.after
     return replace(end, after=after, next_after=next_after, has_more=has_more, entries=entries)
+
+
+def walk(rows: Callable[[Select[Any]], Sequence[Row[Any]]], wanted: Select[Any], at_once: int) -> Iterator[Row[Any]]:
+    """Yield the rows of a query that selects ``sequence``, in its order and so many at once."""
+    sequence, after = wanted.selected_columns["sequence"], 0
+    wanted = wanted.order_by(sequence).limit(at_once)
+    while page := rows(wanted.where(sequence > after)):
+        yield from page
+        after = page[-1].sequence
 
 
 def run_of(entries: Iterable[Entry], limit: int = MAX_ENTRIES) -> tuple[list[Entry], bool]:
@@ -191,7 +194,8 @@ def totals_of(numbers: Iterable[Sequence[Any]]) -> Totals:
     return Totals(predictions=sum(by_level.values()), by_level=dict(by_level), by_client=dict(by_client))
 
 
-def _counter(connection: Connection) -> Row[Any]:
+def counter_of(connection: Connection) -> Row[Any]:
+    """Return the counter's row; raises as ``end_of``."""
     counter = connection.execute(COUNTER).one()
     if counter.is_of_another_timeline:
         raise AnotherTimelineError

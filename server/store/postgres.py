@@ -1,13 +1,17 @@
 """PostgreSQL as the record: bounded waits, connections that are dropped when dead, and causes without values."""
 
 import selectors
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from typing import Any, Final, cast
 
 import psycopg
 from psycopg import errors
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+
+from server.store.schema import CHANNEL
 
 READ_ONE_MOMENT: Final = {"isolation_level": "REPEATABLE READ"}
 """Execution options of a transaction whose statements all read the same moment."""
@@ -82,6 +86,23 @@ def vacuum(connection: Connection, tables: Sequence[str]) -> None:
         connection.execute(text(f"VACUUM {', '.join(tables)}"))
     finally:
         connection.execute(text("RESET statement_timeout"))
+
+
+def listen(engine: Engine, tell: Callable[[int], object], stopping: threading.Event) -> None:
+    """Call ``tell`` with the number of the log's newest entry after each commit, whoever committed it.
+
+    That is a hint, which may come late or never. It ends with its connection, or within a second of a stop.
+    """
+    with suppress(SQLAlchemyError, psycopg.Error):  # who reads and writes says why
+        pooled = engine.raw_connection()
+        with closing(cast("psycopg.Connection", pooled.driver_connection)) as connection:
+            pooled.detach()  # from now on it counts for no limit of the pool
+            connection.autocommit = True
+            connection.execute(f"LISTEN {CHANNEL}".encode())
+            while not stopping.is_set():
+                for notice in connection.notifies(timeout=1.0):
+                    if notice.payload.isdecimal():  # or it is somebody else's
+                        tell(int(notice.payload))
 
 
 def take_time(connection: Connection) -> None:

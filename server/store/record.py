@@ -1,6 +1,7 @@
 """Predictions, the log of what happens to them, and the explanations that they await."""
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,7 +23,6 @@ from common.sqlite import WRITE
 from server.store import entries, one_statement, postgres
 from server.store.database import cause_of
 from server.store.entries import Page, RequestKey, row_of
-from server.store.notices import CommitNotices
 from server.store.schema import REPEATED, WITHOUT_PREDICTION, change_counter, changes, predictions
 from server.store.schema import awaiting_explanations as awaiting
 
@@ -57,7 +57,6 @@ _OF_REQUESTS = (
     .where(predictions.c.client_id.in_(_CLIENT_IDS), predictions.c.request_id.in_(_REQUEST_IDS))
     .order_by(predictions.c.sequence)
 )
-_COUNTED = _OF_REQUESTS.where(predictions.c.superseded_by.is_(None))
 _SUPERSEDE = (
     update(predictions)
     .where(predictions.c.prediction_id == bindparam("of"))
@@ -160,7 +159,8 @@ class PredictionStore:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
+        """The database, for what several servers share in it."""
         self._is_postgres = engine.dialect.name == "postgresql"
         # What is read in several statements is of one moment; SQLite's transactions always are.
         self._reader = engine.execution_options(**postgres.READ_ONE_MOMENT) if self._is_postgres else engine
@@ -170,15 +170,8 @@ class PredictionStore:
         """Why the database could not be used, until something was written again."""
         self.written_at = 0.0
         """When something was last written, in seconds since 1970; 0 before the first time."""
-
-    @property
-    def backend(self) -> str:
-        return self._engine.dialect.name
-
-    @property
-    def engine(self) -> Engine:
-        """The database, for what several servers share in it."""
-        return self._engine
+        self.require_answers: Callable[[], None] = lambda: None
+        """Raises ``StoreUnavailableError`` where the database is known to hang, which would not end a statement."""
 
     def append(self, made: Sequence[NewPrediction], refused: Mapping[RequestKey, WireError], at: datetime) -> Appended:
         """Store predictions and refusals in one transaction, in this order, and each request once.
@@ -297,7 +290,7 @@ class PredictionStore:
     def vacuum(self) -> None:
         """Have PostgreSQL free what erasures have left in its tables; SQLite overwrites it at once."""
         if self._is_postgres:
-            with self._named_failure(), self._one_statement.connect() as connection:
+            with self.named_failure(), self._one_statement.connect() as connection:
                 postgres.vacuum(connection, [predictions.name, changes.name])
 
     def withdraw(self, key: RequestKey, at: datetime) -> Page:
@@ -320,7 +313,7 @@ class PredictionStore:
             # By request and not by prediction: the same request may have been answered again, under another id. And in
             # one transaction with the tombstones: others write meanwhile.
             with self._writing() as connection:
-                found = _delete(connection, _of_requests(connection, _OF_REQUESTS, batch).values())
+                found = _delete(connection, _of_requests(connection, batch).values())
                 known = _known(connection, batch)
                 new = [key for key in batch if ChangeKind.PREDICTION_ERASED not in known[key]]
                 _write_tombstones(connection, {key: found.get(key, erased[key]) for key in new}, at)
@@ -359,27 +352,21 @@ class PredictionStore:
         With them come those that they corrected, whatever reference these were entered with. Each page is read in a
         transaction of its own, so that writers do not wait for all of them.
         """
-        query = _of_client(select(predictions).order_by(predictions.c.sequence), client_id)
         found: dict[RequestKey, str] = {}
         superseded: list[Row[Any]] = []
-        after = 0
-        while rows := self._rows(query.where(predictions.c.sequence > after).limit(_AT_ONCE)):
-            of_them = (row for row in rows if orjson.loads(row.body)["patient_reference"] == reference)
-            found |= {(row.client_id, row.request_id): row.prediction_id for row in of_them}
-            superseded += [row for row in rows if row.superseded_by]
-            after = rows[-1].sequence
+        for row in entries.walk(self._rows, _of_client(select(predictions), client_id), _AT_ONCE):
+            if orjson.loads(row.body)["patient_reference"] == reference:
+                found[row.client_id, row.request_id] = row.prediction_id
+            if row.superseded_by:
+                superseded.append(row)
         for row in reversed(superseded):  # a correction comes after what it corrects, and may be corrected as well
             if (row.client_id, row.superseded_by) in found:
                 found[row.client_id, row.request_id] = row.prediction_id
         return {prediction_id: key[0] for key, prediction_id in found.items()}
 
-    def began_after(self) -> int:
-        """Return the newest entry that the log has from earlier epochs."""
-        return int(self._rows(entries.COUNTER)[0].began_after)
-
-    def erased_up_to(self) -> tuple[str, int]:
-        """Return the log's name, and the newest entry by which predictions are no longer counted, 0 if none is."""
-        return self._read(entries.erased_up_to)
+    def counter(self) -> Row[Any]:
+        """Return what the log knows of itself: a row of the table ``change_counter``."""
+        return self._read(entries.counter_of)
 
     def changes(self, after: int, *, limit: int = MAX_ENTRIES, client_id: str | None = None) -> Page:
         """Return a run of the log after a sequence, all of it or one client's.
@@ -435,12 +422,12 @@ class PredictionStore:
             connection.execute(insert(changes).values(_PROBE))
             connection.execute(delete(changes).where(changes.c.sequence == _PROBE["sequence"]))
 
-    def notices(self, tell: Callable[[int], object]) -> CommitNotices:
-        """Return what tells of commits by all who share the record; it has to be started."""
-        return CommitNotices(self._engine, tell)
+    def listen(self, tell: Callable[[int], object], stopping: threading.Event) -> None:
+        """Tell of commits by all who share the record, on PostgreSQL alone."""
+        postgres.listen(self.engine, tell, stopping)
 
     def close(self) -> None:
-        self._engine.dispose()
+        self.engine.dispose()
 
     def _read(self, read: Callable[[Connection], Read]) -> Read:
         """Read one moment; the first to do so after a failover begins the log's new epoch."""
@@ -459,18 +446,20 @@ class PredictionStore:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._named_failure(), self._reader.connect() as connection:
+        self.require_answers()
+        with self.named_failure(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self._named_failure(), self._writer.begin() as connection:
+        self.require_answers()
+        with self.named_failure(), self._writer.begin() as connection:
             entries.lock(connection)
             yield connection
         self.failure, self.written_at = None, time.time()
 
     @contextmanager
-    def _named_failure(self) -> Iterator[None]:
+    def named_failure(self) -> Iterator[None]:
         """Name a failure and its cause; the same cause is logged once, until something was written again."""
         try:
             yield
@@ -521,8 +510,8 @@ def _supersede(connection: Connection, new: Sequence[NewPrediction], at: datetim
     corrections = {(one.key[0], one.message["corrects"]): one.key[1] for one in new if one.message["corrects"]}
     if not corrections:
         return []
-    keys = _of_requests(connection, _COUNTED, list(corrections))
-    found = [(key, keys[key], by) for key, by in corrections.items() if key in keys and key[1] != by]
+    of = {key: row for key, row in _of_requests(connection, list(corrections)).items() if row.superseded_by is None}
+    found = [(key, of[key], by) for key, by in corrections.items() if key in of and key[1] != by]
     if found:
         connection.execute(_SUPERSEDE, [{"of": one.prediction_id, "correction": by} for _, one, by in found])
         _count_out(connection, [one for _, one, _ in found])
@@ -530,11 +519,11 @@ def _supersede(connection: Connection, new: Sequence[NewPrediction], at: datetim
     return [row_of(kind, key, at, one.prediction_id, superseded_by=by) for key, one, by in found]
 
 
-def _of_requests(connection: Connection, query: Select[Any], keys: Sequence[RequestKey]) -> dict[RequestKey, Row[Any]]:
+def _of_requests(connection: Connection, keys: Sequence[RequestKey]) -> dict[RequestKey, Row[Any]]:
     """Return the predictions that answer requests, by key and in their order."""
     client_ids, request_ids = zip(*keys, strict=True)
     asked = {"client_ids": list(set(client_ids)), "request_ids": list(set(request_ids))}
-    found = {(row.client_id, row.request_id): row for row in connection.execute(query, asked)}
+    found = {(row.client_id, row.request_id): row for row in connection.execute(_OF_REQUESTS, asked)}
     return {key: row for key, row in found.items() if key in keys}
 
 

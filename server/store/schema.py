@@ -17,6 +17,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 # SQLite's integers have 8 bytes by any name, but a primary key is its row's own number under this one alone.
@@ -148,17 +149,13 @@ class Told(FunctionElement[Any]):
     inherit_cache = True
 
 
+_ON_POSTGRESQL: Final = {
+    CurrentTimeline: TIMELINE,
+    Told: f"pg_notify('{CHANNEL}', change_counter.value::text)",
+}
+
+
 @compiles(CurrentTimeline)
 @compiles(Told)
-def _nothing(*_: object, **__: object) -> str:
-    return "''"
-
-
-@compiles(CurrentTimeline, "postgresql")
-def _timeline(*_: object, **__: object) -> str:
-    return TIMELINE
-
-
-@compiles(Told, "postgresql")
-def _notify(*_: object, **__: object) -> str:
-    return f"pg_notify('{CHANNEL}', change_counter.value::text)"
+def _only_on_postgresql(element: FunctionElement[Any], compiler: SQLCompiler, **_: object) -> str:
+    return _ON_POSTGRESQL[type(element)] if compiler.dialect.name == "postgresql" else "''"

@@ -1,18 +1,17 @@
 """Whether a record is whole and agrees with itself: file, schema, log, counts and every prediction's content."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, Row, select, text
+from sqlalchemy import Engine, Executable, Row, select, text
 
 from common.messages import Explanation, Prediction, WireError
 from server.store import postgres
 from server.store.database import newest_revision, revision_of
+from server.store.entries import walk
 from server.store.schema import REPEATED, changes, predictions
-
-Connect = Callable[[], AbstractContextManager[Connection]]
 
 _AT_ONCE: Final = 200
 
@@ -59,17 +58,22 @@ _WRONG: Final = {
 }
 """Rows that must not be there, and what they are."""
 
+_STORED_COLUMNS: Final = [predictions.c[name].label(f"stored_{name}") for name in ("body", *REPEATED)]
+_CONTENTS: Final = select(changes, *_STORED_COLUMNS).outerjoin_from(
+    changes, predictions, changes.c.sequence == predictions.c.sequence
+)
+
 
 def count_entries(engine: Engine) -> int:
     """Return how many entries the log has."""
-    return _count(engine.connect, "changes")
+    return _count(engine, "changes")
 
 
 def problems_of(engine: Engine) -> Iterator[str]:
     """Yield a sentence for everything that is not as it should be, without any value of a patient.
 
-    A SQLite file that is in use meanwhile is read in small steps, each of one moment, so that a server waits for one at
-    most; PostgreSQL, where nobody waits for a reader, is read as it was at one moment.
+    It may be in use meanwhile. It is read in small steps, each of which is of one moment and holds at any: a server on
+    the same SQLite file waits for one at most.
     """
     if engine.dialect.name == "sqlite":
         with engine.connect() as connection:
@@ -83,38 +87,20 @@ def problems_of(engine: Engine) -> Iterator[str]:
             "brings an older one up to date; then it can be verified further."
         )
         return
-    with _reading(engine) as connect:
-        yield from (f"{number} {what}." for rows, what in _WRONG.items() if (number := _count(connect, rows)))
-        yield from _wrong_contents(connect)
+    yield from (f"{number} {what}." for rows, what in _WRONG.items() if (number := _count(engine, rows)))
+    found = walk(partial(_rows, engine), _CONTENTS, _AT_ONCE)
+    yield from (f"Entry {row.sequence} of the log: {fault}." for row in found if (fault := _fault(row)))
 
 
-@contextmanager
-def _reading(engine: Engine) -> Iterator[Connect]:
-    if engine.dialect.name != "postgresql":
-        yield engine.connect
-        return
-    with engine.execution_options(**postgres.READ_ONE_MOMENT).connect() as connection:
-        postgres.take_time(connection)
-        yield lambda: nullcontext(connection)
+def _rows(engine: Engine, statement: Executable) -> Sequence[Row[Any]]:
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            postgres.take_time(connection)
+        return connection.execute(statement).all()
 
 
-def _count(connect: Connect, rows: str) -> int:
-    with connect() as connection:
-        return int(connection.execute(text(f"SELECT count(*) FROM {rows}")).scalar_one())  # noqa: S608 - those above
-
-
-def _wrong_contents(connect: Connect) -> Iterator[str]:
-    columns = [predictions.c[name].label(f"stored_{name}") for name in ("body", *REPEATED)]
-    wanted = select(changes, *columns).outerjoin_from(
-        changes, predictions, changes.c.sequence == predictions.c.sequence
-    )
-    wanted = wanted.order_by(changes.c.sequence).limit(_AT_ONCE)
-    after: int | None = 0
-    while after is not None:
-        with connect() as connection:
-            rows = connection.execute(wanted.where(changes.c.sequence > after)).all()
-        yield from (f"Entry {row.sequence} of the log: {fault}." for row in rows if (fault := _fault(row)))
-        after = rows[-1].sequence if rows else None
+def _count(engine: Engine, rows: str) -> int:
+    return int(_rows(engine, text(f"SELECT count(*) FROM {rows}"))[0][0])  # noqa: S608 - those above
 
 
 def _fault(row: Row[Any]) -> str | None:

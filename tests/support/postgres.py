@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -61,6 +62,20 @@ class Postgres:
     def stop(self, mode: str = "immediate") -> None:
         """Stop it; ``immediate`` is as good as killed, and it recovers at the next start."""
         self.control("stop", "-w", "-m", mode)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Stop all its processes where they are: its connections stay open, and nobody answers."""
+        main = int((self.folder / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(main)], capture_output=True, text=True, check=True)
+        processes = [main, *map(int, children.stdout.split())]  # first the one that would make others
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     def control(self, *words: str) -> None:
         as_its_user([programs() / "pg_ctl", "-D", self.folder, *words])

@@ -71,7 +71,7 @@ def server_works(store: PredictionStore, fresh: Iterator[int]) -> Works:
         "page before": lambda: store.recent(20, before=60),
         "one": lambda: store.get(newest),
         "end": store.end,
-        "erased up to": store.erased_up_to,
+        "counter": store.counter,
         "check": store.check,
     }
 

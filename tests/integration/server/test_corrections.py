@@ -3,7 +3,7 @@
 from typing import Any
 
 from common.messages import ChangeKind
-from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch
+from tests.integration.server.conftest import Join, StartServer, Watch
 from tests.support.made_requests import request
 from tests.support.speaking import Browser, ClientApp
 
@@ -59,14 +59,3 @@ def test_what_waits_in_the_batcher_is_withdrawn_for_good_and_another_client_apps
     client.answered("request-2")
     assert server.server.service.store.end().totals.predictions == 1
     assert client.predict(asked(1))["error"]["code"] == "erased"  # which arrives late
-
-
-def test_what_was_answered_stays_when_it_is_withdrawn(running: RunningServer, join: Join) -> None:
-    client = join()
-    client.predict(asked(1))
-    answer = client.answered("request-1")
-    assert withdraw(client, 1) == STORED
-    client.predict(asked(2))
-    client.answered("request-2")
-    assert client.entries == []
-    assert running.server.service.store.get(answer.prediction_id)["superseded_by"] is None

@@ -151,7 +151,7 @@ def test_real_faults_show_in_what_the_alerts_read(
     watched.await_series("model_refused", 1)
 
     with database_held(watched.server.database):
-        watched.await_series("ready", 0)  # not at once: it is checked every two seconds
+        watched.await_series("ready", 0)  # not at once: it is checked every second
         watched.desk.client.outbox.put(submission(201), request(201).entered_at)
         watched.desk.relay.wake()
         broken = watched.scrape()
@@ -210,6 +210,9 @@ def test_each_fault_fires_its_own_alert_and_a_healthy_system_none(watched: Watch
             at("refusals_total", code="store_unavailable"): rising,
         },
         "LogLags": {last_read: none},
+        "LogBehind": {at("log_behind_entries"): going_on(2000)},
+        "EntriesLost": {at("log_lost_entries"): f"0x100 7x{STEPS}"},
+        "NoLeader": {at("server_leads"): none},
         "CommitsSlow": slow,
         "ClientAppAway": {at("client_app_connected", client_id="Client-3"): none},
         "OutboxOld": {at("outbox_oldest_age_seconds", **DESK): rising},
@@ -221,7 +224,8 @@ def test_each_fault_fires_its_own_alert_and_a_healthy_system_none(watched: Watch
         "ManyRefusals": {at("refusals_total", code="overloaded"): rising},
         "ManyDisconnects": {at("disconnects_total", reason="connection_replaced", namespace="/clients"): rising},
     }
-    new = {"refusals_total", "drift", "disconnects_total", "another"}  # series that a healthy system has none of
+    # Series that a healthy system has none of.
+    new = {"refusals_total", "drift", "disconnects_total", "another", "behind", "leads"}
     assert {name for changes in faults.values() for name in changes if not any(one in name for one in new)} <= set(
         healthy
     )

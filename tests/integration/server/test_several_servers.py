@@ -16,7 +16,7 @@ from server.store.access import access_store
 from tests.faults.proxy import FaultyLink
 from tests.integration.server.conftest import Join, RunningServer, StartServer
 from tests.support.made_requests import id_of, request
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, postgres
 from tests.support.processes import TOKENS
 from tests.support.speaking import Answer, Browser, ClientApp, Connection, Dashboard, RefusedError
 from tests.support.waiting import wait_until
@@ -206,3 +206,31 @@ def test_a_server_that_is_cut_off_refuses_for_now_and_another_leads(
     for one in (cut, other):
         one.server.real_time.stop()
     link.close()
+
+
+def test_while_postgresql_hangs_a_server_lives_and_refuses_for_now_and_goes_on_when_it_is_back(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch, join: Join
+) -> None:
+    for name, value in TOKENS.items():
+        monkeypatch.setenv(name, value)
+    with postgres() as database:
+        server = start_server(database_url=database.new_database())
+        client, visitor = join(server), Browser(server.url)
+        assert client.predict(request(1).to_wire())["status"] == "accepted"
+        client.entry()
+        wait_until(lambda: visitor.get("/readyz").status == 200)
+        with database.hanging():
+            began = time.monotonic()
+            client.send("predict", request(2).to_wire())  # on its way when it begins to hang
+            wait_until(lambda: visitor.get("/readyz").status == 503)
+            refused = client.predict(request(3).to_wire())
+            assert (refused["status"], refused["error"]["retryable"]) == ("refused", True)
+            assert time.monotonic() - began < 5
+            assert visitor.get("/livez").status == 200
+            assert visitor.get("/api/status").json == {"status": "not_ready", "ready": False}
+        wait_until(lambda: visitor.get("/readyz").status == 200)
+        wait_until(lambda: client.predict(request(2).to_wire())["status"] == "stored")
+        wait_until(lambda: client.predict(request(3).to_wire())["status"] == "stored")
+        assert server.server.service.store.end().totals.predictions == 3
+        server.server.real_time.stop()
+        server.server.service.stop()

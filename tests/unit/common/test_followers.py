@@ -166,17 +166,6 @@ def test_who_may_see_little_moves_on_without_being_told(group: Group) -> None:
     assert [entry["said"] for entry in answer["entries"]] == ["mine"]
 
 
-def test_the_status_comes_when_it_has_changed(group: Group) -> None:
-    group.caught_up()
-    group.tick()
-    assert group.sent == []
-    group.word = "busy"
-    group.tick()
-    answer = group.answer()
-    assert answer["status"] == {"word": "busy"}
-    assert answer["entries"] == []
-
-
 def test_a_run_is_read_once_for_all_who_stand_at_the_same_place(group: Group) -> None:
     for number in range(10):
         group.join(str(number))

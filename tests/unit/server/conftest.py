@@ -1,6 +1,7 @@
 """The record of one test, on SQLite or PostgreSQL."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,10 @@ def engine(url: str) -> Iterator[Engine]:
 @pytest.fixture
 def store(engine: Engine) -> PredictionStore:
     return PredictionStore(engine)
+
+
+@pytest.fixture
+def elsewhere(engine: Engine, url: str) -> Iterator[PredictionStore]:
+    """The same record as another process, or another server, has it."""
+    with closing(PredictionStore(open_database(url))) as store:
+        yield store

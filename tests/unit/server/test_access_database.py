@@ -48,16 +48,6 @@ def test_a_person_added_at_one_server_is_known_and_revoked_at_another(stores: li
     assert [one.name for one in there.all()] == ["Ada", "Ada", "Operator"]
 
 
-def test_a_session_begun_at_one_server_is_found_at_another_at_once(stores: list[AccessDatabase]) -> None:
-    ada = People(stores[0]).add("Ada", Role.OPERATOR, "a token", 0)
-    here, there = sessions_of(stores[0]), sessions_of(stores[1])
-    assert there.all() == []  # what it knows is fresh for an hour
-    key, begun = here.begin(ada, "")
-    assert there.find(key) == begun
-    here.end(begun)
-    assert sessions_of(stores[1]).find(key) is None
-
-
 def test_attempts_add_up_until_they_are_forgotten(stores: list[AccessDatabase]) -> None:
     limit = parse("3 per minute")
     here, there = (FixedWindowRateLimiter(store.counts) for store in stores if store.counts)

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from common.errors import OutdatedAttemptError, ReplacedConnectionError
 from common.messages import PROTOCOL_VERSION, Handshake
 from server.clients import ConnectedClients, client_of_token
 
@@ -24,29 +23,6 @@ def clients(clock: list[datetime]) -> ConnectedClients:
 
 def handshake(instance: str = "one", attempt: int = 1) -> Handshake:
     return Handshake(protocol=PROTOCOL_VERSION, instance=instance, attempt=attempt)
-
-
-def test_a_newer_connection_replaces_the_older_and_another_process_is_told_so(clients: ConnectedClients) -> None:
-    assert [(one.client_id, one.connected, one.last_seen) for one in clients.all()][1] == ("Client-2", False, None)
-    assert clients.connected("Client-1", "old", handshake()) is None
-    sid, reason = clients.connected("Client-1", "new", handshake(attempt=2)) or ("", None)
-    assert (sid, type(reason)) == ("old", OutdatedAttemptError)
-    sid, reason = clients.connected("Client-1", "another", handshake("another")) or ("", None)
-    assert (sid, type(reason)) == ("new", ReplacedConnectionError)
-    assert [clients.left("Client-1", sid) for sid in ("old", "new")] == [False, False]
-    assert clients.all()[0].connected
-    assert clients.left("Client-1", "another")
-    assert not clients.all()[0].connected
-
-
-def test_an_attempt_that_was_on_its_way_for_too_long_is_refused(clients: ConnectedClients) -> None:
-    clients.connected("Client-1", "second", handshake(attempt=2))
-    with pytest.raises(OutdatedAttemptError):
-        clients.connected("Client-1", "first", handshake(attempt=1))
-    clients.left("Client-1", "second")
-    with pytest.raises(OutdatedAttemptError):
-        clients.connected("Client-1", "first", handshake(attempt=1))
-    assert clients.connected("Client-1", "third", handshake(attempt=3)) is None
 
 
 def test_a_queue_is_as_long_as_was_last_said_and_says_when(clients: ConnectedClients, clock: list[datetime]) -> None:

@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Engine, text
 
-from common.errors import OutdatedAttemptError
+from common.errors import StoreUnavailableError
 from common.messages import PROTOCOL_VERSION, Handshake
 from server.clients import ConnectedClients
 from server.cluster import LEASE_SECONDS, Cluster
 from server.log import ChangeLog
 from server.store import PredictionStore
 from server.store.database import open_database
+from server.store.verification import problems_of
+from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 
@@ -28,18 +30,17 @@ class Place:
 
     engine: Engine
     times: list[float]
-    model: str = "one"
     closed: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.clients = ConnectedClients([NAME, "Client-2"], clock=lambda: datetime.now(UTC))
         self.clients.on_replaced(lambda sid, reason: self.closed.append((sid, reason.code)))
-        changes = ChangeLog(PredictionStore(self.engine))
+        store = PredictionStore(self.engine)
         self.cluster = Cluster(
-            self.engine,
+            store,
             self.clients,
-            changes,
-            model=lambda: self.model,
+            ChangeLog(store),
+            model=lambda: "one",
             connections=lambda: 1,
             clock=lambda: datetime.now(UTC),
             monotonic=lambda: self.times[-1],
@@ -62,9 +63,9 @@ def times() -> list[float]:
 
 
 @pytest.fixture
-def start(url: str, times: list[float]) -> Iterator[Callable[[], Place]]:
-    def one() -> Place:
-        place = Place(open_database(url), times)
+def start(url: str, times: list[float]) -> Iterator[Callable[..., Place]]:
+    def one(address: str = url) -> Place:
+        place = Place(open_database(address), times)
         ending.callback(place.engine.dispose)
         ending.callback(place.cluster.stop)
         return place
@@ -80,7 +81,8 @@ def both(start: Callable[[], Place]) -> list[Place]:
 
 def beat(*places: Place) -> None:
     for place in places:
-        place.cluster.beat()
+        with suppress(StoreUnavailableError):  # as the thread that beats
+            place.cluster.beat()
 
 
 def execute(place: Place, statement: str, **values: str) -> None:
@@ -90,28 +92,6 @@ def execute(place: Place, statement: str, **values: str) -> None:
 
 def leaders(places: list[Place]) -> list[bool]:
     return [place.cluster.leads for place in places]
-
-
-def test_the_newer_connection_wins_and_an_older_attempt_is_refused(both: list[Place]) -> None:
-    first, second = both
-    first.connect("a")
-    beat(first, second)
-    assert second.is_connected
-    second.connect("b", "two", attempt=5)
-    beat(first)
-    assert first.closed == [("a", "connection_replaced")]
-    with pytest.raises(OutdatedAttemptError):
-        first.connect("late", "two", attempt=4)
-    first.clients.left(NAME, "a")
-    first.connect("c", "two", attempt=6)
-    beat(first, second)
-    assert second.closed == [("b", "outdated_attempt")]
-    second.clients.left(NAME, "b")
-    beat(second, first, second)
-    assert (first.is_connected, second.is_connected) == (True, True)
-    first.clients.left(NAME, "c")
-    beat(first, second)
-    assert (first.is_connected, second.is_connected) == (False, False)
 
 
 def test_what_a_crash_of_the_database_takes_is_said_again(both: list[Place]) -> None:
@@ -167,15 +147,12 @@ def test_one_leads_until_it_is_cut_off_and_the_next_waits_until_it_has_noticed(
     assert leaders(both) == [False, False]
 
 
-def test_servers_with_other_models_show_it(both: list[Place]) -> None:
-    both[1].model = "two"
-    beat(*both, *both)
-    assert [[one.model for one in place.cluster.servers] for place in both] == [["one", "two"]] * 2
-
-
-def test_servers_that_start_at_once_agree(start: Callable[[], Place], times: list[float]) -> None:
+def test_servers_that_start_at_once_make_all_tables_once_and_agree(
+    start: Callable[..., Place], times: list[float], postgres_server: Postgres
+) -> None:
     with ThreadPoolExecutor(4) as pool:
-        places = list(pool.map(lambda _: start(), range(4)))
+        places = list(pool.map(start, [postgres_server.new_database()] * 4))
+    assert list(problems_of(places[0].engine)) == []
     beat(*places)
     times.append(LEASE_SECONDS + 0.1)
     beat(*places, *places)

@@ -30,7 +30,7 @@ def test_of_what_is_erased_only_ids_and_times_are_left(store: PredictionStore, p
     assert (run.after, run.next_after, changes_of(run)) == (3, 4, [tombstone])
     entries = changes_of(store.changes(0, client_id="Client-1"))
     assert [entry.prediction_id for entry in entries if entry.prediction or entry.explanation] == ["Client-1-2"]
-    assert (run.totals.predictions, run.totals.by_client, store.erased_up_to()[1]) == (1, {"Client-1": 1}, 4)
+    assert (run.totals.predictions, run.totals.by_client, store.counter().erased_up_to) == (1, {"Client-1": 1}, 4)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT prediction_id FROM predictions").fetchall() == [("Client-1-2",)]
         assert connection.execute("SELECT explanation FROM changes WHERE explanation IS NOT NULL").fetchall() == []

@@ -7,10 +7,10 @@ from sqlalchemy import Engine, event
 
 from common.errors import InternalError, StoreUnavailableError
 from common.followers import MAX_BYTES
-from common.messages import ChangeKind, Explanation, Prediction, RiskLevel, WireError
+from common.messages import ChangeKind, Explanation, Prediction, WireError
 from server.store import Page, PredictionStore
 from tests.support.made_requests import LLAMA_TEXT, NOON
-from tests.support.recording import awaiting, changes_of, made, new, stored, unfinished
+from tests.support.recording import changes_of, made, new, stored, unfinished
 
 
 def explain(store: PredictionStore, answer: Prediction, explanation: Explanation = LLAMA_TEXT) -> Page | None:
@@ -61,31 +61,6 @@ def test_a_run_holds_256_kilobytes_at_most(store: PredictionStore) -> None:
     assert size <= MAX_BYTES < size + len(store.changes(run.next_after, limit=1).entries[0].wire)
 
 
-def test_a_client_reads_its_own_entries_only_and_is_told_how_far_that_was(store: PredictionStore) -> None:
-    stored(store, made(1), made(1, client_id="Client-2"), made(2))
-    explain(store, made(1, client_id="Client-2"))
-    stored(store, made(3))
-    page = store.changes(0, client_id="Client-2")
-    assert [entry.sequence for entry in page.entries] == [2, 4]
-    assert (page.next_after, page.has_more) == (5, False)
-    page = store.changes(0, limit=1, client_id="Client-2")
-    assert (page.next_after, page.has_more) == (2, True)
-    assert store.changes(page.next_after, client_id="Client-2").entries[0].sequence == 4
-    ahead = store.changes(6)
-    assert (ahead.after, ahead.next_after) == (0, 5)
-
-
-def test_totals_are_counted_over_everything_stored(store: PredictionStore, engine: Engine) -> None:
-    stored(store, made(1, risk_level=RiskLevel.HIGH), made(2), made(3, risk_level=RiskLevel.HIGH))
-    run = stored(store, made(1, client_id="Client-2", risk_level=RiskLevel.HIGH))
-    assert run.totals == store.end().totals == PredictionStore(engine).end().totals
-    assert run.totals.model_dump() == {
-        "predictions": 4,
-        "by_level": {"Low": 0, "Medium": 1, "High": 3},
-        "by_client": {"Client-1": 3, "Client-2": 1},
-    }
-
-
 def test_a_prediction_gets_one_final_explanation_and_keeps_its_first(store: PredictionStore) -> None:
     stored(store, made(1))
     assert explain(store, made(1)) is not None
@@ -94,14 +69,6 @@ def test_a_prediction_gets_one_final_explanation_and_keeps_its_first(store: Pred
     assert Explanation.model_validate(found["explanation"]) == LLAMA_TEXT
     assert Prediction.model_validate(found["prediction"]) == made(1)
     assert stored(store, made(2)).after == 2
-
-
-def test_only_predictions_without_a_final_explanation_are_unfinished(store: PredictionStore) -> None:
-    waiting, ended = made(1), made(2)
-    alone = made(3).model_copy(update={"awaits_explanation": False})
-    stored(store, waiting, ended, alone)
-    explain(store, ended, Explanation(text="As it was.", source="template", reason="A reason."))
-    assert awaiting(store) == {waiting.request_id}
 
 
 def test_a_batch_that_fails_leaves_nothing_behind_and_tells_no_value(

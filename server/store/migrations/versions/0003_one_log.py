@@ -8,10 +8,10 @@ import orjson
 import sqlalchemy as sa
 from alembic import op
 
+from server.store import schema
+
 revision = "0003"
 down_revision = "0002"
-
-WITHOUT_PREDICTION = sa.text("kind IN ('prediction_erased', 'request_refused')")
 
 
 def upgrade() -> None:
@@ -31,32 +31,21 @@ def upgrade() -> None:
     op.drop_table("erased")
     with op.batch_alter_table("changes") as changes:
         changes.alter_column("request_id", existing_type=sa.String(64), nullable=False)
-    op.create_index(
-        "uq_changes_without_prediction",
-        "changes",
-        ["client_id", "request_id", "kind"],
-        unique=True,
-        sqlite_where=WITHOUT_PREDICTION,
-        postgresql_where=WITHOUT_PREDICTION,
-    )
+    # As the schema has it: a later change of the index has to write out here what it was.
+    (index,) = (one for one in schema.changes.indexes if one.unique)
+    index.create(op.get_bind())
     _rewrite("predictions", "body", _prediction)
     _rewrite("changes", "explanation", _explanation)
 
 
 def _extend_counter() -> None:
-    added: list[sa.Column[Any]] = [
-        sa.Column("erased_up_to", sa.Integer()),
-        sa.Column("log_id", sa.String(36)),
-        sa.Column("epoch", sa.Integer()),
-    ]
-    for column in added:
-        op.add_column("change_counter", column)
+    # A later migration makes the table anew, and then none of them may be null.
+    for name in ("erased_up_to", "epoch"):
+        op.add_column("change_counter", sa.Column(name, sa.Integer()))
+    op.add_column("change_counter", sa.Column("log_id", sa.String(36)))
     newest_erasure = "(SELECT COALESCE(max(sequence), 0) FROM erasures)"
     fill = sa.text(f"UPDATE change_counter SET erased_up_to = {newest_erasure}, log_id = :name, epoch = 0")  # noqa: S608
     op.execute(fill.bindparams(name=str(uuid.uuid4())))
-    with op.batch_alter_table("change_counter") as counter:
-        for column in added:
-            counter.alter_column(column.name, existing_type=column.type, nullable=False)
 
 
 def _rewrite(name: str, column: str, without: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
