@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from config.secrets import PROJECT_ROOT, client_secret_names, new_secret
 from tests.support.processes import Process, free_ports
@@ -67,6 +68,14 @@ def usual_server(clients: int) -> Iterator[RunningServer]:
     """Run a server that scores the usual way, stores nothing and asks nobody who they are."""
     with _running(["-m", "benchmarks.usual_way"], PROJECT_ROOT, {}) as (url, pid):
         yield RunningServer(url, ["none"] * clients, "", pid)
+
+
+@contextmanager
+def delayed(database_url: str, milliseconds: float) -> Iterator[str]:
+    """Give another address of a database, by which a round trip takes so much longer."""
+    port = str(urlsplit(database_url).port)
+    with _running(["-m", "benchmarks.delay", port, str(milliseconds)], PROJECT_ROOT, {}) as (url, _):
+        yield database_url.replace(port, str(urlsplit(url).port))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How much several servers on one PostgreSQL carry: ``python -m benchmarks.scale [--seconds N]``.
+"""How much several servers on one PostgreSQL carry, and what outages cost: ``python -m benchmarks.scale``.
 
 All of it runs on this machine; what a core each would carry follows from the processor time of a prediction.
 """
@@ -7,36 +7,47 @@ import argparse
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from benchmarks.load import CEILING_MS, WARM_UP_SECONDS, Latencies
+from benchmarks.outages import print_outages
 from benchmarks.predict import describe_machine
-from benchmarks.running import RunningServer, our_servers
+from benchmarks.running import RunningServer, delayed, our_servers
 from benchmarks.traffic import Peers
 from tests.support.postgres import Postgres, postgres
 
 SERVERS = (1, 2, 4)
 CLIENTS = 48
-RATES = (80.0, 200.0, 300.0, 400.0, 500.0, 600.0, 800.0)
+DELAYS_MS = (0.0, 1.0)
+RATES = (80.0, 200.0, 400.0, 600.0, 800.0)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What became of a rate: answers, entries at dashboards of other servers, processor milliseconds a prediction."""
+    """What became of a rate: answers, entries at dashboards of other servers, processor milliseconds a prediction.
+
+    ``sequences`` are those that each dashboard was told, as they came.
+    """
 
     answers: Latencies
     elsewhere: Latencies | None
+    sequences: list[list[int]]
     server_ms: float
     postgres_ms: float
 
 
 @contextmanager
-def scaled(count: int) -> Iterator[tuple[Sequence[RunningServer], Postgres]]:
-    """Run so many servers on a new PostgreSQL, which syncs every commit."""
-    with postgres(()) as database, our_servers(count, CLIENTS, DATABASE_URL=database.new_database()) as servers:
-        yield servers, database
+def scaled(count: int, delay_ms: float = 0.0) -> Iterator[tuple[Sequence[RunningServer], Postgres]]:
+    """Run so many servers on a new PostgreSQL, which syncs every commit, and is so far away."""
+    with ExitStack() as stack:
+        database = stack.enter_context(postgres(()))
+        url = database.new_database()
+        if delay_ms:
+            url = stack.enter_context(delayed(url, delay_ms))
+        yield stack.enter_context(our_servers(count, CLIENTS, DATABASE_URL=url)), database
 
 
 def measure(servers: Sequence[RunningServer], database: Postgres, rate: float, seconds: float) -> Measured:
@@ -56,7 +67,8 @@ def measure(servers: Sequence[RunningServer], database: Postgres, rate: float, s
         for board in peers.dashboards[: len(servers) if len(servers) > 1 else 0]
     ]
     each = [(end - begin) * 1000 / len(due) for begin, end in zip(before, after, strict=True)]
-    return Measured(Latencies(due, peers.answered), max(elsewhere, key=lambda one: one.p99, default=None), *each)
+    slowest = max(elsewhere, key=lambda one: one.p99, default=None)
+    return Measured(Latencies(due, peers.answered), slowest, [board.sequences for board in peers.dashboards], *each)
 
 
 def _processor_seconds(servers: Sequence[RunningServer], database: Postgres) -> tuple[float, float]:
@@ -73,27 +85,37 @@ def _used(pid: int) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print what 1, 2 and 4 servers carry, at rising rates up to the one that they cannot keep up with."""
+    """Print what outages cost, and what 1, 2 and 4 servers carry, up to the rate that they cannot keep up with."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=15, help="how long each rate is kept up (15)")
-    seconds = parser.parse_args(arguments).seconds
-    print(describe_machine(), f"{CLIENTS} connections, a dashboard at each server", sep="\n")
-    for count in SERVERS:
-        print(f"{count} server{'s' if count > 1 else ''}")
-        for rate in RATES:
-            with scaled(count) as (servers, database):  # new ones: what an earlier rate left would slow the next
-                found = measure(servers, database, rate, seconds)
-            print(f"  {rate:4.0f} a second, send to saved answer                {found.answers}")
-            if found.elsewhere:
-                print(f"{'':16} made to a dashboard at another server {found.elsewhere}")
-            carries = 1000 / found.server_ms
-            print(
-                f"{'':16} processor time of a prediction: server {found.server_ms:.2f} ms, PostgreSQL "
-                f"{found.postgres_ms:.2f} ms: {carries:.0f} a second for each server with a core of its own",
-                flush=True,
-            )
-            if found.answers.p99 > CEILING_MS:
-                break
+    parser.add_argument("--part", choices=("outages", "rates"), help="leave the other one out")
+    options = parser.parse_args(arguments)
+    print(describe_machine())
+    if options.part != "rates":
+        print_outages()
+    if options.part != "outages":
+        print(f"Rates: {CLIENTS} connections, a dashboard at each server")
+        for count, delay_ms in product(SERVERS, DELAYS_MS):
+            print(f"{count} server{'s' if count > 1 else ''}, the database {delay_ms:.0f} ms further away")
+            _print_rates(count, delay_ms, options.seconds)
+
+
+def _print_rates(count: int, delay_ms: float, seconds: float) -> None:
+    for rate in RATES:
+        # New ones each time: what an earlier rate left would slow the next.
+        with scaled(count, delay_ms) as (servers, database):
+            found = measure(servers, database, rate, seconds)
+        print(f"  {rate:4.0f} a second, send to saved answer                {found.answers}")
+        if found.elsewhere:
+            print(f"{'':16} made to a dashboard at another server {found.elsewhere}")
+        carries = 1000 / found.server_ms
+        print(
+            f"{'':16} processor time of a prediction: server {found.server_ms:.2f} ms, PostgreSQL "
+            f"{found.postgres_ms:.2f} ms: {carries:.0f} a second for each server with a core of its own",
+            flush=True,
+        )
+        if found.answers.p99 > CEILING_MS:
+            break
 
 
 if __name__ == "__main__":

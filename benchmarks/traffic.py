@@ -37,6 +37,8 @@ class Peer:
     asked_at: float = 0.0
     ask_at: float = inf
     came: dict[str, float] = field(default_factory=dict)
+    sequences: list[int] = field(default_factory=list)
+    """Of what it was told of the log, as it came."""
 
 
 class Peers:
@@ -150,6 +152,7 @@ class Peers:
             entries = [data]  # the usual way's one answer
             if self._follow:
                 entries = [entry for entry in data["entries"] if entry["kind"] == ChangeKind.PREDICTION_MADE]
+                peer.sequences += [entry["sequence"] for entry in data["entries"]]
                 peer.question = {"log": data["log"], "after": data["next_after"], "ticket": data["ticket"]}
                 # As client apps and dashboards do, or the server would have to answer far more often.
                 peer.ask_at = peer.asked_at + pace(len(data["entries"]))

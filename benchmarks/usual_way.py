@@ -1,4 +1,7 @@
-"""The usual way to score and explain, to compare with; a server too: ``PORT=8000 python -m benchmarks.usual_way``."""
+"""The usual way to score and explain, to compare with; a server too: ``PORT=8000 python -m benchmarks.usual_way``.
+
+With ``REDIS_URL`` it is one of several, which tell each other's dashboards what they scored by way of Redis.
+"""
 
 import os
 from typing import Any
@@ -12,7 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from werkzeug.serving import make_server
 
-from common.messages import CLIENTS_NAMESPACE
+from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE
 from common.patient import PatientRecord
 from server.anomaly.dataset import COLUMNS, SHIPPED_DATA, FloatArray, matrix_of, rows_of
 from server.anomaly.recognition import load_dataset
@@ -37,9 +40,10 @@ class UsualWay:
 
 
 class _Clients(Namespace):  # type: ignore[misc]
-    def __init__(self, usual: UsualWay) -> None:
+    def __init__(self, usual: UsualWay, scored: list[str]) -> None:
         super().__init__(CLIENTS_NAMESPACE)
         self._usual = usual
+        self._scored = scored
 
     def on_predict(self, message: dict[str, Any]) -> None:
         record = PatientRecord.check(message["record"])
@@ -48,6 +52,17 @@ class _Clients(Namespace):  # type: ignore[misc]
         answer = {"label": int(label), "score": float(score), "contributions": contributions.tolist()}
         # To the sender alone; the namespace's own method would tell every connection.
         emit("prediction_result", {"request_id": message["request_id"], **answer})
+        self._scored.append(message["request_id"])
+        emit("scored", [message["request_id"]], namespace=OPERATORS_NAMESPACE, broadcast=True)
+
+
+class _Operators(Namespace):  # type: ignore[misc]
+    def __init__(self, scored: list[str]) -> None:
+        super().__init__(OPERATORS_NAMESPACE)
+        self._scored = scored
+
+    def on_connect(self) -> None:
+        emit("scored", self._scored)  # what this server knows is all that a dashboard can be shown
 
 
 def shipped_records() -> list[PatientRecord]:
@@ -57,10 +72,12 @@ def shipped_records() -> list[PatientRecord]:
 
 
 def main(port: int) -> None:
-    """Serve on a thread for each connection and event, which is Flask-SocketIO's default, and store nothing."""
+    """Serve on a thread for each connection and event, which is Flask-SocketIO's default; keep state in memory."""
     app = Flask(__name__)
-    socketio = SocketIO(app, async_mode="threading")
-    socketio.on_namespace(_Clients(UsualWay(np.nan_to_num(matrix_of(shipped_records())))))
+    socketio = SocketIO(app, async_mode="threading", message_queue=os.environ.get("REDIS_URL"))
+    scored: list[str] = []
+    socketio.on_namespace(_Clients(UsualWay(np.nan_to_num(matrix_of(shipped_records()))), scored))
+    socketio.on_namespace(_Operators(scored))
     server = make_server("127.0.0.1", port, app, threaded=True)
     print(f"Open http://127.0.0.1:{port}", flush=True)
     server.serve_forever()

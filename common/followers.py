@@ -145,6 +145,7 @@ class Followers:
     """The followers of one namespace; a thread of its own answers those that wait, and closes ended sessions.
 
     ``send(sid, event, message)`` and ``leave(sid)`` reach a connection, ``is_open`` tells whether a session is.
+    ``check`` raises the named error for which nobody may stay.
     """
 
     log: Log
@@ -154,6 +155,7 @@ class Followers:
     send: Callable[[str, Event, Mapping[str, Any]], object]
     leave: Callable[[str], object]
     is_open: Callable[[Session], bool]
+    check: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -305,6 +307,11 @@ class Followers:
                 log.exception("followers could not be answered")
 
     def _sweep(self, followers: Sequence[Follower]) -> None:
+        try:
+            self.check()
+        except DetectionSystemError as error:
+            for follower in followers:
+                self.close(follower.sid, error)
         for follower in followers:
             session, connection = follower.peer.session, follower.peer.connection
             if connection.has_ended:

@@ -32,7 +32,7 @@ class RealTime:
     """The Socket.IO side of one Flask app, behind its door.
 
     ``client_of_token`` tells which client app a token is of; an app that has none needs none. ``check`` raises the
-    named error that keeps new connections out.
+    named error that keeps new connections out and closes those there are: a proxy leads them to another server.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class RealTime:
         self.access = access_of(app)
         self.sessions = self.access.sessions
         self.is_stopping = False
+        self.check = check
         self._app = app
         self._settings = settings
         self.namespaces: list[FollowedNamespace] = []
@@ -111,6 +112,7 @@ class FollowedNamespace(flask_socketio.Namespace):
             send=lambda sid, event, message: self.emit(event, message, room=sid),
             leave=lambda sid: self.real_time.leave(sid, name),
             is_open=lambda session: self.real_time.sessions.is_open(session),  # noqa: PLW0108 - it comes later
+            check=lambda: self.real_time.check(),  # noqa: PLW0108 - as above
         )
 
     def admit(self, peer: Peer, auth: object, sid: str) -> str:

@@ -19,7 +19,8 @@ READ_ONE_MOMENT: Final = {"isolation_level": "REPEATABLE READ"}
 AT_ONCE: Final = {"isolation_level": "AUTOCOMMIT"}
 """Execution options of single statements, each of which is a transaction."""
 
-# Each waits for something else: the network, a statement, a lock, a client that stopped within a transaction.
+# Each waits for something else: the network, a statement, a lock, a client that stopped within a transaction. The last
+# is short: what such a one has locked, the log's counter as a rule, holds up every other server.
 _LIMITS: Final[Mapping[str, Any]] = {
     "connect_timeout": 3,
     "tcp_user_timeout": 4_000,
@@ -28,10 +29,13 @@ _LIMITS: Final[Mapping[str, Any]] = {
     "keepalives_count": 3,
     "target_session_attrs": "read-write",
     "application_name": "heart-attack-detection",
-    "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=15s "
+    "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=4s "
     "-c default_transaction_isolation=read\\ committed -c log_parameter_max_length_on_error=0",
 }
 _POOL: Final = {"pool_size": 5, "max_overflow": 10, "pool_timeout": 5.0, "pool_use_lifo": True, "pool_recycle": 3600}
+
+_SHORT: Final = 100
+"""Rows of a statement that a server writes; only a command that moves a record writes more."""
 
 _MIGRATION_LOCK: Final = 7_016_001
 
@@ -70,6 +74,15 @@ def engine_of(url: URL, pool: Mapping[str, Any] = _POOL) -> Engine:
             if selector.select(0):
                 raise DisconnectionError
 
+    @event.listens_for(engine, "do_executemany")
+    def _one_by_one(cursor: psycopg.Cursor[Any], statement: str, rows: Sequence[Any], _: object) -> bool:
+        # psycopg would send them as a pipeline, within which PostgreSQL does not limit how long a transaction idles:
+        # a server that is cut off then would hold what it has locked for ever.
+        if is_short := len(rows) <= _SHORT:
+            for row in rows:
+                cursor.execute(statement, row)
+        return is_short
+
     return engine
 
 
@@ -106,6 +119,6 @@ def listen(engine: Engine, tell: Callable[[int], object], stopping: threading.Ev
 
 
 def take_time(connection: Connection) -> None:
-    """Let the statements of a transaction take as long as they need."""
-    for limit in ("statement_timeout", "lock_timeout"):
-        connection.execute(text(f"SET LOCAL {limit} = 0"))
+    """Let the statements of a transaction take as long as they need, and what is done between them its time."""
+    for limit in ("statement_timeout = 0", "lock_timeout = 0", "idle_in_transaction_session_timeout = '15s'"):
+        connection.execute(text(f"SET LOCAL {limit}"))

@@ -135,6 +135,20 @@ def _shown(seen: _Seen) -> Iterator[Finding]:
                 yield Finding(Kind.CROSSED, f"{place} has at {key} an answer for {prediction['client_id']}")
 
 
+def _corrected(seen: _Seen) -> Iterator[Finding]:
+    """Check that what a correction was stored of is marked with it, once, wherever it stands."""
+    bodies = [row["body"] for row in seen.server.predictions if row["body"]["corrects"]]
+    corrected = {(one["client_id"], one["corrects"]): one["request_id"] for one in bodies}
+    marks = {key: by for key, by in corrected.items() if seen.stored[key]}
+    logged = [one for one in seen.server.changes if one["kind"] == ChangeKind.PREDICTION_SUPERSEDED]
+    rows = {"the log, of corrections,": logged, "the record, of corrections,": seen.server.predictions}
+    for place, marked in rows.items():
+        found = [((one["client_id"], one["request_id"]), one["superseded_by"]) for one in marked]
+        yield from _compare(place, [one for one in found if one[1]], marks)
+    on_disk = [(key, row["superseded_by"]) for key, row in seen.on_disk.items() if row["superseded_by"]]
+    yield from _compare("disk, of corrections,", on_disk, marks)
+
+
 def _explained(seen: _Seen) -> Iterator[Finding]:
     """Check that the final explanations came to the client apps."""
     final = {one["prediction_id"]: one["explanation"] for one in seen.explained}
@@ -184,4 +198,4 @@ def _refused(seen: _Seen) -> Iterator[Finding]:
                 yield Finding(Kind.REFUSED, f"{request_id} at {page.name} is impossible and was kept all the same")
 
 
-_CHECKS = (_saved, _recorded, _shown, _explained, _read, _read_by_dashboards, _refused)
+_CHECKS = (_saved, _recorded, _shown, _corrected, _explained, _read, _read_by_dashboards, _refused)

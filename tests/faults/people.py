@@ -22,12 +22,13 @@ FIRST_ANSWER_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 25.0
 LONGEST_PAUSE: Final = 0.15
 LOADED: Final = 500
-"""More than are entered during a schedule."""
+"""At once."""
 REFERENCES: Final = (None, "bed 7", "Zoë Ω 12/3")
 CLOSED_IN_MID_REQUEST: Final = 0.05
 RELOADED: Final = 0.03
 IMPOSSIBLE: Final = 0.04
 WITHDRAWN: Final = 0.1
+CORRECTED: Final = 0.15
 
 Stage = Literal["enters", "pauses", "enters the last", "has entered the last", "has finished"]
 """What a clinician does; the last patient is entered when everything works again, and has to be saved."""
@@ -71,11 +72,17 @@ class Person(threading.Thread):
 
     def load(self) -> list[Json]:
         """Load the page: all that it shows of this schedule, and the place from which it follows."""
-        answer = self._browser.get(f"{self.path}?limit={LOADED}")
-        if answer.status != http.client.OK:
-            raise GoneError(answer.status)
-        self._log, self._after = answer.json["log"], answer.json["after"]
-        return self._of_schedule(answer.json)
+        loaded: list[Json] = []
+        before: str | None = ""
+        while before is not None:
+            answer = self._browser.get(f"{self.path}?limit={LOADED}{before}")
+            if answer.status != http.client.OK:
+                raise GoneError(answer.status)
+            if not before:
+                self._log, self._after = answer.json["log"], answer.json["after"]
+            loaded += (found := self._of_schedule(answer.json))
+            before = f"&before={answer.json['next_before']}" if len(found) == LOADED else None
+        return loaded
 
     def _visit(self) -> None:
         if not self._browser.cookie and self._browser.sign_in(self._token).status >= 300:
@@ -142,7 +149,7 @@ class Person(threading.Thread):
 
 
 class Clinician(Person):
-    """Submits patients, each until it is acknowledged; closes the page in between, and comes back to its history."""
+    """Submits patients and corrections, each until it is acknowledged; closes the page and comes back in between."""
 
     namespace = BROWSER_NAMESPACE
     path = "/api/history"
@@ -181,7 +188,11 @@ class Clinician(Person):
         if not always_valid and self._chance.random() < IMPOSSIBLE:
             values["age"] = 121
             self.noted.invalid.append(request_id)
-        asked = {"patient_reference": self._chance.choice(REFERENCES), "record": values}
+        asked = {"patient_reference": self._chance.choice(REFERENCES), "record": values, "corrects": None}
+        if self.noted.saved and self._chance.random() < CORRECTED:
+            earlier = self._chance.choice(self.noted.saved)
+            known = {*self.noted.withdrawn, *(one["corrects"] for one in self.noted.submitted.values())}
+            asked["corrects"] = earlier if earlier not in known else None  # each once
         self.noted.submitted[request_id] = asked
         self._pending = {"request_id": request_id, "is_new": True, **asked}
 

@@ -82,11 +82,11 @@ class ServerRecord:
     last: int
     """The value of the counter that numbers the log."""
     predictions: list[Json]
-    """``sequence``, ``client_id``, ``request_id`` and the parsed ``body``, ascending."""
+    """``sequence``, ``client_id``, ``request_id``, the parsed ``body`` and ``superseded_by``, ascending."""
     changes: list[Json]
     """The entries of the log as a dashboard should get them, ascending."""
     totals: dict[str, int]
-    """Predictions of each client app over the whole database."""
+    """Predictions of each client app over the whole database, without those that were corrected."""
 
 
 @dataclass
@@ -113,9 +113,9 @@ class Records:
 BUSY_SECONDS: Final = 20.0
 
 _LAST: Final = "SELECT value FROM change_counter"
-_TOTALS: Final = "SELECT client_id, count(*) AS number FROM predictions GROUP BY client_id"
+_TOTALS: Final = "SELECT client_id, count(*) AS number FROM predictions WHERE superseded_by IS NULL GROUP BY client_id"
 _PREDICTIONS: Final = (
-    "SELECT sequence, client_id, request_id, body FROM predictions WHERE sequence > ? ORDER BY sequence"
+    "SELECT sequence, client_id, request_id, body, superseded_by FROM predictions WHERE sequence > ? ORDER BY sequence"
 )
 _CHANGES: Final = (
     "SELECT changes.sequence, kind, changes.client_id, changes.request_id, changes.prediction_id, at,"

@@ -36,6 +36,9 @@ STOP_SECONDS: Final = 60.0
 SURVIVES_KILLS: Final = ("fsync=off", "full_page_writes=off")
 """Of PostgreSQL, while the machine goes on: a commit is with the system."""
 
+COMMITS_LATE: Final = ("synchronous_commit=off", "wal_writer_delay=10s", "wal_writer_flush_after=0")
+"""Of PostgreSQL, broken on purpose: what it said to have committed is lost when it is killed."""
+
 CLIENT_IDS: Final = {name: name.title() for name in CLIENT_LINKS}
 """Names of the client apps and the identities they have at the server."""
 
@@ -65,6 +68,7 @@ class System:
         async_mode: str,
         control: str | None = None,
         is_scaled: bool = False,
+        **settings: object,
     ) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
@@ -80,7 +84,8 @@ class System:
         entrance, database_url = ports[self.servers[0]], ""
         of_servers: dict[str, dict[str, object]] = {}
         if is_scaled:
-            self.postgres = self._stack.enter_context(postgres(SURVIVES_KILLS))
+            late = COMMITS_LATE if control == "answers-before-commit" else ()
+            self.postgres = self._stack.enter_context(postgres([*SURVIVES_KILLS, *late]))
             database_url = self.postgres.new_database()
             front = balancer(folder / "nginx", [ports[name] for name in SERVERS], NO_TLS)
             entrance = urlsplit(self._stack.enter_context(front).url).port or 0
@@ -107,6 +112,7 @@ class System:
             "LLM_BASE_URL": "http://127.0.0.1:9",
             "REPLY_TIMEOUT_SECONDS": 2,
             "RECONNECT_MAX_SECONDS": 1,
+            **settings,
         }
         for name in self.servers:
             self.apps[name] = self._app(name, "server", PORT=ports[name], **of_servers.get(name, {}))
@@ -121,6 +127,13 @@ class System:
         if self.control and CONTROLS[self.control][0] == role:
             command, folder = ["-m", "tests.faults.broken", self.control], self._tree
         return Process(command, folder, self._shared | settings, log=self.folder / f"{name}.log")
+
+    @property
+    def desk_links(self) -> list[str]:
+        """By which the clinicians of the three client apps sign in."""
+        tokens = [self.tokens[f"CLIENT_{number}_CLINICIAN_TOKEN"] for number in range(1, len(CLIENT_LINKS) + 1)]
+        urls = [self.apps[name].url for name in CLIENT_LINKS]
+        return [f"{url}/sign-in#token={token}" for url, token in zip(urls, tokens, strict=True)]
 
     def database(self, name: str) -> Path | str:
         return self._database if name == "server" else self.folder / "data" / name / "client.sqlite"
@@ -161,6 +174,15 @@ class System:
         else:
             app.wait(STOP_SECONDS)
             app.start()
+
+    def fail_over(self, standby: Postgres) -> None:
+        """Kill PostgreSQL, and have a standby, which is not started, take its place."""
+        assert self.postgres
+        self.postgres.stop()
+        standby.port = self.postgres.port
+        standby.start()
+        standby.control("promote", "-w")
+        self.postgres = standby
 
     def _limit_files(self, pid: int, size: int) -> None:
         """Let no file of a process grow beyond a size: writes then fail, as on a full disk."""

@@ -53,8 +53,11 @@ class Process:
         return self._lines_of_start()[0]
 
     def _lines_of_start(self) -> list[str]:
-        said = self._log.read_bytes()[self._log_begins :].decode()
-        return [line for line in said.splitlines(keepends=True) if line.startswith("Open ") and line.endswith("\n")]
+        return [
+            line
+            for line in self.text_since_start.splitlines(keepends=True)
+            if line.startswith("Open ") and line.endswith("\n")
+        ]
 
     def end(self, signal_number: int = signal.SIGTERM, *, seconds: float = STOP_SECONDS) -> int:
         self.running.send_signal(signal_number)
@@ -67,6 +70,10 @@ class Process:
     @property
     def written(self) -> list[str]:
         return self.text.splitlines(keepends=True)
+
+    @property
+    def text_since_start(self) -> str:
+        return self._log.read_bytes()[self._log_begins :].decode(errors="replace")
 
     @property
     def text(self) -> str:

@@ -1,14 +1,16 @@
 """People at the pages of a running system: they sign in with a link and submit patients, over HTTP and Socket.IO."""
 
 import ssl
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import uuid_utils
 
 from common.messages import BROWSER_NAMESPACE, Event
 from tests.support.speaking import Browser, Page
+from tests.support.waiting import WAIT_SECONDS, wait_until
 
 
 class Visitor(Browser):
@@ -54,6 +56,48 @@ class Clinician(Visitor):
             assert entry["state"] == "answered", entry["error"]
             found[entry["request_id"]] = entry["prediction"]
         return {request_id: found[request_id] for request_id in wanted}
+
+    def enter(self) -> None:
+        """Submit a patient and wait for the answer."""
+        self.answers([self.submit()])
+
+
+class _Desk(threading.Thread):
+    """Somebody who enters a patient as soon as the last one was answered; ``waits`` are the seconds each took."""
+
+    def __init__(self, enter: Callable[[], object]) -> None:
+        super().__init__(daemon=True)
+        self.waits: list[float] = []
+        self.leaving = threading.Event()
+        self._enter = enter
+
+    def run(self) -> None:
+        while not self.leaving.is_set():
+            began = time.monotonic()
+            self._enter()
+            self.waits.append(time.monotonic() - began)
+
+    def goes_on(self) -> None:
+        """Wait until some more patients were answered."""
+        before = len(self.waits)
+        wait_until(lambda: len(self.waits) > before + 2)
+
+
+def enter_meanwhile(enter: Iterable[Callable[[], object]], act: Callable[[], object]) -> list[float]:
+    """Enter patients at every desk while something happens, and until all goes on; return how long each waited."""
+    desks = [_Desk(one) for one in enter]
+    for desk in desks:
+        desk.start()
+    for desk in desks:
+        desk.goes_on()
+    act()
+    for desk in desks:
+        desk.goes_on()
+    for desk in desks:
+        desk.leaving.set()
+    for desk in desks:
+        desk.join(WAIT_SECONDS)
+    return [wait for desk in desks for wait in desk.waits]
 
 
 def stored_requests(operator: Visitor, client_id: str) -> list[str]:

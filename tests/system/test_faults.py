@@ -19,7 +19,7 @@ SCHEDULES = [
 """Together they have every fault of every kind of process and link."""
 
 SEEDS_OF_A_CONTROL = range(5, 25)
-"""The first of them kills two client apps and fills the disk of the third."""
+"""The first of them kills two client apps and fills the disk of the third; of two servers, PostgreSQL and one."""
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -43,9 +43,13 @@ def test_what_a_clinician_saw_as_saved_is_stored_and_shown_once(rounds: Rounds, 
 
 @pytest.mark.full
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("is_scaled", [pytest.param(False, id="one server"), pytest.param(True, id="two servers")])
 @pytest.mark.parametrize("name", sorted(CONTROLS))
-def test_a_system_broken_on_purpose_is_found_out(name: str, tmp_path: Path, detector_dir: Path) -> None:
-    with closing(Rounds(tmp_path, async_mode="eventlet", control=name, model_dir=detector_dir)) as rounds:
+def test_a_system_broken_on_purpose_is_found_out(
+    name: str, tmp_path: Path, detector_dir: Path, is_scaled: bool
+) -> None:
+    broken = Rounds(tmp_path, async_mode="eventlet", control=name, model_dir=detector_dir, is_scaled=is_scaled)
+    with closing(broken) as rounds:
         for seed in SEEDS_OF_A_CONTROL:
             found = {finding.kind for finding in findings(rounds.run(seed).records)}
             if found & {CONTROLS[name][1]}:

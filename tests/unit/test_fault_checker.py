@@ -12,6 +12,7 @@ from tests.faults.schedules import DASHBOARD_LINKS, LINK_FAULTS, PROCESS_FAULTS,
 BEFORE = 40
 CLIENTS = ("Client-1", "Client-2")
 NUMBERS = (1, 2, 3)
+CORRECTED, CORRECTION = 1, 3
 EXPLAINED = 2
 """The patient of each client app who gets a final explanation."""
 
@@ -33,6 +34,7 @@ def answer(client_id: str, number: int, **changed: object) -> Json:
         "contributions": [{"field": name, "value": value} for name, value in record.items()],
         "explanation": FIRST,
         "awaits_explanation": number == EXPLAINED,
+        "corrects": f"{client_id}-{CORRECTED}" if number == CORRECTION else None,
         **changed,
     }
 
@@ -41,7 +43,13 @@ def entry(client_id: str, number: int, **changed: object) -> Json:
     made = answer(client_id, number)
     kept = {name: made[name] for name in ("request_id", "patient_reference", "record")}
     explanation = FINAL if number == EXPLAINED else FIRST
-    return {**kept, "state": "answered", "prediction": made, "explanation": explanation, "error": None, **changed}
+    shown = {"state": "answered", "prediction": made, "explanation": explanation, "error": None}
+    return kept | shown | {"corrects": made["corrects"], "superseded_by": superseded_by(made)} | changed
+
+
+def superseded_by(made: Json) -> str | None:
+    client_id, _, number = made["request_id"].rpartition("-")
+    return f"{client_id}-{CORRECTION}" if number == str(CORRECTED) else None
 
 
 def entries(client_id: str) -> list[Json]:
@@ -50,17 +58,20 @@ def entries(client_id: str) -> list[Json]:
 
 def change(sequence: int, kind: str, made: Json, **changed: object) -> Json:
     told: Json = {name: made[name] for name in ("prediction_id", "client_id", "request_id")}
-    return told | {"sequence": sequence, "kind": kind, "prediction": None, "explanation": None, "error": None} | changed
+    nothing = dict.fromkeys(("prediction", "explanation", "error", "superseded_by"))
+    return told | nothing | {"sequence": sequence, "kind": kind} | changed
 
 
 def filed(sequence: int, made: Json) -> Json:
-    return {"sequence": sequence, "body": made} | {name: made[name] for name in ("client_id", "request_id")}
+    key = {name: made[name] for name in ("client_id", "request_id")}
+    return {"sequence": sequence, "body": made, "superseded_by": superseded_by(made)} | key
 
 
 def page(client_id: str) -> PageRecord:
     seen = PageRecord(f"page of {client_id}", client_id=client_id, loaded=entries(client_id), invalid=[IMPOSSIBLE])
     for answered in entries(client_id):
-        seen.submitted[answered["request_id"]] = {name: answered[name] for name in ("record", "patient_reference")}
+        asked = ("record", "patient_reference", "corrects")
+        seen.submitted[answered["request_id"]] = {name: answered[name] for name in asked}
         seen.saved.append(answered["request_id"])
         seen.see(answered | {"state": "queued", "prediction": None, "explanation": None})
         seen.see(answered)
@@ -70,13 +81,16 @@ def page(client_id: str) -> PageRecord:
 
 
 def undamaged() -> Records:
-    """Three patients at each of two client apps, all answered and shown everywhere."""
+    """Three patients at each of two client apps, all answered and shown everywhere; the last corrects the first."""
     answers = [answer(client_id, number) for number in NUMBERS for client_id in CLIENTS]
     made = list(enumerate(answers, BEFORE + 1))
     changes = [change(sequence, "prediction_made", one, prediction=one) for sequence, one in made]
     for one in [one for one in answers if one["awaits_explanation"]]:
         changes.append(change(BEFORE + 1 + len(changes), "explanation_finished", one, explanation=FINAL))
-    totals = dict.fromkeys(CLIENTS, len(NUMBERS))
+    for one in [one for one in answers if superseded_by(one)]:
+        correction = superseded_by(one)
+        changes.append(change(BEFORE + 1 + len(changes), "prediction_superseded", one, superseded_by=correction))
+    totals = dict.fromkeys(CLIENTS, len(NUMBERS) - 1)
     records = Records(
         pages=[page(client_id) for client_id in CLIENTS],
         dashboards=[
@@ -125,14 +139,15 @@ def store_twice(records: Records) -> None:
     records.server.predictions.append(filed(records.server.last, made))
 
 
-def lose_the_last_entry(records: Records) -> None:
-    records.server.changes.pop()
+def take_from_the_log(records: Records, place: int) -> None:
+    log(records).pop(place)
     records.server.last -= 1
+    for sequence, one in enumerate(log(records), BEFORE + 1):
+        one["sequence"] = sequence
 
 
 def explain_again(records: Records) -> None:
-    last = log(records)[-1]
-    log(records, AGAIN, **{**last, "sequence": last["sequence"] + 1})
+    log(records, AGAIN, **{**log(records)[-3], "sequence": records.server.last + 1})
 
 
 Damage = Callable[[Records], object]
@@ -151,11 +166,15 @@ DAMAGES: list[tuple[str, Kind, Damage]] = [
     ("not loaded by a page", Kind.LOST, lambda seen: loaded(seen.pages[0]).pop()),
     ("a gap in the log", Kind.LOST, lambda seen: setattr(seen.server, "last", seen.server.last + 1)),
     ("kept out of the log", Kind.LOST, lambda seen: log(seen)[0].update(prediction_id="another")),
-    ("an explanation never finished", Kind.LOST, lose_the_last_entry),
+    ("an explanation never finished", Kind.LOST, lambda seen: take_from_the_log(seen, -3)),
+    ("a correction not in the log", Kind.LOST, lambda seen: take_from_the_log(seen, -1)),
+    ("a correction never told", Kind.LOST, lambda seen: disk(seen)[CORRECTED - 1].update(superseded_by=None)),
     ("an explanation never told", Kind.LOST, lambda seen: disk(seen)[EXPLAINED - 1].update(explanation=FIRST)),
     ("answered without storing", Kind.NOT_STORED, lambda seen: seen.pages[0].see(UNSTORED)),
     ("shown without storing", Kind.NOT_STORED, lambda seen: seen.server.predictions.pop()),
     ("stored twice", Kind.DOUBLED, store_twice),
+    ("corrected by two", Kind.ALTERED, lambda seen: log(seen)[-1].update(superseded_by="Client-2-2")),
+    ("corrected by nobody", Kind.NOT_STORED, lambda seen: disk(seen)[-1].update(superseded_by="no")),
     ("explained twice", Kind.DOUBLED, explain_again),
     ("shown twice", Kind.DOUBLED, lambda seen: board(seen).taken.insert(2, board(seen).taken[1])),
     ("counted wrong", Kind.DOUBLED, lambda seen: setattr(board(seen), "totals", {"by_client": {}})),

@@ -35,6 +35,7 @@ LABELS = {"level", "stage", "le", "code", "reason", "namespace", "state", "sourc
 LABELS |= {"generation", "implementation", "major", "minor", "patchlevel"}
 SERVER = {"job": "heart-server", "instance": "server:5000"}
 DESK = {"job": "heart-client", "instance": "desk:5001"}
+LAST_READ = named("heart_log_last_read_timestamp_seconds", **SERVER)
 
 
 @dataclass
@@ -188,6 +189,55 @@ def test_one_id_leads_from_the_page_through_both_logs_to_the_explanation(
     ]
 
 
+def as_it_went(after: Series, before: Series) -> dict[str, str]:
+    """Return series in which every 15 seconds happens what happened between two scrapes."""
+    series = {}
+    for name, value in after.items():
+        rise = value - before.get(name, 0.0)
+        if name.startswith("heart_log_last_read"):
+            series[name] = f"0+15x{STEPS}" if rise else going_on(0)
+        elif "_total{" in name or "_bucket{" in name:
+            series[name] = f"0+{rise}x{STEPS}"
+        else:
+            series[name] = going_on(value)
+    return series
+
+
+@pytest.mark.full
+@needs_promtool
+def test_real_faults_fire_their_own_alert(
+    watched: Watched, start_server: StartServer, other_detector_dir: Path, tmp_path: Path
+) -> None:
+    up = {named("up", **one): going_on(1) for one in (SERVER, DESK)}
+    watched.others["Client-2"].ask_for_changes()
+    before = (watched.scrape(**SERVER), watched.scrape_desk(**DESK))
+
+    def case(**more: str) -> dict[str, str]:
+        after = (watched.scrape(**SERVER), watched.scrape_desk(**DESK))
+        return up | as_it_went(after[0], before[0]) | as_it_went(after[1], before[1]) | more
+
+    wait_until(lambda: watched.scrape(**SERVER)[LAST_READ] > before[0][LAST_READ])
+    cases = [(case(), list[str]())]
+    with database_held(tmp_path / "client.sqlite"):
+        watched.await_series("ready", 0, watched.scrape_desk)
+        cases.append((case(), ["NotReady"]))
+    watched.await_series("ready", 1, watched.scrape_desk)
+    other = start_server(metrics_token=TOKEN, model_dir=other_detector_dir)
+    text = Browser(other.url).get("/metrics", Authorization=BEARER).body.decode()
+    two = {"job": "heart-server", "instance": "two:5000"}
+    cases.append((case(**as_it_went(series_of(text, **two), {})), ["ModelsDiffer"]))
+    other.server.real_time.stop()
+    with database_held(watched.server.database):
+        watched.await_series("database_up", 0)
+        held = (watched.scrape(**SERVER), watched.scrape_desk(**DESK))
+        cases.append((up | as_it_went(held[0], held[0]) | as_it_went(held[1], held[1]), ["DatabaseUnreachable"]))
+    watched.await_series("database_up", 1)
+    watched.others["Client-3"].close()
+    watched.await_series("client_app_connected", 0, client_id="Client-3")
+    cases.append((case(), ["ClientAppAway"]))
+    assert_fires(tmp_path, cases)
+
+
 @needs_promtool
 def test_each_fault_fires_its_own_alert_and_a_healthy_system_none(watched: Watched, tmp_path: Path) -> None:
     watched.others["Client-2"].ask_for_changes()
@@ -200,16 +250,15 @@ def test_each_fault_fires_its_own_alert_and_a_healthy_system_none(watched: Watch
 
     (model,) = (name for name in server if name.startswith("heart_model_info"))
     rising, none, some = f"0+15x{STEPS}", going_on(0), going_on(1)
-    last_read = at("log_last_read_timestamp_seconds")
-    healthy = desk | server | {named("up", **SERVER): some, last_read: rising}
+    healthy = desk | server | {named("up", **SERVER): some, LAST_READ: rising}
     slow = {at("stage_seconds_bucket", stage="commit", le=le): rising for le in ("1.0", "2.5", "5.0", "10.0", "+Inf")}
     faults: dict[str, dict[str, str]] = {
         "NotReady": {at("ready", **DESK): none},
         "DatabaseUnreachable": {
-            **dict.fromkeys((at("database_up"), at("ready"), last_read), none),
+            **dict.fromkeys((at("database_up"), at("ready"), LAST_READ), none),
             at("refusals_total", code="store_unavailable"): rising,
         },
-        "LogLags": {last_read: none},
+        "LogLags": {LAST_READ: none},
         "LogBehind": {at("log_behind_entries"): going_on(2000)},
         "EntriesLost": {at("log_lost_entries"): f"0x100 7x{STEPS}"},
         "NoLeader": {at("server_leads"): none},

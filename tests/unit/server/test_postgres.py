@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import DBAPIError
 
 from common.access.audit import AuditTrail
 from common.errors import InternalError, StoreUnavailableError
@@ -17,7 +19,9 @@ from server.store import PredictionStore
 from server.store.__main__ import main
 from server.store.access import AccessDatabase
 from server.store.database import open_database
+from server.store.postgres import engine_of
 from server.store.verification import problems_of
+from tests.faults.proxy import FaultyLink
 from tests.support.made_requests import LLAMA_TEXT, NOON
 from tests.support.postgres import Postgres, postgres
 from tests.support.processes import free_ports
@@ -195,6 +199,29 @@ def test_an_outage_is_over_when_it_is_over(caplog: pytest.LogCaptureFixture) -> 
         store.close()
     (said,) = {message.partition(" (")[0] for message in caplog.messages}
     assert said == f"the record of predictions cannot be used: {NOT_REACHED}"
+
+
+@pytest.mark.full  # it waits for four seconds
+def test_what_a_server_has_locked_that_is_cut_off_is_soon_free(
+    url: str, engine: Engine, postgres_server: Postgres
+) -> None:
+    link = FaultyLink(postgres_server.port)
+    cut = engine_of(engine.url.set(port=urlsplit(link.url).port))
+    same = text("UPDATE change_counter SET value = value WHERE id = :id")
+
+    def write() -> None:
+        with suppress(DBAPIError), cut.begin() as connection:
+            connection.execute(same, [{"id": 1}, {"id": 1}])
+
+    with ThreadPoolExecutor() as pool:
+        with engine.begin() as holder:
+            holder.execute(same, {"id": 1})
+            pool.submit(write)
+            wait_until(lambda: waiting(engine))
+            link.begin("stall")
+        with engine.begin() as other:  # whose limit is ten seconds
+            other.execute(same, {"id": 1})
+        link.close()
 
 
 @pytest.mark.full
