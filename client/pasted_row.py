@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from common.dialects import CONVENTIONS, LABEL, Codes, field_named, is_gap, is_own_name, number_in, value_of
+from common import dialects
+from common.dialects import CONVENTIONS, LABEL, Codes
 from common.errors import InvalidDataError
 from common.patient import FIELDS, LABEL_COLUMN
 
@@ -82,12 +83,12 @@ def read_row(text: str) -> PastedRow:
     row = PastedRow({}, {}, [], {}, found, ignored)
     numbers: dict[str, float] = {}
     for name, cell in found.items():
-        number = number_in(cell)
-        if name not in _PART_OF or number is None or is_gap(name, cell):
+        number = dialects.number_in(cell)
+        if name not in _PART_OF or number is None or dialects.is_gap(name, cell):
             _read(row, name, headers[name].casefold())
         else:
             numbers[name] = number
-    own = {name for name, header in headers.items() if above and is_own_name(header)}
+    own = {name for name, header in headers.items() if above and dialects.is_own_name(header)}
     for about in _NUMBERINGS:
         _decode(row, about, {name: number for name, number in numbers.items() if _PART_OF[name] == about}, own)
     if not above and len(row.errors) > _MOST_UNREADABLE:
@@ -119,36 +120,37 @@ def _columns(named: Sequence[tuple[str, str]]) -> tuple[dict[str, str], dict[str
     """Return, by field, the names of the columns and the cells, and the columns that are of no field."""
     headers, found, ignored = dict[str, str](), dict[str, str](), []
     for header, cell in named:
-        name = field_named(header)
+        name = dialects.field_named(header)
         if name is None or name == LABEL:
             ignored += [f"{header} (the label)" if name else header or "a column without name"] * bool(header or cell)
         elif name in headers:
             raise InvalidDataError(f"The columns {headers[name]} and {header} are the same field. Leave one out.")
         else:
-            headers[name], found[name] = header, cell
+            headers[name], found[name] = header, dialects.as_stated(name, header, cell)
     if len(headers) < _FEWEST_NAMES:
         raise InvalidDataError(f"No known column names were found in the first row. {_NEEDED}")
     return headers, found, ignored
 
 
 def _read(row: PastedRow, name: str, header: str = "") -> None:
-    other, number = FIELDS[name].other_unit, number_in(row.cells[name])
-    is_in_other = bool(other) and "mmol" in header
+    other, number = FIELDS[name].other_unit, dialects.number_in(row.cells[name])
+    factor = dialects.factor_in(name, header)
+    is_in_other = bool(other) and factor == FIELDS[name].other_factor
     entered: dict[str, object] = {name: {"value": number, "unit": other}}
     try:
-        row.record[name] = value_of(name, row.cells[name], mmol=is_in_other)
+        row.record[name] = dialects.value_of(name, row.cells[name], factor=factor)
         if is_in_other and row.record[name] is not None:
             row.entered.update(entered)
     except InvalidDataError as error:
         row.errors[name] = error.message
-        if other and number is not None and "mg" not in header and not is_in_other:
+        if other and number is not None and "mg" not in header and factor == 1:
             _ask_for_unit(row, name, entered)
 
 
 def _ask_for_unit(row: PastedRow, name: str, entered: dict[str, object]) -> None:
     """Ask whether a number that is impossible in its field's unit is in the other one, if it can be."""
     with suppress(InvalidDataError):
-        in_other = {name: value_of(name, row.cells[name], mmol=True)}
+        in_other = {name: dialects.value_of(name, row.cells[name], factor=FIELDS[name].other_factor)}
         row.questions.append(Question(name, [Reading([FIELDS[name].other_unit], in_other, entered), Reading([], {})]))
         del row.errors[name]
 

@@ -1,15 +1,17 @@
 """The words, codes and column names under which the 13 fields and their label circulate; the standard library alone.
 
-One table of names, one of words and one of numeric codes serve data files and rows that are pasted at a client app.
+The names and words of ``phrases.toml`` and one table of numeric codes serve data files and rows that are pasted at a
+client app.
 """
 
 import math
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
+from functools import cache
 
 from common.errors import InvalidDataError
-from common.patient import FIELDS, LABEL_COLUMN, FieldDescription
+from common.patient import FIELDS, LABEL_COLUMN, LABELS, FieldDescription
+from common.phrases import TABLE, Meaning, folded, meaning_of, tokens_of
 
 LABEL = "label"
 """Stands for the label where columns are named by the wire names of their fields."""
@@ -19,76 +21,6 @@ UCI_ORDER = [*FIELDS, LABEL]
 
 Codes = Mapping[int, int | None]
 """What each code in a file is in UCI's codes; ``None`` is *not measured*."""
-
-# As written without capitals, spaces and punctuation; units at the end and in brackets are dropped before.
-_NAMES: Mapping[str, str] = {
-    "age": "age ages ageinyears patientage alter edad idade leeftijd",
-    "sex": "sex gender male ismale sexe sexo geschlecht geslacht sesso",
-    "chest_pain_type": "cp chestpaintype chestpain chest cptype chestpaintyp typeofchestpain",
-    "resting_bp": "restingbpsystolic bpsystolic restingbloodpressuresystolic "
-    "trestbps trestbp trtbps restbps restbp rbp bp restingbp restingbps restsbp restingbloodpressure "
-    "restbloodpressure bloodpressure systolicbp restingsystolicbp sbp systolicbloodpressure",
-    "cholesterol": "chol cholesterol serumcholesterol serumcholestoral cholestoral cholesterolserum serumchol "
-    "totalcholesterol",
-    "fasting_blood_sugar_high": "fbs fastingbloodsugar fastingbs fbsover120 fastingbloodsugarover120 fbs120 bloodsugar "
-    "fastingbloodsugar120 fastingbloodsugarhigh "
-    "fastingglucose fastingbloodglucose fastingbloodsugargt120 fbsgt120",
-    "resting_ecg": "restecg restingecg ecg ekg ekgresults ecgresults restekg restingekg restecgresults ecgatrest "
-    "restingelectrocardiographicresults restingelectrocardiographic restingelectrocardiogram",
-    "max_heart_rate": "thalach thalachh thalch maxhr mhr maxheartrate maximumheartrate maxheartrateachieved "
-    "maximumheartrateachieved hrmax heartratemax",
-    "exercise_angina": "exang exng exerciseangina exerciseinducedangina anginaexercise exercindang anginaonexercise "
-    "exerangina",
-    "st_depression": "oldpeak stdepression stbyexercise stdepressionexercise stdepressioninducedbyexercise stdep "
-    "stdepressioninducedbyexerciserelativetorest exercisestdepression stdeviation",
-    "st_slope": "slope slp stslope slopeofst slopepeakexcst slopeofpeakexercisestsegment peakexercisestslope "
-    "slopeofthepeakexercisestsegment stsegmentslope exercisestslope",
-    "major_vessels": "ca caa vessels majorvessels numberofmajorvessels nummajorvessels numberofvesselsfluro "
-    "nmajorvessels numberofvessels majorvesselscolored numvessels noofmajorvessels vesselsfluro "
-    "numberofmajorvesselscoloredbyflourosopy numberofmajorvesselscoloredbyfluoroscopy",
-    "thallium_scan": "thal thall thallium thalliumscan thalliumstresstest thalassemia thalassemiatype thaltest thalium",
-    LABEL: "num target output label class diagnosis condition disease heartdisease hd ahd outcome goal chd presence "
-    "diameternarrowing heartdiseasepresence heartdiseasepresent heartdiseasediagnosis hasheartdisease hasdisease "
-    "diagnosisofheartdisease cad hascad presenceofheartdisease",
-}
-_UNITS = re.compile(r"(inmmhg|mmhg|inmgdl|mgdl|inmmoll|mmoll|mmol|years|yrs|bpm|beatsmin|beatsperminute|inmm|mm)$")
-_QUALIFYING = re.compile(
-    r"(?i)\b(?!(?:in|mm|hg|mmhg|mg|dl|mgdl|mmol|l|years?|yrs?|y|bpm|beats|min|minute|per|values?|m|f"
-    r"|on|admission|to|the|hospital)\b)[^\W\d_]+"
-)
-"""A word in brackets that is no unit: "BP (diastolic)" and "ST depression (mV)" are other fields, or in other units."""
-_BRACKETS = re.compile(r"[(\[{]([^)\]}]*)[)\]}]")
-
-_ALIKE = 0.8  # of 1: but for a letter or two
-
-_YES, _NO = "yes y true t positive pos present", "no n false f negative neg absent"
-_WORDS: Mapping[str, Mapping[int, str]] = {
-    "sex": {0: "female f woman w women", 1: "male m man men"},
-    "fasting_blood_sugar_high": {0: _NO, 1: _YES},
-    "exercise_angina": {0: _NO, 1: _YES},
-    "chest_pain_type": {
-        1: "typicalangina typical typicalang typangina typang ta",
-        2: "atypicalangina atypical atypicalang atypangina atypang ata nontypical nontypicalangina",
-        3: "nonanginalpain nonanginal nonangpain nonang nap notang nonanginalchestpain",
-        4: "asymptomatic asympt asymp asy",
-    },
-    "resting_ecg": {
-        0: "normal norm",
-        1: "sttabnormality stt sttwaveabnormality st havingsttwaveabnormality",
-        2: "leftventricularhypertrophy lvhypertrophy lvh hyp hypertrophy leftventhypertrophy leftventhyper "
-        "probableordefiniteleftventricularhypertrophy",
-    },
-    "st_slope": {1: "up upsloping upslope ascending", 2: "flat horizontal", 3: "down downsloping downslope descending"},
-    "thallium_scan": {
-        3: "normal norm",
-        6: "fixeddefect fixed fix nonreversible irreversible nonreversibledefect irreversibledefect",
-        7: "reversibledefect reversabledefect reversible reversable rev reversibledefects",
-    },
-}
-_LABEL_WORDS: Mapping[bool, str] = {
-    True: f"presence {_YES} disease diseased sick heartdisease hasheartdisease hasdisease >50 >501 affected cad case",
-    False: f"absence {_NO} nodisease healthy buff noheartdisease diseasefree normal <50 unaffected nocad control",
-}
 
 UCI_CODES: Mapping[str, Codes] = {name: {code: code for code in field.codes} for name, field in FIELDS.items()}
 
@@ -113,6 +45,8 @@ CONVENTIONS: Mapping[str, Mapping[str, Codes]] = {
         "shifted": _from_0("1234", "012", "123"),
         # The words in alphabetical order, as label encoders number them: asymptomatic, atypical, non-anginal, typical.
         "permuted": _from_0("4231", "201", "321"),
+        # And ISLR's words for chest pain: asymptomatic, nonanginal, nontypical, typical.
+        "islr": _from_0("4321", "201", "321"),
     }.items()
     for thallium in ("367", "012", "102", "123", "213")
 }
@@ -123,11 +57,8 @@ Behind the stroke stand the codes of a normal thallium scan, a fixed and a rever
 
 _DASHES = frozenset("-–—")
 # Of an angina, a blood sugar or a diagnosis a dash may be a negative result.
-_YES_NO_FIELDS = frozenset({"fasting_blood_sugar_high", "exercise_angina", LABEL})
-_GAP_WORDS = (
-    ". ? na n/a #n/a n.a. nan <na> null nil missing unknown unk n/d nd not_measured not_done not_available not_recorded"
-)
-_GAPS = frozenset({"", *_DASHES, *_GAP_WORDS.split()})
+YES_NO_FIELDS = frozenset({"fasting_blood_sugar_high", "exercise_angina", LABEL})
+_GAPS = frozenset({"", *_DASHES, *TABLE["gaps"].split()})
 _GAP_NUMBER = -9  # UCI's own
 
 ZERO_IS_NOT_MEASURED = frozenset({"resting_bp", "cholesterol"})
@@ -136,10 +67,14 @@ ZERO_IS_NOT_MEASURED = frozenset({"resting_bp", "cholesterol"})
 CHOLESTEROL_IN_MMOL = (1.0, 20.0)
 """mmol/L; what a living adult can have in that unit lies below what is possible in mg/dL."""
 
-
-def _plain(text: str) -> str:
-    """Drop capitals, spaces and punctuation; ``<`` and ``>`` tell the labels of some copies apart."""
-    return "".join(letter for letter in text.casefold() if letter.isalnum() or letter in "<>")
+_NEGATION = meaning_of(["non"])
+_NUMBERED = re.compile(r"\s*(?:value\s+)?[(\[]?(\d)\s*([)\]:=.–-]*)\s*([^\d\s].*)", re.IGNORECASE)
+_BRACKETS = re.compile(r"[(\[{]([^)\]}]*)[)\]}]?")
+_STATED = re.compile(
+    r"(?<!\d)(\d)(?!\d)\s*[=:–→-]?\s*([^\W\d][^,;/|\d()]*)|([^\W\d][^,;/|\d=:()]*?)\s*[=:–→-]\s*(\d)(?!\d)"
+)
+"""What a name says of the codes below it, as "1 = typical" or "male: 1"."""
+_WITH_UNIT = re.compile(r"(\d+(?:[.,]\d+)?)\s*([^\d\s]\D*)")
 
 
 def _spaced(text: str) -> str:
@@ -149,38 +84,121 @@ def _spaced(text: str) -> str:
 _OWN = {written: name for name, field in FIELDS.items() for written in (name, field.csv_column, field.label)}
 _OWN[LABEL_COLUMN] = LABEL
 _OWN_SPACED = {_spaced(written) for written in _OWN}
-_FIELD_BY_NAME: Mapping[str, str] = {
-    **{word: name for name, words in _NAMES.items() for word in words.split()},
-    **{_plain(written): name for written, name in _OWN.items()},
-}
-_CODE_BY_WORD: Mapping[str, Mapping[str, int]] = {
-    name: {word: code for code, words in _WORDS.get(name, {}).items() for word in words.split()}
-    | {_plain(word): code for code, word in field.codes.items() if not word.isdigit()}
-    for name, field in FIELDS.items()
-}
-_DISEASE_BY_WORD = {word: has_disease for has_disease, words in _LABEL_WORDS.items() for word in words.split()}
-# Left out: what stands in brackets for other reasons, as "ST" does.
-_EXPLAINING = {word for words in [*_CODE_BY_WORD.values(), _DISEASE_BY_WORD] for word in words} - {"st"}
+_UNITS: Mapping[str, Mapping[str, float]] = {name: said.get("units", {}) for name, said in TABLE["fields"].items()}
 
 
+def _names(key: str) -> Mapping[str, Meaning]:
+    own = {name: [f"={''.join(tokens_of(written))}" for written in _OWN if _OWN[written] == name] for name in UCI_ORDER}
+    return {
+        name: meaning_of([*said.get(key, []), *own[name]], f"in {said.get('beside', '')}")
+        for name, said in TABLE["fields"].items()
+    }
+
+
+_NAMED, _MAYBE_NAMED = _names("names"), _names("maybe")
+WORDS = {name: field.codes for name, field in FIELDS.items()} | {
+    LABEL: {int(is_ill): word for word, is_ill in LABELS.items()}
+}
+_MEANT: Mapping[str, Mapping[int, Meaning]] = {
+    name: {
+        int(code): meaning_of([*phrases, f"={''.join(tokens_of(WORDS[name][int(code)]))}"])
+        for code, phrases in codes.items()
+    }
+    for name, codes in TABLE["codes"].items()
+}
+
+
+@cache
+def code_in(name: str, text: str) -> int | None:
+    """Return the code of a field, 0 or 1 of the label, that words stand for; ``None`` where they are not known.
+
+    Words in brackets are left out where they say nothing else: many explain what stands before them. A number before
+    the words is their code in the file if a sign parts them, as in "0: typical angina", or if it is their code here.
+    """
+    said = {code for code, meaning in _MEANT.get(name, {}).items() if meaning.is_said(tokens_of(text))}
+    if said:
+        return said.pop() if len(said) == 1 else None
+    if numbered := _NUMBERED.fullmatch(text):
+        code = code_in(name, numbered[3])
+        return code if numbered[2] or code == int(numbered[1]) else None
+    inside = _BRACKETS.search(text)
+    if inside and code_in(name, inside[1]) is None and not _NEGATION.is_said(tokens_of(inside[1]), loosely=True):
+        return code_in(name, text.replace(inside[0], " "))
+    return None
+
+
+def stated_codes(name: str, header: str) -> Mapping[int, int]:
+    """Return what the name of a column says of its codes, as "sex (1 = male, 2 = female)" or "female" does."""
+    if name not in _MEANT or re.search(r"\d\s*[-–]\s*\d\s*[=:]", header):  # "1-4 = disease" says more than is read here
+        return {}
+    pairs = {int(match[1] or match[4]): code_in(name, match[2] or match[3]) for match in _STATED.finditer(header)}
+    stated = {number: code for number, code in pairs.items() if code is not None}
+    if not stated and name != LABEL and set(FIELDS[name].codes) == {0, 1}:
+        words = [token for token in tokens_of(header) if len(token) > 1 or name == "sex"]  # "exang_n" may be a number
+        said = {code for token in words if (code := code_in(name, token)) is not None}
+        if len(said) == 1:
+            stated = {1: (code := said.pop()), 0: 1 - code}
+    return stated
+
+
+def as_stated(name: str, header: str, text: str) -> str:
+    """Return a cell in this product's words where the name of its column says what it means, or without its unit."""
+    if name != LABEL and not FIELDS[name].codes:
+        return _without_own_unit(name, text)
+    if field_named(header) != name or not (stated := stated_codes(name, header)):
+        return text
+    number = number_in(text)
+    is_known = number is None and code_in(name, text) is not None  # "F" below "sex_f" is no "false"
+    code = number if number is not None else code_in("exercise_angina", text)
+    return text if is_known or code is None or code not in stated else WORDS[name][stated[int(code)]]
+
+
+def _without_own_unit(name: str, text: str) -> str:
+    if number_in(text) is not None or not (parts := _WITH_UNIT.fullmatch(text.strip())):
+        return text
+    named = f"{FIELDS[name].csv_column} {parts[2]}"
+    return parts[1] if field_named(named) == name and factor_in(name, named) == 1 else text
+
+
+def _unit_in(name: str, header: str) -> str:
+    tokens = f" {' '.join(tokens_of(header))} "
+    return next((unit for unit in _UNITS[name] if f" {unit} " in tokens), "")
+
+
+def _without_unit(name: str, header: str) -> list[str]:
+    return f" {' '.join(tokens_of(header))} ".replace(f" {_unit_in(name, header)} ", " ", 1).split()
+
+
+def _without_codes(name: str, header: str) -> str:
+    return _STATED.sub(lambda one: "" if code_in(name, one[2] or one[3]) is not None else one[0], header)
+
+
+@cache
 def field_named(header: str) -> str | None:
     """Return the wire name of the field, or ``LABEL``, that a column is called by; ``None`` where nothing is known.
 
-    A name that explains its codes, as "sex (0 = male)" does, is not known, nor is one with another unit than the
-    field's, nor one that says the opposite, as "FBS < 120" does: its cells may not be what is usual.
+    A name that explains its codes is known where its words are, and one with another unit where that can be converted.
+    One that says the opposite, as "FBS < 120" does, is not known: its cells may not be what is usual.
     """
-    said = " ".join(_BRACKETS.findall(header))
-    words = {_plain(word) for word in re.split(r"[\W\d_]+", said)} & _EXPLAINING
-    if re.search("[<≤≦⩽=≠!]", header.replace(">=", "")) or (words and re.search(r"\d", said)):
-        return None
-    plain = _plain(header if _QUALIFYING.search(said) else _BRACKETS.sub(" ", header)).replace(">", "")
-    return _FIELD_BY_NAME.get(plain) or _FIELD_BY_NAME.get(_UNITS.sub("", plain))
+    # The numbers in brackets say which values there are. Elsewhere they are a part of the name, as of "cp_2".
+    plain = _BRACKETS.sub(lambda inside: re.sub(r"[\d%]", " ", inside[0]), header)
+    for name, meaning in _NAMED.items():
+        if stated_codes(name, header) and meaning.is_said(tokens_of(_without_codes(name, header)), in_name=True):
+            return name
+        if not re.search("[=≠!]", header.replace(">=", "")) and meaning.is_said(
+            _without_unit(name, plain), in_name=True
+        ):
+            return name
+    return None
 
 
 def fields_like(header: str) -> set[str]:
     """Return the fields that a column with an unknown name may be, or be a part of, as ``cp_2`` is of ``cp``."""
-    similar = get_close_matches(_UNITS.sub("", _plain(_BRACKETS.sub(" ", header))), _FIELD_BY_NAME, cutoff=_ALIKE)
-    return fields_within(header) | {_FIELD_BY_NAME[name] for name in similar}
+    tokens = tokens_of(header)
+    return fields_within(header) | {
+        name for named in (_NAMED, _MAYBE_NAMED) for name, meaning in named.items()
+        if meaning.is_said(tokens, in_name=True, loosely=True)
+    }  # fmt: skip
 
 
 def fields_within(header: str) -> set[str]:
@@ -188,6 +206,23 @@ def fields_within(header: str) -> set[str]:
     words = re.findall(r"[^\W_]+", header)
     named = (field_named(" ".join(words[:number])) for number in range(1, len(words)))
     return {name for name in named if name}
+
+
+def factor_in(name: str, header: str) -> float:
+    """Return what a quantity is multiplied by for the unit that its column's name has, 1 for the field's own."""
+    return _UNITS[name].get(_unit_in(name, header), 1)
+
+
+def may_be_opposite(name: str, header: str) -> bool:
+    """Tell whether a column with an unknown name may have codes that say the opposite, as "FBS <= 120" does."""
+    says_no = any(code_in(name, token) == 0 for token in tokens_of(header))
+    return field_named(header) != name and (says_no or bool(re.search("[<≤≦⩽=≠!:]", header)))
+
+
+def is_pair_of_pressures(text: str) -> bool:
+    """Tell whether a cell holds a systolic and a diastolic pressure, as "145/90" does."""
+    pair = [number_in(part) or 0 for part in text.split("/")]
+    return len(pair) == len({"systolic", "diastolic"}) and pair[0] > pair[1] > 0
 
 
 def is_own_name(header: str) -> bool:
@@ -213,21 +248,21 @@ _MINUS = str.maketrans(dict.fromkeys("−‐‑‒–﹣－", "-") | dict.fromke
 
 def is_gap(name: str, text: str) -> bool:
     """Tell whether a cell says that nothing was measured; ``none`` may be a result, of vessels or an ECG."""
-    written, number = " ".join(text.split()).casefold(), number_in(text)
+    written, number = " ".join(folded(text).split()), number_in(text)
     if number is not None:
         return number == _GAP_NUMBER or (number == 0 and name in ZERO_IS_NOT_MEASURED)
-    return written.replace(" ", "_") in _GAPS and not (written in _DASHES and name in _YES_NO_FIELDS)
+    return written.replace(" ", "_") in _GAPS and not (written in _DASHES and name in YES_NO_FIELDS)
 
 
-def value_of(name: str, text: str, codes: Codes | None = None, *, mmol: bool = False) -> float | int | None:
+def value_of(name: str, text: str, codes: Codes | None = None, *, factor: float = 1) -> float | int | None:
     """Read a cell of a field; ``None`` is *not measured*.
 
     Parameters
     ----------
     codes
         What numbers mean in a field that several conventions number differently; UCI's codes by default.
-    mmol
-        Whether cholesterol is in mmol/L.
+    factor
+        What a quantity in another unit has to be multiplied by.
 
     Raises
     ------
@@ -244,8 +279,8 @@ def value_of(name: str, text: str, codes: Codes | None = None, *, mmol: bool = F
     number = number_in(text)
     if number is None:
         raise InvalidDataError(f"must be a number{_to_leave_out(field)}")
-    if mmol:
-        number = field.from_other_unit(number)
+    if factor != 1:
+        number = round(number * factor, 1)
     lowest, highest = field.possible_range or (-math.inf, math.inf)
     if not lowest <= number <= highest:
         raise InvalidDataError(f"must be {field.possible_text}{_to_leave_out(field)}")
@@ -257,7 +292,7 @@ def value_of(name: str, text: str, codes: Codes | None = None, *, mmol: bool = F
 def _code_of(field: FieldDescription, text: str, codes: Codes) -> int | None:
     number = number_in(text)
     if number is None:
-        code = _CODE_BY_WORD[field.name].get(_plain(text))
+        code = code_in(field.name, text)
         if code is not None:
             return code
     elif number in codes:
@@ -273,12 +308,4 @@ def _to_leave_out(field: FieldDescription) -> str:
 
 def is_about_codes(text: str) -> bool:
     """Tell whether a text names a field that has codes, or is a word for one of them."""
-    name = field_named(text)
-    return (
-        name == LABEL or bool(name and FIELDS[name].codes) or any(_plain(text) in of for of in _CODE_BY_WORD.values())
-    )
-
-
-def label_in(text: str) -> bool | None:
-    """Return whether a word says disease; ``None`` for numbers and unknown words."""
-    return _DISEASE_BY_WORD.get(_plain(text))
+    return field_named(text) in _MEANT or any(code_in(name, text) is not None for name in FIELDS.keys() & _MEANT.keys())

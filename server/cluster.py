@@ -95,6 +95,8 @@ class Cluster:
         self._on_lead: Callable[[], None] = lambda: None
         self._turn = threading.Lock()
         self._beating = PeriodicTask("cluster", self.beat, seconds=BEAT_SECONDS)
+        # Not by the beat: it may have to wait for a lock, and a server that does not beat counts as cut off.
+        self._trying = PeriodicTask("record", self._try_record, seconds=BEAT_SECONDS)
         make_cluster_tables(self.store.engine)
         self._confirmed_at = math.inf  # until it beats, nothing is known
         self.store.require_answers = self.check
@@ -104,9 +106,11 @@ class Cluster:
         self._on_lead = on_lead
         self._confirmed_at = self.monotonic()
         self._beating.start()
+        self._trying.start()
 
     def stop(self) -> None:
         """Leave: the others see it at once."""
+        self._trying.stop(0)  # it may wait for a lock
         self._beating.stop()
         if not self._turn.acquire(timeout=STOP_SECONDS):  # the database does not answer, and will notice it alone
             return
@@ -158,8 +162,6 @@ class Cluster:
     def beat(self) -> None:
         """Say that this server runs and what is connected here, and take what the others say.
 
-        Where the record could not be used, try whether it can be written again.
-
         Raises
         ------
         StoreUnavailableError
@@ -169,6 +171,9 @@ class Cluster:
             on_failure.callback(self._leave_connection)  # or the lock would stay with a server that does not lead
             self._beat()
             on_failure.pop_all()
+
+    def _try_record(self) -> None:
+        """Where the record could not be used, try whether it can be written again."""
         if self.store.failure:
             self.store.check()
 

@@ -52,6 +52,8 @@ class ChangeLog:
         self._kept_bytes = 0
         self._tombstones: deque[Entry] = deque(maxlen=MAX_TOMBSTONES)
         self.lost: LostEntries | None = None
+        self.lost_entries = 0
+        """Entries that were lost since this server started."""
         """What the last failover or restore took, if it took anything."""
         self._missing: set[RequestKey] = set()
 
@@ -151,9 +153,10 @@ class ChangeLog:
             self.lost = LostEntries(
                 noticed_at=datetime.now(UTC), entries=lacking, predictions=len(made), stored_again=0
             )
+            self.lost_entries += lacking
         end = self._store.end()
         # First: a run of the old log must not be sent under the new one's name.
-        self._start_over(min(self.newest, began_after))
+        self._start_over(min(self.newest, began_after, end.next_after))  # it may have failed over once more meanwhile
         self.name, self._totals = end.log, end.totals
 
     def _take(self, page: Page) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client.core import InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, InfoMetricFamily, Metric
 
 from common.messages import OperatorStatus
 from common.web.scrape import counters, gauge, gauges
@@ -22,8 +22,8 @@ def prediction_metrics(service: PredictionService) -> Iterator[Metric]:
     yield gauge("database_last_write_timestamp_seconds", "Last successful write.", store.written_at)
     yield gauge("log_entries", "Sequence of the newest entry of the log.", changes.newest)
     yield gauge("log_last_read_timestamp_seconds", "Last read of what other servers wrote.", changes.looked_at)
-    lost = changes.lost.entries if changes.lost else 0
-    yield gauge("log_lost_entries", "Entries that the last failover or restore took.", lost)
+    what = "Entries that failovers and restores took."
+    yield CounterMetricFamily("heart_log_lost_entries", what, value=changes.lost_entries)
     behind, beat_at, leads = (cluster.behind, cluster.beat_at, cluster.leads) if cluster else (None, None, None)
     yield gauge("log_behind_entries", "Entries of other servers that it has not read.", behind)
     yield gauge("server_last_beat_timestamp_seconds", "Its last heartbeat, where there are several.", beat_at)

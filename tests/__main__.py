@@ -41,19 +41,15 @@ def main(arguments: Sequence[str]) -> int:
         Check("ruff format", [*python, "ruff", "format", "--check", "."]),
         Check("import contracts", [str(Path(sys.executable).with_name("lint-imports"))]),
     ]
-    slow = [  # the longest first: with Docker the system tests build its images
-        Check("system tests", [*pytest, "tests/system"]),
-        Check("browser tests", [*pytest, "tests/browser"]),
-        integration("eventlet"),
-        Check("unit tests", [*pytest, "tests/unit"]),
-        Check("mypy", [*python, "mypy"]),
-    ]
+    # Not both at once: where Docker makes a network, Chromium ends the requests that it has under way.
+    pages = [Check("browser tests", [*pytest, "tests/browser"]), Check("system tests", [*pytest, "tests/system"])]
+    others = [integration("eventlet"), Check("unit tests", [*pytest, "tests/unit"]), Check("mypy", [*python, "mypy"])]
     if is_full:
-        slow.append(integration("threading"))
+        others.append(integration("threading"))
     install_llama()
     ended = run_all(quick)
     if all(one.passed for one in ended):
-        ended += run_all(slow)
+        ended += run_all(pages, others)
     print("", *(f"{one.seconds:5.0f} s  {one.title}" for one in ended), sep="\n")
     return 0 if all(one.passed for one in ended) else 1
 
@@ -75,19 +71,21 @@ class Ended:
     seconds: float
 
 
-def run_all(checks: Sequence[Check]) -> list[Ended]:
-    """Run checks, two at a time, or pages starve on two cores; once one has failed, none is begun."""
+def run_all(*lanes: Sequence[Check]) -> list[Ended]:
+    """Run each lane's checks in their order, the lanes at once; once a check has failed, none is begun."""
     failed = threading.Event()
 
-    def end(check: Check) -> Ended | None:
-        if failed.is_set():
-            return None
-        if not (ended := run(check)).passed:
-            failed.set()
+    def end(lane: Sequence[Check]) -> list[Ended]:
+        ended: list[Ended] = []
+        for check in lane:
+            if not failed.is_set():
+                ended.append(run(check))
+                if not ended[-1].passed:
+                    failed.set()
         return ended
 
-    with ThreadPoolExecutor(2) as pool:
-        return [ended for ended in pool.map(end, checks) if ended]
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        return [one for ended in pool.map(end, lanes) for one in ended]
 
 
 def run(check: Check) -> Ended:

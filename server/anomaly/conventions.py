@@ -10,9 +10,10 @@ from common import dialects
 from common.dialects import CONVENTIONS, LABEL, UCI_CODES, Codes
 from common.errors import InvalidDataError
 from common.patient import FIELDS
+from server.anomaly.columns import known_codes, what_values_mean
 from server.anomaly.dataset import COLUMNS, FloatArray
 from server.anomaly.proofs import GAP, Meanings, logits_of
-from server.anomaly.questions import AmbiguousDataError, Answers
+from server.anomaly.questions import AmbiguousDataError, Answers, WrongAnswerError
 from server.anomaly.table_file import Column
 
 DIFFERING = CONVENTIONS["uci/367"]
@@ -24,19 +25,16 @@ _MOST_AGAINST = 5  # nats; a field that speaks for another convention makes the 
 # exchange of pain types and slopes gains more from 50 on.
 _DOUBTFUL, _DOUBTFUL_EACH = 4, 1 / 12
 _FEW = 0.05
+NONE = "none"
+"""What is said of codes that follow none of the conventions."""
 
 Columns = Mapping[str, Column]
 
 
 def codes_of(columns: Columns, label: FloatArray, proofs: Meanings, answers: Answers) -> tuple[Meanings, str]:
     """Return what numbers mean in each field that conventions differ in, and which convention that is and why."""
-    known = {name: {code for codes in CONVENTIONS.values() for code in codes[name]} for name in DIFFERING}
-    numbers = {
-        name: known[name] & {*columns[name].numbers.values()}
-        for name in COLUMNS
-        if name in DIFFERING and name in columns
-    }
-    used = {name: {int(code) for code in codes} for name, codes in numbers.items() if codes}
+    coded = [name for name in COLUMNS if name in DIFFERING and name in columns]
+    used = {name: of for name in coded if (of := known_codes(name) & columns[name].codes)}
     candidates = _fitting(columns, used, answers)
     # Vessels are counted alike in all conventions but for a code 4.
     if not used.keys() - {"major_vessels"}:
@@ -75,7 +73,7 @@ def codes_of(columns: Columns, label: FloatArray, proofs: Meanings, answers: Ans
     ways = "\n".join(f"--codes {named}: {meanings_in_words(columns, codes, used)}" for named, codes in agreeing.items())
     raise AmbiguousDataError(
         f"what do the codes of {headers_of(columns, used)} mean? Versions of this data set differ. One of:\n{ways}\n"
-        "If none of them is right, write words in place of the codes.",
+        f"If none of them is right, say --codes {NONE}.",
         "codes",
     )
 
@@ -83,9 +81,12 @@ def codes_of(columns: Columns, label: FloatArray, proofs: Meanings, answers: Ans
 def _fitting(columns: Columns, used: Mapping[str, set[int]], answers: Answers) -> dict[str, Meanings]:
     """Return the conventions that have the codes of a file, one of each effect on it."""
     said = answers.codes
-    options = {name: codes for name, codes in CONVENTIONS.items() if said in (None, name, name.partition("/")[0])}
+    options = {name: codes for name, codes in CONVENTIONS.items() if said in (None, NONE, name, name.partition("/")[0])}
+    question = what_values_mean(columns, {name: [*map(str, sorted(columns[name].codes))] for name in used})
+    if said == NONE and used.keys() - {"major_vessels"}:
+        raise question
     if not options:
-        raise InvalidDataError(f"there are no codes {said}. Known are: {', '.join(CONVENTIONS)}.")
+        raise WrongAnswerError(f"there are no codes {said}. Known are: {', '.join(CONVENTIONS)}.")
     strangers = {
         named: sum(
             int(np.isin(columns[name].by_row(columns[name].numbers), [*(of - codes[name].keys())]).sum())
@@ -95,9 +96,7 @@ def _fitting(columns: Columns, used: Mapping[str, set[int]], answers: Answers) -
     }
     # A few cells that no convention has are refused by row. More are no mistakes, and mending them would make it worse.
     if min(strangers.values()) > _FEW * columns["age"].places.size:
-        raise InvalidDataError(
-            f"the codes of {headers_of(columns, used)} are not of one convention. Write words for them."
-        )
+        raise question
     fits = [named for named, rows in strangers.items() if rows == min(strangers.values())]
     if "uci/367" in fits and all(dialects.is_own_name(columns[name].header) for name in used):
         fits = ["uci/367"]
@@ -146,7 +145,7 @@ def _evidence(column: Column, codes: Codes, label: FloatArray) -> float:
     return float(nats * min(1, _COUNTED / (ill.sum() + free.sum())))
 
 
-def ask_about_exchanged_codes(columns: Columns, codes: Meanings, label: FloatArray) -> None:
+def ask_about_exchanged_codes(columns: Columns, codes: Meanings, label: FloatArray, answers: Answers) -> None:
     """Ask where the codes of fields in another order would explain the labels far better, alone or together."""
     gains: dict[str, float] = {}
     for name, column in columns.items():
@@ -162,10 +161,9 @@ def ask_about_exchanged_codes(columns: Columns, codes: Meanings, label: FloatArr
     if doubtful:
         present_codes = {name: column.codes for name, column in columns.items() if name in doubtful}
         meanings = {name: codes.get(name, UCI_CODES[name]) for name in present_codes}
-        raise AmbiguousDataError(
+        answers.confirm(
             f"are the codes of {headers_of(columns, present_codes)} right? They go with the label as if they were "
-            f"exchanged. Here {meanings_in_words(columns, meanings, present_codes)}. Say --yes if all of that is so.",
-            "yes",
+            f"exchanged. Here {meanings_in_words(columns, meanings, present_codes)}. Say --yes if all of that is so."
         )
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from common import dialects
 from common.dialects import LABEL, UCI_CODES
 from common.errors import InvalidDataError
-from common.patient import FIELDS, LABEL_COLUMN, LABELS
+from common.patient import FIELDS, LABELS
+from server.anomaly.columns import USUAL_MEDIANS, as_meant, ask_for_columns, said_of, stated_columns, title_of, written
 from server.anomaly.conventions import (
     DIFFERING,
     Columns,
@@ -36,12 +37,12 @@ from server.anomaly.proofs import (
     proofs_of,
     shipped_table,
 )
-from server.anomaly.questions import NO_ANSWERS, AmbiguousDataError, Answers
+from server.anomaly.questions import NO_ANSWERS, AmbiguousDataError, Answers, WrongAnswerError
 from server.anomaly.table_file import Column, Table, read_table
 
 _Z_TO_STOP, _Z_TO_PROVE = 1.96, 4.0
-_MOST_LINES, _MOST_ROWS = 15, 5
-_USUAL_MEDIANS = (0.1, 0.9)  # of all values in the shipped table
+_MOST_LINES, _MOST_ROWS, _MOST_SITES = 15, 5, 12
+_GRAMS = 3.3  # g/L or mmol/L
 _MANY, _FOUR_VESSELS = 20_000, 4
 # A number far out that several patients share may be what a program writes where nothing was measured; of some numbers
 # one is enough. Far out is a fifth of the others' range beyond it.
@@ -51,8 +52,9 @@ _FEW, _FEW_TIMES, _FAR_OUT, _FAR = 0.02, 3, (0.01, 0.99), 0.2
 _EXCHANGE = "Swap the labels, or say which value means disease with --label-of-disease VALUE."
 
 _EXPLAINS = re.compile(r"(?i)legend|code.?book|coding|codes")
-# An unusual number that so many patients share stands for something else; pressures are read to the next ten.
-_SPIKED = {"resting_bp": 10, "cholesterol": 1000, "max_heart_rate": 1000}
+# An unusual number that so many patients share stands for something else, unless it is a round one: pressures are read
+# to the next ten, depressions often to the next millimeter.
+_ROUND = {"age": 1, "resting_bp": 10, "cholesterol": 1000, "max_heart_rate": 1000, "st_depression": 1}
 _SPIKE, _LEAST_SPIKE, _UNUSUAL = 0.05, 5, (0.05, 0.95)
 _UPPER, _USUAL_DEPRESSIONS = 0.95, (0.8, 5.0)  # mm; the upper end of most patients
 _BY_CHANCE = 1e-4  # that codes which are usual are missing
@@ -128,19 +130,18 @@ def read_patients(path: Path, answers: Answers = NO_ANSWERS, *, needs_label: boo
 
 
 def _read(path: Path, answers: Answers, *, needs_label: bool) -> Patients:
-    table = read_table(path, sheet=answers.sheet)
-    columns = table.columns
     required = [name for name, field in FIELDS.items() if field.required] + [LABEL] * needs_label
-    if lacking := [_title(name) for name in required if name not in columns]:
-        unknown = f"Known: {headers_of(columns, columns)}; unknown: {', '.join(table.unused) or 'none'}."
-        raise InvalidDataError(f"there is no column for {' and '.join(lacking)}. {unknown}")
-    if not answers.yes:
-        _ask_about_columns(table)
+    table = read_table(path, stated_columns(answers), sheet=answers.sheet)
+    ask_for_columns(table, answers, required)
+    table, converted = as_meant(table, answers)
+    doubtful = _taken(_doubts_about_columns(table), answers)
+    table, left_out = _complete(table, required, answers)
+    columns = table.columns
     values, errors = _decoded(table, {})
     matches = matches_of(values)
     coded = [name for name in columns if name == LABEL or FIELDS[name].codes]
     proofs = proofs_of(matches, {name: columns[name].by_row(columns[name].numbers) for name in coded})
-    label, label_said, errors[LABEL] = _label(columns.get(LABEL), values, proofs, answers, needs_label=needs_label)
+    label, label_said, errors[LABEL] = _label(columns.get(LABEL), values, proofs, answers)
     known = ~np.isnan(label)
     # Codes are read from a label only if the fields without conventions bear it out: turned round, it turns them round.
     low, suspected = _tested(values[known], label[known] == 1, answers)
@@ -155,17 +156,18 @@ def _read(path: Path, answers: Answers, *, needs_label: bool) -> Patients:
     refuted = _refuted(columns, proofs_of(matches, read), matches)
     # What rows of the shipped table prove need not hold for the others of the file.
     strangers = np.isin(np.arange(len(values)), matches[0], invert=True)
-    if not answers.yes:
-        ask_about_exchanged_codes(columns, codes, tested_label)
-        ask_about_exchanged_codes(columns, codes, np.where(strangers, tested_label, np.nan))
-        _ask_about_numbers(columns, values)
-    low, suspected = _tested(values[known], label[known] == 1, answers)
-    _, of_strangers = _tested(values[known & strangers], label[known & strangers] == 1, answers)
+    parts = (known & part for part in (strangers, *_sites(table)))
+    groups = [known, *(rows for rows in parts if _can_tell(label[rows]))]
+    for rows in groups:
+        ask_about_exchanged_codes(columns, codes, np.where(rows, tested_label, np.nan), answers)
+    doubtful += _taken(_doubts_about_numbers(columns, values), answers)
+    tested = [_tested(values[rows], label[rows] == 1, answers) for rows in groups]
     # Among very many patients, strangers are alike by chance.
     seen = np.unique(matches[1]).size if len(values) < _MANY else 0
-    said = [f"Recognized {_names(table)}, {codes_said}; {len(values):,} patients; {label_said}."]
-    said += _details(table, values, codes, label)
-    if low <= CHANCE and min((label == 1).sum(), (label == 0).sum()) >= FEWEST_OF_A_CLASS:
+    names = "the columns by their names" if table.has_header else "no column names, so UCI's order"
+    said = [f"Recognized {names}, {codes_said}; {len(values):,} patients; {label_said}."]
+    said += [*doubtful, *left_out, *converted, *_details(table, values, codes, label)]
+    if tested[0][0] <= CHANCE and _can_tell(label):
         said.append("Labels and fields hardly go together: check that the label says who has coronary disease.")
     if seen >= FEWEST_MATCHES:
         said.append(
@@ -179,19 +181,56 @@ def _read(path: Path, answers: Answers, *, needs_label: bool) -> Patients:
         has_disease=label == 1,
         is_labelled=known,
         recognized=said,
-        wrong_label=refuted or suspected or of_strangers,
+        wrong_label=refuted or next((why for _, why in tested if why), None),
     )
 
 
-def _title(name: str) -> str:
-    return LABEL_COLUMN if name == LABEL else FIELDS[name].csv_column
+def _complete(table: Table, required: Sequence[str], answers: Answers) -> tuple[Table, list[str]]:
+    """Return a table without the rows that have a gap where none may be, once a person agrees, and how many they are.
+
+    Raises
+    ------
+    AmbiguousDataError
+        When there are such rows, and nobody has agreed.
+    """
+    lacking = {
+        column.header: np.isin(column.places, [*column.filled], invert=True)
+        for column in (table.columns[name] for name in required)
+    }
+    rows = np.any([*lacking.values()], axis=0)
+    if not rows.any():
+        return table, []
+    headers = ", ".join(header for header, of in lacking.items() if of.any())
+    lines = table.lines[rows].tolist()
+    if rows.all():
+        raise InvalidDataError(f"no row has all of: {headers}.")
+    answers.confirm(
+        f"is this right? Patients without {headers} cannot be used: {_rows(lines)}. Complete them, or say --yes to "
+        "leave them out."
+    )
+    return table.only(~rows), [f"Left out, for want of {headers}: {_rows(lines)}."]
 
 
-def _is_in_mmol(column: Column) -> bool:
-    """Tell whether cholesterol is in mmol/L: all of it has to be, and the column's name must not say mg/dL."""
+def _sites(table: Table) -> Iterator[BoolArray]:
+    """Return by row, for each value of the columns that are not used and may be of a clinic, who has it."""
+    for cells in table.unused.values():
+        if len(cells) == table.lines.size and 1 < len({*cells}) <= _MOST_SITES:
+            yield from (np.array(cells) == site for site in {*cells})
+
+
+def _factor_of(column: Column) -> float:
+    """Return what a quantity has to be multiplied by: its column's name says it, or all cholesterol is in mmol/L."""
+    if column.name == LABEL:
+        return 1
+    if (factor := dialects.factor_in(column.name, column.header)) != 1:
+        return factor
     lowest, highest = dialects.CHOLESTEROL_IN_MMOL
     is_so = [lowest <= number <= highest for number in column.numbers.values()]
-    return column.name == "cholesterol" and "mg" not in column.header.casefold() and bool(is_so) and all(is_so)
+    if column.name != "cholesterol" or "mg" in column.header.casefold() or not is_so or not all(is_so):
+        return 1
+    # Half of any patients have more than 3.3 mmol/L (128 mg/dL), and less than 3.3 g/L.
+    is_in_grams = np.nanmedian(column.by_row(column.numbers)) < _GRAMS
+    return 100 if is_in_grams else FIELDS["cholesterol"].other_factor
 
 
 def _decoded(table: Table, codes: Meanings) -> tuple[FloatArray, dict[str, dict[int, str]]]:
@@ -201,13 +240,13 @@ def _decoded(table: Table, codes: Meanings) -> tuple[FloatArray, dict[str, dict[
     """
     values, errors = np.full((table.lines.size, len(COLUMNS)), np.nan), defaultdict[str, dict[int, str]](dict)
     for name, column in table.columns.items():
-        mmol, read = _is_in_mmol(column), dict[int, float | int | None]()
+        factor, read = _factor_of(column), dict[int, float | int | None]()
         undecided = column.numbers if name in DIFFERING and not codes else {}
         for cell, text in enumerate(column.cells):
             if name == LABEL or cell in undecided:
                 continue
             try:
-                read[cell] = dialects.value_of(name, text, codes.get(name), mmol=mmol)
+                read[cell] = dialects.value_of(name, text, codes.get(name), factor=factor)
             except InvalidDataError as error:
                 errors[name][cell] = error.message
         if name != LABEL:
@@ -228,18 +267,28 @@ def _refuted(columns: Columns, proofs: Meanings, matches: Matches) -> str | None
     if others - {LABEL}:
         raise InvalidDataError(
             f"{same} other values of {headers_of(columns, sorted(others - {LABEL}))}. Its words or codes mean "
-            "something else: compare them with data/README.md."
+            "something else: say what with --values FIELD:VALUE=MEANING,VALUE=MEANING."
         )
     return f"the label is the wrong way round: {same} the opposite label. {_EXCHANGE}" if others else None
 
 
-def _ask_about_columns(table: Table) -> None:
-    """Ask where a field seems to be in columns that are not known, or rows are not of patients."""
-    doubts = []
+def _taken(doubts: Sequence[str], answers: Answers) -> list[str]:
+    """Ask whether what is doubtful is right, and return what is said of it then."""
+    if doubts:
+        answers.confirm(f"is this right? {'; '.join(doubts)}. Say --yes to use the file as it is.")
+    return [f"Taken as it is: {'; '.join(doubts)}."] * bool(doubts)
+
+
+def _doubts_about_columns(table: Table) -> list[str]:
+    """Say where a field seems to be in columns that are not known, or rows are not of patients."""
+    doubts = [f"row {line} stands above the names of the columns, and is not read" for line in table.above]
     coded = {name: column for name, column in table.columns.items() if name != LABEL and FIELDS[name].codes}
     numbered = {name: column.header for name, column in coded.items() if column.numbers}
     if table.is_explained and numbered:
-        doubts.append("a title, a comment, a note or another sheet may say what codes mean, and is not read")
+        doubts.append(
+            "a title, a comment, a note or another sheet may say what codes mean, and is not read: "
+            "if they are no usual ones, say what they mean with --values FIELD:VALUE=MEANING,VALUE=MEANING"
+        )
     for header in table.unused:
         of = [numbered[name] for name in dialects.fields_within(header) & numbered.keys()]
         if of or (numbered and _EXPLAINS.search(header)):
@@ -248,14 +297,11 @@ def _ask_about_columns(table: Table) -> None:
     if 0 < len(table.summaries) <= max(_MOST_ROWS, _FEW * table.lines.size):
         rows = ", ".join(map(str, table.summaries[:_MOST_ROWS]))
         doubts.append(f"rows like {rows} are called a summary or an example: remove them if they are no patients")
-    for name in [name for name in COLUMNS if name not in table.columns]:
-        if like := [header for header in table.unused if name in dialects.fields_like(header)]:
-            doubts.append(f"{_title(name)} may be in {', '.join(like)}, which cannot be read")
-    _ask_if(doubts)
+    return doubts
 
 
-def _ask_about_numbers(columns: Columns, values: FloatArray) -> None:
-    """Ask where a number seems to stand for something else, or all numbers to be of something else."""
+def _doubts_about_numbers(columns: Columns, values: FloatArray) -> list[str]:
+    """Say where a number seems to stand for something else, or all numbers to be of something else."""
     doubts: list[str] = []
     for name, column in columns.items():
         if name != LABEL and not FIELDS[name].codes:
@@ -263,7 +309,7 @@ def _ask_about_numbers(columns: Columns, values: FloatArray) -> None:
             doubts += _doubts_about(column.header, name, numbers[~np.isnan(numbers)])
         elif name != LABEL:
             doubts += _doubts_about_codes(column, values[:, COLUMNS.index(name)])
-    _ask_if(doubts)
+    return doubts
 
 
 def _doubts_about_codes(column: Column, values: FloatArray) -> Iterator[str]:
@@ -281,24 +327,20 @@ def _doubts_about_codes(column: Column, values: FloatArray) -> Iterator[str]:
             yield f"{column.header} is {field.in_words(code)} in {here:.0%} of the patients, which is unusual"
 
 
-def _ask_if(doubts: Sequence[str]) -> None:
-    if doubts:
-        raise AmbiguousDataError(f"is this right? {'; '.join(doubts)}. Say --yes to use the file as it is.", "yes")
-
-
 def _doubts_about(header: str, name: str, numbers: FloatArray) -> Iterator[str]:
     for number, times in zip(*np.unique(numbers, return_counts=True), strict=True):
         is_shared = times > max(_FEW_TIMES, _FEW * numbers.size)
-        is_spike = number % _SPIKED.get(name, 1) != 0 and times > max(_LEAST_SPIKE, _SPIKE * numbers.size)
+        is_spike = number % _ROUND[name] != 0 and times > max(_LEAST_SPIKE, _SPIKE * numbers.size)
         is_odd = (is_shared and _is_out(number, numbers)) or (is_spike and _is_out(number, numbers, _UNUSUAL, far=0))
         if number in _NOT_MEASURED_ELSEWHERE or is_odd:
-            yield f"{header} is {number:g} in {times} patients: leave it empty if it was not measured"
+            remedy = f'if it was not measured, say --values "{name}:{number:g}=not measured"'
+            yield f"{header} is {number:g} in {times} patients: {remedy}"
     if name == "st_depression" and numbers.max(initial=0) <= 0 and (numbers < 0).sum() > _FEW_TIMES:
         yield f"{header} has no number above 0: a depression is written as a positive number"
     elif numbers.size >= FEWEST_OF_A_CLASS:
-        lowest, highest = np.nanquantile(shipped_table()[0][:, COLUMNS.index(name)], _USUAL_MEDIANS)
+        lowest, highest = np.nanquantile(shipped_table()[0][:, COLUMNS.index(name)], USUAL_MEDIANS)
         if not lowest <= (middle := float(np.median(numbers))) <= highest:
-            yield f"the median of {header} is {middle:g}, which is unusual for {_title(name)}"
+            yield f"the median of {header} is {middle:g}, which is unusual for {title_of(name)}"
         lowest, highest = _USUAL_DEPRESSIONS
         if name == "st_depression" and not lowest <= (upper := float(np.quantile(numbers, _UPPER))) <= highest:
             yield f"{header} is at most {upper:g} in 19 of 20 patients, which is unusual in mm"
@@ -314,47 +356,67 @@ def _is_out(number: float, numbers: FloatArray, ends: tuple[float, float] = _FAR
 
 
 def _label(
-    column: Column | None, values: FloatArray, proofs: Meanings, answers: Answers, *, needs_label: bool
+    column: Column | None, values: FloatArray, proofs: Meanings, answers: Answers
 ) -> tuple[FloatArray, str, dict[int, str]]:
     """Return by row whether disease was found (0 or 1), how the label says it, and cells that cannot be read."""
     if column is None:
         return np.full(len(values), np.nan), "no label", {}
-    filled = {cell: text for cell, text in enumerate(column.cells) if not dialects.is_gap(LABEL, text)}
-    words = {cell: said for cell, text in filled.items() if (said := dialects.label_in(text)) is not None}
-    written = {cell: _written(text) for cell, text in filled.items()}
-    different = _usual(column, written)
-    why = ""
-    if answers.label_of_disease is not None:
-        ill = _written(answers.label_of_disease)
-        if len(different) > len(LABELS) or (len(different) == len(LABELS) and ill not in different):
-            raise InvalidDataError(f"--label-of-disease does not name one of two values of {column.header}.")
-        disease = {cell: text == ill for cell, text in written.items()}
-    elif words or not filled:
-        disease = words
-    elif {"0"} < different <= set("01234") and different != {"0", "1"}:
-        _ask_about_two(column, different, answers)
-        disease = {cell: text != "0" for cell, text in written.items()}
-    elif len(different) > len(LABELS):
-        disease = {}
-    elif different <= {str(code) for code in proofs[LABEL]}:
-        why = ", proved by rows of the shipped table"
-        disease = {cell: bool(proofs[LABEL][int(text)]) for cell, text in written.items() if text in different}
-    else:
-        is_known = {cell: number for cell, number in column.numbers.items() if written[cell] in different}
-        higher = _proved_by_fields(column.header, is_known, column.by_row(is_known), values)
-        disease = {cell: number == higher for cell, number in is_known.items()}
-    one_of = f"one of: {', '.join(LABELS)}"
-    errors = {cell: f"must be {one_of}" for cell in filled if cell not in disease}
-    gaps = [cell for cell in range(len(column.cells)) if cell not in filled]
-    errors |= {cell: f"is required, {one_of}" for cell in gaps if needs_label}
-    ill_said = " or ".join(dict.fromkeys(filled[cell] for cell, is_ill in disease.items() if is_ill)) or "no value"
+    words = {cell: said for cell, text in column.filled.items() if (said := dialects.code_in(LABEL, text)) is not None}
+    disease, why = _diseased(column, words, values, proofs=proofs, answers=answers)
+    errors = {cell: f"must be one of: {', '.join(LABELS)}" for cell in column.filled if cell not in disease}
+    ill_said = (
+        " or ".join(dict.fromkeys(column.cells[cell] for cell, is_ill in disease.items() if is_ill)) or "no value"
+    )
     return column.by_row(disease), f"label `{column.header}`, {ill_said} = disease{why}", errors
 
 
-def _usual(column: Column, written: Mapping[int, str]) -> set[str]:
+def _diseased(
+    column: Column, words: Mapping[int, int], values: FloatArray, *, proofs: Meanings, answers: Answers
+) -> tuple[Mapping[int, float], str]:
+    """Return which cells say disease (0 or 1), none for those that cannot be read, and why if rows prove it."""
+    texts = {cell: written(text) for cell, text in column.filled.items()}
+    different = _usual(column, texts)
+    if answers.label_of_disease is not None:
+        ill = written(answers.label_of_disease)
+        # Where all patients are alike, the other number is in no row.
+        is_other = len(different) < len(LABELS) and None not in map(dialects.number_in, {ill, *different})
+        if len(different) > len(LABELS) or not (ill in different or is_other):
+            has = " and ".join(sorted(different)) if len(different) <= len(LABELS) else "more"
+            raise WrongAnswerError(
+                f"--label-of-disease does not name one of two values of {column.header}, which has {has}."
+            )
+        return {cell: text == ill for cell, text in texts.items()}, ""
+    if different <= {texts[cell] for cell in words}:
+        is_opposite = "The column's name may say the opposite." * dialects.may_be_opposite(LABEL, column.header)
+        if doubt := "They seem to mean the same." if len({*words.values()}) < len(different) else is_opposite:
+            raise _which_is_disease(column, different, doubt)
+        return words, ""
+    if {"0"} < different <= set("01234") and different != {"0", "1"}:
+        _ask_about_two(column, different, answers)
+        return {cell: text != "0" for cell, text in texts.items()}, ""
+    if len(different) > len(LABELS):
+        return words, ""
+    if different <= {str(code) for code in proofs[LABEL]}:
+        disease = {cell: bool(proofs[LABEL][int(text)]) for cell, text in texts.items() if text in different}
+        return disease, ", proved by rows of the shipped table"
+    is_known = {cell: number for cell, number in column.numbers.items() if texts[cell] in different}
+    higher = _proved_by_fields(column, is_known, different, values)
+    return {cell: number == higher for cell, number in is_known.items()}, ""
+
+
+def _which_is_disease(column: Column, different: Set[str], why: str) -> AmbiguousDataError:
+    values = f" It has {' and '.join(sorted(different))}." if different else ""
+    return AmbiguousDataError(
+        f"which value of {column.header} means disease? {why}{values} Versions of this data set differ. "
+        "State it with --label-of-disease VALUE.",
+        "label_of_disease",
+    )
+
+
+def _usual(column: Column, texts: Mapping[int, str]) -> set[str]:
     """Return what stands in more than a few rows, of what is written in each cell."""
     rows = Counter[str]()
-    for cell, text in written.items():
+    for cell, text in texts.items():
         rows[text] += int(column.times[cell])
     # The row of totals of a sheet, or a mistake, is refused by row; it does not make the others unclear.
     return {text for text, number in rows.items() if number > _FEW * rows.total()}
@@ -363,24 +425,18 @@ def _usual(column: Column, written: Mapping[int, str]) -> set[str]:
 def _ask_about_two(column: Column, different: Set[str], answers: Answers) -> None:
     """Ask whether all but 0 is disease: UCI's own degrees go to 4, and where some are missing one may be unknown."""
     *_, last = said = sorted(different)
-    if len(different) > len(LABELS) and not set("0123") <= different and not answers.yes:
-        raise AmbiguousDataError(
+    if len(different) > len(LABELS) and not set("0123") <= different:
+        answers.confirm(
             f"{column.header} is {', '.join(said[:-1])} or {last}: are all but 0 disease, as in UCI's own file? "
-            "Say --yes if so.",
-            "yes",
+            "Say --yes if so."
         )
 
 
-def _written(text: str) -> str:
-    number = dialects.number_in(text)
-    return text.casefold() if number is None else f"{number:g}"
-
-
-def _proved_by_fields(header: str, numbers: Mapping[int, float], by_row: FloatArray, values: FloatArray) -> float:
+def _proved_by_fields(column: Column, numbers: Mapping[int, float], different: Set[str], values: FloatArray) -> float:
     """Return the higher of two numbers, if the patients who have it as their label are clearly the sicker ones."""
-    why = "Its values do not say it."
+    why, by_row = "Its values do not say it.", column.by_row(numbers)
     known = ~np.isnan(by_row)
-    if len(set(numbers.values())) == len(LABELS):
+    if len({*numbers.values()}) == len(LABELS):
         higher = max(numbers.values())
         low, auroc, high = auroc_of(values[known], by_row[known] == higher, z=_Z_TO_PROVE)
         if low > CHANCE:
@@ -388,11 +444,12 @@ def _proved_by_fields(header: str, numbers: Mapping[int, float], by_row: FloatAr
         why = "The patients are too few or too much alike to tell."
         if high < CHANCE:
             why = f"Patients with {higher:g} look healthier than the others (AUROC {auroc:.2f})."
-    raise AmbiguousDataError(
-        f"which value of {header} means disease? {why} Versions of this data set differ. "
-        "State it with --label-of-disease VALUE.",
-        "label_of_disease",
-    )
+    raise _which_is_disease(column, different, why)
+
+
+def _can_tell(label: FloatArray) -> bool:
+    """Tell whether there are enough patients of each label to test its direction, and codes by it."""
+    return bool(min((label == 1).sum(), (label == 0).sum()) >= FEWEST_OF_A_CLASS)
 
 
 def _tested(values: FloatArray, has_disease: BoolArray, answers: Answers) -> tuple[float, str | None]:
@@ -402,9 +459,9 @@ def _tested(values: FloatArray, has_disease: BoolArray, answers: Answers) -> tup
     if high < CHANCE:
         return low, f"the label looks the wrong way round: {looks} [{low:.2f}, {high:.2f}]. {_EXCHANGE}"
     fewer = min(has_disease.sum(), (~has_disease).sum())
-    if auroc < CHANCE and fewer < FEWEST_OF_A_CLASS and not answers.yes:
+    if auroc < CHANCE and fewer < FEWEST_OF_A_CLASS:
         only = f"but only {fewer} patients have one of the labels. {_EXCHANGE} Say --yes if it is right."
-        raise AmbiguousDataError(f"the label may be the wrong way round: {looks}, {only}", "yes")
+        answers.confirm(f"the label may be the wrong way round: {looks}, {only}")
     return low, None
 
 
@@ -422,33 +479,30 @@ def _refuse_cells(table: Table, errors: Mapping[str, Mapping[int, str]]) -> None
         return
     lines = []
     for rows, problem in sorted(found)[:_MOST_LINES]:
-        more = f" and {len(rows) - _MOST_ROWS:,} more" if len(rows) > _MOST_ROWS else ""
-        one = "Row" if len(rows) == 1 else "Rows"
-        lines.append(f"{one} {', '.join(map(str, rows[:_MOST_ROWS]))}{more}: {problem}.")
+        lines.append(f"{_rows(rows)}: {problem}.")
     number = len({row for rows, _ in found for row in rows})
     # The file is taken whole or not at all: a model must not depend on which rows happened to be readable.
     title = [f"{number:,} rows cannot be read, so the file was not used:"] * (number > 1)
     raise InvalidDataError("\n".join([*title, *lines]))
 
 
-def _names(table: Table) -> str:
-    is_own = all(dialects.is_own_name(column.header) for column in table.columns.values())
-    names = "the product's column names" if is_own else "UCI's or other column names"
-    return names if table.has_header else "no column names, so UCI's order"
+def _rows(lines: Sequence[int]) -> str:
+    more = f" and {len(lines) - _MOST_ROWS:,} more" if len(lines) > _MOST_ROWS else ""
+    return f"{'Row' if len(lines) == 1 else 'Rows'} {', '.join(map(str, lines[:_MOST_ROWS]))}{more}"
 
 
 def _details(table: Table, values: FloatArray, codes: Meanings, label: FloatArray) -> list[str]:
     """Say in lines what was made of columns, codes, units and gaps."""
     columns = table.columns
-    renamed = {column.header: title for name, column in columns.items() if column.header != (title := _title(name))}
+    renamed = {column.header: title for name, column in columns.items() if column.header != (title := title_of(name))}
     # First the fields that conventions number differently; vessels are counted alike in all but for a code 4.
     coded = [name for name in {**codes, **columns} if name in columns and name != LABEL and FIELDS[name].codes]
-    numbers = {name: columns[name].codes for name in coded}
-    used = {name: of for name, of in numbers.items() if of and (name != "major_vessels" or _FOUR_VESSELS in of)}
+    used = {
+        name: of for name in coded if (of := columns[name].codes) and (name != "major_vessels" or _FOUR_VESSELS in of)
+    }
     lines = ["Columns: " + ", ".join(f"{header} = {title}" for header, title in renamed.items()) + "."] * bool(renamed)
     labelled = label[~np.isnan(label)]
-    too_few = min((labelled == 1).sum(), (labelled == 0).sum()) < FEWEST_OF_A_CLASS
-    unchecked = " There are too few labels to check that." * bool(too_few)
+    unchecked = "" if _can_tell(label) else " There are too few labels to check that."
     lines += [
         f"Codes: {meanings_in_words(columns, {**UCI_CODES, **codes}, used, with_shares=True)}.{unchecked}"
     ] * bool(used)
@@ -463,7 +517,7 @@ def _details(table: Table, values: FloatArray, codes: Meanings, label: FloatArra
     if never.any():
         shipped, has_disease = shipped_table()
         whole, less = (auroc_of(np.where(gaps, np.nan, shipped), has_disease, z=0)[1] for gaps in (False, never))
-        titles = ", ".join(_title(name) for name, is_never in zip(COLUMNS, never, strict=True) if is_never)
+        titles = ", ".join(title_of(name) for name, is_never in zip(COLUMNS, never, strict=True) if is_never)
         costs = f"tells disease apart with an AUROC of {whole:.2f}, and without these fields of {less:.2f}"
         lines.append(
             f"Not measured in any patient: {titles}. What that costs: on the shipped data, a simple score {costs}."
@@ -475,8 +529,11 @@ def _details(table: Table, values: FloatArray, codes: Meanings, label: FloatArra
 
 def _other_contents(table: Table, values: FloatArray) -> Iterator[str]:
     """Say what was converted or not used."""
-    for column in filter(_is_in_mmol, table.columns.values()):
-        yield f"{column.header}: mmol/L, converted to mg/dL."
+    for name, column in table.columns.items():
+        if (factor := _factor_of(column)) != 1:
+            other = {FIELDS["cholesterol"].other_factor: "mmol/L, ", 100: "g/L, "}.get(factor, "")
+            yield f"{column.header}: {other}converted to {FIELDS[name].unit}, times {factor:g}."
+    yield from said_of(table)
     if table.unused:
         yield f"Not used: {', '.join(table.unused)}."
     if table.unread:
@@ -492,11 +549,11 @@ def _quantities(values: FloatArray) -> Iterator[str]:
         measured = column[~np.isnan(column)]
         if measured.size and not FIELDS[name].codes:
             low, middle, high = np.quantile(measured, [0.05, 0.5, 0.95])  # not the ends, which may point to a person
-            said.append(f"{_title(name)} mostly {low:.3g} to {high:.3g}, median {middle:.3g}")
+            said.append(f"{title_of(name)} mostly {low:.3g} to {high:.3g}, median {middle:.3g}")
         if measured.size and set(FIELDS[name].codes) == {0, 1}:
-            said.append(f"{_title(name)} {FIELDS[name].codes[1]} {measured.mean():.0%}")
+            said.append(f"{title_of(name)} {FIELDS[name].codes[1]} {measured.mean():.0%}")
         if 0 < measured.size < len(column):
-            gaps.append(f"{_title(name)} {len(column) - measured.size:,}")
+            gaps.append(f"{title_of(name)} {len(column) - measured.size:,}")
     yield f"Values: {'; '.join(said)}."
     if gaps:
         yield f"Not measured in some patients: {', '.join(gaps)}."

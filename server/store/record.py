@@ -179,6 +179,7 @@ class PredictionStore:
         Nothing is written of a request that is known: that it is asked for something else is refused, once as well.
         What a new prediction corrects is superseded in the same transaction: it stays, and is no longer counted.
         """
+        self.require_answers()
         if self._is_postgres and not refused and (appended := self._append_at_once(made)):
             return appended
         with self._writing() as connection:

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -57,6 +58,10 @@ def watch(page: Page, wrong: list[str]) -> None:
             wrong.append(request.url)
 
     page.on("console", note_console)
+    page.on(
+        "response",
+        lambda answer: wrong.append(f"429 {answer.url}") if answer.status == HTTPStatus.TOO_MANY_REQUESTS else None,
+    )
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", note_request)
 
@@ -88,6 +93,7 @@ def installation(
 ) -> Iterator[Installation]:
     """The system that most tests share, started by the launcher; what a test stops it starts again."""
     settings = {"LLM_BASE_URL": model.url, "LLM_MODEL": "a/model", "ADMINISTRATOR_TOKEN": ADMINISTRATOR}
+    settings["REQUESTS_PER_MINUTE"] = "100000"  # pages of many tests share a session
     with installed(tmp_path_factory.mktemp("shared") / "project", detector_dir, **settings) as installation:
         yield installation
 

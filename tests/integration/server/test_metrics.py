@@ -260,7 +260,7 @@ def test_each_fault_fires_its_own_alert_and_a_healthy_system_none(watched: Watch
         },
         "LogLags": {LAST_READ: none},
         "LogBehind": {at("log_behind_entries"): going_on(2000)},
-        "EntriesLost": {at("log_lost_entries"): f"0x100 7x{STEPS}"},
+        "EntriesLost": {at("log_lost_entries_total"): f"0x100 7x{STEPS}"},
         "NoLeader": {at("server_leads"): none},
         "CommitsSlow": slow,
         "ClientAppAway": {at("client_app_connected", client_id="Client-3"): none},

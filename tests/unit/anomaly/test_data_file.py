@@ -62,8 +62,43 @@ def test_without_a_terminal_or_an_answer_the_question_is_the_error(asked: Asked)
         asked(typed=None)
     with pytest.raises(AmbiguousDataError, match="which value of target"):
         asked(typed="\n")
+    with pytest.raises(AmbiguousDataError, match="which value of target"):  # the end of the input
+        asked(typed="3\n")
     with pytest.raises(AmbiguousDataError, match="--codes shifted/012: "):
         asked("--label-of-disease", "1", typed=None)
     options = ["--label-of-disease", "1", "--codes", "shifted/012"]
     assert asked(*options, typed=None).values[1, 2] == 4
     assert "1 = disease" in asked(*options, typed=None).recognized[0]
+
+
+@pytest.mark.parametrize("wrong", ["3", "maybe"])
+def test_an_answer_that_does_not_fit_the_file_is_asked_for_again(
+    asked: Asked, wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = asked(typed=f"{wrong}\n1\nshift\nshifted/012\n")
+    assert dataset.has_disease.tolist() == [row.endswith("Presence") for row in ROWS[:12]]
+    said = capsys.readouterr()
+    assert "of target, which has 0 and 1." in said.err
+    assert "there are no codes shift." in said.err
+    assert said.out == "label of disease: label of disease: codes: codes: "
+
+
+def test_columns_and_values_are_asked_for_and_may_be_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row.split(",") for row in ROWS[:90]]
+    swapped = [[row[0], str(2 - int(row[1])), *row[2:]] for row in rows]
+    names = ["wiek", *HEADER.split(",")[1:]]
+    path = tmp_path / "clinic.csv"
+    path.write_text("\n".join(",".join(row) for row in [names, *swapped]))
+    parser = argparse.ArgumentParser()
+    add_file_options(parser)
+    monkeypatch.setattr("sys.stdin", Terminal("wick\nwiek\n1=male\n2=femme fatale\n2=female\n"))
+    asked = read_with_questions(partial(load_dataset, path), parser.parse_args([]))
+    assert asked.values[:, :2].tolist() == [[int(row[0]), int(row[1])] for row in rows]
+    assert capsys.readouterr().out.startswith(
+        "Which column is Age? (name) Which column is Age? (name) Sex (as 1=MEANING"
+    )
+    said = ["--column", "age=wiek", "--values", "sex:1=male,2=female"]
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert read_with_questions(partial(load_dataset, path), parser.parse_args(said)).recognized == asked.recognized

@@ -136,7 +136,7 @@ def test_the_command_reports_on_a_csv_with_every_defect(
         "on elsewhere.csv",
         "1 without label.",
         "1 of them have a value outside the range",
-        "Recognized the product's column names, codes uci/367",
+        "Recognized the columns by their names, codes uci/367",
         "Patients with BP 0, which counts as not measured: 1.",
         "Slope of ST was not measured in 86 of 90 patients.",
         "AUROC",

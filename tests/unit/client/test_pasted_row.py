@@ -59,18 +59,20 @@ def test_our_own_names_say_which_codes_are_meant() -> None:
     assert row.ignored == ["Heart Disease (the label)"]
 
 
+FROM_ALPHABET = ("permuted", "islr")
 ASKED = {
     "3 is three things":
-        (line(SHARED, cp="3"), "codes", {("uci",): (3, 0, 2), ("shifted",): (4, 0, 3), ("permuted",): (1, 2, 1)}),
-    "0 is not UCI's": (line(SHARED, cp="0"), "codes", {("shifted",): (1, 0, 3), ("permuted",): (4, 2, 1)}),
-    "4 vessels are not UCI's": (line(SHARED, ca="4"), "codes", {("shifted",): (3, 0, 3), ("permuted",): (3, 2, 1)}),
-    "words": (line(SHARED, cp="TA"), "codes", {("uci",): (1, 0, 2), ("shifted",): (1, 0, 3), ("permuted",): (1, 2, 1)}),
+        (line(SHARED, cp="3"), "codes", {("uci",): (3, 0, 2), ("shifted",): (4, 0, 3), FROM_ALPHABET: (1, 2, 1)}),
+    "0 is not UCI's": (line(SHARED, cp="0"), "codes", {("shifted",): (1, 0, 3), FROM_ALPHABET: (4, 2, 1)}),
+    "4 vessels are not UCI's":
+        (line(SHARED, ca="4"), "codes", {("shifted",): (3, 0, 3), ("permuted",): (3, 2, 1), ("islr",): (2, 2, 1)}),
+    "words": (line(SHARED, cp="TA"), "codes", {("uci",): (1, 0, 2), ("shifted",): (1, 0, 3), FROM_ALPHABET: (1, 2, 1)}),
     "thallium 3": (line(UCI, thal="3"), "thallium", {("367",): (3,), ("123", "213"): (7,)}),
     "thallium 2": (line(UCI, thal="2"), "thallium", {("012", "102"): (7,), ("123",): (6,), ("213",): (3,)}),
     "thallium 0": (line(UCI, thal="0"), "thallium", {("012",): (3,), ("102",): (6,), ("123", "213"): (None,)}),
-    "short names": (below("age sex cp", "63 1 2"), "codes", {("uci",): (2,), ("shifted", "permuted"): (3,)}),
+    "short names": (below("age sex cp", "63 1 2"), "codes", {("uci", "islr"): (2,), ("shifted", "permuted"): (3,)}),
     "copies' names":
-        (below("Age Sex ChestPainType", "63 1 3"), "codes", {("uci",): (3,), ("shifted",): (4,), ("permuted",): (1,)}),
+        (below("Age Sex ChestPainType", "63 1 3"), "codes", {("uci",): (3,), ("shifted",): (4,), FROM_ALPHABET: (1,)}),
 }  # fmt: skip
 
 
@@ -103,6 +105,13 @@ def test_cholesterol_is_converted_where_its_column_says_so_and_asked_about_where
     refused = read_row(below(names.replace("chol", "chol_mgdl"), line(UCI, " ", chol="5.8")))
     assert refused.questions == []
     assert refused.errors["cholesterol"].startswith("must be between 50 and 1000 mg/dL")
+
+
+def test_names_and_words_of_other_languages_and_what_a_name_says_of_its_codes_are_read() -> None:
+    text = "Alter\tfemale\tRuheblutdruck\tCholestérol (g/L)\tST-Senkung\tFBS < 120\n63\t1\t145\t2,33\t1,2\t1"
+    row = read_row(text)
+    assert row.record == {"age": 63, "sex": 0, "resting_bp": 145, "cholesterol": 233, "st_depression": 1.2}
+    assert (row.questions, row.errors, row.ignored) == ([], {}, ["FBS < 120"])
 
 
 @pytest.mark.parametrize(

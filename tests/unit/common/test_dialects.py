@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.dialects import CONVENTIONS, LABEL, field_named, is_own_name, label_in, number_in, value_of
+from common.dialects import CONVENTIONS, LABEL, code_in, field_named, is_own_name, number_in, stated_codes, value_of
 from common.errors import InvalidDataError
 from common.patient import FIELDS
 
@@ -24,6 +24,71 @@ NAMES = {
 }
 
 
+# fmt: off
+ELSEWHERE = {
+    "age": "Alter (Jahre), âge, edad, leeftijd, età, idade",
+    "sex": "Geschlecht (m/w), sexe, Género, geslacht, sesso, female, Sex (M=1; F=2)",
+    "chest_pain_type": "Art der Brustschmerzen, douleur thoracique, tipo de dolor de pecho, "
+        "pijn op de borst, tipo di dolore toracico",
+    "resting_bp": "Ruheblutdruck, RR systolisch (mmHg), pression artérielle au repos, TA sistólica, "
+        "bloeddruk in rust, BP (kPa)",
+    "cholesterol": "Gesamtcholesterin (mg/dl), Cholestérol (g/L), colesterol total, totaal cholesterol, colesterolo",
+    "fasting_blood_sugar_high": "Nüchternblutzucker > 120, BLUTZUCKER_UEBER_120, glycémie à jeun, "
+        "glucemia en ayunas, nuchtere glucose",
+    "resting_ecg": "Ruhe-EKG, EKG-Befund, Électrocardiogramme de repos, ECG en reposo, rust-ECG, ECG a riposo",
+    "max_heart_rate": "max. Herzfrequenz, Puls max, fréquence cardiaque maximale, FC máx, "
+        "maximale hartslag, Heart rate (peak)",
+    "exercise_angina": "Belastungsangina, angine d'effort, angina por ejercicio, inspanningsangina, angina da sforzo",
+    "st_depression": "ST-Senkung, sous-décalage ST (mm), descenso del ST, ST-daling, "
+        "sottoslivellamento ST, ST depression (mV)",
+    "st_slope": "Steigung der ST-Strecke, pente ST, pendiente del ST, helling ST, pendenza ST",
+    "major_vessels": "Anzahl der Hauptgefäße, Hauptgefaesse, nombre de vaisseaux, vasos principales, "
+        "aantal vaten, # vessels",
+    "thallium_scan": "Thalliumszintigramm, scintigraphie au thallium, gammagrafía talio, tallio",
+    LABEL: "KHK, Herzkrankheit, maladie cardiaque, enfermedad cardíaca, hartziekte, malattia cardiaca, Diagnose",
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("fasting_blood_sugar_high", "98 mg/dl"),
+        ("fasting_blood_sugar_high", "120 mg/dl"),
+        ("thallium_scan", "no reversible defect"),
+        ("thallium_scan", "3 reversible defect"),
+        (LABEL, "0 disease"),
+    ],
+)
+def test_words_that_may_say_the_opposite_stand_for_no_code(name: str, text: str) -> None:
+    assert code_in(name, text) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code"),
+    [
+        ("fasting_blood_sugar_high", "> 120 mg/dl", 1),
+        ("fasting_blood_sugar_high", "<= 120 mg/dl", 0),
+        ("chest_pain_type", "0: typical angina", 1),
+        ("chest_pain_type", "Value 1: typical angina", 1),
+        ("thallium_scan", "7 reversible defect", 7),
+    ],
+)
+def test_a_number_before_words_is_their_code(name: str, text: str, code: int) -> None:
+    assert code_in(name, text) == code
+
+
+def test_a_letter_at_the_end_of_a_name_states_nothing_of_its_codes() -> None:
+    assert [stated_codes("exercise_angina", header) for header in ("exang_n", "exang_no")] == [{}, {1: 0, 0: 1}]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_column_is_known_by_its_names_in_other_languages(name: str) -> None:
+    assert {header: field_named(header) for header in ELSEWHERE[name].split(", ")} == dict.fromkeys(
+        ELSEWHERE[name].split(", "), name
+    )
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_column_is_known_by_each_of_its_names(name: str) -> None:
     assert {header: field_named(header) for header in NAMES[name].split(", ")} == dict.fromkeys(
@@ -33,9 +98,11 @@ def test_a_column_is_known_by_each_of_its_names(name: str) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["id", "", "dataset", "thalassemia history", "sex (0 = male, 1 = female)", "sex (0 male 1 female)", "cp=4"],
-)
-def test_other_columns_and_those_that_explain_codes_of_their_own_are_not_known(header: str) -> None:
+    ["id", "", "dataset", "thalassemia history", "sex (0 = he, 1 = she)", "cp=4", "cp_2", "heart rate", "puls",
+     "glucose", "HDL cholesterol", "BP (diastolic)", "FBS < 120", "no heart disease", "family history of heart disease",
+     "ST", "diastolischer Blutdruck", "Ca (mg/dL)", "exercise ECG", "chol (g/dL)", "max BP", "Angina"],
+)  # fmt: skip
+def test_other_columns_are_not_known(header: str) -> None:
     assert field_named(header) is None
 
 
@@ -74,15 +141,37 @@ def test_words_and_labels_are_read_in_any_writing() -> None:
         1,
         2,
     ]
-    assert [label_in(word) for word in ("Presence", "'>50_1'", "no", "Healthy", "1", "?")] == [
-        True, True, False, False, None, None,
+    assert [code_in(LABEL, word) for word in ("Presence", "'>50_1'", "no", "Healthy", "1", "?")] == [
+        1, 1, 0, 0, None, None,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "code"),
+    [
+        ("sex", "weiblich, femme, Mujer, vrouw, 0 - female", 0),
+        ("chest_pain_type", "nicht anginöser Schmerz, dolor no anginoso, douleur non angineuse, niet-angineus", 3),
+        ("resting_ecg", "Linksherzhypertrophie, HVG, hipertrofia ventricular izquierda, LVH (by Estes' criteria)", 2),
+        ("resting_ecg", "having ST-T wave abnormality (T wave inversions and/or ST elevation)", 1),
+        ("st_slope", "ansteigend, ascendante, stijgend, 1: upsloping", 1),
+        ("thallium_scan", "nicht reversibel, irréversible, onomkeerbaar defect, défaut fixe", 6),
+        ("exercise_angina", "nein, non, nee, keine Angina", 0),
+        (LABEL, "kein KHK, sin enfermedad, gesund, < 50% diameter narrowing", 0),
+        (LABEL, "krank, présence, > 50% diameter narrowing, Coronaropathie", 1),
+        ("sex", "V, x, divers", None), ("chest_pain_type", "none, pain, angina, no", None),
+        ("resting_ecg", "right ventricular hypertrophy, normal (LVH)", None), ("thallium_scan", "no, defect, 4", None),
+    ],
+)  # fmt: skip
+def test_words_of_other_languages_mean_a_code_and_those_that_may_mean_two_none(
+    name: str, words: str, code: int | None
+) -> None:
+    assert {word: code_in(name, word) for word in words.split(", ")} == dict.fromkeys(words.split(", "), code)
 
 
 def test_each_convention_gives_every_code_of_uci_once() -> None:
     for codes in CONVENTIONS.values():
         for name, meanings in codes.items():
             assert sorted(meaning for meaning in meanings.values() if meaning is not None) == sorted(FIELDS[name].codes)
-    assert len(CONVENTIONS) == 15
+    assert len(CONVENTIONS) == 20
     assert value_of("chest_pain_type", "0", CONVENTIONS["permuted/213"]["chest_pain_type"]) == 4
-    assert value_of("cholesterol", "5,8", mmol=True) == 224.3
+    assert value_of("cholesterol", "5,8", factor=38.67) == 224.3
