@@ -52,9 +52,9 @@ class ChangeLog:
         self._kept_bytes = 0
         self._tombstones: deque[Entry] = deque(maxlen=MAX_TOMBSTONES)
         self.lost: LostEntries | None = None
-        self.lost_entries = 0
-        """Entries that were lost since this server started."""
         """What the last failover or restore took, if it took anything."""
+        self.lost_entries = 0
+        """How many entries failovers and restores took since this server started."""
         self._missing: set[RequestKey] = set()
 
     def tell(self, listener: Callable[[], None]) -> None:
@@ -155,8 +155,9 @@ class ChangeLog:
             )
             self.lost_entries += lacking
         end = self._store.end()
-        # First: a run of the old log must not be sent under the new one's name.
-        self._start_over(min(self.newest, began_after, end.next_after))  # it may have failed over once more meanwhile
+        # First: a run of the old log must not be sent under the new one's name. The end may be below the place where
+        # both part, because it may have failed over once more meanwhile.
+        self._start_over(min(self.newest, began_after, end.next_after))
         self.name, self._totals = end.log, end.totals
 
     def _take(self, page: Page) -> None:

@@ -154,7 +154,7 @@ class PredictionService:
         if self.cluster is None:
             self.store.check()
         else:
-            self.store.require_answers()  # waits for nothing; the next beat tries whether a failure is over
+            self.store.require_answers()  # waits for nothing; the cluster tries whether a failure is over
             if failure := self.store.failure:
                 raise StoreUnavailableError(f"{StoreUnavailableError.default_message} The cause: {failure}.")
         if not self.is_running:
