@@ -202,7 +202,7 @@ class ServerSettings(_AppSettings):
     model_signing_key: SecretStr | None = SIGNING_KEY
     model_watch_seconds: float = Field(2, ge=0.05, le=3600)
     """Seconds between checks for a newly activated model."""
-    batch_size: int = Field(16, ge=1, le=64)
+    batch_size: int = Field(32, ge=1, le=64)
     """Maximum number of patients scored and stored at once."""
     max_waiting: int = Field(1000, ge=1, le=100_000)
     """Maximum number of patients waiting to be scored."""
