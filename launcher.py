@@ -17,15 +17,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from common import background
 from common.access.roles import sign_in_link
 from common.addresses import becomes_free, is_ready
-from common.background import ON_WINDOWS, SHOWN_LOG_LINES, App, end_processes, is_running, launch, started, why_ended
+from common.background import ON_WINDOWS, App, is_running, output
 from config import secrets
 from config.hosts import in_url, reachable_url
 from config.secrets import CLIENT_IDS, ENV_FILE, PROJECT_ROOT, SERVER, env_prefix, secret_names
 
 VENV = PROJECT_ROOT / ".venv"
 PROGRAMS = VENV / ("Scripts" if ON_WINDOWS else "bin")
+STOP_SCRIPT = "stop_system.bat" if ON_WINDOWS else "./stop_system.sh"
 MADE_FOR = hashlib.sha256(f"{PROJECT_ROOT} {sys.version_info[:2]}".encode()).hexdigest()
 STAMP = VENV / f"installed-{MADE_FOR[:16]}.txt"  # not in a copied project, whose programs lead to the original
 SERVER_LOCK = PROJECT_ROOT / "server" / "requirements.txt"
@@ -48,8 +50,9 @@ class LaunchError(secrets.ConfigurationError):
 
 def main(arguments: Sequence[str]) -> None:
     """Run one command; ends the program with a sentence when it cannot be done."""
+    commands = {"start": start, "stop": stop, "test": test, "secrets": write_secrets}
     parser = argparse.ArgumentParser(description="Start, stop or test the heart-attack anomaly detection system.")
-    parser.add_argument("command", choices=["start", "stop", "test", "secrets"])
+    parser.add_argument("command", choices=list(commands))
     parser.add_argument("--local", action="store_true", help="start without Docker, even if it is here")
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "test":
@@ -57,15 +60,14 @@ def main(arguments: Sequence[str]) -> None:
     for name in [name for name, value in os.environ.items() if not value]:
         del os.environ[name]  # an empty setting counts as none; Docker Compose would let it overrule .env
     options.rest = rest
-    work = {"start": start, "stop": stop, "test": test, "secrets": write_secrets}
     try:
-        work[options.command](options)
+        commands[options.command](options)
     except secrets.ConfigurationError as error:
         sys.exit(f"\n{error}")
     except OSError as error:
         sys.exit(f"\nA file cannot be used ({error.filename}: {error.strerror}).")
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted. What already runs keeps running; the stop script ends it.")
+        sys.exit("\nInterrupted. What has started is still running; the stop script ends it.")
 
 
 def start(options: argparse.Namespace) -> None:
@@ -80,7 +82,7 @@ def start(options: argparse.Namespace) -> None:
 def stop(_: argparse.Namespace) -> None:
     """Stop the processes and the containers of the system, whichever there are."""
     running = [name for name in NAMES if is_running(name)]
-    end_processes(running)
+    background.end_processes(running)
     in_docker = has_docker() and has_containers()
     if in_docker:
         run(["docker", "compose", "down"], "Docker could not stop the containers; see its message above.")
@@ -104,17 +106,17 @@ def write_secrets(_: argparse.Namespace) -> None:
 
 
 def print_links(apps: Sequence[App]) -> None:
-    print("\nThe system runs. Each link signs in everybody who has it:\n")
+    print("\nThe system is running. Anyone who has one of these links can sign in with it:\n")
     for app in apps:
         for title, setting in links(app.name).items():
             print(f"  {title:<23} {sign_in_link(app.url, app.environment[setting])}")
-    print(f"\nTo stop it: {'stop_system.bat' if ON_WINDOWS else './stop_system.sh'}")
+    print(f"\nTo stop it: {STOP_SCRIPT}")
 
 
 def links(name: str) -> dict[str, str]:
     """Return the built-in links of an app: who signs in, and the setting that holds the token."""
     if name == SERVER:
-        return {"Operators' dashboard": "OPERATOR_TOKEN", "The same, administrator": "ADMINISTRATOR_TOKEN"}
+        return {"Operators' dashboard": "OPERATOR_TOKEN", "As administrator": "ADMINISTRATOR_TOKEN"}
     return {f"Clinic desk, {CLIENTS[name]}": f"{env_prefix(name)}_CLINICIAN_TOKEN"}
 
 
@@ -175,7 +177,7 @@ def start_in_docker() -> None:
     print("Building the images. The first time, this takes a few minutes.", flush=True)
     run(["docker", "compose", "build"], NOT_INSTALLED)
     run(["docker", "compose", "up", "-d"], "Docker could not start the containers; see its message above.")
-    print("Waiting until all four are ready. The first time, training the model takes minutes.", flush=True)
+    print("Waiting until all four are ready. The first time, training the model takes several minutes.", flush=True)
     wait_until_ready(apps, container_failure, seconds=DOCKER_SECONDS, pause=2)
     print_links(apps)
 
@@ -200,28 +202,29 @@ def container_failure(app: App) -> str | None:
     state = output(["docker", "inspect", "-f", "{{.State.Status}} {{.RestartCount}}", container]).split()
     if not state or (state[0] in {"created", "running", "restarting"} and int(state[1]) < RESTARTS_BORNE):
         return None
-    lines = output(["docker", "compose", "logs", "--no-log-prefix", "--tail", str(SHOWN_LOG_LINES), app.name])
+    tail = f"--tail={background.SHOWN_LOG_LINES}"
+    lines = output(["docker", "compose", "logs", "--no-log-prefix", tail, app.name])
     return f"The container {app.name} does not start. Its last log lines:\n\n{lines}"
 
 
 def start_locally() -> None:
     if has_docker() and has_containers():
-        raise LaunchError("The system runs in Docker already. Stop it first with ./stop_system.sh.")
+        raise LaunchError(f"The system is already running in Docker. Stop it first with {STOP_SCRIPT}.")
     if not any(map(is_running, NAMES)):  # nothing is replaced under apps that run
         prepare_environment(SERVER_LOCK)
     go_on_inside("start", "--local")
     apps = local_apps()
-    changed = [app.name for app in apps if is_running(app.name) and started(app.name)[1] != app.fingerprint]
+    changed = [app.name for app in apps if is_running(app.name) and background.started(app.name)[1] != app.fingerprint]
     if changed:
         print(f"Settings have changed. Restarting: {', '.join(changed)}.", flush=True)
-        end_processes(changed)
+        background.end_processes(changed)
     missing = [app for app in apps if not is_running(app.name)]
     require_free_ports(missing)
     if missing:
         train_if_needed()
     for app in missing:
-        launch(app)
-    wait_until_ready(apps, why_ended, seconds=LOCAL_SECONDS, pause=0.2)
+        background.launch(app)
+    wait_until_ready(apps, background.why_ended, seconds=LOCAL_SECONDS, pause=0.2)
     print_links(apps)
 
 
@@ -243,14 +246,13 @@ def local_apps() -> list[App]:
     LaunchError, ConfigurationError
         When a setting cannot be used, or a server of several lacks a secret.
     """
-    from pydantic import ValidationError  # noqa: PLC0415 - only inside the virtual environment
-
-    from common.settings_errors import settings_sentence  # noqa: PLC0415
+    # Only here, inside the virtual environment: these need installed packages.
+    from common.settings_errors import SETTINGS_ERRORS, settings_sentence  # noqa: PLC0415
     from config import env_file, settings  # noqa: PLC0415
 
     try:
         system, *_ = [kind() for kind in settings.KINDS]
-    except (ValidationError, UnicodeDecodeError) as error:
+    except SETTINGS_ERRORS as error:
         raise LaunchError(settings_sentence(error)) from None
     secrets.complete(env_file.given())
     known = {*settings.known_names(), *secret_names(CLIENT_IDS)}
@@ -290,11 +292,11 @@ def prepare_environment(lock: Path) -> None:
         return
     # With other locks packages are installed over the old ones: clearing would take them from under apps that run.
     if not done:
-        print("Making the virtual environment .venv.", flush=True)
+        print("Creating the virtual environment .venv.", flush=True)
         advice = "On Debian and Ubuntu install the package python3-venv and start again."
-        failure = f"The virtual environment could not be made. {advice}"
+        failure = f"The virtual environment could not be created. {advice}"
         run([sys.executable, "-m", "venv", "--clear", str(VENV)], failure)
-    print("Installing the packages. The first time, about 200 MB take a minute or more.", flush=True)
+    print("Installing the packages. The first time, this downloads about 200 MB.", flush=True)
     install("--require-hashes", "-r", str(lock))
     install("--no-deps", "-e", str(PROJECT_ROOT))
     npm = shutil.which("npm")
@@ -358,14 +360,6 @@ def run(command: Sequence[str], failure: str, **options: Any) -> str:
         reason = f"{command[0]} could not be run: {error.strerror}. " if isinstance(error, OSError) else ""
         raise LaunchError(f"{reason}{failure}") from error
     return str(done.stdout)
-
-
-def output(command: Sequence[str]) -> str:
-    """Return what a command prints; empty if it is missing, fails, or takes longer than 30 seconds."""
-    try:
-        return run(command, "", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30)
-    except LaunchError:
-        return ""
 
 
 if __name__ == "__main__":

@@ -10,19 +10,16 @@ from pathlib import Path
 
 # The first thing that a newcomer runs, at times before the packages are there: that ends in a sentence.
 try:
-    from pydantic import ValidationError
-
     from common.access.audit import Action, record_command
     from common.errors import NoModelError, OutdatedModelError
     from common.messages import Thresholds
-    from common.settings_errors import settings_sentence
     from config.settings import ServerSettings, TrainingSettings
     from server.anomaly.dataset import SHIPPED_DATA, Dataset
     from server.anomaly.detector import Detector
     from server.anomaly.recognition import load_dataset
-    from server.evaluation.console import run
+    from server.evaluation.console import run, settings_of
     from server.evaluation.data_file import add_file_options, read_with_questions
-    from server.evaluation.new_version import NewVersion, recalibrated_version, trained_version
+    from server.evaluation.new_version import recalibrated_version, trained_version
     from server.evaluation.report_text import summary_text
     from server.registry.artifact import active_folder, load_detector, manifest_as_written
     from server.registry.changes import changes_between, recalibration_effect
@@ -64,11 +61,8 @@ def main(words: Sequence[str] | None = None) -> int:
     trains = not arguments.list and arguments.activate is None and arguments.recalibrate is None
     if not trains and (arguments.data or arguments.repeats):
         parser.error("--data and --repeats are for training; --list, --activate and --recalibrate do not train")
-    try:
-        server = ServerSettings()
-        place = Place(arguments.out or server.model_dir, TrainingSettings(), server)
-    except ValidationError as error:
-        parser.error(settings_sentence(error))
+    settings, server = settings_of(parser)
+    place = Place(arguments.out or server.model_dir, settings, server)
     return run(partial(_act, arguments, place), stopped="Stopped. The active model is unchanged.")
 
 
@@ -95,10 +89,11 @@ def _read(arguments: argparse.Namespace, path: Path) -> Dataset:
 def train_and_activate(place: Place, dataset: Dataset, repeats: int | None) -> None:
     """Train and evaluate on held-out patients, make the model the active one, and say what changed."""
     folder = place.server.data_dir / "evaluation"
-    new = trained_version(dataset, place.settings, folder, made_at=datetime.now(UTC), repeats=repeats)
-    print(summary_text(new.evaluation, new.model.thresholds))
+    files = trained_version(dataset, place.settings, folder, made_at=datetime.now(UTC), repeats=repeats)
     earlier = active_manifest(place.models)  # read before the new model takes its place
-    detector = _store_and_activate(place, new)
+    detector = _activate(place, store_version(place.models, files))
+    print(summary_text(detector.manifest.evaluation, detector.thresholds))
+    _say_active(place, detector)
     print(detector.manifest.abstention.in_words(dataset.name))
     if earlier:
         _report_changes(place, earlier.model_version, changes_between(earlier, detector.manifest))
@@ -107,9 +102,10 @@ def train_and_activate(place: Place, dataset: Dataset, repeats: int | None) -> N
 def recalibrate_active(place: Place, dataset: Dataset) -> None:
     """Calibrate the active model on another site's disease-free patients, and make the result the active one."""
     active = load_detector(place.models, key=place.settings.signing_key)
-    new = recalibrated_version(active, dataset, place.settings, made_at=datetime.now(UTC))
-    _store_and_activate(place, new)
-    _report_changes(place, active.model_version, recalibration_effect(active.model, new.model, dataset))
+    files = recalibrated_version(active, dataset, place.settings, made_at=datetime.now(UTC))
+    detector = _activate(place, store_version(place.models, files))
+    _say_active(place, detector)
+    _report_changes(place, active.model_version, recalibration_effect(active.model, detector.model, dataset))
     _say_if_thresholds_differ(place, active.thresholds)
 
 
@@ -166,13 +162,6 @@ def list_versions(place: Place) -> None:
     print("* active. To go back to another: python train_model.py --activate VERSION")
 
 
-def _store_and_activate(place: Place, new: NewVersion) -> Detector:
-    version = store_version(place.models, new.files)
-    detector = _activate(place, version)
-    print(f"\nModel {version} is active in {place.models} and reproduces its known answers.")
-    return detector
-
-
 def _activate(place: Place, version: str) -> Detector:
     detector = activate(place.models, version, key=place.settings.signing_key)
     # After the switch: the audit trail tells what happened, not what was tried.
@@ -180,6 +169,10 @@ def _activate(place: Place, version: str) -> Detector:
     if detector.model.trouble is not None:
         print(f"It scores, but no contributions are shown: {detector.model.trouble}.", file=sys.stderr)
     return detector
+
+
+def _say_active(place: Place, detector: Detector) -> None:
+    print(f"\nModel {detector.model_version} is active in {place.models} and reproduces its known answers.")
 
 
 def _report_changes(place: Place, earlier: str, changes: Iterable[str]) -> None:

@@ -91,11 +91,11 @@ def command_line(pid: int) -> str:
     """Return the command line of a process, empty if it ended: a process id may belong to another program by now."""
     if ON_WINDOWS:
         query = f"(Get-CimInstance Win32_Process -Filter 'ProcessId={pid}').CommandLine"
-        return _output(["powershell", "-NoProfile", "-Command", query])
+        return output(["powershell", "-NoProfile", "-Command", query])
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):  # it ended, or this is a Mac
-        return _output(["ps", "-ww", "-o", "command=", "-p", str(pid)])
+        return output(["ps", "-ww", "-o", "command=", "-p", str(pid)])
 
 
 def end_processes(names: Sequence[str], seconds: float = STOP_SECONDS) -> None:
@@ -107,7 +107,7 @@ def end_processes(names: Sequence[str], seconds: float = STOP_SECONDS) -> None:
         while is_running(name) and time.monotonic() < deadline:
             time.sleep(0.1)
         if is_running(name) and not ON_WINDOWS:
-            print(f"{name} did not end within {seconds:g} seconds and was ended by force.")
+            print(f"{name} did not stop within {seconds:g} seconds and was stopped by force.")
             send_signal(name, signal.SIGKILL)
         pid_file(name).unlink()
 
@@ -117,7 +117,10 @@ def send_signal(name: str, number: signal.Signals) -> None:
         os.kill(started(name)[0], number)
 
 
-def _output(command: Sequence[str]) -> str:
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout
+def output(command: Sequence[str]) -> str:
+    """Return what a command prints in the project's folder; empty if it is missing, fails, or takes over 30 seconds."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(
+            command, cwd=PROJECT_ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True
+        ).stdout
     return ""

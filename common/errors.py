@@ -68,7 +68,7 @@ class ErasedError(DetectionSystemError):
 
     code = "erased"
     status = 410
-    default_message = "This patient was erased from the record, and is not analyzed again under the same request id."
+    default_message = "This patient was erased from the record. The same request is not analyzed again."
 
 
 class NotSignedInError(DetectionSystemError):
@@ -108,7 +108,7 @@ class UnsupportedProtocolError(DetectionSystemError):
 
     code = "unsupported_protocol"
     status = 400
-    default_message = "The client app and the server speak different protocol versions: update the older one."
+    default_message = "The client app and the server use different protocol versions. Update the older one."
 
 
 class ReplacedConnectionError(DetectionSystemError):
@@ -161,7 +161,7 @@ class OutdatedAttemptError(TemporaryError):
 
     code = "outdated_attempt"
     status = 409
-    default_message = "A newer connection of this client app is open already."
+    default_message = "A newer connection of this client app is already open."
 
 
 class UnreadAnswerError(TemporaryError):
@@ -218,9 +218,7 @@ class InvalidModelCardError(DetectionSystemError):
 
     code = "invalid_model_card"
     status = 502
-    default_message = (
-        "The server sent a model card in a form that this client app does not know. Update the older one of the two."
-    )
+    default_message = "The server sent a model card that this client app cannot read. Update the older one."
 
 
 class InvalidDataError(DetectionSystemError):

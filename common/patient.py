@@ -59,10 +59,6 @@ class FieldDescription:
         lowest, highest = self.possible_range or (-math.inf, math.inf)
         return f"between {lowest:g} and {highest:g} {self.unit}"
 
-    def from_other_unit(self, value: float) -> float:
-        """Convert a quantity to ``unit``, to a tenth."""
-        return round(value * self.other_factor, 1)
-
     def is_extrapolated(self, value: float | None) -> bool:
         """Tell whether a possible value lies outside the range the model was made for."""
         if value is None or self.model_range is None:
@@ -110,13 +106,7 @@ class PatientRecord(BaseModel):
     cholesterol: Annotated[
         float | None,
         FieldDescription(
-            "Serum cholesterol",
-            "Cholesterol",
-            "mg/dL",
-            (100, 600),
-            (50, 1000),
-            other_unit="mmol/L",
-            other_factor=38.67,
+            "Serum cholesterol", "Cholesterol", "mg/dL", (100, 600), (50, 1000), other_unit="mmol/L", other_factor=38.67
         ),
     ]
     fasting_blood_sugar_high: Annotated[
@@ -220,7 +210,7 @@ def errors_by_field(error: ValidationError, *, whole: str) -> dict[str, list[str
 
 
 _SENTENCES: Mapping[str, str] = {
-    "string_pattern_mismatch": "holds a character that is not allowed",
+    "string_pattern_mismatch": "contains a character that is not allowed",
     "missing": "is missing; send null for a value that was not measured",
     "extra_forbidden": "a field is not known here",
     "greater_than": "must be more than {gt:g}",

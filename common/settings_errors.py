@@ -1,10 +1,15 @@
 """What is wrong with the settings, in one sentence."""
 
+from typing import Final
+
 from pydantic import ValidationError
 
 from common.patient import errors_by_field
 from config.secrets import ENV_FILE
 from config.settings import TrainingSettings
+
+SETTINGS_ERRORS: Final = (ValidationError, UnicodeDecodeError)
+"""What reading the settings may raise: a value that cannot be used, or a file that is no text."""
 
 
 def settings_sentence(error: ValidationError | UnicodeDecodeError) -> str:

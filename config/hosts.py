@@ -32,7 +32,7 @@ def in_host_header(name: str) -> str:
     except ValueError:
         found = re.fullmatch(r"(\.?)([\w-]+(?:\.[\w-]+)*)\.?(?::\d+)?", name)
         if not found:
-            raise ValueError("must hold host names alone, without http://, path or *") from None
+            raise ValueError("must contain only host names, without http://, a path or *") from None
         # Browsers send the ASCII form of a name.
         return found[1] + found[2].encode("idna").decode().lower()
     return f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6

@@ -51,15 +51,15 @@ def new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-def load(names: Iterable[str], given: Mapping[str, str], folder: Path) -> list[str]:
-    """Return secrets: the given ones, else the files of their names, made now if they are missing.
+def load(files: Iterable[Path], given: Mapping[str, str]) -> list[str]:
+    """Return secrets: those that are given under a file's name, else what is in the file, made now if it is missing.
 
     Raises
     ------
     ConfigurationError
-        When a file cannot be made or read, or is empty.
+        When a file cannot be created or read, or is empty.
     """
-    return [given.get(name, "").strip() or _load_file(folder / name) for name in names]
+    return [given.get(file.name, "").strip() or _load_file(file) for file in files]
 
 
 def is_scaled(database_url: str) -> bool:
@@ -79,7 +79,7 @@ def require(files: Iterable[Path], given: Mapping[str, str]) -> None:
         raise ConfigurationError(
             "With PostgreSQL every server needs the same secrets, so none is generated. Missing: "
             f"{', '.join(missing)}. Put a line NAME=VALUE for each into .env, or into the environment of every server. "
-            "To make values: python3 launcher.py secrets"
+            "To generate them, run python3 launcher.py secrets"
         )
 
 
@@ -92,9 +92,9 @@ def _load_file(path: Path) -> str:
                 opened.chmod(opened.stat().st_mode & 0o700)  # one that was copied back may be open to all
         made = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"The secret in {path} cannot be made or read ({type(error).__name__}).") from error
+        raise ConfigurationError(f"The secret in {path} cannot be created or read ({type(error).__name__}).") from error
     if not made:
-        raise ConfigurationError(f"The secret in {path} is empty. Remove the file, and a new one is made.")
+        raise ConfigurationError(f"The secret in {path} is empty. Delete the file to have a new secret generated.")
     return made
 
 

@@ -60,20 +60,20 @@ def _url(value: str) -> str:
     except ValueError:
         is_url = False
     if not is_url:
-        raise ValueError("must be http:// or https:// with a host and, if need be, a port")
+        raise ValueError("must be an http:// or https:// URL with a host and, optionally, a port")
     return value
 
 
 def _url_without_path(value: str) -> str:
     parts = urlsplit(_url(value))
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("must end after host and port: an app cannot be reached under a path")
+        raise ValueError("must end after the host and port: an app cannot be served under a path")
     return reachable_url(value.rstrip("/"))
 
 
 def _two_decimals(share: float) -> float:
     if share != round(share, 2):
-        raise ValueError("must have at most two decimals, like the scores beside it")
+        raise ValueError("must have at most two decimal places")
     return share
 
 
@@ -93,7 +93,9 @@ ProjectPath = Annotated[Path, AfterValidator(lambda path: PROJECT_ROOT / path)]
 
 Threshold = Annotated[float, Field(gt=0, lt=1), AfterValidator(_two_decimals)]
 
-SIGNING_KEY = Field(None, min_length=32, description="Key that signs models; if set, the server accepts no others.")
+SIGNING_KEY = Field(
+    None, min_length=32, description="Key that signs models; if set, the server accepts only models signed with it."
+)
 
 
 class _Settings(BaseSettings):
@@ -116,21 +118,21 @@ class TrainingSettings(_Settings):
     n_estimators: int = Field(1000, ge=50, le=5000)
     """Trees in the isolation forest."""
     max_samples: int = Field(16, ge=4, le=64)
-    """Patients that each tree is grown on."""
+    """Patients sampled to grow each tree."""
     random_state: int = Field(0, ge=0, le=2**32 - 1)
     """Seed of every random choice in training."""
     calibration_folds: int = Field(10, ge=2, le=20)
-    """Folds that give the out-of-fold calibration scores."""
+    """Folds used for the out-of-fold calibration scores."""
     evaluation_folds: int = Field(5, ge=2, le=10)
-    """Folds of the held-out evaluation."""
+    """Folds used for the held-out evaluation."""
     calibration_by_age: bool = False
-    """Calibrate patients under 55 and from 55 on apart: fewer false alarms in the old, lower AUROC."""
+    """Calibrate patients under 55 and from 55 separately: fewer false alarms in older patients, lower AUROC."""
     medium_threshold: Threshold = 0.80
-    """Anomaly score from which a patient is Medium."""
+    """Lowest anomaly score that is rated Medium."""
     high_threshold: Threshold = 0.95
-    """Anomaly score from which a patient is High."""
+    """Lowest anomaly score that is rated High."""
     workers: int = Field(2, ge=1, le=64)
-    """Worker processes of training and evaluation."""
+    """Worker processes for training and evaluation."""
     signing_key: SecretStr | None = SIGNING_KEY
 
     @model_validator(mode="after")
@@ -155,19 +157,19 @@ class _AppSettings(_Settings):
     trusted_proxies: int = Field(0, ge=0, le=5)
     """Number of reverse proxies in front whose X-Forwarded headers are trusted."""
     data_dir: ProjectPath = PROJECT_ROOT / ".local"
-    """Folder for databases, one subfolder a process."""
+    """Folder for databases, with a subfolder for each app."""
     secrets_dir: ProjectPath = PROJECT_ROOT / ".local" / "secrets"
-    """Folder for secrets that neither environment nor .env gives."""
+    """Folder for secrets that are set neither in the environment nor in .env."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Minimum log level."""
     log_format: Literal["text", "json"] = "text"
     """Log lines as text (default) or as JSON objects."""
     metrics_token: SecretStr | None = Field(None, min_length=16)
-    """Token with which Prometheus reads /metrics, at least 16 characters; empty for no /metrics."""
+    """Token that Prometheus sends to read /metrics, at least 16 characters; empty turns /metrics off."""
     session_hours: float = Field(12, gt=0, le=168)
-    """Hours until a sign-in ends."""
+    """Hours after which a sign-in ends."""
     session_idle_minutes: float = Field(60, ge=5, le=10_080)
-    """Minutes without activity until a sign-in ends."""
+    """Minutes without activity after which a sign-in ends."""
     max_message_bytes: int = Field(65536, ge=4096, le=1_048_576)
     """Maximum size of a request or event, in bytes."""
     max_connections: int = Field(2000, ge=1, le=20_000)
@@ -207,7 +209,7 @@ class ServerSettings(_AppSettings):
     max_waiting: int = Field(1000, ge=1, le=100_000)
     """Maximum number of patients waiting to be scored."""
     drift_window_patients: int = Field(200, ge=100, le=1000)
-    """Number of each client app's newest patients that are compared with the training data."""
+    """Number of newest patients of each client app to compare with the training data."""
     drift_window_days: int = Field(90, ge=1, le=3650)
     """Days after which a patient is no longer compared with the training data."""
     huggingface_api_token: SecretStr | None = None
@@ -217,13 +219,13 @@ class ServerSettings(_AppSettings):
     llm_base_url: Annotated[str, AfterValidator(lambda value: value and _url(value))] = ""
     """OpenAI-compatible endpoint to use instead of Hugging Face; empty for none."""
     llm_api_key: SecretStr | None = None
-    """Key for LLM_BASE_URL; empty if it wants none."""
+    """Key for LLM_BASE_URL; empty if it needs none."""
     llm_ca_file: ProjectPath | None = None
     """PEM file of the certificate authorities to trust for the language model."""
     llm_max_tokens: int = Field(400, ge=50, le=100_000)
     """Maximum tokens of a draft; raise it for a model that reasons first."""
     llm_constrained_decoding: Literal["off", "automatic", "on"] = "automatic"
-    """Have the language model decode under a grammar of true texts: off, automatic or on."""
+    """Restrict the language model's output to a grammar of true texts: off, automatic or on."""
     llm_timeout_seconds: float | None = Field(None, ge=1, le=600)
     """Seconds until a language-model explanation times out; empty means 5, or 60 with LLM_BASE_URL."""
     llm_concurrency: int = Field(4, ge=1, le=32)
@@ -238,21 +240,20 @@ class ServerSettings(_AppSettings):
         ConfigurationError
             When two that prove different identities are the same, or a server of several lacks one.
         """
-        given, folder = env_file.given(), self.secrets_dir
+        # A client app's token has its name and its folder, so that the two agree wherever they share that.
+        files = [self.secrets_dir / self.app_name / name for name in server_secret_names()]
+        files += [self.secrets_dir / one.lower() / client_secret_names(one)[0] for one in self.client_ids]
+        given = env_file.given()
         if self.is_scaled:
-            own = [folder / self.app_name / name for name in server_secret_names()]
-            require([*own, *(folder / one.lower() / client_secret_names(one)[0] for one in self.client_ids)], given)
-        secret_key, operator_token, administrator_token = load(server_secret_names(), given, folder / self.app_name)
-        tokens: dict[str, str] = {}
-        for client_id in self.client_ids:
-            # Under the name and in the folder of the client app, so that the two agree wherever they share it.
-            (tokens[client_id],) = load(client_secret_names(client_id)[:1], given, folder / client_id.lower())
-        if len({operator_token, administrator_token, *tokens.values()}) < 2 + len(tokens):
+            require(files, given)
+        secret_key, operator_token, administrator_token, *tokens = load(files, given)
+        if len({operator_token, administrator_token, *tokens}) < 2 + len(tokens):
             raise ConfigurationError(
                 "Two of OPERATOR_TOKEN, ADMINISTRATOR_TOKEN and the CLIENT_n_TOKEN are the same. "
                 "Give each its own value."
             )
-        return ServerSecrets(secret_key, operator_token, administrator_token, tokens)
+        client_tokens = dict(zip(self.client_ids, tokens, strict=True))
+        return ServerSecrets(secret_key, operator_token, administrator_token, client_tokens)
 
     @property
     def is_scaled(self) -> bool:
@@ -282,8 +283,8 @@ class ClientSettings(_AppSettings):
     @cached_property
     def secrets(self) -> "ClientSecrets":
         """This client app's secrets, made now where they are missing."""
-        names, folder = client_secret_names(self.client_id), self.secrets_dir / self.app_name
-        return ClientSecrets(*load(names, env_file.given(), folder))
+        files = [self.secrets_dir / self.app_name / name for name in client_secret_names(self.client_id)]
+        return ClientSecrets(*load(files, env_file.given()))
 
     @property
     def app_name(self) -> str:

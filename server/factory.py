@@ -70,22 +70,6 @@ def create_app(
             connections=lambda: len(real_time.door.connections),
             clock=clock,
         )
-    app = make_app(
-        "server",
-        settings,
-        audience="server",
-        title="Operators' dashboard",
-        secret_key=secrets.secret_key,
-        check_ready=lambda: service.check(),  # noqa: PLW0108 - it comes later
-        file=AccessDatabase(store.engine, cluster.check) if cluster else None,
-        clock=lambda: clock().timestamp(),
-    )
-    real_time = RealTime(
-        app,
-        settings,
-        client_of_token=partial(client_of_token, tokens=secrets.client_tokens),
-        check=cluster.check if cluster else lambda: None,
-    )
     workers = ExplanationWorkers(
         explanations, store, changes, clock=clock, seconds=settings.llm_seconds, concurrency=settings.llm_concurrency
     )
@@ -99,6 +83,22 @@ def create_app(
         max_waiting=settings.max_waiting,
         retention_days=settings.retention_days,
         cluster=cluster,
+    )
+    app = make_app(
+        "server",
+        settings,
+        audience="server",
+        title="Operators' dashboard",
+        secret_key=secrets.secret_key,
+        check_ready=service.check,
+        file=AccessDatabase(store.engine, cluster.check) if cluster else None,
+        clock=lambda: clock().timestamp(),
+    )
+    real_time = RealTime(
+        app,
+        settings,
+        client_of_token=partial(client_of_token, tokens=secrets.client_tokens),
+        check=cluster.check if cluster else lambda: None,
     )
 
     def status() -> OperatorStatus:

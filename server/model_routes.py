@@ -14,7 +14,7 @@ from common.patient import FIELDS
 from common.rendered_card import RenderedCard
 from common.web.sign_in import signed_in
 from config.settings import TrainingSettings
-from server.anomaly.evaluation_figures import RATES, SHOWN, by_level, level_text, number_text
+from server.anomaly.evaluation_figures import RATES, SHOWN, by_level, level_text
 from server.readers import client_id_of_reader
 from server.registry.artifact import VERSIONS_FOLDER, read_manifest, version_names
 from server.registry.current_model import CurrentModel
@@ -115,6 +115,6 @@ def per_100(share: float) -> str:
     return "more than 99" if share > most else f"{100 * share:.0f}"
 
 
-def page_number(value: float | None, style: str) -> str:
-    """Return a number as it is printed: with a real minus sign, and a dash where there is none."""
-    return "–" if value is None else number_text(value, style).replace("-", "\u2212")
+def page_number(value: float, style: str) -> str:
+    """Return a number as it is printed, with a real minus sign."""
+    return format(value, style).replace("-", "\u2212")

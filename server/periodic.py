@@ -49,9 +49,8 @@ class PeriodicTask:
                     has_more = self._work()
             except Exception:
                 log.exception("%s failed; it is tried again", self._thread.name)
-            if has_more:
-                time.sleep(0)  # between pieces of work everybody else has a turn
-                continue
-            self._awake.wait(self._seconds)
-            # Cleared only now: what woke it during the work would be missed otherwise.
-            self._awake.clear()
+            if not has_more:
+                self._awake.wait(self._seconds)
+                # Cleared only now: what woke it during the work would be missed otherwise.
+                self._awake.clear()
+            time.sleep(0)  # between pieces of work everybody else has a turn

@@ -289,9 +289,9 @@ class PredictionService:
         for entry in appended.page.entries:
             if entry.kind == ChangeKind.REQUEST_REFUSED:
                 said = orjson.loads(entry.wire)
-                code, key = said["error"]["code"], (entry.client_id, said["request_id"])
+                code, asked = said["error"]["code"], about(said["request_id"])
                 self.refused[code] += 1
-                log.warning("a request of %s was refused for good: %s", entry.client_id, code, extra=about(key[1]))
+                log.warning("a request of %s was refused for good: %s", entry.client_id, code, extra=asked)
 
     def _made(self, jobs: Sequence[Job]) -> tuple[list[NewPrediction], dict[RequestKey, WireError]]:
         """Score and explain together; if that fails, each alone, so that one patient does not take others along."""
@@ -311,38 +311,34 @@ class PredictionService:
         assessments = detector.assess([job.request.record for job in jobs])
         scoring = time.perf_counter() - started
         return [
-            self._predict(job, detector, assessment, started - job.received, scoring)
+            self._predict(job, detector, assessment, {"waiting": started - job.received, "scoring": scoring})
             for job, assessment in zip(jobs, assessments, strict=True)
         ]
 
-    def _predict(
-        self, job: Job, detector: Detector, assessment: Assessment, waiting: float, scoring: float
-    ) -> NewPrediction:
+    def _predict(self, job: Job, detector: Detector, assessment: Assessment, spent: dict[str, float]) -> NewPrediction:
+        """Make one prediction; ``spent`` are seconds by stage, up to here."""
         request, started = job.request, time.perf_counter()
         outlook = detector.outlook(request.record, assessment.risk_level)
         facts = facts_of(request.record, assessment, detector.thresholds, outlook)
         explanation = describe(facts)
-        timings = {"waiting": waiting, "scoring": scoring, "explaining": time.perf_counter() - started}
-        # The message ``Prediction``, unchecked: checking what was just made would take longer than making it.
+        timings = spent | {"explaining": time.perf_counter() - started}
+        # The message ``Prediction``, with the fields of request and assessment, which it shares with them. It is
+        # unchecked: checking what was just made would take longer than making it.
         message = {
+            **vars(request),
+            **vars(assessment),
             "prediction_id": str(uuid_utils.uuid7()),
-            "request_id": request.request_id,
             "client_id": job.client_id,
-            "patient_reference": request.patient_reference,
             "record": vars(request.record),
-            "entered_at": request.entered_at,
+            "entered": {name: vars(quantity) for name, quantity in request.entered.items()},
             "made_at": self.clock(),
-            "risk_level": assessment.risk_level,
-            "anomaly_score": assessment.anomaly_score,
             "score_interval": assessment.score_interval and vars(assessment.score_interval),
-            "raw_score": assessment.raw_score,
             "is_anomaly": assessment.risk_level == RiskLevel.HIGH,
             "thresholds": vars(detector.thresholds),
-            "base_value": assessment.base_value,
             "contributions": _contributions(request.record, detector, assessment),
             "top_factors": [factor.name for factor in facts.factors],
-            "imputed": request.record.imputed(),
-            "extrapolated": request.record.extrapolated(),
+            "imputed": facts.not_measured,
+            "extrapolated": facts.extrapolated,
             "explanation": vars(explanation),
             "predictive_value": detector.predictive_value and vars(detector.predictive_value),
             "missing_tests": outlook.model_dump() if isinstance(outlook, MissingTests) else None,
@@ -350,9 +346,6 @@ class PredictionService:
             "awaits_explanation": self.explanations.enabled and bool(facts.factors) and assessment.risk_level in LEVELS,
             "model_version": detector.model_version,
             "timings_ms": {stage: round(seconds * 1000, 3) for stage, seconds in timings.items()},
-            "entered_by": request.entered_by,
-            "entered": {name: vars(quantity) for name, quantity in request.entered.items()},
-            "corrects": request.corrects,
         }
         made = NewPrediction(message, job.digest)
         made.body  # noqa: B018 - encoded here: what cannot be must fail alone, and not while the record is locked

@@ -1,10 +1,7 @@
 """Who reads over HTTP: a program with a client app's token, or an operator who is signed in."""
 
-from flask import current_app, request
-
-from common.access.tokens import UNKNOWN_TOKEN, bearer_token
-from common.errors import NotSignedInError
-from common.web.sign_in import current_account
+from common.access.sessions import Session
+from common.web.sign_in import caller
 
 
 def client_id_of_reader() -> str | None:
@@ -15,12 +12,5 @@ def client_id_of_reader() -> str | None:
     NotSignedInError
         If it is nobody known.
     """
-    token = bearer_token(request.headers.get("Authorization"))
-    if token is None:
-        current_account()
-        return None
-    # A wrong token is refused even beside a good cookie: a program must not read more than its token allows.
-    client_id: str | None = current_app.extensions["client_of_token"](token)
-    if client_id is None:
-        raise NotSignedInError(UNKNOWN_TOKEN)
-    return client_id
+    reader = caller()
+    return None if isinstance(reader, Session) else reader

@@ -88,7 +88,7 @@ class People:
         key = name_key(name_or_id)
         found = self._select(or_(accounts.c.id == key, accounts.c.name_key == key))
         if not found:
-            raise InvalidAccountError("There is no account of this name or id. The command list shows them.")
+            raise InvalidAccountError("There is no account with this name or id. The command list shows all accounts.")
         return min(found, key=lambda account: account.revoked_at is not None)
 
     def add(self, name: str, role: Role, token: str, now: float) -> Account:
@@ -116,7 +116,7 @@ class People:
         if account.built_in:
             raise InvalidAccountError(
                 f"This link comes from {account.built_in}: remove that line from .env (or the file of that name from "
-                "the secrets), and start the system again."
+                "the secrets), then start the system again."
             )
         with self._file.writing() as connection:
             if account.revoked_at is not None:
@@ -187,15 +187,17 @@ def _checked_name(name: str) -> str:
     """Return a name with no more spaces than it needs."""
     name = unicodedata.normalize("NFC", name.strip())
     if not name or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
-        raise InvalidAccountError(f"A name has 1 to {MAX_NAME_CHARACTERS} characters, all of them visible.")
+        raise InvalidAccountError(f"A name must have 1 to {MAX_NAME_CHARACTERS} characters, all of them visible.")
     if name_key(name) in set(Role):
-        raise InvalidAccountError("The names of roles are the built-in links'. Choose another name.")
+        raise InvalidAccountError("Role names are reserved for the built-in links. Choose another name.")
     return " ".join(name.split())
 
 
 def _require_free_name(connection: Connection, name: str) -> None:
     if connection.scalar(select(accounts.c.id).where(_IN_USE, accounts.c.name_key == name_key(name))):
-        raise InvalidAccountError("There is an account of this name already. Choose another, or revoke that one first.")
+        raise InvalidAccountError(
+            "There is already an account with this name. Choose another, or revoke that one first."
+        )
 
 
 def _insert(connection: Connection, account: Account) -> None:

@@ -83,7 +83,7 @@ class AuditTrail:
             with self._file.writing() as connection:
                 connection.execute(insert(audit).values(at=at, **asdict(actor), action=action, target=target))
         except StoreUnavailableError as error:
-            log.error("%s is not in the audit trail: %s", action, error.message)  # noqa: TRY400
+            log.error("%s was not recorded in the audit trail: %s", action, error.message)  # noqa: TRY400
 
     def newest(self, limit: int, *, before: int | None = None) -> list[Entry]:
         """Return entries with numbers below ``before``, newest first; raises ``StoreUnavailableError``."""
@@ -112,6 +112,6 @@ def record_command(open_store: Callable[[], AccessStore], action: Action, target
     try:
         trail = AuditTrail(open_store(), time.time)
     except (StoreUnavailableError, ConfigurationError) as error:
-        print(f"This is not in the audit trail. {error.message}", file=sys.stderr)
+        print(f"This was not recorded in the audit trail. {error.message}", file=sys.stderr)
         return
     trail.record(user_of_system(), action, target)

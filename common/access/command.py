@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from common.access.accounts import Account, People
 from common.access.audit import Action, AuditTrail, user_of_system
 from common.access.file import AccessStore, file_of
@@ -17,7 +15,7 @@ from common.access.passwords import password_hash
 from common.access.roles import Role, roles_of, sign_in_link
 from common.access.sessions import sessions_of
 from common.errors import NAMED_ERRORS, InvalidAccountError
-from common.settings_errors import settings_sentence
+from common.settings_errors import SETTINGS_ERRORS, settings_sentence
 from config.secrets import new_secret
 from config.settings import ClientSettings, ServerSettings
 
@@ -33,13 +31,13 @@ def main(
     options = _parser(settings_class).parse_args(arguments)
     run, _, action, _ = _COMMANDS[options.command]
     try:
-        given = {"client_id": options.client} if settings_class is ClientSettings else {}
-        settings = settings_class.model_validate(given)
+        given: dict[str, Any] = {"client_id": options.client} if settings_class is ClientSettings else {}
+        settings = settings_class(**given)
         office = _Office(settings, open_store(settings))
         target = run(office, options)
         if action is not None:
-            office.trail.record(user_of_system(), action, target)
-    except ValidationError as error:
+            office.trail.record(user_of_system(), action, target or "")
+    except SETTINGS_ERRORS as error:
         print(settings_sentence(error), file=sys.stderr)
         return 2
     except NAMED_ERRORS as error:
@@ -67,7 +65,7 @@ def _parser(settings_class: type[ServerSettings] | type[ClientSettings]) -> argp
 
 
 class _Office:
-    """What one app knows of its people, for a command; each command returns the id that the audit trail names."""
+    """What one app knows of its people; a command that changes something returns the id for the audit trail."""
 
     def __init__(self, settings: ServerSettings | ClientSettings, file: AccessStore) -> None:
         self._app_name = settings.app_name
@@ -78,20 +76,19 @@ class _Office:
             print(f"Note: {self._app_name} has not been started with these settings yet.", file=sys.stderr)
         self._url = url or settings.public_url.rstrip("/") or f"http://ADDRESS-OF-{self._app_name}"
 
-    def list(self, _: argparse.Namespace) -> str:
+    def list(self, _: argparse.Namespace) -> None:
         signed_in = [session.account.id for session in self._sessions.all()]
         rows = [
             (one.id, one.name, one.role, _proofs(one), f"{_utc(one.created_at):%Y-%m-%d}", str(signed_in.count(one.id)))
             for one in self._people.all()
         ]
         _print_table(("id", "name", "role", "signs in with", "since", "sessions"), rows)
-        return ""
 
     def add(self, options: argparse.Namespace) -> str:
         roles = roles_of(self._app_name)
         role = Role(options.role) if options.role else roles[0]
         if role not in roles:
-            raise InvalidAccountError(f"At {self._app_name} there is no such role. There are: {', '.join(roles)}.")
+            raise InvalidAccountError(f"{self._app_name} has no such role. It has: {', '.join(roles)}.")
         token = new_secret()
         return self._print_link(self._people.add(options.argument, role, token, time.time()), token)
 
@@ -101,7 +98,7 @@ class _Office:
         return self._print_link(account, token)
 
     def _print_link(self, account: Account, token: str) -> str:
-        print(f"{account.name} ({account.id}), {account.role}. This link signs in; it is shown only once:")
+        print(f"{account.name} ({account.id}), {account.role}. Sign-in link, shown only this once:")
         print(sign_in_link(self._url, token))
         return account.id
 
@@ -109,23 +106,22 @@ class _Office:
         # The account comes first: a wrong name shows before a password is typed.
         account = self._people.find(options.argument)
         self._people.set_password(account, password_hash(_new_password(), account.name))
-        print(f"{account.name} ({account.id}) now signs in with the name and this password; the link works too.")
+        print(f"{account.name} ({account.id}) can now sign in with this password and the name; the link still works.")
         return account.id
 
     def revoke(self, options: argparse.Namespace) -> str:
         account = self._people.find(options.argument)
         self._people.revoke(account, time.time())
-        back = f" It comes back with another value of {account.built_in}." if account.built_in else ""
+        back = f" Another value of {account.built_in} brings it back." if account.built_in else ""
         print(f"{account.name} ({account.id}) can no longer sign in, and is signed out everywhere.{back}")
         return account.id
 
-    def sessions(self, _: argparse.Namespace) -> str:
+    def sessions(self, _: argparse.Namespace) -> None:
         rows = []
         for one in self._sessions.all():
             times = [f"{_utc(seconds):%Y-%m-%d %H:%M} UTC" for seconds in (one.began_at, one.last_active_at)]
             rows.append((one.public_id, one.account.name, one.account.role, *times, one.address))
         _print_table(("session", "name", "role", "signed in", "last active", "from"), rows)
-        return ""
 
     def end(self, options: argparse.Namespace) -> str:
         session = self._sessions.of(options.argument)
@@ -133,14 +129,13 @@ class _Office:
         print(f"The session of {session.account.name} has ended.")
         return session.public_id
 
-    def audit(self, _: argparse.Namespace) -> str:
+    def audit(self, _: argparse.Namespace) -> None:
         for entry in reversed(self.trail.newest(SHOWN_ENTRIES)):
             who = f"{entry.name} ({entry.role})" if entry.account else "-"
             print(f"{entry.number:>6}  {entry.at}  {who}  {entry.action}  {entry.target}  {entry.address}".rstrip())
-        return ""
 
 
-_COMMANDS: Final[Mapping[str, tuple[Callable[[_Office, argparse.Namespace], str], str, Action | None, str]]] = {
+_COMMANDS: Final[Mapping[str, tuple[Callable[[_Office, argparse.Namespace], str | None], str, Action | None, str]]] = {
     "list": (_Office.list, "", None, "show the accounts"),
     "add": (_Office.add, "NAME", Action.ACCOUNT_ADDED, "add a person, and print the link that signs in"),
     "link": (_Office.link, "NAME_OR_ID", Action.ACCOUNT_RENEWED, "print a new link; the old one and its sessions end"),

@@ -29,10 +29,10 @@ def password_hash(password: str, name: str) -> str:
     """
     password = _normal(password)
     if not MIN_CHARACTERS <= len(password) <= MAX_CHARACTERS:
-        raise InvalidAccountError(f"A password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters.")
+        raise InvalidAccountError(f"A password must have {MIN_CHARACTERS} to {MAX_CHARACTERS} characters.")
     if name_key(name) in name_key(password) or len(set(password)) < len(password) / 3:
         raise InvalidAccountError(
-            "This password is easily guessed. Choose one that neither holds the name nor repeats."
+            "This password is easy to guess. Choose one without the name and with more different characters."
         )
     return _HASHER.hash(password)
 

@@ -3,10 +3,10 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import delete, insert, select, update
 
@@ -105,7 +105,7 @@ class Sessions:
         # It may have begun at another server within this second; one that has ended is asked for once a second.
         with self._looking:
             if session_id not in self._missed:  # all that a page asks at once waits for the one answer
-                self._look_or_go_on()
+                self._look()
                 self._missed.add(session_id)
         return self._open(session_id)
 
@@ -133,7 +133,7 @@ class Sessions:
         for session in self.all():
             if session.public_id == public_id:
                 return session
-        raise NotFoundError("This session has ended already.")
+        raise NotFoundError("This session has already ended.")
 
     def touch(self, session: Session) -> None:
         """Note that a person is active; if that cannot be written, the session counts as idle."""
@@ -161,7 +161,7 @@ class Sessions:
         if self._is_stale() and self._looking.acquire(blocking=self._asked_at is None):
             try:
                 if self._is_stale():
-                    self._look_or_go_on()
+                    self._look()
                     # In any case: a file that fails is asked once a second as well, not at every request.
                     self._asked_at = time.monotonic()
                     self._missed.clear()
@@ -172,31 +172,23 @@ class Sessions:
     def _is_stale(self) -> bool:
         return self._asked_at is None or time.monotonic() - self._asked_at >= self._fresh_seconds
 
-    def _look_or_go_on(self) -> None:
+    def _look(self) -> None:
+        """Take over what is in the file; while that cannot be read, go on with what is known."""
+        known, ended = set(self._sessions), set(self._ended)
         try:
-            self._look()
-            self._is_file_well = True
+            if ended:
+                self._write_ends(ended)  # before the file is read, or it would show the sessions as open
+            with self._file.reading() as connection:
+                rows = connection.execute(select(sessions, *ACCOUNT_COLUMNS).join(accounts))
+                found = {one.id: one for one in map(_session_of, rows)}
         except StoreUnavailableError as error:
             if self._is_file_well:
-                log.warning("sessions go on as they are known: %s", error.message)
+                log.warning("sessions continue as last known: %s", error.message)
             self._is_file_well = False
-
-    def _look(self) -> None:
-        known, ended = dict(self._sessions), set(self._ended)
-        if ended:
-            self._write_ends(ended)  # before the file is read, or it would show the sessions as open
-        chosen = select(sessions, *ACCOUNT_COLUMNS).join(accounts)
-        with self._file.reading() as connection:
-            # Of a known session only its activity can have changed: a change of its account ends it.
-            asked = connection.execute(select(sessions.c.id, sessions.c.last_active_at))
-            active: dict[str, float] = {row.id: row.last_active_at for row in asked}
-            found = {id_: replace(known[id_], last_active_at=at) for id_, at in active.items() if id_ in known}
-            if new := active.keys() - known.keys():
-                for row in connection.execute(chosen.where(sessions.c.id.in_(new)) if known else chosen):
-                    id_, _, began_at, ends_at, last_active_at, address, *account = row
-                    found[id_] = Session(id_, account_of(account), began_at, ends_at, last_active_at, address)
+            return
+        self._is_file_well = True
         # In place: what has begun here since the file was read stays.
-        for gone in known.keys() - found.keys():
+        for gone in known - found.keys():
             self._sessions.pop(gone, None)
         self._sessions.update(found)
         self._ended -= ended
@@ -214,6 +206,12 @@ class Sessions:
         if session.account.role == Role.DISPLAY:
             return session.ends_at  # a screen that is only watched is never idle
         return min(session.ends_at, session.last_active_at + self._idle_seconds)
+
+
+def _session_of(row: Sequence[Any]) -> Session:
+    """Return the session of a row of its columns and its account's."""
+    id_, _, began_at, ends_at, last_active_at, address, *account = row
+    return Session(id_, account_of(account), began_at, ends_at, last_active_at, address)
 
 
 def sessions_of(file: AccessStore, settings: ServerSettings | ClientSettings, clock: Callable[[], float]) -> Sessions:

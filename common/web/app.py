@@ -6,16 +6,15 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Final, Generic, TypeVar
 
-from flask import Blueprint, Flask, Response, make_response, redirect, render_template, request, send_from_directory
+from flask import Blueprint, Flask, Response, redirect, render_template, request, send_from_directory
 from flask.json.provider import JSONProvider
 from flask.typing import ResponseReturnValue
 from flask_compress import Compress
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_wtf.csrf import CSRFError, CSRFProtect
-from jinja2 import ChoiceLoader, FileSystemLoader
 from limits.strategies import FixedWindowRateLimiter
 from werkzeug.exceptions import BadRequest, HTTPException
 
@@ -92,10 +91,6 @@ def make_app(
         WTF_CSRF_SSL_STRICT=False,  # the exact origin is checked here, with or without TLS
         COMPRESS_REGISTER=False,
     )
-    app.jinja_env.loader = ChoiceLoader(
-        [FileSystemLoader(Path(app.root_path) / "templates"), FileSystemLoader(UI_FOLDER / "templates")]
-    )
-
     # In this order: a wrong host is refused before it is counted, a flood before its origin and CSRF token are checked.
     app.before_request(partial(_require_known_host, settings.allowed_hosts))
     limiter = make_limiter(app, settings)
@@ -142,8 +137,8 @@ def _compress_answers(app: Flask) -> None:
 
 
 def _shared_blueprint(failure: Callable[[], DetectionSystemError | None], limiter: Limiter) -> Blueprint:
-    """Make the routes of the files that pages share, and those that tell whether the app lives and is ready."""
-    blueprint = Blueprint("shared", __name__)
+    """Add the templates and files that pages share, and the routes that tell whether the app lives and is ready."""
+    blueprint = Blueprint("shared", __name__, template_folder=str(UI_FOLDER / "templates"))
 
     @blueprint.get("/ui/<path:name>")
     def ui(name: str) -> Response:
@@ -202,20 +197,14 @@ def _failure_of(checks: Sequence[Callable[[], None]]) -> DetectionSystemError | 
 def _reply_with_error(limiter: Limiter, error: Exception) -> ResponseReturnValue:
     """Answer a failure once, for every route: JSON for programs, a page or the sign-in for people."""
     shown, status = _shown(error, limiter)
-    response = make_response(_as_page_or_json(shown, status))
-    if isinstance(shown, RateLimitedError):
-        response.headers["Retry-After"] = str(shown.retry_after)
-    return response
-
-
-def _as_page_or_json(shown: DetectionSystemError, status: int) -> ResponseReturnValue:
+    headers = {"Retry-After": str(shown.retry_after)} if isinstance(shown, RateLimitedError) else {}
     wants_page = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
     # A page's own scripts fetch from /api/ with the headers of a browser: they get JSON all the same.
     if not wants_page or request.path.startswith("/api/"):
-        return {"error": WireError.of(shown).to_wire()}, status
+        return {"error": WireError.of(shown).to_wire()}, status, headers
     if isinstance(shown, NotSignedInError):
         return redirect("/sign-in")
-    return render_template("error.html", error=shown, status=status), status
+    return render_template("error.html", error=shown, status=status), status, headers
 
 
 def _shown(error: Exception, limiter: Limiter) -> tuple[DetectionSystemError, int]:

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import parse_qs
 from weakref import WeakValueDictionary
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import orjson
 from flask import Flask
@@ -22,13 +23,11 @@ from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator
 
 from common.access.sessions import Session
-from common.access.tokens import UNKNOWN_TOKEN, bearer_token
 from common.addresses import is_address
 from common.errors import (
     DetectionSystemError,
     InvalidMessageError,
     NotAllowedError,
-    NotSignedInError,
     RateLimitedError,
     ShuttingDownError,
     TooManyConnectionsError,
@@ -38,11 +37,8 @@ from common.messages import WireError
 from common.web.headers import with_security_headers
 from common.web.logs import named
 from common.web.origin import FOREIGN_ORIGIN, UNTRUSTED_HOST, is_known_host, is_of_own_page
-from common.web.sign_in import current_session
+from common.web.sign_in import caller, identity_of
 from config.settings import ClientSettings, ServerSettings
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +61,7 @@ POLLING_HANDSHAKES: Final = RateLimitItemPerSecond(5, PING_INTERVAL + PING_TIMEO
 
 WATCH_SECONDS: Final = 0.25
 
-UNKNOWN_REQUEST: Final = "This is no request that Socket.IO knows."
+UNKNOWN_REQUEST: Final = "This is not a valid Socket.IO request."
 
 _PEER = "hads.peer"
 
@@ -115,15 +111,14 @@ def peer_of(environ: object) -> Peer | None:
 class Door:
     """A WSGI layer around a Flask app, but behind ``ProxyFix``: hosts, schemes and addresses are those forwarded.
 
-    ``client_of_token`` tells which client app a token is of; ``check`` raises the named error that keeps new
-    connections out, with the status for which a proxy leads them to another server.
+    ``check`` raises the named error that keeps new connections out, with the status for which a proxy leads them to
+    another server.
     """
 
     def __init__(
         self,
         app: Flask,
         settings: ServerSettings | ClientSettings,
-        client_of_token: Callable[[str], str | None],
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.sockets: MutableMapping[tuple[str, int], socket.socket] = WeakValueDictionary()
@@ -134,21 +129,20 @@ class Door:
         """Connections and events that were refused, by the error's code."""
         self._flask = app
         self._app = app.wsgi_app
-        self._client_of_token = client_of_token
         self._check = check
         self._settings = settings
-        self._is_closed = False
-        self._requests = 0
+        self.is_closed = False
+        self._requests: set[object] = set()
         self._polling: dict[str, Connection] = {}
         self._handshakes = MovingWindowRateLimiter(MemoryStorage())
         self._lock = threading.Lock()
         self._watch: threading.Thread | None = None
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # First of all: limits, logs and the audit trail of everything behind use this address.
         _require_address(environ)
         start = with_security_headers(environ, start_response)
-        if self._is_closed:
+        if self.is_closed:
             return _refuse(ShuttingDownError(), environ, start)
         try:
             if not environ["PATH_INFO"].startswith(PATH):
@@ -162,8 +156,8 @@ class Door:
             return _refuse(refusal, environ, start)
 
     def close(self) -> None:
-        """Refuse every request from now on."""
-        self._is_closed = True
+        """Refuse every request and every event from now on."""
+        self.is_closed = True
 
     def count_refusal(self, code: str) -> None:
         with self._lock:
@@ -175,19 +169,15 @@ class Door:
         while (self._requests or self.connections) and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def _counted(self, environ: "WSGIEnvironment", start: "StartResponse") -> "Iterable[bytes]":
+    def _counted(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         """Answer a request to Flask, which counts as under way until its last byte was taken."""
-        with ExitStack() as counted:
-            self._count(1)
-            counted.callback(self._count, -1)
+        with ExitStack() as request:
+            self._requests.add(request)
+            request.callback(self._requests.discard, request)
             body = self._app(environ, start)
-            return ClosingIterator(body, counted.pop_all().close)
+            return ClosingIterator(body, request.pop_all().close)
 
-    def _count(self, more: int) -> None:
-        with self._lock:
-            self._requests += more
-
-    def _socket_io(self, environ: "WSGIEnvironment", start: "StartResponse") -> "Iterable[bytes]":
+    def _socket_io(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         if not is_known_host(environ, self._settings.allowed_hosts):
             raise NotAllowedError(UNTRUSTED_HOST)
         is_websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
@@ -195,21 +185,21 @@ class Door:
         sid = _polling_id(environ, is_websocket=is_websocket)
         if sid is None:
             self._check()  # before that: who is not known here may be known to another server
-        client_id, session = self._identify(environ)
+        who = self._identify(environ)
         if is_websocket:
-            connection = self._open(environ, client_id, session, self._socket_of(environ))
+            connection = self._open(environ, who, self._socket_of(environ))
             try:
                 return self._hand_on(environ, start, ConnectionError())
             finally:
                 self._close(connection)
-        if session is None:
+        if not isinstance(who, Session):
             raise NotAllowedError("Client apps connect over websockets only.")
         if sid is not None:
-            return self._poll(environ, start, session.id, sid)
-        if not self._handshakes.hit(POLLING_HANDSHAKES, session.id):
+            return self._poll(environ, start, who.id, sid)
+        if not self._handshakes.hit(POLLING_HANDSHAKES, who.id):
             self.refused += 1
             raise RateLimitedError(PING_INTERVAL)
-        connection = self._open(environ, None, session, None)
+        connection = self._open(environ, who, None)
         # Engine.IO makes the id of a polling session, and tells it in the answer alone.
         body = b"".join(self._hand_on(environ, start, InvalidMessageError(UNKNOWN_REQUEST)))
         if opened := re.match(rb'0\{"sid":"([^"]+)"', body):
@@ -218,7 +208,7 @@ class Door:
             self._close(connection)
         return [body]
 
-    def _identify(self, environ: "WSGIEnvironment") -> tuple[str | None, Session | None]:
+    def _identify(self, environ: WSGIEnvironment) -> str | Session:
         """Return the client app or the session of a request.
 
         Raises
@@ -228,34 +218,22 @@ class Door:
         NotAllowedError
             If it proves itself with a cookie, and no page of this app made it.
         """
-        if "HTTP_AUTHORIZATION" in environ:  # no page of another origin can add one
-            token = bearer_token(environ["HTTP_AUTHORIZATION"])
-            client_id = self._client_of_token(token) if token else None
-            if client_id is None:
-                raise NotSignedInError(UNKNOWN_TOKEN)
-            return client_id, None
-        if "HTTP_COOKIE" not in environ:
-            raise NotSignedInError
-        if not is_of_own_page(environ):
-            raise NotAllowedError(FOREIGN_ORIGIN)
         with self._flask.request_context(environ):
-            session = current_session()
-        if session is None:
-            raise NotSignedInError
-        return None, session
+            who = caller()
+        if isinstance(who, Session) and not is_of_own_page(environ):  # no page of another origin can add a token
+            raise NotAllowedError(FOREIGN_ORIGIN)
+        return who
 
-    def _socket_of(self, environ: "WSGIEnvironment") -> socket.socket:
+    def _socket_of(self, environ: WSGIEnvironment) -> socket.socket:
         # eventlet shows no socket: it is found by the peer's own address and port, from before ProxyFix.
         own = environ.get("werkzeug.proxy_fix.orig", environ)
         key = own["REMOTE_ADDR"], int(environ.get("REMOTE_PORT") or 0)
         accepted: socket.socket | None = environ.get("werkzeug.socket") or self.sockets.get(key)
         if accepted is None:
-            raise InvalidMessageError("This is no websocket.")
+            raise InvalidMessageError("This is not a websocket.")
         return accepted
 
-    def _open(
-        self, environ: "WSGIEnvironment", client_id: str | None, session: Session | None, accepted: socket.socket | None
-    ) -> Connection:
+    def _open(self, environ: WSGIEnvironment, who: str | Session, accepted: socket.socket | None) -> Connection:
         """Count a connection, and put its peer into the environ.
 
         Raises
@@ -263,7 +241,7 @@ class Door:
         TooManyConnectionsError
             If there are as many as may be, in all, of one identity or of one address.
         """
-        identity, address = client_id or (session.id if session else ""), environ["REMOTE_ADDR"]
+        identity, address = identity_of(who), environ["REMOTE_ADDR"]
         connection = Connection(identity, address, accepted)
         with self._lock:  # counted and added in one step, or many at once would get past the limit
             is_full = len(self.connections) >= self._settings.max_connections
@@ -276,6 +254,7 @@ class Door:
             if self._watch is None:
                 self._watch = threading.Thread(target=self._keep_watching, name="door", daemon=True)
                 self._watch.start()
+        client_id, session = (None, who) if isinstance(who, Session) else (who, None)
         environ[_PEER] = Peer(client_id, session, address, connection)
         return connection
 
@@ -284,7 +263,7 @@ class Door:
         with self._lock:
             self.connections.discard(connection)
 
-    def _hand_on(self, environ: "WSGIEnvironment", start: "StartResponse", if_failed: Exception) -> "Iterable[bytes]":
+    def _hand_on(self, environ: WSGIEnvironment, start: StartResponse, if_failed: Exception) -> Iterable[bytes]:
         """Let Socket.IO answer; ``if_failed`` is raised in place of an error, which may say what a peer sent."""
         try:
             return self._app(environ, start)
@@ -294,7 +273,7 @@ class Door:
             log.info("a request to Socket.IO failed: %s", type(error).__name__, exc_info=True)
             raise if_failed from None
 
-    def _poll(self, environ: "WSGIEnvironment", start: "StartResponse", identity: str, sid: str) -> "Iterable[bytes]":
+    def _poll(self, environ: WSGIEnvironment, start: StartResponse, identity: str, sid: str) -> Iterable[bytes]:
         """Take a request of a polling session; its id, which is part of addresses, proves nothing."""
         connection = self._polling.get(sid)
         if connection is None or connection.identity != identity or connection.has_ended:
@@ -314,7 +293,7 @@ class Door:
                 del self._polling[sid]
 
 
-def _polling_id(environ: "WSGIEnvironment", *, is_websocket: bool) -> str | None:
+def _polling_id(environ: WSGIEnvironment, *, is_websocket: bool) -> str | None:
     """Return the polling session that a request names; Engine.IO goes by the query alone, so both must agree.
 
     Raises
@@ -330,13 +309,13 @@ def _polling_id(environ: "WSGIEnvironment", *, is_websocket: bool) -> str | None
     return asked["sid"][0] if "sid" in asked else None
 
 
-def _require_address(environ: "WSGIEnvironment") -> None:
+def _require_address(environ: WSGIEnvironment) -> None:
     """Take the proxy's own address where what it forwarded is none: it goes into limits and the audit trail."""
     if not is_address(environ.get("REMOTE_ADDR", "")) and "werkzeug.proxy_fix.orig" in environ:
         environ["REMOTE_ADDR"] = environ["werkzeug.proxy_fix.orig"]["REMOTE_ADDR"]
 
 
-def _refuse(error: DetectionSystemError, environ: "WSGIEnvironment", start: "StartResponse") -> "Iterable[bytes]":
+def _refuse(error: DetectionSystemError, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
     body = orjson.dumps({"error": WireError.of(error).to_wire()})
     answer = Response(body, error.status, {"Connection": "close"}, content_type="application/json")
     if error.retryable:

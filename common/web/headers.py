@@ -1,12 +1,10 @@
 """The security headers of every answer, Socket.IO's polling included."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug.datastructures import Headers
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -22,7 +20,7 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-def with_security_headers(environ: "WSGIEnvironment", start_response: "StartResponse") -> "StartResponse":
+def with_security_headers(environ: WSGIEnvironment, start_response: StartResponse) -> StartResponse:
     """Return what begins an answer with the headers added that it does not set itself."""
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:

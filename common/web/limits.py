@@ -1,11 +1,11 @@
 """How much one person, one client app and one address may ask for, over HTTP; counted in memory."""
 
-from flask import Flask, current_app, request
+from flask import Flask, request
 from flask_limiter import ApplicationLimit, Limiter
 from flask_limiter.util import get_remote_address
 
-from common.access.tokens import bearer_token
-from common.web.sign_in import current_session
+from common.errors import NotSignedInError
+from common.web.sign_in import caller, identity_of
 from config.settings import ClientSettings, ServerSettings
 
 
@@ -20,7 +20,7 @@ def make_limiter(app: Flask, settings: ServerSettings | ClientSettings) -> Limit
         _who,
         app=app,
         application_limits=[
-            ApplicationLimit(f"{settings.requests_per_minute} per minute", scope="one", exempt_when=_is_way_in),
+            ApplicationLimit(f"{settings.requests_per_minute} per minute", scope="one", exempt_when=_is_counted_apart),
             ApplicationLimit(per_address, key_function=get_remote_address, scope=_address_scope),
         ],
         # The library counts nothing that has no name, or that of ``static``.
@@ -31,7 +31,7 @@ def make_limiter(app: Flask, settings: ServerSettings | ClientSettings) -> Limit
     )
 
 
-def _is_way_in() -> bool:
+def _is_counted_apart() -> bool:
     return _address_scope(request.endpoint or "") != "address"
 
 
@@ -44,8 +44,7 @@ def _address_scope(endpoint: str) -> str:
 
 def _who() -> str:
     # A header or cookie that proves nothing gives no count of its own, or each made-up one would begin at zero.
-    token = bearer_token(request.headers.get("Authorization"))
-    if token and (client_id := current_app.extensions["client_of_token"](token)):
-        return str(client_id)
-    here = current_session()
-    return here.id if here else get_remote_address()
+    try:
+        return identity_of(caller())
+    except NotSignedInError:
+        return get_remote_address()

@@ -82,7 +82,9 @@ class _Unrepeated(io.TextIOBase):
         # Libraries write one message in many pieces, and each may be a part of a patient.
         if text.strip() and may_log("unrepeated"):
             error = sys.exc_info()[1]
-            log.warning("what a library reports is not repeated: no readable request, or a failure", exc_info=error)
+            log.warning(
+                "a library reports an unreadable request or a failure; its message is not shown", exc_info=error
+            )
         return len(text)
 
 

@@ -17,13 +17,12 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from flask import Flask
-from pydantic import ValidationError
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from common.access.accounts import built_in_tokens
 from common.access.roles import sign_in_link
 from common.errors import NAMED_ERRORS
-from common.settings_errors import settings_sentence
+from common.settings_errors import SETTINGS_ERRORS, settings_sentence
 from common.web.concurrency import EVENTLET
 from common.web.logs import configure_logging, keep_libraries_quiet, may_log
 from common.web.sockets import RealTime
@@ -70,12 +69,12 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
     """Run one app until SIGTERM or SIGINT; anything that keeps it from starting is one sentence and an exit code."""
     try:
         settings = read_settings()
-    except (ValidationError, UnicodeDecodeError) as error:
+    except SETTINGS_ERRORS as error:
         print(settings_sentence(error), file=sys.stderr)
         sys.exit(USAGE_ERROR)
     configure_logging(settings.log_level, settings.log_format)
     if unknown := unknown_names():
-        log.warning("no longer known, and without effect in .env: %s", ", ".join(unknown))
+        log.warning("unknown settings in .env, which have no effect: %s", ", ".join(unknown))
     try:
         listen(settings.host, settings.port).close()  # one that is in use is told at once
         running = start(settings)
@@ -100,7 +99,6 @@ def run_app(read_settings: Callable[[], SettingsT], start: Callable[[SettingsT],
     log.info("stopping because of %s", reasons[0])
     # Nothing new comes in, then what was accepted is answered over connections that are still open.
     running.real_time.door.close()
-    running.real_time.is_stopping = True
     running.stop()
     running.real_time.stop()
     running.real_time.door.wait_until_empty(DRAIN_SECONDS)
@@ -218,7 +216,7 @@ class _Accepting:
         return getattr(self._listener, name)
 
 
-class _PatientReader(io.BufferedReader):
+class _BoundedReader(io.BufferedReader):
     """Reads no more at once than a request may hold: werkzeug asks for 10 MB of a body that it has refused."""
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -235,7 +233,7 @@ class _RequestHandler(WSGIRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.rfile: io.BufferedReader = _PatientReader(self.rfile.detach())
+        self.rfile: io.BufferedReader = _BoundedReader(self.rfile.detach())
 
     def handle(self) -> None:
         if not self.room.acquire(blocking=False):
@@ -258,8 +256,8 @@ class _RequestHandler(WSGIRequestHandler):
         super().send_error(code)
 
     def log_error(self, format: str, *args: Any) -> None:
-        if may_log("no readable request"):
-            log.warning("no readable request came from %s", self.client_address[0])
+        if may_log("unreadable request"):
+            log.warning("an unreadable request came from %s", self.client_address[0])
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log no request: an address may be made to hold anything."""

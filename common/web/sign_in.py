@@ -20,6 +20,7 @@ from common.access.audit import Action, Actor, AuditTrail
 from common.access.passwords import is_password
 from common.access.roles import Role
 from common.access.sessions import Session, Sessions
+from common.access.tokens import UNKNOWN_TOKEN, bearer_token
 from common.errors import (
     InvalidMessageError,
     NotAllowedError,
@@ -77,10 +78,37 @@ def current_account() -> Account:
     NotSignedInError
         If nobody is signed in.
     """
+    return _require_session().account
+
+
+def caller() -> str | Session:
+    """Return who makes the current request: a client app, by its id, or a person's session.
+
+    Raises
+    ------
+    NotSignedInError
+        If it is nobody known.
+    """
+    token = bearer_token(request.headers.get("Authorization"))
+    if token is None:
+        return _require_session()
+    # A wrong token is refused even beside a good cookie: a program must not do more than its token allows.
+    client_id: str | None = current_app.extensions["client_of_token"](token)
+    if client_id is None:
+        raise NotSignedInError(UNKNOWN_TOKEN)
+    return client_id
+
+
+def identity_of(caller: str | Session) -> str:
+    """Return what a caller is counted by."""
+    return caller.id if isinstance(caller, Session) else caller
+
+
+def _require_session() -> Session:
     here = current_session()
     if here is None:
         raise NotSignedInError
-    return here.account
+    return here
 
 
 def signed_in_as(*roles: Role) -> Callable[[Callable[P, Answer]], Callable[P, Answer]]:

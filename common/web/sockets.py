@@ -25,7 +25,7 @@ from common.web.sign_in import access_of, actor_of
 from config.settings import ClientSettings, ServerSettings
 
 NEEDS_SIGN_IN: Final = 3
-OLD_PAGE: Final = "This page is of another version. Reload it."
+OLD_PAGE: Final = "This page is from another version. Reload it."
 
 
 class RealTime:
@@ -45,7 +45,6 @@ class RealTime:
     ) -> None:
         self.access = access_of(app)
         self.sessions = self.access.sessions
-        self.is_stopping = False
         self.check = check
         self._app = app
         self._settings = settings
@@ -64,7 +63,7 @@ class RealTime:
             http_compression=False,
         )
         self._socketio.on_namespace(_Closed("/"))  # which Socket.IO would open to everybody; replaced if registered
-        self.door = Door(app, settings, client_of_token, check)
+        self.door = Door(app, settings, check)
         app.extensions["client_of_token"] = client_of_token
         app.extensions["door"] = app.wsgi_app = self.door  # type: ignore[method-assign]
         if count := settings.trusted_proxies:  # around the door, which then sees what they forward
@@ -147,7 +146,7 @@ class FollowedNamespace(flask_socketio.Namespace):
 
     def _handle(self, event: object, sid: str, given: list[Any]) -> dict[str, Any] | None:
         # First: what is accepted from here on would not be answered any more.
-        if self.real_time.is_stopping:
+        if self.real_time.door.is_closed:
             raise ShuttingDownError
         peer = self.followers.require(sid)
         if len(given) != 1:
@@ -158,7 +157,7 @@ class FollowedNamespace(flask_socketio.Namespace):
             self.followers.follow(sid, follow)
             return None
         if event not in self.events:
-            raise InvalidMessageError("This event is not known here.")
+            raise InvalidMessageError("This event is unknown here.")
         if peer.session is not None:
             self.real_time.sessions.touch(peer.session)
         handled: Message = getattr(self, f"on_{event}")(sid, peer, given[0])
@@ -179,7 +178,7 @@ class FollowedNamespace(flask_socketio.Namespace):
         return refusal
 
     def _admit(self, sid: str, peer: Peer, auth: object) -> None:
-        if self.real_time.is_stopping:
+        if self.real_time.door.is_closed:
             raise ShuttingDownError
         if peer.session is not None:
             _require_version(auth)
@@ -187,7 +186,7 @@ class FollowedNamespace(flask_socketio.Namespace):
                 raise NotSignedInError
         # Once for each transport: the door ends what is in no namespace, and could not tell of several.
         if not peer.connection.join():
-            raise NotAllowedError("This connection was let in before. Make a new one.")
+            raise NotAllowedError("This connection has already joined once. Open a new one.")
         self.followers.join(sid, peer, self.admit(peer, auth, sid))
         self.joined(sid, peer, auth)
         self.note(peer, Action.WATCHED_LIVE)

@@ -105,14 +105,14 @@ def codes_of(patterns: BoolArray) -> list[int]:
     return codes
 
 
-def compared(patterns: BoolArray, values: FloatArray) -> BoolArray:
-    """Return which of some patients, of shape (n, 13), each pattern is compared with, shape (p, n).
+def compared(patterns: BoolArray, scores: FloatArray, values: FloatArray) -> FloatArray:
+    """Return the scores, shape (p, n), of patients of shape (n, 13) with NaN for those whom a pattern leaves out.
 
     Who lacks a field that a pattern has is left out; nobody is where too few would remain.
     """
     complete = ~(np.isnan(values) & ~patterns[:, np.newaxis, :]).any(axis=2)
-    has_too_few: BoolArray = complete.sum(axis=1, keepdims=True) < LEAST_COMPARABLE
-    return complete | has_too_few
+    has_too_few = complete.sum(axis=1, keepdims=True) < LEAST_COMPARABLE
+    return np.where(complete | has_too_few, scores, np.nan)
 
 
 class CalibrationByPattern:
@@ -142,10 +142,8 @@ class CalibrationByPattern:
     def fit(cls, patterns: BoolArray, scores: FloatArray, values: FloatArray, *, by_age: bool) -> Self:
         """Take the out-of-fold raw scores, shape (p, n), of calibration patients of shape (n, 13)."""
         is_older = values[:, _AGE] >= SPLIT_AGE
-        chosen = []
-        for band in [~is_older, is_older] if by_age else [np.ones(len(values), dtype=np.bool_)]:
-            chosen.append(np.where(compared(patterns, values[band]), scores[:, band], np.nan))
-        return cls(patterns, chosen)
+        bands = [~is_older, is_older] if by_age else [np.ones(len(values), dtype=np.bool_)]
+        return cls(patterns, [compared(patterns, scores[:, band], values[band]) for band in bands])
 
     @property
     def patients(self) -> tuple[int, ...]:

@@ -4,21 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from common.messages import Thresholds
+from common.messages import Message, Thresholds
 
 RATES = ("false_alarm_rate", "sensitivity")
 
 
-class Value(BaseModel):
-    """A frozen, strict value that is kept as JSON."""
-
-    # Frozen and strict: what was hashed into a version's name must read back as the very same.
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Estimate(Value):
+class Estimate(Message):
     """A figure and its 95 % interval; ``None`` where there is none."""
 
     value: float | None
@@ -34,14 +27,14 @@ class Estimate(Value):
         return "" if self.low is None else f"({number_text(self.low, style)} to {number_text(self.high, style)})"
 
 
-class Rates(Value):
+class Rates(Message):
     """Shares (0 to 1) of the patients without and with disease that are at a level or above."""
 
     false_alarm_rate: Estimate
     sensitivity: Estimate
 
 
-class GroupRates(Value):
+class GroupRates(Message):
     """How a group of patients fares: their number, and false alarms and sensitivity at Medium or higher and at High."""
 
     name: str
@@ -51,14 +44,14 @@ class GroupRates(Value):
     high: Rates
 
 
-class Figure(Value):
+class Figure(Message):
     """A measured figure, and the same figure of the usual isolation forest where it is worked out."""
 
     ours: Estimate
     usual: Estimate | None = None
 
 
-class Evaluation(Value):
+class Evaluation(Message):
     """All figures of a repeated cross-validation, by name, with 95 % intervals over the folds.
 
     Figures that need labels of both kinds are missing where there were labels of one alone. ``confusion`` holds how
@@ -107,7 +100,7 @@ class Evaluation(Value):
         )
 
 
-class Abstention(Value):
+class Abstention(Message):
     """From whom a level is withheld because too little was measured.
 
     ``patterns`` are of the 2,048 sets of fields that may be missing, ``patients`` those of a file, and
@@ -138,12 +131,14 @@ def _share_with_disease(found: float | None, alarms: float | None, prevalence: f
 
 
 class Shown(NamedTuple):
-    """How people are shown a figure, and what it must come to on the shipped data, if there is a target."""
+    """How people are shown a figure, what it must come to on the shipped data, if anything, and what it can come to."""
 
     title: str
     style: str = ".3f"
     least: float = -math.inf
     most: float = math.inf
+    lowest: float = 0
+    highest: float = 1
 
     @property
     def target(self) -> str:
@@ -164,7 +159,9 @@ SHOWN: Mapping[str, Shown] = {
     "auroc": Shown("pairs in which the one with disease scores higher (AUROC)", least=0.905),
     "sensitivity_at_90_specificity": Shown("disease found at 90% specificity", least=0.74),
     "auprc": Shown("precision over all sensitivities (AUPRC)", least=0.90),
-    "auroc_less_logistic_regression": Shown("AUROC less that of a regression that saw labels", "+.3f", least=-0.01),
+    "auroc_less_logistic_regression": Shown(
+        "AUROC less that of a regression that saw labels", "+.3f", least=-0.01, lowest=-1
+    ),
     "false_alarm_rate_medium_or_higher": Shown("without disease at Medium or higher (false alarms)", most=0.23),
     "false_alarm_rate_high": Shown("without disease at High (false alarms)", most=0.07),
     "sensitivity_medium_or_higher": Shown("with disease at Medium or higher (sensitivity)", least=0.79),
@@ -179,7 +176,9 @@ SHOWN: Mapping[str, Shown] = {
     "interval_coverage": Shown("95 % interval of a score: holds its rank in the whole", ".1%", least=0.95),
     "worse_finding_lowers": Shown("one finding made worse lowers the score", ".2%", most=0.005),
     "additivity_gap": Shown("contributions against log2 score", ".0e", most=1e-9),
-    "top_three_against_random": Shown("top three typical: fall against three at random", ".2f", least=3),
+    "top_three_against_random": Shown(
+        "top three typical: fall against three at random", ".2f", least=3, highest=math.inf
+    ),
     "top_three_against_best": Shown("top three typical: fall against the best three", least=0.95),
 }
 """The figures that people are shown, in this order."""

@@ -62,10 +62,7 @@ def score_patterns(
 ) -> FloatArray:
     """Return the raw scores, shape (p, n), of others of shape (n, 13), blanked by p patterns of shape (p, 13)."""
     blanked = np.where(patterns[:, np.newaxis, :], np.nan, others).reshape(-1, others.shape[1])
-    factors = preprocessor.transform(blanked)
-    # Few blanked patients differ: most values of disease-free patients are typical, or below the factors' medians.
-    different, places = np.unique(factors, axis=0, return_inverse=True)
-    return raw_scores(trees, different)[places].reshape(len(patterns), len(others))
+    return raw_scores(trees, preprocessor.transform(blanked)).reshape(len(patterns), len(others))
 
 
 def raw_scores(trees: Iterable[Tree], factors: FloatArray) -> FloatArray:
@@ -73,13 +70,14 @@ def raw_scores(trees: Iterable[Tree], factors: FloatArray) -> FloatArray:
 
     Liu, Ting and Zhou (2008), equation 2.
     """
-    rows = factors.astype(np.float32)  # as scikit-learn compares them
+    # As scikit-learn compares them, and each once: with values taken away or made typical, few patients differ.
+    rows, places = np.unique(factors.astype(np.float32), axis=0, return_inverse=True)
     total, number, samples = np.zeros(len(rows)), 0, 0
     for tree in trees:
         total += node_lengths(tree)[tree.apply(rows)]
         number, samples = number + 1, int(tree.n_node_samples[0])
     scores: FloatArray = 2.0 ** (-total / number / average_path_length(samples))
-    return scores
+    return scores[places]
 
 
 def node_lengths(tree: Tree) -> FloatArray:

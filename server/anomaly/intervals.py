@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 from scipy.stats import t
 
-from server.anomaly.dataset import BoolArray, IndexArray
+from server.anomaly.dataset import BoolArray, FloatArray
 from server.anomaly.evaluation_figures import Estimate
 
 RESAMPLES = 2000
@@ -35,18 +35,24 @@ def over_folds(by_fold: Sequence[float], folds: int, *, lowest: float = 0, highe
     return Estimate(value=mean, low=max(mean - margin, lowest), high=min(mean + margin, highest))
 
 
-def by_bootstrap(figure: Callable[[IndexArray], float], groups: BoolArray, *, seed: int, resamples: int) -> Estimate:
-    """Return a figure over all rows, and the percentile interval of resamples within the groups.
+OfLabels = Callable[[BoolArray, FloatArray], float]
+"""A figure of labels and scores, both of shape (n,)."""
 
-    ``figure`` is given row numbers, with repetitions; drawing within the groups, shape (n,), keeps their sizes.
+
+def by_bootstrap(
+    figure: OfLabels, has_disease: BoolArray, scores: FloatArray, *, seed: int, resamples: int
+) -> Estimate:
+    """Return a figure of labels and scores, both of shape (n,), with the percentile interval of resamples.
+
+    Patients are drawn within either label, which keeps their numbers: a resample with another share of patients with
+    disease would add a spread that is not the detector's.
     """
     random = np.random.default_rng(seed)
-    # Within the groups: a resample with other shares of patients with disease would add a spread that is not the
-    # detector's.
-    members = [rows for rows in (np.flatnonzero(groups), np.flatnonzero(~groups)) if rows.size]
+    members = [np.flatnonzero(has_disease), np.flatnonzero(~has_disease)]
     drawn = (np.concatenate([random.choice(rows, rows.size) for rows in members]) for _ in range(resamples))
-    low, high = np.quantile([figure(rows) for rows in drawn], [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
-    return Estimate(value=figure(np.arange(groups.size)), low=float(low), high=float(high))
+    figures = [figure(has_disease[rows], scores[rows]) for rows in drawn]
+    low, high = np.quantile(figures, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
+    return Estimate(value=float(figure(has_disease, scores)), low=float(low), high=float(high))
 
 
 def of_share(is_so: BoolArray) -> Estimate:

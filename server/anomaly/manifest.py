@@ -8,10 +8,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, SecretStr
 
-from common.messages import RiskLevel, Thresholds
+from common.messages import Message, RiskLevel, Thresholds
 from common.patient import PatientRecord
 from server.anomaly.dataset import Dataset
-from server.anomaly.evaluation_figures import Abstention, Estimate, Evaluation, Value
+from server.anomaly.evaluation_figures import Abstention, Estimate, Evaluation
 from server.anomaly.reference import Reference
 
 FORMAT: Final = 4
@@ -20,7 +20,7 @@ FORMAT: Final = 4
 KNOWN_PATIENTS = 12
 
 
-class DataDescription(Value):
+class DataDescription(Message):
     """A CSV of patients."""
 
     name: str
@@ -29,7 +29,7 @@ class DataDescription(Value):
     disease_free: int
 
 
-class Parameters(Value):
+class Parameters(Message):
     """The settings that a model follows from."""
 
     n_estimators: int
@@ -40,7 +40,7 @@ class Parameters(Value):
     calibration_by_age: bool
 
 
-class KnownAnswer(Value):
+class KnownAnswer(Message):
     """A made-up patient, and what the model must say of it to 1e-9."""
 
     record: PatientRecord
@@ -51,8 +51,10 @@ class KnownAnswer(Value):
     contributions: dict[str, float]
 
 
-class Manifest(Value):
+class Manifest(Message):
     """What is recorded of a model; ``model_version`` ends in a hash over everything else in it but the signature.
+
+    It is strict: what was hashed into its name reads back as the very same.
 
     ``data`` is what the forest was trained and evaluated on. ``recalibrated_from`` names the version whose forest a
     recalibrated one keeps; ``calibration_data`` is then another site's, and ``data`` otherwise. ``possible_values`` are

@@ -11,10 +11,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from common.messages import Thresholds
+from common.messages import Message, Thresholds
 from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray
-from server.anomaly.evaluation_figures import Value
 
 # Of fewer patients with disease none counts: they cannot tell case mix from drift.
 LEAST_WITH_DISEASE = 25
@@ -27,14 +26,14 @@ _QUANTITY_BINS = 5
 Count = Annotated[int, Field(ge=0)]
 
 
-class FieldCounts(Value):
+class FieldCounts(Message):
     """In how many patients a field was not measured, and how many measured values fell into each of its bins."""
 
     missing: Count
     counts: list[Count]
 
 
-class Population(Value):
+class Population(Message):
     """Some patients as counts; ``scores`` are those of their anomaly scores by bin, ``None`` where not known."""
 
     patients: Count
@@ -51,7 +50,7 @@ class Population(Value):
         return Population(patients=self.patients + other.patients, fields=fields, scores=scores)
 
 
-class Reference(Value):
+class Reference(Message):
     """The patients that a model was calibrated with, in aggregates alone: drift is measured from them.
 
     A value falls into the bin of the first of ``edges`` that it does not exceed, or the last; a score belongs to the

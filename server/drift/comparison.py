@@ -153,12 +153,11 @@ def _share_difference(what: What, seen: _CountOf, references: Mapping[str, _Coun
 def _difference_beyond_chance(count: float, of: float, known: float, of_known: float) -> float:
     """Return the difference of two shares, 0 if Newcombe's interval of it (1998, method 10) holds 0."""
     share, reference = count / of, known / of_known
-    low, high = wilson_interval(count, of, error=_ERROR)
-    low_known, high_known = wilson_interval(known, of_known, error=_ERROR)
-    difference = share - reference
-    if difference > 0:
-        return difference if difference > hypot(share - low, high_known - reference) else 0.0
-    return difference if -difference > hypot(high - share, reference - low_known) else 0.0
+    if share < reference:
+        return -_difference_beyond_chance(known, of_known, count, of)
+    low, _ = wilson_interval(count, of, error=_ERROR)
+    _, high = wilson_interval(known, of_known, error=_ERROR)
+    return share - reference if share - reference > hypot(share - low, high - reference) else 0.0
 
 
 def _distribution_difference(seen: FloatArray, references: Mapping[str, FloatArray]) -> Difference:

@@ -110,11 +110,11 @@ def _group(
     number = len(patients)
     if number < LEAST_PATIENTS:
         return GroupDrift(client_id=client_id, patients=number, summary=_needed(number))
-    # Scores of another version of the model are on another scale, and those without a level are compared with nobody's.
-    scored_by_it = [one for one in patients if one.model_version == model_version and one.has_level]
-    scores = np.array([patient.anomaly_score for patient in scored_by_it])
+    # Scores of another version of the model are on another scale.
+    its_own = [patient.anomaly_score for patient in patients if patient.model_version == model_version]
+    scores = np.array([score for score in its_own if score is not None])
     scored = score_drifts(scores, reference) if len(scores) >= LEAST_PATIENTS else []
-    too_few = f"{_needed(len(scores))} whom this version of the model gave a level."
+    too_few = f"This version of the model has given a level to {len(scores)} of the {LEAST_PATIENTS} patients needed."
     fields = field_drifts(np.array([patient.values for patient in patients], dtype=np.float64), reference)
     whose = f"{client_id}'s patients" if client_id else "all clients' patients"
     findings = [

@@ -19,13 +19,15 @@ _values_of = itemgetter(*COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class SeenPatient:
-    """One scored patient: the 13 values in column order, the anomaly score, and the model version that gave it."""
+    """One scored patient: the 13 values in column order, the anomaly score, and the model version that gave it.
+
+    There is no score where there is no level: such patients are compared with nobody's scores.
+    """
 
     sequence: int
     seen_at: datetime
     values: tuple[float | None, ...]
-    anomaly_score: float
-    has_level: bool
+    anomaly_score: float | None
     model_version: str
 
 
@@ -82,10 +84,13 @@ class RollingWindows:
                     continue
                 left -= 1
                 made = item["prediction"]
-                seen_at, values = datetime.fromisoformat(made["made_at"]), _values_of(made["record"])
-                has_level = made["risk_level"] in LEVELS
-                scored = made["anomaly_score"], has_level, made["model_version"]
-                yield SeenPatient(item["sequence"], seen_at, values, *scored)
+                yield SeenPatient(
+                    sequence=item["sequence"],
+                    seen_at=datetime.fromisoformat(made["made_at"]),
+                    values=_values_of(made["record"]),
+                    anomaly_score=made["anomaly_score"] if made["risk_level"] in LEVELS else None,
+                    model_version=made["model_version"],
+                )
             if len(page) < _PAGE:
                 return
             before = page[-1]["sequence"]

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from common.messages import Thresholds
-from common.settings_errors import settings_sentence
 from config.settings import ServerSettings, TrainingSettings
 from server.anomaly.dataset import SHIPPED_DATA
 from server.anomaly.recognition import load_dataset, read_patients
-from server.evaluation.console import run
+from server.evaluation.console import run, settings_of
 from server.evaluation.cross_validation import cross_validate
 from server.evaluation.data_file import add_file_options, read_with_questions
 from server.evaluation.external import validate
@@ -54,11 +51,8 @@ def with_folds(
     arguments = parser.parse_args(words)
     if arguments.repeats < 1:
         parser.error("--repeats must be 1 or more")
-    try:
-        folds = {} if arguments.folds is None else {"evaluation_folds": arguments.folds}
-        return arguments, TrainingSettings(**folds), ServerSettings()
-    except ValidationError as error:
-        parser.error(settings_sentence(error))
+    folds = {} if arguments.folds is None else {"evaluation_folds": arguments.folds}
+    return arguments, *settings_of(parser, **folds)
 
 
 def _evaluate(settings: TrainingSettings, directory: Path, repeats: int) -> int:

@@ -1,14 +1,27 @@
 """What the commands that train and evaluate have in common: progress on the error stream, and how they end."""
 
+import argparse
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from common.errors import NAMED_ERRORS
+from common.settings_errors import settings_sentence
+from config.settings import ServerSettings, TrainingSettings
 
 _Result = TypeVar("_Result")
+
+
+def settings_of(parser: argparse.ArgumentParser, **training: Any) -> tuple[TrainingSettings, ServerSettings]:
+    """Return the settings, some of training as given; end with a usage error that names what is wrong with them."""
+    try:
+        return TrainingSettings(**training), ServerSettings()
+    except ValidationError as error:
+        parser.error(settings_sentence(error))
 
 
 def run(act: Callable[[], int | None], *, stopped: str) -> int:

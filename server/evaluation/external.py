@@ -1,27 +1,19 @@
 """External validation: how a trained model does on patients of a clinic it has never seen."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
-from server.anomaly.dataset import BoolArray, FloatArray, IndexArray
+from server.anomaly.dataset import BoolArray
 from server.anomaly.detector import Detector
 from server.anomaly.evaluation_figures import Abstention, Estimate, GroupRates, Rates, by_level
 from server.anomaly.intervals import RESAMPLES, by_bootstrap, of_share
 from server.anomaly.recognition import Patients
-from server.evaluation.measures import SPECIFICITY, abstention_of, confusion, group_rates, sensitivity_at, subgroups
+from server.evaluation.measures import SEPARATION, abstention_of, confusion, group_rates
 
 # The bootstrap draws each of them 2,000 times: with more, it would take hours and give the same figures.
 _MOST_PATIENTS = 10_000
-
-_SEPARATION: Mapping[str, Callable[[BoolArray, FloatArray], float]] = {
-    "AUROC": roc_auc_score,
-    "AUPRC": average_precision_score,
-    f"sensitivity at {SPECIFICITY:.0%} specificity": sensitivity_at,
-}
 
 
 @dataclass(frozen=True)
@@ -30,8 +22,8 @@ class ExternalValidation:
 
     ``used_to`` says what the model did with this very file when it was made: the figures are then not external.
     ``alarms`` holds the shares of all patients at Medium or higher and at High, with Wilson intervals; patients without
-    a level are no alarms. ``separation``
-    is by the anomaly scores and needs patients of both labels; its intervals are by bootstrap.
+    a level are no alarms. ``separation`` is by the anomaly scores and needs patients of both labels; its intervals are
+    by bootstrap.
     """
 
     model_version: str
@@ -58,19 +50,15 @@ def validate(patients: Patients, detector: Detector, *, seed: int, resamples: in
     diseased = patients.has_disease & is_labelled
     has_disease, known, known_level = patients.has_disease[is_labelled], scores[is_labelled], counted[is_labelled]
 
-    def of_rows(figure: Callable[[BoolArray, FloatArray], float], rows: IndexArray) -> float:
-        return float(figure(has_disease[rows], known[rows]))
-
     # Wilson's intervals and not those over folds: here each patient is scored once, by one model.
     def rates_from(members: BoolArray, threshold: float) -> Rates:
         free, ill = (known_level[members & labelled] >= threshold for labelled in (~has_disease, has_disease))
         return Rates(false_alarm_rate=of_share(free), sensitivity=of_share(ill))
 
-    groups = {"everybody": np.ones(known.size, dtype=np.bool_)} | subgroups(values[is_labelled])
     separation = {}
     if has_disease.any() and not has_disease.all():
-        for name, figure in _SEPARATION.items():
-            separation[name] = by_bootstrap(partial(of_rows, figure), has_disease, seed=seed, resamples=resamples)
+        for name, figure in SEPARATION.items():
+            separation[name] = by_bootstrap(figure, has_disease, known, seed=seed, resamples=resamples)
     manifest = detector.manifest
     uses = {"trained": manifest.data.sha256, "calibrated": manifest.calibration_data.sha256}
     return ExternalValidation(
@@ -80,6 +68,6 @@ def validate(patients: Patients, detector: Detector, *, seed: int, resamples: in
         abstention=abstention_of(detector.model.sufficiency, has_level, diseased, scores, thresholds.high),
         alarms={level: of_share(counted >= threshold) for level, threshold in by_level(thresholds).items()},
         separation=separation,
-        groups=group_rates(groups, has_disease, thresholds, rates_from) if known.size else [],
+        groups=group_rates(values[is_labelled], has_disease, thresholds, rates_from) if known.size else [],
         confusion=confusion(has_disease, known_level, thresholds) if known.size else {},
     )

@@ -15,14 +15,14 @@ from server.anomaly.detector import Attribution
 from server.anomaly.fitting import fit_and_score, fit_parts, raw_scores
 from server.evaluation.measures import RANDOM_PATIENTS, FoldResult, forest_figures, levels_of
 from server.evaluation.references import supervised_scores, usual_forest_scores
-from server.evaluation.splits import SEEDS, Fit, Fold, calibration_folds, reseeded
-from server.evaluation.training import calibrated, pattern_scores
+from server.evaluation.splits import SEEDS, Fit, Fold, reseeded
+from server.evaluation.training import calibrated
 
 # The three tests that clinics most often lack: UCI's own sites other than Cleveland hardly have them.
 _BLANKED = [COLUMNS.index(name) for name in ("st_slope", "major_vessels", "thallium_scan")]
 _STEPS_WORSE = {"resting_bp": 20, "cholesterol": 40, "max_heart_rate": -15, "st_depression": 1}
 _TOP = 3
-_TRIPLES = np.array(list(combinations(range(len(COLUMNS)), _TOP)))
+_TRIPLES = np.array([np.isin(range(len(COLUMNS)), three) for three in combinations(range(len(COLUMNS)), _TOP)])
 _GAP_SHARE = 0.25
 _DRAWN_AGAIN = 200  # calibration sets for each held-out patient
 _SAME = 1e-12  # rounding is no lower score
@@ -40,33 +40,32 @@ def evaluate_fold(fold: Fold) -> FoldResult:
     dataset, fit, settings = fold.dataset, fold.fit, fold.settings
     thresholds = Thresholds(medium=settings.medium_threshold, high=settings.high_threshold)
     held_out, disease_free = dataset.values[fit.scored], dataset.values[fit.fitted_on]
-    patients, has_disease = len(held_out), dataset.has_disease[fit.scored]
+    has_disease = dataset.has_disease[fit.scored]
     blanked = held_out.copy()
     blanked[:, _BLANKED] = np.nan
     owners, worse = worsened(held_out)
     # One forest scores all variants in one pass, for growing it is most of the work.
-    variants = np.concatenate([held_out, blanked, worse])
-    raw = fit_and_score(disease_free, variants, settings)
-    usual_raw = usual_forest_scores(disease_free, variants, seed=settings.random_state)
-    calibration = _calibration(dataset, fit, variants[: 2 * patients], settings)
-    anomaly, blanked_anomaly = np.split(calibration.score(variants[: 2 * patients], raw[: 2 * patients]), 2)
+    variants, ends = np.concatenate([held_out, blanked, worse]), [len(held_out), 2 * len(held_out)]
+    raw, raw_blanked, raw_worse = np.split(fit_and_score(disease_free, variants, settings), ends)
+    usual_scores = usual_forest_scores(disease_free, variants, seed=settings.random_state)
+    usual_raw, usual_blanked, usual_worse = np.split(usual_scores, ends)
+    patterns = np.unique(np.isnan(variants[: ends[1]]), axis=0)
+    calibration = calibrated(dataset, fit.fitted_on, patterns, settings)
+    anomaly = calibration.score(held_out, raw)
     supervised = _supervised(dataset, fit)
-    ours = forest_figures(anomaly, blanked_anomaly, supervised, has_disease, thresholds)
-    usual_scores, usual_blanked = np.split(usual_raw[: 2 * patients], 2)
-    usual = forest_figures(usual_scores, usual_blanked, supervised, has_disease, _USUAL)
-    for figures, scores in ((ours, raw), (usual, usual_raw)):
-        figures["worse_finding_lowers"] = float((scores[2 * patients :] < scores[owners] - _SAME).mean())
+    ours = forest_figures(anomaly, calibration.score(blanked, raw_blanked), supervised, has_disease, thresholds)
+    usual = forest_figures(usual_raw, usual_blanked, supervised, has_disease, _USUAL)
+    ours["worse_finding_lowers"] = float((raw_worse < raw[owners] - _SAME).mean())
+    usual["worse_finding_lowers"] = float((usual_worse < usual_raw[owners] - _SAME).mean())
     free = ~has_disease
-    ours["interval_coverage"] = _interval_coverage(
-        calibration, held_out[free], raw[:patients][free], settings.random_state
-    )
+    ours["interval_coverage"] = _interval_coverage(calibration, held_out[free], raw[free], settings.random_state)
     if fold.repeat == 0:
         other = reseeded(settings, SEEDS // 2)
         raw_again = fit_and_score(disease_free, held_out, other)
         usual_again = usual_forest_scores(disease_free, held_out, seed=other.random_state)
-        ours["two_seeds_spearman"] = float(spearmanr(raw[:patients], raw_again).statistic)
-        usual["two_seeds_spearman"] = float(spearmanr(usual_raw[:patients], usual_again).statistic)
-        again = _calibration(dataset, fit, held_out, other).score(held_out, raw_again)
+        ours["two_seeds_spearman"] = float(spearmanr(raw, raw_again).statistic)
+        usual["two_seeds_spearman"] = float(spearmanr(usual_raw, usual_again).statistic)
+        again = calibrated(dataset, fit.fitted_on, patterns, other).score(held_out, raw_again)
         changes = levels_of(anomaly, thresholds) != levels_of(again, thresholds)
         ours["two_seeds_level_changes"] = float(changes.mean())
         ours |= _explanation_figures(disease_free, held_out, anomaly >= thresholds.medium, settings)
@@ -107,14 +106,6 @@ def _supervised(dataset: Dataset, fit: Fit) -> FloatArray | None:
     return supervised_scores(dataset.values[others], has_disease, dataset.values[fit.scored]) if has_both else None
 
 
-def _calibration(dataset: Dataset, fit: Fit, values: FloatArray, settings: TrainingSettings) -> CalibrationByPattern:
-    """Calibrate on the fold's others, for the patterns of patients of shape (n, 13)."""
-    patterns = np.unique(np.isnan(values), axis=0)
-    fits = calibration_folds(fit.fitted_on, settings)
-    scores = [pattern_scores(dataset, one, patterns, settings) for one in fits]
-    return calibrated(dataset, fits, scores, patterns, settings)
-
-
 def _interval_coverage(calibration: CalibrationByPattern, values: FloatArray, raw: FloatArray, seed: int) -> float:
     """Return how often the interval of a score holds its rank in the whole, of calibration sets that are drawn again.
 
@@ -143,23 +134,20 @@ def _explanation_figures(
     attribution = Attribution(preprocessor, forest)
     strangers = random_values(ceil(RANDOM_PATIENTS / settings.evaluation_folds), settings.random_state)
     sums = [attribution.base_value + sum(by_field) for by_field, _ in attribution.of(rows_of(strangers))]
-    scores = -forest.score_samples(preprocessor.transform(strangers))
-    figures = {"additivity_gap": float(np.abs(sums - np.log2(scores)).max())}
+    log2_scores = np.log2(-forest.score_samples(preprocessor.transform(strangers)))
+    figures = {"additivity_gap": float(np.abs(sums - log2_scores).max())}
     if not flagged.any():
         return figures
     contributions = np.array([by_field for by_field, _ in attribution.of(rows_of(held_out[flagged]))])
-    # Sorted, since the triples of fields are: equal contributions go to the field that comes first.
-    top_fields = np.sort(np.argsort(-contributions, axis=1, kind="stable")[:, :_TOP])
-    is_top = (top_fields[:, np.newaxis, :] == _TRIPLES).all(axis=2)
+    # Of equal contributions, that of the field that comes first counts as higher.
+    ranks = np.argsort(np.argsort(-contributions, axis=1, kind="stable"), axis=1)
+    is_top = ((ranks < _TOP)[:, np.newaxis, :] == _TRIPLES).all(axis=2)
     # By how much the raw score falls when three fields become typical, for every patient and triple, shape (n, 286).
     complete = preprocessor.impute(held_out[flagged])
-    made_typical = (np.arange(len(COLUMNS)) == _TRIPLES[:, :, np.newaxis]).any(axis=1)
-    changed = np.where(made_typical, preprocessor.typical_, complete[:, np.newaxis, :]).reshape(-1, len(COLUMNS))
-    # Many of them are alike: what is typical already cannot change.
-    factors = preprocessor.transform(np.concatenate([complete, changed]))
-    different, places = np.unique(factors, axis=0, return_inverse=True)
+    changed = np.where(_TRIPLES, preprocessor.typical_, complete[:, np.newaxis, :]).reshape(-1, len(COLUMNS))
     trees = (estimator.tree_ for estimator in forest.estimators_)
-    before, after = np.split(raw_scores(trees, different)[places], [len(complete)])
+    scores = raw_scores(trees, preprocessor.transform(np.concatenate([complete, changed])))
+    before, after = np.split(scores, [len(complete)])
     falls = before[:, np.newaxis] - after.reshape(len(complete), -1)
     figures["top_three_against_random"] = float(falls[is_top].mean() / falls.mean())
     figures["top_three_against_best"] = float(falls[is_top].mean() / falls.max(axis=1).mean())

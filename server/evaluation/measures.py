@@ -22,18 +22,14 @@ from server.anomaly.evaluation_figures import (
     Rates,
     by_level,
 )
-from server.anomaly.intervals import over_folds
+from server.anomaly.intervals import OfLabels, over_folds
 from server.anomaly.sufficiency import Sufficiency
 from server.evaluation.splits import can_be_stratified
 
-SPECIFICITY = 0.9
 RANDOM_PATIENTS = 10_000
 """Made-up patients, over all folds of the first repeat, whose contributions are added up."""
-_ROUNDING = 1e-12
+_A_TENTH = 0.1 + 1e-12  # for rounding
 _MIDDLE, _OLD = 50, 60
-
-_LOWEST = {"auroc_less_logistic_regression": -1.0}
-_HIGHEST = {"top_three_against_random": math.inf}
 
 
 @dataclass(frozen=True)
@@ -56,23 +52,17 @@ def forest_figures(
     has_disease: BoolArray,
     thresholds: Thresholds,
 ) -> dict[str, float]:
-    """Return the figures of held-out patients by name; NaN where one needs labels of both kinds, and these are of one.
+    """Return the figures of held-out patients by name; those that compare both labels only where there are both.
 
     ``scores`` are of the patients as they are, ``blanked`` with three tests not measured, and ``supervised`` those of a
     classifier that saw labels, if there is one; all have the shape (n,).
     """
-
-    def judged(figure: Callable[[BoolArray, FloatArray], float], given: FloatArray | None) -> float:
-        has_both = has_disease.any() and not has_disease.all()
-        return float(figure(has_disease, given)) if has_both and given is not None else math.nan
-
-    figures = {
-        "auroc": judged(roc_auc_score, scores),
-        "sensitivity_at_90_specificity": judged(sensitivity_at, scores),
-        "auprc": judged(average_precision_score, scores),
-        "auroc_less_logistic_regression": judged(roc_auc_score, scores) - judged(roc_auc_score, supervised),
-        "blanked_auroc": judged(roc_auc_score, blanked),
-    }
+    figures: dict[str, float] = {}
+    if has_disease.any() and not has_disease.all():
+        figures |= {name: figure(has_disease, scores) for name, figure in SEPARATION.items()}
+        figures["blanked_auroc"] = roc_auc_score(has_disease, blanked)
+        if supervised is not None:
+            figures["auroc_less_logistic_regression"] = figures["auroc"] - roc_auc_score(has_disease, supervised)
     for prefix, given in (("", scores), ("blanked_", blanked)):
         for level, threshold in by_level(thresholds).items():
             for rate, value in _rates(given >= threshold, has_disease).items():
@@ -80,11 +70,19 @@ def forest_figures(
     return figures
 
 
-def sensitivity_at(has_disease: BoolArray, scores: FloatArray, specificity: float = SPECIFICITY) -> float:
-    """Return the highest sensitivity (0 to 1) of a threshold that keeps a specificity (0 to 1)."""
+def _sensitivity_at_90_specificity(has_disease: BoolArray, scores: FloatArray) -> float:
+    """Return the highest sensitivity (0 to 1) of a threshold that at most a tenth of the disease-free reach."""
     # All points of the curve: one that scikit-learn would drop as intermediate may be the last that is allowed.
     false_alarms, sensitivities, _ = roc_curve(has_disease, scores, drop_intermediate=False)
-    return float(sensitivities[false_alarms <= 1 - specificity + _ROUNDING].max())
+    return float(sensitivities[false_alarms <= _A_TENTH].max())
+
+
+SEPARATION: Mapping[str, OfLabels] = {
+    "auroc": roc_auc_score,
+    "sensitivity_at_90_specificity": _sensitivity_at_90_specificity,
+    "auprc": average_precision_score,
+}
+"""Figures of labels and scores that need patients of both labels, by name."""
 
 
 def _rates(is_alarm: BoolArray, has_disease: BoolArray) -> dict[str, float]:
@@ -121,24 +119,24 @@ def abstention_of(
     )
 
 
-def subgroups(values: FloatArray) -> dict[str, BoolArray]:
-    """Return who belongs to each subgroup by sex and by age, of patients of shape (n, 13)."""
-    sex, age = values[:, COLUMNS.index("sex")], values[:, COLUMNS.index("age")]
-    sexes = {word: sex == code for code, word in FIELDS["sex"].codes.items()}
-    return sexes | {
-        f"age under {_MIDDLE}": age < _MIDDLE,
-        f"age {_MIDDLE} to {_OLD - 1}": (age >= _MIDDLE) & (age < _OLD),
-        f"age {_OLD} and over": age >= _OLD,
-    }
-
-
 def group_rates(
-    groups: Mapping[str, BoolArray],
+    values: FloatArray,
     has_disease: BoolArray,
     thresholds: Thresholds,
     rates_from: Callable[[BoolArray, float], Rates],
 ) -> list[GroupRates]:
-    """Return how groups of patients fare; ``rates_from`` is given the members and the score that is an alarm."""
+    """Return how patients of shape (n, 13) fare, everybody first and then each subgroup by sex and by age.
+
+    ``rates_from`` is given the members of a group and the score that is an alarm.
+    """
+    sex, age = values[:, COLUMNS.index("sex")], values[:, COLUMNS.index("age")]
+    groups = {
+        "everybody": np.ones(len(values), dtype=np.bool_),
+        **{word: sex == code for code, word in FIELDS["sex"].codes.items()},
+        f"age under {_MIDDLE}": age < _MIDDLE,
+        f"age {_MIDDLE} to {_OLD - 1}": (age >= _MIDDLE) & (age < _OLD),
+        f"age {_OLD} and over": age >= _OLD,
+    }
     return [
         GroupRates(
             name=name,
@@ -172,15 +170,14 @@ def evaluation_of(
             by_fold.append(_rates(result.anomaly[inside] >= threshold, has_disease[result.held_out][inside]))
         return Rates(**{rate: over_folds([fold[rate] for fold in by_fold], folds) for rate in RATES})
 
-    members = {"everybody": np.ones(len(has_disease), dtype=np.bool_)} | subgroups(dataset.values)
-    everybody, *groups = group_rates(members, has_disease, thresholds, rates_from)
+    everybody, *groups = group_rates(dataset.values, has_disease, thresholds, rates_from)
     at_levels = {f"{rate}_{level}": of for level in by_level(thresholds) for rate, of in getattr(everybody, level)}
     figures = {}
     for name in SHOWN:
         ours = at_levels.get(name) or _together(name, [result.ours for result in results], folds)
         usual = _together(name, [result.usual for result in results], folds)
         if ours.value is not None:
-            figures[name] = Figure(ours=ours, usual=usual if name in results[0].usual else None)
+            figures[name] = Figure(ours=ours, usual=None if usual.value is None else usual)
     held_out = np.concatenate([result.held_out for result in results])
     counted = confusion(has_disease[held_out], np.concatenate([result.anomaly for result in results]), thresholds)
     return Evaluation(
@@ -202,4 +199,4 @@ def _together(name: str, by_fold: Sequence[Mapping[str, float]], folds: int) -> 
     if name == "additivity_gap":
         # The worst fold counts, and not the mean: one patient whose contributions do not add up is one too many.
         return Estimate(value=max((figure for figure in figures if not math.isnan(figure)), default=None))
-    return over_folds(figures, folds, lowest=_LOWEST.get(name, 0), highest=_HIGHEST.get(name, 1))
+    return over_folds(figures, folds, lowest=SHOWN[name].lowest, highest=SHOWN[name].highest)

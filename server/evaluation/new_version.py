@@ -1,7 +1,5 @@
 """A new version of the model: trained and evaluated on a clinic's patients, or recalibrated on another site's."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -10,8 +8,7 @@ import numpy as np
 from common.errors import InvalidDataError
 from config.settings import TrainingSettings
 from server.anomaly.dataset import COLUMNS, Dataset
-from server.anomaly.detector import AnomalyModel, Detector
-from server.anomaly.evaluation_figures import Evaluation
+from server.anomaly.detector import Detector
 from server.anomaly.manifest import Manifest, Parameters, description_of
 from server.anomaly.missing_tests import possible_values
 from server.anomaly.preprocessing import FACTORS
@@ -24,19 +21,10 @@ from server.registry.artifact import make_files
 from server.registry.known_answers import known_answers
 
 
-@dataclass(frozen=True)
-class NewVersion:
-    """A model that is not stored yet, how well it does, and its files by name."""
-
-    model: AnomalyModel
-    evaluation: Evaluation
-    files: Mapping[str, bytes]
-
-
 def trained_version(
     dataset: Dataset, settings: TrainingSettings, evaluations: Path, *, made_at: datetime, repeats: int | None = None
-) -> NewVersion:
-    """Train on a clinic's patients and evaluate on those held out.
+) -> dict[str, bytes]:
+    """Train on a clinic's patients, evaluate on those held out, and return the files of the new version by name.
 
     The evaluation has as many repeats as asked for, or as ``evaluations`` keeps of the same data, settings and code.
 
@@ -75,13 +63,13 @@ def trained_version(
         files={},
         known_answers=known_answers(model, settings.random_state),
     )
-    return NewVersion(model, manifest.evaluation, make_files(model, manifest, settings.signing_key))
+    return make_files(model, manifest, settings.signing_key)
 
 
 def recalibrated_version(
     earlier: Detector, dataset: Dataset, settings: TrainingSettings, *, made_at: datetime
-) -> NewVersion:
-    """Keep a model's forest and calibrate it on the disease-free patients of another site.
+) -> dict[str, bytes]:
+    """Keep a model's forest, calibrate it on the disease-free patients of another site, and return the files.
 
     Raises
     ------
@@ -105,5 +93,4 @@ def recalibrated_version(
         "known_answers": known_answers(model, original.parameters.random_state),
         "signature": None,
     }
-    manifest = original.model_copy(update=changed)
-    return NewVersion(model, manifest.evaluation, make_files(model, manifest, settings.signing_key))
+    return make_files(model, original.model_copy(update=changed), settings.signing_key)

@@ -77,7 +77,7 @@ def validation_text(validation: ExternalValidation, thresholds: Thresholds) -> s
         used_to += " The figures are better than patients it has not seen would give."
         lines += [*wrap(f"Not an external validation: {used_to}", _WIDTH), ""]
     if patients.wrong_label:
-        lines += [*wrap(f"The figures below are worth nothing if it is so: {patients.wrong_label}", _WIDTH), ""]
+        lines += [*wrap(f"Check the label, or the figures below mean nothing: {patients.wrong_label}", _WIDTH), ""]
     lines += [
         f"Model {validation.model_version} on {patients.name}; 95 % intervals of shares by Wilson (1927), of all else "
         f"by {RESAMPLES:,} bootstrap resamples.",
@@ -92,7 +92,7 @@ def validation_text(validation: ExternalValidation, thresholds: Thresholds) -> s
     lines.append("")
     if not validation.confusion:
         return "\n".join([*lines, "No patient has a label, so there is nothing to compare the scores with."])
-    lines += [f"{name:<33}{estimate:.3f}" for name, estimate in validation.separation.items()]
+    lines += [f"{SHOWN[name].title:<60}{estimate:.3f}" for name, estimate in validation.separation.items()]
     if not validation.separation:
         lines.append("All labels are the same, so there is no AUROC.")
     lines += ["", *_group_lines(validation.groups, thresholds), "", *_confusion_lines(validation.confusion)]

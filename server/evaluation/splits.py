@@ -81,7 +81,7 @@ def refuse_too_few(dataset: Dataset, settings: TrainingSettings) -> None:
         )
     if disease_free < FEWEST_TO_TRAIN:
         raise InvalidDataError(
-            f"{dataset.name} holds {disease_free} disease-free patients; a detector of one's own needs at least "
+            f"{dataset.name} holds {disease_free} disease-free patients; training needs at least "
             f"{FEWEST_TO_TRAIN}. With fewer, keep the forest of another clinic: train_model.py --recalibrate."
         )
     # The smallest forest is that of a calibration fold within an evaluation fold: both are taken off.

@@ -22,9 +22,8 @@ from server.anomaly.dataset import BoolArray, Dataset, FloatArray, IndexArray
 from server.anomaly.detector import AnomalyModel
 from server.anomaly.fitting import fit_parts, grow_parts, score_patterns
 from server.anomaly.preprocessing import refuse_unmeasured
-from server.anomaly.sufficiency import Sufficiency
+from server.anomaly.sufficiency import Sufficiency, aurocs_by_pattern
 from server.evaluation.console import watched
-from server.evaluation.discrimination import aurocs_by_pattern
 from server.evaluation.splits import Fit, calibration_folds, refuse_too_few
 
 # Disease-free patients of a site below which its false-alarm rates cannot be set from them: of 24, the share at High
@@ -61,11 +60,15 @@ def train(dataset: Dataset, settings: TrainingSettings) -> AnomalyModel:
     started = in_workers(calls, settings.workers)
     # The model's own forest is grown here while the workers grow those that calibrate it.
     preprocessor, forest = fit_parts(dataset.values[rows], settings)
-    scores = list(watched(started, len(fits), title="Calibrating", unit="forest"))
-    calibration = calibrated(dataset, fits, scores, every_pattern(), settings)
+    scores = np.concatenate(list(watched(started, len(fits), title="Calibrating", unit="forest")), axis=1)
+    held_out = np.concatenate([fit.scored for fit in fits])
+    values, has_disease = dataset.values[held_out], dataset.has_disease[held_out]
+    calibration = CalibrationByPattern.fit(
+        every_pattern(), scores[:, ~has_disease], values[~has_disease], by_age=settings.calibration_by_age
+    )
     thresholds = Thresholds(medium=settings.medium_threshold, high=settings.high_threshold)
     _refuse_small_bands(calibration, dataset, thresholds)
-    sufficiency = Sufficiency(aurocs_by_pattern(every_pattern(), *joined(dataset, fits, scores)))
+    sufficiency = Sufficiency(aurocs_by_pattern(scores, values, has_disease))
     return AnomalyModel(preprocessor, forest, calibration, thresholds, sufficiency)
 
 
@@ -111,20 +114,13 @@ def pattern_scores(dataset: Dataset, fit: Fit, patterns: BoolArray, settings: Tr
 
 
 def calibrated(
-    dataset: Dataset, fits: Iterable[Fit], scores: Iterable[FloatArray], patterns: BoolArray, settings: TrainingSettings
+    dataset: Dataset, rows: IndexArray, patterns: BoolArray, settings: TrainingSettings
 ) -> CalibrationByPattern:
-    """Calibrate on the disease-free patients among those whom the folds held out."""
-    together, values, has_disease = joined(dataset, fits, scores)
-    free = ~has_disease
-    return CalibrationByPattern.fit(patterns, together[:, free], values[free], by_age=settings.calibration_by_age)
-
-
-def joined(
-    dataset: Dataset, fits: Iterable[Fit], scores: Iterable[FloatArray]
-) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Put the out-of-fold raw scores of all folds together, shape (p, n), with the patients' values and labels."""
-    held_out: IndexArray = np.concatenate([fit.scored for fit in fits])
-    return np.concatenate(list(scores), axis=1), dataset.values[held_out], dataset.has_disease[held_out]
+    """Calibrate some patterns on disease-free patients, each scored by a forest of the other folds."""
+    fits = calibration_folds(rows, settings)
+    scores = np.concatenate([pattern_scores(dataset, fit, patterns, settings) for fit in fits], axis=1)
+    held_out = dataset.values[np.concatenate([fit.scored for fit in fits])]
+    return CalibrationByPattern.fit(patterns, scores, held_out, by_age=settings.calibration_by_age)
 
 
 def in_workers(calls: Iterable[Any], workers: int) -> Iterator[Any]:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
@@ -26,12 +26,8 @@ from config.secrets import ConfigurationError
 from config.settings import ServerSettings
 
 ROUTER_URL: Final = "https://router.huggingface.co/v1"
-TEMPERATURE: Final = 0.2
 MAX_BYTES: Final = 1_000_000
-LATE: Final = "it did not answer in time"
 NOT_TRUSTED: Final = "its certificate is not trusted; check it, or name its authority in LLM_CA_FILE in .env"
-
-Messages = list[dict[str, str]]
 
 
 class EndpointError(Exception):
@@ -54,9 +50,7 @@ _REFUSALS: Final[Mapping[int, str]] = {
     404: "nothing was found there; check LLM_BASE_URL and LLM_MODEL in .env",
     429: "it is getting too many requests",
 }
-_NO_PERMISSION: Final = (
-    'the token lacks the permission "Make calls to Inference Providers"; see huggingface.co/settings/tokens'
-)
+_NOT_ALLOWED = 'the token lacks the permission "Make calls to Inference Providers"; see huggingface.co/settings/tokens'
 _NO_GRAMMAR: Final = "it decodes under no grammar; set LLM_CONSTRAINED_DECODING in .env to automatic or off"
 
 
@@ -72,10 +66,8 @@ class _Transport(httpx2.BaseTransport):
         trusted, opened, deadline = _call.get()
         request.extensions["trace"] = partial(_connected, opened, deadline, request.url.scheme)
         body = bytearray()
-        with (
-            httpx2.HTTPTransport(verify=trusted, trust_env=False) as http,
-            closing(http.handle_request(request)) as response,
-        ):
+        with httpx2.HTTPTransport(verify=trusted, trust_env=False) as http:
+            response = http.handle_request(request)
             if response.is_redirect:
                 raise EndpointError("it answered with a redirect, and none is followed")
             for chunk in response.iter_raw():
@@ -129,7 +121,7 @@ class Endpoint:
             headers={"Accept-Encoding": "identity"},
         )
         self._model, self._decoding = settings.llm_model, settings.llm_constrained_decoding
-        self._limit = {"max_tokens": settings.llm_max_tokens}
+        self._limit: Mapping[str, object] = {"max_tokens": settings.llm_max_tokens}
         self._trusted, file = _ClosingContext(ssl.PROTOCOL_TLS_CLIENT), settings.llm_ca_file
         try:
             self._trusted.load_verify_locations(file) if file else self._trusted.load_default_certs()
@@ -137,7 +129,7 @@ class Endpoint:
             said = f"{file}: {error.strerror or 'no certificate'}"
             raise ConfigurationError(f"LLM_CA_FILE must name a file of PEM certificates; {said}.") from None
 
-    def ask(self, messages: Messages, grammar: Mapping[str, object], *, deadline: float) -> str:
+    def ask(self, messages: list[dict[str, str]], grammar: Mapping[str, object], *, deadline: float) -> str:
         """Return the text of an answer that has come to its end.
 
         Parameters
@@ -166,27 +158,29 @@ class Endpoint:
         try:
             return answer.result(timeout=deadline - time.monotonic())
         except TimeoutError:
-            raise EndpointError(LATE) from None
+            raise EndpointError("it did not answer in time") from None
         finally:
             # A peer that drips headers would keep the call's thread forever; to close a socket wakes no reader of it.
             for connection in opened:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
-    def _answer(self, messages: Messages, grammar: Mapping[str, object]) -> str:
-        limit = self._limit
-        body = {"stream": True, "temperature": TEMPERATURE, **limit, **grammar}
+    def _answer(self, messages: list[dict[str, str]], grammar: Mapping[str, object]) -> str:
+        body: dict[str, object] = {"stream": True, "temperature": 0.2, **self._limit, **grammar}
         try:
             answer = self._client.chat_completion([*messages], model=self._model, extra_body=body)
             return answer.choices[0].message.content or ""
         except HfHubHTTPError as error:
             status, text = error.response.status_code, error.response.text
         except httpx2.HTTPError as error:
-            raise _failure(error) from None
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):  # OpenSSL's own name for it
+                raise EndpointError(NOT_TRUSTED, lasting=True) from None
+            what = "it could not be reached" if isinstance(error, httpx2.ConnectError) else "the connection to it broke"
+            raise EndpointError(f"{what} ({type(error).__name__})", passing=True) from None
         # Servers differ in what they take, and say so: later requests leave out what this one was refused for.
         may_differ = status in {400, 422}
-        if may_differ and "max_completion_tokens" in text and "max_tokens" in limit:
-            self._limit = {"max_completion_tokens": limit["max_tokens"]}
+        if may_differ and "max_completion_tokens" in text and "max_tokens" in body:
+            self._limit = {"max_completion_tokens": body["max_tokens"]}
             return self._answer(messages, grammar)
         if may_differ and any(name in text for name in grammar):
             if self._decoding == "on":
@@ -195,16 +189,8 @@ class Endpoint:
             return self._answer(messages, {})
         clause = _REFUSALS.get(status, f"it answered with HTTP status {status}").format(key=self._key_name)
         if status == httpx2.codes.FORBIDDEN and "Inference Providers" in text:
-            clause = _NO_PERMISSION
+            clause = _NOT_ALLOWED
         raise EndpointError(clause, lasting=status in range(400, 405), passing=status in {408, *range(500, 600)})
-
-
-def _failure(error: httpx2.HTTPError) -> EndpointError:
-    """Say why no response came."""
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):  # OpenSSL's own name for it
-        return EndpointError(NOT_TRUSTED, lasting=True)
-    what = "it could not be reached" if isinstance(error, httpx2.ConnectError) else "the connection to it broke"
-    return EndpointError(f"{what} ({type(error).__name__})", passing=True)
 
 
 def _connected(opened: list[socket.socket], deadline: float, scheme: str, event: str, info: Mapping[str, Any]) -> None:
@@ -230,13 +216,13 @@ def _text_of(body: str) -> str:
         choices = [choice for event in events for choice in json.loads(event)["choices"][:1]]
         parts = [choice.get("delta") or choice.get("message") or {} for choice in choices]
         content = "".join(part.get("content") or "" for part in parts)
-        finish = next((choice["finish_reason"] for choice in reversed(choices) if choice.get("finish_reason")), None)
+        ends = [choice["finish_reason"] for choice in choices if choice.get("finish_reason")]
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         said = "it reported an error of its own" if '"error":' in body else "its answer was not understood"
         raise EndpointError(said, passing=True) from None
-    if finish is None:
+    if not ends:
         raise EndpointError("its answer was cut off", passing=True)
-    if finish not in {"stop", "eos_token"}:
+    if ends[-1] not in {"stop", "eos_token"}:
         raise EndpointError("it stopped before the end of its text; raise LLM_MAX_TOKENS in .env")
     # Thoughts come in a field of their own, which is not read, or before this tag.
     text = content.rpartition("</think>")[2].strip()

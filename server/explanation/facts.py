@@ -4,9 +4,8 @@ from dataclasses import dataclass, fields
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, Final, Literal
 
-from common.messages import LEVELS, Interval, MissingTests, NotEnough, Prediction, RiskLevel, Thresholds
+from common.messages import Interval, MissingTests, NotEnough, Prediction, RiskLevel, Thresholds
 from common.patient import FIELDS, PatientRecord
-from server.anomaly.calibration import risk_level
 from server.anomaly.detector import Assessment
 from server.explanation.meanings import meaning_of
 
@@ -54,13 +53,10 @@ class Facts:
         return self.thresholds.high if self.level is RiskLevel.HIGH else self.thresholds.medium
 
     @property
-    def close_to(self) -> list[RiskLevel]:
-        """The levels next to this result's own that the interval of its score reaches into, lowest first."""
-        if self.interval is None or self.level not in LEVELS:
-            return []
-        ends = [risk_level(end, self.thresholds) for end in (self.interval.low, self.interval.high)]
-        lowest, own, highest = map(LEVELS.index, (ends[0], self.level, ends[1]))
-        return [level for at, level in enumerate(LEVELS) if lowest <= at <= highest and abs(at - own) == 1]
+    def place(self) -> str:
+        """Where a score of this level lies, in words, up to the threshold's value."""
+        above = f"at or above the {self.level} threshold of"
+        return "below the Medium threshold of" if self.level is RiskLevel.LOW else above
 
     @property
     def stated(self) -> tuple[Factor, ...]:

@@ -10,7 +10,6 @@ Forms are written as regular expressions of a few means: text, ``(a|b)``, ``(a)?
 
 import re
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
@@ -29,11 +28,7 @@ SCORE, THRESHOLD, MEANING, GAPS, OUTSIDE = "\ue000", "\ue001", "\ue002", "\ue003
 FACTORS: Final[Mapping[Direction, str]] = {"raises": "\ue010\ue011", "lowers": "\ue020\ue021"}
 # Tokens of statements: the opening; and of factors in full, with "it" for the score, with "also", of both directions.
 OPENING = "\ue030"
-STATEMENTS: Final[Mapping[Direction, tuple[str, ...]]] = {
-    "raises": tuple("\ue040\ue041\ue042\ue043"),
-    "lowers": tuple("\ue050\ue051\ue052\ue053"),
-}
-_TOKEN: Final = re.compile("[\ue000-\uf8ff]")
+STATEMENTS: Final = {"raises": "\ue040\ue041\ue042\ue043", "lowers": "\ue050\ue051\ue052\ue053"}
 
 _NAMES: Final[Mapping[str, str]] = {
     "age": "age( of the patient)?",
@@ -68,20 +63,20 @@ def fact_forms(facts: Facts) -> Forms:
         MEANING: "|".join(map(_meaning, facts.factors)),
     }
     if facts.not_measured:
-        listed, be = _enumeration(map(_named, facts.not_measured)), "(is|are|was|were)"
+        listed, be = _enumeration(_named(facts.not_measured)), "(is|are|was|were)"
         taken = "(taken as|assumed to be|treated as) typical"
         forms[GAPS] = (
             f"{listed}(, which)? {be} not measured(,? and|, which|,| and so|;)?( it| they)?( {be})? {taken}"
             f"|{listed} {be} not measured|not measured(,? and)?(,? {taken})?: {listed}"
         )
     if facts.extrapolated:
-        listed, where = _enumeration(map(_named, facts.extrapolated)), "outside the model's range"
+        listed, where = _enumeration(_named(facts.extrapolated)), "outside the model's range"
         forms[OUTSIDE] = (
             f"{listed} (is|are|lies?) {where}(, so the result is less certain)?|{where}(, less certain)?: {listed}"
         )
     for at, factor in enumerate(facts.factors):
         token = FACTORS[factor.direction][at == 0]
-        forms[token] = "|".join(filter(None, [forms.get(token), f"{_named(factor.name)}{_value(factor)}"]))
+        forms[token] = "|".join(filter(None, [forms.get(token), f"{_named([factor.name])}{_value(factor)}"]))
     return {token: form for token, form in forms.items() if form}
 
 
@@ -91,18 +86,17 @@ def either_of(texts: Iterable[str]) -> str:
     return "(" + "|".join(re.sub(r"([][(){}.*+?|^$\\])", r"\\\1", text) for text in texts) + ")"
 
 
-def _named(name: str) -> str:
-    return f"(the patient's |the )?{_NAMES[name]}"
+def _named(names: Iterable[str]) -> str:
+    """Return the form of one of these fields."""
+    return f"(the patient's |the )?({'|'.join(_NAMES[name] for name in names)})"
 
 
-def _list(forms: Iterable[str]) -> str:
+def _list(one: str) -> str:
     # Stricter than an enumeration: "A raises the score and B, and C lowers it" would read as if A raised B.
-    one = f"({'|'.join(forms)})"
     return f"{one}(( (and|as well as) {one})*|(, {one})*, {one},? (and|as well as) {one})"
 
 
-def _enumeration(forms: Iterable[str]) -> str:
-    one = f"({'|'.join(forms)})"
+def _enumeration(one: str) -> str:
     return f"{one}((,|,? and| as well as) {one})*"
 
 
@@ -122,16 +116,14 @@ def _meaning(factor: Factor) -> str:
 def statement_forms(facts: Facts) -> Forms:
     """Return how the statements may be written with tokens of facts."""
     level = facts.level
-    named = RiskLevel.MEDIUM if level is RiskLevel.LOW else level
+    own = RiskLevel.MEDIUM if level is RiskLevel.LOW else level
     places, verbs = ("at or above", "(reaches|meets|meets or exceeds|reaches or exceeds)")
     if level is RiskLevel.LOW:
         places, verbs = "(below|under|lower than|less than)", "(does not reach|stays below|falls below)"
     elif float(score_in_words(facts.anomaly_score)) > facts.threshold:  # above it as it is shown, too
         places, verbs = f"({places}|above|over|higher than|greater than)", f"({verbs}|exceeds)"
-    threshold = (
-        f"(the {named} (risk )?threshold|the threshold for (the {named} risk level|{named} risk)|(the|its|a) threshold)"
-        rf"( (of )?{THRESHOLD}| \({THRESHOLD}\))?"
-    )
+    names = f"the {own} (risk )?threshold|the threshold for (the {own} risk level|{own} risk)|(the|its|a) threshold"
+    threshold = rf"({names})( (of )?{THRESHOLD}| \({THRESHOLD}\))?"
     threshold += "(,? (and|but) below the High threshold)?" if level is RiskLevel.MEDIUM else ""
     place = f"{places} {threshold}"
     score, number = "((the|its|this|the patient's) )?anomaly score", rf"( (of )?{SCORE}| \({SCORE}\))"
@@ -149,45 +141,34 @@ def statement_forms(facts: Facts) -> Forms:
         f"|{who} (has|is at) (a|the) {level} risk level|{who} has a risk level of {level}"
         f"|the (anomaly )?detector (reports|assigns|gives|indicates) a {level} risk level)"
     )
-    reason = "(:|[.]|;|,|,? (because|as|since|and))"
     opening = (
-        f"{risk}[.] {score}( is|:) {SCORE}[.] it is {place}[.]|{risk}{reason} {stated}[.]"
+        f"{risk}[.] {score}( is|:) {SCORE}[.] it is {place}[.]|{risk}(:|[.]|;|,|,? (because|as|since|and)) {stated}[.]"
         f"|{stated}(, so|,? and|;|[.]) {risk}[.]|{risk}({with_score})?[.]|{stated}[.]"
     )
     return {OPENING: opening, **_of_factors("raises"), **_of_factors("lowers")}
 
 
 def _of_factors(by: Direction) -> Forms:
-    first, passive, verb = FACTORS[by][1], _PASSIVES[by], _VERBS[by]
-    listed, opposite = _list(FACTORS[by]), _list(FACTORS[_OPPOSITE[by]])
-    full, short, also, both = STATEMENTS[by]
-    one, alike = f"[{FACTORS[by]}]", f"(,? as (does|do) {listed})?"
+    first, one, passive, verb = FACTORS[by][1], f"[{FACTORS[by]}]", _PASSIVES[by], _VERBS[by]
+    listed, opposite = _list(one), _list(f"[{FACTORS[_OPPOSITE[by]]}]")
+    full, short, also, both = tuple(STATEMENTS[by])
+    alike = f"(,? as (does|do) {listed})?"
     return {
         also: f"{listed} also {verb} ({_SCORE}|it)|{listed} {verb} ({_SCORE}|it)( as well|,? too)"
         f"|({_SCORE}|it) is also {passive} by {listed}",
         both: f"{_SCORE} is {passive} by {listed},? (and|but) {_PASSIVES[_OPPOSITE[by]]} by {opposite}",
         full: f"{first} {verb} {_SCORE} most|{_SCORE} is {passive} most by {first}"
         f"|(both {one} and {one}|{listed}) {verb} {_SCORE}{alike}"
-        f"|(the following|these) factors {verb} {_SCORE}: {_enumeration(FACTORS[by])}"
+        f"|(the following|these) factors {verb} {_SCORE}: {_enumeration(one)}"
         f"|{_SCORE} is {passive} by {listed}",
         short: f"{first} {verb} it most|{listed} {verb} it{alike}|it is {passive} by {listed}",
     }
 
 
-def _text_form() -> str:
-    """Return the form of all texts over tokens of statements, and of all their beginnings that end with a sentence.
-
-    *Also* comes after a statement of the same direction, *but* and *while* after one of the other. *It* comes right
-    after a statement about the score, so that it can be nothing else.
-    """
-    walk = [_run(by, start, 3) for by in _OPPOSITE for start in (STATEMENTS[by][0], STATEMENTS[_OPPOSITE[by]][3])]
-    return f"{OPENING}(( {MEANING})* ({'|'.join(walk)})[.])?( ({GAPS}[.]|{OUTSIDE}[.]|{MEANING}))*"
-
-
 def _run(by: Direction, start: str, turns: int) -> str:
     """Return the form of a statement, ``start``, whose last factors go in one direction, and of all that may follow."""
-    full, short, also, _ = STATEMENTS[by]
-    turned, turned_short, _, back = STATEMENTS[_OPPOSITE[by]]
+    full, short, also, _ = tuple(STATEMENTS[by])
+    turned, turned_short, _, back = tuple(STATEMENTS[_OPPOSITE[by]])
     # No two of these begin alike and go on alike: a draft of many statements would be tried in as many ways otherwise.
     stop, joined = f"[.]( {MEANING})* ((in addition|additionally), )?", "(,|;|,? and) "
     contrary = f"[.]( {MEANING})* (in contrast|however|conversely), "
@@ -200,7 +181,13 @@ def _run(by: Direction, start: str, turns: int) -> str:
     return f"{run}({_run(_OPPOSITE[by], turn, turns - 1)}|{_run(by, stop + back, turns - 1)})?"
 
 
-TEXT: Final = _text_form()
+_RUNS: Final = [_run(by, start, 3) for by in _OPPOSITE for start in (STATEMENTS[by][0], STATEMENTS[_OPPOSITE[by]][3])]
+TEXT: Final = f"{OPENING}(( {MEANING})* ({'|'.join(_RUNS)})[.])?( ({GAPS}[.]|{OUTSIDE}[.]|{MEANING}))*"
+"""The form of all texts over tokens of statements, and of all their beginnings that end with a sentence.
+
+*Also* comes after a statement of the same direction, *but* and *while* after one of the other. *It* comes right after a
+statement about the score, so that it can be nothing else.
+"""
 
 
 @lru_cache(maxsize=64)  # statements have five forms, and one draft is matched some ten times
@@ -227,7 +214,7 @@ def checked(facts: Facts, draft: str) -> str:
     WithheldError
         When it does not belong to the language of these facts, or leaves out what is required.
     """
-    text = " ".join(_TOKEN.sub("?", draft).split())  # a draft brings no token of its own
+    text = " ".join(re.sub("[\ue000-\uf8ff]", "?", draft).split())  # a draft brings no token of its own
     if len(text) > MAX_CHARACTERS:
         raise WithheldError("it is too long")
     if not is_true(facts, text):
@@ -260,18 +247,17 @@ def _first_strange(facts: Facts, text: str) -> str:
 
 def _missing(facts: Facts, text: str) -> list[str]:
     """Name what is required and not said; whatever is named in a true text is said truly of it."""
-    said: dict[str, str] = defaultdict(str)
-    for found in _finder(fact_forms(facts)).finditer(text):
-        said[_token(found)] += f"{found[0]} "
-    factors = "".join(said[token] for tokens in FACTORS.values() for token in tokens)
+    found = [*_finder(fact_forms(facts)).finditer(text)]
+
+    def said(tokens: str) -> str:
+        return " ".join(fact[0] for fact in found if _token(fact) in tokens)
+
     level = rf"{facts.level} risk level|risk level( of (the|this) patient| of)?( is|:)? {facts.level}"
-    required = [("risk level", level, text), ("anomaly score", ".", said[SCORE])]
-    for names, what, where in (
-        ([factor.name for factor in facts.stated], "", factors),
-        (facts.not_measured, ", which was not measured", said[GAPS]),
-        (facts.extrapolated, ", which is outside the model's range", said[OUTSIDE]),
-    ):
-        required += [(label_in_sentence(name) + what, _NAMES[name], where) for name in names]
+    required = [("risk level", level, text), ("anomaly score", ".", said(SCORE))]
+    names = [(factor.name, "", said("".join(FACTORS.values()))) for factor in facts.stated]
+    names += [(name, ", which was not measured", said(GAPS)) for name in facts.not_measured]
+    names += [(name, ", which is outside the model's range", said(OUTSIDE)) for name in facts.extrapolated]
+    required += [(label_in_sentence(name) + which, _NAMES[name], where) for name, which, where in names]
     return [what for what, form, where in required if not compiled(form).search(where)]
 
 

@@ -4,9 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from common.messages import CircuitStatus
 from config.settings import ServerSettings
@@ -28,11 +27,6 @@ class NarrativeError(Exception):
     """The language model gave no usable text; the message is a sentence that says why, for people."""
 
 
-def asked_but(clause: str) -> str:
-    """Say why nothing came of asking the language model."""
-    return f"The language model was asked, but {clause}."
-
-
 def not_asked(clause: str) -> str:
     """Say why the language model was not asked."""
     return f"The language model was not asked: {clause}."
@@ -47,16 +41,17 @@ class CircuitBreaker:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._failures = 0
-        self._status = CLOSED
+        self._failures, self._paused_until = 0, 0.0
+        self._reason: str | None = None
 
     @property
     def status(self) -> CircuitStatus:
         """The state for people, with the end of the pause and why it is not closed."""
-        status = self._status
-        if status.until is None or self._clock() < status.until.timestamp():
-            return status
-        return CircuitStatus(state="half_open", until=None, reason=status.reason)
+        reason, until = self._reason, self._paused_until
+        if reason is None:
+            return CLOSED
+        end = datetime.fromtimestamp(until, UTC) if self._clock() < until else None
+        return CircuitStatus(state="open" if end else "half_open", until=end, reason=reason)
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -65,22 +60,18 @@ class CircuitBreaker:
             status = self.status
             if status.state == "open":
                 raise NarrativeError(not_asked(f"calls to it are paused, because {status.reason}"))
-            if status.state == "half_open":
-                self._open(PAUSE_SECONDS, status.reason)  # for the others, also if this call never ends
+            self._paused_until = self._clock() + PAUSE_SECONDS  # for the others, also if this call never ends
         try:
             yield
         except EndpointError as error:
             with self._lock:
                 self._failures += 1
                 if error.lasting or self._failures >= MAX_FAILURES:
-                    self._open(LASTING_PAUSE_SECONDS if error.lasting else PAUSE_SECONDS, str(error))
+                    self._paused_until = self._clock() + (LASTING_PAUSE_SECONDS if error.lasting else PAUSE_SECONDS)
+                    self._reason = str(error)
             raise
         with self._lock:
-            self._failures, self._status = 0, CLOSED
-
-    def _open(self, seconds: float, reason: str | None) -> None:
-        until = datetime.fromtimestamp(self._clock() + seconds, UTC)
-        self._status = CircuitStatus(state="open", until=until, reason=reason)
+            self._failures, self._reason = 0, None
 
 
 class LlamaWriter:
@@ -118,18 +109,17 @@ class LlamaWriter:
                     draft = self._endpoint.ask(prompt_of(facts, broken=broken), grammar_of(facts), deadline=deadline)
                 return checked(facts, draft)
             except WithheldError as error:
-                broken, failure = str(error), asked_but(f"its text was withheld because {error}")
+                broken, failure = str(error), f"its text was withheld because {error}"
             except EndpointError as error:
-                failure = asked_but(str(error))
+                failure = str(error)
                 if not error.passing or self.circuit.state == "open":
                     break
             if time.monotonic() + LEAST_SECONDS > deadline:
                 break
-        raise NarrativeError(failure)
+        raise NarrativeError(f"The language model was asked, but {failure}.")
 
 
-@dataclass(frozen=True)
-class ExplanationSource:
+class ExplanationSource(NamedTuple):
     """Who writes explanations at the moment, beside the deterministic text, and why nobody else does."""
 
     writer: LlamaWriter | None

@@ -14,9 +14,9 @@ RANGES: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = _TABLE["ranges"]
 
 
 def meaning_of(name: str, record: PatientRecord) -> str | None:
-    """Return what a record's value of one field means; ``None`` where there is nothing to explain."""
+    """Return what a record's measured value of one field means; ``None`` where there is nothing to explain."""
     value = getattr(record, name)
-    if value is None or name in MEANINGS:
-        return None if value is None else MEANINGS[name][str(value)]
+    if name in MEANINGS:
+        return MEANINGS[name][str(value)]
     size = value / (220 - record.age) if name == "max_heart_rate" else value
     return next((one["meaning"] for one in RANGES.get(name, ()) if one["from"] <= size < one["below"]), None)

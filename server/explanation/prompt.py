@@ -50,7 +50,7 @@ def _case(facts: Facts, level: RiskLevel, directions: Mapping[str, Direction], n
 
 
 def _told(facts: Facts) -> str:
-    lines = [f"Risk level: {facts.level}", f"Anomaly score: [[anomaly_score]], {_place_of(facts.level)} [[threshold]]"]
+    lines = [f"Risk level: {facts.level}", f"Anomaly score: [[anomaly_score]], {facts.place} [[threshold]]"]
     for name, direction in ((factor.name, factor.direction) for factor in facts.stated):
         lines.append(f"{FIELDS[name].label} [[{name}]]: {direction} the score. [[{name}_meaning]]")
     for opening, names in (("Not measured", facts.not_measured), ("Outside the model's range", facts.extrapolated)):
@@ -59,14 +59,9 @@ def _told(facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def _place_of(level: RiskLevel) -> str:
-    """Say where a score of this level lies, up to the threshold's value."""
-    return "below the Medium threshold of" if level is RiskLevel.LOW else f"at or above the {level} threshold of"
-
-
 def sentences(facts: Facts) -> list[list[str]]:
     """Return alternatives, one list after the other, of texts of the language that say all that is required."""
-    score = f"he anomaly score ([[anomaly_score]]) is {_place_of(facts.level)} [[threshold]]."
+    score = f"he anomaly score ([[anomaly_score]]) is {facts.place} [[threshold]]."
     choices = [[f"The risk level is {facts.level}{then}{score}" for then in (": t", ", because t", ". T")]]
     for at, factor in enumerate(facts.stated):
         name, by = f"{label_in_sentence(factor.name)} ([[{factor.name}]])", factor.direction
@@ -74,12 +69,9 @@ def sentences(facts: Facts) -> list[list[str]]:
         either += [f" The {name} {by} the score most."] if at == 0 else []
         either += [f" The {name} also {by} the score."] if at and facts.stated[at - 1].direction == by else []
         choices += [either, [f" [[{factor.name}_meaning]]"]]
-    for names, said in (
-        (facts.not_measured, "was not measured and is taken as typical"),
-        (facts.extrapolated, "is outside the model's range, so the result is less certain"),
-    ):
-        choices += [[f" The {label_in_sentence(name)} {said}."] for name in names]
-    return choices
+    others = [(name, "was not measured and is taken as typical") for name in facts.not_measured]
+    others += [(name, "is outside the model's range, so the result is less certain") for name in facts.extrapolated]
+    return choices + [[f" The {label_in_sentence(name)} {said}."] for name, said in others]
 
 
 def grammar_of(facts: Facts) -> dict[str, object]:

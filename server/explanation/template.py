@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from common.messages import Explanation, MissingTests, NotEnough, RiskLevel
+from common.messages import LEVELS, Explanation, MissingTests, NotEnough, RiskLevel
+from server.anomaly.calibration import risk_level
 from server.explanation.facts import STATED_FACTORS, Factor, Facts, label_in_sentence, of_100_in_words, score_in_words
 
 UNAVAILABLE = "Explanation unavailable: what moved the score could not be worked out, so nothing is shown of it."
@@ -12,21 +13,23 @@ _OUTSIDE = "Outside the model's range, less certain:"
 
 def describe(facts: Facts) -> Explanation:
     """Write the paragraph of one prediction."""
-    outlook = facts.outlook
-    sentences = _why_no_level(facts, outlook) if isinstance(outlook, NotEnough) else _of_level(facts)
+    sentences = _why_no_level(facts, facts.outlook) if isinstance(facts.outlook, NotEnough) else _of_level(facts)
     return Explanation(text=" ".join(filter(None, sentences)), source="template")
 
 
 def _of_level(facts: Facts) -> Iterator[str]:
     alike = " with the same tests not measured" if facts.not_measured else ""
     unusual = f"{of_100_in_words(facts.anomaly_score)} patients without coronary disease{alike} look less unusual."
-    yield f"Risk level {_level(facts)}: the anomaly score is {_score(facts)}, {_place(facts)}."
-    yield f"{unusual[:1].upper()}{unusual[1:]} This is not the chance of disease."
-    yield from _factors("The score is raised most by", facts, "raises")
-    yield from _factors("The score is lowered most by", facts, "lowers")
+    yield f"Risk level {_level_and_score(facts)}, {_place(facts)}."
+    yield f"{unusual.capitalize()} This is not the chance of disease."
+    for direction, done in (("raises", "raised"), ("lowers", "lowered")):
+        chosen = [factor for factor in facts.factors if factor.direction == direction][:STATED_FACTORS]
+        yield _listed(f"The score is {done} most by", map(_with_value, chosen))
+        yield from (factor.meaning or "" for factor in chosen)
     yield "" if facts.factors else UNAVAILABLE
     yield _listed("Not measured, taken as typical:", map(label_in_sentence, facts.not_measured))
-    yield _range(facts)
+    if isinstance(facts.outlook, MissingTests):
+        yield _range(facts, facts.outlook)
     yield _listed(_OUTSIDE, map(label_in_sentence, facts.extrapolated))
 
 
@@ -35,18 +38,15 @@ def _why_no_level(facts: Facts, not_enough: NotEnough) -> Iterator[str]:
         "Not enough measured for a risk level: these values alone hardly tell patients with coronary disease from "
         "those without."
     )
-    needed = _listed("Needed:", map(label_in_sentence, not_enough.needed), last="or")
-    yield needed or "More than one additional test is needed."
+    needed = map(label_in_sentence, not_enough.needed)
+    yield _listed("Needed:", needed, last="or") or "More than one additional test is needed."
     extreme = [factor for factor in facts.factors if factor.name in not_enough.extreme]
     yield _listed("Extreme on its own:", map(_with_value, extreme))
     yield _listed(_OUTSIDE, map(label_in_sentence, facts.extrapolated))
 
 
-def _range(facts: Facts) -> str:
+def _range(facts: Facts, missing: MissingTests) -> str:
     """Say between which results the tests that were not measured could lead, and which of them matters most."""
-    missing = facts.outlook
-    if not isinstance(missing, MissingTests):
-        return ""
     lowest, highest = missing.lowest, missing.highest
     low, high = score_in_words(lowest.anomaly_score), score_in_words(highest.anomaly_score)
     if lowest.risk_level == highest.risk_level:
@@ -60,32 +60,25 @@ def _range(facts: Facts) -> str:
     return f"{said}."
 
 
-def _level(facts: Facts) -> str:
-    return f"{facts.level}, close to {_join(facts.close_to)}" if facts.close_to else facts.level
+def _level_and_score(facts: Facts) -> str:
+    """State the level with the ones next to it that the score's interval reaches into, and the score with its interval.
 
-
-def _score(facts: Facts) -> str:
-    """State the score and its interval, all cut: an end never seems to reach a threshold that it does not."""
-    if facts.interval is None:
-        return score_in_words(facts.anomaly_score)
-    low, high = map(score_in_words, (facts.interval.low, facts.interval.high))
-    return f"{score_in_words(facts.anomaly_score)} (95 % interval {low} to {high})"
+    All numbers are cut: an end never seems to reach a threshold that it does not.
+    """
+    level, score = str(facts.level), score_in_words(facts.anomaly_score)
+    if facts.interval is not None:
+        ends = (facts.interval.low, facts.interval.high)
+        own = LEVELS.index(facts.level)
+        lowest, highest = (LEVELS.index(risk_level(end, facts.thresholds)) for end in ends)
+        close_to = [LEVELS[at] for at in (max(lowest, own - 1), min(highest, own + 1)) if at != own]
+        level += f", close to {_join(close_to)}" if close_to else ""
+        score += f" (95 % interval {' to '.join(map(score_in_words, ends))})"
+    return f"{level}: the anomaly score is {score}"
 
 
 def _place(facts: Facts) -> str:
-    medium, high = facts.thresholds.medium, facts.thresholds.high
-    return {
-        RiskLevel.HIGH: f"at or above the High threshold of {high:g}",
-        RiskLevel.MEDIUM: f"between the Medium threshold of {medium:g} and the High threshold of {high:g}",
-        RiskLevel.LOW: f"below the Medium threshold of {medium:g}",
-    }[facts.level]
-
-
-def _factors(opening: str, facts: Facts, direction: str) -> Iterator[str]:
-    """Name what moved the score most in one direction, and explain each value that has a meaning."""
-    chosen = [factor for factor in facts.factors if factor.direction == direction][:STATED_FACTORS]
-    yield _listed(opening, map(_with_value, chosen))
-    yield from (factor.meaning or "" for factor in chosen)
+    between = f"between the Medium threshold of {facts.threshold:g} and the High threshold of {facts.thresholds.high:g}"
+    return between if facts.level is RiskLevel.MEDIUM else f"{facts.place} {facts.threshold:g}"
 
 
 def _with_value(factor: Factor) -> str:

@@ -46,7 +46,7 @@ def recalibration_effect(earlier: AnomalyModel, later: AnomalyModel, dataset: Da
         low, high = alarm_interval(min(later.calibration.patients), threshold)
         yield (
             f"disease-free patients at {level_text(level)}: {_share(before[~diseased], threshold)} before, now "
-            f"{1 - threshold:.0%} by design; with so many patients it may truly be {low:.0%} to {high:.0%}"
+            f"{1 - threshold:.0%} by design; with this many patients the true share may be {low:.0%} to {high:.0%}"
         )
         if diseased.any():
             share_before, share_now = (_share(scores[diseased], threshold) for scores in (before, after))

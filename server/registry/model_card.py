@@ -174,8 +174,8 @@ def _calibration_caveats(manifest: Manifest) -> Iterator[str]:
     patients, threshold = manifest.calibration_data.disease_free, manifest.thresholds.high
     low, high = alarm_interval(min(patients, MOST_CALIBRATION_PATIENTS), threshold)
     yield (
-        f"Calibrated on {patients} disease-free patients, it may truly find {low:.0%} to {high:.0%} of the "
-        f"disease-free High, and not just the {1 - threshold:.0%} by design."
+        f"Calibrated on {patients} disease-free patients, it may truly mark {low:.0%} to {high:.0%} of "
+        f"disease-free patients High, instead of the {1 - threshold:.0%} by design."
     )
     seen = manifest.reference.disease_free
     for name, field in seen.fields.items():

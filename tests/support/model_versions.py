@@ -25,8 +25,8 @@ def save_another_version(directory: Path) -> None:
 
 def save_version(dataset: Dataset, settings: TrainingSettings, directory: Path, *, made_at: datetime) -> Path:
     """Train a version, store it in a folder of versions and make it the active one there."""
-    new = trained_version(dataset, settings, directory / ".evaluation", made_at=made_at)
-    versions.activate(directory, versions.store_version(directory, new.files))
+    files = trained_version(dataset, settings, directory / ".evaluation", made_at=made_at)
+    versions.activate(directory, versions.store_version(directory, files))
     return directory
 
 

@@ -7,25 +7,13 @@ from typing import Any
 
 from common.messages import LEVELS, RiskLevel
 from common.patient import FIELDS
+from server.explanation import language
 from server.explanation.facts import Direction, Facts
-from server.explanation.language import (
-    FACTORS,
-    GAPS,
-    MEANING,
-    OUTSIDE,
-    SCORE,
-    STATEMENTS,
-    TEXT,
-    THRESHOLD,
-    Forms,
-    fact_forms,
-    statement_forms,
-)
 from tests.support.narratives import factor, facts
 
-FACTOR_TOKENS = set("".join(FACTORS.values()))
-FACT_TOKENS = {SCORE, THRESHOLD, MEANING, GAPS, OUTSIDE} | FACTOR_TOKENS
-STATEMENT_TOKENS = {token for tokens in STATEMENTS.values() for token in tokens}
+FACTOR_TOKENS = set("".join(language.FACTORS.values()))
+FACT_TOKENS = {language.SCORE, language.THRESHOLD, language.MEANING, language.GAPS, language.OUTSIDE} | FACTOR_TOKENS
+STATEMENT_TOKENS = {token for tokens in language.STATEMENTS.values() for token in tokens}
 MAX_TOKENS = 120
 OPPOSITE: dict[Direction, Direction] = {"raises": "lowers", "lowers": "raises"}
 SCORES = {RiskLevel.LOW: (0.4321, 0.0), RiskLevel.MEDIUM: (0.8765, 0.8), RiskLevel.HIGH: (0.9876, 0.95)}
@@ -80,17 +68,17 @@ def _text(part: Any, random: Random) -> str:
     return "".join(_text(one, random) for one, often in chosen for _ in range(random.randint(*times[often])))
 
 
-def written(tokens: str, forms: Forms, random: Random) -> str:
+def written(tokens: str, forms: language.Forms, random: Random) -> str:
     """Return a text with each token that has forms written out."""
     return "".join(sample(forms[token], random) if token in forms else token for token in tokens)
 
 
 def random_tokens(known: Facts, random: Random) -> str:
     """Return a random text of the language, with the tokens of facts in it, of which these facts have something."""
-    statements = statement_forms(known)
-    absent = FACT_TOKENS - set(fact_forms(known))
+    statements = language.statement_forms(known)
+    absent = FACT_TOKENS - set(language.fact_forms(known))
     while True:
-        text = sample(TEXT, random)
+        text = sample(language.TEXT, random)
         if STATEMENT_TOKENS & set(text) and not absent & set(text) and len(text) <= MAX_TOKENS:
             tokens = written(text, statements, random)
             if not absent & set(tokens):

@@ -21,5 +21,10 @@ def settings_for(url: str, **changes: object) -> ServerSettings:
     return ServerSettings.model_validate(usual | changes)
 
 
+def asked_but(clause: str) -> str:
+    """What is said where nothing came of asking the language model."""
+    return f"The language model was asked, but {clause}."
+
+
 def writer_at(url: str, clock: Callable[[], float] = time.time, **changes: object) -> LlamaWriter:
     return LlamaWriter(settings_for(url, **changes), clock)

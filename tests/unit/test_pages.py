@@ -2,9 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -25,6 +24,11 @@ PAGES = {
     "error.html": "client",
 }
 
+SCRIPTS = {
+    file: file.read_text(encoding="utf-8")
+    for folder in (UI, *(PROJECT_ROOT / app / "static" for app in ("client", "server")))
+    for file in folder.glob("*.js")
+}
 
 CHOICES = {"`unit-${field.name}`, switchOf(field).value", '`paste-${question.about}`, names.join(" ")'}
 """What pages have the browser keep, beside the theme."""
@@ -96,26 +100,23 @@ def test_every_file_a_page_loads_is_there(name: str) -> None:
 
 
 def test_every_module_a_script_imports_is_there() -> None:
-    for app in ("client", "server"):
-        for script in _scripts(app):
-            for imported in re.findall(r'(?:from|import) "([^"]+)"', script.read_text(encoding="utf-8")):
-                is_relative = imported.startswith(".")
-                found = (script.parent / imported).is_file() if is_relative else _is_there(imported, app)
-                assert found, f"{script.name} imports {imported}"
+    for script, text in SCRIPTS.items():
+        for imported in re.findall(r'(?:from|import) "([^"]+)"', text):
+            is_relative = imported.startswith(".")
+            found = (script.parent / imported).is_file() if is_relative else _is_there(imported, script.parts[-3])
+            assert found, f"{script.name} imports {imported}"
 
 
 def test_the_pages_speak_the_protocol_of_the_apps() -> None:
-    assert f"const PROTOCOL = {PROTOCOL_VERSION};" in (UI / "socket.js").read_text(encoding="utf-8")
+    assert f"const PROTOCOL = {PROTOCOL_VERSION};" in SCRIPTS[UI / "socket.js"]
 
 
 @pytest.mark.parametrize("template", ["client_dashboard.html", "server_dashboard.html", "sessions.html"])
 def test_every_element_a_script_asks_for_by_id_is_on_its_page(template: str) -> None:
     known = set(page(template).ids)
-    own = set((PROJECT_ROOT / PAGES[template] / "static").glob("*.js"))
-    alone = {script for script in own if script.stem == "sessions"}
-    for script in alone if template == "sessions.html" else own - alone:
-        asked = re.findall(r'(?:byId|copyOf)\("([\w-]+)"\)', script.read_text(encoding="utf-8"))
-        assert set(asked) <= known, script.name
+    for script, text in SCRIPTS.items():
+        if script.parts[-3] == PAGES[template] and (script.stem == "sessions") == (template == "sessions.html"):
+            assert set(re.findall(r'(?:byId|copyOf)\("([\w-]+)"\)', text)) <= known, script.name
 
 
 def test_every_field_has_a_labelled_control_that_offers_what_it_may_be() -> None:
@@ -154,24 +155,18 @@ def test_page_data_holds_the_field_descriptions_and_cannot_end_its_script(templa
 def test_patient_data_goes_into_no_address_and_no_browser_storage() -> None:
     for form in page("client_dashboard.html").with_tag("form") + page("sign_in.html").with_tag("form"):
         assert form["method"] == "dialog"
-    for script in [*_scripts("client"), *_scripts("server")]:
-        stored = re.findall(r"(?:localStorage|sessionStorage)\.\w+\([^)]*\)", script.read_text(encoding="utf-8"))
+    for script, text in SCRIPTS.items():
+        stored = re.findall(r"(?:localStorage|sessionStorage)\.\w+\([^)]*\)", text)
         allowed = {'localStorage.getItem("theme")', 'localStorage.setItem("theme", name)'}
         if script.name == "desk_choices.js":
             allowed = {"localStorage.getItem(`desk-${name}`)", "localStorage.setItem(`desk-${name}`, choice)"}
         assert set(stored) <= allowed, script.name
-        assert set(re.findall(r"\bremember\((.+)\);", script.read_text(encoding="utf-8"))) <= CHOICES
+        assert set(re.findall(r"\bremember\((.+)\);", text)) <= CHOICES
 
 
 def test_no_script_puts_markup_into_a_page() -> None:
-    for script in [*_scripts("client"), *_scripts("server")]:
-        text = script.read_text(encoding="utf-8")
+    for text in SCRIPTS.values():
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", text)
-
-
-def _scripts(app: str) -> Iterator[Path]:
-    yield from sorted((PROJECT_ROOT / app / "static").glob("*.js"))
-    yield from sorted(UI.glob("*.js"))
 
 
 def _is_there(address: str, app: str) -> bool:

@@ -168,7 +168,7 @@ def test_recalibration_keeps_forest_and_thresholds_and_says_how_the_levels_chang
     known, again = ([answer.raw_score for answer in detector.manifest.known_answers] for detector in (earlier, later))
     assert (again, later.thresholds, later.model.calibration.patients) == (known, earlier.thresholds, (30,))
     share, ill = r"\d+ of {} \(\d+%\)", r"\d+ of 20 \(\d+%\)"
-    by_design = "now 5% by design; with so many patients it may truly be 0% to 15%"
+    by_design = "now 5% by design; with this many patients the true share may be 0% to 15%"
     assert re.search(f"\n  disease-free patients at High: {share.format(30)} before, {by_design}\n", said)
     assert re.search(f"\n  patients with disease at Medium or higher: {ill} before, {ill} now\n", said)
     assert f"To go back: python train_model.py --activate {earlier.model_version} --out {models}\n" in said

@@ -14,7 +14,6 @@ from common.access.passwords import password_hash
 from common.access.roles import Role
 from tests.integration.server.conftest import RunningServer, StartServer
 from tests.support.clock import StoppedClock
-from tests.support.raw_socket import RawSocket
 from tests.support.speaking import Answer, Browser, Connection, Dashboard
 
 ADA, PASSWORD = "Ada <img src=x onerror=alert(1)>", "correct horse battery staple"
@@ -125,19 +124,6 @@ def test_a_running_server_follows_the_command(
     assert operator.get("/api/model").status == 401
     assert other.get("/api/model").status == 200
     assert Browser(running.url).sign_in(TOKEN).status == (204 if change == "set_password" else 401)
-
-
-def test_signing_out_is_for_good_though_the_server_starts_anew(
-    start_server: StartServer, running: RunningServer
-) -> None:
-    stays, leaves = running.signed_in(), running.signed_in()
-    copied = leaves.cookie
-    assert leaves.post("/sign-out", {}).status == 204
-    restarted = start_server()
-    assert Browser(restarted.url).get("/api/model", Cookie=copied).status == 401
-    with RawSocket(restarted.url, cookie=copied) as page:
-        assert page.status == 401
-    assert Browser(restarted.url).get("/api/model", Cookie=stays.cookie).status == 200
 
 
 def test_a_session_cannot_be_fixed_before_the_sign_in(running: RunningServer) -> None:

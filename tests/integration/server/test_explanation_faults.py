@@ -14,11 +14,11 @@ import trustme
 
 from config.secrets import ConfigurationError
 from server.explanation.endpoint import NOT_TRUSTED
-from server.explanation.llama import LlamaWriter, NarrativeError, asked_but
+from server.explanation.llama import LlamaWriter, NarrativeError
 from tests.support.llm_faults import FAULTS, LATE, stalls_in_mid_stream
 from tests.support.llm_server import LanguageModel, Script, says
 from tests.support.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
-from tests.support.writing import writer_at
+from tests.support.writing import asked_but, writer_at
 
 SECONDS = 0.5
 """What a call has that is never answered; the others have ``ENOUGH``, also on a busy machine."""
@@ -36,12 +36,6 @@ AUTHORITY = trustme.CA()
 def model() -> Iterator[LanguageModel]:
     with LanguageModel(says(GOOD_TEXT)) as model:
         yield model
-
-
-@pytest.fixture
-def ca_file(tmp_path: Path) -> Path:
-    AUTHORITY.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    return tmp_path / "authority.pem"
 
 
 def ended(writer: LlamaWriter, seconds: float = ENOUGH) -> str:
@@ -94,36 +88,28 @@ def test_a_name_that_is_never_resolved_ends_in_time(monkeypatch: pytest.MonkeyPa
     stop.set()
 
 
-def proving(certificate: trustme.LeafCert) -> LanguageModel:
-    """Return a model behind TLS with a certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return LanguageModel(says(GOOD_TEXT), tls=context)
-
-
-def test_an_endpoint_whose_authority_is_named_is_asked(ca_file: Path) -> None:
-    with proving(AUTHORITY.issue_cert("127.0.0.1")) as model:
-        assert ended(writer_at(model.url, llm_ca_file=ca_file)) == GOOD_TEXT_FILLED
-
-
 @pytest.mark.parametrize(
-    ("certificate", "is_named"),
+    ("certificate", "is_named", "is_trusted"),
     [
-        (trustme.CA().issue_cert("127.0.0.1"), True),
-        (AUTHORITY.issue_cert("127.0.0.1"), False),
-        (AUTHORITY.issue_cert("llama.hospital.example"), True),
-        (AUTHORITY.issue_cert("127.0.0.1", not_after=LONG_AGO), True),
+        (AUTHORITY.issue_cert("127.0.0.1"), True, True),
+        (trustme.CA().issue_cert("127.0.0.1"), True, False),
+        (AUTHORITY.issue_cert("127.0.0.1"), False, False),
+        (AUTHORITY.issue_cert("llama.hospital.example"), True, False),
+        (AUTHORITY.issue_cert("127.0.0.1", not_after=LONG_AGO), True, False),
     ],
-    ids=["unknown authority", "no authority named", "another name", "another time"],
+    ids=["trusted", "unknown authority", "no authority named", "another name", "another time"],
 )
-def test_a_certificate_that_is_not_trusted_is_told_nothing_and_left_alone(
-    certificate: trustme.LeafCert, is_named: bool, ca_file: Path
+def test_an_endpoint_is_asked_if_its_certificate_is_trusted_and_told_nothing_otherwise(
+    certificate: trustme.LeafCert, is_named: bool, is_trusted: bool, tmp_path: Path
 ) -> None:
-    with proving(certificate) as model:
+    context, ca_file = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tmp_path / "authority.pem"
+    certificate.configure_cert(context)
+    AUTHORITY.cert_pem.write_to_path(str(ca_file))
+    with LanguageModel(says(GOOD_TEXT), tls=context) as model:
         writer = writer_at(model.url, llm_ca_file=ca_file if is_named else None)
-        assert ended(writer) == asked_but(NOT_TRUSTED)
-        assert model.received.empty()
-    assert (writer.circuit.state, writer.circuit.reason) == ("open", NOT_TRUSTED)
+        assert ended(writer) == (GOOD_TEXT_FILLED if is_trusted else asked_but(NOT_TRUSTED))
+        assert model.received.empty() != is_trusted
+    assert writer.circuit.reason == (None if is_trusted else NOT_TRUSTED)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\nnot one\n-----END CERTIFICATE-----\n"])

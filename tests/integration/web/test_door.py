@@ -2,7 +2,8 @@
 
 import json
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -25,23 +26,33 @@ def refused(url: str, **options: str | None) -> tuple[int, str]:
         return peer.status, peer.error["code"]
 
 
+@contextmanager
+def member(running: Running, client_id: str = "Client-1") -> Iterator[RawSocket]:
+    """Connect a client app, which enters its namespace."""
+    with RawSocket(running.url, token=running.small.token(client_id)) as peer:
+        assert peer.enter(CLIENTS_NAMESPACE, APP).startswith("40")
+        yield peer
+
+
 def test_nobody_comes_through_without_a_right(running: Running) -> None:
     url, port = running.url, running.url.rpartition(":")[2]
     cookie = running.signed_in().cookie
-    assert refused(url) == (401, "not_signed_in")
-    assert refused(url, cookie="hads_server=garbage") == (401, "not_signed_in")
-    assert refused(url, token="wrong") == (401, "not_signed_in")
-    assert refused(url, token=running.small.settings.secrets.operator_token) == (401, "not_signed_in")
-    assert refused(url, token="wrong", cookie=cookie) == (401, "not_signed_in")
-    assert refused(url, cookie=cookie, origin=None) == (403, "not_allowed")
-    for foreign in ("http://evil.example", f"http://127.0.0.1:{int(port) + 1}", f"http://localhost:{port}", "null"):
-        assert refused(url, cookie=cookie, origin=foreign) == (403, "not_allowed")
-    assert refused(url, cookie=cookie, host=f"evil.example:{port}", origin=f"http://evil.example:{port}") == (
-        403,
-        "not_allowed",
-    )
+    another_apps = running.small.settings.secrets.operator_token
+    for proof in ({}, {"cookie": "hads_server=garbage"}, {"token": another_apps}, {"token": "wrong", "cookie": cookie}):
+        assert refused(url, **proof) == (401, "not_signed_in")
+    other_port, other_name = f"http://127.0.0.1:{int(port) + 1}", f"http://localhost:{port}"
+    for origin in (None, "http://evil.example", other_port, other_name, "null"):
+        assert refused(url, cookie=cookie, origin=origin) == (403, "not_allowed")
+    evil = f"evil.example:{port}"
+    assert refused(url, cookie=cookie, host=evil, origin=f"http://{evil}") == (403, "not_allowed")
     assert refused(url, cookie=cookie, query="&sid=another") == (422, "invalid_message")
     assert running.small.real_time.connections["now"] == 0
+
+
+def test_a_header_that_a_proxy_asks_for_keeps_no_page_out(running: Running) -> None:
+    cookie = running.signed_in().cookie
+    with RawSocket(running.url, cookie=cookie, headers={"Authorization": "Basic dXNlcjpwYXNz"}) as page:
+        assert page.status == 101
 
 
 def test_polling_is_for_people_alone_and_begins_five_times(running: Running) -> None:
@@ -110,28 +121,22 @@ def test_one_session_has_places_for_fifty_and_leaves_the_rest(
 def test_who_is_in_no_namespace_in_time_is_ended(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "JOIN_SECONDS", 2.0)
     began = time.monotonic()
-    with (
-        RawSocket(running.url, token=running.small.token()) as silent,
-        RawSocket(running.url, token=running.small.token("Client-2")) as member,
-    ):
-        assert member.enter(CLIENTS_NAMESPACE, APP).startswith("40")
+    with RawSocket(running.url, token=running.small.token()) as silent, member(running, "Client-2") as joined:
         assert silent.has_ended()
         assert 1.9 < time.monotonic() - began < WAIT_SECONDS
-        member.send("42/clients," + json.dumps(["follow", {"log": None, "after": 0, "ticket": None}]))
-        assert b"changes" in (member.receive() or b"")
+        joined.send("42/clients," + json.dumps(["follow", {"log": None, "after": 0, "ticket": None}]))
+        assert b"changes" in (joined.receive() or b"")
 
 
 def test_who_has_left_the_namespace_or_was_not_let_in_is_ended(running: Running) -> None:
     for leaving in ("41/clients,", '42/clients,["disconnect","x"]'):
-        with RawSocket(running.url, token=running.small.token()) as peer:
-            assert peer.enter(CLIENTS_NAMESPACE, APP).startswith("40")
+        with member(running) as peer:
             peer.send(leaving)
             assert peer.has_ended()
     with RawSocket(running.url, token=running.small.token()) as peer:
         assert peer.enter(OPERATORS_NAMESPACE, APP).startswith("44")
         assert peer.has_ended()
-    with RawSocket(running.url, token=running.small.token()) as peer:
-        assert peer.enter(CLIENTS_NAMESPACE, APP).startswith("40")
+    with member(running) as peer:
         peer.send("41/clients,")
         assert peer.enter(CLIENTS_NAMESPACE, APP).startswith("44")  # once, or it would never end
         assert peer.has_ended()
@@ -192,8 +197,7 @@ def test_a_packet_that_breaks_the_protocol_harms_no_other(
 ) -> None:
     client = join()
     for number, packet in enumerate(PACKETS):
-        with RawSocket(running.url, token=running.small.token("Client-2")) as peer:
-            assert peer.enter(CLIENTS_NAMESPACE, APP).startswith("40")
+        with member(running, "Client-2") as peer:
             peer.send(packet)
             client.predict({"number": number})
             assert client.entry()["said"] == {"number": number}

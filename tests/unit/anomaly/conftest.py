@@ -6,7 +6,9 @@ import pytest
 
 from server.anomaly.dataset import COLUMNS, Dataset
 from server.anomaly.detector import Detector
-from server.evaluation.new_version import NewVersion, recalibrated_version
+from server.anomaly.manifest import Manifest
+from server.evaluation.new_version import recalibrated_version
+from server.registry.artifact import MANIFEST_FILE, detector_of
 from tests.support.patients import real_patients, small_training
 
 
@@ -21,7 +23,8 @@ def sicker_site() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def recalibrated(detector: Detector, sicker_site: Dataset) -> NewVersion:
+def recalibrated(detector: Detector, sicker_site: Dataset) -> Detector:
     """The usual model, recalibrated on the disease-free patients of the sicker site."""
     made_at = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-    return recalibrated_version(detector, sicker_site, small_training(), made_at=made_at)
+    files = recalibrated_version(detector, sicker_site, small_training(), made_at=made_at)
+    return detector_of(Manifest.model_validate_json(files[MANIFEST_FILE]), files)

@@ -107,7 +107,11 @@ def test_a_calibration_is_never_unpickled_whatever_vouches_for_it(version: Path,
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [(PREPROCESSOR_FILE, b"no pickle at all"), (FOREST_FILE, pickle.dumps(["not", "a", "forest"]))],
+    [
+        (PREPROCESSOR_FILE, b"no pickle at all"),
+        (PREPROCESSOR_FILE, b"\x78\x9cdamaged within the compression"),
+        (FOREST_FILE, pickle.dumps(["not", "a", "forest"])),
+    ],
 )
 def test_a_vouched_file_with_something_else_in_it_is_refused(version: Path, name: str, content: bytes) -> None:
     replace_and_vouch(version, name, content)

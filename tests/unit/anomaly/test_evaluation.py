@@ -20,6 +20,7 @@ from config.secrets import PROJECT_ROOT
 from server.anomaly.dataset import COLUMNS, Dataset
 from server.anomaly.detector import Detector
 from server.anomaly.evaluation_figures import SHOWN, Evaluation
+from server.anomaly.manifest import Manifest
 from server.evaluation.__main__ import main
 from server.evaluation.cross_validation import code_files, cross_validate
 from server.evaluation.folds import evaluate_fold, worsened
@@ -27,6 +28,7 @@ from server.evaluation.measures import FoldResult, evaluation_of
 from server.evaluation.new_version import trained_version
 from server.evaluation.report_text import evaluation_text, missed_targets, summary_text
 from server.evaluation.splits import Fold, evaluation_folds, folds_of_repeat
+from server.registry.artifact import MANIFEST_FILE
 from tests.support.estimates import known, ours
 from tests.support.patients import real_patients, small_training, some_patients
 
@@ -178,9 +180,9 @@ def test_the_code_that_counts_is_all_of_the_project_that_evaluating_a_fold_impor
 def test_a_training_records_what_an_evaluation_kept_and_works_nothing_out_again(
     evaluation: Evaluation, kept_in: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    new = trained_version(real_patients(), small_training(), kept_in, made_at=datetime(2026, 1, 1, tzinfo=UTC))
+    files = trained_version(real_patients(), small_training(), kept_in, made_at=datetime(2026, 1, 1, tzinfo=UTC))
     assert "Evaluating" not in capsys.readouterr().err
-    assert new.evaluation == evaluation
+    assert Manifest.model_validate_json(files[MANIFEST_FILE]).evaluation == evaluation
 
 
 def test_by_age_the_old_raise_fewer_false_alarms(results: list[FoldResult], tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_complete_csv_gets_the_figures_that_follow_from_the_models_answers(val
     assert found.alarms["medium_or_higher"].value == pytest.approx(raised / 303)
     assert everybody.high.sensitivity.value == pytest.approx(counts["with_disease"]["High"] / 139)
     assert everybody.high.false_alarm_rate.value == pytest.approx(counts["disease_free"]["High"] / 164)
-    low, auroc, high = interval(found.separation["AUROC"])
+    low, auroc, high = interval(found.separation["auroc"])
     assert low < auroc < high
     assert 0.02 < high - low < 0.15
 
@@ -72,7 +72,7 @@ def test_the_figures_are_of_the_scores_that_people_see(validated: Validated, det
     anomaly, raw = (
         roc_auc_score(has_disease, [getattr(one, kind) for one in said]) for kind in ("anomaly_score", "raw_score")
     )
-    assert found.separation["AUROC"].value == pytest.approx(anomaly, abs=1e-12)
+    assert found.separation["auroc"].value == pytest.approx(anomaly, abs=1e-12)
     assert abs(raw - anomaly) > 1e-6
 
 
@@ -85,19 +85,6 @@ def test_a_file_that_the_model_was_made_of_is_no_external_validation(validated: 
     calibrated = replace(detector, manifest=detector.manifest.model_copy(update={"data": moved}))
     found = validate(read_patients(DATA, needs_label=False), calibrated, seed=0, resamples=5)
     assert list(found.used_to) == ["calibrated"]
-
-
-@pytest.mark.parametrize("zero", ["0", "0.0", " 0 "])
-def test_gaps_are_counted_and_a_blood_pressure_or_cholesterol_of_zero_is_one(validated: Validated, zero: str) -> None:
-    empty = {"Slope of ST": "", "Number of vessels fluro": "?", "Thallium": ""}
-    as_zero, as_gap = (
-        validated([changed(row, {"Cholesterol": cell, "BP": cell} | empty) for row in ROWS]) for cell in (zero, "")
-    )
-    found, text = as_zero
-    assert (found.alarms, found.separation) == (as_gap[0].alarms, as_gap[0].separation)
-    for column in ("Cholesterol", "BP", *empty):
-        assert f"{column} was not measured in 303 of 303 patients." in text
-    assert "303 without label" not in text
 
 
 def test_a_csv_without_label_column_gets_scores_and_alarm_rates_alone(validated: Validated) -> None:
@@ -148,7 +135,7 @@ def test_the_command_reports_on_a_csv_with_every_defect(
 def test_a_label_that_is_the_wrong_way_round_is_told_before_any_figure(validated: Validated) -> None:
     exchanged = [row.replace("Absence", "X").replace("Presence", "Absence").replace("X", "Presence") for row in ROWS]
     assert " ".join(validated(exchanged)[1].split()).startswith(
-        "The figures below are worth nothing if it is so: the label is the wrong way round: 303 rows"
+        "Check the label, or the figures below mean nothing: the label is the wrong way round: 303 rows"
     )
 
 
@@ -156,12 +143,7 @@ def test_of_very_many_patients_a_random_sample_is_used_and_said(validated: Valid
     found, text = validated(ROWS * 34)
     assert len(found.patients.values) == 10_000
     assert "A random sample is used: 10,000 of its 10,302 patients." in text
-    assert found.separation["AUROC"].value == pytest.approx(validated(ROWS)[0].separation["AUROC"].value, abs=0.005)
-
-
-def test_spaces_around_cells_change_nothing(validated: Validated) -> None:
-    spaced = [row.replace(",", " , ") for row in ROWS[:40]]
-    assert validated(spaced, HEADER.replace(",", " , "))[0].alarms == validated(ROWS[:40])[0].alarms
+    assert found.separation["auroc"].value == pytest.approx(validated(ROWS)[0].separation["auroc"].value, abs=0.005)
 
 
 def test_every_command_answers_a_file_it_cannot_use_with_one_sentence(

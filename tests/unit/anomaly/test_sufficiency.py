@@ -12,9 +12,7 @@ from server.anomaly.calibration import codes_of, every_pattern
 from server.anomaly.dataset import COLUMNS
 from server.anomaly.detector import Detector
 from server.anomaly.missing_tests import MOST_IN_FULL, possible_values
-from server.anomaly.sufficiency import ACCEPTABLE_AUROC, Sufficiency
-from server.evaluation.discrimination import auroc_and_error, aurocs_by_pattern
-from server.evaluation.new_version import NewVersion
+from server.anomaly.sufficiency import ACCEPTABLE_AUROC, Sufficiency, auroc_and_error, aurocs_by_pattern
 from tests.support.patients import real_patients, real_records, typical_patient
 
 MAN_OF_67 = PatientRecord.check(dict.fromkeys(FIELDS) | {"age": 67, "sex": 1})
@@ -78,15 +76,14 @@ def test_a_value_that_is_extreme_on_its_own_stays_visible(detector: Detector) ->
 
 
 def test_all_real_patients_have_a_level_and_a_recalibrated_model_keeps_the_rule(
-    detector: Detector, recalibrated: NewVersion
+    detector: Detector, recalibrated: Detector
 ) -> None:
     assert RiskLevel.INDETERMINATE not in {said.risk_level for said in detector.assess(real_records())}
-    assert recalibrated.model.sufficiency is detector.model.sufficiency
+    np.testing.assert_array_equal(recalibrated.model.sufficiency.aurocs, detector.model.sufficiency.aurocs)
 
 
 def test_without_labels_exercise_or_imaging_is_enough() -> None:
-    few = np.zeros((1, 10)), real_patients().values[:10], np.arange(10) < 5
-    assert aurocs_by_pattern(every_pattern()[:1], *few) is None
+    assert aurocs_by_pattern(np.zeros((2048, 10)), real_patients().values[:10], np.arange(10) < 5) is None
     rule = Sufficiency(None)
     for name in COLUMNS[2:]:
         is_test = name in (

@@ -47,16 +47,13 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return run
 
 
-def test_the_file_is_for_its_owner_alone(people: People, file: Path) -> None:
-    people.add("Ada", Role.OPERATOR, "a token", 0)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()} == {0o600}
-    file.chmod(0o644)
-    file.parent.chmod(0o755)
-    AccessFile(file)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+def test_the_file_is_for_its_owner_alone(file: Path) -> None:
+    for name in ("as it was made", "as it was copied back"):
+        People(AccessFile(file)).add(name, Role.OPERATOR, name, 0)
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+        assert {stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()} == {0o600}
+        file.chmod(0o644)
+        file.parent.chmod(0o755)
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 65, "a\nb", "a\x00", "a\u202eb", "Operator", "ADMINISTRATOR "])
@@ -165,11 +162,11 @@ def test_the_command_adds_lists_renews_and_revokes_and_writes_it_down(
 @pytest.mark.parametrize(
     ("settings", "arguments", "code", "said"),
     [
-        (ServerSettings, ["link", "nobody"], 1, "no account of this name"),
-        (ServerSettings, ["add", "Ada", "--role", "clinician"], 1, "no such role"),
-        (ClientSettings, ["client-1", "add", "Ada", "--role", "operator"], 1, "no such role"),
+        (ServerSettings, ["link", "nobody"], 1, "no account with this name"),
+        (ServerSettings, ["add", "Ada", "--role", "clinician"], 1, "has no such role"),
+        (ClientSettings, ["client-1", "add", "Ada", "--role", "operator"], 1, "has no such role"),
         (ClientSettings, ["../etc", "list"], 2, "CLIENT_ID must be a name"),
-        (ServerSettings, ["end", "nothing"], 1, "ended already"),
+        (ServerSettings, ["end", "nothing"], 1, "already ended"),
     ],
 )
 @pytest.mark.usefixtures("command")
@@ -178,3 +175,12 @@ def test_what_the_command_cannot_do_is_a_sentence(
 ) -> None:
     assert main(arguments, settings) == code
     assert said in capsys.readouterr().err
+
+
+def test_an_env_file_that_is_no_text_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file := tmp_path / ".env").write_bytes(b"LLM_MODEL=M\xfcller")
+    monkeypatch.setitem(ServerSettings.model_config, "env_file", file)
+    assert main(["list"], ServerSettings) == 2
+    assert "is not UTF-8 text" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def is_sent(request):
     listener = listen("127.0.0.1", 0)
     app = Flask("app")
     app.wsgi_app = lambda environ, start_response: fail()
-    app.wsgi_app = app.extensions["door"] = Door(app, None, None)
+    app.wsgi_app = app.extensions["door"] = Door(app, None)
     accept(app, listener, mode)
     with socket.create_connection(listener.getsockname()) as connection:
         connection.sendall(request)
@@ -115,7 +115,7 @@ def test_an_exception_is_told_by_place_and_kind_and_not_by_what_it_says(mode: st
     assert "a request failed outside of the app" in text
 
 
-UNREADABLE = {"threading": "no readable request came", "eventlet": "what a library reports is not repeated"}
+UNREADABLE = {"threading": "an unreadable request came", "eventlet": "its message is not shown"}
 
 
 @pytest.mark.parametrize("mode", MODES)

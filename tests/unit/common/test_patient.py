@@ -11,7 +11,6 @@ from common.errors import InvalidRecordError
 from common.patient import FIELDS, LABEL_COLUMN, PatientRecord
 from config.secrets import PROJECT_ROOT
 from tests.support.made_requests import record
-from tests.support.patients import records
 
 QUANTITIES = [(name, field.possible_range, field.model_range) for name, field in FIELDS.items() if field.model_range]
 CODED = [name for name, field in FIELDS.items() if field.codes]
@@ -85,12 +84,6 @@ def test_every_error_of_every_field_is_reported_and_what_is_no_object_is_one_of_
 def test_no_error_repeats_what_was_received(received: dict[str, object]) -> None:
     said = str(errors_of(received))
     assert not [value for value in ("MARKER", "987654321", "1e+300") if value in said]
-
-
-@given(records)
-def test_a_record_survives_the_wire(record: PatientRecord) -> None:
-    assert PatientRecord.model_validate_json(record.model_dump_json()) == record
-    assert PatientRecord.check(record.model_dump(mode="json")) == record
 
 
 def test_values_are_told_as_a_clinician_would_write_them() -> None:

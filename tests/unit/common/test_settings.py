@@ -13,10 +13,10 @@ from config.settings import ClientSettings, ServerSettings, SystemSettings, Trai
 Kind = type[ServerSettings | ClientSettings | SystemSettings | TrainingSettings]
 
 NAME = "must be a name of at most 32 letters, digits and hyphens that begins with a letter"
-URL = "must be http:// or https:// with a host and, if need be, a port"
-PATH = "must end after host and port: an app cannot be reached under a path"
+URL = "must be an http:// or https:// URL with a host and, optionally, a port"
+PATH = "must end after the host and port: an app cannot be served under a path"
 PORTS = "these ports must differ: SERVER_PORT, CLIENT_1_PORT, CLIENT_2_PORT, CLIENT_3_PORT"
-HOSTS = "must hold host names alone, without http://, path or *"
+HOSTS = "must contain only host names, without http://, a path or *"
 
 
 def server(**values: object) -> ServerSettings:
@@ -67,12 +67,7 @@ NO_URLS = ("a.b", "a:1", "ftp://a", "http://", "http://a:0", "http://a:99999", "
         (SystemSettings, "client_2_port", 5000, PORTS),
         (TrainingSettings, "signing_key", "k" * 31, "MODEL_SIGNING_KEY must have at least 32 characters"),
         (TrainingSettings, "high_threshold", 1, "MODEL_HIGH_THRESHOLD must be less than 1"),
-        (
-            TrainingSettings,
-            "high_threshold",
-            0.955,
-            "MODEL_HIGH_THRESHOLD must have at most two decimals, like the scores beside it",
-        ),
+        (TrainingSettings, "high_threshold", 0.955, "MODEL_HIGH_THRESHOLD must have at most two decimal places"),
         (TrainingSettings, "high_threshold", 0.8, "MODEL_MEDIUM_THRESHOLD must be below MODEL_HIGH_THRESHOLD"),
         (TrainingSettings, "calibration_by_age", "x", "MODEL_CALIBRATION_BY_AGE must be true or false"),
     ],

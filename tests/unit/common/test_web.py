@@ -32,7 +32,7 @@ def test_a_listening_socket_hands_down_tcp_nodelay() -> None:
 def test_who_comes_while_the_process_stops_is_told_when_to_come_back(tmp_path: Path) -> None:
     app = Flask("app")
     app.wsgi_app = lambda *_: pytest.fail("let in")  # type: ignore[method-assign]
-    door = Door(app, settings_in(tmp_path, "threading"), lambda _: None)
+    door = Door(app, settings_in(tmp_path, "threading"))
     door.close()
     answer = Client(door).get("/api/status")
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, "shutting_down")

@@ -1,8 +1,10 @@
 """What operators are told of drift, from a real record of predictions and the reference of the real patients."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from common.errors import StoreUnavailableError
-from common.messages import Prediction, RiskLevel, Thresholds
+from common.messages import RiskLevel, Thresholds
 from common.patient import FIELDS
 from server.anomaly.reference import Reference, reference_of
-from server.drift.comparison import Status, drifted, score_drifts
+from server.drift.comparison import Status
 from server.drift.report import DriftReport, GroupDrift, drift_report
-from server.drift.sentences import data_in_words, levels_in_words, sentence
+from server.drift.sentences import data_in_words
 from server.drift.windows import RollingWindows
 from server.store import PredictionStore
 from tests.support.made_requests import NOON, prediction, request
@@ -26,90 +28,84 @@ VERSION = "a version"
 THRESHOLDS = Thresholds(medium=0.8, high=0.95)
 REFERENCE = reference_of(real_patients().values, real_patients().has_disease, THRESHOLDS)
 
-MakeWindows = Callable[..., RollingWindows]
+
+@dataclass
+class Clinics:
+    """The record of two client apps' patients, and what is told of them."""
+
+    store: PredictionStore
+
+    def windows(self, *, patients: int = 200, days: int = 90) -> RollingWindows:
+        return RollingWindows(self.store, ("Client-1", "Client-2"), patients=patients, days=days, clock=lambda: NOON)
+
+    def see(
+        self,
+        numbers: range,
+        client_id: str = "Client-1",
+        *,
+        at: datetime = NOON,
+        answer: Mapping[str, Any] = MappingProxyType({}),
+        **changes: object,
+    ) -> None:
+        """Store the real patients of some numbers, with changed values and another answer if need be."""
+        made = []
+        for number in numbers:
+            usual = prediction(request(number + 1), client_id=client_id)
+            stated = {
+                "prediction_id": f"{client_id}-{number}",
+                "made_at": at,
+                "model_version": VERSION,
+                "anomaly_score": (number % 100) / 100,
+                "record": usual.record.model_copy(update=changes),
+            }
+            made.append(usual.model_copy(update=stated | dict(answer)))
+        stored(self.store, *made)
+
+    def report(
+        self, windows: RollingWindows | None = None, reference: Reference = REFERENCE, version: str = VERSION
+    ) -> DriftReport:
+        return drift_report(windows or self.windows(), reference, version, "training")
+
+    def group(self, client_id: str | None = "Client-1", windows: RollingWindows | None = None) -> GroupDrift:
+        (found,) = (group for group in self.report(windows).groups if group.client_id == client_id)
+        return found
 
 
 @pytest.fixture
-def make_windows(store: PredictionStore) -> MakeWindows:
-    def make(*, patients: int = 200, days: int = 90, now: datetime = NOON) -> RollingWindows:
-        return RollingWindows(store, ("Client-1", "Client-2"), patients=patients, days=days, clock=lambda: now)
-
-    return make
-
-
-def made(number: int, client_id: str, *, at: datetime, version: str = VERSION, **changes: object) -> Prediction:
-    answer = prediction(request(number + 1), client_id=client_id)
-    return answer.model_copy(
-        update={
-            "prediction_id": f"{client_id}-{number}",
-            "made_at": at,
-            "model_version": version,
-            "anomaly_score": (number % 100) / 100,
-            "record": answer.record.model_copy(update=changes),
-        }
-    )
-
-
-def see(
-    store: PredictionStore,
-    client_id: str,
-    numbers: range,
-    *,
-    at: datetime = NOON,
-    version: str = VERSION,
-    **changes: object,
-) -> None:
-    """Store the real patients of some numbers, with changed values if need be."""
-    answers = [made(number, client_id, at=at, version=version, **changes) for number in numbers]
-    stored(store, *answers)
-
-
-def report(windows: RollingWindows, reference: Reference = REFERENCE, version: str = VERSION) -> DriftReport:
-    return drift_report(windows, reference, version, "training")
-
-
-def group(windows: RollingWindows, client_id: str | None = None) -> GroupDrift:
-    (found,) = (group for group in report(windows).groups if group.client_id == client_id)
-    return found
+def clinics(store: PredictionStore) -> Clinics:
+    return Clinics(store)
 
 
 def sentences(found: GroupDrift) -> list[str]:
     return [finding.sentence.replace("\u202f", " ") for finding in found.findings]
 
 
-def test_fewer_than_100_patients_are_counted_and_nothing_else_is_told(
-    store: PredictionStore, make_windows: MakeWindows
-) -> None:
-    see(store, "Client-1", range(42), cholesterol=None)
-    see(store, "Client-2", range(57), cholesterol=None)
-    for found, number in zip(report(make_windows()).groups, (99, 42, 57), strict=True):
+def test_fewer_than_100_patients_are_counted_and_nothing_else_is_told(clinics: Clinics) -> None:
+    clinics.see(range(42), cholesterol=None)
+    clinics.see(range(57), "Client-2", cholesterol=None)
+    for found, number in zip(clinics.report().groups, (99, 42, 57), strict=True):
         assert found == GroupDrift(
             client_id=found.client_id, patients=number, summary=f"{number} of 100 patients needed"
         )
 
 
-def test_patients_of_the_training_file_are_as_in_training(store: PredictionStore, make_windows: MakeWindows) -> None:
-    see(store, "Client-1", range(303))
-    found = group(make_windows(patients=303), "Client-1")
+def test_patients_of_the_training_file_are_as_in_training(clinics: Clinics) -> None:
+    clinics.see(range(303))
+    found = clinics.group(windows=clinics.windows(patients=303))
     assert (found.status, found.summary, found.findings) == (Status.STABLE, "as in training", ())
     assert [field.name for field in found.fields] == list(FIELDS)
 
 
-def test_it_is_said_who_does_not_measure_what_and_how_it_was_in_training(
-    store: PredictionStore, make_windows: MakeWindows
-) -> None:
-    see(store, "Client-1", range(200))
-    see(store, "Client-2", range(81), cholesterol=None)
-    see(store, "Client-2", range(81, 100))
-    windows = make_windows()
-    assert sentences(group(windows, "Client-2")) == [
-        "Serum cholesterol is not measured for 81 % of Client-2's patients; in training 0 %."
-    ]
-    assert sentences(group(windows)) == [
-        "Serum cholesterol is not measured for 27 % of all clients' patients; in training 0 %."
-    ]
-    assert (group(windows, "Client-1").status, group(windows, "Client-2").status) == (Status.STABLE, Status.LARGE)
-    assert group(windows, "Client-2").summary == "1 field differs from training"
+def test_it_is_said_who_does_not_measure_what_and_how_it_was_in_training(clinics: Clinics) -> None:
+    clinics.see(range(200))
+    clinics.see(range(81), "Client-2", cholesterol=None)
+    clinics.see(range(81, 100), "Client-2")
+    everybody, first, second = clinics.report().groups
+    said = "Serum cholesterol is not measured for {} of {} patients; in training 0 %."
+    assert sentences(second) == [said.format("81 %", "Client-2's")]
+    assert sentences(everybody) == [said.format("27 %", "all clients'")]
+    assert (first.status, second.status) == (Status.STABLE, Status.LARGE)
+    assert second.summary == "1 field differs from training"
 
 
 @pytest.mark.parametrize(
@@ -130,52 +126,44 @@ def test_it_is_said_who_does_not_measure_what_and_how_it_was_in_training(
         ),
     ],
 )
-def test_it_is_said_where_the_values_went(
-    store: PredictionStore, make_windows: MakeWindows, changes: dict[str, Any], sentence: str
-) -> None:
-    see(store, "Client-1", range(120), **changes)
-    assert sentences(group(make_windows(), "Client-1")) == [sentence]
+def test_it_is_said_where_the_values_went(clinics: Clinics, changes: dict[str, Any], sentence: str) -> None:
+    clinics.see(range(120), **changes)
+    assert sentences(clinics.group()) == [sentence]
 
 
-def test_no_number_of_fewer_than_five_measured_patients_is_told(
-    store: PredictionStore, make_windows: MakeWindows
-) -> None:
-    see(store, "Client-1", range(100), thallium_scan=None)
-    see(store, "Client-1", range(100, 104), thallium_scan=6)
-    (finding,) = sentences(group(make_windows(), "Client-1"))
-    assert finding == "Thallium scan is not measured for 96 % of Client-1's patients; in training 1 %."
-    (compared,) = (field for field in group(make_windows(), "Client-1").fields if field.name == "thallium_scan")
+def test_no_number_of_fewer_than_five_measured_patients_is_told(clinics: Clinics) -> None:
+    clinics.see(range(100), thallium_scan=None)
+    clinics.see(range(100, 104), thallium_scan=6)
+    found = clinics.group()
+    assert sentences(found) == ["Thallium scan is not measured for 96 % of Client-1's patients; in training 1 %."]
+    (compared,) = (field for field in found.fields if field.name == "thallium_scan")
     assert (compared.psi_disease_free, compared.psi_all_patients) == (None, None)
 
 
-def test_no_value_of_a_single_patient_is_told(store: PredictionStore, make_windows: MakeWindows) -> None:
-    see(store, "Client-1", range(199))
-    see(store, "Client-1", range(199, 200), cholesterol=987.0, age=117)
-    told = report(make_windows()).model_dump_json()
-    assert not re.search(r"\b(987|117)\b", told)
+def test_no_value_of_a_single_patient_is_told(clinics: Clinics) -> None:
+    clinics.see(range(199))
+    clinics.see(range(199, 200), cholesterol=987.0, age=117)
+    assert not re.search(r"\b(987|117)\b", clinics.report().model_dump_json())
 
 
-def test_a_window_holds_the_newest_patients_alone_and_none_from_too_long_ago(
-    store: PredictionStore, make_windows: MakeWindows
-) -> None:
-    windows = make_windows(patients=120, days=90)
-    see(store, "Client-1", range(100), cholesterol=None, at=NOON - timedelta(days=91))
-    assert group(windows, "Client-1").patients == 0
-    assert group(make_windows(days=92), "Client-1").status == Status.LARGE
-    see(store, "Client-1", range(100, 220))
-    assert (group(windows, "Client-1").patients, group(windows, "Client-1").status) == (120, Status.STABLE)
+def test_a_window_holds_the_newest_patients_alone_and_none_from_too_long_ago(clinics: Clinics) -> None:
+    windows = clinics.windows(patients=120, days=90)
+    clinics.see(range(100), cholesterol=None, at=NOON - timedelta(days=91))
+    assert clinics.group(windows=windows).patients == 0
+    assert clinics.group(windows=clinics.windows(days=92)).status == Status.LARGE
+    clinics.see(range(100, 220))
+    found = clinics.group(windows=windows)
+    assert (found.patients, found.status) == (120, Status.STABLE)
 
 
-def test_windows_that_followed_read_each_patient_once_and_hold_what_new_ones_do(
-    store: PredictionStore, make_windows: MakeWindows
-) -> None:
-    following = make_windows(patients=150)
+def test_windows_that_followed_read_each_patient_once_and_hold_what_new_ones_do(clinics: Clinics) -> None:
+    following = clinics.windows(patients=150)
     before = following.read()["Client-1"]
     for first in range(0, 300, 60):
-        see(store, "Client-1", range(first, first + 60))
-        see(store, "Client-2", range(first, first + 25))
+        clinics.see(range(first, first + 60))
+        clinics.see(range(first, first + 25), "Client-2")
         after = following.read()["Client-1"]
-        assert following.read() == make_windows(patients=150).read()
+        assert following.read() == clinics.windows(patients=150).read()
         overlap = {patient.sequence: patient for patient in before}
         assert all(overlap.get(patient.sequence, patient) is patient for patient in after)
         before = after
@@ -183,85 +171,73 @@ def test_windows_that_followed_read_each_patient_once_and_hold_what_new_ones_do(
 
 
 def test_windows_forget_what_another_log_lacks_and_read_numbers_that_come_again(
-    store: PredictionStore, make_windows: MakeWindows, engine: Engine
+    clinics: Clinics, engine: Engine
 ) -> None:
-    following = make_windows()
-    see(store, "Client-1", range(20))
+    following = clinics.windows()
+    clinics.see(range(20))
     following.read()
     with engine.begin() as connection:  # as a failover to a standby that was behind
         connection.execute(text("DELETE FROM predictions WHERE sequence > 10"))
         connection.execute(text("DELETE FROM changes WHERE sequence > 10"))
         connection.execute(text("UPDATE change_counter SET value = 10"))
-    store.rename_log()
-    see(store, "Client-1", range(30, 45))
-    assert following.read() == make_windows().read()
+    clinics.store.rename_log()
+    clinics.see(range(30, 45))
+    assert following.read() == clinics.windows().read()
     assert len(following.read()["Client-1"]) == 25
 
 
 def test_after_a_change_of_the_model_fields_are_compared_at_once_and_scores_when_enough_are_its_own(
-    store: PredictionStore, make_windows: MakeWindows
+    clinics: Clinics,
 ) -> None:
-    windows = make_windows()
-    see(store, "Client-1", range(110))
+    clinics.see(range(110))
     reference = reference_of(real_patients().values[:60], np.arange(60) >= 30, THRESHOLDS)
-    found = report(windows, reference, "the next version").groups[1]
+    found = clinics.report(None, reference, "the next version").groups[1]
     assert (found.patients, found.high) == (110, None)
-    assert found.levels == "0 of 100 patients needed whom this version of the model gave a level."
-    assert report(windows, reference).disease_free == 30
-    see(store, "Client-1", range(110, 210), version="the next version")
-    assert report(windows, reference, "the next version").groups[1].high == pytest.approx(0.05)
+    assert found.levels == "This version of the model has given a level to 0 of the 100 patients needed."
+    assert clinics.report(None, reference).disease_free == 30
+    clinics.see(range(110, 210), answer={"model_version": "the next version"})
+    assert clinics.report(None, reference, "the next version").groups[1].high == pytest.approx(0.05)
 
 
-def test_a_clinic_without_alarms_is_told(store: PredictionStore, make_windows: MakeWindows) -> None:
-    answers = [made(number, "Client-1", at=NOON).model_copy(update={"anomaly_score": 0.5}) for number in range(200)]
-    stored(store, *answers)
-    found = group(make_windows(), "Client-1")
-    assert (
-        "0 % of Client-1's patients are Medium or higher: fewer than the 20 % of disease-free patients by design."
-        in sentences(found)
-    )
+def test_a_clinic_without_alarms_is_told(clinics: Clinics) -> None:
+    clinics.see(range(200), answer={"anomaly_score": 0.5})
+    found = clinics.group()
+    said = "0 % of Client-1's patients are Medium or higher: fewer than the 20 % of disease-free patients by design."
+    assert said in sentences(found)
     assert found.summary == "anomaly scores differ from training"
 
 
-def test_patients_without_a_level_count_in_no_comparison_of_levels(
-    store: PredictionStore, make_windows: MakeWindows
-) -> None:
-    answers = [made(number, "Client-1", at=NOON) for number in range(200)]
-    without = {"risk_level": RiskLevel.INDETERMINATE, "anomaly_score": 0.99}
-    stored(store, *answers[:100], *(answer.model_copy(update=without) for answer in answers[100:]))
-    found = group(make_windows(), "Client-1")
+def test_patients_without_a_level_count_in_no_comparison_of_levels(clinics: Clinics) -> None:
+    clinics.see(range(100))
+    clinics.see(range(100, 200), answer={"risk_level": RiskLevel.INDETERMINATE, "anomaly_score": 0.99})
+    found = clinics.group()
     assert found.patients == 200
     assert found.high == pytest.approx(0.05)
 
 
-def test_after_a_recalibration_every_sentence_names_the_calibration_data(
-    store: PredictionStore, make_windows: MakeWindows
-) -> None:
-    see(store, "Client-1", range(100), cholesterol=None, age=80)
-    found = drift_report(make_windows(), REFERENCE, VERSION, data_in_words("an earlier version"))
+def test_after_a_recalibration_every_sentence_names_the_calibration_data(clinics: Clinics) -> None:
+    values, labels = real_patients().values, real_patients().has_disease
+    known = reference_of(values, labels, THRESHOLDS, anomaly_scores=np.where(np.arange(303) % 3 == 0, 0.99, 0.5))
+    clinics.see(range(100), cholesterol=None, age=80, answer={"anomaly_score": 0.99})
+    clinics.see(range(100), "Client-2", answer={"anomaly_score": 0.5})
+    found = drift_report(clinics.windows(), known, VERSION, data_in_words("an earlier version"))
     told = found.model_dump_json().replace("\u202f", " ")
     assert found.compared_with == "the calibration data"
-    assert "for 100 % of Client-1's patients; in the calibration data 0 %." in told
-    assert "over 62.5 years; in the calibration data 20 %." in told
-    assert "differ from the calibration data" in told
+    for part in (
+        "for 100 % of Client-1's patients; in the calibration data 0 %.",
+        "over 62.5 years; in the calibration data 20 %.",
+        "differ from the calibration data",
+        "of all patients in the calibration data",
+        "of disease-free patients by design",
+        "in the calibration data it was",
+    ):
+        assert part in told
     assert "training" not in told
     assert data_in_words(None) == "training"
 
 
-@pytest.mark.parametrize(("share_high", "words"), [(0.9, "of all patients in"), (0.0, "of disease-free patients by")])
-def test_levels_name_the_calibration_data_too(share_high: float, words: str) -> None:
-    values, labels = real_patients().values, real_patients().has_disease
-    scores = np.where(np.arange(303) % 3 == 0, 0.99, 0.5)
-    known, data = reference_of(values, labels, THRESHOLDS, anomaly_scores=scores), "the calibration data"
-    scored = score_drifts(np.where(np.arange(200) < share_high * 200, 0.99, 0.5), known)
-    said = [sentence(name, one, known, whose="Client-1's patients", data=data) for name, one in drifted({}, scored)]
-    assert any(words in told for told in said)
-    assert "in the calibration data it was" in levels_in_words(scored, data)
-    assert "training" not in " ".join([*said, levels_in_words(scored, data)])
-
-
-def test_a_record_that_cannot_be_read_is_an_error_and_no_report(engine: Engine, make_windows: MakeWindows) -> None:
+def test_a_record_that_cannot_be_read_is_an_error_and_no_report(engine: Engine, clinics: Clinics) -> None:
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE predictions"))
     with pytest.raises(StoreUnavailableError):
-        report(make_windows())
+        clinics.report()

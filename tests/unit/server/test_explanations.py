@@ -12,31 +12,21 @@ import pytest
 from sqlalchemy import Engine, event
 
 from common.messages import Explanation, ExplanationStatus
+from server import explanations
 from server.explanation.facts import Facts
 from server.explanation.llama import ExplanationSource, LlamaWriter
 from server.explanation.prompt import PROMPT_VERSION
-from server.explanations import (
-    EXPIRED,
-    FAILED,
-    GIVEN_UP,
-    LEASE_SECONDS,
-    LOOK_SECONDS,
-    MAX_AGE,
-    MAX_TRIES,
-    UNREADABLE,
-    ExplanationWorkers,
-)
+from server.explanations import ExplanationWorkers
 from server.log import ChangeLog
 from server.store import PredictionStore
 from tests.support.llm_server import LanguageModel, Reply, answers
 from tests.support.made_requests import prediction, request
-from tests.support.recording import Reader, awaiting, stored
+from tests.support.recording import Reader, awaiting, made, stored
 from tests.support.truthful import explains
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.writing import settings_for, writer_at
 
-SECONDS = 20
-LEASE = timedelta(seconds=LEASE_SECONDS)
+LEASE = timedelta(seconds=explanations.LEASE_SECONDS)
 MADE = prediction(request(1)).made_at
 
 
@@ -53,10 +43,8 @@ class System:
 
     def make(self, *numbers: int) -> None:
         """Store predictions, each made a second later than the one before."""
-        later = [prediction(request(number)) for number in numbers]
-        made_at = [MADE + timedelta(seconds=number) for number in numbers]
-        pairs = zip(later, made_at, strict=True)
-        self.log.appended(stored(self.store, *(one.model_copy(update={"made_at": at}) for one, at in pairs)))
+        each = [made(number, made_at=MADE + timedelta(seconds=number)) for number in numbers]
+        self.log.appended(stored(self.store, *each))
         assert len(self.reader.entries(len(numbers))) == len(numbers)
 
     def start(self, *, writer: LlamaWriter | None = None, at_once: int = 1, asks: bool = True) -> ExplanationWorkers:
@@ -66,7 +54,7 @@ class System:
             self.store,
             self.log,
             clock=lambda: self.now,
-            seconds=SECONDS,
+            seconds=20,
             concurrency=at_once,
         )
         workers.start()
@@ -190,7 +178,7 @@ def test_a_lease_lasts_as_long_as_its_process_renews_it(system: System) -> None:
         return system.store.lease_explanations(0, now=later, until=later, old=later) == ([], 0)
 
     for _ in range(3):
-        system.now += timedelta(seconds=LOOK_SECONDS + 1)
+        system.now += timedelta(seconds=explanations.LOOK_SECONDS + 1)
         slow.look()
         wait_until(is_renewed, WAIT_SECONDS)
     assert system.start().status.waiting == 0
@@ -214,15 +202,15 @@ def test_what_is_under_way_at_a_stop_is_explained_after_the_restart(system: Syst
 @pytest.mark.parametrize("is_old", [False, True])
 def test_what_keeps_being_interrupted_or_is_too_old_is_not_asked_for(system: System, is_old: bool) -> None:
     system.make(1)
-    for _ in range(0 if is_old else MAX_TRIES):
+    for _ in range(0 if is_old else explanations.MAX_TRIES):
         until = system.now + LEASE
         assert len(system.store.lease_explanations(1, now=system.now, until=until, old=system.now)[0]) == 1
         system.now = until
-    system.now += MAX_AGE if is_old else timedelta(0)
+    system.now += explanations.MAX_AGE if is_old else timedelta(0)
     system.now += timedelta(seconds=2)
     system.start()
     kept = system.finished()
-    assert (kept.source, kept.reason) == ("template", EXPIRED if is_old else GIVEN_UP)
+    assert (kept.source, kept.reason) == ("template", explanations.EXPIRED if is_old else explanations.GIVEN_UP)
     assert system.model.received.empty()
 
 
@@ -247,22 +235,19 @@ class Broken(LlamaWriter):
         return self._text
 
 
-def test_an_unexpected_failure_ends_with_an_answer_and_the_next_one_is_tried(
-    system: System, caplog: pytest.LogCaptureFixture
+def test_an_unexpected_failure_and_a_prediction_that_cannot_be_read_end_with_an_answer(
+    system: System, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     system.make(1, 2)
-    system.start(writer=Broken())
-    assert [system.finished().reason for _ in range(2)] == [FAILED, FAILED]
-    assert "something nobody thought of" in caplog.text
-
-
-def test_a_prediction_that_cannot_be_read_is_not_tried_for_ever(system: System, engine: Engine) -> None:
-    system.make(1)
     with engine.begin() as connection:
-        connection.exec_driver_sql("""UPDATE predictions SET body = '{"explanation": {}}'""")
-    system.start()
-    ended = system.finished()
-    assert (ended.text, ended.reason) == (UNREADABLE, FAILED)
+        unreadable = """UPDATE predictions SET body = '{"explanation": {}}' WHERE request_id = 'request-1'"""
+        connection.exec_driver_sql(unreadable)
+    system.start(writer=Broken())
+    first_text = prediction(request(2)).explanation.text
+    for text in (first_text, explanations.UNREADABLE):
+        ended = system.finished()
+        assert (ended.text, ended.reason) == (text, explanations.FAILED)
+    assert "something nobody thought of" in caplog.text
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)

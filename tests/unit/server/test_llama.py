@@ -5,34 +5,24 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from huggingface_hub import constants, get_session
 
 from config.hosts import is_private
 from server.explanation import endpoint
 from server.explanation.endpoint import EndpointError
-from server.explanation.llama import (
-    CLOSED,
-    LASTING_PAUSE_SECONDS,
-    CircuitBreaker,
-    LlamaWriter,
-    NarrativeError,
-    asked_but,
-    explanation_source,
-)
-from server.explanation.prompt import sentences
+from server.explanation.llama import CLOSED, CircuitBreaker, LlamaWriter, NarrativeError, explanation_source
+from server.explanation.prompt import prompt_of, sentences
 from tests.support.clock import StoppedClock
 from tests.support.llm_faults import drips_headers, stalls
 from tests.support.llm_server import DONE, LanguageModel, Reply, Script, answers, event, in_turn, says, sends
 from tests.support.narratives import GOOD_TEXT, GOOD_TEXT_FILLED, facts
-from tests.support.writing import settings_for, writer_at
+from tests.support.writing import asked_but, settings_for, writer_at
 
-NO_PATIENT_VALUES = ("3.5", "171", "reversible defect", "left ventricular", "0.987", "0.95", "0.8")
 BAD_TEXT = f"The patient should rest. {GOOD_TEXT}"
 BROKEN_RULE = "its sentence 1 says what is not among the facts, or in words that cannot be checked"
 GOOD = says(GOOD_TEXT)
@@ -67,9 +57,7 @@ def test_the_model_is_told_no_value_of_the_patient_and_no_token_but_its_own(
     assert asked.headers["authorization"] == "Bearer the-key"
     assert "hf_of" not in str(asked.headers) + str(asked.body) + str(without_key.headers)
     assert (asked.path, asked.body["model"], asked.body["max_tokens"]) == ("/v1/chat/completions", "a/model", 400)
-    said = asked.body["messages"][-1]["content"]
-    assert not [value for value in NO_PATIENT_VALUES if value in said]
-    assert "ST depression [[st_depression]]" in said
+    assert asked.body["messages"] == prompt_of(facts())
 
 
 def whole(content: str, finish: str = "stop", **more: str) -> Script:
@@ -134,14 +122,14 @@ def test_a_lasting_refusal_pauses_the_calls_and_says_what_to_do(model: LanguageM
     assert (writer.circuit.state, writer.circuit.reason) == ("open", reason)
     assert write(writer) == f"The language model was not asked: calls to it are paused, because {reason}."
     assert model.received.qsize() == 1
-    clock.now += LASTING_PAUSE_SECONDS
+    clock.now += 300
     model.script = GOOD
     assert write(writer) == GOOD_TEXT_FILLED
     assert writer.circuit == CLOSED
 
 
 @pytest.mark.parametrize(
-    ("changes", "model_name", "reason"),
+    ("changes", "name", "reason"),
     [
         ({"llm_model": "OFF", "huggingface_api_token": "hf_x"}, None, "LLM_MODEL is off"),
         ({}, None, "HUGGINGFACE_API_TOKEN is not set"),
@@ -149,11 +137,9 @@ def test_a_lasting_refusal_pauses_the_calls_and_says_what_to_do(model: LanguageM
         ({"llm_base_url": "http://127.0.0.1:9/v1"}, "a/model", "LLM_BASE_URL is set."),
     ],
 )
-def test_who_explains_follows_from_the_settings(
-    changes: dict[str, object], model_name: str | None, reason: str
-) -> None:
+def test_who_explains_follows_from_the_settings(changes: dict[str, object], name: str | None, reason: str) -> None:
     source = explanation_source(settings_for("", **changes))
-    assert (source.writer.model if source.writer else None) == model_name
+    assert (source.writer.model if source.writer else None) == name
     assert source.reason.startswith(reason)
 
 
@@ -185,9 +171,7 @@ def test_an_endpoint_that_decodes_under_a_grammar_is_given_it(model: LanguageMod
 
 
 @pytest.mark.parametrize("first", [answers(400, "grammar: unknown"), answers(422, "guided_regex is not allowed")])
-def test_an_endpoint_that_refuses_the_grammar_is_asked_without_it_unless_the_settings_insist(
-    model: LanguageModel, first: Script
-) -> None:
+def test_a_grammar_that_is_refused_is_left_out_unless_the_settings_insist(model: LanguageModel, first: Script) -> None:
     model.script = in_turn(first, GOOD, GOOD, first)
     writer = writer_at(model.url, llm_constrained_decoding="automatic")
     assert [write(writer) for _ in range(2)] == [GOOD_TEXT_FILLED] * 2
@@ -196,7 +180,6 @@ def test_an_endpoint_that_refuses_the_grammar_is_asked_without_it_unless_the_set
     assert "LLM_CONSTRAINED_DECODING" in write(writer_at(model.url, llm_constrained_decoding="on"))
 
 
-NOW = 1_000_000_000.0
 ENDS = {
     "fails": EndpointError("of a reason"),
     "lasting": EndpointError("of a reason", lasting=True),
@@ -207,7 +190,7 @@ FIVE = ["fails"] * 5
 
 def after(*calls: str | float) -> tuple[CircuitBreaker, StoppedClock]:
     """Return a breaker after calls that end like this, one after the other, and seconds that pass."""
-    breaker = CircuitBreaker(clock := StoppedClock(NOW))
+    breaker = CircuitBreaker(clock := StoppedClock(1_000_000_000.0))
     for call in calls:
         if isinstance(call, float | int):
             clock.now += call
@@ -221,15 +204,12 @@ def after(*calls: str | float) -> tuple[CircuitBreaker, StoppedClock]:
 @pytest.mark.parametrize(
     ("calls", "state", "seconds"),
     [
-        (["fails"] * 4, "closed", None),
-        (FIVE, "open", 30),
         ([*FIVE, 29.9], "open", 0.1),
         ([*FIVE, 30], "half_open", None),
         (["fails"] * 4 + ["succeeds"] + ["fails"] * 4, "closed", None),
         ([*FIVE, 30, "succeeds"], "closed", None),
         ([*FIVE, 30, "fails"], "open", 30),
         ([*FIVE, 30, "unexpected"], "open", 30),
-        (["lasting"], "open", 300),
         (["lasting", 300, "lasting"], "open", 300),
     ],
 )
@@ -256,29 +236,24 @@ def ask(url: str, seconds: float = 10, **changes: object) -> str:
     return endpoint.Endpoint(settings_for(url, **changes)).ask(hello, {}, deadline=time.monotonic() + seconds)
 
 
-@pytest.fixture
-def lead_here(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
+def lead_here(monkeypatch: pytest.MonkeyPatch, port: int) -> list[str]:
     """Have every name lead to a port of this machine, and return what is looked up."""
+    asked: list[str] = []
+    resolve = socket.getaddrinfo
 
-    def lead(port: int) -> list[str]:
-        asked: list[str] = []
-        resolve = socket.getaddrinfo
+    def look_up(host: str, to: int, *more: object, **named: object) -> list[object]:
+        asked.append(host)
+        return resolve("127.0.0.1", port, *more, **named)  # type: ignore[return-value, arg-type]
 
-        def look_up(host: str, to: int, *more: object, **named: object) -> list[object]:
-            asked.append(host)
-            return resolve("127.0.0.1", port, *more, **named)  # type: ignore[return-value, arg-type]
-
-        monkeypatch.setattr(socket, "getaddrinfo", look_up)
-        return asked
-
-    return lead
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return asked
 
 
 def test_a_name_is_looked_up_once_and_nothing_is_sent_in_the_clear_to_a_public_address(
-    lead_here: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with LanguageModel(says("Hello.")) as model:
-        asked = lead_here(port := int(model.url.split(":")[2].removesuffix("/v1")))
+        asked = lead_here(monkeypatch, port := int(model.url.split(":")[2].removesuffix("/v1")))
         assert ask(f"http://{NAME}:{port}/v1") == "Hello."
         assert model.received.get(timeout=10).headers["host"] == f"{NAME}:{port}"
         assert asked == [NAME]
@@ -288,7 +263,7 @@ def test_a_name_is_looked_up_once_and_nothing_is_sent_in_the_clear_to_a_public_a
         assert model.received.empty()
 
 
-def test_the_router_is_asked_over_tls_and_no_other_name_is_looked_up(lead_here: Callable[[int], list[str]]) -> None:
+def test_the_router_is_asked_over_tls_and_no_other_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     hello = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -299,7 +274,7 @@ def test_the_router_is_asked_over_tls_and_no_other_name_is_looked_up(lead_here: 
 
         thread = threading.Thread(target=listen, daemon=True)
         thread.start()
-        asked = lead_here(server.getsockname()[1])
+        asked = lead_here(monkeypatch, server.getsockname()[1])
         with pytest.raises(EndpointError, match="could not be reached"):
             ask("", huggingface_api_token=TOKEN, llm_api_key="other", llm_model="a/model:nscale")
         thread.join(10)
@@ -321,10 +296,12 @@ def test_a_call_whose_headers_drip_leaves_no_thread_behind() -> None:
 
 
 def test_the_library_asks_this_endpoint_alone_and_reports_on_its_use_to_nobody() -> None:
-    assert constants.HF_HUB_DISABLE_TELEMETRY
+    import huggingface_hub  # noqa: PLC0415 - after the product, which sets what it reads when it is imported
+
+    assert huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
     with LanguageModel(says("Hello.")) as model:
         with pytest.raises(LookupError):
-            get_session().get(model.url)  # outside of a call nothing is sent
+            huggingface_hub.get_session().get(model.url)  # outside of a call nothing is sent
         assert model.received.empty()
         assert ask(model.url) == "Hello."
         assert "hf_hub/" in model.received.get(timeout=10).headers["user-agent"]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from common.errors import StoreUnavailableError
 from common.messages import Change, Prediction
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.detector import AnomalyModel, Assessment, Detector
+from server.explanation.facts import facts_of_stored
 from server.explanation.llama import ExplanationSource
 from server.explanations import ExplanationWorkers
 from server.log import ChangeLog
@@ -76,6 +76,16 @@ def submit_all(service: PredictionService, *numbers: int) -> None:
         assert service.submit(request(number), "Client-1") == ACCEPTED
 
 
+def assert_said_by(version: Detector, answer: Prediction) -> None:
+    """Score the patient again with a version of the model: all that the answer says is of that one."""
+    (said,) = version.assess([answer.record])
+    assert (answer.model_version, answer.thresholds) == (version.model_version, version.thresholds)
+    for name in ("raw_score", "anomaly_score", "score_interval", "risk_level", "base_value"):
+        assert getattr(answer, name) == getattr(said, name)
+    assert {part.field: part.contribution for part in answer.contributions} == said.contributions
+    assert {part.field: part.typical for part in answer.contributions} == version.typical
+
+
 def test_an_answer_says_what_the_detector_says_and_what_was_not_measured_or_extrapolated(
     make_service: MakeService, detector: Detector
 ) -> None:
@@ -85,20 +95,12 @@ def test_an_answer_says_what_the_detector_says_and_what_was_not_measured_or_extr
     asked = request(3).model_copy(update={"patient_reference": "A", "record": PatientRecord.check(changed)})
     service.submit(asked, "Client-2")
     (answer,) = answered(service, 1)
-    (assessment,) = detector.assess([asked.record])
-    assert (answer.raw_score, answer.anomaly_score) == (assessment.raw_score, assessment.anomaly_score)
-    assert answer.risk_level == assessment.risk_level
+    assert_said_by(detector, answer)
     assert answer.is_anomaly == (answer.risk_level == "High") == (answer.anomaly_score >= detector.thresholds.high)
-    assert answer.score_interval is not None
-    assert answer.score_interval.low < answer.anomaly_score < answer.score_interval.high
     assert (answer.missing_tests, answer.not_enough) == (detector.outlook(asked.record, answer.risk_level), None)
     assert answer.predictive_value == detector.predictive_value
     assert "once measured; " in answer.explanation.text
-    sizes = {part.field: abs(part.contribution) for part in answer.contributions}
-    assert answer.top_factors == sorted(answer.top_factors, key=lambda name: -sizes[name])
-    assert {part.field: part.contribution for part in answer.contributions} == assessment.contributions
-    total = answer.base_value + sum(part.contribution for part in answer.contributions)
-    assert math.isclose(total, math.log2(answer.raw_score), abs_tol=1e-9)
+    assert answer.top_factors == [factor.name for factor in facts_of_stored(answer).factors]
     assert [part.field for part in answer.contributions] == list(FIELDS)
     assert (answer.request_id, answer.record, answer.entered_at) == ("request-3", asked.record, asked.entered_at)
     assert (answer.client_id, answer.patient_reference, answer.made_at) == ("Client-2", "A", NOW)
@@ -121,7 +123,6 @@ def test_too_little_measured_is_no_alarm_and_awaits_nothing(make_service: MakeSe
     assert (answer.not_enough, answer.missing_tests) == (detector.outlook(sparse, answer.risk_level), None)
     assert answer.contributions
     assert answer.explanation.text.startswith("Not enough measured for a risk level: ")
-    assert "chest pain type" in answer.explanation.text
     counted = service.store.recent(1)[0].totals.by_level
     assert counted == {"Low": 0, "Medium": 0, "High": 0, "Indeterminate": 1}
     assert len(service.store.recent(10, level="Indeterminate")[1]) == 1
@@ -191,11 +192,7 @@ def test_a_batch_is_of_one_version_though_another_takes_over_while_it_is_scored(
     *old, new = answered(service, 9)
     assert len(old) == 8
     for answer, version in [*((answer, detector) for answer in old), (new, other)]:
-        (said,) = version.assess([answer.record])
-        assert (answer.model_version, answer.thresholds) == (version.model_version, version.thresholds)
-        assert (answer.raw_score, answer.anomaly_score) == (said.raw_score, said.anomaly_score)
-        assert {part.field: part.contribution for part in answer.contributions} == said.contributions
-        assert {part.field: part.typical for part in answer.contributions} == version.typical
+        assert_said_by(version, answer)
 
 
 def test_the_batcher_outlives_a_listener_that_fails(make_service: MakeService) -> None:
