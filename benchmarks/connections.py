@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
-from benchmarks.running import RunningServer, our_server
+from benchmarks.running import RunningServer, our_servers
 from common.messages import CLIENTS_NAMESPACE, PROTOCOL_VERSION
 from tests.support.speaking import Connection, RefusedError
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "REQUESTS_PER_MINUTE": "1000000",
         "SOCKETIO_ASYNC_MODE": asked.mode,
     }
-    with our_server(asked.held + 1, **limits) as server:
+    with our_servers(1, asked.held + 1, **limits) as (server,):
         _hold(server, asked.held)
         _run_cycles(server, WARM_UP)
         # Only after a warm-up: what Python takes once and keeps is no leak.
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if growth < MOST_GROWTH_MB and threads_after <= threads else 1
 
 
-def _connect(server: RunningServer, token: str, *, source: str = "127.0.0.1") -> Connection:
-    auth = {"protocol": PROTOCOL_VERSION, "instance": f"of-{token[:8]}", "attempt": time.monotonic_ns()}
+def _connect(server: RunningServer, token: str, source: str = "127.0.0.1") -> Connection:
+    auth = {"protocol": PROTOCOL_VERSION, "instance": "benchmark", "attempt": time.monotonic_ns()}
     headers = {"Authorization": f"Bearer {token}"}
     return Connection(server.url, CLIENTS_NAMESPACE, auth=auth, headers=headers, source=source)
 
@@ -61,12 +61,12 @@ def _hold(server: RunningServer, count: int) -> None:
     with ExitStack() as stack:
         for number, token in enumerate(server.tokens[:count]):
             # From several loopback addresses: one may hold fewer connections than the server as a whole.
-            client = _connect(server, token, source=f"127.0.0.{1 + number // MOST_OF_AN_ADDRESS}")
+            client = _connect(server, token, f"127.0.0.{1 + number // MOST_OF_AN_ADDRESS}")
             stack.callback(client.close)
             client.follow()
         memory, threads = server.figures()
         try:
-            _connect(server, server.tokens[count], source="127.0.0.99").close()
+            _connect(server, server.tokens[count], "127.0.0.99").close()
             said = "NOT refused"
         except RefusedError as refused:
             said = f"refused with {refused.said}"

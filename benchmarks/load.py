@@ -7,13 +7,13 @@ next one; an answer counts when the client app's end of the connection holds its
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
+from functools import partial
 
 import numpy as np
 
-from benchmarks.predict import describe_machine
-from benchmarks.running import RunningServer, our_server, usual_server
+from benchmarks.running import RunningServer, describe_machine, our_servers, usual_server
 from benchmarks.traffic import Peer, Peers
 
 CONNECTIONS = 50
@@ -23,35 +23,47 @@ DASHBOARDS = 10
 CEILING_MS = 500.0
 USUAL_CONNECTIONS = 10
 IN_FLIGHT = (1, 8)
+ANSWERS = "send to saved answer"
+
+Running = AbstractContextManager[Sequence[RunningServer]]
 
 
 class Latencies:
-    """Milliseconds from when each patient was due to when it came."""
+    """Milliseconds from when each patient was due to when it came, and how many never came."""
 
     def __init__(self, due: Mapping[str, float], came: Mapping[str, float]) -> None:
         milliseconds = [(came[request_id] - due[request_id]) * 1000 for request_id in due.keys() & came.keys()]
         self.number = len(milliseconds)
+        self.missing = len(due) - self.number
         self.p50, self.p99 = np.percentile(milliseconds, [50, 99])
 
     def __str__(self) -> str:
-        return f"p50 {self.p50:6.1f} ms   p99 {self.p99:6.1f} ms   n {self.number}"
+        refused = f"   refused {self.missing}" if self.missing else ""
+        return f"p50 {self.p50:6.1f} ms   p99 {self.p99:6.1f} ms   n {self.number}{refused}"
 
 
-def print_rates(seconds: float) -> None:
-    """Print the latencies at rising rates, up to the one that the server cannot keep up with."""
-    print(f"{CONNECTIONS} connections, {DASHBOARDS} dashboards; target at {RATES[0]:.0f} a second: p99 under 15 ms")
-    for rate in RATES:
-        # A new server for each rate: what an earlier one left behind would slow the next.
-        with our_server(CONNECTIONS) as server, closing(Peers(server, dashboards=DASHBOARDS)) as peers:
-            peers.on_schedule(rate, WARM_UP_SECONDS)
-            due = peers.on_schedule(rate, seconds)
-        answers = Latencies(due, peers.answered)
-        dashboard = max((Latencies(due, peer.came) for peer in peers.dashboards), key=lambda each: each.p99)
-        refused = len(due) - answers.number
-        print(f"  {rate:4.0f} a second, send to saved answer            {answers}   refused {refused}")
-        print(f"  {'':>4}           send to the slowest dashboard   {dashboard}", flush=True)
-        if refused or answers.p99 > CEILING_MS:
+def slowest(latencies: Iterable[Latencies]) -> Latencies:
+    return max(latencies, key=lambda each: each.p99)
+
+
+def print_rates(rates: Iterable[float], measured: Callable[[float], Mapping[str, object]]) -> None:
+    """Print what is measured at rising rates, by its name, up to the one that the servers cannot keep up with."""
+    for rate in rates:
+        found = measured(rate)
+        for what, figures in found.items():
+            print(f"  {rate:4.0f} a second  {what:<40} {figures}", flush=True)
+        answers = found[ANSWERS]
+        if isinstance(answers, Latencies) and (answers.missing or answers.p99 > CEILING_MS):
             break
+
+
+def _measured(seconds: float, rate: float) -> dict[str, Latencies]:
+    # A new server for each rate: what an earlier one left behind would slow the next.
+    with our_servers(1, CONNECTIONS) as servers, closing(Peers(*servers, dashboards=DASHBOARDS)) as peers:
+        peers.on_schedule(rate, WARM_UP_SECONDS)
+        due = peers.on_schedule(rate, seconds)
+    boards = slowest(Latencies(due, peer.came) for peer in peers.dashboards)
+    return {ANSWERS: Latencies(due, peers.answered), "send to the slowest dashboard": boards}
 
 
 def sustained(peers: Peers, in_flight: int, seconds: float) -> tuple[float, Latencies]:
@@ -61,9 +73,9 @@ def sustained(peers: Peers, in_flight: int, seconds: float) -> tuple[float, Late
 
     def send_next(peer: Peer) -> None:
         if time.perf_counter() < end:
-            request_id, message = peers.next_frame()
-            sent[request_id] = time.perf_counter()
-            peers.send(peer, request_id, message)
+            message = peers.next_message()
+            sent[message["request_id"]] = time.perf_counter()
+            peers.send(peer, message)
 
     peers.on_answer = send_next
     for peer in peers.senders * in_flight:
@@ -77,10 +89,10 @@ def sustained(peers: Peers, in_flight: int, seconds: float) -> tuple[float, Late
 def print_ratio(seconds: float) -> None:
     print(f"Sustained over {USUAL_CONNECTIONS} connections")
 
-    def best(title: str, run: Callable[[int], AbstractContextManager[RunningServer]], *, follow: bool) -> float:
+    def best(title: str, servers: Callable[[int], Running], *, follow: bool) -> float:
         rates = []
         for in_flight in IN_FLIGHT:
-            with run(USUAL_CONNECTIONS) as server, closing(Peers(server, follow=follow)) as peers:
+            with servers(USUAL_CONNECTIONS) as running, closing(Peers(*running, follow=follow)) as peers:
                 rate, each = sustained(peers, in_flight, seconds)
             print(f"  {title:<30} {in_flight} in flight on each {rate:6.0f} a second   {each}", flush=True)
             rates.append(rate)
@@ -88,7 +100,7 @@ def print_ratio(seconds: float) -> None:
 
     # Best to best: each way at the number in flight that suits it.
     usual = best("the usual way, nothing stored", usual_server, follow=False)
-    ours = best("ours, commit included", our_server, follow=True)
+    ours = best("ours, commit included", partial(our_servers, 1), follow=True)
     print(f"  best to best {ours / usual:.1f}x\n")
 
 
@@ -106,7 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(f"--pages needs {missing.name}: pip install -r requirements.txt, in the project's .venv")
         print_pages(options.pages, options.seconds)
     print_ratio(options.seconds)
-    print_rates(options.seconds)
+    print(f"{CONNECTIONS} connections, {DASHBOARDS} dashboards; target at {RATES[0]:.0f} a second: p99 under 15 ms")
+    print_rates(RATES, partial(_measured, options.seconds))
 
 
 if __name__ == "__main__":

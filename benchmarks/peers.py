@@ -61,11 +61,8 @@ OURS = Peer("ours", FACTORS)
 PEERS = tuple(Peer(name, given) for given in (ORDINARY, FACTORS) for name in (*DETECTORS, *CLASSIFIERS))
 
 
-class PeerFold(NamedTuple):
-    """The AUROC of ours and of the peers in one fold; NaN where a peer failed."""
-
-    ours: float
-    theirs: Mapping[Peer, float]
+Aurocs = Mapping[Peer, float]
+"""Of ours and of the peers in one fold; NaN where a peer failed."""
 
 
 class Comparison(NamedTuple):
@@ -102,19 +99,20 @@ def _compare_and_print(settings: TrainingSettings, directory: Path, repeats: int
     return 0 if all(found.is_beaten for found in compare(results, folds)) else 1
 
 
-def measure_fold(fold: Fold, peers: Sequence[Peer] = PEERS) -> PeerFold:
+def measure_fold(fold: Fold, peers: Sequence[Peer] = PEERS) -> Aurocs:
     """Fit ours and the peers on the other folds' patients, and measure them on those held out."""
-    dataset, fit, theirs = fold.dataset, fold.fit, {}
+    dataset, fit = fold.dataset, fold.fit
     has_disease = dataset.has_disease[fit.scored]
+    ours = fit_and_score(dataset.values[fit.fitted_on], dataset.values[fit.scored], fold.settings)
+    measured = {OURS: float(roc_auc_score(has_disease, ours))}
     for peer in peers:
         try:
             with warnings.catch_warnings(action="ignore"):  # of a full rank that is missing, in every fold
-                theirs[peer] = float(roc_auc_score(has_disease, peer_scores(peer, fold)))
+                measured[peer] = float(roc_auc_score(has_disease, peer_scores(peer, fold)))
         except _FAILURES:
             # That a peer cannot be fitted, or gives scores that are not finite, is its result as well.
-            theirs[peer] = math.nan
-    ours = fit_and_score(dataset.values[fit.fitted_on], dataset.values[fit.scored], fold.settings)
-    return PeerFold(float(roc_auc_score(has_disease, ours)), theirs)
+            measured[peer] = math.nan
+    return measured
 
 
 def peer_scores(peer: Peer, fold: Fold) -> FloatArray:
@@ -139,19 +137,19 @@ def peer_scores(peer: Peer, fold: Fold) -> FloatArray:
     return np.asarray(scores, dtype=np.float64)
 
 
-def compare(results: Sequence[PeerFold], folds: int) -> list[Comparison]:
+def compare(results: Sequence[Aurocs], folds: int) -> list[Comparison]:
     """Compare ours and each peer on the same folds, of so many in each repeat; the highest AUROC first."""
-    ours = [result.ours for result in results]
-    compared = [Comparison(OURS, over_folds(ours, folds), Estimate(value=None), len(results))]
-    for peer in results[0].theirs:
-        theirs = [result.theirs[peer] for result in results]
+    compared = []
+    for peer in results[0]:
+        theirs = [result[peer] for result in results]
         # The difference is of the same fold: what a fold makes easy or hard for both falls out of it.
-        lead = over_folds(np.subtract(ours, theirs).tolist(), folds, lowest=-1)
-        compared.append(Comparison(peer, over_folds(theirs, folds), lead, sum(not math.isnan(one) for one in theirs)))
+        lead = over_folds([result[OURS] - result[peer] for result in results], folds, lowest=-1)
+        found = Comparison(peer, over_folds(theirs, folds), lead, sum(not math.isnan(one) for one in theirs))
+        compared.append(found._replace(lead=Estimate(value=None)) if peer == OURS else found)
     return sorted(compared, key=lambda found: found.auroc.value or 0, reverse=True)
 
 
-def peers_text(results: Sequence[PeerFold], folds: int, *, pyod: str) -> str:
+def peers_text(results: Sequence[Aurocs], folds: int, *, pyod: str) -> str:
     """Return the table of ours and its peers by AUROC, and the verdict for each encoding."""
     compared = compare(results, folds)
     lines = [

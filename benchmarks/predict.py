@@ -1,23 +1,22 @@
 """How long score and explanation take, beside the usual way: ``python -m benchmarks.predict``."""
 
-import os
-import platform
 import sys
 from collections import deque
 from collections.abc import Callable
-from importlib.metadata import version
 from itertools import cycle
 from resource import RUSAGE_SELF, getrusage
 from time import process_time
 
 import numpy as np
 
-from benchmarks.usual_way import SAMPLES, TREES, UsualWay, shipped_records
+from benchmarks.running import describe_machine
+from benchmarks.usual_way import SAMPLES, TREES, UsualWay
 from common.errors import ArtifactError
 from config.settings import ServerSettings
 from server.anomaly.dataset import matrix_of
 from server.anomaly.detector import Detector
 from server.registry.artifact import load_detector
+from tests.support.patients import real_records
 
 BATCH = 1000
 MANY = 1_000_000
@@ -43,11 +42,6 @@ def print_row(
     print(f"  {what:<16}{ours_ms:>9.2f} ms{usual_ms:>11.2f} ms{ratio:>8.1f}x{target:>8}x{repetitions:>13}")
 
 
-def describe_machine() -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("scikit-learn", "shap", "numpy"))
-    return f"Python {platform.python_version()}, {packages}; {os.cpu_count()} cores, {platform.machine()}"
-
-
 def main() -> None:
     """Print the comparison, both ways from validated records; exit with 1 when there is no model to time."""
     loaded: list[Detector] = []
@@ -55,7 +49,7 @@ def main() -> None:
         loading = used_by(lambda: loaded.append(load_detector(ServerSettings().model_dir)))
     except ArtifactError as error:
         sys.exit(error.message)
-    detector, records = loaded[0], shipped_records()
+    detector, records = loaded[0], real_records()
     batch = [records[i % len(records)] for i in range(BATCH)]
     # The million comes first, for memory once taken is never given back: what it needs would not show after the rest.
     seconds, more = used_by(lambda: deque((detector.assess(batch) for _ in range(MANY // BATCH)), maxlen=0))

@@ -1,89 +1,62 @@
 """Server processes with their own folders, tokens and ports, for as long as a measurement lasts."""
 
+import os
+import platform
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from config.secrets import PROJECT_ROOT, client_secret_names, new_secret
-from tests.support.processes import Process, free_ports
+from config.secrets import PROJECT_ROOT, client_secret_names
+from config.settings import ServerSettings
+from tests.support.processes import Process, environment_of, started
 
 
 @dataclass(frozen=True)
 class RunningServer:
-    """Where a server listens, what proves who is who there, and its process."""
+    """A server's process, and the tokens of its client apps."""
 
-    url: str
+    process: Process
     tokens: Sequence[str]
-    operator_token: str
-    pid: int
+
+    @property
+    def url(self) -> str:
+        return self.process.url
 
     def figures(self) -> tuple[float, int]:
         """Return its resident memory in MB and the number of its threads, as Linux counts them."""
-        lines = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
+        status = Path(f"/proc/{self.process.running.pid}/status").read_text()
+        lines = dict(line.split(":", 1) for line in status.splitlines())
         return int(lines["VmRSS"].split()[0]) / 1024, int(lines["Threads"])
 
 
 @contextmanager
-def our_server(clients: int, **changes: str) -> Iterator[RunningServer]:
-    """Run the product's server with its usual settings, but for ``changes``, and so many client identities.
-
-    No language model is asked.
-    """
-    with our_servers(1, clients, **changes) as (server,):
-        yield server
-
-
-@contextmanager
 def our_servers(count: int, clients: int, **changes: str) -> Iterator[Sequence[RunningServer]]:
-    """Run several as ``our_server``, each of which gets its share of the client identities."""
+    """Run the product's server so many times with its usual settings, but for ``changes``.
+
+    Each gets its share of so many client identities. No language model is asked.
+    """
     client_ids = [f"Bench-{number}" for number in range(1, clients + 1)]
-    tokens = {client_secret_names(client_id)[0]: new_secret() for client_id in client_ids}
-    operator_token = new_secret()
-    with tempfile.TemporaryDirectory() as folder:
-        settings = {
-            "CLIENT_IDS": ",".join(client_ids),
-            "SERVER_SECRET_KEY": new_secret(),
-            "ADMINISTRATOR_TOKEN": new_secret(),
-            "DATABASE_URL": f"sqlite:///{folder}/predictions.sqlite",  # an empty one would leave that of .env
-            "LLM_MODEL": "off",
-            "LOG_LEVEL": "WARNING",
-            "OPERATOR_TOKEN": operator_token,
-            **changes,
-        }
-        with ExitStack() as stack:
-            servers = []
-            for number in range(count):
-                own = {"DATA_DIR": f"{folder}/{number}", "SECRETS_DIR": f"{folder}/secrets"}
-                running = _running(["app.py"], PROJECT_ROOT / "server", tokens | settings | own)
-                url, pid = stack.enter_context(running)
-                servers.append(RunningServer(url, list(tokens.values())[number::count], operator_token, pid))
-            yield servers
+    tokens = {client_secret_names(client_id)[0]: f"the-token-of-{client_id}" for client_id in client_ids}
+    shared = tokens | {"CLIENT_IDS": ",".join(client_ids), "LOG_LEVEL": "WARNING"} | changes
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        servers = []
+        for number in range(count):
+            settings = environment_of(Path(folder, f"{number}"), ServerSettings().model_dir) | shared
+            process = stack.enter_context(started(["app.py"], PROJECT_ROOT / "server", **settings))
+            servers.append(RunningServer(process, list(tokens.values())[number::count]))
+        yield servers
 
 
 @contextmanager
-def usual_server(clients: int) -> Iterator[RunningServer]:
+def usual_server(clients: int) -> Iterator[Sequence[RunningServer]]:
     """Run a server that scores the usual way, stores nothing and asks nobody who they are."""
-    with _running(["-m", "benchmarks.usual_way"], PROJECT_ROOT, {}) as (url, pid):
-        yield RunningServer(url, ["none"] * clients, "", pid)
+    with started(["-m", "benchmarks.usual_way"], PROJECT_ROOT) as process:
+        yield [RunningServer(process, ["none"] * clients)]
 
 
-@contextmanager
-def delayed(database_url: str, milliseconds: float) -> Iterator[str]:
-    """Give another address of a database, by which a round trip takes so much longer."""
-    port = str(urlsplit(database_url).port)
-    with _running(["-m", "benchmarks.delay", port, str(milliseconds)], PROJECT_ROOT, {}) as (url, _):
-        yield database_url.replace(port, str(urlsplit(url).port))
-
-
-@contextmanager
-def _running(command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    with tempfile.TemporaryDirectory() as written:
-        process = Process(command, folder, {**settings, "PORT": free_ports(1)[0]}, log=Path(written, "log"))
-        try:
-            process.wait_until_started()
-            yield process.url, process.running.pid
-        finally:
-            process.end(seconds=60)
+def describe_machine() -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("scikit-learn", "shap", "numpy"))
+    return f"Python {platform.python_version()}, {packages}; {os.cpu_count()} cores, {platform.machine()}"

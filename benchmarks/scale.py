@@ -5,19 +5,23 @@ All of it runs on this machine; what a core each would carry follows from the pr
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
+from unittest import SkipTest
 
-from benchmarks.load import CEILING_MS, WARM_UP_SECONDS, Latencies
+from benchmarks.load import ANSWERS, WARM_UP_SECONDS, Latencies, print_rates, slowest
 from benchmarks.outages import print_outages
-from benchmarks.predict import describe_machine
-from benchmarks.running import RunningServer, delayed, our_servers
+from benchmarks.running import RunningServer, describe_machine, our_servers
 from benchmarks.traffic import Peers
-from tests.support.postgres import Postgres, postgres
+from config.secrets import PROJECT_ROOT
+from tests.support.postgres import Postgres, at_port, postgres
+from tests.support.processes import started
 
 SERVERS = (1, 2, 4)
 CLIENTS = 48
@@ -46,7 +50,8 @@ def scaled(count: int, delay_ms: float = 0.0) -> Iterator[tuple[Sequence[Running
         database = stack.enter_context(postgres(()))
         url = database.new_database()
         if delay_ms:
-            url = stack.enter_context(delayed(url, delay_ms))
+            command = ["-m", "tests.faults.proxy", str(database.port), str(delay_ms / 1000)]
+            url = at_port(url, stack.enter_context(started(command, PROJECT_ROOT)).port)
         yield stack.enter_context(our_servers(count, CLIENTS, DATABASE_URL=url)), database
 
 
@@ -61,21 +66,20 @@ def measure(servers: Sequence[RunningServer], database: Postgres, rate: float, s
         due = peers.on_schedule(rate, seconds)
         after = _processor_seconds(servers, database)
     now = time.time() - time.perf_counter()
-    made = {one: (made_at.timestamp() - now, server) for one, (made_at, server) in peers.made.items() if one in due}
+    made = [(one, peers.made[one]) for one in due]
     elsewhere = [
-        Latencies({one: at for one, (at, server) in made.items() if server != board.server}, board.came)
-        for board in peers.dashboards[: len(servers) if len(servers) > 1 else 0]
+        Latencies({one: of.at - now for one, of in made if of.server != board.server}, board.came)
+        for board in peers.dashboards
+        if len(servers) > 1
     ]
-    each = [(end - begin) * 1000 / len(due) for begin, end in zip(before, after, strict=True)]
-    slowest = max(elsewhere, key=lambda one: one.p99, default=None)
-    return Measured(Latencies(due, peers.answered), slowest, [board.sequences for board in peers.dashboards], *each)
+    used = [(end - begin) * 1000 / len(due) for begin, end in zip(before, after, strict=True)]
+    told = [board.sequences for board in peers.dashboards]
+    return Measured(Latencies(due, peers.answered), slowest(elsewhere) if elsewhere else None, told, *used)
 
 
 def _processor_seconds(servers: Sequence[RunningServer], database: Postgres) -> tuple[float, float]:
     """Return what the servers have used so far, and what PostgreSQL has."""
-    main = int((database.folder / "postmaster.pid").read_text().split()[0])
-    children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-    return sum(_used(server.pid) for server in servers), sum(map(_used, [main, *map(int, children)]))
+    return sum(_used(server.process.running.pid) for server in servers), sum(map(_used, database.processes()))
 
 
 def _used(pid: int) -> float:
@@ -97,26 +101,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"Rates: {CLIENTS} connections, a dashboard at each server")
         for count, delay_ms in product(SERVERS, DELAYS_MS):
             print(f"{count} server{'s' if count > 1 else ''}, the database {delay_ms:.0f} ms further away")
-            _print_rates(count, delay_ms, options.seconds)
+            print_rates(RATES, partial(_figures, count, delay_ms, options.seconds))
 
 
-def _print_rates(count: int, delay_ms: float, seconds: float) -> None:
-    for rate in RATES:
-        # New ones each time: what an earlier rate left would slow the next.
-        with scaled(count, delay_ms) as (servers, database):
-            found = measure(servers, database, rate, seconds)
-        print(f"  {rate:4.0f} a second, send to saved answer                {found.answers}")
-        if found.elsewhere:
-            print(f"{'':16} made to a dashboard at another server {found.elsewhere}")
-        carries = 1000 / found.server_ms
-        print(
-            f"{'':16} processor time of a prediction: server {found.server_ms:.2f} ms, PostgreSQL "
-            f"{found.postgres_ms:.2f} ms: {carries:.0f} a second for each server with a core of its own",
-            flush=True,
-        )
-        if found.answers.p99 > CEILING_MS:
-            break
+def _figures(count: int, delay_ms: float, seconds: float, rate: float) -> dict[str, object]:
+    # New ones each time: what an earlier rate left would slow the next.
+    with scaled(count, delay_ms) as (servers, database):
+        found = measure(servers, database, rate, seconds)
+    used = f"server {found.server_ms:.2f} ms, PostgreSQL {found.postgres_ms:.2f} ms"
+    return {
+        ANSWERS: found.answers,
+        **({"made to a dashboard at another server": found.elsewhere} if found.elsewhere else {}),
+        "processor time of a prediction": used,
+        "carried by each server with its own core": f"{1000 / found.server_ms:.0f} a second",
+    }
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SkipTest as missing:  # PostgreSQL or nginx
+        sys.exit(str(missing))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import shap
 from flask import Flask
-from flask_socketio import Namespace, SocketIO, emit
+from flask_socketio import SocketIO, emit
 from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,8 +17,8 @@ from werkzeug.serving import make_server
 
 from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE
 from common.patient import PatientRecord
-from server.anomaly.dataset import COLUMNS, SHIPPED_DATA, FloatArray, matrix_of, rows_of
-from server.anomaly.recognition import load_dataset
+from server.anomaly.dataset import FloatArray, matrix_of
+from tests.support.patients import real_records
 
 TREES = 300
 SAMPLES = 256
@@ -39,45 +39,25 @@ class UsualWay:
         return labels, scores, self._explainer.shap_values(self._pipeline[0].transform(complete))
 
 
-class _Clients(Namespace):  # type: ignore[misc]
-    def __init__(self, usual: UsualWay, scored: list[str]) -> None:
-        super().__init__(CLIENTS_NAMESPACE)
-        self._usual = usual
-        self._scored = scored
-
-    def on_predict(self, message: dict[str, Any]) -> None:
-        record = PatientRecord.check(message["record"])
-        # Zero for what was not measured: the usual way has nothing else for it.
-        (label,), (score,), (contributions,) = self._usual.assess(np.nan_to_num(matrix_of([record])))
-        answer = {"label": int(label), "score": float(score), "contributions": contributions.tolist()}
-        # To the sender alone; the namespace's own method would tell every connection.
-        emit("prediction_result", {"request_id": message["request_id"], **answer})
-        self._scored.append(message["request_id"])
-        emit("scored", [message["request_id"]], namespace=OPERATORS_NAMESPACE, broadcast=True)
-
-
-class _Operators(Namespace):  # type: ignore[misc]
-    def __init__(self, scored: list[str]) -> None:
-        super().__init__(OPERATORS_NAMESPACE)
-        self._scored = scored
-
-    def on_connect(self) -> None:
-        emit("scored", self._scored)  # what this server knows is all that a dashboard can be shown
-
-
-def shipped_records() -> list[PatientRecord]:
-    """Return the patients of the shipped data."""
-    rows = rows_of(load_dataset(SHIPPED_DATA).values)
-    return [PatientRecord.model_validate(dict(zip(COLUMNS, row, strict=True)), strict=False) for row in rows]
-
-
 def main(port: int) -> None:
     """Serve on a thread for each connection and event, which is Flask-SocketIO's default; keep state in memory."""
     app = Flask(__name__)
     socketio = SocketIO(app, async_mode="threading", message_queue=os.environ.get("REDIS_URL"))
+    usual = UsualWay(np.nan_to_num(matrix_of(real_records())))
     scored: list[str] = []
-    socketio.on_namespace(_Clients(UsualWay(np.nan_to_num(matrix_of(shipped_records()))), scored))
-    socketio.on_namespace(_Operators(scored))
+
+    def predict(message: dict[str, Any]) -> None:
+        record = PatientRecord.check(message["record"])
+        # Zero for what was not measured: the usual way has nothing else for it.
+        (label,), (score,), (contributions,) = usual.assess(np.nan_to_num(matrix_of([record])))
+        answer = {"label": int(label), "score": float(score), "contributions": contributions.tolist()}
+        emit("prediction_result", {"request_id": message["request_id"], **answer})
+        scored.append(message["request_id"])
+        emit("scored", [message["request_id"]], namespace=OPERATORS_NAMESPACE, broadcast=True)
+
+    socketio.on_event("predict", predict, namespace=CLIENTS_NAMESPACE)
+    # What this server knows is all that a dashboard can be shown.
+    socketio.on_event("connect", lambda: emit("scored", scored), namespace=OPERATORS_NAMESPACE)
     server = make_server("127.0.0.1", port, app, threaded=True)
     print(f"Open http://127.0.0.1:{port}", flush=True)
     server.serve_forever()

@@ -142,7 +142,7 @@ class Follower:
 
 @dataclass(eq=False)
 class Followers:
-    """The followers of one namespace; a thread of its own answers those that wait, and closes ended sessions.
+    """The followers of one namespace; a thread of its own answers those that wait, and another one closes sessions.
 
     ``send(sid, event, message)`` and ``leave(sid)`` reach a connection, ``is_open`` tells whether a session is.
     ``check`` raises the named error for which nobody may stay.
@@ -170,7 +170,7 @@ class Followers:
         self._swept_at = self.clock()
         self._asking: list[Follower] = []
         self._is_nudged = False
-        self._is_stopping = False
+        self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
     def __len__(self) -> int:
@@ -264,11 +264,12 @@ class Followers:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="followers", daemon=True)
                 self._thread.start()
+                threading.Thread(target=self._run_sweeps, name="sweeps", daemon=True).start()
 
     def stop(self) -> None:
         """Send what is in the log to those that wait, and tell all that the app stops."""
         with self._changed:
-            self._is_stopping = True
+            self._stopping.set()
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(STOP_SECONDS)
@@ -277,20 +278,23 @@ class Followers:
             self.close(sid, ShuttingDownError())
 
     def look(self) -> None:
-        """Answer those that wait, take those that were closed out of the namespace, and every half second sweep."""
+        """Answer those that wait."""
+        self._answer(list(self._followers.values()), looks_at_status=True)
+
+    def sweep(self) -> None:
+        """Take those that were closed out of the namespace, and every half second close those that may not stay."""
         followers, now = list(self._followers.values()), self.clock()
-        self._answer(followers, looks_at_status=True)
         for follower in followers:
             if follower.leaves_at is not None and follower.leaves_at <= now:
                 follower.leaves_at = math.inf  # once: what fails here must not come first at every look
                 self.leave(follower.sid)
         if now - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = now
-            self._sweep(followers)
+            self._close_ended(followers)
 
     def _run(self) -> None:
         looked_at = self.clock()
-        while not self._is_stopping:
+        while not self._stopping.is_set():
             with self._changed:
                 if not self._is_nudged and not self._asking:
                     self._changed.wait(TICK_SECONDS)
@@ -306,7 +310,15 @@ class Followers:
             except Exception:  # one follower, or one look at the status, must not end the others' answers
                 log.exception("followers could not be answered")
 
-    def _sweep(self, followers: Sequence[Follower]) -> None:
+    def _run_sweeps(self) -> None:
+        # Not by the thread that answers: where a database hangs in the middle of a read, nobody would be closed.
+        while not self._stopping.wait(TICK_SECONDS):
+            try:
+                self.sweep()
+            except Exception:
+                log.exception("followers could not be swept")
+
+    def _close_ended(self, followers: Sequence[Follower]) -> None:
         try:
             self.check()
         except DetectionSystemError as error:

@@ -4,11 +4,14 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.faults.rounds import Rounds
 from tests.faults.system import CONTROLS
+from tests.support.model_versions import save_version
+from tests.support.patients import real_patients, small_training
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -22,12 +25,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--keep", type=Path, default=Path("faults-found"), help="folder for records of failures")
     options = parser.parse_args(arguments)
     failed = predictions = 0
-    with (
-        tempfile.TemporaryDirectory(prefix="faults-") as folder,
-        closing(
-            Rounds(Path(folder), async_mode=options.mode, control=options.control, is_scaled=options.scaled)
-        ) as rounds,
-    ):
+    with tempfile.TemporaryDirectory(prefix="faults-") as name, ExitStack() as ending:
+        folder = Path(name)
+        model = save_version(real_patients(), small_training(), folder / "model", made_at=datetime.now(UTC))
+        rounds = Rounds(folder, model, async_mode=options.mode, control=options.control, is_scaled=options.scaled)
+        ending.callback(rounds.close)
         for done, seed in enumerate(range(options.seed, options.seed + options.schedules), start=1):
             kept = options.keep / f"seed-{seed}"
             outcome = rounds.run(seed, keep=kept)

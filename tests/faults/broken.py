@@ -16,9 +16,7 @@ from common.web.concurrency import async_mode_of_environment, patch_standard_lib
 
 patch_standard_library(async_mode_of_environment())
 
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from sqlalchemy import URL, event, inspect
+from sqlalchemy import URL, event
 
 from client.factory import create_app as create_client
 from client.outbox import Outbox
@@ -32,6 +30,7 @@ from server.factory import current_model
 from server.store import NewPrediction, PredictionStore, RequestKey
 from server.store.database import database_url, open_database
 from server.store.record import Appended
+from server.store.schema import predictions
 
 NOW: Final = partial(datetime.now, UTC)
 LATE_SECONDS: Final = 1.0
@@ -65,18 +64,12 @@ def early_store(url: URL) -> PredictionStore:
 
 
 class ForgetfulStore(PredictionStore):
-    """Stores a request that it knows once more."""
+    """Stores a request that it knows once more, in tables made so that they allow it."""
 
     def __init__(self, url: URL) -> None:
+        predictions.constraints -= {one for one in predictions.constraints if one.name == _UNIQUE}
         engine = open_database(url, busy_seconds=0.5)
         super().__init__(engine)
-        with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":  # another server may do so as well
-                connection.exec_driver_sql(f"ALTER TABLE predictions DROP CONSTRAINT IF EXISTS {_UNIQUE}")
-            elif any(one["name"] == _UNIQUE for one in inspect(engine).get_unique_constraints("predictions")):
-                operations = Operations(MigrationContext.configure(connection))
-                with operations.batch_alter_table("predictions") as table:
-                    table.drop_constraint(_UNIQUE, type_="unique")
         event.listen(engine, "before_cursor_execute", _find_nothing, retval=True)
 
     def append(self, made: Sequence[NewPrediction], refused: Mapping[RequestKey, WireError], at: datetime) -> Appended:

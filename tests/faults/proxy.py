@@ -1,7 +1,12 @@
-"""TCP links that can be cut, half-opened, stalled, slowed and duplicated, each a proxy on a port of its own."""
+"""TCP links that can be cut, half-opened, stalled, slowed and duplicated, each a proxy on a port of its own.
 
+As a program it is one on which each answer takes its time: ``PORT=8000 python -m tests.faults.proxy TARGET SECONDS``.
+"""
+
+import os
 import socket
 import struct
+import sys
 import threading
 import time
 from contextlib import closing, suppress
@@ -37,18 +42,21 @@ class FaultyLink:
     """Forwards every connection to its port to the target port, with the fault that was begun.
 
     A fault lasts until ``heal``. What a half-open link swallowed is gone, so ``heal`` resets the connections it had;
-    what a stalled or a slow one held up arrives late but whole.
+    what a stalled or a slow one held up arrives late but whole. Without a fault, too, a question and its answer take
+    ``delay`` seconds longer.
     """
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, *, port: int = 0, delay: float = 0.0) -> None:
         self._target = "127.0.0.1", target_port
+        self._pause = delay / 2
         self._fault = ""
         self._pairs: list[_Pair] = []
         self._twins: list[socket.socket] = []
         self._flows = threading.Event()
         self._flows.set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.port = int(self._listener.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
 
@@ -118,8 +126,8 @@ class FaultyLink:
         with suppress(OSError):
             while source and (data := source.recv(SLOW_BYTES if self._fault == "slow" else READ_BYTES)):
                 self._flows.wait()
-                if self._fault == "slow":
-                    time.sleep(SLOW_SECONDS)
+                if pause := SLOW_SECONDS if self._fault == "slow" else self._pause:
+                    time.sleep(pause)
                 pair.is_lossy = pair.is_lossy or self._fault == "half-open"
                 if sink is None or pair.is_lossy:
                     continue
@@ -128,3 +136,9 @@ class FaultyLink:
                 sink.sendall(data)
         if source and not (pair.is_lossy and self._fault == "half-open"):  # the end of a half-open link is not heard
             pair.end(reset=False)
+
+
+if __name__ == "__main__":
+    link = FaultyLink(int(sys.argv[1]), port=int(os.environ["PORT"]), delay=float(sys.argv[2]))
+    print(f"Open {link.url}", flush=True)
+    threading.Event().wait()

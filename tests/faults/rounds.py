@@ -7,8 +7,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,9 +20,6 @@ from tests.faults.people import FAILURES, Clinician, Dashboard, ForgetfulDashboa
 from tests.faults.records import DashboardRecord, PageRecord, Records, client_record, last_sequence, server_record
 from tests.faults.schedules import DASHBOARD_LINKS, LOAD_SECONDS, Fault, make_schedule
 from tests.faults.system import CLIENT_IDS, System
-from tests.support.model_versions import save_version
-from tests.support.patients import real_patients, small_training
-from tests.support.project_copy import copy_project
 
 PAGES: Final = 2
 """Clinicians at each client app."""
@@ -52,26 +49,23 @@ class Rounds:
     def __init__(
         self,
         folder: Path,
+        model_dir: Path,
         *,
-        async_mode: str,
+        async_mode: str = "eventlet",
         control: str | None = None,
-        model_dir: Path | None = None,
         is_scaled: bool = False,
     ) -> None:
         self._folder = folder
-        if model_dir is None:
-            model_dir = save_version(real_patients(), small_training(), folder / "model", made_at=datetime.now(UTC))
-        tree = copy_project(folder / "tree")
-        self._make_system = partial(
-            System, tree=tree, model_dir=model_dir, async_mode=async_mode, control=control, is_scaled=is_scaled
+        self._ending = ExitStack()
+        self._start = partial(
+            System, self._ending, model_dir=model_dir, async_mode=async_mode, control=control, is_scaled=is_scaled
         )
         self._system: System | None = None
 
     def run(self, seed: int, *, keep: Path | None = None, faults: Sequence[Fault] | None = None) -> Outcome:
         """Run the schedule of a seed, or these faults; if it fails, keep records and logs, and start a new system."""
         if self._system is None:
-            self._system = self._make_system(self._folder / f"from-{seed}")
-            self._system.wait_until_started()
+            self._system = self._start(self._folder / f"from-{seed}")
         outcome = Storm(self._system, seed, faults).run()
         if outcome.trouble:
             if keep is not None:
@@ -83,9 +77,8 @@ class Rounds:
         return outcome
 
     def close(self) -> None:
-        if self._system is not None:
-            self._system.close()
-            self._system = None
+        self._ending.close()
+        self._system = None
 
 
 class Storm:
@@ -102,7 +95,7 @@ class Storm:
             Clinician(
                 PageRecord(f"page {number} of {client_id}", client_id=client_id),
                 system.apps[name].url,
-                system.tokens[f"{name.upper().replace('-', '_')}_CLINICIAN_TOKEN"],
+                system.clinician_token(name),
                 system.cookies[name],
                 since=self._first_id,
                 seed=chance.getrandbits(64),
@@ -147,7 +140,7 @@ class Storm:
         """Begin and end every fault at its time, while patients are entered."""
         acts: list[tuple[float, Callable[[], object]]] = [(LOAD_SECONDS, lambda: None)]
         for fault in self._faults:
-            acts.append((fault.at, partial(self._system.begin, fault)))
+            acts.append((fault.at, partial(self._system.part(fault).begin, fault.kind)))
             acts.append((fault.at + fault.seconds, partial(self._end, fault)))
         began, pace = time.monotonic(), threading.Event()
         for moment, act in sorted(acts, key=lambda item: item[0]):
@@ -156,7 +149,7 @@ class Storm:
 
     def _end(self, fault: Fault) -> None:
         try:
-            self._system.end(fault)
+            self._system.part(fault).heal()
         except subprocess.TimeoutExpired:
             self._trouble.append(f"{fault.target} did not end when it was told to")
             self._system.apps[fault.target].end(signal.SIGKILL)

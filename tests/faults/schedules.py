@@ -19,8 +19,9 @@ LINKS: Final = CLIENT_LINKS + DASHBOARD_LINKS
 SCALED_LINKS: Final = LINKS + DATABASE_LINKS
 
 PROCESS_FAULTS: Final = ("kill", "kill", "pause", "full disk", "full disk", "restart")
-OF_POSTGRES: Final = ("kill", "restart")
-OF_SERVERS: Final = ("kill", "pause", "restart")  # they have no disk
+WITHOUT_DISK: Final = {"postgres": ("kill", "restart"), **dict.fromkeys(SERVERS, ("kill", "pause", "restart"))}
+"""Faults of processes of which no disk is filled."""
+
 LINK_FAULTS: Final = ("reset", "close", "half-open", "stall", "slow", "duplicate")
 
 
@@ -50,16 +51,9 @@ def make_schedule(seed: int, processes: Sequence[str] = PROCESSES, links: Sequen
     chance = random.Random(seed)
     targets = chance.sample(processes, k=chance.randint(1, 3))
     broken = chance.sample(links, k=chance.randint(1, 4))
-    faults = [_fault(chance, chance.choice(_faults_of(target)), target) for target in targets]
-    faults += [_fault(chance, chance.choice(LINK_FAULTS), target) for target in broken]
+    chosen = [(WITHOUT_DISK.get(target, PROCESS_FAULTS), target) for target in targets]
+    faults = [
+        Fault(chance.choice(kinds), target, at=chance.uniform(0.3, LOAD_SECONDS - 1), seconds=chance.uniform(0.2, 2))
+        for kinds, target in [*chosen, *((LINK_FAULTS, target) for target in broken)]
+    ]
     return sorted(faults, key=lambda fault: fault.at)
-
-
-def _faults_of(target: str) -> Sequence[str]:
-    if target in SERVERS:
-        return OF_SERVERS
-    return OF_POSTGRES if target == "postgres" else PROCESS_FAULTS
-
-
-def _fault(chance: random.Random, kind: str, target: str) -> Fault:
-    return Fault(kind, target, at=chance.uniform(0.3, LOAD_SECONDS - 1), seconds=chance.uniform(0.2, 2))

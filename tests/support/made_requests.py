@@ -99,23 +99,17 @@ def superseded(sequence: int, answer: Prediction, *, by: str) -> Change:
 
 def withdrawn(sequence: int, request_id: str) -> Change:
     """The entry of a request that was withdrawn before it was answered."""
-    of = {"request_id": request_id, "prediction_id": None, "client_id": CLIENT_ID}
-    return Change.model_validate({"sequence": sequence, "kind": ChangeKind.PREDICTION_ERASED, "at": NOON} | of)
+    return _entry(sequence, ChangeKind.PREDICTION_ERASED, request_id=request_id)
 
 
 def refused(sequence: int, asked: PredictRequest, error: WireError) -> Change:
     """The entry of a request that was refused for good."""
-    return Change(
-        sequence=sequence,
-        kind=ChangeKind.REQUEST_REFUSED,
-        request_id=asked.request_id,
-        prediction_id=None,
-        client_id=CLIENT_ID,
-        at=NOON,
-        error=error,
-    )
+    return _entry(sequence, ChangeKind.REQUEST_REFUSED, request_id=asked.request_id, error=error)
 
 
-def _entry(sequence: int, kind: ChangeKind, answer: Prediction, **content: object) -> Change:
-    of = {"request_id": answer.request_id, "prediction_id": answer.prediction_id, "client_id": answer.client_id}
-    return Change.model_validate({"sequence": sequence, "kind": kind, "at": answer.made_at} | of | content)
+def _entry(sequence: int, kind: ChangeKind, answer: Prediction | None = None, **content: object) -> Change:
+    said: dict[str, object] = {"client_id": CLIENT_ID, "prediction_id": None, "at": NOON}
+    if answer:
+        said = {name: getattr(answer, name) for name in ("client_id", "request_id", "prediction_id")}
+        said["at"] = answer.made_at
+    return Change.model_validate({"sequence": sequence, "kind": kind} | said | content)

@@ -1,10 +1,8 @@
-"""Patients for tests: the real ones, and any the field description allows."""
+"""Real patients for tests."""
 
 from functools import cache
-from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
 from common.patient import FIELDS, PatientRecord
 from config.secrets import PROJECT_ROOT
@@ -55,17 +53,3 @@ def typical_patient(typical: dict[str, float], **changes: float | None) -> Patie
     """A patient with every median of the disease-free, but for what is changed."""
     whole = {name: int(value) if FIELDS[name].codes or name == "age" else value for name, value in typical.items()}
     return PatientRecord.check(whole | changes)
-
-
-def _values_of(name: str) -> st.SearchStrategy[Any]:
-    field = FIELDS[name]
-    if field.codes:
-        values: st.SearchStrategy[Any] = st.sampled_from(sorted(field.codes))
-    else:
-        lowest, highest = field.possible_range or (0, 0)
-        values = st.integers(int(lowest), int(highest)) if name == "age" else st.floats(lowest, highest)
-    return values if field.required else st.none() | values
-
-
-records = st.fixed_dictionaries({name: _values_of(name) for name in FIELDS}).map(PatientRecord.check)
-"""Any possible patient, with any fields but age and sex not measured."""

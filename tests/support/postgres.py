@@ -11,9 +11,10 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from unittest import SkipTest
 
 import psycopg
-import pytest
+from sqlalchemy import make_url
 
 from tests.support.processes import free_ports
 
@@ -26,7 +27,7 @@ def programs() -> Path:
     """Return the folder of PostgreSQL's programs; where there is none, the test is skipped."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+        raise SkipTest("PostgreSQL is not installed: apt-get install postgresql")
     return found[-1].parent
 
 
@@ -63,12 +64,29 @@ class Postgres:
         """Stop it; ``immediate`` is as good as killed, and it recovers at the next start."""
         self.control("stop", "-w", "-m", mode)
 
+    def fail_over(self, standby: "Postgres") -> None:
+        """Kill it, and have a standby, which is not started, take its place."""
+        self.stop()
+        standby.port = self.port
+        standby.start()
+        standby.control("promote", "-w")
+
+    def begin(self, fault: str) -> None:
+        """Kill it, or stop it to ``restart`` it."""
+        self.stop("immediate" if fault == "kill" else "fast")
+
+    def heal(self) -> None:
+        self.start()
+
+    def processes(self) -> list[int]:
+        """Return the ids of all its processes, first the one that makes the others."""
+        main = int((self.folder / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+        return [main, *map(int, Path(f"/proc/{main}/task/{main}/children").read_text().split())]
+
     @contextmanager
     def hanging(self) -> Iterator[None]:
         """Stop all its processes where they are: its connections stay open, and nobody answers."""
-        main = int((self.folder / "postmaster.pid").read_text(encoding="utf-8").split()[0])
-        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(main)], capture_output=True, text=True, check=True)
-        processes = [main, *map(int, children.stdout.split())]  # first the one that would make others
+        processes = self.processes()
         for process in processes:
             os.kill(process, signal.SIGSTOP)
         try:
@@ -96,6 +114,11 @@ class Postgres:
         source = f"host=127.0.0.1 port={self.port} user={USER}"
         as_its_user([programs() / "pg_basebackup", "-D", other.folder, "-R", "-c", "fast", "-d", source])
         return other
+
+
+def at_port(url: str, port: int) -> str:
+    """Return the address of a database by way of another port."""
+    return make_url(url).set(port=port).render_as_string(hide_password=False)
 
 
 @contextmanager

@@ -1,14 +1,16 @@
 """The server, a client app or another program of the project as a process, started as a person would start it."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
+from tempfile import TemporaryDirectory
 
 from config.secrets import CLIENT_IDS, PROJECT_ROOT, env_prefix
 from tests.support.waiting import wait_until
@@ -34,6 +36,10 @@ class Process:
         self._environment = os.environ | {name: str(value) for name, value in settings.items()}
         self.start()
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
     def start(self) -> None:
         """Start it, again if it has ended; ``wait_until_started`` returns when it answers."""
         with self._log.open("ab") as log:
@@ -46,18 +52,21 @@ class Process:
     def is_running(self) -> bool:
         return self.running.poll() is None
 
+    def restart(self, signal_number: int = signal.SIGTERM) -> None:
+        """End it, start it again, and wait until it answers."""
+        self.end(signal_number)
+        self.start()
+        self.wait_until_started()
+
     def wait_until_started(self) -> str:
         """Wait until it answers, and return the line that it then prints; fails when it ends instead."""
-        wait_until(lambda: self._lines_of_start() or not self.is_running, START_SECONDS)
-        assert self._lines_of_start(), f"It did not start. It said:\n{self.text[-4000:]}"
-        return self._lines_of_start()[0]
 
-    def _lines_of_start(self) -> list[str]:
-        return [
-            line
-            for line in self.text_since_start.splitlines(keepends=True)
-            if line.startswith("Open ") and line.endswith("\n")
-        ]
+        def opened() -> list[str]:
+            return re.findall(r"^Open .*\n", self.text_since_start, re.MULTILINE)
+
+        wait_until(lambda: opened() or not self.is_running, START_SECONDS)
+        assert opened(), f"It did not start. It said:\n{self.text[-4000:]}"
+        return opened()[0]
 
     def end(self, signal_number: int = signal.SIGTERM, *, seconds: float = STOP_SECONDS) -> int:
         self.running.send_signal(signal_number)
@@ -80,6 +89,19 @@ class Process:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
 
+@contextmanager
+def started(command: Sequence[str], folder: Path, **settings: object) -> Iterator[Process]:
+    """Run a program until the block ends, which begins when it answers; a port is chosen if none is given."""
+    with TemporaryDirectory() as logs:
+        process = Process(command, folder, {"PORT": free_ports(1)[0]} | settings, log=Path(logs, "log"))
+        try:
+            process.wait_until_started()
+            yield process
+            process.end()
+        finally:
+            process.end(signal.SIGKILL)  # which does nothing to what has ended
+
+
 def free_ports(count: int) -> list[int]:
     """Return ports that are free now, below those that the system gives to whoever asks for any."""
     found: set[int] = set()
@@ -90,13 +112,19 @@ def free_ports(count: int) -> list[int]:
     return list(found)
 
 
+def listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
 def has_ipv6() -> bool:
     with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
         return True
     return False
 
 
-def environment_of(folder: Path, model_dir: Path, async_mode: str) -> dict[str, str]:
+def environment_of(folder: Path, model_dir: Path, async_mode: str = "eventlet") -> dict[str, str]:
     """Everything a server needs to work in a folder of its own, whatever .env says."""
     return (
         os.environ

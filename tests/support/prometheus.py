@@ -3,20 +3,26 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.secrets import PROJECT_ROOT
+from tests.support.processes import free_ports
+from tests.support.shipped import edited, program
+from tests.support.speaking import Browser
 
-RULES = PROJECT_ROOT / "deploy" / "prometheus" / "alerts.yml"
+SHIPPED = PROJECT_ROOT / "deploy" / "prometheus"
+RULES = SHIPPED / "alerts.yml"
 STEPS = 240
 """Of 15 s, for which series go on; alerts are looked at after three quarters of them."""
 
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not installed (Debian's package prometheus)"
+needs_prometheus = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="Prometheus is not installed (Debian's package prometheus)"
 )
 
 Series = dict[str, float]
@@ -34,6 +40,25 @@ def named(name: str, **labels: str) -> str:
 
 def going_on(value: float) -> str:
     return f"{value}x{STEPS}"
+
+
+@contextmanager
+def prometheus(folder: Path, token: str, targets: Mapping[str, str]) -> Iterator[Callable[[str], Series]]:
+    """Run Prometheus with the shipped configuration but for its targets and pace; yield what asks it an expression."""
+    edits = {"scrape_interval: 15s": "scrape_interval: 200ms"} | dict(targets)
+    (folder / "prometheus.yml").write_text(edited(SHIPPED / "prometheus.yml", edits), encoding="utf-8")
+    (folder / "metrics-token").write_text(token)
+    shutil.copy(RULES, folder)
+    port = free_ports(1)[0]
+
+    def ask(expression: str) -> Series:
+        asked = Browser(f"http://127.0.0.1:{port}").get(f"/api/v1/query?{urlencode({'query': expression})}")
+        found = asked.json["data"]["result"]
+        return {named(one["metric"].pop("__name__"), **one["metric"]): float(one["value"][1]) for one in found}
+
+    command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/series"]
+    with program([*command, f"--web.listen-address=127.0.0.1:{port}"], port, folder / "prometheus.log"):
+        yield ask
 
 
 def assert_fires(folder: Path, cases: Iterable[tuple[Mapping[str, str], list[str]]]) -> None:

@@ -5,13 +5,15 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from itertools import count
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+import orjson
 
 from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION, Event, Prediction
 from tests.support.raw_socket import GoneError, RawSocket
@@ -106,19 +108,34 @@ class Connection:
         deadline = time.monotonic() + seconds
         try:
             while (content := self._raw.receive(deadline - time.monotonic())) is not None:
-                if content == b"2":
-                    self._raw.send("3")
-                elif found := _PACKET.fullmatch(content.decode()):
-                    data = json.loads(found["data"] or "null")
-                    if found["type"] not in "23":
-                        raise GoneError(data)
-                    name, *said = data if found["type"] == "2" else (int(found["id"]), *data)
-                    return name, said[0] if said else None
+                if heard := self._understood(content):
+                    return heard
         except TimeoutError:
             return None
         except ConnectionError as error:
             raise GoneError from error
         raise GoneError
+
+    def hear_at_once(self) -> Iterator[tuple[str | int, Any]]:
+        """Take what has come, of which there must be something, and yield as ``hear`` returns."""
+        self._raw.read()
+        while (content := self._raw.take()) is not None:
+            if heard := self._understood(content):
+                yield heard
+
+    def _understood(self, content: bytes) -> tuple[str | int, Any] | None:
+        if content == b"2":
+            self._raw.send("3")
+        elif found := _PACKET.fullmatch(content.decode()):
+            data = orjson.loads(found["data"] or "null")
+            if found["type"] not in "23":
+                raise GoneError(data)
+            name, *said = data if found["type"] == "2" else (int(found["id"]), *data)
+            return name, said[0] if said else None
+        return None
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
 
     def unread(self) -> list[tuple[str | int, Any]]:
         """Return what came so far and was not taken: events and, by their numbers, acknowledgements."""
@@ -144,7 +161,10 @@ class Connection:
 
     def next_changes(self) -> Any:
         """Wait for an answer, and apply it."""
-        changes = self.next(Event.CHANGES)
+        return self.apply(self.next(Event.CHANGES))
+
+    def apply(self, changes: Any) -> Any:
+        """Move on by an answer, and keep its entries to be taken."""
         if (changes["log"], changes["after"]) != (self.log, self.after):
             self.entries.clear()
         self.log, self.after, self.ticket = changes["log"], changes["next_after"], changes["ticket"]

@@ -3,14 +3,15 @@
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import uuid_utils
 
 from common.messages import BROWSER_NAMESPACE, Event
 from tests.support.speaking import Browser, Page
-from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.waiting import wait_until
 
 
 class Visitor(Browser):
@@ -29,6 +30,10 @@ class Visitor(Browser):
 
 class Clinician(Visitor):
     """A clinician at a client app's page, who submits patients and sees what becomes of them."""
+
+    def __init__(self, link: str) -> None:
+        super().__init__(link)
+        self.answered: set[str] = set()
 
     def __enter__(self) -> Self:
         self._page = Page(self.url, self.cookie, BROWSER_NAMESPACE)
@@ -55,6 +60,7 @@ class Clinician(Visitor):
             entry = self._page.entry(lambda change: change["entry"] and change["entry"]["state"] != "queued")["entry"]
             assert entry["state"] == "answered", entry["error"]
             found[entry["request_id"]] = entry["prediction"]
+        self.answered |= wanted
         return {request_id: found[request_id] for request_id in wanted}
 
     def enter(self) -> None:
@@ -62,42 +68,35 @@ class Clinician(Visitor):
         self.answers([self.submit()])
 
 
-class _Desk(threading.Thread):
-    """Somebody who enters a patient as soon as the last one was answered; ``waits`` are the seconds each took."""
+def enter_meanwhile(enter: Sequence[Callable[[], object]], act: Callable[[], object]) -> list[float]:
+    """Enter patients at every desk while something happens, and until all go on; return how long each waited.
 
-    def __init__(self, enter: Callable[[], object]) -> None:
-        super().__init__(daemon=True)
-        self.waits: list[float] = []
-        self.leaving = threading.Event()
-        self._enter = enter
+    At a desk the next patient is entered as soon as the last one was answered.
+    """
+    leaving = threading.Event()
+    waits: list[list[float]] = [[] for _ in enter]
 
-    def run(self) -> None:
-        while not self.leaving.is_set():
+    def enter_on(enter_one: Callable[[], object], waited: list[float]) -> None:
+        while not leaving.is_set():
             began = time.monotonic()
-            self._enter()
-            self.waits.append(time.monotonic() - began)
+            enter_one()
+            waited.append(time.monotonic() - began)
 
-    def goes_on(self) -> None:
-        """Wait until some more patients were answered."""
-        before = len(self.waits)
-        wait_until(lambda: len(self.waits) > before + 2)
+    def all_go_on() -> None:
+        before = [len(waited) for waited in waits]
+        wait_until(lambda: all(len(waited) > known + 2 for waited, known in zip(waits, before, strict=True)))
 
-
-def enter_meanwhile(enter: Iterable[Callable[[], object]], act: Callable[[], object]) -> list[float]:
-    """Enter patients at every desk while something happens, and until all goes on; return how long each waited."""
-    desks = [_Desk(one) for one in enter]
+    with ThreadPoolExecutor(len(enter)) as pool:
+        desks = [pool.submit(enter_on, *desk) for desk in zip(enter, waits, strict=True)]
+        try:
+            all_go_on()
+            act()
+            all_go_on()
+        finally:
+            leaving.set()
     for desk in desks:
-        desk.start()
-    for desk in desks:
-        desk.goes_on()
-    act()
-    for desk in desks:
-        desk.goes_on()
-    for desk in desks:
-        desk.leaving.set()
-    for desk in desks:
-        desk.join(WAIT_SECONDS)
-    return [wait for desk in desks for wait in desk.waits]
+        desk.result()  # which raises what went wrong there
+    return [wait for waited in waits for wait in waited]
 
 
 def stored_requests(operator: Visitor, client_id: str) -> list[str]:

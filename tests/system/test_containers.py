@@ -6,6 +6,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ pytestmark = [
     pytest.mark.skipif(not launcher.has_docker(), reason="no Docker engine with Compose v2 answers"),
 ]
 
-PROJECT_NAME = "hads-test"
 SMALL_MODEL = {"MODEL_N_ESTIMATORS": "50", "MODEL_CALIBRATION_FOLDS": "2", "MODEL_EVALUATION_FOLDS": "2"}
 PATIENTS = 20
 
@@ -55,18 +55,25 @@ class Containers:
         return dict(found)
 
 
-@pytest.fixture(scope="module")
-def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
-    folder = copy_project(tmp_path_factory.mktemp("compose") / "project")
-    small = {"services": {"server": {"environment": SMALL_MODEL}}}
+@contextmanager
+def composed(folder: Path, trains: str, *options: str, **environment: str) -> Iterator[Containers]:
+    """Run what compose starts of a copy of the project, in which one service trains a small model."""
+    small = {"services": {trains: {"environment": SMALL_MODEL}}}
     (folder / "docker-compose.override.yml").write_text(json.dumps(small))
-    containers = Containers(folder, COMPOSE_PROJECT_NAME=PROJECT_NAME)
+    containers = Containers(folder, **environment)
     containers.run("compose", "down", "--volumes")
     try:
-        containers.run("compose", "up", "--build", "--detach", "--wait", "--wait-timeout", "600")
+        containers.run("compose", "up", "--build", "--detach", "--wait", "--wait-timeout", "600", *options)
         yield containers
     finally:
         containers.run("compose", "down", "--volumes")
+
+
+@pytest.fixture(scope="module")
+def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
+    folder = copy_project(tmp_path_factory.mktemp("compose") / "project")
+    with composed(folder, "server", COMPOSE_PROJECT_NAME="hads-test") as containers:
+        yield containers
 
 
 def healthy(containers: Containers) -> list[str]:

@@ -30,7 +30,7 @@ def rounds(
 ) -> Iterator[Rounds]:
     """Schedules on one system for each concurrency."""
     folder = tmp_path_factory.mktemp("faults")
-    with closing(Rounds(folder, async_mode=request.param, model_dir=detector_dir)) as rounds:
+    with closing(Rounds(folder, detector_dir, async_mode=request.param)) as rounds:
         yield rounds
 
 
@@ -48,8 +48,7 @@ def test_what_a_clinician_saw_as_saved_is_stored_and_shown_once(rounds: Rounds, 
 def test_a_system_broken_on_purpose_is_found_out(
     name: str, tmp_path: Path, detector_dir: Path, is_scaled: bool
 ) -> None:
-    broken = Rounds(tmp_path, async_mode="eventlet", control=name, model_dir=detector_dir, is_scaled=is_scaled)
-    with closing(broken) as rounds:
+    with closing(Rounds(tmp_path, detector_dir, control=name, is_scaled=is_scaled)) as rounds:
         for seed in SEEDS_OF_A_CONTROL:
             found = {finding.kind for finding in findings(rounds.run(seed).records)}
             if found & {CONTROLS[name][1]}:

@@ -1,6 +1,5 @@
 """Four servers on PostgreSQL behind nginx in Docker, as ``compose.scale.yml`` starts them."""
 
-import json
 import ssl
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from dotenv import dotenv_values
 import launcher
 from tests.support.project_copy import copy_project
 from tests.support.system_parts import Clinician, Visitor, stored_requests
-from tests.system.test_containers import SMALL_MODEL, Containers
+from tests.system.test_containers import Containers, composed
 
 pytestmark = [
     pytest.mark.full,
@@ -23,21 +22,16 @@ pytestmark = [
 
 SERVERS = 4
 PATIENTS_OF_A_DESK = 334
-FILES = "docker-compose.yml:compose.scale.yml:small.json"
+FILES = "docker-compose.yml:compose.scale.yml:docker-compose.override.yml"
 
 
 @pytest.fixture(scope="module")
 def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     folder = copy_project(tmp_path_factory.mktemp("compose") / "project")
     subprocess.run([sys.executable, "launcher.py", "secrets"], cwd=folder, check=True)
-    (folder / "small.json").write_text(json.dumps({"services": {"model": {"environment": SMALL_MODEL}}}))
-    containers = Containers(folder, COMPOSE_PROJECT_NAME="hads-test-scale", COMPOSE_FILE=FILES)
-    containers.run("compose", "down", "--volumes")
-    try:
-        containers.run("compose", "up", "--build", "--detach", "--wait", "--scale", f"server={SERVERS}")
+    environment = {"COMPOSE_PROJECT_NAME": "hads-test-scale", "COMPOSE_FILE": FILES}
+    with composed(folder, "model", "--scale", f"server={SERVERS}", **environment) as containers:
         yield containers
-    finally:
-        containers.run("compose", "down", "--volumes")
 
 
 def test_four_servers_answer_a_thousand_patients_while_one_is_stopped(containers: Containers) -> None:

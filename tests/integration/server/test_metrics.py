@@ -3,25 +3,41 @@
 import json
 import logging
 import re
+import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from client.outbox import Outbox
 from common.messages import RiskLevel
-from config.secrets import PROJECT_ROOT
+from config.secrets import CLIENT_IDS, PROJECT_ROOT
 from config.settings import ClientSettings
+from server import cluster
 from server.registry.artifact import FOREST_FILE, active_folder
 from tests.integration.server.conftest import RunningServer, StartServer
 from tests.support.desk import Desk
 from tests.support.llm_server import LanguageModel, answers
 from tests.support.made_requests import id_of, request, submission
 from tests.support.model_versions import activate, flip_a_byte
-from tests.support.prometheus import RULES, STEPS, Series, assert_fires, going_on, named, needs_promtool, series_of
+from tests.support.postgres import postgres
+from tests.support.processes import TOKENS, Process, free_ports, run
+from tests.support.prometheus import (
+    RULES,
+    STEPS,
+    Series,
+    assert_fires,
+    going_on,
+    named,
+    needs_prometheus,
+    prometheus,
+    series_of,
+)
 from tests.support.serving import ASYNC_MODE
 from tests.support.speaking import Browser, ClientApp, Connection
 from tests.support.stalls import database_held
@@ -36,38 +52,57 @@ LABELS |= {"generation", "implementation", "major", "minor", "patchlevel"}
 SERVER = {"job": "heart-server", "instance": "server:5000"}
 DESK = {"job": "heart-client", "instance": "desk:5001"}
 LAST_READ = named("heart_log_last_read_timestamp_seconds", **SERVER)
+JUST_NOW = 5.0
+HAPPENS = 160
+"""Of ``STEPS``, when a fault begins."""
+
+
+def metrics_of(server: RunningServer) -> str:
+    answer = Browser(server.url).get("/metrics", Authorization=BEARER)
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return answer.body.decode()
 
 
 @dataclass
 class Watched:
-    """A server with a language model, and a real client app of Client-1."""
+    """A server with a language model, a real client app of Client-1, and connections of the others."""
 
     server: RunningServer
     desk: Desk
+    desk_database: Path
     model: LanguageModel
     others: dict[str, ClientApp]
-
-    def text(self) -> str:
-        answer = Browser(self.server.url).get("/metrics", Authorization=BEARER)
-        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-        return answer.body.decode()
+    start_server: StartServer
+    other_model: Path
 
     def text_of_desk(self) -> str:
         return self.desk.visitor().get("/metrics", headers={"Authorization": BEARER}).get_data(as_text=True)
 
     def scrape(self, **target: str) -> Series:
-        return series_of(self.text(), **target)
+        return series_of(metrics_of(self.server), **target)
 
     def scrape_desk(self, **target: str) -> Series:
         return series_of(self.text_of_desk(), **target)
 
+    def figures(self) -> Series:
+        up = {named("up", **one): 1.0 for one in (SERVER, DESK)}
+        return up | self.scrape(**SERVER) | self.scrape_desk(**DESK)
+
     def await_series(self, name: str, value: float, scrape: Callable[[], Series] | None = None, **labels: str) -> None:
         wait_until(lambda: (scrape or self.scrape)().get(named(f"heart_{name}", **labels)) == value)
+
+    def join(self, ending: ExitStack, client_id: str, instance: str) -> None:
+        joined = ClientApp(self.server.url, self.server.token(client_id), instance=instance)
+        ending.callback(joined.close)
 
 
 @pytest.fixture
 def watched(
-    start_server: StartServer, model_folder: Path, tmp_path: Path, connections: list[Connection]
+    start_server: StartServer,
+    model_folder: Path,
+    other_detector_dir: Path,
+    tmp_path: Path,
+    connections: list[Connection],
 ) -> Iterator[Watched]:
     with LanguageModel(explains) as model:
         server = start_server(
@@ -86,11 +121,12 @@ def watched(
         )
         others = {name: ClientApp(server.url, server.token(name)) for name in ("Client-2", "Client-3")}
         connections.extend(others.values())
-        with closing(Outbox(tmp_path / "client.sqlite")) as outbox:
+        database = tmp_path / "client.sqlite"
+        with closing(Outbox(database)) as outbox:
             desk = Desk(settings, outbox)
             with desk.open():
                 desk.relay.start()
-                watched = Watched(server, desk, model, others)
+                watched = Watched(server, desk, database, model, others, start_server, other_detector_dir)
                 watched.await_series("link_up", 1, watched.scrape_desk)
                 yield watched
 
@@ -107,7 +143,7 @@ def test_without_a_token_there_are_no_metrics_and_with_one_they_are_for_nobody_e
 
 
 def test_the_dashboard_and_the_alerts_read_what_there_is(watched: Watched) -> None:
-    text = watched.text() + watched.text_of_desk()
+    text = metrics_of(watched.server) + watched.text_of_desk()
     exist = set(re.findall(r"^# TYPE (\w+)", text, re.M))  # of some there is no sample until something goes wrong
     panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
     shown = " ".join(target["expr"] for panel in panels for target in panel["targets"])
@@ -118,58 +154,31 @@ def test_the_dashboard_and_the_alerts_read_what_there_is(watched: Watched) -> No
 
 
 @pytest.mark.full
-def test_real_faults_show_in_what_the_alerts_read(
-    watched: Watched, model_folder: Path, other_detector_dir: Path, connections: list[Connection]
-) -> None:
-    watched.model.script = answers(401)
+def test_what_happens_to_a_hundred_patients_is_counted_and_says_nothing_of_them(watched: Watched) -> None:
     client = watched.others["Client-2"]
     client.ask_for_changes(waiting=7)
-    for number in range(100):
-        client.predict(request(number).to_wire())
-    client.answered(id_of(99))
+    predict(client, 100)
+    client.predict(request(0).to_wire() | {"patient_reference": "of somebody else"})
+    watched.await_series("refused_requests_total", 1, code="request_id_reused")
     series = watched.scrape()
     assert sum(series[named("heart_predictions_total", level=level)] for level in RiskLevel) == 100
     for stage in ("waiting", "scoring", "commit", "answer"):
         assert series[named("heart_stage_seconds_count", stage=stage)] == 100
     assert series[named("heart_client_app_waiting_requests", client_id="Client-2")] == 7
     assert series[named("heart_drift", client_id="Client-2")] in {0, 1, 2}
-
-    client.predict(request(0).to_wire() | {"patient_reference": "of somebody else"})
-    watched.await_series("refused_requests_total", 1, code="request_id_reused")
-    client.predict({})
-    watched.await_series("refusals_total", 1, code="invalid_message")
-    connections.append(ClientApp(watched.server.url, watched.server.token("Client-2"), instance="another"))
-    watched.await_series("disconnects_total", 1, namespace="/clients", reason="connection_replaced")
-    watched.others["Client-3"].close()
-    watched.await_series("client_app_connected", 0, client_id="Client-3")
-
-    watched.await_series("language_model_circuit", 1, state="open")
-
-    (before,) = (name for name in series if name.startswith("heart_model_info"))
-    activate(other_detector_dir, model_folder)
-    wait_until(lambda: before not in watched.scrape())
-    flip_a_byte(active_folder(model_folder) / FOREST_FILE)
-    watched.await_series("model_refused", 1)
-
-    with database_held(watched.server.database):
-        watched.await_series("ready", 0)  # not at once: it is checked every second
-        watched.desk.client.outbox.put(submission(201), request(201).entered_at)
-        watched.desk.relay.wake()
-        broken = watched.scrape()
-        assert broken[named("heart_database_up")] == 0
-        assert time.time() - broken[named("heart_log_last_read_timestamp_seconds")] > 0.4
-        desk = watched.scrape_desk()
-        assert desk[named("heart_outbox_requests")] == 1
-        assert desk[named("heart_outbox_oldest_age_seconds")] > 1000  # it was entered in March
-    watched.await_series("database_up", 1)
-    watched.await_series("outbox_oldest_age_seconds", 0, watched.scrape_desk)
-
-    last = watched.scrape()
-    assert "somebody else" not in str(last)
-    assert set(re.findall(r'(\w+)="', str(last))) <= LABELS
-    of_each_client_app = sum('"Client-2"' in name for name in last)
+    assert "somebody else" not in str(series)
+    assert set(re.findall(r'(\w+)="', str(series))) <= LABELS
+    of_each_client_app = sum('"Client-2"' in name for name in series)
     assert of_each_client_app == 3
-    assert len(last) + 47 * of_each_client_app <= 400
+    assert len(series) + 47 * of_each_client_app <= 400
+
+
+def predict(client: ClientApp, number: int, **changes: object) -> None:
+    """Send so many patients, and wait for the answers."""
+    for place in range(number):
+        message = request(place).to_wire()
+        client.predict(message | {"record": message["record"] | changes})
+    client.answered(id_of(number - 1))
 
 
 def test_one_id_leads_from_the_page_through_both_logs_to_the_explanation(
@@ -189,96 +198,208 @@ def test_one_id_leads_from_the_page_through_both_logs_to_the_explanation(
     ]
 
 
-def as_it_went(after: Series, before: Series) -> dict[str, str]:
-    """Return series in which every 15 seconds happens what happened between two scrapes."""
+def not_ready(watched: Watched, ending: ExitStack) -> None:
+    ending.enter_context(database_held(watched.desk_database))
+    watched.await_series("ready", 0, watched.scrape_desk)
+
+
+def database_unreachable(watched: Watched, ending: ExitStack) -> None:
+    ending.enter_context(database_held(watched.server.database))
+    watched.await_series("database_up", 0)
+    watched.await_series("ready", 0)  # not at once: it is checked every second
+
+
+def log_lags(watched: Watched, ending: ExitStack) -> None:
+    """Let another program write an entry that cannot be read: its time is no text."""
+    with closing(sqlite3.connect(watched.server.database)) as other, other:
+        other.execute("UPDATE change_counter SET value = value + 1")
+        columns = dict.fromkeys(("kind", "client_id", "request_id"), "x") | {"at": b"no text"}
+        (last,) = other.execute("SELECT value FROM change_counter").fetchone()
+        statement = "INSERT INTO changes (sequence, kind, client_id, request_id, at) VALUES (?, ?, ?, ?, ?)"
+        other.execute(statement, [last, *columns.values()])
+    wait_until(lambda: time.time() - watched.scrape(**SERVER)[LAST_READ] > JUST_NOW)
+
+
+def client_app_away(watched: Watched, ending: ExitStack) -> None:
+    watched.others["Client-3"].close()
+    watched.await_series("client_app_connected", 0, client_id="Client-3")
+
+
+def outbox_old(watched: Watched, ending: ExitStack) -> None:
+    """Let another client app use the token of the desk, whose link then waits."""
+    watched.join(ending, "Client-1", "elsewhere")
+    watched.await_series("link_up", 0, watched.scrape_desk)
+    watched.desk.client.outbox.put(submission(201), request(201).entered_at)  # in March
+    watched.await_series("outbox_requests", 1, watched.scrape_desk)
+
+
+def many_disconnects(watched: Watched, ending: ExitStack) -> None:
+    for number in range(1, 4):
+        watched.join(ending, "Client-2", f"another-{number}")
+        watched.await_series("disconnects_total", number, namespace="/clients", reason="connection_replaced")
+
+
+def many_refusals(watched: Watched, ending: ExitStack) -> None:
+    for _ in range(10):
+        watched.others["Client-2"].predict({})
+    watched.await_series("refusals_total", 10, code="invalid_message")
+
+
+def language_model_paused(watched: Watched, ending: ExitStack) -> None:
+    watched.model.script = answers(401)
+    predict(watched.others["Client-2"], 20)
+    watched.await_series("language_model_circuit", 1, state="open")
+
+
+def model_changed(watched: Watched, ending: ExitStack) -> None:
+    (before,) = (name for name in watched.scrape() if name.startswith("heart_model_info"))
+    activate(watched.other_model, watched.server.settings.model_dir)
+    wait_until(lambda: before not in watched.scrape())
+
+
+def model_refused(watched: Watched, ending: ExitStack) -> None:
+    flip_a_byte(active_folder(watched.server.settings.model_dir) / FOREST_FILE)
+    watched.await_series("model_refused", 1)
+
+
+def models_differ(watched: Watched, ending: ExitStack) -> Series:
+    other = watched.start_server(metrics_token=TOKEN, model_dir=watched.other_model)
+    return series_of(metrics_of(other), job="heart-server", instance="two:5000")
+
+
+def drift(watched: Watched, ending: ExitStack) -> Series:
+    """Let patients come whose blood pressure is measured in another way; a server that starts compares at once."""
+    predict(watched.others["Client-2"], 100, resting_bp=190.0)
+    other = watched.start_server(metrics_token=TOKEN)
+    return {name: value for name, value in series_of(metrics_of(other), **SERVER).items() if "heart_drift" in name}
+
+
+FAULTS: dict[str, Callable[[Watched, ExitStack], Series | None]] = {
+    "": lambda *_: None,
+    "NotReady": not_ready,
+    "DatabaseUnreachable": database_unreachable,
+    "LogLags": log_lags,
+    "ClientAppAway": client_app_away,
+    "OutboxOld": outbox_old,
+    "ManyDisconnects": many_disconnects,
+    "ManyRefusals": many_refusals,
+    "LanguageModelPaused": language_model_paused,
+    "ModelChanged": model_changed,
+    "ModelRefused": model_refused,
+    "ModelsDiffer": models_differ,
+    "Drift": drift,
+}
+"""What breaks something real, by the alert; nothing fires none."""
+
+SLOW = {"NotReady", "LogLags", "LanguageModelPaused", "Drift"}
+
+OF_SEVERAL = {"CommitsSlow", "NoLeader", "EntriesLost"}
+"""Alerts that faults of PostgreSQL fire."""
+
+GO_ON = {"ManyRefusals", "CommitsSlow"}
+"""Alerts of what happens all the time; other faults happen once."""
+
+
+def as_it_went(before: Series, after: Series, *, goes_on: bool) -> dict[str, str]:
+    """Return series that go from one scrape to the next: counters rise once, or again every 15 s if it goes on."""
     series = {}
-    for name, value in after.items():
-        rise = value - before.get(name, 0.0)
+    for name in before.keys() | after.keys():
+        value, rise = after.get(name, 0.0), after.get(name, 0.0) - before.get(name, 0.0)
         if name.startswith("heart_log_last_read"):
-            series[name] = f"0+15x{STEPS}" if rise else going_on(0)
+            series[name] = f"0+15x{STEPS}" if time.time() - value < JUST_NOW else going_on(0)
         elif "_total{" in name or "_bucket{" in name:
-            series[name] = f"0+{rise}x{STEPS}"
+            series[name] = f"0+{rise}x{STEPS}" if goes_on else f"0x{HAPPENS} {rise}x{STEPS}"
+        elif name not in before:
+            series[name] = f"_x{HAPPENS + 1} {value}x{STEPS}"
         else:
-            series[name] = going_on(value)
+            series[name] = going_on(value) if name in after else f"{before[name]}x{HAPPENS} stale _x{STEPS}"
     return series
 
 
+@needs_prometheus
+@pytest.mark.parametrize("alert", [pytest.param(one, marks=pytest.mark.full if one in SLOW else []) for one in FAULTS])
+def test_a_real_fault_fires_its_own_alert_and_no_other(alert: str, watched: Watched, tmp_path: Path) -> None:
+    before = watched.figures()
+    with ExitStack() as ending:
+        more = FAULTS[alert](watched, ending) or {}
+        went = as_it_went(before, watched.figures(), goes_on=alert in GO_ON)
+    series = went | {name: going_on(value) for name, value in more.items()}
+    assert_fires(tmp_path, [(series, [alert] if alert else [])])
+
+
+@needs_prometheus
+def test_a_server_that_reads_more_slowly_than_others_write_fires_log_behind(watched: Watched, tmp_path: Path) -> None:
+    """What no fault here brings about; every other alert is fired by a real one."""
+    series = {name: going_on(value) for name, value in watched.figures().items()}
+    behind = {LAST_READ: f"0+15x{STEPS}", named("heart_log_behind_entries", **SERVER): going_on(2000)}
+    assert_fires(tmp_path, [(series | behind, ["LogBehind"])])
+    alerts = set(re.findall(r"alert: (\w+)", RULES.read_text(encoding="utf-8")))
+    assert alerts == {*FAULTS, *OF_SEVERAL, "ServerDown", "LogBehind"} - {""}
+
+
 @pytest.mark.full
-@needs_promtool
-def test_real_faults_fire_their_own_alert(
-    watched: Watched, start_server: StartServer, other_detector_dir: Path, tmp_path: Path
+@needs_prometheus
+def test_real_faults_of_postgresql_fire_their_own_alert(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch, connections: list[Connection], tmp_path: Path
 ) -> None:
-    up = {named("up", **one): going_on(1) for one in (SERVER, DESK)}
-    watched.others["Client-2"].ask_for_changes()
-    before = (watched.scrape(**SERVER), watched.scrape_desk(**DESK))
+    for name, value in TOKENS.items():
+        monkeypatch.setenv(name, value)
+    with postgres() as database:
+        url = database.new_database()
+        with psycopg.connect(url) as other:
+            other.execute("SELECT pg_advisory_lock(%s)", [cluster._LOCK])  # as a server that hangs
+            server = start_server(database_url=url, metrics_token=TOKEN)
+            client, *others = (ClientApp(server.url, server.token(name)) for name in CLIENT_IDS)
+            connections += [client, *others]
 
-    def case(**more: str) -> dict[str, str]:
-        after = (watched.scrape(**SERVER), watched.scrape_desk(**DESK))
-        return up | as_it_went(after[0], before[0]) | as_it_went(after[1], before[1]) | more
+            def scrape() -> Series:
+                return series_of(metrics_of(server), **SERVER)
 
-    wait_until(lambda: watched.scrape(**SERVER)[LAST_READ] > before[0][LAST_READ])
-    cases = [(case(), list[str]())]
-    with database_held(tmp_path / "client.sqlite"):
-        watched.await_series("ready", 0, watched.scrape_desk)
-        cases.append((case(), ["NotReady"]))
-    watched.await_series("ready", 1, watched.scrape_desk)
-    other = start_server(metrics_token=TOKEN, model_dir=other_detector_dir)
-    text = Browser(other.url).get("/metrics", Authorization=BEARER).body.decode()
-    two = {"job": "heart-server", "instance": "two:5000"}
-    cases.append((case(**as_it_went(series_of(text, **two), {})), ["ModelsDiffer"]))
-    other.server.real_time.stop()
-    with database_held(watched.server.database):
-        watched.await_series("database_up", 0)
-        held = (watched.scrape(**SERVER), watched.scrape_desk(**DESK))
-        cases.append((up | as_it_went(held[0], held[0]) | as_it_went(held[1], held[1]), ["DatabaseUnreachable"]))
-    watched.await_series("database_up", 1)
-    watched.others["Client-3"].close()
-    watched.await_series("client_app_connected", 0, client_id="Client-3")
-    cases.append((case(), ["ClientAppAway"]))
+            def leads() -> float:
+                return scrape()[named("heart_server_leads", **SERVER)]
+
+            def case(before: Series, alert: str) -> tuple[dict[str, str], list[str]]:
+                return as_it_went(before, scrape(), goes_on=alert in GO_ON), [alert]
+
+            wait_until(lambda: scrape()[named("heart_database_up", **SERVER)])
+            cases = [case(scrape(), "NoLeader")]
+        wait_until(leads)
+
+        before = scrape()
+        with psycopg.connect(url) as other:
+            other.execute("SELECT value FROM change_counter FOR UPDATE")
+            client.predict(request(1).to_wire())
+            locked_at = time.monotonic()
+            wait_until(lambda: time.monotonic() > locked_at + 0.7)
+        client.answered(id_of(1))
+        cases.append(case(before, "CommitsSlow"))
+
+        standby, before = database.standby(), scrape()  # not started, so that it lacks what comes now
+        client.predict(request(2).to_wire())
+        client.answered(id_of(2))
+        database.fail_over(standby)
+        wait_until(lambda: scrape()[named("heart_log_lost_entries_total", **SERVER)])
+        connections += (ClientApp(server.url, server.token(name), attempt=2) for name in CLIENT_IDS)
+        wait_until(leads)
+        cases.append(case(before, "EntriesLost"))
+        server.server.real_time.stop()
+        server.server.service.stop()
     assert_fires(tmp_path, cases)
 
 
-@needs_promtool
-def test_each_fault_fires_its_own_alert_and_a_healthy_system_none(watched: Watched, tmp_path: Path) -> None:
-    watched.others["Client-2"].ask_for_changes()
-    server = {name: going_on(value) for name, value in watched.scrape(**SERVER).items()}
-    desk = {name: going_on(value) for name, value in watched.scrape_desk(**DESK).items()}
-    desk[named("up", **DESK)] = going_on(1)
-
-    def at(name: str, **labels: str) -> str:
-        return named(f"heart_{name}", **SERVER | labels)
-
-    (model,) = (name for name in server if name.startswith("heart_model_info"))
-    rising, none, some = f"0+15x{STEPS}", going_on(0), going_on(1)
-    healthy = desk | server | {named("up", **SERVER): some, LAST_READ: rising}
-    slow = {at("stage_seconds_bucket", stage="commit", le=le): rising for le in ("1.0", "2.5", "5.0", "10.0", "+Inf")}
-    faults: dict[str, dict[str, str]] = {
-        "NotReady": {at("ready", **DESK): none},
-        "DatabaseUnreachable": {
-            **dict.fromkeys((at("database_up"), at("ready"), LAST_READ), none),
-            at("refusals_total", code="store_unavailable"): rising,
-        },
-        "LogLags": {LAST_READ: none},
-        "LogBehind": {at("log_behind_entries"): going_on(2000)},
-        "EntriesLost": {at("log_lost_entries_total"): f"0x100 7x{STEPS}"},
-        "NoLeader": {at("server_leads"): none},
-        "CommitsSlow": slow,
-        "ClientAppAway": {at("client_app_connected", client_id="Client-3"): none},
-        "OutboxOld": {at("outbox_oldest_age_seconds", **DESK): rising},
-        "LanguageModelPaused": {at("language_model_circuit", state="closed"): none},
-        "ModelsDiffer": {at("model_info", version="another", instance="two:5000"): some},
-        "ModelChanged": {model: f"1x170 stale _x{STEPS}", at("model_info", version="another"): f"_x171 1x{STEPS}"},
-        "ModelRefused": {at("model_refused"): some},
-        "Drift": {at("drift", client_id="Client-2"): going_on(2)},
-        "ManyRefusals": {at("refusals_total", code="overloaded"): rising},
-        "ManyDisconnects": {at("disconnects_total", reason="connection_replaced", namespace="/clients"): rising},
-    }
-    # Series that a healthy system has none of.
-    new = {"refusals_total", "drift", "disconnects_total", "another", "behind", "leads"}
-    assert {name for changes in faults.values() for name in changes if not any(one in name for one in new)} <= set(
-        healthy
-    )
-    assert {*faults, "ServerDown"} == set(re.findall(r"alert: (\w+)", RULES.read_text(encoding="utf-8")))
-    cases = [(healthy | changes, [alert]) for alert, changes in faults.items()]
-    server_down = desk | {named("up", **SERVER): none}
-    assert_fires(tmp_path, [(healthy, []), (server_down, ["ServerDown"]), *cases])
+@pytest.mark.full
+@needs_prometheus
+def test_prometheus_with_the_shipped_configuration_reads_both_apps_and_misses_a_server_that_was_killed(
+    processes: list[Process], environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["METRICS_TOKEN"] = TOKEN
+    server = run(processes, environment)
+    port = free_ports(1)[0]
+    of_desk = {"PORT": str(port), "CLIENT_ID": "Client-1", "SERVER_URL": server.url}
+    run(processes, environment | of_desk, "client")
+    with prometheus(tmp_path, TOKEN, {"127.0.0.1:5000": server.url[7:], "127.0.0.1:5001": f"127.0.0.1:{port}"}) as ask:
+        wait_until(lambda: len(ask("heart_ready == 1")) == 2)
+        server.end(signal.SIGKILL)
+        wait_until(lambda: ask('up{job="heart-server"} == 0'))
+        series = {name: going_on(value) for name, value in ask('{job=~"heart-.*"}').items()}
+    assert_fires(tmp_path, [(series, ["ServerDown"])])

@@ -16,7 +16,7 @@ from server.store.access import access_store
 from tests.faults.proxy import FaultyLink
 from tests.integration.server.conftest import Join, RunningServer, StartServer
 from tests.support.made_requests import id_of, request
-from tests.support.postgres import Postgres, postgres
+from tests.support.postgres import Postgres, at_port, postgres
 from tests.support.processes import TOKENS
 from tests.support.speaking import Answer, Browser, ClientApp, Connection, Dashboard, RefusedError
 from tests.support.waiting import wait_until
@@ -121,12 +121,14 @@ def test_every_dashboard_shows_every_client_app_server_and_prediction(
 def test_a_session_is_one_at_all_servers(two: list[RunningServer], watch: Callable[[Browser], Dashboard]) -> None:
     first, second = two
     for _ in range(5):
-        browser = signed_in(first)
-        assert at(browser, second).get("/api/model").status == 200  # at once
-    page = watch(at(browser, second))
+        browser = Browser(first.url)
+        token, there = browser.csrf_token(), at(browser, second)
+        assert there.post("/sign-in", {"token": second.operator_token}, X_CSRFToken=token).status == 204
+        assert browser.get("/api/model").status == 200  # at once
+    pages = [watch(browser), watch(there)]
     assert browser.post("/sign-out", {}).status == 204
-    assert page.has_ended()
-    assert at(browser, second).get("/api/model").status == 401
+    assert [page.closing()["code"] for page in pages] == ["not_signed_in"] * 2
+    assert there.get("/api/model").status == 401
 
 
 @pytest.mark.full
@@ -169,7 +171,7 @@ def test_a_server_that_is_cut_off_refuses_for_now_and_another_leads(
     watch: Callable[[Browser], Dashboard],
 ) -> None:
     link = FaultyLink(postgres_server.port)
-    cut = start_server(database_url=url.replace(str(postgres_server.port), link.url.rpartition(":")[2]))
+    cut = start_server(database_url=at_port(url, link.port))
     clusters = [cluster_of(cut)]
     wait_until(lambda: clusters[0].leads)
     other = start_server(database_url=url)

@@ -14,7 +14,8 @@ from common.patient import FIELDS, PatientRecord
 from server.anomaly.detector import Detector
 from server.anomaly.shapley import CellTables
 from server.registry.artifact import load_detector
-from tests.support.patients import records, typical_patient
+from tests.support.any_patients import records
+from tests.support.patients import typical_patient
 
 WORST = {
     "chest_pain_type": 4,

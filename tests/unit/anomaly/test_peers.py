@@ -14,9 +14,10 @@ from benchmarks import nested, peers
 from benchmarks.peers import (
     FACTORS,
     ORDINARY,
+    OURS,
     PEERS,
+    Aurocs,
     Peer,
-    PeerFold,
     compare,
     main,
     measure_fold,
@@ -32,12 +33,12 @@ from tests.support.patients import real_patients, small_training
 needs_pyod = pytest.mark.skipif(find_spec("pyod") is None, reason='PyOD is not installed: pip install -e ".[peers]"')
 
 NEAR, FAR, TOLD = Peer("IForest", FACTORS), Peer("HBOS", ORDINARY), Peer("logistic regression", ORDINARY)
-OURS = [0.90, 0.92, 0.88, 0.94]
 
 
-def results(theirs: dict[Peer, list[float]]) -> list[PeerFold]:
-    """Two repeats of two folds, with the AUROC of some peers in each; NaN is a failure."""
-    return [PeerFold(ours, {peer: by_fold[i] for peer, by_fold in theirs.items()}) for i, ours in enumerate(OURS)]
+def results(theirs: dict[Peer, list[float]]) -> list[Aurocs]:
+    """Two repeats of two folds, with the AUROC of ours and of some peers in each; NaN is a failure."""
+    measured = {OURS: [0.90, 0.92, 0.88, 0.94]} | theirs
+    return [{peer: by_fold[number] for peer, by_fold in measured.items()} for number in range(4)]
 
 
 @pytest.fixture
@@ -82,8 +83,8 @@ def test_classifiers_learn_from_all_who_are_not_held_out_and_however_one_peer_fa
     reference = supervised_scores(dataset.values[others], dataset.has_disease[others], dataset.values[fold.fit.scored])
     np.testing.assert_allclose(peer_scores(TOLD, fold), reference, rtol=0, atol=1e-12)
     found = measure_fold(fold, [failing, TOLD])
-    assert math.isnan(found.theirs[failing])
-    assert found.theirs[TOLD] == pytest.approx(roc_auc_score(dataset.has_disease[fold.fit.scored], reference))
+    assert math.isnan(found[failing])
+    assert found[TOLD] == pytest.approx(roc_auc_score(dataset.has_disease[fold.fit.scored], reference))
 
 
 def test_without_pyod_the_command_says_what_to_install(
@@ -119,7 +120,6 @@ def test_every_peer_is_measured_and_what_the_ill_are_like_changes_only_who_sees_
     ]
     before, after = (measure_fold(replace(fold, dataset=replace(dataset, values=v))) for v in (dataset.values, changed))
     assert len(PEERS) == 24
-    assert all(auroc > (0.45 if peer.name == "LOF" else 0.7) for peer, auroc in before.theirs.items())
-    assert before.ours == after.ours
-    differing = {peer for peer in PEERS if before.theirs[peer] != after.theirs[peer]}
+    assert all(auroc > (0.45 if peer.name == "LOF" else 0.7) for peer, auroc in before.items())
+    differing = {peer for peer in (OURS, *PEERS) if before[peer] != after[peer]}
     assert differing == {peer for peer in PEERS if peer.sees_labels}

@@ -15,7 +15,8 @@ from server.anomaly.fitting import fit_and_score
 from server.anomaly.preprocessing import OneSidedRiskFactors
 from server.evaluation.splits import calibration_folds, evaluation_folds
 from server.evaluation.training import drawn_to_calibrate, train
-from tests.support.patients import real_patients, records, small_training, some_patients
+from tests.support.any_patients import records
+from tests.support.patients import real_patients, small_training, some_patients
 
 
 def said_by(model: AnomalyModel) -> tuple[list[float], list[float]]:

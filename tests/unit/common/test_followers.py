@@ -1,5 +1,6 @@
 """Followers of a log: one answer for each question, and none who asks without having read."""
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,19 @@ import pytest
 from common.access.accounts import Account
 from common.access.roles import Role
 from common.access.sessions import Session
-from common.errors import DetectionSystemError, NotSignedInError, RateLimitedError, ReplacedConnectionError
-from common.followers import ALL, Followers, Peer
+from common.errors import (
+    DetectionSystemError,
+    NotSignedInError,
+    RateLimitedError,
+    ReplacedConnectionError,
+    StoreUnavailableError,
+)
+from common.followers import ALL, Followers, Peer, Run
 from common.messages import Event, Follow, Message
 from common.web.door import Connection
 from tests.support.clock import StoppedClock
 from tests.support.small_app import ListLog
+from tests.support.waiting import WAIT_SECONDS, wait_until
 
 PERSON = Session("session", Account("a", "Ada", Role.OPERATOR, 0), 0, 1, 0, "192.0.2.1")
 
@@ -26,7 +34,7 @@ class Told(Message):
 
 
 class Group:
-    """Followers without a thread of their own: ``tick`` does what it would do."""
+    """Followers without threads of their own: ``tick`` does what they would do."""
 
     def __init__(self, reload_beyond: int | None = None) -> None:
         self.clock = StoppedClock(100.0)
@@ -79,6 +87,7 @@ class Group:
     def tick(self, seconds: float = 0.0) -> None:
         self.clock.now += seconds
         self.followers.look()
+        self.followers.sweep()
 
     def say(self, *said: str, to: str = "Client-1") -> None:
         self.log.entries.extend((to, one) for one in said)
@@ -234,6 +243,30 @@ def test_a_session_that_has_ended_is_closed_though_nothing_happens(group: Group)
     group.say("a")
     group.tick()
     assert [event for _, event, _ in group.sent] == [Event.CLOSING] * 2
+
+
+def test_who_may_not_stay_is_closed_though_reading_the_log_hangs(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does where the database is cut off in the middle of a statement."""
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def read(_after: int, _scope: str) -> Run:
+        hangs.set()
+        goes_on.wait(WAIT_SECONDS)
+        raise StoreUnavailableError
+
+    def refuse() -> None:
+        raise StoreUnavailableError
+
+    monkeypatch.setattr(group.log, "read", read)
+    group.followers.check = refuse
+    del group.followers.start  # it has its threads
+    group.join()
+    group.followers.follow("one", Follow(log=None, after=0, ticket=None))
+    assert hangs.wait(WAIT_SECONDS)
+    group.clock.now += 1
+    wait_until(lambda: [event for _, event, _ in group.sent] == [Event.CLOSING])
+    goes_on.set()
+    group.followers.stop()
 
 
 def test_an_event_over_a_closed_connection_is_refused_for_now(group: Group) -> None:

@@ -17,9 +17,10 @@ from server.anomaly.detector import Detector
 from server.explanation.facts import facts_of, facts_of_stored, of_100_in_words, score_in_words, value_in_words
 from server.explanation.meanings import MEANINGS, RANGES, meaning_of
 from server.explanation.template import describe
+from tests.support.any_patients import records
 from tests.support.made_requests import prediction, request
 from tests.support.narratives import THRESHOLDS, factor, facts
-from tests.support.patients import real_patients, records, typical_patient
+from tests.support.patients import real_patients, typical_patient
 
 SHARES = Path(__file__).parents[1] / "shares_in_words.json"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
