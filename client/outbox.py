@@ -55,6 +55,9 @@ _PLACE: Final = select(
     select(func.count()).select_from(requests).where(IS_WAITING).scalar_subquery(),
 )
 
+_MEANING: Final = ("record", "patient_reference", "corrects")
+"""What makes two requests of one id the same."""
+
 _JSON: Final = ("record", "entered", "prediction", "explanation", "error")
 # The row stays, with its ids: neither a page nor the server's log can bring the patient back.
 _TOMBSTONE: Final = dict.fromkeys(
@@ -126,24 +129,14 @@ class Outbox:
             row = _row(connection, submission.request_id)
             if row is None and (earlier := _earlier(connection, submission, entered_at)):
                 return SubmissionReceipt(status="duplicate", entry=_checked(earlier))
-            row = row or _save(
-                connection,
-                submission.request_id,
-                state="queued",
-                patient_reference=submission.patient_reference,
-                entered_at=entered_at.isoformat(),
-                entered_by=person.name if person else None,
-                record=submission.record.model_dump_json(),
-                entered=_entered(submission),
-                corrects=submission.corrects,
-            )
+            asked = _asked(submission, entered_at, person.name if person else None)
+            row = row or _save(connection, submission.request_id, state="queued", **asked)
             if person:
                 connection.execute(delete(drafts).where(drafts.c.person == person.id))
         if row.state == "erased":
             raise ErasedError
         entry = _checked(row)
-        asked = (submission.record, submission.patient_reference, submission.corrects)
-        if (entry.record, entry.patient_reference, entry.corrects) != asked:
+        if any(getattr(entry, name) != getattr(submission, name) for name in _MEANING):
             raise RequestIdReusedError
         return SubmissionReceipt(status="saved", entry=entry)
 
@@ -362,12 +355,7 @@ def _news(row: Row[Any] | None, change: Change) -> dict[str, str | None]:
 def _answered(made: Prediction) -> dict[str, str | None]:
     return {
         "state": "answered",
-        "patient_reference": made.patient_reference,
-        "entered_at": made.entered_at.isoformat(),
-        "entered_by": made.entered_by,
-        "record": made.record.model_dump_json(),
-        "entered": _entered(made),
-        "corrects": made.corrects,
+        **_asked(made, made.entered_at, made.entered_by),
         "prediction_id": made.prediction_id,
         "prediction": made.model_dump_json(),
         "explanation": made.explanation.model_dump_json(),
@@ -375,8 +363,15 @@ def _answered(made: Prediction) -> dict[str, str | None]:
     }
 
 
-def _entered(said: Submission | Prediction) -> str:
-    return orjson.dumps({name: vars(quantity) for name, quantity in said.entered.items()}).decode()
+def _asked(said: Submission | Prediction, entered_at: datetime, entered_by: str | None) -> dict[str, str | None]:
+    return {
+        "patient_reference": said.patient_reference,
+        "entered_at": entered_at.isoformat(),
+        "entered_by": entered_by,
+        "record": said.record.model_dump_json(),
+        "entered": orjson.dumps({name: vars(quantity) for name, quantity in said.entered.items()}).decode(),
+        "corrects": said.corrects,
+    }
 
 
 def _refused(row: Row[Any] | None, error: WireError) -> dict[str, str | None]:

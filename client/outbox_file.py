@@ -3,11 +3,11 @@
 import logging
 import sqlite3
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Column, Connection, Engine, Index, Integer, MetaData, String, Table, Text, insert, text, update
+from sqlalchemy import Column, Connection, Engine, Index, Integer, MetaData, String, Table, Text, insert, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -17,7 +17,6 @@ from common.errors import StoreUnavailableError
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION: Final = 5
-SCHEMA_OF_PROTOCOL_4: Final = 3
 BUSY_SECONDS: Final = 0.5
 """On eventlet everybody waits as long as one waits for SQLite."""
 
@@ -55,7 +54,7 @@ requests = Table(
 ``reading`` is the number of the reading of the server's log in which its answer was last seen.
 """
 
-waiting = Index("waiting_requests", requests.c.request_id, sqlite_where=IS_WAITING)
+Index("waiting_requests", requests.c.request_id, sqlite_where=IS_WAITING)
 
 place = Table(
     "place",
@@ -84,6 +83,15 @@ drafts = Table(
 """What each signed-in person, by account id, has typed and not submitted yet, as JSON of the form's controls."""
 
 
+_OF_NUMBERED: Final = {
+    "sequence": "row_number() OVER (ORDER BY outbox_number, entered_at)",
+    "prediction": "json_remove(prediction, '$.outbox_number', '$.explanation.first_sentence_ms', "
+    "'$.explanation.measures')",
+    "explanation": "json_remove(explanation, '$.first_sentence_ms', '$.measures')",
+}
+"""What columns are made of in a file of schema 1 or 2, which numbered the requests; its messages held more."""
+
+
 def open_outbox(path: Path) -> Engine:
     """Open the file, or make it, readable by its owner alone; an older one is copied and brought up to date.
 
@@ -100,14 +108,9 @@ def open_outbox(path: Path) -> Engine:
     )
 
     def migrate(connection: Connection, version: int) -> None:
-        if not version:
-            return _make_tables(connection)
-        sqlite.copy_before_migration(path, str(version))
-        if version < SCHEMA_OF_PROTOCOL_4:
-            return _take_over(connection)
-        if version == SCHEMA_OF_PROTOCOL_4:
-            _extend(connection)
-        return _count_readings(connection)
+        if version:
+            sqlite.copy_before_migration(path, str(version))
+        _make_tables(connection)
 
     with ExitStack() as undo:
         try:
@@ -119,7 +122,8 @@ def open_outbox(path: Path) -> Engine:
             undo.callback(engine.dispose)
             version = sqlite.step_schema(engine, SCHEMA_VERSION, migrate, if_unknown=if_unknown)
             if 0 < version < SCHEMA_VERSION:
-                sqlite.write_anew(engine)  # free pages still hold what older versions deleted
+                with closing(engine.raw_connection()) as connection:
+                    connection.cursor().execute("VACUUM")  # free pages still hold what older versions deleted
                 log.info("the schema of the outbox went from %d to %d", version, SCHEMA_VERSION)
         except (OSError, sqlite3.Error, DBAPIError) as error:
             raise StoreUnavailableError(f"The outbox {path} cannot be used: {cause_of(error)}.") from error
@@ -133,48 +137,31 @@ def cause_of(error: Exception) -> str:
 
 
 def _make_tables(connection: Connection) -> None:
+    """Make the tables; rows of an older file go over into them, with the columns that these have as well.
+
+    The server's log is read from its beginning again. It brings back what was answered and names what was erased; what
+    it holds is of this server's record, and what it does not may be of another one, whose patients this server must
+    not get.
+    """
+    before = inspect(connection)
+    columns = {name: {one["name"] for one in before.get_columns(name)} for name in before.get_table_names()}
+    for name in columns:
+        for index in before.get_indexes(name):  # which would keep its name, and the new tables need it
+            connection.exec_driver_sql(f"DROP INDEX {index['name']}")
+        connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO old_{name}")
     _metadata.create_all(connection)
     connection.execute(insert(place).values(log=f"{uuid.uuid4()}.0", sequence=0, server_after=0))
-
-
-def _extend(connection: Connection) -> None:
-    """Bring a file of schema 3, which knew no corrections, withdrawals and drafts, up to date."""
-    for column in ("entered_by", "entered", "corrects", "superseded_by"):
-        connection.exec_driver_sql(f"ALTER TABLE requests ADD COLUMN {column} TEXT")
-    connection.exec_driver_sql("DROP INDEX waiting_requests")  # it is by another condition now
-    waiting.create(connection)
-    drafts.create(connection)
-
-
-def _count_readings(connection: Connection) -> None:
-    """Bring a file of schema 4, which knew nothing of answers that a server's log lacks, up to date.
-
-    The log is read from its beginning again: what it holds is of this server's record, what it does not may be of
-    another one, whose patients this server must not get.
-    """
-    for table, column in (("requests", "reading"), ("place", "reading"), ("place", "compared")):
-        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER DEFAULT 0 NOT NULL")
-    connection.execute(update(place).values(reading=1, compared=1, server_after=0))
-
-
-def _take_over(connection: Connection) -> None:
-    """Bring in a file of schema 1 or 2, which numbered the requests, and counted in a log of the server without name.
-
-    The server's log is read from its beginning again, which brings back what was answered and names what was erased.
-    """
-    connection.exec_driver_sql("ALTER TABLE requests RENAME TO numbered")
-    # Indexes keep their names when their table is renamed, and the new tables need these.
-    for index in ("ix_requests_outbox_number", "waiting_requests"):
-        connection.exec_driver_sql(f"DROP INDEX {index}")
-    _make_tables(connection)
-    connection.exec_driver_sql("""
-        INSERT INTO requests (request_id, sequence, state, patient_reference, entered_at, record, prediction_id,
-            prediction, explanation, error)
-        SELECT request_id, row_number() OVER (ORDER BY outbox_number, entered_at), state, patient_reference, entered_at,
-            record, prediction_id,
-            json_remove(prediction, '$.outbox_number', '$.explanation.first_sentence_ms', '$.explanation.measures'),
-            json_remove(explanation, '$.first_sentence_ms', '$.measures'), error
-        FROM numbered""")
-    connection.exec_driver_sql("UPDATE place SET sequence = (SELECT count(*) FROM requests)")
-    for table in ("numbered", "marks", "erased"):
-        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")  # there is no third one in schema 1
+    for table in (requests, place, drafts):
+        if had := columns.get(table.name):
+            source = {column.name: column.name for column in table.columns if column.name in had}
+            if "outbox_number" in had:
+                source |= _OF_NUMBERED
+            into, values = ", ".join(source), ", ".join(source.values())
+            connection.exec_driver_sql(f"DELETE FROM {table.name}")  # noqa: S608
+            connection.exec_driver_sql(f"INSERT INTO {table.name} ({into}) SELECT {values} FROM old_{table.name}")  # noqa: S608
+    if columns:
+        # Requests that were numbered have taken the first places.
+        connection.exec_driver_sql("UPDATE place SET sequence = max(sequence, (SELECT count(*) FROM requests))")
+        connection.exec_driver_sql("UPDATE place SET reading = 1, compared = 1, server_after = 0")
+    for name in columns:
+        connection.exec_driver_sql(f"DROP TABLE old_{name}")

@@ -249,7 +249,6 @@ class Relay:
         self._patience = patience
         self._instance = str(uuid.uuid4())
         self._attempts = 0
-        self._doubts_disk = True
         self._pauses = pauses(settings.reconnect_max_seconds)
         self._heard: queue.Queue[tuple[Any, ...]] = queue.Queue()
         self._has_work = threading.Event()
@@ -284,23 +283,16 @@ class Relay:
             except _EndedError as ended:
                 refusal = ended.refusal
             except StoreUnavailableError as error:
-                self._doubts_disk = True
                 refusal = WireError.of(error)
             except Exception:  # clinicians go on entering patients meanwhile: it must not end for good
                 log.exception("the link to the server failed")
                 refusal = WireError.of(ServerUnreachableError(FAILED))
-            try:
-                self._rest(refusal)
-            except Exception:  # as above; the pause is all that is lost
-                log.exception("the state of the link could not be told")
-                self._is_stopping.wait(1)
+            self._rest(refusal)
 
     def _use_one_connection(self) -> None:
         """Use one connection for as long as it lasts; raises what ends it."""
         self._has_work.clear()
-        if self._doubts_disk:
-            self._outbox.check_writable()  # without a disk there is nothing that a connection would be good for
-            self._doubts_disk = False
+        self._outbox.check_writable()  # without a disk there is nothing that a connection would be good for
         self._attempts += 1
         handshake = Handshake(protocol=PROTOCOL_VERSION, instance=self._instance, attempt=self._attempts)
         # A queue of its own, in which an earlier attempt that is still ending cannot be heard.

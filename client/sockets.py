@@ -8,13 +8,11 @@ from client.outbox import Outbox
 from client.relay import Relay
 from common.access.audit import Action
 from common.errors import NotSignedInError
-from common.followers import ALL, Peer
+from common.followers import ALL, RELOAD_BEYOND, Peer
 from common.messages import BROWSER_NAMESPACE, Event, Submission, SubmissionReceipt, Withdrawal
 from common.web.sockets import FollowedNamespace
 
 log = logging.getLogger(__name__)
-
-RELOAD_BEYOND = 2000
 
 
 class PagesNamespace(FollowedNamespace):

@@ -40,6 +40,9 @@ STOP_SECONDS: Final = 1.0
 END_SECONDS: Final = 1.0
 """How long after ``closing`` a namespace is left and the transport ended: what was sent has arrived by then."""
 
+RELOAD_BEYOND: Final = 2000
+"""Entries that a page may be behind before it loads itself again instead."""
+
 MAX_RUNS: Final = 64
 MAX_ENTRIES: Final = 500
 MAX_BYTES: Final = 256 * 1024
@@ -344,19 +347,14 @@ class Followers:
                 log.exception("a follower could not be answered")
                 self.close(follower.sid, InternalError())
                 continue
-            if message is not None:
-                self._send_answer(follower, message)
-
-    def _send_answer(self, follower: Follower, message: dict[str, Any]) -> None:
-        with self._changed:
-            if follower.asked is None:  # it was closed meanwhile
-                return
-            follower.asked = None
-            follower.ticket = message["ticket"] = secrets.token_urlsafe(9)
-        if status := message.get("status"):
-            follower.status = status
-            message["status"] = orjson.Fragment(status)
-        self.send(follower.sid, Event.CHANGES if "entries" in message else Event.RELOAD, message)
+            if message is None:
+                continue
+            with self._changed:
+                if follower.asked is None:  # it was closed meanwhile
+                    continue
+                follower.asked = None
+                follower.ticket = message["ticket"] = secrets.token_urlsafe(9)
+            self.send(follower.sid, Event.CHANGES if "entries" in message else Event.RELOAD, message)
 
     def _message(self, follower: Follower, asked: Follow) -> dict[str, Any] | None:
         """Return what there is to say to a follower that waits, if anything."""
@@ -375,12 +373,13 @@ class Followers:
         run = self._read(0 if is_of_another else follower.scanned, newest, follower)
         if self.log.name != name:  # the record was replaced meanwhile
             return self._message(follower, asked)
-        status = self._status if self._status != follower.status else None
+        status = orjson.Fragment(self._status) if self._status and self._status != follower.status else None
         # Nothing to see: the place moves on, so that the same entries are not read again for the next look.
         if run.is_empty:
             follower.scanned = run.next_after
             if not is_of_another and status is None and self.clock() < follower.due_at:
                 return None
+        follower.status = self._status
         return {
             "log": name,
             "after": after,

@@ -165,17 +165,24 @@ class Withdrawal(Message):
     request_id: Identifier
 
 
-class PredictRequest(Message):
-    """One patient on the way from a client app's outbox to the server."""
+class _Asked(Message):
+    """What was asked about a patient, as it is stored and shown; it was checked when it was asked."""
 
     request_id: Identifier
-    patient_reference: PatientReference | None
+    patient_reference: str | None
     record: PatientRecord
     entered_at: Timestamp
     entered_by: str | None = None
     """The name of the account at the client app; ``None`` where it is not known."""
-    entered: Entered = {}
+    entered: dict[str, EnteredQuantity] = {}
     corrects: Identifier | None = None
+
+
+class PredictRequest(_Asked):
+    """One patient on the way from a client app's outbox to the server."""
+
+    patient_reference: PatientReference | None
+    entered: Entered = {}
 
 
 class Follow(Message):
@@ -292,7 +299,7 @@ class PredictiveValue(Message):
     prevalence: float
 
 
-class Prediction(Message):
+class Prediction(_Asked):
     """The immutable answer for one patient.
 
     ``anomaly_score`` is the calibrated share (0 to 1) of disease-free patients who are less anomalous, not a
@@ -300,11 +307,7 @@ class Prediction(Message):
     """
 
     prediction_id: Identifier
-    request_id: Identifier
     client_id: str
-    patient_reference: str | None
-    record: PatientRecord
-    entered_at: Timestamp
     made_at: Timestamp
     risk_level: Annotated[RiskLevel, Field(strict=False)]
     anomaly_score: float
@@ -331,9 +334,6 @@ class Prediction(Message):
     """Only of a prediction without a level."""
     predictive_value: PredictiveValue | None = None
     """Of the model that made it, at the prevalence of its training file; ``None`` where it is not known."""
-    entered_by: str | None = None
-    entered: dict[str, EnteredQuantity] = {}
-    corrects: Identifier | None = None
 
 
 class ChangeKind(StrEnum):
@@ -387,8 +387,8 @@ class OperatorStatus(Message):
     lost: "LostEntries | None" = None
 
 
-class Changes(Message):
-    """What followed a place in the change log: the one answer to a ``follow``.
+class _Answer(Message):
+    """What followed a place in a log: the one answer to a ``follow``.
 
     A reader that holds everything up to ``after`` of ``log`` holds everything up to ``next_after``, the place that was
     scanned, once it has applied these entries. An answer about another log, or about another place than was asked
@@ -400,13 +400,18 @@ class Changes(Message):
     after: Position
     next_after: Position
     has_more: bool
+    ticket: str | None = None
+    """What the next ``follow`` has to return; ``None`` over HTTP."""
+
+
+class Changes(_Answer):
+    """What followed a place in the change log."""
+
     entries: list[Change]
     totals: Totals | None = None
     """Only for operators."""
     status: OperatorStatus | None = None
     """Only for operators, and only if it is news to this follower."""
-    ticket: str | None = None
-    """What the next ``follow`` has to return; ``None`` over HTTP."""
 
 
 class Reload(Message):
@@ -516,17 +521,10 @@ class LinkStatus(Message):
     waiting: int
 
 
-class HistoryEntry(Message):
+class HistoryEntry(_Asked):
     """One request of this client app: waiting, answered or refused. The ``request_id`` is its order as well."""
 
-    request_id: Identifier
-    patient_reference: str | None
-    entered_at: Timestamp
     state: Literal["queued", "withdrawing", "answered", "refused"]
-    record: PatientRecord
-    entered_by: str | None = None
-    entered: dict[str, EnteredQuantity] = {}
-    corrects: Identifier | None = None
     superseded_by: Identifier | None = None
     prediction: Prediction | None = None
     explanation: Explanation | None = None
@@ -553,14 +551,9 @@ class HistoryChange(Message):
     entry: HistoryEntry | None
 
 
-class HistoryChanges(Message):
+class HistoryChanges(_Answer):
     """What followed a place in a client app's own log; read like ``Changes``."""
 
-    log: Identifier
-    after: Position
-    next_after: Position
-    has_more: bool
     entries: list[HistoryChange]
     status: LinkStatus | None = None
     """Only if it is news to this page."""
-    ticket: str | None = None

@@ -3,7 +3,7 @@
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,8 @@ _ADVICE: Final = {
     sqlite3.SQLITE_BUSY: "another program holds it; it resumes automatically when that one lets go",
 }
 
+_DURABLE: Final = ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+
 _DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -52,20 +54,27 @@ def cause_of(error: Exception, *, if_damaged: str) -> str:
     return f"{original}: {_ADVICE[code]}" if code in _ADVICE else str(original)
 
 
-def engine_of(path: Path, busy_seconds: float = BUSY_SECONDS, *, mode: str = "rw", **options: Any) -> Engine:
+def engine_of(
+    path: Path,
+    busy_seconds: float = BUSY_SECONDS,
+    *,
+    mode: str = "rw",
+    pragmas: Sequence[str] = _DURABLE,
+    **options: Any,
+) -> Engine:
     """Return an engine whose connections are durable; a file that is gone is not made again, open to all.
 
     The rollback journal is truncated, not deleted, and every commit is synchronous: SQLite does not sync the folder
     after deleting a journal, so that a loss of power could bring a committed transaction back undone. What is deleted
     is overwritten with zeros. While another program holds the file, a statement waits for ``busy_seconds`` and fails.
-    In the ``mode`` "ro" nothing is written.
+    In the ``mode`` "ro" nothing is written. Without ``pragmas`` the file stays in the journal mode it has.
     """
 
     def connect() -> sqlite3.Connection:
         address = f"{path.absolute().as_uri()}?mode={mode}"
         # transactions begin where SQLAlchemy says, not at the first write
         connection = sqlite3.connect(address, busy_seconds, uri=True, isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}").close()
         return connection
 
@@ -77,12 +86,6 @@ def engine_of(path: Path, busy_seconds: float = BUSY_SECONDS, *, mode: str = "rw
         connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
     return engine
-
-
-def write_anew(engine: Engine) -> None:
-    """Rewrite a file, so that nothing remains in it of what was deleted before ``secure_delete`` was on."""
-    with closing(engine.raw_connection()) as connection:
-        connection.cursor().execute("VACUUM")
 
 
 def prepare(path: Path) -> None:
@@ -162,13 +165,11 @@ def copy_database(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def copy_before_migration(path: Path, version: str) -> Path:
-    """Copy a database beside itself, named for the version of its schema and the time; return the copy."""
+def copy_before_migration(path: Path, version: str) -> None:
+    """Copy a database beside itself, named for the version of its schema and the time."""
     name = f"{path.stem}-before-migration-{version}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}{path.suffix}"
-    copy = path.with_name(name)
-    copy_database(path, copy)
+    copy_database(path, path.with_name(name))
     log.info("the database was copied to %s before its migration", name)
-    return copy
 
 
 def step_schema(engine: Engine, newest: int, migrate: Callable[[Connection, int], None], *, if_unknown: str) -> int:

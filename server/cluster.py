@@ -93,6 +93,7 @@ class Cluster:
         self._figures: dict[str, int] = {}
         self._counted_at = -FIGURES_SECONDS
         self._on_lead: Callable[[], None] = lambda: None
+        self._has_left = False
         self._turn = threading.Lock()
         self._beating = PeriodicTask("cluster", self.beat, seconds=BEAT_SECONDS)
         # Not by the beat: it may have to wait for a lock, and a server that does not beat counts as cut off.
@@ -113,6 +114,7 @@ class Cluster:
         self._trying.stop(0)  # it may wait for a lock
         self._beating.stop()
         if not self._turn.acquire(timeout=STOP_SECONDS):  # the database does not answer, and will notice it alone
+            self._has_left = True
             return
         with suppress(SQLAlchemyError):
             if self._connection is not None:
@@ -170,7 +172,8 @@ class Cluster:
         with self._turn, self.store.named_failure(), ExitStack() as on_failure:
             on_failure.callback(self._leave_connection)  # or the lock would stay with a server that does not lead
             self._beat()
-            on_failure.pop_all()
+            if not self._has_left:
+                on_failure.pop_all()
 
     def _try_record(self) -> None:
         """Where the record could not be used, try whether it can be written again."""

@@ -59,7 +59,7 @@ def create_app(
     """Put the server together from its parts."""
     secrets = settings.secrets
     clients = ConnectedClients(settings.client_ids, clock=clock)
-    changes = ChangeLog(store)
+    changes = ChangeLog(store, clock)
     cluster = None
     if settings.is_scaled:
         cluster = Cluster(

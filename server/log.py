@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import takewhile
 from typing import Final
 
@@ -24,6 +25,8 @@ KEPT_BYTES: Final = 8 * 1024 * 1024
 MAX_TOMBSTONES: Final = 1000
 """How many of the newest erasures are remembered, to be done again if a failover takes them back."""
 
+_NOW: Final = partial(datetime.now, UTC)
+
 log = logging.getLogger(__name__)
 
 
@@ -35,8 +38,9 @@ class ChangeLog:
     or a restore, it is another log, of which nothing is known: its ``name`` is another one.
     """
 
-    def __init__(self, store: PredictionStore) -> None:
+    def __init__(self, store: PredictionStore, clock: Callable[[], datetime] = _NOW) -> None:
         self._store = store
+        self._clock = clock
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         end = store.end()
@@ -50,12 +54,20 @@ class ChangeLog:
         self.kept: deque[Entry] = deque()
         self._kept_after = end.next_after  # all entries after this one are kept
         self._kept_bytes = 0
-        self._tombstones: deque[Entry] = deque(maxlen=MAX_TOMBSTONES)
-        self.lost: LostEntries | None = None
-        """What the last failover or restore took, if it took anything."""
+        self._erased: dict[RequestKey, str | None] = {}
         self.lost_entries = 0
         """How many entries failovers and restores took since this server started."""
+        self._lost_at = clock()
+        self._lost: set[RequestKey] = set()
         self._missing: set[RequestKey] = set()
+
+    @property
+    def lost(self) -> LostEntries | None:
+        """What failovers and restores took since this server started, if they took anything."""
+        if not self.lost_entries:
+            return None
+        known, again = len(self._lost), len(self._lost) - len(self._missing)
+        return LostEntries(noticed_at=self._lost_at, entries=self.lost_entries, predictions=known, stored_again=again)
 
     def tell(self, listener: Callable[[], None]) -> None:
         """Have a listener called at every nudge; it returns at once."""
@@ -136,11 +148,10 @@ class ChangeLog:
 
         It is read from where both part, so that what comes again of the missing ones is noticed.
         """
-        began_after = self._store.counter().began_after
-        # All, for it may have failed over more than once; first, so that it is tried again if it fails.
-        if gone := [orjson.loads(entry.wire) for entry in self._tombstones]:
-            erased = {(one["client_id"], one["request_id"]): one["prediction_id"] for one in gone}
-            self._store.erase_again(erased, datetime.fromisoformat(gone[-1]["at"]))
+        end, began_after = self._store.epoch()
+        # Before anything is changed here, so that it is tried again if it fails; all, for the record may have failed
+        # over more than once. Another failover meanwhile is another name, which the next look finds.
+        self._store.erase_all(self._erased, self._clock())
         lacking = max(0, self.newest - began_after)
         log.warning(
             "the record failed over or was restored: it lacks at least %d entries that this server had. Client apps "
@@ -148,27 +159,24 @@ class ChangeLog:
             lacking,
         )
         if lacking:
-            made = [_request_of(one) for one in self.kept if _is_made(one) and one.sequence > began_after]
-            self._missing = set(made)
-            self.lost = LostEntries(
-                noticed_at=datetime.now(UTC), entries=lacking, predictions=len(made), stored_again=0
-            )
+            made = {_request_of(one) for one in self.kept if _is_made(one) and one.sequence > began_after}
+            self._lost |= made
+            self._missing |= made
+            self._lost_at = self._clock()
             self.lost_entries += lacking
-        end = self._store.end()
-        # First: a run of the old log must not be sent under the new one's name. The end may be below the place where
-        # both part, because it may have failed over once more meanwhile.
-        self._start_over(min(self.newest, began_after, end.next_after))
+        # First: a run of the old log must not be sent under the new one's name.
+        self._start_over(min(self.newest, began_after))
         self.name, self._totals = end.log, end.totals
 
     def _take(self, page: Page) -> None:
         new = [entry for entry in page.entries if entry.sequence > self.newest]
-        if self.lost and self._missing:
+        if self._missing:
             self._missing -= {_request_of(one) for one in new if _is_made(one)}
-            again = self.lost.predictions - len(self._missing)
-            self.lost = self.lost.model_copy(update={"stored_again": again})
         if tombstones := [entry for entry in new if entry.kind == ChangeKind.PREDICTION_ERASED]:
             self._start_over(self.newest)
-            self._tombstones += tombstones
+            self._erased |= {_request_of(one): orjson.loads(one.wire)["prediction_id"] for one in tombstones}
+            for oldest in list(self._erased)[:-MAX_TOMBSTONES]:
+                del self._erased[oldest]
         if page.next_after >= self.newest:  # a page that comes late has older totals
             self._totals = page.totals
             self.newest = page.next_after

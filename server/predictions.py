@@ -172,7 +172,8 @@ class PredictionService:
         now, days = self.clock(), self.retention_days
         old = self.store.older_than(now - timedelta(days=days), limit=ERASED_AT_ONCE)
         if old:
-            self.changes.appended(self.store.erase(list(old), now))
+            page, _ = self.store.erase(old, now)
+            self.changes.appended(page)
             self._is_to_vacuum = True
             log.info("%d predictions were erased because they were older than %d days", len(old), days)
         if self._is_to_vacuum and len(old) < ERASED_AT_ONCE:

@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from common.errors import NotAllowedError, UnsupportedProtocolError
-from common.followers import ALL, Peer
+from common.followers import ALL, RELOAD_BEYOND, Peer
 from common.messages import (
     CLIENTS_NAMESPACE,
     OPERATORS_NAMESPACE,
@@ -24,9 +23,6 @@ from server.log import ChangeLog
 from server.predictions import PredictionService
 
 log = logging.getLogger(__name__)
-
-RELOAD_BEYOND: Final = 2000
-"""Entries that a dashboard may be behind before it loads its page instead."""
 
 
 class OperatorsNamespace(FollowedNamespace):

@@ -69,7 +69,8 @@ def messages_tables() -> str:
     """Describe every message and the JSON types of its fields."""
     tables = []
     for model in vars(messages).values():
-        if isinstance(model, type) and issubclass(model, messages.Message) and model is not messages.Message:
+        # Those that others are made of are not sent.
+        if isinstance(model, type) and issubclass(model, messages.Message) and not model.__subclasses__():
             schema = model.model_json_schema()
             definitions, fields = schema.get("$defs", {}), schema["properties"]
             rows: list[Row] = [(f"`{name}`", _type_text(field, definitions)) for name, field in fields.items()]

@@ -10,23 +10,20 @@ const TIMEOUT_MS = 5_000;
 
 export class Draft {
   #form;
-  #corrects;
   #person = byId("sign-in-again").dataset.account;
   #timer = null;
   #isDirty = false;
   #submitted = "";
   #last = Promise.resolve();
 
-  /** `corrects()` returns the entry that the form corrects, or null. */
-  constructor(form, { corrects }) {
+  constructor(form) {
     this.#form = form;
-    this.#corrects = corrects;
     addEventListener("pagehide", () => {
-      if (this.#isDirty) this.#send("PUT", this.#content()).catch(() => {});
+      if (this.#isDirty) this.#send("PUT", this.#form.snapshot()).catch(() => {});
     });
   }
 
-  /** Return what was typed on an earlier page, and which entry it corrects; null if nothing is kept. */
+  /** Return the snapshot of the form on an earlier page; null if none is kept. */
   async kept() {
     const { draft } = await getJson(ADDRESS);
     return draft?.person === this.#person ? draft : null;
@@ -55,29 +52,25 @@ export class Draft {
   erase() {
     clearTimeout(this.#timer);
     this.#isDirty = false;
-    this.#queue("DELETE", { person: this.#person });
-  }
-
-  #content() {
-    const { request_id, entered_at } = this.#corrects() ?? {};
-    return { person: this.#person, corrects: request_id ? { request_id, entered_at } : null, controls: this.#form.snapshot() };
+    this.#queue("DELETE");
   }
 
   #save() {
     if (this.#form.isEmpty()) return this.erase();
     this.#isDirty = false;
-    this.#queue("PUT", this.#content());
+    this.#queue("PUT", this.#form.snapshot());
   }
 
   /** One after the other: nothing that was saved before must arrive after what erases it. */
-  #queue(method, values) {
-    this.#last = this.#last.then(() => this.#send(method, values)).catch(({ status }) => {
+  #queue(method, snapshot) {
+    this.#last = this.#last.then(() => this.#send(method, snapshot)).catch(({ status }) => {
       if (!status || status >= 500) this.changed(RETRY_MS);
     });
   }
 
   /** What is sent goes on when the page is left. */
-  #send(method, values) {
-    return send(method, ADDRESS, values, () => ({ keepalive: true, signal: AbortSignal.timeout(TIMEOUT_MS) }));
+  #send(method, snapshot) {
+    const options = () => ({ keepalive: true, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return send(method, ADDRESS, { person: this.#person, ...snapshot }, options);
   }
 }

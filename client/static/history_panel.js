@@ -1,10 +1,11 @@
-/** The history panel: shows the pages that are loaded and their news, and opens a request on demand. */
+/** The history panel: one button for each request of this client app, newest first, which opens it. */
 
-import { button, byId } from "/ui/dom.js";
-import { getJson, RequestError } from "/ui/http.js";
+import { button, byId, copyOf, element, fill, fillSlots, icon, KeyedList, levelBadge, slot, timeElement } from "/ui/dom.js";
+import { getJson } from "/ui/http.js";
 import { paced } from "/ui/pace.js";
-import { HistoryList } from "./history_list.js";
+import { scoreInList } from "/ui/wording.js";
 import { HistoryStore } from "./history_store.js";
+import { STATES } from "./result_panel.js";
 
 const PAGE = 30;
 const ERASED = "This patient was erased from the record.";
@@ -14,7 +15,6 @@ export class HistoryPanel {
   #store = new HistoryStore();
   #list;
   #openId = null;
-  #isLoaded = false;
   #isAsking = false;
   #page;
   #drawSoon = paced(() => this.#draw());
@@ -22,7 +22,12 @@ export class HistoryPanel {
   /** Of the page, `onOpen(entry)` shows what was opened, and `onChange(entry)` and `onForget(why)` tell what became of the request that is open. */
   constructor(page) {
     this.#page = page;
-    this.#list = new HistoryList({ onOpen: (id) => this.open(id) });
+    const make = ({ request_id: id }) => {
+      const item = copyOf("history-item-template");
+      item.firstElementChild.addEventListener("click", () => this.open(id));
+      return item;
+    };
+    this.#list = new KeyedList(byId("history-list"), { keyOf: ({ request_id: id }) => id, make, update: showEntry });
     byId("history-more").addEventListener("click", () => this.#loadOlder());
   }
 
@@ -43,7 +48,6 @@ export class HistoryPanel {
   async load() {
     const page = await getJson(`/api/history?limit=${PAGE}`);
     this.#store.start(page);
-    this.#isLoaded = true;
     this.note("");
     this.#tell(RELOADED);
     return page;
@@ -65,10 +69,7 @@ export class HistoryPanel {
 
   /** Say something instead of what was said; after a failure with a button that tries `again`. */
   note(sentence, again = null) {
-    const note = byId("history-note");
-    note.replaceChildren(sentence);
-    note.hidden = !sentence;
-    if (again) note.append(" ", button("Try again", again));
+    fill(byId("history-note"), again ? [`${sentence} `, button("Try again", again)] : sentence);
   }
 
   #open(requestId) {
@@ -89,25 +90,43 @@ export class HistoryPanel {
     this.#isAsking = true;
     const focusIndex = byId("history-list").children.length;
     const before = this.#store.before;
-    try {
-      const page = await getJson(`/api/history?limit=${PAGE}&before=${before}`);
-      if (before === this.#store.before) this.#store.addPage(page); // otherwise the list was loaded again meanwhile
-      this.note("");
-    } catch (failure) {
-      if (!(failure instanceof RequestError)) throw failure;
-      this.note(failure.message, () => this.#loadOlder());
-    } finally {
-      this.#isAsking = false;
-    }
+    await getJson(`/api/history?limit=${PAGE}&before=${before}`).then(
+      (page) => {
+        if (before === this.#store.before) this.#store.addPage(page); // otherwise the list was loaded again meanwhile
+        this.note("");
+      },
+      ({ message }) => this.note(message, () => this.#loadOlder()),
+    );
+    this.#isAsking = false;
     this.#draw();
     byId("history-list").children[focusIndex]?.firstElementChild.focus();
   }
 
   #draw() {
     const entries = this.#store.list();
-    this.#list.show(entries, this.#openId);
+    this.#list.show(entries);
+    byId("history-list").querySelector("[aria-current]")?.removeAttribute("aria-current");
+    this.#list.get(this.#openId)?.firstElementChild.setAttribute("aria-current", "true");
     byId("history-more").hidden = this.#store.before === null;
-    if (!this.#isLoaded || byId("history-note").querySelector("button")) return;
+    if (byId("history-note").querySelector(".spinner, button")) return; // it is not loaded
     this.note(entries.length ? "" : "Nothing here yet. Every patient you analyze is kept here, also when the app restarts.");
   }
+}
+
+function showEntry(item, entry) {
+  const { patient_reference: reference, prediction, superseded_by: by } = entry;
+  fillSlots(item, {
+    name: reference ?? "No reference",
+    level: badge(entry),
+    time: [timeElement(entry.entered_at), by ? " · corrected" : ""],
+    score: prediction ? scoreInList(prediction) : null,
+  });
+  slot(item, "name").title = reference ?? "";
+  slot(item, "name").classList.toggle("soft", !reference);
+  item.classList.toggle("is-superseded", Boolean(by));
+}
+
+function badge({ state, prediction }) {
+  if (prediction) return levelBadge(prediction.risk_level);
+  return element("span", { className: "level" }, icon(STATES[state].sign), STATES[state].word);
 }

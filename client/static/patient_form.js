@@ -1,6 +1,7 @@
-/** The patient form: reading, filling and checking its controls, errors beside the field. */
+/** The patient form: reading, filling and checking its controls, errors beside the field, and which entry it corrects. */
 
-import { button, byId, element, icon } from "/ui/dom.js";
+import { button, byId, element, fill, icon, timeElement, warn } from "/ui/dom.js";
+import { FIELDS } from "/ui/fields.js";
 import { plural } from "/ui/format.js";
 import { inOwnUnit, readNumber } from "./decimal.js";
 import { remember, remembered } from "./desk_choices.js";
@@ -16,14 +17,14 @@ const switchOf = ({ name }) => byId(`field-${name}-switch`); // between two unit
 const noneOf = ({ name }) => byId(`field-${name}-none`);
 
 export class PatientForm {
-  #fields;
   #form = byId("patient-form");
   #reference = byId(`field-${REFERENCE}`);
+  /** The entry that the form corrects, or null. */
+  corrects = null;
   #errors = new Map();
 
-  /** `fields` are the descriptions by wire name. */
-  constructor(fields, { onSubmit }) {
-    this.#fields = fields;
+  /** `onSubmit(values)` gets what passed the check. */
+  constructor({ onSubmit }) {
     this.#setUnits();
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -37,50 +38,64 @@ export class PatientForm {
     });
   }
 
-  /** Return {patient_reference, record, entered} as they go over the wire; undefined, in a form that fails its check, is what is missing. */
+  /** Correct an entry from now on, or none; a line above the form says so. */
+  correct(entry) {
+    this.corrects = entry;
+    byId("correcting").hidden = !entry;
+    if (entry) byId("correcting-text").replaceChildren("Correcting the entry of ", timeElement(entry.entered_at), ".");
+  }
+
+  /**
+   * Return {patient_reference, record, entered, corrects} as they go over the wire; undefined, in a form that fails its check,
+   * is what is missing.
+   */
   values() {
     const [record, entered] = [{}, {}];
-    for (const field of this.#fields.values()) {
+    for (const field of FIELDS.values()) {
       const { value, notMeasured, entered: quantity } = this.#entry(field);
       record[field.name] = value === null && !notMeasured ? undefined : value;
       if (quantity) entered[field.name] = quantity;
     }
-    return { patient_reference: this.#reference.value.trim() || null, record, entered };
+    return { patient_reference: this.#reference.value.trim() || null, record, entered, corrects: this.corrects?.request_id ?? null };
   }
 
   /** Fill the form, in the units that were `entered`; null is "not measured", and what is undefined stays empty. */
-  fill({ patient_reference: reference, record, entered = {} }) {
+  fill({ patient_reference: reference, record, entered = {} }, corrects = null) {
     this.clear();
+    this.correct(corrects);
     this.#reference.value = reference ?? "";
-    for (const field of this.#fields.values()) {
+    for (const field of FIELDS.values()) {
       if (record[field.name] !== undefined) this.#put(field, record[field.name], entered[field.name]);
     }
   }
 
   clear() {
     this.#form.reset();
+    this.correct(null);
     this.#setUnits();
-    this.restore({});
+    this.showErrors(new Map());
   }
 
   /** Return what is typed and chosen, errors and all, by the ids of the controls, so that `restore` can bring it back. */
   snapshot() {
-    const controls = [...this.#form.elements].filter((control) => control.matches("input, select"));
-    return Object.fromEntries(controls.filter(isUsed).map((control) => [control.id, isChoice(control) || control.value]));
+    const controls = [...this.#form.elements].filter((control) => control.matches("input, select") && isUsed(control));
+    const { request_id, entered_at } = this.corrects ?? {};
+    return {
+      controls: Object.fromEntries(controls.map((control) => [control.id, isChoice(control) || control.value])),
+      corrects: request_id ? { request_id, entered_at } : null,
+    };
   }
 
   /** Make the form as it was when the snapshot was taken. */
-  restore(snapshot) {
-    this.showErrors(new Map());
+  restore({ controls, corrects }) {
+    this.clear();
+    this.correct(corrects);
     for (const control of this.#form.elements) {
-      const saved = snapshot[control.id];
-      if (isChoice(control)) control.checked = Boolean(saved);
-      else if (saved !== undefined || control.matches("input")) control.value = saved ?? "";
+      if (!(control.id in controls)) continue;
+      if (isChoice(control)) control.checked = true;
+      else control.value = controls[control.id];
     }
-    for (const field of this.#quantities()) {
-      inputOf(field).disabled = Boolean(noneOf(field)?.checked);
-      this.#showUnit(field);
-    }
+    FIELDS.forEach((field) => this.#show(field));
   }
 
   isEmpty() {
@@ -89,7 +104,7 @@ export class PatientForm {
 
   /** Show a refusal: its field errors beside the fields, the sentence above the buttons. */
   showRefusal({ message, fields }) {
-    const { beside, general } = sortErrors(fields ?? {}, [...this.#fields.keys(), REFERENCE]);
+    const { beside, general } = sortErrors(fields ?? {}, [...FIELDS.keys(), REFERENCE]);
     this.showErrors(beside);
     this.#summary([message, ...general].join(" "));
     this.#focusFirstError();
@@ -97,20 +112,22 @@ export class PatientForm {
 
   /** Show errors {field name: sentence} beside their fields, and none elsewhere. */
   showErrors(errors) {
-    for (const name of [...this.#fields.keys(), REFERENCE]) this.#showError(name, errors.get(name) ?? null);
+    for (const name of [...FIELDS.keys(), REFERENCE]) this.#showError(name, errors.get(name) ?? null);
     this.#summary("");
   }
 
-  #quantities() {
-    return [...this.#fields.values()].filter((field) => !field.codes.length);
+  /** Return the name of what a control belongs to, and the field; the patient's reference is none. */
+  #fieldOf(control) {
+    const name = control.closest("[data-field]")?.dataset.field;
+    return { name, field: FIELDS.get(name) };
   }
 
   /** Choose the units that this desk chose last. */
   #setUnits() {
-    for (const field of this.#quantities()) {
+    for (const field of FIELDS.values()) {
       const last = switchOf(field) && remembered(`unit-${field.name}`);
       if (last === field.other_unit) switchOf(field).value = last;
-      this.#showUnit(field);
+      this.#show(field);
     }
   }
 
@@ -125,34 +142,47 @@ export class PatientForm {
   }
 
   #put(field, value, entered = { value, unit: field.unit }) {
-    if (value === null) {
-      if (noneOf(field)) noneOf(field).checked = true;
-      if (!field.codes.length) inputOf(field).disabled = true;
-    } else if (field.codes.length) {
-      const radio = byId(`field-${field.name}-${value}`);
-      if (radio) radio.checked = true;
-    } else {
+    const choice = value === null ? noneOf(field) : byId(`field-${field.name}-${value}`);
+    if (choice) choice.checked = true;
+    else if (!field.codes.length && value !== null) {
       const isOfSwitch = entered.unit === (switchOf(field)?.value ?? field.unit);
       inputOf(field).value = isOfSwitch ? entered.value : `${entered.value} ${entered.unit}`;
     }
-    if (!field.codes.length) this.#showFar(field);
+    this.#show(field);
+  }
+
+  /** Show beside a quantity what follows from its controls: its ranges in its unit, what is scored, and how far off it is. */
+  #show(field) {
+    if (field.codes.length) return;
+    inputOf(field).disabled = Boolean(noneOf(field)?.checked);
+    const entry = this.#entry(field);
+    const { value, entered } = entry;
+    const unit = switchOf(field)?.value;
+    if (unit) {
+      const [possible, model] = [field.possible_range, field.model_range].map((range) => rangeIn(unit, field, range).join(" to "));
+      byId(`field-${field.name}-range`).textContent = `${possible} · model ${model}`;
+      byId(`field-${field.name}-unit`).textContent = unit;
+      byId(`field-${field.name}-scored`).textContent = entered && !errorOf(field, entry) ? `Scored as ${value} ${field.unit}.` : "";
+    }
+    warn(byId(`field-${field.name}-far`), extrapolationOf(field, value, entered?.unit));
   }
 
   #check() {
-    const errors = new Map();
-    for (const field of this.#fields.values()) {
-      const error = errorOf(field, this.#entry(field));
-      if (error) errors.set(field.name, error);
-    }
-    this.showErrors(errors);
-    if (!errors.size) return true;
-    this.#summary(`Please check ${plural(errors.size, "field")}.`, this.#emptyFields());
-    this.#focusFirstError();
-    return false;
+    const wrong = [...FIELDS.values()].map((field) => [field.name, errorOf(field, this.#entry(field))]);
+    this.showErrors(new Map(wrong));
+    return this.#isRight();
+  }
+
+  /** Tell whether no error is left; how many are is said, and the first one gets the focus. */
+  #isRight() {
+    const wrong = this.#errors.size;
+    this.#summary(wrong ? `Please check ${plural(wrong, "field")}.` : "", this.#emptyFields());
+    if (wrong) this.#focusFirstError();
+    return !wrong;
   }
 
   #emptyFields() {
-    return [...this.#fields.values()].filter((field) => {
+    return [...FIELDS.values()].filter((field) => {
       const { value, notMeasured, error } = this.#entry(field);
       return !field.required && value === null && !notMeasured && !error;
     });
@@ -160,13 +190,10 @@ export class PatientForm {
 
   /** Offer the one step that mends many errors at once: what is empty was not measured. */
   #summary(text, empty = []) {
-    const place = byId("form-error");
-    place.hidden = !text;
-    place.replaceChildren();
-    if (!text) return;
-    place.append(element("p", { className: "error-text" }, icon("warning"), element("span", { textContent: text })));
-    if (empty.length < 2) return;
-    place.append(button(`Mark the ${empty.length} empty fields as not measured`, () => this.#markNotMeasured(empty)));
+    if (!text) return fill(byId("form-error"));
+    const sentence = element("p", { className: "error-text" }, icon("warning"), element("span", {}, text));
+    const mend = button(`Mark the ${empty.length} empty fields as not measured`, () => this.#markNotMeasured(empty));
+    fill(byId("form-error"), sentence, empty.length < 2 ? null : mend);
   }
 
   #markNotMeasured(fields) {
@@ -174,33 +201,28 @@ export class PatientForm {
       this.#put(field, null);
       this.#showError(field.name, null);
     }
-    const remaining = this.#errors.size;
-    this.#summary(remaining ? `Please check ${plural(remaining, "field")}.` : "");
-    if (remaining) this.#focusFirstError();
-    else byId("analyze").focus();
+    if (this.#isRight()) byId("analyze").focus();
   }
 
   #changed(control) {
-    const name = control.closest("[data-field]")?.dataset.field;
-    const field = this.#fields.get(name);
+    const { field, name } = this.#fieldOf(control);
     if (field && !field.codes.length) {
-      if (control === noneOf(field)) this.#toggleMeasured(field);
-      if (control === switchOf(field)) this.#switched(field);
-      this.#showFar(field);
+      this.#show(field);
+      const input = inputOf(field);
+      if (control === switchOf(field)) {
+        remember(`unit-${field.name}`, switchOf(field).value);
+        this.#left(input); // a number stays as it was typed: the switch says what it means
+      } else if (control === noneOf(field)) {
+        if (input.disabled) input.value = "";
+        else input.focus();
+      }
     }
     if (this.#errors.has(name)) this.#recheck(name);
   }
 
-  /** A number stays as it was typed: the switch says what it means. */
-  #switched(field) {
-    remember(`unit-${field.name}`, switchOf(field).value);
-    this.#showUnit(field);
-    this.#left(inputOf(field));
-  }
-
   /** Choose a code by its digit or, where only one begins with it, by its letter; `n` is "not measured". */
   #typed(event) {
-    const field = this.#fields.get(event.target.closest("[data-field]")?.dataset.field);
+    const { field } = this.#fieldOf(event.target);
     if (!field || (!field.codes.length && (event.target !== inputOf(field) || event.target.value))) return;
     const key = event.key.toLowerCase();
     const found = field.codes.filter(({ code, word }) => String(code) === key || word.charAt(0).toLowerCase() === key);
@@ -213,51 +235,22 @@ export class PatientForm {
 
   /** On leaving a number, say at once if it is impossible; an empty one is only missed on submit. */
   #left(control) {
-    const field = this.#fields.get(control.closest("[data-field]")?.dataset.field);
+    const { field } = this.#fieldOf(control);
     if (!field || field.codes.length || control !== inputOf(field)) return;
-    const entry = this.#entry(field);
-    if (entry.value !== null || entry.error) this.#recheck(field.name);
+    const { value, error } = this.#entry(field);
+    if (value !== null || error) this.#recheck(field.name);
   }
 
   #recheck(name) {
-    const field = this.#fields.get(name);
+    const field = FIELDS.get(name);
     this.#showError(name, field ? errorOf(field, this.#entry(field)) : null);
     if (!this.#errors.size) this.#summary("");
-  }
-
-  #toggleMeasured(field) {
-    const input = inputOf(field);
-    input.disabled = noneOf(field).checked;
-    if (input.disabled) input.value = "";
-    else input.focus();
-  }
-
-  /** Show ranges in the unit that is chosen at a field. */
-  #showUnit(field) {
-    const unit = switchOf(field)?.value;
-    if (unit) {
-      const [possible, model] = [field.possible_range, field.model_range].map((range) => rangeIn(unit, field, range).join(" to "));
-      byId(`field-${field.name}-range`).textContent = `${possible} · model ${model}`;
-      byId(`field-${field.name}-unit`).textContent = unit;
-    }
-    this.#showFar(field);
-  }
-
-  #showFar(field) {
-    const far = byId(`field-${field.name}-far`);
-    const { value, entered } = this.#entry(field);
-    const scored = byId(`field-${field.name}-scored`);
-    if (scored) scored.textContent = entered && !errorOf(field, this.#entry(field)) ? `Scored as ${value} ${field.unit}.` : "";
-    const sentence = extrapolationOf(field, value, entered?.unit);
-    far.hidden = !sentence;
-    far.replaceChildren(...(sentence ? [icon("warning"), element("span", { textContent: sentence })] : []));
   }
 
   #showError(name, sentence) {
     if (sentence === (this.#errors.get(name) ?? null)) return; // a button in it must outlast the way to it
     const place = byId(`field-${name}-error`);
-    place.hidden = !sentence;
-    place.replaceChildren(...(sentence ? [icon("warning"), element("span", { textContent: sentence }), this.#otherUnit(name)] : []));
+    warn(place, sentence, this.#otherUnit(name));
     for (const control of place.closest("[data-field]").querySelectorAll("input:not([type=checkbox])")) {
       control.setAttribute("aria-invalid", String(Boolean(sentence)));
     }
@@ -267,9 +260,9 @@ export class PatientForm {
 
   /** Offer to take a number as one in the unit that it must be in, if it is such a number. */
   #otherUnit(name) {
-    const field = this.#fields.get(name);
+    const field = FIELDS.get(name);
     const other = field && otherReading(field, this.#entry(field));
-    if (!other) return "";
+    if (!other) return null;
     return button(`Use ${other.value} ${field.unit}`, () => {
       inputOf(field).value = `${other.number} ${other.unit}`;
       inputOf(field).dispatchEvent(new Event("input", { bubbles: true }));

@@ -65,11 +65,7 @@ export class Submitter {
 }
 
 /** Ask the app to withdraw a request; return why it could not be asked or did not want to, null if it took it. */
-export async function withdraw(socket, requestId) {
-  try {
-    const { error } = await socket.timeout(ACK_TIMEOUT_MS).emitWithAck("withdraw", { request_id: requestId });
-    return error?.message ?? null;
-  } catch {
-    return "The clinic’s app has not confirmed this. Try again.";
-  }
+export function withdraw(socket, requestId) {
+  const answer = socket.timeout(ACK_TIMEOUT_MS).emitWithAck("withdraw", { request_id: requestId });
+  return answer.then(({ error }) => error?.message ?? null, () => "The clinic’s app has not confirmed this. Try again.");
 }

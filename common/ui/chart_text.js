@@ -1,7 +1,7 @@
 /** A result as text for a patient's chart; no document needed. */
 
 import { datedTime, score } from "./format.js";
-import { enteredInWords, hasLevel, intervalOf, meaningOf, missingInWords, notEnoughInWords, predictiveInWords, verdictOf } from "./wording.js";
+import { enteredInWords, hasLevel, intervalOf, labelsOf, meaningOf, missingInWords, notEnoughInWords, predictiveInWords, referenceOf, verdictOf } from "./wording.js";
 
 export const MAX_CHARACTERS = 900;
 const MAX_FACTORS = 3;
@@ -9,13 +9,13 @@ const MAX_FACTORS = 3;
 /** Return the result as at most 900 characters: what always stands, and of the rest what there is room for; `corrected` as on paper. */
 export function chartText(prediction, fields, name, corrected = null) {
   const { imputed, record, entered } = prediction;
-  const listed = (names) => names.map((field) => fields.get(field)?.label ?? field).join(", ");
+  const listed = (names) => labelsOf(names, fields);
   const measured = [...fields.values()].filter(({ name: field }) => !imputed.includes(field));
   const values = measured.map((field) => `${field.label} ${enteredInWords(field, record[field.name], entered)}`);
   const extreme = prediction.not_enough?.extreme ?? [];
   const head = [
     corrected,
-    `${prediction.patient_reference ?? "Patient without reference"}: ${verdictOf(prediction)}${scoreOf(prediction)}.`,
+    `${referenceOf(prediction)}: ${verdictOf(prediction)}${scoreOf(prediction)}.`,
     hasLevel(prediction) ? meaningOf(prediction) : null,
   ];
   const tail = [

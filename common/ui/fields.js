@@ -1,6 +1,5 @@
-/** The 13 field descriptions that the page was served with. */
+/** The 13 field descriptions that the page was served with, by wire name and in the order of every form. */
 
-import { pageData } from "./dom.js";
+import { byId } from "./dom.js";
 
-/** Return the descriptions by wire name, in the order of every form. */
-export const readFields = () => new Map(pageData("field-descriptions").map((field) => [field.name, field]));
+export const FIELDS = new Map(JSON.parse(byId("field-descriptions").textContent).map((field) => [field.name, field]));

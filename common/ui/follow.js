@@ -23,8 +23,7 @@ export class Follower {
   #socket;
   #page;
   #place = null; // {log, after}: what the page holds; null until it is loaded
-  #ticket = null;
-  #isFirst = true;
+  #ticket = null; // what the next question must return; the first one of a connection has none
   #askedAt = -Infinity;
   #pace = 0;
   #failures = 0;
@@ -37,8 +36,8 @@ export class Follower {
 
   /**
    * `socket` is one that does not reconnect itself. Of the page, `load()` loads all that it shows and returns its place
-   * {log, after}, `apply({entries, totals, status})` takes news, and `stateIs(state, sentence)` gets "up", "lost", or
-   * "failed" when loading failed.
+   * {log, after}, `apply({entries, totals, status})` takes news, and `stateIs(state, sentence)` gets "up", or why it is
+   * "lost", or "failed" when loading failed.
    */
   constructor(socket, page) {
     this.#socket = socket;
@@ -90,7 +89,6 @@ export class Follower {
   #connected() {
     clearTimeout(this.#timer);
     this.#ticket = null;
-    this.#isFirst = true;
     this.#askSoon();
   }
 
@@ -104,8 +102,7 @@ export class Follower {
   #ask() {
     this.#askedAt = Date.now();
     this.#pace = LONGEST_PACE_MS;
-    this.#next(this.#isFirst ? FIRST_ANSWER_MS : ANSWER_MS, () => this.#ended());
-    this.#isFirst = false;
+    this.#next(this.#ticket === null ? FIRST_ANSWER_MS : ANSWER_MS, () => this.#ended());
     this.#socket.emit("follow", { ...this.#place, ticket: this.#ticket });
   }
 
@@ -155,7 +152,7 @@ export class Follower {
     if (isUp === this.#isUp && failure === this.#failure) return;
     [this.#isUp, this.#failure] = [isUp, failure];
     clearTimeout(this.#showing);
-    if (failure) this.#page.stateIs("failed", failure);
+    if (failure) this.#page.stateIs("failed", `${failure} Retrying automatically.`);
     else if (isUp) this.#page.stateIs("up", null);
     else this.#showing = setTimeout(() => this.#page.stateIs("lost", LOST), LOSS_MS);
   }

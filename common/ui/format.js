@@ -50,9 +50,9 @@ export function signed(value) {
 
 export const decimal = (value, places = 2) => value.toFixed(places).replace("-", MINUS);
 
-export function milliseconds(value) {
-  return `${value < 10 ? value.toFixed(1) : WHOLE.format(value)} ms`;
-}
+export const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : count(value)} ms`;
+
+export const sentenceCase = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 // Made once: to make one takes a hundred times as long as to use it.
 const TIME = { hour: "2-digit", minute: "2-digit" };
@@ -64,34 +64,26 @@ const DAY_AND_YEAR = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" })
 const CLOCK = new Intl.DateTimeFormat(undefined, TIME);
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
-const sameDay = (one, other) => one.toDateString() === other.toDateString();
-
 /** Return the time of day, with the date before it when it is not today's. */
 export function shortTime(iso, now = new Date()) {
   const time = new Date(iso);
-  if (sameDay(time, now)) return OF_TODAY.format(time);
+  if (time.toDateString() === now.toDateString()) return OF_TODAY.format(time);
   return (time.getFullYear() === now.getFullYear() ? OF_THIS_YEAR : OF_ANY_YEAR).format(time);
 }
 
 /** Return hour and minute, for the axis of a drawing. */
-export function clockTime(iso) {
-  return CLOCK.format(new Date(iso));
-}
+export const clockTime = (iso) => CLOCK.format(new Date(iso));
 
 /** Return the day, with the year when it is not this one. */
-export function dayOf(time) {
-  const isThisYear = new Date(time).getFullYear() === new Date().getFullYear();
-  return (isThisYear ? DAY : DAY_AND_YEAR).format(new Date(time));
+export function dayOf(iso) {
+  const time = new Date(iso);
+  return (time.getFullYear() === new Date().getFullYear() ? DAY : DAY_AND_YEAR).format(time);
 }
 
 /** Return day and time with the year, for paper. */
-export function datedTime(iso) {
-  return OF_ANY_YEAR.format(new Date(iso));
-}
+export const datedTime = (iso) => OF_ANY_YEAR.format(new Date(iso));
 
-export function fullTime(iso) {
-  return FULL.format(new Date(iso));
-}
+export const fullTime = (iso) => FULL.format(new Date(iso));
 
 /** Return how long ago something was, to the minute. */
 export function ago(iso, now = Date.now()) {

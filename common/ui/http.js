@@ -22,10 +22,7 @@ export const whenSignedOut = (signIn) => (signInHere = signIn);
 /** Ask for a sign-in: on this page where that is possible, and otherwise by leaving it. */
 export const toSignIn = () => (signInHere ? signInHere() : location.replace("/sign-in"));
 
-export async function getJson(address) {
-  const response = await request(address, () => ({ headers: { Accept: "application/json" } }));
-  return body(response);
-}
+export const getJson = async (address) => body(await request(address, () => ({ headers: { Accept: "application/json" } })));
 
 export const post = (address, values = {}) => send("POST", address, values);
 

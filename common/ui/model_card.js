@@ -1,6 +1,6 @@
 /** The model card: of the patients marked High, how many have disease at a prevalence that the reader sets. */
 
-import { byId } from "./dom.js";
+import { byId, fill } from "./dom.js";
 import { percentOf, predictiveValue } from "./predictive_value.js";
 import { rangeInWords } from "./wording.js";
 
@@ -10,8 +10,7 @@ function answer() {
   const { value, error } = percentOf(byId("prevalence").value);
   const figures = Object.fromEntries(Object.entries(form.dataset).map(([name, figure]) => [name, Number(figure)]));
   byId("prevalence").setAttribute("aria-invalid", String(Boolean(error)));
-  byId("prevalence-error").hidden = !error;
-  byId("prevalence-error").textContent = error ?? "";
+  fill(byId("prevalence-error"), error);
   byId("at-high-answer").textContent = error ? "–" : `Of 100 patients marked High, ${rangeInWords(predictiveValue(value / 100, figures))}.`;
 }
 

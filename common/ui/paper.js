@@ -1,9 +1,10 @@
 /** One result on one page of paper: this patient alone, whatever else is on the screen. */
 
 import { showContributions } from "./contribution_chart.js";
-import { byId, copyOf, element, fill, slot } from "./dom.js";
+import { byId, copyOf, element, fillSlots } from "./dom.js";
 import { datedTime } from "./format.js";
 import { byWhom, fact, recordFacts, showResult } from "./result_parts.js";
+import { referenceOf } from "./wording.js";
 
 const STALE = "Nothing was printed because the form no longer matches this result. Analyze or clear the form, then print again.";
 
@@ -15,30 +16,31 @@ export function printInstead(paper) {
   const { title } = document;
   document.title = `Heart anomaly result ${new Date().toISOString().slice(0, 19).replaceAll(":", "-")}`; // what a PDF is called
   document.body.append(paper);
-  const undo = () => {
+  addEventListener("afterprint", () => {
     paper.remove();
     document.title = title;
-  };
-  addEventListener("afterprint", undo, { once: true });
+  }, { once: true });
 }
 
 /** What is printed of a result while the form beside it has other values. */
-export const staleNote = () => element("p", { className: "paper", textContent: STALE });
+export const staleNote = () => element("p", { className: "paper" }, STALE);
 
 /** Return a result as a page of its own; `corrected` is a sentence about that, if it was. */
-export function paperOf(prediction, fields, corrected) {
+export function paperOf(prediction, corrected) {
   const paper = copyOf("paper-template");
-  fill(paper, "reference", prediction.patient_reference ?? "Patient without reference");
-  fill(paper, "corrected", corrected);
-  showResult(paper, prediction, fields);
+  showResult(paper, prediction);
   const top = prediction.contributions.filter(({ field }) => prediction.top_factors.includes(field));
-  showContributions(paper, top, fields);
-  slot(paper, "record").append(...recordFacts(prediction, fields));
-  slot(paper, "made").append(
-    ...fact("Entered", datedTime(prediction.entered_at), byWhom(prediction.entered_by), ` at ${prediction.client_id}`),
-    ...fact("Answered", datedTime(prediction.made_at)),
-    ...fact("Printed", datedTime(new Date()), byWhom(signedInName())),
-    ...fact("Model version", prediction.model_version),
-  );
+  showContributions(paper, top);
+  fillSlots(paper, {
+    reference: referenceOf(prediction),
+    corrected,
+    record: recordFacts(prediction),
+    made: [
+      ...fact("Entered", datedTime(prediction.entered_at), byWhom(prediction.entered_by), ` at ${prediction.client_id}`),
+      ...fact("Answered", datedTime(prediction.made_at)),
+      ...fact("Printed", datedTime(new Date()), byWhom(signedInName())),
+      ...fact("Model version", prediction.model_version),
+    ],
+  });
   return paper;
 }

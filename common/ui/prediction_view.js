@@ -2,11 +2,12 @@
 
 import { chartText } from "./chart_text.js";
 import { showContributions } from "./contribution_chart.js";
-import { announce, copyOf, fill, icon, slot, timeElement } from "./dom.js";
+import { announce, copyOf, fillSlots, icon, slot, timeElement } from "./dom.js";
+import { FIELDS } from "./fields.js";
 import { decimal, milliseconds, signed } from "./format.js";
 import { paperOf, printInstead, signedInName, staleNote } from "./paper.js";
 import { byWhom, fact, recordFacts, showResult } from "./result_parts.js";
-import { authorOf, endOfWaiting, isAwaited } from "./wording.js";
+import { authorOf, endOfWaiting, isAwaited, labelOf } from "./wording.js";
 
 const CORRECTED = "Corrected by another entry.";
 const COPIED = "Copied. Paste it into the patient’s chart.";
@@ -14,14 +15,13 @@ const BLOCKED = "The browser does not let this page copy. The text is selected: 
 
 class PredictionView extends HTMLElement {
   #prediction = null;
-  #fields = null;
   #isStale = false;
   #isAwaited = false;
 
   connectedCallback() {
     addEventListener("beforeprint", () => {
       if (!this.#prediction || !this.checkVisibility()) return;
-      printInstead(this.#isStale ? staleNote() : paperOf(this.#prediction, this.#fields, this.#corrected));
+      printInstead(this.#isStale ? staleNote() : paperOf(this.#prediction, this.#corrected));
     });
   }
 
@@ -29,18 +29,19 @@ class PredictionView extends HTMLElement {
     return this.#prediction?.prediction_id ?? null;
   }
 
-  show(prediction, explanation, fields) {
+  show(prediction, explanation) {
     this.#prediction = prediction;
-    this.#fields = fields;
     const content = copyOf("prediction-template");
-    showResult(content, prediction, fields);
-    showContributions(content, prediction.contributions, fields);
-    slot(content, "record").append(...recordFacts(prediction, fields));
-    slot(content, "technical").append(...technicalFacts(prediction, fields));
-    fill(content, "sum", sumInWords(prediction));
+    showResult(content, prediction);
+    showContributions(content, prediction.contributions);
+    fillSlots(content, {
+      record: recordFacts(prediction),
+      technical: technicalFacts(prediction),
+      sum: sumInWords(prediction),
+    });
     const card = `/model/${encodeURIComponent(prediction.model_version)}`;
-    slot(content, "model-card").href = slot(content, "card-at-high").href = card;
-    slot(content, "card-at-high").hash = "at-high";
+    slot(content, "model-card").href = card;
+    slot(content, "card-at-high").href = `${card}#at-high`;
     slot(content, "print").addEventListener("click", () => print());
     slot(content, "copy").addEventListener("click", () => this.#copy());
     this.replaceChildren(content);
@@ -51,10 +52,7 @@ class PredictionView extends HTMLElement {
   /** Say whether the form beside it has other values: a stale result cannot be printed or copied. */
   set isStale(isStale) {
     this.#isStale = isStale;
-    for (const name of ["print", "copy"]) {
-      const button = slot(this, name);
-      if (button) button.disabled = isStale;
-    }
+    for (const button of this.querySelectorAll('[data-slot="print"], [data-slot="copy"]')) button.disabled = isStale;
   }
 
   /** Hold and show nothing any more. */
@@ -75,12 +73,14 @@ class PredictionView extends HTMLElement {
     const { explanation: computed } = this.#prediction;
     const isWritten = explanation.source === "llm";
     this.#isAwaited = isAwaited(this.#prediction, explanation);
-    fill(this, "text", computed.text);
-    showAuthor(this, "author", computed);
+    fillSlots(this, {
+      text: computed.text,
+      author: author(computed),
+      "written-text": isWritten ? explanation.text : null,
+      "written-author": author(explanation),
+      reason: explanation.reason,
+    });
     slot(this, "written").hidden = !isWritten;
-    fill(this, "written-text", isWritten ? explanation.text : null);
-    showAuthor(this, "written-author", explanation);
-    fill(this, "reason", explanation.reason);
     slot(this, "awaited").hidden = !this.#isAwaited;
   }
 
@@ -90,7 +90,7 @@ class PredictionView extends HTMLElement {
   }
 
   async #copy() {
-    const text = chartText(this.#prediction, this.#fields, signedInName(), this.#corrected);
+    const text = chartText(this.#prediction, FIELDS, signedInName(), this.#corrected);
     const [place, status] = [slot(this, "chart-text"), slot(this, "copied")];
     // Browsers let pages copy over https and on this machine alone.
     const isCopied = (await navigator.clipboard?.writeText(text).then(() => true, () => false)) ?? false;
@@ -101,10 +101,10 @@ class PredictionView extends HTMLElement {
   }
 }
 
-function showAuthor(view, name, explanation) {
-  const author = authorOf(explanation);
-  slot(view, name).replaceChildren(icon(author.icon), author.text);
-}
+const author = (explanation) => {
+  const { icon: sign, text } = authorOf(explanation);
+  return [icon(sign), text];
+};
 
 function sumInWords({ base_value: base, contributions, raw_score: raw }) {
   if (contributions.length === 0) return "";
@@ -116,9 +116,9 @@ function sumInWords({ base_value: base, contributions, raw_score: raw }) {
   );
 }
 
-function technicalFacts(prediction, fields) {
+function technicalFacts(prediction) {
   const timings = Object.entries(prediction.timings_ms);
-  const sizes = prediction.contributions.map(({ field, contribution }) => `${fields.get(field)?.label ?? field} ${signed(contribution)}`);
+  const sizes = prediction.contributions.map(({ field, contribution }) => `${labelOf(field, FIELDS)} ${signed(contribution)}`);
   return [
     ...fact("Entered", timeElement(prediction.entered_at), byWhom(prediction.entered_by)),
     ...fact("Answered", timeElement(prediction.made_at)),

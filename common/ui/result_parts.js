@@ -1,28 +1,29 @@
 /** What a result says on the screen and on paper: verdict, score, what to bear in mind, and facts. */
 
-import { element, fill, icon, slot } from "./dom.js";
+import { element, fill, fillSlots, icon, setVariables, slot } from "./dom.js";
+import { FIELDS } from "./fields.js";
 import { score, threshold } from "./format.js";
-import { enteredInWords, hasLevel, intervalOf, levelInWords, meaningOf, missingInWords, notEnoughInWords, predictiveInWords, scaleInWords, verdictOf } from "./wording.js";
+import {
+  enteredInWords, hasLevel, intervalOf, labelsOf, levelInWords, meaningOf, missingInWords, notEnoughInWords, predictiveInWords,
+  scaleInWords, valuesOf, verdictOf,
+} from "./wording.js";
 
 /** Fill the parts that a copy of the result's template and one of the paper's have in common. */
-export function showResult(content, prediction, fields) {
+export function showResult(content, prediction) {
   const level = levelInWords(prediction.risk_level);
   slot(content, "verdict").dataset.level = prediction.risk_level;
-  slot(content, "shape").append(icon(prediction.risk_level.toLowerCase()));
-  fill(content, "level", level);
-  fill(content, "level-more", verdictOf(prediction).slice(level.length));
-  fill(content, "meaning", meaningOf(prediction));
-  showScore(content, prediction);
-  showCaveats(content, prediction, fields);
-}
-
-function showScore(content, prediction) {
-  for (const name of ["score", "moved"]) slot(content, name).hidden = !hasLevel(prediction);
-  if (!hasLevel(prediction)) return;
-  showScale(content, prediction);
-  fill(content, "interval", intervalOf(prediction));
+  fillSlots(content, {
+    shape: icon(prediction.risk_level.toLowerCase()),
+    level,
+    "level-more": verdictOf(prediction).slice(level.length),
+    meaning: meaningOf(prediction),
+    interval: intervalOf(prediction),
+    predictive: predictiveInWords(prediction),
+  });
   slot(content, "interval-part").hidden = !prediction.score_interval;
-  fill(content, "predictive", predictiveInWords(prediction));
+  for (const name of ["score", "moved"]) slot(content, name).hidden = !hasLevel(prediction);
+  if (hasLevel(prediction)) showScale(content, prediction);
+  showCaveats(content, prediction);
 }
 
 /** Draw the score with its interval on the scale from 0 to 1 with both thresholds. */
@@ -31,35 +32,30 @@ function showScale(content, prediction) {
   const scale = slot(content, "scale");
   scale.dataset.level = level;
   scale.setAttribute("aria-label", scaleInWords(prediction));
-  const places = { at: value, "medium-at": thresholds.medium, "high-at": thresholds.high, from: interval?.low ?? value, to: interval?.high ?? value };
-  for (const [name, place] of Object.entries(places)) scale.style.setProperty(`--${name}`, place);
-  fill(content, "scale-value", score(value, thresholds));
+  setVariables(scale, { at: value, "medium-at": thresholds.medium, "high-at": thresholds.high, from: interval?.low ?? value, to: interval?.high ?? value });
+  fill(slot(content, "scale-value"), score(value, thresholds));
   if (!interval) slot(content, "scale-interval").remove();
-  for (const place of content.querySelectorAll("[data-threshold]")) place.textContent = threshold(thresholds[place.dataset.threshold]);
+  for (const each of content.querySelectorAll("[data-threshold]")) each.textContent = threshold(thresholds[each.dataset.threshold]);
 }
 
-function showCaveats(content, prediction, fields) {
-  const { imputed, extrapolated, record, entered } = prediction;
-  const labels = imputed.map((name) => fields.get(name)?.label ?? name);
-  const far = extrapolated.map((name) => `${fields.get(name)?.label ?? name} (${enteredInWords(fields.get(name), record[name], entered)})`);
+function showCaveats(content, prediction) {
+  const { imputed, extrapolated } = prediction;
   const said = {
-    ...notEnoughInWords(prediction, fields),
-    imputed: labels.length ? `${labels.join(", ")}.` : null,
-    missing: missingInWords(prediction, fields),
-    extrapolated: far.length ? `${far.join(", ")}.` : null,
+    ...notEnoughInWords(prediction, FIELDS),
+    imputed: imputed.length ? `${labelsOf(imputed, FIELDS)}.` : null,
+    missing: missingInWords(prediction, FIELDS),
+    extrapolated: extrapolated.length ? `${valuesOf(extrapolated, prediction, FIELDS)}.` : null,
   };
-  for (const [name, text] of Object.entries(said)) fill(content, name, text);
+  fillSlots(content, said);
   for (const name of ["needed", "extreme", "imputed", "extrapolated"]) slot(content, `${name}-part`).hidden = !said[name];
   slot(content, "caveats").hidden = Object.values(said).every((text) => !text);
 }
 
-export function recordFacts({ record, entered }, fields) {
-  return [...fields.values()].flatMap((field) => fact(field.label, enteredInWords(field, record[field.name], entered)));
+export function recordFacts({ record, entered }) {
+  return [...FIELDS.values()].flatMap((field) => fact(field.label, enteredInWords(field, record[field.name], entered)));
 }
 
-export function fact(term, ...value) {
-  return [element("dt", { textContent: term }), element("dd", {}, ...value)];
-}
+export const fact = (term, ...value) => [element("dt", {}, term), element("dd", {}, ...value)];
 
 /** Return " by" and a name, or nothing where it is not known. */
 export const byWhom = (name) => (name ? ` by ${name}` : "");

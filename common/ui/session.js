@@ -72,10 +72,9 @@ function open(why) {
 }
 
 /** Resolves when a person is signed in again: at once if that was done in another tab. */
-async function signInAgain() {
-  const signedIn = new Promise((goOn) => waiting.push(goOn));
+function signInAgain() {
   check();
-  await signedIn;
+  return new Promise((goOn) => waiting.push(goOn));
 }
 
 if (dialog) {

@@ -2,19 +2,19 @@
 
 import { listenToForms } from "./sign_in_forms.js";
 
-const fragment = location.hash;
-history.replaceState(null, "", location.pathname);
-
+const fragment = takeFragment();
 const signInWithLink = listenToForms(() => {
   location.replace("/");
   return new Promise(() => {}); // "Signing in …" stays until the page is there
 });
-addEventListener("hashchange", () => {
-  const hash = location.hash;
-  history.replaceState(null, "", location.pathname);
-  signInWithLink(hash);
-});
+addEventListener("hashchange", () => signInWithLink(takeFragment()));
 
 if (/[#&]token=/.test(fragment)) signInWithLink(fragment);
 else if (document.querySelector("[data-signed-in]")) location.replace("/"); // not by the server, which sees no fragment
 else document.querySelector(".sign-in input").focus();
+
+function takeFragment() {
+  const { hash } = location;
+  history.replaceState(null, "", location.pathname);
+  return hash;
+}

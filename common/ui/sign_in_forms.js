@@ -1,19 +1,27 @@
 /** The forms that sign in, on the sign-in page and in the dialog of every other: with name and password, or a link. */
 
-import { byId, icon } from "./dom.js";
+import { byId, warn } from "./dom.js";
 import { post } from "./http.js";
 import { tokenIn } from "./sign_in_token.js";
+
+const MISSING = {
+  name: "Please enter your name.",
+  password: "Please enter your password.",
+  token: "Please paste the link or the token.",
+};
 
 /** Between the pages of one app in one browser: "in" after a sign-in, "out" after a sign-out. */
 export const otherTabs = new BroadcastChannel("session");
 
 /** Listen to the forms of the page; `signedIn()` is called when the app agreed. Return what signs in with a link. */
 export function listenToForms(signedIn) {
-  const [linkForm, passwordForm, token] = [byId("sign-in-form"), byId("password-form"), byId("token")];
-  const forms = [passwordForm, linkForm].filter(Boolean);
+  const forms = [...document.querySelectorAll("#password-form, #sign-in-form")];
 
-  /** Post what proves who a person is; a refusal is shown in the form it came from, at `field`. */
-  async function signIn(form, credentials, field) {
+  /** Post what proves who a person is, by the names of the inputs; what is missing or refused is said in the form. */
+  async function signIn(form, credentials) {
+    const inputs = [...form.querySelectorAll("input")];
+    const missing = inputs.find(({ name }) => !credentials[name]);
+    if (missing) return showError(form, MISSING[missing.name], missing);
     forms.forEach((each) => showError(each, ""));
     showWorking(true);
     try {
@@ -24,7 +32,7 @@ export function listenToForms(signedIn) {
       showWorking(false);
     } catch (failure) {
       showWorking(false);
-      showError(form, failure.message, field);
+      showError(form, failure.message, inputs.at(-1));
     }
   }
 
@@ -33,32 +41,20 @@ export function listenToForms(signedIn) {
     for (const form of forms) form.hidden = working;
   }
 
-  function withLink(text) {
-    const found = tokenIn(text);
-    if (found) signIn(linkForm, { token: found }, token);
-    else showError(linkForm, "Please paste the link or the token.", token);
+  for (const form of forms) {
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const { token, ...person } = Object.fromEntries(new FormData(form));
+      signIn(form, token === undefined ? person : { token: tokenIn(token) });
+    });
+    form.querySelector("[type=submit]").disabled = false; // from now on they are heard
   }
-
-  linkForm.addEventListener("submit", (event) => {
-    event.preventDefault();
-    withLink(token.value);
-  });
-  passwordForm?.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const [name, password] = [byId("name"), byId("password")];
-    const missing = [name, password].find(({ value }) => !value);
-    if (missing) showError(passwordForm, missing === name ? "Please enter your name." : "Please enter your password.", missing);
-    else signIn(passwordForm, { name: name.value, password: password.value }, password);
-  });
-  for (const form of forms) form.querySelector("[type=submit]").disabled = false; // from now on they are heard
-  return withLink;
+  return (text) => signIn(byId("sign-in-form"), { token: tokenIn(text) });
 }
 
 /** Show a sentence below the fields of a form, at the field it is about; an empty one clears it. */
 function showError(form, sentence, field) {
-  const error = form.querySelector("[data-error]");
-  error.replaceChildren(...(sentence ? [icon("warning"), document.createTextNode(sentence)] : []));
-  error.hidden = !sentence;
+  warn(form.querySelector("[data-error]"), sentence);
   for (const input of form.querySelectorAll("input")) input.setAttribute("aria-invalid", String(Boolean(sentence) && input === field));
   field?.focus();
   field?.select();

@@ -1,10 +1,22 @@
 /** Sentences and words that both pages use for the same facts. */
 
-import { count, ofHundred, perHundred, plural, score, signed, threshold } from "./format.js";
+import { count, ofHundred, perHundred, plural, score, sentenceCase, signed, threshold } from "./format.js";
 
 export const NOT_MEASURED = "not measured";
 
 const ASCENDING = ["Low", "Medium", "High"];
+
+export const referenceOf = ({ patient_reference: reference }) => reference ?? "Patient without reference";
+
+/** Name a field; one that there was when a result was made may be gone. */
+export const labelOf = (name, fields) => fields.get(name)?.label ?? name;
+
+export const labelsOf = (names, fields) => names.map((name) => labelOf(name, fields)).join(", ");
+
+/** List fields with their values in a record, as they were entered. */
+export function valuesOf(names, { record, entered }, fields) {
+  return names.map((name) => `${labelOf(name, fields)} (${enteredInWords(fields.get(name), record[name], entered)})`).join(", ");
+}
 
 /** Tell whether a prediction has a level that counts; `Indeterminate` is none. */
 export const hasLevel = ({ risk_level: level }) => ASCENDING.includes(level);
@@ -31,18 +43,17 @@ export function verdictOf(prediction) {
 export function meaningOf(prediction) {
   if (!hasLevel(prediction)) return "What was measured does not tell patients with coronary disease from patients without it, so there is no risk level.";
   const alike = prediction.imputed.length ? " with the same tests not measured" : "";
-  const sentence = `${ofHundred(prediction.anomaly_score)} patients without coronary disease${alike} look less unusual. This is not the chance of disease.`;
-  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
+  return sentenceCase(`${ofHundred(prediction.anomaly_score)} patients without coronary disease${alike} look less unusual. This is not the chance of disease.`);
 }
 
 /** Say what it would take for a level, and which value is extreme even so; both are null where there is nothing to say. */
-export function notEnoughInWords({ not_enough: not, record, entered }, fields) {
-  if (!not) return { needed: null, extreme: null };
-  const nameOf = (name) => fields.get(name)?.label ?? name;
-  const values = not.extreme.map((name) => `${nameOf(name)} (${enteredInWords(fields.get(name), record[name], entered)})`);
+export function notEnoughInWords(prediction, fields) {
+  if (!prediction.not_enough) return { needed: null, extreme: null };
+  const { needed, extreme } = prediction.not_enough;
+  const which = extreme.length > 1 ? "Any one of these values" : "This value";
   return {
-    needed: not.needed.length ? `Any one of these would be enough: ${not.needed.map(nameOf).join(", ")}.` : "More than one additional test is needed.",
-    extreme: values.length ? `${values.join(", ")}. ${values.length > 1 ? "Any one of these values" : "This value"} alone would make the level High.` : null,
+    needed: needed.length ? `Any one of these would be enough: ${labelsOf(needed, fields)}.` : "More than one additional test is needed.",
+    extreme: extreme.length ? `${valuesOf(extreme, prediction, fields)}. ${which} alone would make the level High.` : null,
   };
 }
 
@@ -58,6 +69,7 @@ export function scoreInList(prediction) {
   return `${score(prediction.anomaly_score, prediction.thresholds)}${interval ? ` (${interval})` : ""}`;
 }
 
+/** Write a label as it stands within a sentence; an abbreviation keeps its capitals. */
 const inSentence = (label) => label.replace(/^[A-Z](?=[a-z])/, (first) => first.toLowerCase());
 
 /** Say where the tests that were not measured could lead, or null. */
@@ -69,7 +81,7 @@ export function missingInWords({ missing_tests: missing, imputed, thresholds }, 
   const range = lowest.risk_level === highest.risk_level
     ? `Whatever the ${results}, the level stays ${lowest.risk_level} (score ${from} to ${to}).`
     : `${imputed.length > 1 ? "Results" : "A result"} could bring the score from ${from} (${lowest.risk_level}) to ${to} (${highest.risk_level}).`;
-  const most = imputed.length > 1 ? ` Measuring ${inSentence(fields.get(missing.most_informative)?.label ?? missing.most_informative)} would narrow the range most.` : "";
+  const most = imputed.length > 1 ? ` Measuring ${inSentence(labelOf(missing.most_informative, fields))} would narrow the range most.` : "";
   return `${range}${most}${missing.is_sampled ? " So much is missing that only a sample of the possible results was tried." : ""}`;
 }
 
@@ -108,8 +120,7 @@ export function enteredInWords(field, value, entered) {
 /** Say which way a contribution moved the score. */
 export function effectOf(contribution) {
   if (Number(signed(contribution)) === 0) return { direction: "none", word: "no effect" };
-  const direction = contribution > 0 ? "raises" : "lowers";
-  return { direction, word: direction };
+  return contribution > 0 ? { direction: "raises", word: "raises" } : { direction: "lowers", word: "lowers" };
 }
 
 /** Tell whether a language model is still writing: asked, and neither its text nor a reason is there. */
@@ -128,7 +139,7 @@ export function authorOf(explanation) {
 /** Say how a client app's link to the server is, for its own page. */
 export function linkInWords({ state, reason, waiting }) {
   const queue = waiting ? ` ${plural(waiting, "patient")} ${waiting === 1 ? "waits" : "wait"} to be sent.` : "";
-  const words = {
+  return {
     up: { tone: "good", label: waiting ? `Connected · ${count(waiting)} waiting` : "Connected to the server", sentence: null },
     connecting: { tone: "wait", label: "Connecting to the server", sentence: `Connecting to the server.${queue}` },
     down: {
@@ -137,6 +148,5 @@ export function linkInWords({ state, reason, waiting }) {
       sentence: `The server cannot be reached. You can keep working: new patients are queued and sent when it is back.${queue}`,
     },
     refused: { tone: "bad", label: "Refused by the server", sentence: `${reason ?? "The server refused this client app."}${queue}` },
-  };
-  return words[state];
+  }[state];
 }

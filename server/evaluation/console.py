@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from common.errors import NAMED_ERRORS
-from common.settings_errors import settings_sentence
+from common.settings_errors import SETTINGS_ERRORS, settings_sentence
 from config.settings import ServerSettings, TrainingSettings
 
 _Result = TypeVar("_Result")
@@ -20,7 +18,7 @@ def settings_of(parser: argparse.ArgumentParser, **training: Any) -> tuple[Train
     """Return the settings, some of training as given; end with a usage error that names what is wrong with them."""
     try:
         return TrainingSettings(**training), ServerSettings()
-    except ValidationError as error:
+    except SETTINGS_ERRORS as error:
         parser.error(settings_sentence(error))
 
 

@@ -1,32 +1,32 @@
 /** The operators' page: loads what it shows, follows the change log from there, and hands the news to its panels. */
 
 import "/ui/prediction_view.js";
-import { byId, element, levelBadge, showState, timeElement } from "/ui/dom.js";
-import { readFields } from "/ui/fields.js";
+import { byId, fillSlots, showState, timeElement } from "/ui/dom.js";
 import { Follower } from "/ui/follow.js";
 import { count, roundPercent } from "/ui/format.js";
 import { getJson } from "/ui/http.js";
 import { paced } from "/ui/pace.js";
 import { socketTo } from "/ui/socket.js";
-import { showDistribution, TrendChart } from "./charts.js";
-import { showClients, showClientTotals } from "./client_list.js";
+import { showApps, showClientTotals } from "./app_lists.js";
+import { showDistribution, showTrend } from "./charts.js";
 import { DetailSheet } from "./detail_sheet.js";
-import { DriftPanel } from "./drift_panel.js";
+import { loadDrift, loadDriftSoon } from "./drift_panel.js";
 import { PredictionPanel } from "./prediction_panel.js";
-import { LEVELS, NO_LEVEL, pageAddress, RecentPredictions } from "./recent_predictions.js";
+import { NO_LEVEL, pageAddress, RecentPredictions } from "./recent_predictions.js";
 import { loadFacts, showFacts } from "./server_facts.js";
-import { showServers } from "./server_list.js";
 
 const DRAW_MS = 500;
 const TITLE = document.title;
+const STATES = {
+  up: { tone: "good", label: "Live" },
+  lost: { tone: "bad", label: "Connection lost" },
+  failed: { tone: "bad", label: "No data" },
+};
 
-const fields = readFields();
-const trend = new TrendChart();
-const drift = new DriftPanel();
-const panel = new PredictionPanel(fields, { onOpen: (item) => sheet.open(item), onDraw: () => sheet.refresh() });
-const sheet = new DetailSheet(fields, {
-  neighbour: (id, step) => panel.neighbour(id, step),
-  correction: (client, request) => panel.ofRequest(client, request) ?? recent.ofRequest(client, request),
+const panel = new PredictionPanel({ onOpen: (item) => sheet.open(item), onDraw: () => sheet.refresh() });
+const sheet = new DetailSheet({
+  neighbour: (id, step) => panel.all.neighbour(id, step),
+  correction: (client, request) => panel.all.ofRequest(client, request) ?? recent.ofRequest(client, request),
   onClose: (id) => panel.focusRow(id),
 });
 
@@ -34,7 +34,7 @@ let recent = new RecentPredictions();
 let totals = null;
 let asOf = null;
 let highSeen = null; // of all High predictions, those there were when somebody last had this page before them
-const drawTrendSoon = paced(() => trend.show(recent.counted()), DRAW_MS);
+const drawTrendSoon = paced(() => showTrend(recent.counted()), DRAW_MS);
 const drawTotalsSoon = paced(drawTotals, DRAW_MS);
 
 const follower = new Follower(socketTo("/operators"), { load, apply, stateIs });
@@ -50,7 +50,7 @@ async function load() {
   panel.start(page);
   showTotals(page.totals);
   drawTrendSoon();
-  drift.load();
+  loadDrift();
   return page;
 }
 
@@ -62,23 +62,17 @@ function apply({ entries, totals: counted, status }) {
   if (counted) showTotals(counted);
   if (status) {
     showFacts(status);
-    showClients(status.clients);
-    showServers(status);
+    showApps(status);
   }
   if (!entries.some(({ prediction, kind, superseded_by: by }) => prediction || by || kind === "prediction_erased")) return;
   drawTrendSoon();
-  drift.refreshSoon();
+  loadDriftSoon();
 }
 
 function stateIs(state, sentence) {
   if (state === "up") loadFacts();
-  const words = {
-    up: { tone: "good", label: "Live" },
-    lost: { tone: "bad", label: "Connection lost", sentence },
-    failed: { tone: "bad", label: "No data", sentence: `${sentence} Retrying automatically.` },
-  }[state];
   const age = asOf ? [" The figures shown are those of ", timeElement(asOf), "."] : [];
-  showState(byId("live-state"), byId("live-banner"), words, ...age);
+  showState(byId("live-state"), byId("live-banner"), { ...STATES[state], sentence }, ...age);
 }
 
 function showTotals(counted) {
@@ -104,18 +98,11 @@ function drawTotals() {
   showDistribution(totals.by_level);
   byId("total-predictions").textContent = count(totals.predictions);
   byId("total-noun").textContent = totals.predictions === 1 ? "prediction" : "predictions";
-  byId("total-levels").replaceChildren(...LEVELS.map(levelTotal), ...(totals.by_level[NO_LEVEL] ? [levelTotal(NO_LEVEL)] : []));
-}
-
-function levelTotal(level) {
-  const { predictions, by_level: byLevel } = totals;
-  const number = byLevel[level] ?? 0;
-  const ofAll = level === NO_LEVEL ? 0 : predictions - (byLevel[NO_LEVEL] ?? 0);
-  return element(
-    "li",
-    {},
-    levelBadge(level),
-    element("strong", { className: "number", textContent: count(number) }),
-    element("span", { className: "soft small number", textContent: ofAll ? roundPercent(number / ofAll) : "" }),
-  );
+  const withLevel = totals.predictions - (totals.by_level[NO_LEVEL] ?? 0);
+  for (const item of byId("total-levels").children) {
+    const hasLevel = item.dataset.level !== NO_LEVEL;
+    const number = totals.by_level[item.dataset.level] ?? 0;
+    fillSlots(item, { number: count(number), share: hasLevel && withLevel ? roundPercent(number / withLevel) : null });
+    item.hidden = !hasLevel && !number;
+  }
 }

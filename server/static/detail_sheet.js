@@ -1,32 +1,31 @@
 /** The sheet with one prediction in full; Esc closes it and the focus returns to its row. */
 
-import { announce, button, byId, timeElement } from "/ui/dom.js";
+import { announce, button, byId, fill, timeElement } from "/ui/dom.js";
+import { referenceOf } from "/ui/wording.js";
 
 export class DetailSheet {
-  #fields;
+  #page;
   #dialog = byId("detail");
   #view = byId("detail-view");
-  #neighbour;
-  #correction;
 
-  /** `neighbour(id, step)` returns the item before or after in the list, or null; `correction(client, request)` the item of a request. */
-  constructor(fields, { neighbour, correction, onClose }) {
-    this.#fields = fields;
-    this.#correction = correction;
-    this.#neighbour = neighbour;
-    byId("detail-close").addEventListener("click", () => this.#dialog.close());
+  /**
+   * Of the page, `neighbour(id, step)` returns the item before or after in the list, or null, and `correction(client, request)`
+   * the item of a request; `onClose(id)` follows when the sheet is closed.
+   */
+  constructor(page) {
+    this.#page = page;
     byId("detail-newer").addEventListener("click", () => this.#step(-1));
     byId("detail-older").addEventListener("click", () => this.#step(1));
     this.#dialog.addEventListener("click", (event) => {
       if (event.target === this.#dialog) this.#dialog.close();
     });
-    this.#dialog.addEventListener("close", () => onClose(this.#view.predictionId));
+    this.#dialog.addEventListener("close", () => page.onClose(this.#view.predictionId));
   }
 
   open({ prediction, explanation, superseded_by: by }) {
-    byId("detail-heading").textContent = prediction.patient_reference ?? "Patient without reference";
-    byId("detail-origin").replaceChildren(`${prediction.client_id} · `, timeElement(prediction.made_at));
-    this.#view.show(prediction, explanation, this.#fields);
+    fill(byId("detail-heading"), referenceOf(prediction));
+    fill(byId("detail-origin"), `${prediction.client_id} · `, timeElement(prediction.made_at));
+    this.#view.show(prediction, explanation);
     this.#showCorrected(prediction.client_id, by);
     this.refresh();
     if (!this.#dialog.open) this.#dialog.showModal();
@@ -43,20 +42,6 @@ export class DetailSheet {
     }
   }
 
-  #showCorrected(clientId, requestId) {
-    const item = requestId && this.#correction(clientId, requestId);
-    const at = item?.prediction.made_at;
-    const open = button("Open the correction", () => {
-      const now = this.#correction(clientId, requestId); // it may have been erased meanwhile
-      if (now) this.open(now);
-      else this.#showCorrected(clientId, requestId);
-    });
-    const note = byId("detail-corrected");
-    note.hidden = !requestId;
-    note.replaceChildren(...(item ? ["Corrected at ", timeElement(at), ". Not counted. ", open] : ["Corrected by another entry. Not counted."]));
-    this.#dialog.toggleAttribute("data-superseded", Boolean(requestId));
-  }
-
   /** The page was loaded again: nobody knows what became of a prediction that is not among the newest. */
   keepOnly(items) {
     const id = this.#view.predictionId;
@@ -65,24 +50,38 @@ export class DetailSheet {
     else if (id) this.#empty("The predictions were loaded again.");
   }
 
+  /** Say which neighbours there are now; news may have brought a newer one. */
+  refresh() {
+    byId("detail-newer").disabled = !this.#neighbour(-1);
+    byId("detail-older").disabled = !this.#neighbour(1);
+  }
+
+  #step(step) {
+    const item = this.#neighbour(step);
+    if (item) this.open(item);
+  }
+
+  #neighbour(step) {
+    return this.#page.neighbour(this.#view.predictionId, step);
+  }
+
+  #showCorrected(clientId, requestId) {
+    const find = () => this.#page.correction(clientId, requestId);
+    const open = button("Open the correction", () => {
+      const item = find(); // it may have been erased meanwhile
+      if (item) this.open(item);
+      else this.#showCorrected(clientId, requestId);
+    });
+    const item = requestId && find();
+    const note = item ? ["Corrected at ", timeElement(item.prediction.made_at), ". Not counted. ", open] : "Corrected by another entry. Not counted.";
+    fill(byId("detail-corrected"), requestId ? note : []);
+    this.#dialog.toggleAttribute("data-superseded", Boolean(requestId));
+  }
+
   #empty(why) {
     if (this.#dialog.open) announce(why);
     this.#dialog.close();
     this.#view.clear();
-    byId("detail-heading").replaceChildren();
-    byId("detail-origin").replaceChildren();
-    byId("detail-corrected").replaceChildren();
-  }
-
-  /** Say which neighbours there are now; news may have brought a newer one. */
-  refresh() {
-    const id = this.#view.predictionId;
-    byId("detail-newer").disabled = !this.#neighbour(id, -1);
-    byId("detail-older").disabled = !this.#neighbour(id, 1);
-  }
-
-  #step(step) {
-    const item = this.#neighbour(this.#view.predictionId, step);
-    if (item) this.open(item);
+    for (const place of ["detail-heading", "detail-origin", "detail-corrected"]) byId(place).replaceChildren();
   }
 }

@@ -1,10 +1,10 @@
 /** The list of predictions: filters, pages, and news, which wait while somebody is at the rows. */
 
-import { announce, button, byId, element, icon, slot } from "/ui/dom.js";
+import { announce, button, byId, element, fill, icon, slot } from "/ui/dom.js";
 import { count, plural } from "/ui/format.js";
-import { getJson, RequestError } from "/ui/http.js";
+import { getJson } from "/ui/http.js";
 import { paced } from "/ui/pace.js";
-import { offerClients } from "./client_list.js";
+import { offerClients } from "./app_lists.js";
 import { PredictionTable } from "./prediction_table.js";
 import { filterInAddress, filterOfAddress, matches, newsInWords, numberOfHigh, PAGE, pageAddress, RecentPredictions } from "./recent_predictions.js";
 
@@ -23,22 +23,20 @@ export class PredictionPanel {
   #news = new RecentPredictions([], MAX_ROWS); // not shown yet
   #isPaused = false;
   #pointerAt = -Infinity;
-  #look = null;
   #hasOlder = false;
-  #loading = null;
-  #hasFailed = false;
-  #fresh = new Set();
+  #meanwhile = null; // what the log says while a page is on its way
+  #isNoteTaken = false; // by that a page is on its way, or why it is not
+  #fresh = [];
   #unsaid = [];
   #onDraw;
   #drawSoon = paced(() => this.#draw(), DRAW_MS);
 
-  constructor(fields, { onOpen, onDraw }) {
+  constructor({ onOpen, onDraw }) {
     this.#onDraw = onDraw;
-    this.#table = new PredictionTable(fields, { onOpen: (id) => onOpen(this.#recent.get(id)) });
+    this.#table = new PredictionTable({ onOpen: (id) => onOpen(this.#recent.get(id)) });
     if (this.#filter.client) offerClients([this.#filter.client]);
     byId("filter-client").value = this.#filter.client;
     byId("filter-level").value = this.#filter.level;
-    byId("filters").addEventListener("submit", (event) => event.preventDefault());
     byId("filters").addEventListener("change", () => this.#filterChanged());
     byId("pause").addEventListener("click", () => this.#setPaused(!this.#isPaused));
     byId("pause").disabled = false;
@@ -47,16 +45,13 @@ export class PredictionPanel {
     for (const sign of ["pointermove", "pointerdown"]) {
       addEventListener(sign, () => (this.#pointerAt = performance.now()), { passive: true });
     }
+    // Nothing tells when the last reason to hold still is over, so it is looked at again.
+    setInterval(() => this.#news.size && this.#drawSoon(), LOOK_MS);
   }
 
-  /** Return the one before or after, be it shown or still waiting. */
-  neighbour(predictionId, step) {
-    return new RecentPredictions([...this.#recent.list(), ...this.#news.list()], Infinity).neighbour(predictionId, step);
-  }
-
-  /** Return the one that answered a client app's request, be it shown or still waiting. */
-  ofRequest(clientId, requestId) {
-    return this.#recent.ofRequest(clientId, requestId) ?? this.#news.ofRequest(clientId, requestId);
+  /** The predictions of the list, be they shown or still waiting. */
+  get all() {
+    return new RecentPredictions([...this.#recent.list(), ...this.#news.list()], Infinity);
   }
 
   /** Put the focus on a row; one that waited is let in with the others. */
@@ -71,7 +66,7 @@ export class PredictionPanel {
   /** Show the newest of the current filter in place of all that is shown; `page` is what came without a filter. */
   start(page) {
     const { client, level } = this.#filter;
-    this.#load(client || level ? null : page);
+    this.#load(client || level ? undefined : page);
   }
 
   /** Take entries of the change log; new predictions wait for the next drawing while nobody is at the rows. */
@@ -80,7 +75,7 @@ export class PredictionPanel {
     for (const entry of wanted) {
       this.#news.apply(entry);
       if (entry.prediction) continue;
-      this.#loading?.meanwhile.push(entry);
+      this.#meanwhile?.push(entry);
       this.#recent.apply(entry);
     }
     const made = wanted.flatMap(({ prediction }) => prediction ?? []);
@@ -88,11 +83,11 @@ export class PredictionPanel {
     if (wanted.length) this.#drawSoon();
   }
 
-  #load(page = null) {
+  #load(page) {
     this.#recent = new RecentPredictions();
     this.#news = new RecentPredictions([], MAX_ROWS);
     this.#hasOlder = false;
-    return this.#page(() => page ?? getJson(pageAddress(this.#filter)));
+    this.#add(page ? Promise.resolve(page) : getJson(pageAddress(this.#filter)));
   }
 
   #filterChanged() {
@@ -102,43 +97,33 @@ export class PredictionPanel {
   }
 
   async #loadOlder() {
-    if (this.#loading) return;
-    const index = byId("prediction-rows").children.length;
-    const before = this.#recent.oldestSequence;
-    this.#recent.extendTo(Math.min(this.#recent.limit + PAGE, MAX_ROWS));
-    await this.#page(() => getJson(pageAddress(this.#filter, before)));
+    if (this.#meanwhile) return;
+    const index = this.#table.length;
+    this.#recent.limit = Math.min(this.#recent.limit + PAGE, MAX_ROWS);
+    await this.#add(getJson(pageAddress(this.#filter, this.#recent.oldestSequence)));
     this.#draw();
-    this.#table.focusAt(Math.min(index, byId("prediction-rows").children.length - 1));
+    this.#table.focusAt(Math.min(index, this.#table.length - 1));
   }
 
-  /** Add a page to what is held; an answer that comes after another filter was chosen is dropped. */
-  async #page(ask) {
-    const recent = this.#recent;
-    const loading = (this.#loading = { meanwhile: [] });
-    this.#hasFailed = false;
+  /** Add a page that was asked for to what is held; one that comes after another filter was chosen is dropped. */
+  async #add(asked) {
+    const meanwhile = (this.#meanwhile = []);
+    this.#isNoteTaken = true;
     this.#note(element("span", { className: "spinner", "aria-hidden": "true" }), "Loading predictions …");
-    try {
-      const { predictions, next_before: next } = await ask();
-      if (loading !== this.#loading) return;
-      recent.hasDropped = false;
-      for (const item of predictions) {
-        recent.add(item);
-        this.#news.remove(item.prediction.prediction_id);
-      }
-      // The page may be older than what the log said of its predictions while it was on its way.
-      loading.meanwhile.forEach((entry) => recent.apply(entry));
-      this.#hasOlder = next !== null;
-    } catch (failure) {
-      if (loading === this.#loading) this.#failed(failure);
-    }
-    if (loading === this.#loading) this.#loading = null;
+    const { predictions, next_before: next, failure } = await asked.catch((failure) => ({ failure }));
+    if (meanwhile !== this.#meanwhile) return;
+    this.#meanwhile = null;
     this.#drawSoon();
-  }
-
-  #failed(failure) {
-    if (!(failure instanceof RequestError)) throw failure;
-    this.#hasFailed = true;
-    this.#note(failure.message, button("Try again", () => this.#load(), SMALL));
+    if (failure) return this.#note(failure.message, button("Try again", () => this.#load(), SMALL));
+    this.#isNoteTaken = false;
+    this.#hasOlder = next !== null;
+    this.#recent.hasDropped = false;
+    for (const item of predictions) {
+      this.#recent.add(item);
+      this.#news.remove(item.prediction.prediction_id);
+    }
+    // The page may be older than what the log said of its predictions while it was on its way.
+    meanwhile.forEach((entry) => this.#recent.apply(entry));
   }
 
   #setPaused(paused) {
@@ -158,7 +143,7 @@ export class PredictionPanel {
   #letIn() {
     for (const item of this.#news.list()) {
       this.#recent.add(item);
-      this.#fresh.add(item.prediction.prediction_id);
+      this.#fresh.push(item.prediction.prediction_id);
     }
     this.#news = new RecentPredictions([], MAX_ROWS);
   }
@@ -176,33 +161,29 @@ export class PredictionPanel {
     const says = newsInWords(this.#news);
     byId("news").dataset.level = says.includes("High") ? "High" : "";
     slot(byId("news"), "count").textContent = says;
-    // Nothing tells when the last reason to hold still is over, so it is looked at again.
-    clearTimeout(this.#look);
-    this.#look = setTimeout(this.#drawSoon, LOOK_MS);
   }
 
   #draw() {
     if (!this.#isHeld()) this.#letIn();
     this.#showNews();
     const items = this.#recent.list();
-    this.#table.show(items, this.#fresh.size > MAX_MARKED ? new Set() : this.#fresh);
-    this.#fresh.clear();
+    this.#table.show(items, this.#fresh.length > MAX_MARKED ? [] : this.#fresh);
+    this.#fresh = [];
     const hasOlder = this.#hasOlder || this.#recent.hasDropped;
     const isFull = this.#recent.limit >= MAX_ROWS;
     byId("older").hidden = !hasOlder || isFull;
-    byId("row-limit").hidden = !hasOlder || !isFull;
-    byId("row-limit").textContent = `The newest ${count(MAX_ROWS)} are shown. Filter by client or level to see others.`;
-    if (!this.#loading && !this.#hasFailed) this.#noteEmpty(items.length);
+    const limit = `The newest ${count(MAX_ROWS)} are shown. Filter by client or level to see others.`;
+    fill(byId("row-limit"), hasOlder && isFull ? limit : null);
+    if (!this.#isNoteTaken) this.#noteEmpty(items.length === 0);
     this.#onDraw();
   }
 
-  #noteEmpty(shown) {
-    byId("predictions-note").hidden = shown > 0;
-    if (shown) return;
+  #noteEmpty(isEmpty) {
+    if (!isEmpty) return this.#note();
     if (this.#filter.client || this.#filter.level) {
       return this.#note(icon("list"), "No predictions match this filter.", button("Show all", () => this.#showAll(), SMALL));
     }
-    this.#note(icon("pulse"), element("strong", { textContent: "No predictions yet" }), "Open one of the client apps with the link that was printed at the start, load a sample patient and analyze it. It appears here at once.");
+    this.#note(icon("pulse"), element("strong", {}, "No predictions yet"), "Open one of the client apps with the link that was printed at the start, load a sample patient and analyze it. It appears here at once.");
   }
 
   #showAll() {
@@ -212,9 +193,7 @@ export class PredictionPanel {
   }
 
   #note(...parts) {
-    const note = byId("predictions-note");
-    note.hidden = false;
-    note.replaceChildren(...parts.map((part) => (typeof part === "string" ? element("p", { textContent: part }) : part)));
+    fill(byId("predictions-note"), parts.map((part) => (typeof part === "string" ? element("p", {}, part) : part)));
   }
 
   /** Say how many came in and how many of them are High, at most every few seconds. */

@@ -8,33 +8,23 @@ export const NO_LEVEL = "Indeterminate"; // too little was measured: counted as 
 
 export class RecentPredictions {
   #items = new Map();
-  #limit;
 
   /** Whether predictions older than those held were dropped since it was last set. */
   hasDropped = false;
 
   /** `items` are {sequence, prediction, explanation, superseded_by}. */
   constructor(items = [], limit = PAGE) {
-    this.#limit = limit;
+    this.limit = limit;
     items.forEach((item) => this.add(item));
-  }
-
-  get limit() {
-    return this.#limit;
   }
 
   get size() {
     return this.#items.size;
   }
 
-  /** Hold so many from now on. */
-  extendTo(limit) {
-    this.#limit = limit;
-  }
-
   /** The sequence of the oldest one held, null if there is none. */
   get oldestSequence() {
-    return this.#items.size ? this.#oldest().sequence : null;
+    return this.list().at(-1)?.sequence ?? null;
   }
 
   /** Take an entry of the change log. */
@@ -52,8 +42,8 @@ export class RecentPredictions {
     const id = item.prediction.prediction_id;
     if (this.#items.has(id)) return;
     this.#items.set(id, item);
-    if (this.#items.size <= this.#limit) return;
-    this.#items.delete(this.#oldest().prediction.prediction_id);
+    if (this.size <= this.limit) return;
+    this.remove(this.list().at(-1).prediction.prediction_id);
     this.hasDropped = true;
   }
 
@@ -85,10 +75,6 @@ export class RecentPredictions {
     const index = list.findIndex(({ prediction }) => prediction.prediction_id === predictionId);
     return index < 0 ? null : (list[index + step] ?? null);
   }
-
-  #oldest() {
-    return [...this.#items.values()].reduce((one, other) => (other.sequence < one.sequence ? other : one));
-  }
 }
 
 /** Tell whether a prediction belongs to a filter {client, level}; an empty value lets all pass. */
@@ -98,9 +84,7 @@ export function matches({ client, level }, prediction) {
 
 /** Return the address of a page of predictions, newest first. */
 export function pageAddress(filter, before = null) {
-  const query = new URLSearchParams({ limit: PAGE, ...chosen(filter) });
-  if (before !== null) query.set("before", before);
-  return `/api/predictions?${query}`;
+  return `/api/predictions?${new URLSearchParams({ limit: PAGE, ...chosen(filter), ...(before !== null && { before }) })}`;
 }
 
 /** Return the part of the page's own address that keeps a filter through a reload; it never names a patient. */

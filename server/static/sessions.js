@@ -1,45 +1,39 @@
 /** The administrators' page of sessions: shows who is signed in, and ends a session. */
 
-import { announce, byId, fill, copyOf, slot, timeElement } from "/ui/dom.js";
+import { announce, byId, copyOf, fill, fillSlots, KeyedList, slot, timeElement } from "/ui/dom.js";
 import { plural } from "/ui/format.js";
 import { getJson, post } from "/ui/http.js";
 
 const REFRESH_MS = 15_000;
 
-const rows = byId("session-rows");
-const note = byId("sessions-note");
+const list = new KeyedList(byId("session-rows"), { keyOf: ({ id }) => id, make: makeRow, update: showSession });
 
-async function load() {
-  try {
-    show((await getJson("/api/sessions")).sessions);
-    complain("");
-  } catch (failure) {
-    complain(failure);
-  }
+function load() {
+  return getJson("/api/sessions").then(({ sessions }) => {
+    list.show(sessions);
+    byId("sessions").setAttribute("aria-busy", "false");
+    byId("sessions-count").textContent = plural(sessions.length, "session");
+    fill(byId("sessions-note"));
+  }, complain);
 }
 
-function show(sessions) {
-  const focused = document.activeElement?.dataset.session;
-  rows.replaceChildren(...sessions.map(row));
-  byId("sessions").setAttribute("aria-busy", "false");
-  byId("sessions-count").textContent = plural(sessions.length, "session");
-  if (focused) rows.querySelector(`[data-session="${CSS.escape(focused)}"]`)?.focus();
+function makeRow(session) {
+  const row = copyOf("session-template");
+  slot(row, "end").addEventListener("click", ({ currentTarget: button }) => end(session, button));
+  return row;
 }
 
-function row(session) {
-  const copy = copyOf("session-template");
-  fill(copy, "name", session.name);
-  slot(copy, "this").hidden = !session.is_this_one;
-  fill(copy, "role", session.role);
-  for (const [name, iso] of [["since", session.began_at], ["active", session.last_active_at], ["ends", session.ends_at]]) {
-    slot(copy, name).replaceChildren(timeElement(iso));
-  }
-  fill(copy, "address", session.address);
-  fill(copy, "whose", session.name);
-  const button = slot(copy, "end");
-  button.dataset.session = session.id;
-  button.addEventListener("click", () => end(session, button));
-  return copy;
+function showSession(row, session) {
+  slot(row, "this").hidden = !session.is_this_one;
+  fillSlots(row, {
+    name: session.name,
+    role: session.role,
+    since: timeElement(session.began_at),
+    active: timeElement(session.last_active_at),
+    ends: timeElement(session.ends_at),
+    address: session.address,
+    whose: session.name,
+  });
 }
 
 async function end(session, button) {
@@ -56,9 +50,8 @@ async function end(session, button) {
   }
 }
 
-function complain(failure) {
-  note.textContent = failure.message ?? "";
-  note.hidden = !failure;
+function complain({ message }) {
+  fill(byId("sessions-note"), message);
 }
 
 load();

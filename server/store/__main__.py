@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from common.access.audit import Action, record_command
 from common.errors import NAMED_ERRORS, StoreUnavailableError
 from common.messages import PatientReference
-from common.settings_errors import settings_sentence
+from common.settings_errors import SETTINGS_ERRORS, settings_sentence
 from common.sqlite import engine_of
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings
@@ -39,8 +39,9 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command; return 0, 1 when it could not be done or the record is not in order, 2 for misuse."""
     arguments = _parser().parse_args(words)
     try:
-        _run(arguments)
-    except ValidationError as error:
+        arguments.settings = ServerSettings()
+        arguments.call(database_url(arguments.settings), arguments)
+    except SETTINGS_ERRORS as error:
         said, code = settings_sentence(error), 2
     except NAMED_ERRORS as error:
         said, code = error.message, 1
@@ -56,40 +57,28 @@ def main(words: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    settings = arguments.settings = ServerSettings()
-    url = database_url(settings)
-    arguments.call(url, arguments)
-    if arguments.audited and not arguments.dry_run:
-        record_command(partial(access_store, settings), arguments.audited, arguments.client or "")
-    if arguments.call is _erase and not arguments.dry_run and settings.is_scaled:
-        _vacuum(url)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m server.store",
         description="Keep the record of predictions: the one that DATABASE_URL or DATA_DIR name, as for the server.",
         epilog="Exit codes: 0; 1 when it could not be done, or something is not in order; 2 when it makes no sense.",
     )
-    parser.set_defaults(audited=None, dry_run=False, client=None, file=None)
+    parser.set_defaults(file=None)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, call: Call, said: str, audited: Action | None = None) -> argparse.ArgumentParser:
+    def command(name: str, call: Call, said: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=said)
-        made.set_defaults(call=call, audited=audited)
+        made.set_defaults(call=call)
         return made
 
-    said = "copy the record to a new file, also while the server runs"
-    backup = command("backup", _back_up, said, Action.RECORD_BACKED_UP)
+    backup = command("backup", _back_up, "copy the record to a new file, also while the server runs")
     backup.add_argument("file", type=Path, help="a file that is not there yet")
-    said = "put a backup in place of the record, while no server runs"
-    put_back = command("restore", _restore, said, Action.RECORD_RESTORED)
+    put_back = command("restore", _restore, "put a backup in place of the record, while no server runs")
     put_back.add_argument("file", type=Path, help="a file that backup has made")
     verify = command("verify", _verify, "check the record, or a backup, from its pages to its contents")
     verify.add_argument("file", type=Path, nargs="?", help="a backup; without it, the record itself")
     said = "erase predictions for good, here and at dashboards and client apps, also while the server runs"
-    erase = command("erase", _erase, said, Action.PREDICTIONS_ERASED)
+    erase = command("erase", _erase, said)
     erase.description = "Erase predictions with their explanations. Backups that were made before keep what they hold."
     which = erase.add_mutually_exclusive_group(required=True)
     of_patient = "those of one patient; leave REF out and you are asked for it: so it stays out of the shell's history"
@@ -98,23 +87,19 @@ def _parser() -> argparse.ArgumentParser:
     erase.add_argument("--client", metavar="ID", help="only those of this client app")
     erase.add_argument("--dry-run", action="store_true", help="say how many there are, and erase nothing")
     command("migrate", _migrate, "make the database, or bring it to this program's schema, and end")
-    said = "copy a SQLite record to PostgreSQL, while no server runs"
-    copy_to = command("copy-to", _copy_to, said, Action.RECORD_BACKED_UP)
+    copy_to = command("copy-to", _copy_to, "copy a SQLite record to PostgreSQL, while no server runs")
     copy_to.add_argument("url", type=_postgres, metavar="URL", help="of an empty database: postgresql://USER@HOST/NAME")
     said = "once pg_restore or a recovery to a point in time has put an earlier record in place"
-    after = command("after-restore", _after_restore, said, Action.RECORD_RESTORED)
+    after = command("after-restore", _after_restore, said)
     after.add_argument("--replaced", type=_postgres, metavar="URL", help="of the record it replaces, if that is kept")
     return parser
 
 
 def _postgres(text: str) -> URL:
-    try:
-        url = parsed(text)
-    except ConfigurationError:
-        url = None
-    if url is None or url.get_backend_name() != "postgresql":
-        raise argparse.ArgumentTypeError("must be the address of a PostgreSQL database")
-    return url
+    with suppress(ConfigurationError):
+        if (url := parsed(text)).get_backend_name() == "postgresql":
+            return url
+    raise argparse.ArgumentTypeError("must be the address of a PostgreSQL database")
 
 
 def _days(text: str) -> int:
@@ -128,12 +113,14 @@ def _back_up(url: URL, arguments: argparse.Namespace) -> None:
     open_existing(url).dispose()
     back_up(database, arguments.file.absolute())
     print(f"The record was copied to {arguments.file} and the copy is in order.")
+    _note(arguments, Action.RECORD_BACKED_UP)
 
 
 def _restore(url: URL, arguments: argparse.Namespace) -> None:
     said = restore(arguments.file.absolute(), _require_file(url))
     print(f"{arguments.file} is now the record, and in order.", *said, sep="\n")
     print("Start the server; pages and client apps then read the record from its beginning.")
+    _note(arguments, Action.RECORD_RESTORED)
 
 
 def _verify(url: URL, arguments: argparse.Namespace) -> None:
@@ -171,6 +158,7 @@ def _copy_to(url: URL, arguments: argparse.Namespace) -> None:
         print(f"The record was copied, and the copy is in order: {count_entries(target)} entries of the log.")
         print(f"With it went the audit trail and {people} accounts: their links and passwords stay as they are.")
     print("Set DATABASE_URL to the new address and start the server. Keep the old file until you have seen it work.")
+    _note(arguments, Action.RECORD_BACKED_UP)
 
 
 def _after_restore(url: URL, arguments: argparse.Namespace) -> None:
@@ -183,6 +171,7 @@ def _after_restore(url: URL, arguments: argparse.Namespace) -> None:
     with closing_engine(open_database(url)) as engine:
         said = take_place(engine, replaced)
     print("Pages and client apps now read the record from its beginning.", *said, sep="\n")
+    _note(arguments, Action.RECORD_RESTORED)
 
 
 def _erase(url: URL, arguments: argparse.Namespace) -> None:
@@ -192,31 +181,30 @@ def _erase(url: URL, arguments: argparse.Namespace) -> None:
             found = store.older_than(now - timedelta(days=arguments.older_than), client_id=arguments.client)
         else:
             found = store.of_patient(_reference(arguments.patient_reference), client_id=arguments.client)
-        if not arguments.dry_run:
-            store.erase_all(list(found), now)
-    whose = "".join(f" {client_id}: {number}." for client_id, number in sorted(Counter(found.values()).items()))
-    if arguments.dry_run:
-        print(f"{in_number(len(found))} would be erased.{whose} Nothing was erased.")
-        return
-    print(f"{in_number(len(found))} {'was' if len(found) == 1 else 'were'} erased.{whose}")
-    if found:
-        print(
-            "A running server tells dashboards and client apps within seconds; those that are away are told when they "
-            "come back. Patients still queued or refused at a client app were never in the record.\n"
-            "Copies that were made before still hold them: backups, snapshots, exports, and what a migration or a "
-            "restore has kept beside the record. Delete those as well."
-        )
-
-
-def _vacuum(url: URL) -> None:
-    """Free what was erased, which is erased and in the trail by now, whatever becomes of this."""
-    try:
-        with closing(PredictionStore(open_existing(url))) as store:
+        numbers = Counter(client_id for client_id, _ in found)
+        whose = "".join(f" {client_id}: {number}." for client_id, number in sorted(numbers.items()))
+        if arguments.dry_run:
+            print(f"{in_number(len(found))} would be erased.{whose} Nothing was erased.")
+            return
+        store.erase_all(found, now)
+        print(f"{in_number(len(found))} {'was' if len(found) == 1 else 'were'} erased.{whose}")
+        if found:
+            print(
+                "A running server tells dashboards and client apps within seconds; those that are away are told when "
+                "they come back. Patients still queued or refused at a client app were never in the record.\n"
+                "Copies that were made before still hold them: backups, snapshots, exports, and what a migration or a "
+                "restore has kept beside the record. Delete those as well."
+            )
+        _note(arguments, Action.PREDICTIONS_ERASED, arguments.client or "")
+        try:  # last: they are erased and in the trail by now, whatever becomes of this
             store.vacuum()
-    except StoreUnavailableError as error:
-        print(
-            f"PostgreSQL has not yet overwritten what was erased, and will by itself. {error.message}", file=sys.stderr
-        )
+        except StoreUnavailableError as error:
+            said = "PostgreSQL has not yet overwritten what was erased, and will by itself."
+            print(f"{said} {error.message}", file=sys.stderr)
+
+
+def _note(arguments: argparse.Namespace, action: Action, target: str = "") -> None:
+    record_command(partial(access_store, arguments.settings), action, target)
 
 
 def _reference(given: object) -> str:

@@ -15,6 +15,7 @@ from common.errors import StoreUnavailableError
 from config.secrets import ConfigurationError
 from config.settings import ServerSettings
 from server.store import postgres
+from server.store.backup import copy_rows
 from server.store.database import begun, database_url, make_tables
 
 SCHEMA: Final = "access"
@@ -139,9 +140,6 @@ def copy_people(settings: ServerSettings, database: AccessDatabase) -> int:
     if not access_file(settings.data_dir, settings.app_name).exists():
         return 0
     with file_of(settings).reading() as old, database.writing() as new:
-        rows = {table: [dict(row) for row in old.execute(select(table)).mappings()] for table in (accounts, audit)}
-        for table, copied in rows.items():
-            if copied:
-                new.execute(insert(table), copied)
+        people, _ = (copy_rows(old, new, table) for table in (accounts, audit))
         new.execute(text("SELECT setval('access.audit_number_seq', max(number)) FROM access.audit"))
-    return len(rows[accounts])
+    return people

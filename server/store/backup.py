@@ -4,12 +4,12 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import URL, Engine, func, insert, select, update
+from sqlalchemy import URL, Connection, Engine, Table, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.durability import move_to_free_name, sync_file
@@ -20,14 +20,15 @@ from common.sqlite import copy_database, engine_of, leave_write_ahead_mode
 from config.secrets import ConfigurationError, make_folder, sync_folder
 from server.store import postgres
 from server.store.database import cause_of, in_use, open_database
+from server.store.entries import begin_epoch
 from server.store.record import PredictionStore, Replaced
-from server.store.schema import WITHOUT_PREDICTION, CurrentTimeline, change_counter, changes, metadata
+from server.store.schema import WITHOUT_PREDICTION, change_counter, changes, metadata
 from server.store.verification import problems_of
 
 UNFINISHED: Final = ".record-unfinished"
 
 _AT_ONCE: Final = 500
-"""Rows sent together."""
+"""Rows copied together."""
 
 # By their own index, so that as little as possible of a damaged file is read.
 _TOMBSTONES: Final = select(changes.c.client_id, changes.c.request_id, changes.c.prediction_id).where(
@@ -83,8 +84,9 @@ def restore(backup: Path, database: Path) -> list[str]:
         incoming = _copied(backup, folder / database.name)
         replaced = None
         if database.exists():
-            # Writable, because SQLite takes back first what a killed server left half written.
-            with closing_engine(engine_of(database)) as engine, suppress(SQLAlchemyError):
+            # Writable, because SQLite takes back first what a killed server left half written; no pragma, because it
+            # is to be kept as it is.
+            with closing_engine(engine_of(database, pragmas=())) as engine, suppress(SQLAlchemyError):
                 replaced = told_by(engine)
         # From here on an older backup has this program's schema.
         with closing_engine(open_database(URL.create("sqlite", database=str(incoming)))) as engine:
@@ -104,7 +106,7 @@ def take_place(engine: Engine, replaced: Replaced | None) -> list[str]:
         else "The log has a new identity: client apps send nothing again that was answered before.",
         f"Erased again, as it had been since the backup: {in_number(erased)}."
         if replaced
-        else "No replaced record tells of erasures: erase again what was erased since the backup.",
+        else "Nothing here tells of erasures: erase again what was erased since the backup.",
     ]
 
 
@@ -136,16 +138,21 @@ def copy_record(source: Engine, target: Engine, told: Callable[[str], object]) -
         if any(new.scalar(select(func.count()).select_from(table)) for table in tables):
             raise ConfigurationError("There is a record in that database already. Copy to an empty database.")
         for table in tables:
-            number, done = old.scalar(select(func.count()).select_from(table)), 0
-            for rows in old.execution_options(yield_per=_AT_ONCE).execute(select(table)).mappings().partitions():
-                new.execute(insert(table), [dict(row) for row in rows])
-                done += len(rows)
-                told(f"{table.name}: {done} of {number}")
-        counter = dict(old.execute(select(change_counter)).mappings().one())
-        new.execute(update(change_counter).values(counter | {"timeline": CurrentTimeline()}))
-    PredictionStore(target).rename_log()
+            copy_rows(old, new, table, told)
+        new.execute(update(change_counter).values(**old.execute(select(change_counter)).mappings().one()))
+        begin_epoch(new)
     told("checking the copy")
     _require_order(target, "The copy")
+
+
+def copy_rows(old: Connection, new: Connection, table: Table, told: Callable[[str], object] = lambda _: None) -> int:
+    """Copy all rows of a table to the same table elsewhere, and say how it goes; return how many there were."""
+    number, done = old.scalar(select(func.count()).select_from(table)), 0
+    for rows in old.execution_options(yield_per=_AT_ONCE).execute(select(table)).mappings().partitions():
+        new.execute(insert(table), [dict(row) for row in rows])
+        done += len(rows)
+        told(f"{table.name}: {done} of {number}")
+    return done
 
 
 def in_number(predictions: int) -> str:
@@ -165,16 +172,14 @@ def closing_engine(engine: Engine) -> Iterator[Engine]:
 def _own_folder(beside: Path) -> Iterator[Path]:
     """Make a folder for its owner alone, and remove it with all that is left in it, as what a killed command left."""
     make_folder(beside)
-    folder, lock = beside / UNFINISHED, beside / f"{UNFINISHED}.lock"
+    folder = beside / UNFINISHED
     try:
         # The lock's file stays: removing it would let two commands in, one of which had opened it before.
-        with locked(lock, 0, private=True):
+        with locked(beside / f"{UNFINISHED}.lock", 0, private=True), ExitStack() as in_the_end:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder)
+            in_the_end.callback(shutil.rmtree, folder)
+            yield folder
     except TimeoutError:
         raise ConfigurationError(f"Another command is making a copy in {beside}. Try again once it ends.") from None
 

@@ -52,10 +52,8 @@ _LATEST_EXPLANATION = select(changes.c.explanation).where(_ENDED).limit(1).scala
 _EXPLAINED = select(
     *(predictions.c[name] for name in ("sequence", "body", "superseded_by")), _LATEST_EXPLANATION.label("explanation")
 )
-_OF_REQUESTS = (
-    select(predictions)
-    .where(predictions.c.client_id.in_(_CLIENT_IDS), predictions.c.request_id.in_(_REQUEST_IDS))
-    .order_by(predictions.c.sequence)
+_OF_REQUESTS = select(predictions).where(
+    predictions.c.client_id.in_(_CLIENT_IDS), predictions.c.request_id.in_(_REQUEST_IDS)
 )
 _SUPERSEDE = (
     update(predictions)
@@ -84,7 +82,9 @@ _LEASE = (
 )
 
 
-_OWNERS = select(predictions.c.prediction_id, predictions.c.client_id).order_by(predictions.c.sequence)
+_IDS = select(*(predictions.c[name] for name in ("prediction_id", "client_id", "request_id"))).order_by(
+    predictions.c.sequence
+)
 
 _PROBE: Final = {
     "sequence": 0,
@@ -250,16 +250,11 @@ class PredictionStore:
 
     def renew(self, leased: Sequence[Lease], *, until: datetime) -> None:
         """Have leases last until a later time, but for those that another worker has taken over."""
-        held = awaiting.c.lease.in_([one.token for one in leased])
-        with self._writing() as connection:
-            connection.execute(update(awaiting).where(held).values(leased_until=until.timestamp()))
+        self._change_leases(leased, leased_until=until.timestamp())
 
     def give_back(self, leased: Sequence[Lease]) -> None:
         """End leases as if they had never been taken, so that others can take them at once."""
-        held = awaiting.c.lease.in_([one.token for one in leased])
-        with self._writing() as connection:
-            freed = {"lease": None, "leased_until": 0, "tries": awaiting.c.tries - 1}
-            connection.execute(update(awaiting).where(held).values(freed))
+        self._change_leases(leased, lease=None, leased_until=0, tries=awaiting.c.tries - 1)
 
     def finish_explanation(self, lease: Lease, explanation: Explanation, at: datetime) -> Page | None:
         """Log the final explanation of a prediction; ``None`` if another has its lease, or nothing awaits it."""
@@ -272,25 +267,39 @@ class PredictionStore:
             row = row_of(ChangeKind.EXPLANATION_FINISHED, key, at, lease.prediction_id, explanation=text)
             return entries.write(connection, [row])
 
-    def erase(self, prediction_ids: Sequence[str], at: datetime) -> Page:
-        """Erase predictions and their explanations in one transaction, and return their tombstones.
+    def erase(self, erased: Mapping[RequestKey, str | None], at: datetime) -> tuple[Page, int]:
+        """Erase the predictions of requests and their explanations in one transaction.
 
-        Of each its ids, its client app and the times of its entries are kept. The digest of its request goes: with
-        it, the patient's values could be found by trying. What is not there is passed over.
+        ``erased`` names the ids of the predictions, ``None`` of what was withdrawn. Return their tombstones, and how
+        many predictions there were. Of each its ids, its client app and the times of its entries are kept. The digest
+        of its request goes: with it, the patient's values could be found by trying. What is not here gets its tombstone
+        as well: a client app that still has the request could bring the patient back otherwise. What is erased already
+        is passed over.
         """
-        chosen = predictions.c.prediction_id.in_(prediction_ids)
+        # By request and not by prediction: the same request may have been answered again, under another id. And in one
+        # transaction with the tombstones: others write meanwhile.
         with self._writing() as connection:
-            found = connection.execute(select(predictions).where(chosen).order_by(predictions.c.sequence)).all()
-            return _write_tombstones(connection, _delete(connection, found), at)
+            found = _of_requests(connection, erased)
+            _count_out(connection, [one for one in found.values() if one.superseded_by is None])
+            ids = [one.prediction_id for one in found.values()]
+            for table in (predictions, awaiting):
+                connection.execute(delete(table).where(table.c.prediction_id.in_(ids)))
+            connection.execute(update(changes).where(changes.c.prediction_id.in_(ids)).values(explanation=None))
+            known = _known(connection, erased)
+            new = [key for key in erased if ChangeKind.PREDICTION_ERASED not in known[key]]
+            made = {key: found[key].prediction_id if key in found else erased[key] for key in new}
+            return _write_tombstones(connection, made, at), len(found)
 
-    def erase_all(self, prediction_ids: Sequence[str], at: datetime) -> int:
-        """Erase predictions in small transactions, so that others write meanwhile; return how many there were."""
-        batches = (prediction_ids[start : start + _AT_ONCE] for start in range(0, len(prediction_ids), _AT_ONCE))
-        return sum(len(self.erase(batch, at).entries) for batch in batches)
+    def erase_all(self, erased: Mapping[RequestKey, str | None], at: datetime) -> int:
+        """Erase in small transactions, so that others write meanwhile; return how many predictions there were."""
+        ones = list(erased.items())
+        starts = range(0, len(ones), _AT_ONCE)
+        return sum(self.erase(dict(ones[start : start + _AT_ONCE]), at)[1] for start in starts)
 
     def vacuum(self) -> None:
         """Have PostgreSQL free what erasures have left in its tables; SQLite overwrites it at once."""
         if self._is_postgres:
+            self.require_answers()
             with self.named_failure(), self._one_statement.connect() as connection:
                 postgres.vacuum(connection, [predictions.name, changes.name])
 
@@ -303,29 +312,6 @@ class PredictionStore:
             is_known = _known(connection, [key])[key]
             return entries.end_of(connection) if is_known else _write_tombstones(connection, {key: None}, at)
 
-    def erase_again(self, erased: Mapping[RequestKey, str | None], at: datetime) -> int:
-        """Erase what another copy of this record has erased, as in ``Replaced``; return how many predictions it were.
-
-        What is not here gets its tombstone as well: a client app that still has the request could bring the patient
-        back otherwise. What is erased already is passed over.
-        """
-        keys, number = list(erased), 0
-        for batch in (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE)):
-            # By request and not by prediction: the same request may have been answered again, under another id. And in
-            # one transaction with the tombstones: others write meanwhile.
-            with self._writing() as connection:
-                found = _delete(connection, _of_requests(connection, batch).values())
-                known = _known(connection, batch)
-                new = [key for key in batch if ChangeKind.PREDICTION_ERASED not in known[key]]
-                _write_tombstones(connection, {key: found.get(key, erased[key]) for key in new}, at)
-            number += len(found)
-        return number
-
-    def rename_log(self) -> None:
-        """Begin an epoch that the log never had."""
-        with self._writing() as connection:
-            entries.begin_epoch(connection)
-
     def take_place(self, of: Replaced | None, at: datetime) -> tuple[bool, int]:
         """Begin an epoch that neither this log nor a replaced one had, and erase again what that had erased.
 
@@ -336,19 +322,19 @@ class PredictionStore:
         with self._writing() as connection:
             is_same = of is not None and of.log_id == connection.execute(entries.COUNTER).one().log_id
             entries.begin_epoch(connection, of.epoch if of else 0, None if is_same else str(uuid4()))
-        return is_same, self.erase_again(of.erased, at) if of else 0
+        return is_same, self.erase_all(of.erased, at) if of else 0
 
     def older_than(
         self, made_before: datetime, *, limit: int | None = None, client_id: str | None = None
-    ) -> dict[str, str]:
-        """Return whose the predictions are that were made before a moment, by id, oldest first; all, or so many."""
+    ) -> dict[RequestKey, str]:
+        """Return the ids of predictions made before a moment, by request, oldest first; all, or so many."""
         # Times are kept as UTC in ISO 8601, which sorts as text.
-        query = _OWNERS.join_from(predictions, changes, changes.c.sequence == predictions.c.sequence).limit(limit)
+        query = _IDS.join_from(predictions, changes, changes.c.sequence == predictions.c.sequence).limit(limit)
         query = query.where(changes.c.at < made_before.astimezone(UTC).isoformat())
-        return {row.prediction_id: row.client_id for row in self._rows(_of_client(query, client_id))}
+        return {(row.client_id, row.request_id): row.prediction_id for row in self._rows(_of_client(query, client_id))}
 
-    def of_patient(self, reference: str, *, client_id: str | None = None) -> dict[str, str]:
-        """Return whose the predictions of a patient's reference are, by id; only their bodies hold it: all are read.
+    def of_patient(self, reference: str, *, client_id: str | None = None) -> dict[RequestKey, str]:
+        """Return the ids of the predictions of a patient's reference; only their bodies hold it: all are read.
 
         With them come those that they corrected, whatever reference these were entered with. Each page is read in a
         transaction of its own, so that writers do not wait for all of them.
@@ -363,11 +349,15 @@ class PredictionStore:
         for row in reversed(superseded):  # a correction comes after what it corrects, and may be corrected as well
             if (row.client_id, row.superseded_by) in found:
                 found[row.client_id, row.request_id] = row.prediction_id
-        return {prediction_id: key[0] for key, prediction_id in found.items()}
+        return found
 
     def counter(self) -> Row[Any]:
         """Return what the log knows of itself: a row of the table ``change_counter``."""
         return self._read(entries.counter_of)
+
+    def epoch(self) -> tuple[Page, int]:
+        """Return the end of the log, as ``end``, and the place after which its epoch began, of the same moment."""
+        return self._read(lambda connection: (entries.end_of(connection), entries.counter_of(connection).began_after))
 
     def changes(self, after: int, *, limit: int = MAX_ENTRIES, client_id: str | None = None) -> Page:
         """Return a run of the log after a sequence, all of it or one client's.
@@ -441,6 +431,11 @@ class PredictionStore:
         with self._reading() as connection:
             return read(connection)
 
+    def _change_leases(self, leased: Sequence[Lease], **values: Any) -> None:
+        held = awaiting.c.lease.in_([one.token for one in leased])
+        with self._writing() as connection:
+            connection.execute(update(awaiting).where(held).values(values))
+
     def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         with self._reading() as connection:
             return connection.execute(query).all()
@@ -472,16 +467,12 @@ class PredictionStore:
             raise StoreUnavailableError(f"{StoreUnavailableError.default_message} The cause: {cause}.") from error
 
 
-def _known(connection: Connection, keys: Sequence[RequestKey]) -> dict[RequestKey, set[str]]:
+def _known(connection: Connection, keys: Collection[RequestKey]) -> dict[RequestKey, set[str]]:
     """Return what is known of requests, by key: a digest, and kinds of entries without a prediction."""
     known: dict[RequestKey, set[str]] = {key: set() for key in keys}
-    if known:
-        client_ids, request_ids = zip(*known, strict=True)
-        asked = {"client_ids": list(set(client_ids)), "request_ids": list(set(request_ids))}
-        # Two lists find more than the pairs: the request of one client app, asked for by another.
-        for client_id, request_id, said in connection.execute(_KNOWN, asked):
-            if (client_id, request_id) in known:
-                known[client_id, request_id].add(said)
+    for client_id, request_id, said in connection.execute(_KNOWN, _asked(keys)):
+        if (client_id, request_id) in known:
+            known[client_id, request_id].add(said)
     return known
 
 
@@ -511,7 +502,7 @@ def _supersede(connection: Connection, new: Sequence[NewPrediction], at: datetim
     corrections = {(one.key[0], one.message["corrects"]): one.key[1] for one in new if one.message["corrects"]}
     if not corrections:
         return []
-    of = {key: row for key, row in _of_requests(connection, list(corrections)).items() if row.superseded_by is None}
+    of = {key: row for key, row in _of_requests(connection, corrections).items() if row.superseded_by is None}
     found = [(key, of[key], by) for key, by in corrections.items() if key in of and key[1] != by]
     if found:
         connection.execute(_SUPERSEDE, [{"of": one.prediction_id, "correction": by} for _, one, by in found])
@@ -520,22 +511,15 @@ def _supersede(connection: Connection, new: Sequence[NewPrediction], at: datetim
     return [row_of(kind, key, at, one.prediction_id, superseded_by=by) for key, one, by in found]
 
 
-def _of_requests(connection: Connection, keys: Sequence[RequestKey]) -> dict[RequestKey, Row[Any]]:
-    """Return the predictions that answer requests, by key and in their order."""
-    client_ids, request_ids = zip(*keys, strict=True)
-    asked = {"client_ids": list(set(client_ids)), "request_ids": list(set(request_ids))}
-    found = {(row.client_id, row.request_id): row for row in connection.execute(_OF_REQUESTS, asked)}
+def _of_requests(connection: Connection, keys: Collection[RequestKey]) -> dict[RequestKey, Row[Any]]:
+    """Return the predictions that answer requests, by key."""
+    found = {(row.client_id, row.request_id): row for row in connection.execute(_OF_REQUESTS, _asked(keys))}
     return {key: row for key, row in found.items() if key in keys}
 
 
-def _delete(connection: Connection, rows: Collection[Row[Any]]) -> dict[RequestKey, str | None]:
-    """Delete predictions and their explanations, and return their ids by request: what is to be logged."""
-    _count_out(connection, [one for one in rows if one.superseded_by is None])
-    ids = [one.prediction_id for one in rows]
-    for table in (predictions, awaiting):
-        connection.execute(delete(table).where(table.c.prediction_id.in_(ids)))
-    connection.execute(update(changes).where(changes.c.prediction_id.in_(ids)).values(explanation=None))
-    return {(one.client_id, one.request_id): one.prediction_id for one in rows}
+def _asked(keys: Collection[RequestKey]) -> dict[str, list[str]]:
+    """Return the parameters of a query for requests, which finds more than the pairs: one client app's by another."""
+    return {"client_ids": list({key[0] for key in keys}), "request_ids": list({key[1] for key in keys})}
 
 
 def _count_out(connection: Connection, rows: Sequence[Row[Any]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
 from common.access.accounts import People
 from common.access.file import AccessFile, access_file
@@ -199,7 +199,26 @@ def load_sample(page: Page) -> None:
 def analyze_sample(page: Page, reference: str = "") -> None:
     load_sample(page)
     page.locator("#field-patient_reference").fill(reference)
-    page.get_by_role("button", name="Analyze Patient Data").click()
+    page.locator("#analyze").click()
+
+
+def rows(dashboard: Page) -> Locator:
+    return dashboard.locator("#prediction-rows tr")
+
+
+def row(dashboard: Page, reference: str | None) -> Locator:
+    return rows(dashboard).filter(has_text=reference)
+
+
+def entry(clinic: Page, reference: str | None) -> Locator:
+    """Return a patient's entry of the history."""
+    return clinic.locator("#history-list li", has_text=reference)
+
+
+def ids(dashboard: Page) -> list[str]:
+    """Return the ids of the predictions that are listed."""
+    found: list[str] = rows(dashboard).evaluate_all("rows => rows.map((row) => row.dataset.id)")
+    return found
 
 
 def scrolls_sideways(page: Page) -> bool:

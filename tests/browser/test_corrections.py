@@ -7,7 +7,7 @@ import signal
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import LEVEL, LONG_MS, analyze_sample
+from tests.browser.conftest import LEVEL, LONG_MS, analyze_sample, entry, row
 from tests.system.conftest import Installation
 
 STRUCK = re.compile("line-through")
@@ -20,13 +20,11 @@ def asked(clinic: Page) -> Page:
     return clinic
 
 
-def test_the_same_patient_is_asked_about_and_can_be_corrected_and_everybody_sees_it(
-    asked: Page, dashboard: Page
-) -> None:
+def test_the_same_patient_is_asked_about_and_corrected_and_everybody_sees_it(asked: Page, dashboard: Page) -> None:
     analyze, question = asked.locator("#analyze"), asked.locator("#duplicate")
     analyze_sample(asked, "twice")
-    expect(asked.locator("#history-list li", has_text="twice")).to_contain_text(LEVEL)
-    expect(dashboard.locator("#prediction-rows tr", has_text="twice")).to_have_count(1)
+    expect(entry(asked, "twice")).to_contain_text(LEVEL)
+    expect(row(dashboard, "twice")).to_have_count(1)
     expect(dashboard.locator("#total-predictions")).not_to_have_text("0")  # drawn after the rows
     total = int(dashboard.locator("#total-predictions").inner_text())
     asked.locator("#field-age").fill("61")
@@ -44,7 +42,7 @@ def test_the_same_patient_is_asked_about_and_can_be_corrected_and_everybody_sees
     asked.keyboard.press("Enter")
     expect(question).to_be_hidden()
     expect(asked.locator("#result-stale")).to_contain_text("The form has changed since")
-    expect(asked.locator("#history-list li", has_text="twice")).to_have_count(1)
+    expect(entry(asked, "twice")).to_have_count(1)
 
     # Corrected from the question: the old one is struck through everywhere and not counted.
     analyze.press("Enter")
@@ -90,15 +88,15 @@ def test_a_patient_who_waits_for_a_killed_server_is_withdrawn_for_good(
     asked.get_by_role("button", name="Withdraw", exact=True).press("Enter")
     expect(asked.locator("#result-waiting")).to_contain_text("Being withdrawn")
     expect(asked.locator("#result-heading")).to_be_focused()
-    withdrawn = asked.locator("#history-list li", has_text="to be withdrawn")
+    withdrawn = entry(asked, "to be withdrawn")
     expect(withdrawn).to_contain_text("Being withdrawn")
     asked.get_by_role("button", name="Put them back").click()
     expect(asked.locator("#field-patient_reference")).to_have_value("to be withdrawn")
     analyze_sample(asked, "after it")
     expect(asked.locator("#result-heading")).to_contain_text("after it")
-    asked.locator("#history-list li", has_text="to be withdrawn").get_by_role("button").click()
+    entry(asked, "to be withdrawn").get_by_role("button").click()
     installation.start()
     expect(withdrawn).to_have_count(0, timeout=LONG_MS)
     expect(asked.locator("#result-waiting")).to_contain_text("was not analyzed, and the values were removed")
-    expect(dashboard.locator("#prediction-rows tr", has_text="after it")).to_have_count(1, timeout=LONG_MS)
-    expect(dashboard.locator("#prediction-rows tr", has_text="to be withdrawn")).to_have_count(0)
+    expect(row(dashboard, "after it")).to_have_count(1, timeout=LONG_MS)
+    expect(row(dashboard, "to be withdrawn")).to_have_count(0)

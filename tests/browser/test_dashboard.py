@@ -1,34 +1,21 @@
 """The operators' page while predictions come in: what stays where it is, what is said, and what survives a reload."""
 
 import re
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from config.secrets import CLIENT_IDS
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, ids, rows
 from tests.support.system_parts import Clinician, Visitor
 
 WIDE = {"width": 1400, "height": 900}
 ROWS = 30
 AT_POINT = "([x, y]) => document.elementFromPoint(x, y).closest('tr').dataset.id"
 OPENED = "document.querySelector('#detail-view').predictionId"
-CHANGES_AROUND_THE_RING = """async (png) => {
-  const image = Object.assign(new Image(), { src: `data:image/png;base64,${png}` });
-  await image.decode();
-  const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
-  const context = canvas.getContext("2d"), middle = canvas.width / 2, radius = 0.88 * middle;
-  context.drawImage(image, 0, 0);
-  const isBright = Array.from({ length: 360 }, (_, degree) => {
-    const angle = (degree / 180) * Math.PI;
-    const pixel = [middle + radius * Math.cos(angle), middle + radius * Math.sin(angle), 1, 1];
-    return context.getImageData(...pixel).data[0] > 127;
-  });
-  return isBright.filter((bright, degree) => bright !== isBright.at(degree - 1)).length;
-}"""
+BLACK, WHITE = "rgb(0, 0, 0)", "rgb(255, 255, 255)"
 
 
 @pytest.fixture(scope="module")
@@ -47,29 +34,14 @@ def dashboard(links: Sequence[str], desk: Clinician, open_page: OpenPage) -> Pag
     return page
 
 
-def rows(page: Page) -> Locator:
-    return page.locator("#prediction-rows tr")
-
-
-def ids(page: Page) -> list[str]:
-    found: list[str] = rows(page).evaluate_all("rows => rows.map((row) => row.dataset.id)")
-    return found
-
-
-def newest_and_high(desk: Clinician, sent: list[str]) -> tuple[str, int]:
+def answered(desk: Clinician, sent: list[str]) -> tuple[str, int]:
     """Wait for the answers; return the newest prediction's id, and how many of them are High."""
     made = desk.answers(sent).values()
     newest = max(made, key=lambda prediction: prediction["made_at"])
     return newest["prediction_id"], sum(prediction["risk_level"] == "High" for prediction in made)
 
 
-def answered(desk: Clinician, number: int) -> tuple[str, int]:
-    return newest_and_high(desk, [desk.submit() for _ in range(number)])
-
-
-def test_rows_hold_still_under_somebody_on_the_way_to_a_click_until_the_news_are_let_in(
-    desk: Clinician, dashboard: Page
-) -> None:
+def test_rows_hold_still_for_somebody_who_aims_until_the_news_are_let_in(desk: Clinician, dashboard: Page) -> None:
     x, y = 500, 700
     dashboard.mouse.move(300, 200)  # from now on somebody is on the way
     before, aimed_at = ids(dashboard), dashboard.evaluate(AT_POINT, [x, y])
@@ -78,7 +50,7 @@ def test_rows_hold_still_under_somebody_on_the_way_to_a_click_until_the_news_are
     for step in range(1, steps + 1):
         sent.append(desk.submit())
         dashboard.mouse.move(300 + (x - 300) * step / steps, 200 + (y - 200) * step / steps)
-    newest, high = newest_and_high(desk, sent)
+    newest, high = answered(desk, sent)
     news = dashboard.get_by_role("button", name=re.compile("^Show 18 new"))
     expect(news).to_have_text(f"Show 18 new, {high} High" if high else "Show 18 new")
     assert ids(dashboard) == before
@@ -94,21 +66,32 @@ def test_rows_hold_still_under_somebody_on_the_way_to_a_click_until_the_news_are
 
 
 def test_the_sheet_goes_on_to_patients_that_wait_and_closes_on_their_row(desk: Clinician, dashboard: Page) -> None:
-    rows(dashboard).first.get_by_role("button").click()
+    first = rows(dashboard).first
+    first.get_by_role("button").press("Enter")
     newer = dashboard.get_by_role("button", name="Newer")
     expect(newer).to_be_disabled()
-    newest, _ = answered(desk, 1)
-    newer.click()
+    newest, _ = answered(desk, [desk.submit()])
+    newer.press("Enter")
     dashboard.keyboard.press("Escape")
-    expect(rows(dashboard).first).to_have_attribute("data-id", newest)
-    expect(rows(dashboard).first.get_by_role("button")).to_be_focused()
+    expect(first).to_have_attribute("data-id", newest)
+    expect(first.get_by_role("button")).to_be_focused()
+    # Rows also hold still under the focus, and while the first one is out of sight.
+    for hold in ("ArrowDown", "End"):
+        dashboard.keyboard.press(hold)
+        before = ids(dashboard)
+        newest, _ = answered(desk, [desk.submit()])
+        expect(dashboard.get_by_role("button", name=re.compile("^Show 1 new"))).to_be_visible()
+        assert ids(dashboard) == before
+        dashboard.locator("#main").focus()
+        dashboard.keyboard.press("Home")
+        expect(first).to_have_attribute("data-id", newest)
 
 
-def test_the_live_region_and_the_title_count_high_predictions_the_title_until_somebody_is_back(
+def test_the_live_region_counts_high_predictions_and_the_title_until_somebody_is_back(
     desk: Clinician, dashboard: Page
 ) -> None:
     title = dashboard.title()
-    newest, high = answered(desk, 1)
+    newest, high = answered(desk, [desk.submit()])
     expect(dashboard.locator("#announcer")).to_have_text(f"1 new prediction, {high} High.")
     expect(rows(dashboard).first).to_have_attribute("data-id", newest)  # nobody is at the rows: they go on
     # Playwright pretends that every page has the focus.
@@ -118,28 +101,26 @@ def test_the_live_region_and_the_title_count_high_predictions_the_title_until_so
     expect(dashboard).to_have_title(title)
     high = 0
     while not high:
-        high = answered(desk, 5)[1]
+        high = answered(desk, [desk.submit() for _ in range(5)])[1]
     expect(dashboard).to_have_title(f"({high} High) {title}")
     dashboard.bring_to_front()
     expect(dashboard).to_have_title(title)
 
 
-def test_filters_survive_a_reload_and_only_they_are_in_the_address(
-    links: Sequence[str], desk: Clinician, dashboard: Page
-) -> None:
+def test_filters_survive_a_reload_and_only_they_are_in_the_address(links: Sequence[str], dashboard: Page) -> None:
     address = dashboard.url
-    dashboard.locator("#filter-client").select_option("Client-1")
-    dashboard.locator("#filter-level").select_option("High")
+    client, level = dashboard.locator("#filter-client"), dashboard.locator("#filter-level")
+    client.select_option("Client-1")
+    level.select_option("High")
     assert dashboard.url == f"{address}?client=Client-1&level=High"
     dashboard.reload()
-    expect(dashboard.locator("#filter-client")).to_have_value("Client-1")
-    expect(dashboard.locator("#filter-level")).to_have_value("High")
+    expect(client).to_have_value("Client-1")
+    expect(level).to_have_value("High")
     high = Visitor(links[0]).api("predictions?limit=60&client=Client-1&level=High")["predictions"]
     expect(rows(dashboard)).to_have_count(len(high))
-    options = dashboard.locator("#filter-client option")
-    expect(options).to_have_text(["all", *CLIENT_IDS])
-    dashboard.locator("#filter-client").select_option("")
-    dashboard.locator("#filter-level").select_option("")
+    expect(client.locator("option")).to_have_text(["all", *CLIENT_IDS])
+    client.select_option("")
+    level.select_option("")
     assert dashboard.url == address
 
 
@@ -175,10 +156,17 @@ def test_the_trend_stands_at_true_times_and_has_a_table_behind_it(links: Sequenc
 
 
 @pytest.mark.usefixtures("desk")
-def test_in_forced_colors_the_levels_of_the_ring_stand_apart(links: Sequence[str], open_page: OpenPage) -> None:
-    page = open_page(links[0], forced_colors="active", color_scheme="light")
-    ring = page.locator("#distribution-chart")
-    expect(ring).to_have_attribute("aria-label", re.compile("High [1-9]"))
-    picture = b64encode(ring.screenshot()).decode()
-    blank = page.context.new_page()  # where no policy forbids to read the picture
-    assert blank.evaluate(CHANGES_AROUND_THE_RING, picture) > 2 * 3  # the gaps between them, and a level's sign
+@pytest.mark.parametrize(("scheme", "ink", "paper"), [("light", BLACK, WHITE), ("dark", WHITE, BLACK)])
+def test_in_forced_colors_every_level_keeps_its_shape(
+    links: Sequence[str], open_page: OpenPage, scheme: str, ink: str, paper: str
+) -> None:
+    page = open_page(links[0], forced_colors="active", color_scheme=scheme)
+    expect(page.locator("#distribution-chart")).to_have_attribute("aria-label", re.compile("High [1-9]"))
+    for part, drawn, color in (
+        (".level .icon, #trend-points .icon", "fill", ink),
+        (".ring [data-level] circle", "stroke", ink),
+        (".ring use", "fill", paper),  # a level's sign
+        (".ring-empty", "stroke", paper),  # between the levels
+    ):
+        colors = page.locator(part).evaluate_all(f"(all) => all.map((one) => getComputedStyle(one).{drawn})")
+        assert set(colors) == {color}, part

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, Response, Route, expect
 
-from tests.browser.conftest import LEVEL, App, OpenPage, load_sample
+from tests.browser.conftest import LEVEL, App, OpenPage, entry, load_sample
 from tests.browser.test_session import dialog_of, sign_in_as_ada
 from tests.support.waiting import wait_until
 from tests.system.conftest import Installation
@@ -52,14 +52,13 @@ def test_cholesterol_is_typed_in_mmol_scored_in_mg_and_shown_again_as_typed(form
     expect(form.locator("#field-cholesterol-range")).to_have_text("1.3 to 25.8 · model 2.6 to 15.5")
     form.locator("#field-patient_reference").fill("in mmol")
     form.get_by_role("button", name="Analyze Patient Data").click()
-    entry = form.locator("#history-list li", has_text="in mmol")
-    expect(entry).to_contain_text(LEVEL)
+    expect(entry(form, "in mmol")).to_contain_text(LEVEL)
     form.get_by_text("Values entered").click()
     expect(form.locator("#prediction dl").first).to_contain_text("224.3 mg/dL")
     form.reload()
     expect(switch).to_have_value("mmol/L")  # remembered for the desk
     expect(field).to_have_value("")  # what was submitted is no draft
-    entry.get_by_role("button").click()
+    entry(form, "in mmol").get_by_role("button").click()
     form.get_by_role("button", name="Copy into the form").click()
     expect(field).to_have_value("5.8")
     expect(form.locator("#result-stale")).to_be_hidden()
@@ -187,7 +186,7 @@ def test_a_draft_outlives_reload_back_and_the_end_of_a_session_and_ends_with_cle
     load_sample(page)
     page.get_by_label("Patient reference").fill("sent at once")
     page.get_by_role("button", name="Analyze Patient Data").click()
-    expect(page.locator("#history-list li", has_text="sent at once")).to_contain_text(LEVEL)
+    expect(entry(page, "sent at once")).to_contain_text(LEVEL)
     page.reload()
     expect_none(page)
     assert b"half a draft" not in next(installation.folder.rglob("client-1/client.sqlite")).read_bytes()

@@ -6,17 +6,10 @@ from collections.abc import Sequence
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OpenPage, analyze_sample, scrolls_sideways
+from tests.browser.conftest import OpenPage, analyze_sample, row, scrolls_sideways
 from tests.support.system_parts import Visitor
 
 WIDTHS = (320, 400, 1400)
-
-
-def card_from_result(page: Page) -> Page:
-    """Follow the link that stands beside a result, which opens a page of its own."""
-    with page.expect_popup() as opened:
-        page.get_by_role("link", name="Model card").click()
-    return opened.value
 
 
 def at_card(open_page: OpenPage, link: str) -> Page:
@@ -29,10 +22,12 @@ def test_from_a_result_and_the_dashboard_the_card_is_one_click_away(links: Seque
     clinic, dashboard = open_page(links[1]), open_page(links[0])
     analyze_sample(clinic, "about its model")
     expect(clinic.locator("#prediction")).to_contain_text("disease-free")
-    dashboard.locator("#prediction-rows tr", has_text="about its model").get_by_role("button").click()
+    row(dashboard, "about its model").get_by_role("button").click()
     version = Visitor(links[0]).api("status")["model"]["version"]
     for page in (clinic, dashboard):
-        card = card_from_result(page)
+        with page.expect_popup() as opened:
+            page.get_by_role("link", name="Model card").click()
+        card = opened.value
         expect(card.get_by_role("heading", name="What it is not for")).to_be_visible()
         expect(card.locator("#main")).to_contain_text(version)
         assert card.url.endswith(f"/model/{version}")
@@ -43,9 +38,7 @@ def test_from_a_result_and_the_dashboard_the_card_is_one_click_away(links: Seque
 
 
 @pytest.mark.full
-def test_the_card_fits_every_screen_and_paper_and_its_drawings_say_what_the_numbers_beside_them_say(
-    links: Sequence[str], open_page: OpenPage
-) -> None:
+def test_the_card_fits_screens_and_paper_and_draws_what_it_says(links: Sequence[str], open_page: OpenPage) -> None:
     page = at_card(open_page, links[0])
     too_wide = "(all) => all.filter((one) => one.getBoundingClientRect().right > innerWidth + 1).length"
     for width in WIDTHS:
@@ -78,14 +71,10 @@ def test_the_keyboard_reaches_every_section_and_link(links: Sequence[str], open_
     expect(page.locator("#groups-heading")).to_be_in_viewport()
 
 
-def test_the_reader_sets_the_prevalence_at_which_high_predicts_disease(
-    links: Sequence[str], open_page: OpenPage
-) -> None:
+def test_the_reader_sets_the_prevalence_of_high_predicting_disease(links: Sequence[str], open_page: OpenPage) -> None:
     page = at_card(open_page, links[1])
     answer, prevalence = page.locator("#at-high-answer"), page.get_by_label("Share of all examined patients")
-    expect(answer).to_contain_text(
-        re.compile(r"^Of 100 patients marked High, \d+ have coronary disease \(95 % interval")
-    )
+    expect(answer).to_contain_text(re.compile(r"^Of 100 patients marked High, \d+ have coronary disease \(95 % int"))
     figures = Visitor(links[0]).api("model")["quantitative_analyses"]["figures"]
     found, alarms = (figures[name]["ours"]["value"] for name in ("sensitivity_high", "false_alarm_rate_high"))
     prevalence.fill("12,5")

@@ -35,18 +35,13 @@ def analyzed(page: Page) -> Locator:
     return page.locator("#prediction dl").first
 
 
-def test_a_comma_is_scored_as_the_point_it_means_and_a_result_says_when_the_form_differs(form: Page) -> None:
-    field, stale = number(form), form.locator("#result-stale")
+def test_a_comma_is_scored_as_the_point_it_means(form: Page) -> None:
+    field = number(form)
     field.press_sequentially("-0,5")
     field.press("Tab")
     expect(field).to_have_value("-0,5")
     expect(refusal(form)).to_be_hidden()
     expect(analyzed(form)).to_contain_text("ST depression-0.5 mm")
-    expect(stale).to_be_hidden()
-    field.fill("0,8")
-    expect(stale).to_contain_text("for the values entered at")
-    field.fill("-0,5")
-    expect(stale).to_be_hidden()
 
 
 def test_what_is_no_number_is_refused_kept_as_typed_and_comes_back_with_undo(form: Page) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import LEVEL, LONG_MS, OpenPage, analyze_sample, scrolls_sideways
+from tests.browser.conftest import LEVEL, LONG_MS, OpenPage, analyze_sample, entry, ids, row, rows, scrolls_sideways
 from tests.support.system_parts import Clinician, Visitor
 from tests.system.conftest import Installation
 
@@ -30,13 +30,11 @@ def test_a_patient_goes_from_each_desk_to_the_open_dashboard_as_text_and_opens_t
         analyze_sample(clinic, reference)
         assert clinic.url == link.partition("sign-in#")[0]  # no token is left in the address
         expect(clinic.locator("#prediction")).to_contain_text("disease-free")
-        expect(clinic.locator("#history-list")).to_contain_text(reference)
-        row = dashboard.locator("#prediction-rows tr", has_text=reference)
-        expect(row).to_have_count(1)
-        expect(row).to_contain_text(f"Client-{number}")
+        expect(entry(clinic, reference)).to_have_count(1)
+        expect(row(dashboard, reference)).to_contain_text(f"Client-{number}")
         for page in (clinic, dashboard):
             assert page.locator("img[src=x]").count() == 0
-    row.get_by_role("button").click()
+    row(dashboard, reference).get_by_role("button").click()
     detail = dashboard.get_by_role("dialog")
     expect(detail).to_contain_text(reference)
     expect(detail).to_contain_text("Thallium scan")
@@ -58,11 +56,6 @@ def test_signing_out_in_one_tab_ends_the_other(links: Sequence[str], open_page: 
     expect(first.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
-def shown_ids(dashboard: Page) -> list[str]:
-    ids: list[str] = dashboard.locator("#prediction-rows tr").evaluate_all("rows => rows.map((row) => row.dataset.id)")
-    return ids
-
-
 def newest_ids(links: Sequence[str], most: int) -> list[str]:
     items = Visitor(links[0]).api(f"predictions?limit={most}")["predictions"]
     return [item["prediction"]["prediction_id"] for item in items]
@@ -72,13 +65,12 @@ def newest_ids(links: Sequence[str], most: int) -> list[str]:
 def test_the_newest_are_shown_until_older_ones_are_asked_for(links: Sequence[str], dashboard: Page) -> None:
     with Clinician(links[3]) as clinician:
         clinician.answers([clinician.submit() for _ in range(65)])
-    rows = dashboard.locator("#prediction-rows tr")
-    expect(rows).to_have_count(60)
+    expect(rows(dashboard)).to_have_count(60)
     stored = newest_ids(links, 120)
     assert len(stored) > 60
     dashboard.get_by_role("button", name="Load older").click()
-    expect(rows).to_have_count(len(stored))
-    assert shown_ids(dashboard) == stored
+    expect(rows(dashboard)).to_have_count(len(stored))
+    assert ids(dashboard) == stored
 
 
 def test_a_page_that_websockets_do_not_reach_follows_by_polling(clinic: Page) -> None:
@@ -86,7 +78,7 @@ def test_a_page_that_websockets_do_not_reach_follows_by_polling(clinic: Page) ->
     with clinic.expect_response(lambda response: "transport=polling" in response.url):
         clinic.reload()
     analyze_sample(clinic, "by polling")
-    expect(clinic.locator("#history-list li", has_text="by polling")).to_contain_text(LEVEL)
+    expect(entry(clinic, "by polling")).to_contain_text(LEVEL)
 
 
 def test_a_history_that_could_not_be_loaded_is_loaded_on_request(clinic: Page) -> None:
@@ -101,7 +93,7 @@ def test_a_history_that_could_not_be_loaded_is_loaded_on_request(clinic: Page) -
     expect(clinic.locator("#link-state")).to_contain_text("Connected")
 
 
-def test_a_patient_waits_for_a_killed_server_though_the_page_is_reloaded_and_closed_and_nothing_is_lost_or_doubled(
+def test_a_patient_waits_for_a_killed_server_through_reload_and_close_and_nothing_is_lost_or_doubled(
     installation: Installation, links: Sequence[str], clinic: Page, dashboard: Page, open_page: OpenPage
 ) -> None:
     os.kill(installation.pid("server"), signal.SIGKILL)
@@ -109,18 +101,17 @@ def test_a_patient_waits_for_a_killed_server_though_the_page_is_reloaded_and_clo
     analyze_sample(clinic, "waits")
     expect(clinic.locator("#result-waiting")).to_contain_text("Queued")
     clinic.reload()
-    waiting = clinic.locator("#history-list li", has_text="waits")
-    expect(waiting).to_contain_text("Queued")
+    expect(entry(clinic, "waits")).to_contain_text("Queued")
     expect(dashboard.locator("#live-banner")).to_contain_text("Reconnecting; missed entries will load automatically.")
     clinic.context.close()
     installation.start()
-    waiting = open_page(links[1]).locator("#history-list li", has_text="waits")
+    waiting = entry(open_page(links[1]), "waits")
     expect(waiting).to_contain_text(LEVEL, timeout=LONG_MS)
     expect(waiting).to_have_count(1)
-    expect(dashboard.locator("#prediction-rows tr", has_text="waits")).to_have_count(1, timeout=LONG_MS)
+    expect(row(dashboard, "waits")).to_have_count(1, timeout=LONG_MS)
     stored = Visitor(links[0]).api("status")["totals"]["predictions"]
     expect(dashboard.locator("#total-predictions")).to_have_text(str(stored))
-    assert shown_ids(dashboard) == newest_ids(links, 60)
+    assert ids(dashboard) == newest_ids(links, 60)
 
 
 @pytest.mark.parametrize("width", [320, pytest.param(1400, marks=pytest.mark.full)])
@@ -129,6 +120,6 @@ def test_no_page_scrolls_sideways(links: Sequence[str], open_page: OpenPage, wid
     expect(dashboard.locator("#live-state")).to_contain_text("Live")
     analyze_sample(clinic, "as long as a reference may be, " + "x" * 32)
     expect(clinic.locator("#prediction")).to_contain_text("disease-free")
-    expect(dashboard.locator("#prediction-rows tr").first).to_contain_text("as long as")
+    expect(rows(dashboard).first).to_contain_text("as long as")
     assert not scrolls_sideways(clinic)
     assert not scrolls_sideways(dashboard)

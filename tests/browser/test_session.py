@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import ADA, ADMINISTRATOR, LEVEL, LINK_OF_ADA, PASSWORD, App, OpenPage
+from tests.browser.conftest import ADA, ADMINISTRATOR, LEVEL, LINK_OF_ADA, PASSWORD, App, OpenPage, entry
 
 CLOSED = "void (window.whenClosed = new Promise((end) => document.querySelector('#sign-in-again').onclose = end))"
 
@@ -49,13 +49,13 @@ def test_a_clinician_signs_in_again_on_the_page_and_keeps_the_form(client: App, 
     expect(reference).to_be_focused()
     page.keyboard.type(" and finished")
     page.keyboard.press("Enter")
-    expect(page.locator("#history-list li", has_text="half typed and finished")).to_contain_text(LEVEL)
+    expect(entry(page, "half typed and finished")).to_contain_text(LEVEL)
     reference.fill("sent at the end")
     client.end_sessions()
     page.keyboard.press("Enter")  # before the page has heard of it, or the app has
     dialog_of(page).keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
-    expect(page.locator("#history-list li", has_text="sent at the end")).to_contain_text(LEVEL)
+    expect(entry(page, "sent at the end")).to_contain_text(LEVEL)
     page.get_by_role("button", name="Sign out").click()  # with the token of the session that is now
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from config.secrets import PROJECT_ROOT
 from tests.support.processes import free_ports
 from tests.support.shipped import edited, program
 from tests.support.speaking import Browser
+from tests.support.waiting import wait_until
 
 SHIPPED = PROJECT_ROOT / "deploy" / "prometheus"
 RULES = SHIPPED / "alerts.yml"
@@ -50,14 +52,15 @@ def prometheus(folder: Path, token: str, targets: Mapping[str, str]) -> Iterator
     (folder / "metrics-token").write_text(token)
     shutil.copy(RULES, folder)
     port = free_ports(1)[0]
+    server = Browser(f"http://127.0.0.1:{port}")
 
     def ask(expression: str) -> Series:
-        asked = Browser(f"http://127.0.0.1:{port}").get(f"/api/v1/query?{urlencode({'query': expression})}")
-        found = asked.json["data"]["result"]
+        found = server.get(f"/api/v1/query?{urlencode({'query': expression})}").json["data"]["result"]
         return {named(one["metric"].pop("__name__"), **one["metric"]): float(one["value"][1]) for one in found}
 
     command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/series"]
     with program([*command, f"--web.listen-address=127.0.0.1:{port}"], port, folder / "prometheus.log"):
+        wait_until(lambda: server.get("/-/ready").status == HTTPStatus.OK)
         yield ask
 
 

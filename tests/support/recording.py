@@ -8,8 +8,8 @@ import orjson
 from common.followers import ALL
 from common.messages import Change, Changes, Prediction
 from server.log import ChangeLog
-from server.store import Lease, NewPrediction, Page, PredictionStore
-from tests.support.made_requests import NOON, prediction, request
+from server.store import Lease, NewPrediction, Page, PredictionStore, RequestKey
+from tests.support.made_requests import NOON, id_of, prediction, request
 from tests.support.waiting import WAIT_SECONDS
 
 
@@ -25,6 +25,16 @@ def new(*answers: Prediction, digest: str = "0" * 64) -> list[NewPrediction]:
 
 def stored(store: PredictionStore, *answers: Prediction) -> Page:
     return store.append(new(*answers), {}, NOON).page
+
+
+def of(*numbers: int) -> dict[RequestKey, str]:
+    """Return the predictions of these numbers at Client-1, by request."""
+    return {("Client-1", id_of(number)): f"Client-1-{number}" for number in numbers}
+
+
+def erased(store: PredictionStore, *numbers: int) -> Page:
+    """Erase the predictions of these numbers at Client-1."""
+    return store.erase(of(*numbers), NOON)[0]
 
 
 def unfinished(answer: Prediction) -> Lease:

@@ -62,7 +62,7 @@ def server_works(store: PredictionStore, fresh: Iterator[int]) -> Works:
         "append what is known": lambda: put(store, *range(1, 9)),
         "append": lambda: put(store, next(fresh)),
         "explain": lambda: store.finish_explanation(unfinished(prediction(request(next(fresh) - 1))), LLAMA_TEXT, NOON),
-        "erase": lambda: store.erase([prediction(request(next(fresh) - 1)).prediction_id], NOON),
+        "erase": lambda: store.erase({("Client-1", request(next(fresh) - 1).request_id): "of that request"}, NOON),
         "latest changes": lambda: store.changes(store.end().after - 5),
         "latest changes of a client": lambda: store.changes(store.end().after - 5, client_id="Client-1"),
         "newest page": lambda: store.recent(20),

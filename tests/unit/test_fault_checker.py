@@ -208,6 +208,8 @@ def withdraw(records: Records) -> None:
     noted.saved.append(request_id)
     noted.withdrawn.append(request_id)
     log(records, gone, kind="prediction_erased", prediction_id=None)
+    for dashboard in records.dashboards:
+        dashboard.taken.append(log(records)[-1])
 
 
 def test_what_was_withdrawn_is_gone_for_good_or_answered() -> None:

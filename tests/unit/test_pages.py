@@ -71,8 +71,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_no_page_has_inline_script_or_style(name: str) -> None:
-    parsed = page(name)
+def assert_nothing_inline(parsed: Page) -> None:
     assert parsed.with_tag("style") == []
     for tag, attributes in parsed.elements:
         assert [key for key in attributes if key == "style" or key.startswith("on")] == [], tag
@@ -80,8 +79,7 @@ def test_no_page_has_inline_script_or_style(name: str) -> None:
         assert "application/json" in opening or not text.strip()
 
 
-def test_references_inside_a_page_lead_somewhere(name: str) -> None:
-    parsed = page(name)
+def assert_references_lead_somewhere(parsed: Page) -> None:
     known = set(parsed.ids)
     assert len(known) == len(parsed.ids)  # an id stands once
     for _, attributes in parsed.elements:
@@ -89,6 +87,11 @@ def test_references_inside_a_page_lead_somewhere(name: str) -> None:
             assert set(attributes.get(key, "").split()) <= known
         if attributes.get("href", "").startswith("#"):
             assert attributes["href"][1:] in known
+
+
+def test_no_page_has_inline_script_or_style_and_references_inside_a_page_lead_somewhere(name: str) -> None:
+    assert_nothing_inline(page(name))
+    assert_references_lead_somewhere(page(name))
 
 
 def test_every_file_a_page_loads_is_there(name: str) -> None:

@@ -69,6 +69,12 @@ class Link:
         self.pages.status = self.relay.status
         self.relay.start()
 
+    def begin(self, *numbers: int, patience: Patience = PATIENT, **settings: object) -> None:
+        """Start the server, and a relay whose outbox holds the submissions of these numbers."""
+        self.server.start()
+        self.enter(*numbers)
+        self.start(patience, **settings)
+
     def enter(self, *numbers: int) -> None:
         """Put the submissions of these numbers into the outbox."""
         for number in numbers:

@@ -27,12 +27,12 @@ from common.errors import (
 )
 from common.messages import PROTOCOL_VERSION, Changes, Event, PredictRequest, Receipt, WireError
 from tests.integration.client.conftest import Link
-from tests.support.made_requests import erased, explained, id_of, made, prediction, request
+from tests.support.made_requests import explained, id_of, made, prediction, request
 from tests.support.pages import history, states_of
 from tests.support.programmable_server import LOG, TOKEN, ProgrammableServer
 from tests.support.waiting import WAIT_SECONDS
 
-FIRST, SECOND = id_of(1), id_of(2)
+FIRST, SECOND, THIRD = id_of(1), id_of(2), id_of(3)
 UNREACHABLE = ServerUnreachableError.default_message
 IMPATIENT = Patience(first_answer=0.5, answer=0.5)
 
@@ -60,9 +60,7 @@ class First:
 
 
 def test_it_proves_who_it_is_says_what_waits_and_sends_it(link: Link) -> None:
-    link.enter(1, 2)
-    link.server.start()
-    link.start()
+    link.begin(1, 2)
     handshake = link.server.handshakes.get(timeout=WAIT_SECONDS)
     assert (handshake.protocol, handshake.attempt) == (PROTOCOL_VERSION, 1)
     assert link.server.authorizations == {f"Bearer {TOKEN}"}
@@ -71,17 +69,6 @@ def test_it_proves_who_it_is_says_what_waits_and_sends_it(link: Link) -> None:
     assert link.server.received.get(timeout=WAIT_SECONDS) == request(1)
     assert link.pages.wait_for_entry(FIRST).prediction == prediction(request(1))
     assert link.server.next_follow(lambda follow: follow.waiting == 0).ticket
-
-
-def test_what_was_entered_while_the_server_was_away_is_sent_oldest_first_when_it_comes(link: Link) -> None:
-    link.enter(3, 1, 2)
-    link.start()
-    away = link.pages.wait_for_link("down")
-    assert (away.reason, away.waiting) == (UNREACHABLE, 3)
-    link.server.start()
-    assert link.server.next_ids(3) == ids(1, 2, 3)
-    link.pages.wait_for_states(all_answered(3))
-    assert link.pages.wait_for_link("up").reason is None
 
 
 def test_no_more_than_the_window_is_in_flight(link: Link) -> None:
@@ -99,9 +86,7 @@ def test_no_more_than_the_window_is_in_flight(link: Link) -> None:
 
 def test_what_is_refused_for_now_is_sent_again_in_order_after_pauses_that_grow(link: Link) -> None:
     link.server.answer = busy = First(link.server, 6, WireError.of(OverloadedError()))
-    link.server.start()
-    link.enter(1, 2)
-    link.start(reconnect_max_seconds=10)
+    link.begin(1, 2, reconnect_max_seconds=10)
     assert link.server.next_ids(8) == ids(1, 2) * 4
     link.pages.wait_for_states(all_answered(2))
     assert busy.asked_at[6] - busy.asked_at[5] >= 1.0  # the third pause is 2 s less at most a half; the first, 0.5 s
@@ -111,18 +96,14 @@ def test_what_is_refused_for_now_is_sent_again_in_order_after_pauses_that_grow(l
 def test_a_request_refused_for_good_is_kept_with_the_reason_and_the_next_one_goes_on(link: Link) -> None:
     error = WireError.of(InvalidRecordError(fields={"age": ["must be between 1 and 120 years"]}))
     link.server.answer = First(link.server, 1, error)
-    link.server.start()
-    link.enter(1, 2)
-    link.start()
+    link.begin(1, 2)
     link.pages.wait_for_states({SECOND: "answered", FIRST: "refused"})
     assert link.pages.wait_for_entry(FIRST, "refused").error == error
 
 
 def test_a_lost_acknowledgement_costs_nothing_when_the_entry_comes(link: Link) -> None:
     link.server.answer = lambda asked: link.server.predict(asked) and None
-    link.server.start()
-    link.enter(1, 2)
-    link.start()
+    link.begin(1, 2)
     link.pages.wait_for_states(all_answered(2))
     assert link.server.handshakes.qsize() == 1
 
@@ -135,31 +116,30 @@ def test_without_an_acknowledgement_it_connects_again_and_without_an_entry_it_as
     link: Link, receipt: object, asked: int, handshakes: int
 ) -> None:
     link.server.answer = First(link.server, 1, receipt)
-    link.server.start()
-    link.enter(1)
-    link.start(reply_timeout_seconds=1)
+    link.begin(1, reply_timeout_seconds=1)
     link.pages.wait_for_entry(FIRST)
     assert link.server.next_ids(asked) == [FIRST] * asked
     assert link.server.handshakes.qsize() == handshakes
 
 
-def test_what_was_withdrawn_while_the_server_was_away_is_never_sent_and_goes_when_it_comes(link: Link) -> None:
-    link.enter(1, 2)
+def test_when_the_server_comes_back_the_oldest_is_sent_first_and_never_what_was_withdrawn(link: Link) -> None:
+    link.enter(3, 1, 2)
     link.start()
-    link.pages.wait_for_link("down")
+    away = link.pages.wait_for_link("down")
+    assert (away.reason, away.waiting) == (UNREACHABLE, 3)
     link.withdraw(1)
-    assert states_of(link.outbox) == {SECOND: "queued", FIRST: "withdrawing"}
+    assert states_of(link.outbox) == {THIRD: "queued", SECOND: "queued", FIRST: "withdrawing"}
     link.server.start()
-    link.pages.wait_for_states({SECOND: "answered"})
-    assert (link.server.withdrawn.get_nowait(), link.server.next_ids(1)) == (FIRST, [SECOND])
+    link.pages.wait_for_states({THIRD: "answered", SECOND: "answered"})
+    assert (link.server.withdrawn.get_nowait(), link.server.next_ids(2)) == (FIRST, [SECOND, THIRD])
+    assert link.pages.wait_for_link("up").reason is None
     assert link.server.received.empty()
 
 
 @pytest.mark.parametrize("receipt", [None, Receipt(status="accepted"), WireError.of(OverloadedError())])
 def test_what_is_on_its_way_is_withdrawn_at_once(link: Link, receipt: object) -> None:
     link.server.answer = First(link.server, 9, receipt)
-    link.server.start()
-    link.start()
+    link.begin()
     link.wake(1)
     assert link.server.next_ids(1) == [FIRST]
     link.withdraw(1)
@@ -168,8 +148,7 @@ def test_what_is_on_its_way_is_withdrawn_at_once(link: Link, receipt: object) ->
 
 
 def test_what_was_answered_before_its_withdrawal_came_is_answered(link: Link) -> None:
-    link.server.start()
-    link.start()
+    link.begin()
     link.pages.wait_for_link("up")
     link.server.is_mute = True
     link.wake(1)
@@ -188,8 +167,7 @@ def test_a_withdrawal_that_is_refused_is_sent_again(link: Link, error: Detection
     link.server.answer_withdrawal = lambda one: refusals.pop() if refusals else link.server.withdraw(one)
     link.enter(1)
     link.outbox.withdraw(FIRST)
-    link.server.start()
-    link.start()
+    link.begin()
     link.pages.wait_for_states({})
     assert [link.server.withdrawn.get_nowait() for _ in range(2)] == [FIRST, FIRST]
 
@@ -198,8 +176,7 @@ def test_an_empty_outbox_is_filled_again_from_the_servers_log(link: Link) -> Non
     answers = [prediction(request(number)) for number in range(1, 9)]
     made_before = [made(10 + number, answer) for number, answer in enumerate(answers)]
     link.server.log = [*made_before, explained(30, answers[0])]
-    link.server.start()
-    link.start()
+    link.begin()
     link.pages.wait_for_states(all_answered(8))
     link.pages.wait_for(lambda: link.outbox.place.server_after == 30)
     assert history(link.outbox)[-1].explanation != answers[0].explanation
@@ -210,8 +187,7 @@ def test_it_asks_less_often_the_more_an_answer_holds(link: Link) -> None:
     assert [pace(entries) for entries in (0, 3, 10, 500)] == [0.01, 0.012, 0.04, 0.05]
     link.server.page_entries = 20
     link.server.log = [made(number, prediction(request(number))) for number in range(1, 201)]
-    link.server.start()
-    link.start()
+    link.begin()
     link.pages.wait_for_link("up")
     began = time.monotonic()
     link.pages.wait_for(lambda: link.outbox.place.server_after == 200)
@@ -222,9 +198,7 @@ def test_it_asks_less_often_the_more_an_answer_holds(link: Link) -> None:
 def test_a_log_that_was_replaced_or_restored_is_read_from_its_beginning_and_what_it_lost_is_sent_again(
     link: Link, name: str, sent_again: int
 ) -> None:
-    link.server.start()
-    link.enter(1, 2, 3)
-    link.start()
+    link.begin(1, 2, 3)
     link.pages.wait_for_states(all_answered(3))
     link.server.stop()
     link.pages.wait_for_link("down")
@@ -238,22 +212,9 @@ def test_a_log_that_was_replaced_or_restored_is_read_from_its_beginning_and_what
     link.pages.wait_for_entry(id_of(21))
 
 
-def test_an_erasure_while_it_was_away_is_made_up_for(link: Link) -> None:
-    link.server.start()
-    link.enter(1, 2)
-    link.start()
-    link.pages.wait_for_states(all_answered(2))
-    link.server.stop()
-    first, *others = link.server.log
-    link.server.log = [first.model_copy(update={"prediction": None}), *others, erased(3, prediction(request(1)))]
-    link.server.start()
-    link.pages.wait_for_states({SECOND: "answered"})
-
-
 def test_a_run_that_leaves_something_out_is_not_applied(link: Link) -> None:
     link.server.is_mute = True
-    link.server.start()
-    link.start(Patience(refused=0.1))
+    link.begin(patience=Patience(refused=0.1))
     link.server.next_follow()
     answer = made(7, prediction(request(7)))
     link.server.send(Event.CHANGES, Changes(log=LOG, after=6, next_after=7, has_more=False, entries=[answer]))
@@ -263,8 +224,7 @@ def test_a_run_that_leaves_something_out_is_not_applied(link: Link) -> None:
 
 def test_entries_of_another_client_app_are_not_applied_and_the_reason_is_told(link: Link) -> None:
     link.server.log = [made(1, prediction(request(1), client_id="Client-2"))]
-    link.server.start()
-    link.start()
+    link.begin()
     assert link.pages.wait_for_link("refused").reason == OTHER_IDENTITY
     assert states_of(link.outbox) == {}
 
@@ -286,8 +246,7 @@ def test_what_makes_no_sense_ends_the_connection_without_a_word_about_its_conten
 
 
 def test_a_link_that_is_half_open_is_replaced(link: Link) -> None:
-    link.server.start()
-    link.start(IMPATIENT)
+    link.begin(patience=IMPATIENT)
     link.server.is_mute = True
     assert link.pages.wait_for_link("down").reason == UNREACHABLE
     link.server.is_mute = False
@@ -297,9 +256,7 @@ def test_a_link_that_is_half_open_is_replaced(link: Link) -> None:
 
 def test_a_server_that_hangs_up_right_after_connecting_is_tried_again(link: Link) -> None:
     link.server.hang_ups = 3
-    link.server.start()
-    link.enter(1)
-    link.start(IMPATIENT)
+    link.begin(1, patience=IMPATIENT)
     link.pages.wait_for_entry(FIRST)
     handshakes = [link.server.handshakes.get_nowait() for _ in range(4)]
     assert [handshake.attempt for handshake in handshakes] == [1, 2, 3, 4]
@@ -320,9 +277,7 @@ def test_a_connection_that_takes_longer_than_a_second_is_waited_for(link: Link) 
 def test_a_refusal_is_told_in_the_servers_words_not_tried_often_and_the_queue_is_kept(link: Link) -> None:
     error = UnsupportedProtocolError("The client app speaks protocol version 4, the server 3. Update the older one.")
     link.server.refusal = WireError.of(error)
-    link.server.start()
-    link.enter(1)
-    link.start(Patience(refused=0.5))
+    link.begin(1, patience=Patience(refused=0.5))
     link.server.handshakes.get(timeout=WAIT_SECONDS)
     began = time.monotonic()
     refused = link.pages.wait_for_link("refused")
@@ -351,17 +306,14 @@ def test_what_the_door_says_is_told_and_what_a_proxy_says_is_not(
     link: Link, status: str, body: bytes, state: str, reason: str
 ) -> None:
     link.server.door = (status, body)
-    link.server.start()
-    link.start(Patience(refused=0.1))
+    link.begin(patience=Patience(refused=0.1))
     assert link.pages.wait_for_link(state).reason == reason
     link.server.door = None
     link.pages.wait_for_link("up")
 
 
 def test_a_client_app_that_another_one_replaced_says_so_and_comes_back_only_for_a_new_patient(link: Link) -> None:
-    link.server.start()
-    link.start(Patience(refused=0.0))
-    link.wake(1)
+    link.begin(1, patience=Patience(refused=0.0))
     link.pages.wait_for_entry(FIRST)
     link.server.handshakes.get(timeout=WAIT_SECONDS)
     link.server.close_all(WireError.of(ReplacedConnectionError()))
@@ -376,8 +328,7 @@ def test_a_redirect_is_not_followed_with_the_token(link: Link) -> None:
     other = ProgrammableServer()
     other.start()
     link.server.door, link.server.location = ("302 FOUND", b""), f"{other.url}/socket.io/?transport=websocket&EIO=4"
-    link.server.start()
-    link.start()
+    link.begin()
     link.pages.wait_for_link("down")
     link.relay.stop()
     other.close()
@@ -388,8 +339,7 @@ def test_a_redirect_is_not_followed_with_the_token(link: Link) -> None:
 def test_no_proxy_of_the_environment_gets_between(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "WS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    link.server.start()
-    link.start()
+    link.begin()
     link.pages.wait_for_link("up")
 
 
@@ -408,8 +358,7 @@ def test_stopping_takes_less_than_a_second(link: Link, while_it: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}" if while_it == "connects" else link.server.url
         link.server.refusal = WireError.of(NotSignedInError()) if while_it == "rests" else None
-        link.server.start()
-        link.start(Patience(refused=600.0), server_url=url)
+        link.begin(patience=Patience(refused=600.0), server_url=url)
         if while_it == "connects":
             silent.accept()[0].close()
         else:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.store.__main__ import main
-from tests.integration.server.conftest import Join, RunningServer, StartProcess, StartServer, stop
+from tests.integration.server.conftest import Join, RunningServer, StartProcess
 from tests.support.disks import SmallDisk, failing_disk, small_disk
 from tests.support.made_requests import request
 from tests.support.processes import Process, run
@@ -94,22 +93,9 @@ def test_a_disk_that_turns_read_only_is_named_loses_nothing_and_stops_a_start(
         assert stored(database) == 1
 
 
-def test_a_damaged_database_is_named_and_a_restore_brings_it_back(
-    running: RunningServer, join: Join, start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    database = running.database
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{database}")
-    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+def test_a_database_that_is_damaged_while_a_server_runs_is_named(running: RunningServer, join: Join) -> None:
     client = join()
     assert all(saved(client, number) for number in range(1, 31))
-    assert main(["backup", str(tmp_path / "copy.sqlite")]) == 0
-    database.write_bytes(b"\xa5" * database.stat().st_size)
+    running.database.write_bytes(b"\xa5" * running.database.stat().st_size)
     assert "the file is damaged" in (said := refusal(running.url, client, 31))
     assert "python -m server.store restore FILE" in said
-    client.close()
-    stop(running)
-    assert main(["restore", str(tmp_path / "copy.sqlite")]) == 0
-    client = join(to=start_server())
-    assert saved(client, 30)
-    assert saved(client, 31)
-    assert stored(database) == 31

@@ -111,13 +111,14 @@ def test_an_interval_is_there_where_figures_differ_and_ends_where_figures_do(
 
 def test_the_bootstrap_interval_is_that_of_the_binomial_keeps_the_groups_and_comes_from_the_seed() -> None:
     is_so, ill = np.arange(400) < 100, np.ones(400, dtype=np.bool_)
+    shares = is_so.astype(np.float64)
     one, again, other = (
-        by_bootstrap(lambda _, drawn: drawn.mean(), ill, 1.0 * is_so, seed=seed, resamples=2000) for seed in (1, 1, 2)
+        by_bootstrap(lambda _, drawn: drawn.mean(), ill, shares, seed=seed, resamples=2000) for seed in (1, 1, 2)
     )
     margin = 1.96 * math.sqrt(0.25 * 0.75 / 400)
     assert interval(one) == pytest.approx((0.25 - margin, 0.25, 0.25 + margin), abs=0.006)
     assert one == again != other
-    kept = by_bootstrap(lambda labels, _: labels.sum(), is_so, 1.0 * is_so, seed=0, resamples=200)
+    kept = by_bootstrap(lambda labels, _: labels.sum(), is_so, shares, seed=0, resamples=200)
     assert interval(kept) == (100, 100, 100)
 
 

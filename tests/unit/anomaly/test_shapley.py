@@ -1,8 +1,11 @@
-"""Scores and contributions are those of scikit-learn and shap, to the twelfth digit."""
+"""Scores and contributions are those of scikit-learn and shap, and worked out a third time, coalition by coalition."""
 
 import subprocess
 import sys
+from itertools import chain, combinations
+from math import factorial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +15,40 @@ from sklearn.ensemble import IsolationForest
 from server.anomaly.dataset import FloatArray
 from server.anomaly.detector import Detector
 from server.anomaly.fitting import average_path_length
+from server.anomaly.preprocessing import FACTORS
 from server.anomaly.shapley import CellTables
 from server.evaluation.folds import random_values
+from tests.support.patients import real_patients
+
+PLAYERS = range(len(FACTORS))
+COALITIONS = [frozenset(c) for size in range(len(FACTORS) + 1) for c in combinations(PLAYERS, size)]
+
+
+def path_lengths(tree: Any, factors: FloatArray, node: int = 0, depth: int = 0) -> FloatArray:
+    """The expected path length for each coalition and patient, shape (256, n).
+
+    A factor in the coalition takes the patient's own way; any other splits by the patients the tree was grown on.
+    """
+    left, right = tree.children_left[node], tree.children_right[node]
+    if left == right:
+        return np.full((len(COALITIONS), len(factors)), depth + average_path_length(int(tree.n_node_samples[node])))
+    on_the_left, on_the_right = (path_lengths(tree, factors, child, depth + 1) for child in (left, right))
+    weights = tree.n_node_samples[[left, right]] / tree.n_node_samples[node]
+    split_by = tree.feature[node]
+    is_known = np.array([split_by in coalition for coalition in COALITIONS])[:, np.newaxis]
+    own_way = np.where(factors[:, split_by] <= tree.threshold[node], on_the_left, on_the_right)
+    return np.where(is_known, own_way, weights[0] * on_the_left + weights[1] * on_the_right)
+
+
+def shapley_values(worth: FloatArray) -> FloatArray:
+    """Shapley (1953), by its formula: from the worth of each coalition, shape (256, n), to (n, 8)."""
+    row_of = {coalition: row for row, coalition in enumerate(COALITIONS)}
+    values = np.zeros((worth.shape[1], len(FACTORS)))
+    for coalition, player in chain.from_iterable(((c, p) for p in PLAYERS if p not in c) for c in COALITIONS):
+        orders = factorial(len(coalition)) * factorial(len(FACTORS) - len(coalition) - 1)
+        joined = worth[row_of[coalition | {player}]] - worth[row_of[coalition]]
+        values[:, player] += joined * orders / factorial(len(FACTORS))
+    return values
 
 
 def factors_of(detector: Detector, patients: int) -> FloatArray:
@@ -63,6 +98,21 @@ def test_a_forest_that_splits_nobody_explains_nothing() -> None:
     contributions, log2_score = CellTables(forest).look_up([1.0] * 8)
     assert contributions == [0] * 8
     assert log2_score == pytest.approx(-1)
+
+
+def test_the_contributions_by_factor_are_the_shapley_values_from_the_base_value_to_the_score(
+    detector: Detector,
+) -> None:
+    model, patients = detector.model, real_patients().values[:50]
+    factors = model.preprocessor.transform(patients).astype(np.float32).astype(np.float64)
+    lengths: FloatArray = np.mean([path_lengths(tree.tree_, factors) for tree in model.forest.estimators_], axis=0)
+    worth = -lengths / average_path_length(model.forest.max_samples_)
+    tables = CellTables(model.forest)
+    contributions, log2_scores = zip(*tables.look_up_all(model.preprocessor.transform(patients)), strict=True)
+    np.testing.assert_allclose(np.array(contributions), shapley_values(worth), rtol=0, atol=1e-12)
+    assert np.ptp(contributions, axis=0).min() > 1e-3  # every factor was put to the test
+    np.testing.assert_allclose(worth[0], tables.base_value, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(worth[-1], log2_scores, rtol=0, atol=1e-12)
 
 
 def test_a_server_loads_and_explains_without_the_package_shap(detector_dir: Path) -> None:

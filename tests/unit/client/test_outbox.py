@@ -188,15 +188,6 @@ def test_a_correction_is_sent_after_what_it_corrects_has_ended(outbox: Outbox) -
     assert waiting(outbox) == [FIRST]
 
 
-def test_what_was_corrected_says_so_and_stays_readable(outbox: Outbox) -> None:
-    answer = prediction(request(1))
-    for _ in range(2):  # also when the log is read again
-        apply(outbox, made(1, answer), superseded(2, answer, by=SECOND))
-    (entry,) = history(outbox)
-    assert (entry.state, entry.superseded_by, entry.prediction) == ("answered", SECOND, answer)
-    assert outbox.newest == 2
-
-
 def test_what_is_withdrawn_is_never_sent_again_and_goes_or_is_answered(outbox: Outbox, reopen: OpenOutbox) -> None:
     put(outbox, 1, 2, 3)
     assert [outbox.withdraw(one).state for one in (FIRST, SECOND, THIRD, THIRD)] == ["withdrawing"] * 4
@@ -242,9 +233,11 @@ def test_a_log_read_again_from_its_beginning_changes_nothing(outbox: Outbox) -> 
         refused(3, request(2), FOR_GOOD),
         made(4, prediction(request(3))).model_copy(update={"prediction": None}),
         erased(5, prediction(request(3))),
+        superseded(6, prediction(request(1)), by=SECOND),
     ]
     assert apply(outbox, *entries) == {FIRST, SECOND, THIRD}
     before = (history(outbox), outbox.newest)
+    assert (before[0][-1].superseded_by, before[0][-1].prediction) == (SECOND, prediction(request(1)))
     for another in ("a-log.1", "another-log.0"):
         assert apply(outbox, *entries, log=another) == set()
         assert (history(outbox), outbox.newest) == before
@@ -487,19 +480,27 @@ def test_a_damaged_outbox_is_left_as_it_is_and_the_sentence_says_what_to_do(path
     assert path.read_text() == note
 
 
+def older(path: Path, schema: int) -> None:
+    """Take what an earlier schema did not have out of an outbox."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        gone = {"place": ["reading", "compared"], "requests": ["reading"]}
+        if schema == 3:
+            connection.executescript("DROP TABLE drafts; DROP INDEX waiting_requests;")
+            connection.execute("CREATE INDEX waiting_requests ON requests (request_id) WHERE state = 'queued'")
+            gone["requests"] += ["entered_by", "entered", "corrects", "superseded_by"]
+        for table, columns in gone.items():
+            for column in columns:
+                connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.execute(f"PRAGMA user_version = {schema}")
+
+
 def test_an_outbox_of_protocol_4_is_brought_up_to_date(path: Path) -> None:
     with closing(Outbox(path)) as outbox:
-        outbox.put(submission(1), NOON)
-    with closing(sqlite3.connect(path)) as older, older:  # what schema 3 did not have
-        older.executescript("DROP TABLE drafts; DROP INDEX waiting_requests;")
-        for column in ("entered_by", "entered", "corrects", "superseded_by", "reading"):
-            older.execute(f"ALTER TABLE requests DROP COLUMN {column}")
-        older.executescript("ALTER TABLE place DROP COLUMN reading; ALTER TABLE place DROP COLUMN compared;")
-        older.execute("CREATE INDEX waiting_requests ON requests (request_id) WHERE state = 'queued'")
-        older.execute("PRAGMA user_version = 3")
+        put(outbox, 1)
+    older(path, 3)
     with closing(Outbox(path)) as outbox:
-        assert waiting(outbox) == [request(1).request_id]
-        assert outbox.withdraw(request(1).request_id).state == "withdrawing"
+        assert waiting(outbox) == [FIRST]
+        assert outbox.withdraw(FIRST).state == "withdrawing"
         outbox.put(submission(2), NOON, ADA)
         outbox.keep_draft(ADA.id, "{}", NOON)
     (copy,) = path.parent.glob("client-before-migration-3-*.sqlite")
@@ -509,10 +510,7 @@ def test_an_outbox_of_protocol_4_is_brought_up_to_date(path: Path) -> None:
 def test_of_an_outbox_of_schema_4_only_what_this_log_holds_can_be_sent_again(path: Path) -> None:
     with closing(Outbox(path)) as outbox:
         apply(outbox, *(made(number, prediction(request(number))) for number in (1, 2)))
-    with closing(sqlite3.connect(path)) as older, older:
-        older.execute("ALTER TABLE requests DROP COLUMN reading")
-        older.executescript("ALTER TABLE place DROP COLUMN reading; ALTER TABLE place DROP COLUMN compared;")
-        older.execute("PRAGMA user_version = 4")
+    older(path, 4)
     with closing(Outbox(path)) as outbox:
         assert (outbox.place.server_log, outbox.place.server_after) == ("a-log.0", 0)
         assert apply(outbox, made(1, prediction(request(2)))) == set()

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from common.errors import InvalidRecordError
 from common.patient import FIELDS, LABEL_COLUMN, PatientRecord
 from config.secrets import PROJECT_ROOT
-from tests.support.any_patients import records
 from tests.support.made_requests import record
 
 QUANTITIES = [(name, field.possible_range, field.model_range) for name, field in FIELDS.items() if field.model_range]

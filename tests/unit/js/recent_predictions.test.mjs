@@ -28,7 +28,7 @@ test("what is extended holds more, and tells from where older ones are to be ask
   assert.equal(recent.oldestSequence, null);
   [5, 4].forEach((sequence) => recent.add(item(sequence)));
   assert.ok(!recent.hasDropped);
-  recent.extendTo(4);
+  recent.limit = 4;
   [3, 2].forEach((sequence) => recent.add(item(sequence)));
   assert.deepEqual(sequences(recent), [5, 4, 3, 2]);
   assert.equal(recent.oldestSequence, 2);

@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from common.errors import StoreUnavailableError
 from common.messages import PROTOCOL_VERSION, Handshake
 from server.clients import ConnectedClients
-from server.cluster import LEASE_SECONDS, Cluster
+from server.cluster import LEASE_SECONDS, SILENT_SECONDS, Cluster
 from server.log import ChangeLog
 from server.store import PredictionStore
 from server.store.database import open_database
 from server.store.verification import problems_of
 from tests.support.postgres import Postgres
+from tests.support.recording import made, stored
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 
@@ -145,6 +147,39 @@ def test_one_leads_until_it_is_cut_off_and_the_next_waits_until_it_has_noticed(
     execute(first, locked + "WHERE locktype = 'advisory' AND datname = current_database()")
     beat(second)
     assert leaders(both) == [False, False]
+
+
+def test_a_server_that_is_cut_off_asks_the_database_nothing(start: Callable[[], Place], times: list[float]) -> None:
+    place, statements = start(), list[str]()
+    beat(place)
+    event.listen(place.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    times.append(LEASE_SECONDS + 0.1)
+    store = place.cluster.store
+    for ask in (store.end, store.check, store.vacuum, lambda: stored(store, made(1))):
+        with pytest.raises(StoreUnavailableError):
+            ask()
+    assert statements == []
+
+
+def test_a_beat_that_hangs_at_a_stop_gives_up_the_lead_when_it_ends(start: Callable[[], Place]) -> None:
+    place = start()
+    beat(place)
+
+    def locks(*, granted: bool) -> int:
+        asked = text(
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE pg_stat_activity.datname = "
+            "current_database() AND (locktype = 'advisory' AND granted AND :granted OR NOT granted AND NOT :granted)"
+        )
+        with place.engine.connect() as connection:
+            return int(connection.scalar(asked, {"granted": granted}) or 0)
+
+    assert locks(granted=True) == 1
+    with ThreadPoolExecutor() as pool, place.engine.begin() as other:
+        other.execute(text("LOCK TABLE cluster.servers"))
+        pool.submit(beat, place)
+        wait_until(lambda: locks(granted=False))
+        place.cluster.stop()
+    wait_until(lambda: not locks(granted=True), SILENT_SECONDS - 1)  # before the database would end it
 
 
 def test_servers_that_start_at_once_make_all_tables_once_and_agree(

@@ -10,7 +10,7 @@ from server.drift.windows import RollingWindows
 from server.store import PredictionStore
 from server.store.verification import problems_of
 from tests.support.made_requests import NOON, id_of
-from tests.support.recording import changes_of, made, new, stored
+from tests.support.recording import changes_of, erased, made, new, of, stored
 
 FIRST, SECOND = id_of(1), id_of(2)
 
@@ -69,9 +69,9 @@ def test_erasing_either_brings_nothing_back_into_the_counts(store: PredictionSto
     stored(store, made(1), made(3))
     stored(store, made(2, corrects=FIRST), made(4, corrects=id_of(3)))
     assert counted(store) == 2
-    store.erase(["Client-1-2"], NOON)  # a correction
+    erased(store, 2)  # a correction
     assert (counted(store), store.get("Client-1-1")["superseded_by"]) == (1, SECOND)
-    store.erase(["Client-1-3"], NOON)  # what was corrected
+    erased(store, 3)  # what was corrected
     assert (counted(store), list(marks(store))) == (1, [FIRST])
 
 
@@ -79,16 +79,24 @@ def test_a_patient_is_erased_with_what_was_corrected_under_another_reference(sto
     stored(store, made(1, patient_reference="bed 1"), made(5, patient_reference="bed 1"))
     stored(store, made(2, corrects=FIRST))
     stored(store, made(3, corrects=SECOND, patient_reference="bed 7"))
-    assert set(store.of_patient("bed 7")) == {"Client-1-1", "Client-1-2", "Client-1-3"}
-    assert set(store.of_patient("bed 1")) == {"Client-1-1", "Client-1-5"}
+    assert store.of_patient("bed 7") == of(1, 2, 3)
+    assert store.of_patient("bed 1") == of(1, 5)
 
 
-def test_the_windows_of_drift_lose_what_is_corrected(store: PredictionStore) -> None:
-    stored(store, made(1), made(2))
-    windows = RollingWindows(store, ("Client-1",), patients=100, days=90, clock=lambda: NOON)
-    assert [one.sequence for one in windows.read()["Client-1"]] == [1, 2]
-    stored(store, made(3, corrects=FIRST))
-    assert [one.sequence for one in windows.read()["Client-1"]] == [2, 3]
+def test_the_windows_of_drift_lose_what_is_corrected_or_erased_and_take_older_patients_instead(
+    store: PredictionStore,
+) -> None:
+    stored(store, made(1), made(2), made(3))
+    windows = RollingWindows(store, ("Client-1",), patients=2, days=90, clock=lambda: NOON)
+
+    def seen() -> list[int]:
+        return [one.sequence for one in windows.read()["Client-1"]]
+
+    assert seen() == [2, 3]
+    stored(store, made(4, corrects=id_of(3)))
+    assert seen() == [2, 4]
+    erased(store, 4)
+    assert seen() == [1, 2]
 
 
 def test_a_withdrawn_request_is_never_answered_and_an_answered_one_stays(store: PredictionStore) -> None:

@@ -3,8 +3,7 @@
 import shutil
 import sqlite3
 import stat
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from common.sqlite import WRITE
 from config.secrets import PROJECT_ROOT, ConfigurationError
 from server.predictions import Job
 from server.store import PredictionStore
-from server.store.backup import restore
+from server.store.backup import closing_engine, restore
 from server.store.database import MIGRATIONS, open_database
 from server.store.schema import metadata, predictions
 from server.store.verification import problems_of
@@ -50,16 +49,6 @@ def opened(path: Path, migrations: Path = MIGRATIONS) -> Engine:
     return open_database(f"sqlite:///{path}", migrations=migrations)
 
 
-@contextmanager
-def opened_here(path: Path, migrations: Path = MIGRATIONS) -> Iterator[Engine]:
-    """Open the database and let go of its file afterwards."""
-    engine = opened(path, migrations)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
-
-
 def later_migrations(folder: Path, more: str = "") -> Path:
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "versions" / "9999_later.py").write_text(NEXT_REVISION.format(more=more))
@@ -71,7 +60,7 @@ def mode(path: Path) -> str:
 
 
 def test_a_new_database_is_its_owners_alone_and_locked_by_who_writes(path: Path) -> None:
-    with opened_here(path) as engine:
+    with closing_engine(opened(path)) as engine:
         PredictionStore(engine).check()
         assert mode(path.parent) == "0o700"
         assert {mode(file) for file in path.parent.iterdir()} == {"0o600"}
@@ -134,6 +123,11 @@ def test_an_address_that_cannot_be_used_is_a_sentence(url: str, said: str) -> No
         open_database(url)
 
 
+def test_a_migration_states_its_own_tables() -> None:
+    """Whatever becomes of the schema later, an older record is brought up in the same steps."""
+    assert [file.name for file in MIGRATIONS.glob("versions/*.py") if "server.store" in file.read_text()] == []
+
+
 def of_version_3(folder: Path) -> Path:
     version_3.restore(folder)
     return folder / ".local" / "server" / "predictions.sqlite"
@@ -149,7 +143,7 @@ def without_what_went(message: Any) -> Any:
 
 def test_a_record_of_version_3_loses_nothing(tmp_path: Path) -> None:
     told = version_3.expected()
-    with opened_here(of_version_3(tmp_path)) as engine, engine.connect() as connection:
+    with closing_engine(opened(of_version_3(tmp_path))) as engine, engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
         connection.rollback()
@@ -184,7 +178,7 @@ def test_a_record_of_the_first_schema_becomes_one_of_now(path: Path) -> None:
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript((PROJECT_ROOT / "tests/support/record_of_schema_0001.sql").read_text())
-    with opened_here(path) as engine, engine.connect() as connection:
+    with closing_engine(opened(path)) as engine, engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         connection.rollback()
         assert list(problems_of(engine)) == []
@@ -198,7 +192,7 @@ def test_a_request_of_version_3_that_comes_again_is_known(tmp_path: Path) -> Non
     (old,) = (one for one in version_3.expected()["predictions"] if one["prediction"]["request_id"] == "made-1")
     asked = {name: value for name, value in old["prediction"].items() if name in PredictRequest.model_fields}
     job = Job(PredictRequest.model_validate(asked), old["prediction"]["client_id"], 0.0)
-    with opened_here(of_version_3(tmp_path)) as engine, engine.connect() as connection:
+    with closing_engine(opened(of_version_3(tmp_path))) as engine, engine.connect() as connection:
         kept = select(predictions.c.request_digest).where(predictions.c.request_id == "made-1")
         assert connection.execute(kept).scalar_one() == job.digest
 
@@ -209,7 +203,7 @@ def test_a_backup_of_version_3_can_be_put_back(tmp_path: Path) -> None:
     opened(path).dispose()
     *_, said = restore(copy, path)
     assert "is kept as" in said
-    with opened_here(path) as engine:
+    with closing_engine(opened(path)) as engine:
         assert list(problems_of(engine)) == []
 
 

@@ -180,7 +180,7 @@ def test_windows_forget_what_another_log_lacks_and_read_numbers_that_come_again(
         connection.execute(text("DELETE FROM predictions WHERE sequence > 10"))
         connection.execute(text("DELETE FROM changes WHERE sequence > 10"))
         connection.execute(text("UPDATE change_counter SET value = 10"))
-    clinics.store.rename_log()
+    clinics.store.take_place(None, NOON)
     clinics.see(range(30, 45))
     assert following.read() == clinics.windows().read()
     assert len(following.read()["Client-1"]) == 25

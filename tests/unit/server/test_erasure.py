@@ -1,6 +1,7 @@
 """Erasing: nothing of a patient is left, whoever reads hears of it, and what is erased never comes back."""
 
 import random
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,17 +9,16 @@ from pathlib import Path
 import pytest
 
 from common.messages import Change, ChangeKind
-from server.drift.windows import RollingWindows
 from server.store import PredictionStore
 from tests.support.made_requests import LLAMA_TEXT, NOON
-from tests.support.recording import awaiting, changes_of, made, stored, unfinished
+from tests.support.recording import awaiting, changes_of, erased, made, stored, unfinished
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_of_what_is_erased_only_ids_and_times_are_left(store: PredictionStore, path: Path) -> None:
     stored(store, made(1), made(2))
     store.finish_explanation(unfinished(made(1)), LLAMA_TEXT, NOON)
-    run = store.erase(["Client-1-1", "never there"], NOON)
+    run = erased(store, 1)
     tombstone = Change(
         sequence=4,
         kind=ChangeKind.PREDICTION_ERASED,
@@ -38,8 +38,8 @@ def test_of_what_is_erased_only_ids_and_times_are_left(store: PredictionStore, p
 
 def test_an_erased_request_is_not_answered_again_nor_explained_nor_erased_again(store: PredictionStore) -> None:
     stored(store, made(1))
-    store.erase(["Client-1-1"], NOON)
-    assert store.erase(["Client-1-1"], NOON).entries == []
+    erased(store, 1)
+    assert erased(store, 1).entries == []
     assert stored(store, made(1)).entries == []
     assert store.finish_explanation(unfinished(made(1)), LLAMA_TEXT, NOON) is None
     assert awaiting(store) == set()
@@ -50,32 +50,21 @@ def test_an_erased_request_is_not_answered_again_nor_explained_nor_erased_again(
 def test_no_byte_of_an_erased_patient_is_left_whatever_happened_before(store: PredictionStore, path: Path) -> None:
     """Rows of many lengths come and go in random order, so that pages are split, merged, freed and used again."""
     chance = random.Random(1)
-    kept: dict[str, str] = {}
-    gone: list[str] = []
+    kept, gone = list[int](), list[int]()
     for number in range(1, 121):
         marker = f"MARKER-{number:04}-" + "x" * chance.randrange(40)
         answer = made(number, patient_reference=marker)
         text = f"EXPLAINED-{number:04}-" + "y" * chance.randrange(6_000)
         stored(store, answer)
         store.finish_explanation(unfinished(answer), LLAMA_TEXT.model_copy(update={"text": text}), NOON)
-        kept[answer.prediction_id] = f"{number:04}-"
+        kept.append(number)
         if chance.random() < 0.5:
-            ids = chance.sample(sorted(kept), min(len(kept), chance.randrange(1, 4)))
-            store.erase(ids, NOON)
-            gone += [kept.pop(one) for one in ids]
+            chosen = chance.sample(kept, min(len(kept), chance.randrange(1, 4)))
+            erased(store, *chosen)
+            gone += chosen
+            kept = [one for one in kept if one not in chosen]
             store.check()
     content = b"".join(file.read_bytes() for file in path.parent.iterdir())
     assert gone
-    assert [marker for marker in gone if f"MARKER-{marker}".encode() in content] == []
-    assert [marker for marker in gone if f"EXPLAINED-{marker}".encode() in content] == []
-    assert all(f"MARKER-{marker}".encode() in content for marker in kept.values())
-
-
-def test_the_windows_of_drift_lose_what_is_erased_and_take_older_patients_instead(store: PredictionStore) -> None:
-    answers = [made(number) for number in range(1, 151)]
-    stored(store, *answers)
-    windows = RollingWindows(store, ("Client-1",), patients=100, days=90, clock=lambda: NOON)
-    assert len(windows.read()["Client-1"]) == 100
-    store.erase([f"Client-1-{number}" for number in range(141, 151)], NOON)
-    ages = [patient.values[0] for patient in windows.read()["Client-1"]]
-    assert ages == [answer.record.age for answer in answers[40:140]]
+    assert [one for one in gone if re.search(rb"(MARKER|EXPLAINED)-%04d-" % one, content)] == []
+    assert all(b"MARKER-%04d-" % one in content for one in kept)

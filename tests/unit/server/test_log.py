@@ -1,13 +1,15 @@
 """The tail of the log: every run is whole and in order, whoever wrote, and nothing erased is kept ready."""
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, delete, event, update
 
 from common.followers import ALL
 from server.log import KEPT_BYTES, ChangeLog
 from server.store import Page, PredictionStore
+from server.store.backup import told_by
+from server.store.schema import awaiting_explanations, change_counter, changes, predictions
 from tests.support.made_requests import LLAMA_TEXT, NOON
-from tests.support.recording import Reader, changes_of, made, stored, unfinished
+from tests.support.recording import Reader, changes_of, erased, made, stored, unfinished
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def test_who_has_read_more_at_another_server_is_not_ahead(
     store: PredictionStore, elsewhere: PredictionStore, log: ChangeLog
 ) -> None:
     stored(elsewhere, made(1))
-    elsewhere.rename_log()
+    elsewhere.take_place(None, NOON)
     log.heard_of(elsewhere.end().log, 1)
     assert (log.name, log.newest) == (elsewhere.end().log, 1)
     stored(elsewhere, made(2))
@@ -81,9 +83,9 @@ def test_nothing_that_was_erased_is_kept_ready(
     log.appended(explained)
     generation = log.generation
     if here:
-        log.appended(store.erase(["Client-1-1"], NOON))
+        log.appended(erased(store, 1))
     else:
-        elsewhere.erase(["Client-1-1"], NOON)
+        erased(elsewhere, 1)
         log.look()
     assert log.generation != generation
     entries = reader.entries(4)
@@ -100,3 +102,39 @@ def test_threads_that_append_in_another_order_than_they_committed_leave_no_gap(
         log.appended(page)
     assert [entry.sequence for entry in reader.next()] == [1, 2, 3, 4]
     assert log.read(3, ALL).next_after == 4
+
+
+def fail_over(store: PredictionStore, place: int) -> None:
+    """Take the record back to a place, as a failover to a standby that was behind does."""
+    with store.engine.begin() as connection:
+        connection.execute(delete(awaiting_explanations))
+        connection.execute(delete(predictions).where(predictions.c.sequence > place))
+        connection.execute(delete(changes).where(changes.c.sequence > place))
+        connection.execute(update(change_counter).values(value=place))
+    store.take_place(told_by(store.engine), NOON)
+
+
+def test_what_failovers_took_adds_up_and_what_they_brought_back_is_erased_again(store: PredictionStore) -> None:
+    log = ChangeLog(store, lambda: NOON)
+
+    def lost() -> tuple[int, int, int]:
+        while log.look():
+            pass
+        assert log.lost
+        assert (log.name, log.newest, log.lost.noticed_at) == (store.end().log, store.end().after, NOON)
+        return log.lost.entries, log.lost.predictions, log.lost.stored_again
+
+    log.appended(stored(store, made(1), made(2)))
+    log.appended(erased(store, 1))
+    log.appended(stored(store, made(3)))
+    fail_over(store, 2)
+    assert lost() == (2, 1, 0)
+    assert [entry.kind for entry in changes_of(store.changes(2))] == ["prediction_erased"]
+    log.appended(stored(store, made(3), made(4)))
+    fail_over(store, 4)
+    assert lost() == (3, 2, 1)
+    fail_over(store, 2)
+    assert lost() == (5, 2, 1)
+    log.appended(stored(store, made(4)))
+    assert lost() == (5, 2, 2)
+    assert [entry.kind for entry in changes_of(store.changes(2))] == ["prediction_erased", "prediction_made"]

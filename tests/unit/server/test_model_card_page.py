@@ -1,7 +1,6 @@
 """The page of a model card: every number of the card is on it, as text, and nothing else."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from html import unescape
 from typing import Any
@@ -18,7 +17,7 @@ from server.anomaly.detector import Detector
 from server.anomaly.evaluation_figures import SHOWN, Estimate
 from server.model_routes import page_number, rendered
 from server.registry.model_card import Card, model_card
-from tests.unit.test_pages import Page
+from tests.unit.test_pages import Page, assert_nothing_inline, assert_references_lead_somewhere
 
 EARLIER = "20260101T000000Z-0123456789ab"
 
@@ -110,14 +109,8 @@ def test_the_page_has_nothing_inline_and_every_reference_leads_somewhere(card: C
     for changed in (unlabelled, with_details(card, recalibrated_from=EARLIER)):
         parsed = Page()
         parsed.feed(html_of(changed, note="A copy.", versions=[EARLIER], json_address="/x"))
-        assert parsed.with_tag("style") == []
-        assert [text for _, text in parsed.scripts if text.strip()] == []
-        assert [attributes for _, attributes in parsed.elements if "style" in attributes] == []
-        assert [found for found, times in Counter(parsed.ids).items() if times > 1] == []
-        for _, attributes in parsed.elements:
-            assert set(attributes.get("aria-labelledby", "").split()) <= set(parsed.ids)
-            if attributes.get("href", "").startswith("#"):
-                assert attributes["href"][1:] in parsed.ids
+        assert_nothing_inline(parsed)
+        assert_references_lead_somewhere(parsed)
 
 
 def test_the_cards_words_are_text_and_never_markup(card: Card) -> None:

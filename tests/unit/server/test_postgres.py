@@ -25,7 +25,7 @@ from tests.faults.proxy import FaultyLink
 from tests.support.made_requests import LLAMA_TEXT, NOON
 from tests.support.postgres import Postgres, postgres
 from tests.support.processes import free_ports
-from tests.support.recording import awaiting, changes_of, made, new, stored, unfinished
+from tests.support.recording import awaiting, changes_of, erased, made, new, of, stored, unfinished
 from tests.support.waiting import wait_until
 
 Work = Callable[[PredictionStore], object]
@@ -122,7 +122,7 @@ def test_a_record_that_is_written_meanwhile_is_verified_as_of_one_moment(
         if "erased_up_to <>" in statement:
             with closing(PredictionStore(open_database(engine.url))) as other:
                 stored(other, made(2))
-                other.erase(["Client-1-1"], NOON)
+                erased(other, 1)
 
     assert list(problems_of(engine)) == []
     assert store.end().after == 3
@@ -168,8 +168,7 @@ def test_who_comes_while_erasures_are_done_again_is_erased_as_well(
         if "FOR UPDATE" in statement:
             stored(elsewhere, *comes)
 
-    erased = {("Client-1", "request-2"): "Client-1-2", ("Client-1", "request-3"): None}
-    assert [store.erase_again(erased, NOON) for _ in range(2)] == [1, 0]
+    assert [store.erase_all(of(2, 3), NOON) for _ in range(2)] == [1, 0]
     assert [entry.kind for entry in changes_of(store.changes(0))[2:]] == ["prediction_erased"] * 2
     assert [item["prediction"]["request_id"] for item in store.recent(9)[1]] == ["request-1"]
     assert list(problems_of(engine)) == []
@@ -222,6 +221,7 @@ def test_what_a_server_has_locked_that_is_cut_off_is_soon_free(
         with engine.begin() as other:  # whose limit is ten seconds
             other.execute(same, {"id": 1})
         link.close()
+    cut.dispose()
 
 
 @pytest.mark.full
@@ -235,7 +235,7 @@ def test_a_failover_that_lost_entries_is_another_log_and_what_was_erased_stays_e
         stored(store, made(1), made(2))
         log = ChangeLog(store)
         standby = primary.standby()  # not started, so that it lacks what comes now
-        log.appended(store.erase(["Client-1-1"], NOON))
+        log.appended(erased(store, 1))
         log.appended(stored(store, made(3)))
         before = (log.name, log.newest)
         primary.stop()
@@ -279,7 +279,7 @@ def filled(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def fill(store: PredictionStore) -> None:
     stored(store, *(made(number) for number in range(1, 6)))
     store.finish_explanation(unfinished(made(1)), LLAMA_TEXT, NOON)
-    store.erase(["Client-1-2"], NOON)
+    erased(store, 2)
     refuse(store)
     correction = made(7).model_copy(update={"corrects": "request-3"})
     stored(store, correction)
@@ -316,7 +316,7 @@ def test_after_a_restore_the_log_is_another_one_and_what_was_erased_is_erased_ag
     engine.dispose()
     url = engine.url.render_as_string(hide_password=False)
     restored = postgres_server.new_database(str(engine.url.database))
-    store.erase(["Client-1-3", "Client-1-4"], NOON)
+    erased(store, 3, 4)
     monkeypatch.setenv("DATABASE_URL", restored)
     assert main(["migrate"]) == main(["after-restore", "--replaced", url]) == main(["verify"]) == 0
     assert "Erased again, as it had been since the backup: 2 predictions." in capsys.readouterr().out

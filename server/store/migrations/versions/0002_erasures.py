@@ -3,8 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-from server.store.schema import sequence_gaps
-
 revision = "0002"
 down_revision = "0001"
 
@@ -15,4 +13,9 @@ def upgrade() -> None:
     # The next migration takes it away again, so it needs none of the constraints that it was once made with.
     ids = [sa.Column(name, sa.String(64), nullable=False) for name in ("prediction_id", "client_id", "request_id")]
     op.create_table("erasures", sa.Column("sequence", sa.Integer(), nullable=False), *ids)
-    sequence_gaps.create(op.get_bind())
+    op.create_table(
+        "sequence_gaps",
+        sa.Column("after", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("up_to", sa.Integer(), nullable=False),
+        sa.Column("at", sa.String(40), nullable=False),
+    )

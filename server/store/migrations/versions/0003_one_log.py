@@ -8,8 +8,6 @@ import orjson
 import sqlalchemy as sa
 from alembic import op
 
-from server.store import schema
-
 revision = "0003"
 down_revision = "0002"
 
@@ -31,9 +29,10 @@ def upgrade() -> None:
     op.drop_table("erased")
     with op.batch_alter_table("changes") as changes:
         changes.alter_column("request_id", existing_type=sa.String(64), nullable=False)
-    # As the schema has it: a later change of the index has to write out here what it was.
-    (index,) = (one for one in schema.changes.indexes if one.unique)
-    index.create(op.get_bind())
+    where = sa.text("kind IN ('prediction_erased', 'request_refused')")
+    ids = ["client_id", "request_id", "kind"]
+    name = "uq_changes_without_prediction"
+    op.create_index(name, "changes", ids, unique=True, sqlite_where=where, postgresql_where=where)
     _rewrite("predictions", "body", _prediction)
     _rewrite("changes", "explanation", _explanation)
 

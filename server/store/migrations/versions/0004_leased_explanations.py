@@ -5,8 +5,6 @@ from datetime import datetime
 import sqlalchemy as sa
 from alembic import op
 
-from server.store.schema import awaiting_explanations as awaiting
-
 revision = "0004"
 down_revision = "0003"
 
@@ -18,8 +16,14 @@ AWAITING = sa.text(
 
 
 def upgrade() -> None:
-    # As the schema has it: a later change of the table has to write out here what it was.
-    awaiting.create(op.get_bind())
+    awaiting = op.create_table(
+        "awaiting_explanations",
+        sa.Column("prediction_id", sa.String(64), primary_key=True),
+        sa.Column("since", sa.Float(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("lease", sa.String(36)),
+        sa.Column("leased_until", sa.Float(), nullable=False),
+    )
     unleased = {"tries": 0, "lease": None, "leased_until": 0.0}
     rows = [
         {"prediction_id": prediction_id, "since": datetime.fromisoformat(at).timestamp(), **unleased}

@@ -3,8 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-from server.store.schema import CurrentTimeline, change_counter
-
 revision = "0006"
 down_revision = "0005"
 
@@ -12,18 +10,28 @@ NUMBERS = {"predictions": ["sequence"], "changes": ["sequence"], "counts": ["pre
 NUMBERS |= {"sequence_gaps": ["after", "up_to"]}
 
 NEWEST_REFUSAL = sa.text("SELECT COALESCE(max(sequence), 0) FROM changes WHERE kind = 'request_refused'")
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TIMELINE = sa.text("SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)")
 
 
 def upgrade() -> None:
     connection = op.get_bind()
+    timeline = ""
     if connection.dialect.name == "postgresql":
+        timeline = connection.scalar(TIMELINE)
         for table, names in NUMBERS.items():
             for name in names:
                 op.alter_column(table, name, type_=sa.BigInteger())
-    added = {"refused_up_to": connection.scalar(NEWEST_REFUSAL), "began_after": 0}
-    added["timeline"] = connection.scalar(sa.select(CurrentTimeline()))
+    added = {"refused_up_to": connection.scalar(NEWEST_REFUSAL), "began_after": 0, "timeline": timeline}
     rows = [dict(row) | added for row in connection.execute(sa.text("SELECT * FROM change_counter")).mappings()]
-    # As the schema has it: a later change of the table has to write out here what it was.
     op.drop_table("change_counter")
-    change_counter.create(connection)
-    op.bulk_insert(change_counter, rows)
+    numbers = ("value", "erased_up_to", "refused_up_to", "began_after")
+    counter = op.create_table(
+        "change_counter",
+        sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
+        *(sa.Column(name, NUMBER, nullable=False) for name in numbers),
+        sa.Column("log_id", sa.String(36), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("timeline", sa.String(8), nullable=False),
+    )
+    op.bulk_insert(counter, rows)
