@@ -287,7 +287,11 @@ class Relay:
             except Exception:  # clinicians go on entering patients meanwhile: it must not end for good
                 log.exception("the link to the server failed")
                 refusal = WireError.of(ServerUnreachableError(FAILED))
-            self._rest(refusal)
+            try:
+                self._rest(refusal)
+            except Exception:  # as above; the pause is all that is lost
+                log.exception("the state of the link could not be told")
+                self._is_stopping.wait(1)
 
     def _use_one_connection(self) -> None:
         """Use one connection for as long as it lasts; raises what ends it."""

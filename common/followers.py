@@ -145,7 +145,7 @@ class Follower:
 
 @dataclass(eq=False)
 class Followers:
-    """The followers of one namespace; a thread of its own answers those that wait, and another one closes sessions.
+    """The followers of one namespace; one thread answers those that wait, others close those that may not stay.
 
     ``send(sid, event, message)`` and ``leave(sid)`` reach a connection, ``is_open`` tells whether a session is.
     ``check`` raises the named error for which nobody may stay.
@@ -170,7 +170,6 @@ class Followers:
         self._generation = -1
         self._status: bytes | None = None
         self._changed = threading.Condition(threading.RLock())
-        self._swept_at = self.clock()
         self._asking: list[Follower] = []
         self._is_nudged = False
         self._stopping = threading.Event()
@@ -267,7 +266,9 @@ class Followers:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="followers", daemon=True)
                 self._thread.start()
-                threading.Thread(target=self._run_sweeps, name="sweeps", daemon=True).start()
+                # Each its own: where a database hangs in the middle of a read, only the thread that reads stands still.
+                for act, seconds in ((self.sweep, TICK_SECONDS), (self.close_signed_out, SWEEP_SECONDS)):
+                    threading.Thread(target=self._repeat, args=(act, seconds), name=act.__name__, daemon=True).start()
 
     def stop(self) -> None:
         """Send what is in the log to those that wait, and tell all that the app stops."""
@@ -285,15 +286,25 @@ class Followers:
         self._answer(list(self._followers.values()), looks_at_status=True)
 
     def sweep(self) -> None:
-        """Take those that were closed out of the namespace, and every half second close those that may not stay."""
-        followers, now = list(self._followers.values()), self.clock()
-        for follower in followers:
+        """Take those that were closed or have ended out of the namespace, and close all where nobody may stay."""
+        now = self.clock()
+        for follower in list(self._followers.values()):
             if follower.leaves_at is not None and follower.leaves_at <= now:
                 follower.leaves_at = math.inf  # once: what fails here must not come first at every look
                 self.leave(follower.sid)
-        if now - self._swept_at >= SWEEP_SECONDS:
-            self._swept_at = now
-            self._close_ended(followers)
+            elif follower.peer.connection.has_ended:
+                self.leave(follower.sid)  # it ended while it was let in, which nothing else reports
+        try:
+            self.check()
+        except DetectionSystemError as error:
+            for sid in list(self._followers):
+                self.close(sid, error)
+
+    def close_signed_out(self) -> None:
+        """Close those whose session has ended, which may have to be read."""
+        for follower in list(self._followers.values()):
+            if follower.peer.session is not None and not self.is_open(follower.peer.session):
+                self.close(follower.sid, NotSignedInError())
 
     def _run(self) -> None:
         looked_at = self.clock()
@@ -313,26 +324,12 @@ class Followers:
             except Exception:  # one follower, or one look at the status, must not end the others' answers
                 log.exception("followers could not be answered")
 
-    def _run_sweeps(self) -> None:
-        # Not by the thread that answers: where a database hangs in the middle of a read, nobody would be closed.
-        while not self._stopping.wait(TICK_SECONDS):
+    def _repeat(self, act: Callable[[], None], seconds: float) -> None:
+        while not self._stopping.wait(seconds):
             try:
-                self.sweep()
+                act()
             except Exception:
-                log.exception("followers could not be swept")
-
-    def _close_ended(self, followers: Sequence[Follower]) -> None:
-        try:
-            self.check()
-        except DetectionSystemError as error:
-            for follower in followers:
-                self.close(follower.sid, error)
-        for follower in followers:
-            session, connection = follower.peer.session, follower.peer.connection
-            if connection.has_ended:
-                self.leave(follower.sid)  # it ended while it was let in, which nothing else reports
-            elif session is not None and not self.is_open(session):
-                self.close(follower.sid, NotSignedInError())
+                log.exception("followers could not be looked after")
 
     def _answer(self, followers: Sequence[Follower], *, looks_at_status: bool = False) -> None:
         """Answer those that wait and for which there is something to say; a first answer has the current status."""

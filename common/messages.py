@@ -457,7 +457,10 @@ class ServerStatus(Message):
 
 
 class LostEntries(Message):
-    """What the log lacks since the database failed over or was restored, as far as this server had read it."""
+    """What the log lacks after the database failed over or was restored, as far as this server had read it.
+
+    It adds up since the server's start; an entry that is lost twice counts twice.
+    """
 
     noticed_at: Timestamp
     entries: int

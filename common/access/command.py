@@ -30,18 +30,22 @@ def main(
     """Run one command; return 0, 1 when it could not be done, 2 when a setting cannot be used."""
     options = _parser(settings_class).parse_args(arguments)
     run, _, action, _ = _COMMANDS[options.command]
+    given: dict[str, Any] = {"client_id": options.client} if settings_class is ClientSettings else {}
     try:
-        given: dict[str, Any] = {"client_id": options.client} if settings_class is ClientSettings else {}
         settings = settings_class(**given)
+    except SETTINGS_ERRORS as error:
+        print(settings_sentence(error), file=sys.stderr)
+        return 2
+    try:
         office = _Office(settings, open_store(settings))
         target = run(office, options)
         if action is not None:
             office.trail.record(user_of_system(), action, target or "")
-    except SETTINGS_ERRORS as error:
-        print(settings_sentence(error), file=sys.stderr)
-        return 2
     except NAMED_ERRORS as error:
         print(error.message, file=sys.stderr)
+        return 1
+    except UnicodeDecodeError:
+        print("The password is not text in this terminal's encoding.", file=sys.stderr)
         return 1
     return 0
 

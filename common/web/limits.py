@@ -12,8 +12,8 @@ from config.settings import ClientSettings, ServerSettings
 def make_limiter(app: Flask, settings: ServerSettings | ClientSettings) -> Limiter:
     """Limit every route of the app by who asks and by their address; a route's own limits come on top.
 
-    Who asks is the client app or the session that a request has proved; without either it is the address. The sign-in
-    is counted separately, by address alone: no flood of other requests closes it.
+    Who asks is the client app or the session that a request has proved; without either, or with a wrong token, it is
+    the address. The sign-in is counted separately, by address alone: no flood of other requests closes it.
     """
     per_address = f"{settings.address_requests_per_minute} per minute"
     return Limiter(

@@ -40,9 +40,11 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     try:
         arguments.settings = ServerSettings()
-        arguments.call(database_url(arguments.settings), arguments)
     except SETTINGS_ERRORS as error:
-        said, code = settings_sentence(error), 2
+        print(settings_sentence(error), file=sys.stderr)
+        return 2
+    try:
+        arguments.call(database_url(arguments.settings), arguments)
     except NAMED_ERRORS as error:
         said, code = error.message, 1
     except SQLAlchemyError as error:
@@ -212,7 +214,10 @@ def _reference(given: object) -> str:
     if given is _ASK:
         if sys.stdin.isatty():
             print("Patient reference: ", end="", file=sys.stderr, flush=True)
-        given = sys.stdin.readline()
+        try:
+            given = sys.stdin.readline()
+        except UnicodeDecodeError:
+            raise ConfigurationError("The patient reference is not text in this terminal's encoding.") from None
     else:
         print("The reference may now stand in your shell's history; leave it out, and you are asked.", file=sys.stderr)
     try:

@@ -140,6 +140,7 @@ def copy_people(settings: ServerSettings, database: AccessDatabase) -> int:
     if not access_file(settings.data_dir, settings.app_name).exists():
         return 0
     with file_of(settings).reading() as old, database.writing() as new:
-        people, _ = (copy_rows(old, new, table) for table in (accounts, audit))
+        people = copy_rows(old, new, accounts)
+        copy_rows(old, new, audit)
         new.execute(text("SELECT setval('access.audit_number_seq', max(number)) FROM access.audit"))
     return people

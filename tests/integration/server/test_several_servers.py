@@ -176,7 +176,7 @@ def test_a_server_that_is_cut_off_refuses_for_now_and_another_leads(
     wait_until(lambda: clusters[0].leads)
     other = start_server(database_url=url)
     clusters.append(cluster_of(other))
-    client, page = join(cut, "Client-3"), watch(signed_in(other))
+    client, page, page_of_cut = join(cut, "Client-3"), watch(signed_in(other)), watch(signed_in(cut))
     page.status_with(partial(is_connected, "Client-3"))
     link.begin("stall")
     began, both = time.monotonic(), 0
@@ -191,7 +191,9 @@ def test_a_server_that_is_cut_off_refuses_for_now_and_another_leads(
     try:
         assert passed(lambda: Browser(cut.url).get("/readyz").status == 503) < 5
         assert Browser(cut.url).get("/livez").status == 200
-        assert client.closing()["code"] == "store_unavailable"
+        for one in (client, page_of_cut):
+            assert one.closing()["code"] == "store_unavailable"
+        assert time.monotonic() - began < 6
         with pytest.raises(RefusedError) as kept_out:  # with a status that leads a proxy to another server
             join(cut, "Client-1")
         assert kept_out.value.said == 503

@@ -51,8 +51,10 @@ def test_nobody_comes_through_without_a_right(running: Running) -> None:
 
 def test_a_header_that_a_proxy_asks_for_keeps_no_page_out(running: Running) -> None:
     cookie = running.signed_in().cookie
-    with RawSocket(running.url, cookie=cookie, headers={"Authorization": "Basic dXNlcjpwYXNz"}) as page:
-        assert page.status == 101
+    asked_for = {"Authorization": "Basic dXNlcjpwYXNz"}
+    for origin, status in ((running.url, 101), ("http://evil.example", 403)):
+        with RawSocket(running.url, cookie=cookie, headers={**asked_for, "Origin": origin}) as page:
+            assert page.status == status
 
 
 def test_polling_is_for_people_alone_and_begins_five_times(running: Running) -> None:

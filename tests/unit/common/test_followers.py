@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 import pytest
@@ -17,7 +17,7 @@ from common.errors import (
     ReplacedConnectionError,
     StoreUnavailableError,
 )
-from common.followers import ALL, Followers, Peer, Run
+from common.followers import ALL, Followers, Peer
 from common.messages import Event, Follow, Message
 from common.web.door import Connection
 from tests.support.clock import StoppedClock
@@ -86,8 +86,8 @@ class Group:
 
     def tick(self, seconds: float = 0.0) -> None:
         self.clock.now += seconds
-        self.followers.look()
-        self.followers.sweep()
+        for act in (self.followers.look, self.followers.sweep, self.followers.close_signed_out):
+            act()
 
     def say(self, *said: str, to: str = "Client-1") -> None:
         self.log.entries.extend((to, one) for one in said)
@@ -245,26 +245,29 @@ def test_a_session_that_has_ended_is_closed_though_nothing_happens(group: Group)
     assert [event for _, event, _ in group.sent] == [Event.CLOSING] * 2
 
 
-def test_who_may_not_stay_is_closed_though_reading_the_log_hangs(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it does where the database is cut off in the middle of a statement."""
-    hangs, goes_on = threading.Event(), threading.Event()
+def test_who_may_not_stay_is_closed_though_each_read_hangs(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does where the database is cut off in the middle of a statement: of the log, and of the sessions."""
+    hanging, goes_on = set[str](), threading.Event()
 
-    def read(_after: int, _scope: str) -> Run:
-        hangs.set()
+    def hang(what: str) -> NoReturn:
+        hanging.add(what)
         goes_on.wait(WAIT_SECONDS)
         raise StoreUnavailableError
 
     def refuse() -> None:
         raise StoreUnavailableError
 
-    monkeypatch.setattr(group.log, "read", read)
-    group.followers.check = refuse
+    monkeypatch.setattr(group.log, "read", lambda _after, _scope: hang("log"))
+    group.followers.is_open = lambda _: hang("sessions")
     del group.followers.start  # it has its threads
     group.join()
+    group.join("two", session=PERSON)
     group.followers.follow("one", Follow(log=None, after=0, ticket=None))
-    assert hangs.wait(WAIT_SECONDS)
-    group.clock.now += 1
-    wait_until(lambda: [event for _, event, _ in group.sent] == [Event.CLOSING])
+    wait_until(lambda: hanging == {"log", "sessions"})
+    group.followers.check = refuse
+    wait_until(
+        lambda: sorted((sid, event) for sid, event, _ in group.sent) == [("one", Event.CLOSING), ("two", Event.CLOSING)]
+    )
     goes_on.set()
     group.followers.stop()
 

@@ -300,6 +300,7 @@ def test_what_a_killed_command_left_is_removed_by_the_next_and_nothing_of_a_runn
         "INSERT INTO sequence_gaps VALUES (3, 5, '')",
         "UPDATE counts SET predictions = predictions + 1 WHERE client_id = 'Client-1'",
         "UPDATE changes SET kind = 'prediction_erased' WHERE sequence = 2",
+        "UPDATE changes SET request_id = 'request-99' WHERE sequence = 2",
         "UPDATE changes SET error = NULL WHERE sequence = 14",
         "UPDATE changes SET error = '{}' WHERE sequence = 2",
         "UPDATE changes SET prediction_id = 'Client-1-2' WHERE sequence = 14",
