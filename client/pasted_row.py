@@ -8,33 +8,23 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from common import dialects
-from common.dialects import CONVENTIONS, LABEL, Codes
+from common.dialects import LABEL, NUMBERINGS, UCI_NAMES
 from common.errors import InvalidDataError
-from common.patient import FIELDS, LABEL_COLUMN
+from common.patient import FIELDS
 
 MAX_CHARACTERS: Final = 10_000
 _DELIMITERS: Final = "\t;,"  # commas last: beside the others they are decimal signs
 _FEWEST_NAMES: Final = 3
 _MOST_UNREADABLE: Final = 2
 """Cells of a row without column names; if more cannot be read, they stand in another order."""
-_UCI_NAMES: Final = [*(field.csv_column for field in FIELDS.values()), LABEL_COLUMN]
 _NEEDED: Final = (
     "Copy the row of one patient together with the names of its columns, or all of UCI's columns in their order: "
-    f"{', '.join(_UCI_NAMES[:-1])} and, if it is there, the label."
+    f"{', '.join(UCI_NAMES[:-1])} and, if it is there, the label."
 )
 
 Values = dict[str, float | int | None]
 
-_THALLIUM: Final = "thallium_scan"
-_NUMBERINGS: Final[Mapping[str, Mapping[str, Mapping[str, Codes]]]] = {
-    "codes": {
-        named.partition("/")[0]: {name: of for name, of in codes.items() if name != _THALLIUM}
-        for named, codes in CONVENTIONS.items()
-    },
-    "thallium": {named.partition("/")[2]: {_THALLIUM: codes[_THALLIUM]} for named, codes in CONVENTIONS.items()},
-}
-"""The conventions in their two parts, which vary independently: by part, name and field what each code means."""
-_PART_OF: Final = {name: about for about, part in _NUMBERINGS.items() for codes in part.values() for name in codes}
+_PART_OF: Final = {name: about for about, part in NUMBERINGS.items() for codes in part.values() for name in codes}
 _OURS: Final = frozenset({"uci", "367"})
 _NO_CODE: Final = -1
 
@@ -81,16 +71,16 @@ def read_row(text: str) -> PastedRow:
     *above, cells = _rows(text) or [[]]
     headers, found, ignored = _columns(_named_cells(above, cells))
     row = PastedRow({}, {}, [], {}, found, ignored)
-    numbers: dict[str, float] = {}
+    codes: dict[str, dict[str, int]] = {about: {} for about in NUMBERINGS}
     for name, cell in found.items():
         number = dialects.number_in(cell)
         if name not in _PART_OF or number is None or dialects.is_gap(name, cell):
             _read(row, name, headers[name].casefold())
         else:
-            numbers[name] = number
+            codes[_PART_OF[name]][name] = int(number) if number.is_integer() else _NO_CODE
     own = {name for name, header in headers.items() if above and dialects.is_own_name(header)}
-    for about in _NUMBERINGS:
-        _decode(row, about, {name: number for name, number in numbers.items() if _PART_OF[name] == about}, own)
+    for about, of_part in codes.items():
+        _decode(row, about, of_part, own)
     if not above and len(row.errors) > _MOST_UNREADABLE:
         raise InvalidDataError(f"{len(row.errors)} cells do not fit their columns. {_NEEDED}")
     return row
@@ -108,7 +98,7 @@ def _rows(text: str) -> list[list[str]]:
 def _named_cells(above: Sequence[list[str]], cells: list[str]) -> list[tuple[str, str]]:
     if len(above) > 1:
         raise InvalidDataError(f"There are {len(above) + 1} rows. {_NEEDED}")
-    names = above[0] if above else _UCI_NAMES[: max(len(cells), len(FIELDS))]
+    names = above[0] if above else UCI_NAMES[: max(len(cells), len(FIELDS))]
     while len(cells) > len(names) and not cells[-1]:
         cells = cells[:-1]
     if len(cells) != len(names):
@@ -155,36 +145,33 @@ def _ask_for_unit(row: PastedRow, name: str, entered: dict[str, object]) -> None
         del row.errors[name]
 
 
-def _decode(row: PastedRow, about: str, numbers: Mapping[str, float], own: Set[str]) -> None:
-    """Decode fields that conventions number differently; where all that have these codes do not agree, ask."""
-    part, codes = _NUMBERINGS[about], dict[str, int]()
-    for name, number in numbers.items():
-        code = int(number) if number.is_integer() else _NO_CODE
-        meant = [meanings[name][code] for meanings in part.values() if code in meanings[name]]
-        if not meant:
+def _decode(row: PastedRow, about: str, codes: Mapping[str, int], own: Set[str]) -> None:
+    """Decode fields that conventions number differently; columns of our ``own`` names have our codes."""
+    part, unclear = NUMBERINGS[about], list[str]()
+    meant = {name: [of[name].get(code, _NO_CODE) for of in part.values()] for name, code in codes.items()}
+    for name, meanings in meant.items():
+        if len({*meanings}) > 1:
+            unclear.append(name)
+        elif meanings[0] == _NO_CODE:
             _read(row, name)  # which says what must stand there
-        elif len(meant) == len(part) and len({*meant}) == 1:
-            row.record[name] = meant[0]
         else:
-            codes[name] = code
-    if possible := _readings(part, codes, is_own=codes.keys() <= own):
-        agreed = [name for name in codes if len({reading.record[name] for reading in possible}) == 1]
-        row.record.update({name: possible[0].record[name] for name in agreed})
-        if len(possible) > 1:
-            differing = [
-                replace(one, record={n: v for n, v in one.record.items() if n not in agreed}) for one in possible
-            ]
-            row.questions.append(Question(about, differing))
-    else:
-        row.errors.update(dict.fromkeys(codes, "uses a different numbering than the row's other codes"))
-
-
-def _readings(part: Mapping[str, Mapping[str, Codes]], codes: Mapping[str, int], *, is_own: bool) -> list[Reading]:
-    """Return what codes mean where all of them are known, once for each meaning; ``is_own`` columns have our codes."""
+            row.record[name] = meanings[0]
     readings: dict[tuple[int | None, ...], Reading] = {}
-    for named, meanings in part.items():
-        if all(code in meanings[name] for name, code in codes.items()):
-            meant = tuple(meanings[name][code] for name, code in codes.items())
-            readings.setdefault(meant, Reading([], dict(zip(codes, meant, strict=True)))).names.append(named)
-    ours = [reading for reading in readings.values() if is_own and _OURS & {*reading.names}]
-    return ours or [*readings.values()]
+    for place, named in enumerate(part):
+        key = tuple(meant[name][place] for name in unclear)
+        if _NO_CODE not in key:
+            readings.setdefault(key, Reading([], dict(zip(unclear, key, strict=True)))).names.append(named)
+    ours = [reading for reading in readings.values() if own >= {*unclear} and _OURS & {*reading.names}]
+    _choose(row, about, ours or [*readings.values()], unclear)
+
+
+def _choose(row: PastedRow, about: str, possible: Sequence[Reading], names: Sequence[str]) -> None:
+    """Take what all readings agree on, and ask where they do not."""
+    if not possible:
+        row.errors.update(dict.fromkeys(names, "uses a different numbering than the row's other codes"))
+        return
+    agreed = {name for name in names if len({reading.record[name] for reading in possible}) == 1}
+    row.record.update({name: possible[0].record[name] for name in agreed})
+    if len(possible) > 1:
+        differing = [replace(one, record={n: v for n, v in one.record.items() if n not in agreed}) for one in possible]
+        row.questions.append(Question(about, differing))

@@ -16,44 +16,60 @@ from common.phrases import TABLE, Meaning, folded, meaning_of, tokens_of
 LABEL = "label"
 """Stands for the label where columns are named by the wire names of their fields."""
 
-UCI_ORDER = [*FIELDS, LABEL]
-"""The 14 columns of a file without column names, as UCI's own files have them."""
+UCI_NAMES = [*(field.csv_column for field in FIELDS.values()), LABEL_COLUMN]
+"""The 14 columns of a file without column names, as UCI's own files have them, by our names."""
 
 Codes = Mapping[int, int | None]
 """What each code in a file is in UCI's codes; ``None`` is *not measured*."""
 
-UCI_CODES: Mapping[str, Codes] = {name: {code: code for code in field.codes} for name, field in FIELDS.items()}
+UCI_CODES: Mapping[str, Codes] = {
+    name: {code: code for code in field.codes} for name, field in FIELDS.items() if field.codes
+}
+"""Of each field that has codes."""
+
+_DIFFERING = ("chest_pain_type", "resting_ecg", "st_slope", "major_vessels")
 
 
-def _from_0(chest_pain: str, ecg: str, slope: str) -> Mapping[str, Codes]:
+def _from_0(*orders: str) -> Mapping[str, Codes]:
     """Return what codes from 0 on mean where these are UCI's codes for them in order; four vessels are not measured."""
-    orders = {"chest_pain_type": chest_pain, "resting_ecg": ecg, "st_slope": slope, "major_vessels": "0123"}
-    codes: dict[str, Codes] = {name: dict(enumerate(map(int, order))) for name, order in orders.items()}
+    codes: dict[str, Codes] = {
+        name: dict(enumerate(map(int, order))) for name, order in zip(_DIFFERING, (*orders, "0123"), strict=True)
+    }
     return {**codes, "major_vessels": {**codes["major_vessels"], 4: None}}
 
 
-def _thallium(codes: str) -> Codes:
+def _thallium(codes: str) -> Mapping[str, Codes]:
     """Return what the codes of a normal scan, a fixed and a reversible defect mean; 0 below them is not measured."""
     below: Codes = {0: None} if min(codes) == "1" else {}
-    return {**below, **dict(zip(map(int, codes), FIELDS["thallium_scan"].codes, strict=True))}
+    return {"thallium_scan": {**below, **dict(zip(map(int, codes), FIELDS["thallium_scan"].codes, strict=True))}}
 
 
-CONVENTIONS: Mapping[str, Mapping[str, Codes]] = {
-    f"{name}/{thallium}": {**codes, "thallium_scan": _thallium(thallium)}
-    for name, codes in {
-        "uci": {name: UCI_CODES[name] for name in ("chest_pain_type", "resting_ecg", "st_slope", "major_vessels")},
+NUMBERINGS: Mapping[str, Mapping[str, Mapping[str, Codes]]] = {
+    "codes": {
+        "uci": {name: UCI_CODES[name] for name in _DIFFERING},
         "shifted": _from_0("1234", "012", "123"),
         # The words in alphabetical order, as label encoders number them: asymptomatic, atypical, non-anginal, typical.
         "permuted": _from_0("4231", "201", "321"),
         # And ISLR's words for chest pain: asymptomatic, nonanginal, nontypical, typical.
         "islr": _from_0("4321", "201", "321"),
-    }.items()
-    for thallium in ("367", "012", "102", "123", "213")
+    },
+    "thallium": {codes: _thallium(codes) for codes in ("367", "012", "102", "123", "213")},
 }
-"""The numeric codes that circulate, by name and field, turned into UCI's; the other fields have one numbering each.
+"""The numeric codes that circulate, turned into UCI's, by part, name and field; other fields have one numbering each.
 
-Behind the stroke stand the codes of a normal thallium scan, a fixed and a reversible defect: copies vary them.
+The two parts vary independently. Those of the thallium scan are named by the codes of a normal scan, a fixed and a
+reversible defect.
 """
+
+CONVENTIONS: Mapping[str, Mapping[str, Codes]] = {
+    f"{named}/{thallium}": {**codes, **scan}
+    for named, codes in NUMBERINGS["codes"].items()
+    for thallium, scan in NUMBERINGS["thallium"].items()
+}
+"""The numberings of both parts together."""
+
+TWO_CODES = frozenset(name for name, codes in UCI_CODES.items() if codes.keys() == {0, 1})
+"""The fields whose codes say yes or no to something."""
 
 _DASHES = frozenset("-–—")
 # Of an angina, a blood sugar or a diagnosis a dash may be a negative result.
@@ -81,29 +97,30 @@ def _spaced(text: str) -> str:
     return " ".join(re.split(r"[\s._-]+", text.strip().casefold()))
 
 
-_OWN = {written: name for name, field in FIELDS.items() for written in (name, field.csv_column, field.label)}
-_OWN[LABEL_COLUMN] = LABEL
-_OWN_SPACED = {_spaced(written) for written in _OWN}
+WORDS = {name: field.codes for name, field in FIELDS.items()} | {
+    LABEL: {int(is_ill): word for word, is_ill in LABELS.items()}
+}
+_OWN = {name: [name, field.csv_column, field.label] for name, field in FIELDS.items()} | {LABEL: [LABEL_COLUMN]}
+_OWN_SPACED = {_spaced(written) for own in _OWN.values() for written in own}
 _UNITS: Mapping[str, Mapping[str, float]] = {name: said.get("units", {}) for name, said in TABLE["fields"].items()}
 
 
+def _whole(written: str) -> str:
+    return f"= {''.join(tokens_of(written))}"
+
+
 def _names(key: str) -> Mapping[str, Meaning]:
-    own = {name: [f"={''.join(tokens_of(written))}" for written in _OWN if _OWN[written] == name] for name in UCI_ORDER}
     return {
-        name: meaning_of([*said.get(key, []), *own[name]], f"in {said.get('beside', '')}")
+        name: meaning_of(
+            [*said.get(key, []), *map(_whole, _OWN[name])], beside=f"in {said.get('beside', '')}", is_name=True
+        )
         for name, said in TABLE["fields"].items()
     }
 
 
 _NAMED, _MAYBE_NAMED = _names("names"), _names("maybe")
-WORDS = {name: field.codes for name, field in FIELDS.items()} | {
-    LABEL: {int(is_ill): word for word, is_ill in LABELS.items()}
-}
 _MEANT: Mapping[str, Mapping[int, Meaning]] = {
-    name: {
-        int(code): meaning_of([*phrases, f"={''.join(tokens_of(WORDS[name][int(code)]))}"])
-        for code, phrases in codes.items()
-    }
+    name: {int(code): meaning_of([*phrases, _whole(WORDS[name][int(code)])]) for code, phrases in codes.items()}
     for name, codes in TABLE["codes"].items()
 }
 
@@ -133,7 +150,7 @@ def stated_codes(name: str, header: str) -> Mapping[int, int]:
         return {}
     pairs = {int(match[1] or match[4]): code_in(name, match[2] or match[3]) for match in _STATED.finditer(header)}
     stated = {number: code for number, code in pairs.items() if code is not None}
-    if not stated and name != LABEL and set(FIELDS[name].codes) == {0, 1}:
+    if not stated and name in TWO_CODES:
         words = [token for token in tokens_of(header) if len(token) > 1 or name == "sex"]  # "exang_n" may be a number
         said = {code for token in words if (code := code_in(name, token)) is not None}
         if len(said) == 1:
@@ -143,7 +160,7 @@ def stated_codes(name: str, header: str) -> Mapping[int, int]:
 
 def as_stated(name: str, header: str, text: str) -> str:
     """Return a cell in this product's words where the name of its column says what it means, or without its unit."""
-    if name != LABEL and not FIELDS[name].codes:
+    if name not in _MEANT:
         return _without_own_unit(name, text)
     if field_named(header) != name or not (stated := stated_codes(name, header)):
         return text
@@ -160,13 +177,11 @@ def _without_own_unit(name: str, text: str) -> str:
     return parts[1] if field_named(named) == name and factor_in(name, named) == 1 else text
 
 
-def _unit_in(name: str, header: str) -> str:
-    tokens = f" {' '.join(tokens_of(header))} "
-    return next((unit for unit in _UNITS[name] if f" {unit} " in tokens), "")
-
-
-def _without_unit(name: str, header: str) -> list[str]:
-    return f" {' '.join(tokens_of(header))} ".replace(f" {_unit_in(name, header)} ", " ", 1).split()
+def _without_unit(name: str, header: str) -> tuple[list[str], float]:
+    """Split a name into words but for another unit than the field's, and return what that multiplies numbers by."""
+    words = f" {' '.join(tokens_of(header))} "
+    unit = next((unit for unit in _UNITS[name] if f" {unit} " in words), "")
+    return words.replace(f" {unit} ", " ", 1).split(), _UNITS[name].get(unit, 1)
 
 
 def _without_codes(name: str, header: str) -> str:
@@ -182,23 +197,19 @@ def field_named(header: str) -> str | None:
     """
     # The numbers in brackets say which values there are. Elsewhere they are a part of the name, as of "cp_2".
     plain = _BRACKETS.sub(lambda inside: re.sub(r"[\d%]", " ", inside[0]), header)
+    has_codes = bool(re.search("[=≠!]", header.replace(">=", "")))
     for name, meaning in _NAMED.items():
-        if stated_codes(name, header) and meaning.is_said(tokens_of(_without_codes(name, header)), in_name=True):
+        if stated_codes(name, header) and meaning.is_said(tokens_of(_without_codes(name, header))):
             return name
-        if not re.search("[=≠!]", header.replace(">=", "")) and meaning.is_said(
-            _without_unit(name, plain), in_name=True
-        ):
+        if not has_codes and meaning.is_said(_without_unit(name, plain)[0]):
             return name
     return None
 
 
 def fields_like(header: str) -> set[str]:
     """Return the fields that a column with an unknown name may be, or be a part of, as ``cp_2`` is of ``cp``."""
-    tokens = tokens_of(header)
-    return fields_within(header) | {
-        name for named in (_NAMED, _MAYBE_NAMED) for name, meaning in named.items()
-        if meaning.is_said(tokens, in_name=True, loosely=True)
-    }  # fmt: skip
+    named = [*_NAMED.items(), *_MAYBE_NAMED.items()]
+    return fields_within(header) | {name for name, meaning in named if meaning.is_said(tokens_of(header), loosely=True)}
 
 
 def fields_within(header: str) -> set[str]:
@@ -210,7 +221,7 @@ def fields_within(header: str) -> set[str]:
 
 def factor_in(name: str, header: str) -> float:
     """Return what a quantity is multiplied by for the unit that its column's name has, 1 for the field's own."""
-    return _UNITS[name].get(_unit_in(name, header), 1)
+    return _without_unit(name, header)[1]
 
 
 def may_be_opposite(name: str, header: str) -> bool:
@@ -269,43 +280,51 @@ def value_of(name: str, text: str, codes: Codes | None = None, *, factor: float 
     InvalidDataError
         Saying what must stand there, without the cell's content: it may be a patient's.
     """
-    field = FIELDS[name]
+    field, number = FIELDS[name], number_in(text)
     if is_gap(name, text):
         if field.required:
             raise InvalidDataError("is required")
         return None
-    if field.codes:
-        return _code_of(field, text, codes or UCI_CODES[name])
-    number = number_in(text)
+    if name in UCI_CODES:
+        return _code_of(field, text, UCI_CODES[name] if codes is None else codes)
     if number is None:
-        raise InvalidDataError(f"must be a number{_to_leave_out(field)}")
+        raise _unreadable(field, "a number")
     if factor != 1:
         number = round(number * factor, 1)
     lowest, highest = field.possible_range or (-math.inf, math.inf)
     if not lowest <= number <= highest:
-        raise InvalidDataError(f"must be {field.possible_text}{_to_leave_out(field)}")
+        raise _unreadable(field, field.possible_text)
     if name == "age" and not number.is_integer():
-        raise InvalidDataError("must be a whole number")
+        raise _unreadable(field, "a whole number")
     return int(number) if number.is_integer() else number
 
 
 def _code_of(field: FieldDescription, text: str, codes: Codes) -> int | None:
     number = number_in(text)
     if number is None:
-        code = code_in(field.name, text)
-        if code is not None:
+        if (code := code_in(field.name, text)) is not None:
             return code
     elif number in codes:
         return codes[int(number)]
     meanings = (f"{code} ({field.in_words(meaning)})" for code, meaning in sorted(codes.items()))
-    choices = field.choices if codes == UCI_CODES[field.name] else ", ".join(meanings)
-    raise InvalidDataError(f"must be one of: {choices}{_to_leave_out(field)}")
+    raise _unreadable(field, f"one of: {field.choices if codes == UCI_CODES[field.name] else ', '.join(meanings)}")
 
 
-def _to_leave_out(field: FieldDescription) -> str:
-    return "" if field.required else ", or left empty where nothing was measured"
+def _unreadable(field: FieldDescription, must_be: str) -> InvalidDataError:
+    or_empty = "" if field.required else ", or left empty where nothing was measured"
+    return InvalidDataError(f"must be {must_be}{or_empty}")
+
+
+def known_codes(name: str) -> set[int]:
+    """Return the codes that a field has in any convention."""
+    return {code for codes in (UCI_CODES, *CONVENTIONS.values()) for code in codes.get(name, ())}
+
+
+def is_code(name: str, text: str) -> bool:
+    """Tell whether a text is a number or a word for a code of a field."""
+    return number_in(text) is not None or code_in(name, text) is not None
 
 
 def is_about_codes(text: str) -> bool:
     """Tell whether a text names a field that has codes, or is a word for one of them."""
-    return field_named(text) in _MEANT or any(code_in(name, text) is not None for name in FIELDS.keys() & _MEANT.keys())
+    return field_named(text) in _MEANT or any(code_in(name, text) is not None for name in UCI_CODES)

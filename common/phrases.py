@@ -4,7 +4,7 @@ import re
 import tomllib
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -52,14 +52,16 @@ def _parts_of(token: str, *, in_name: bool) -> tuple[str, ...]:
 class Meaning:
     """What may stand for one thing: phrases of needed and of possible concepts, and whole abbreviations.
 
-    ``beside`` are words that may stand beside any of them.
+    ``beside`` are words that may stand beside any of them, and ``is_name`` tells whether this is said in the name of a
+    column.
     """
 
-    phrases: tuple[tuple[frozenset[str], frozenset[str]], ...]
-    whole: frozenset[str]
-    beside: frozenset[str] = frozenset()
+    phrases: Sequence[tuple[Set[str], Set[str]]]
+    whole: Set[str]
+    beside: Set[str]
+    is_name: bool
 
-    def is_said(self, tokens: Iterable[str], *, in_name: bool = False, loosely: bool = False) -> bool:
+    def is_said(self, tokens: Iterable[str], *, loosely: bool = False) -> bool:
         """Tell whether tokens say this and nothing else; ``loosely``, whether they say it among other things."""
         said = [token for token in tokens if token not in self.beside]
         if "".join(said) in self.whole or "".join(token for token in said if token not in _FILLERS) in self.whole:
@@ -68,7 +70,7 @@ class Meaning:
             said = [word for token in said for word in _corrected(token)]
             if any(token in self.whole for token in said) or _nearly("".join(said), self.whole):
                 return True
-        parts = [_parts_of(token, in_name=in_name) for token in said]
+        parts = [_parts_of(token, in_name=self.is_name) for token in said]
         words = [word for some in parts for word in some]
         if not words or not (all(parts) or loosely):
             return False
@@ -89,19 +91,19 @@ def _corrected(token: str) -> tuple[str, ...]:
     return ((*_nearly(token, _CONCEPTS), *begins, *shortens, token)[0],)
 
 
-def _holds(words: Sequence[str], needs: frozenset[str], allowed: frozenset[str], *, loosely: bool) -> bool:
+def _holds(words: Sequence[str], needs: Set[str], allowed: Set[str], *, loosely: bool) -> bool:
     concepts = [_CONCEPTS[word] if word in _CONCEPTS else set[str]() for word in words]
     is_whole = loosely or all(of & allowed or word in _FILLERS for word, of in zip(words, concepts, strict=True))
     return is_whole and needs <= set[str]().union(*concepts)
 
 
-def meaning_of(phrases: Iterable[str], beside: str = "") -> Meaning:
+def meaning_of(phrases: Iterable[str], *, beside: str = "", is_name: bool = False) -> Meaning:
     """Read phrases as ``phrases.toml`` has them, "needed | possible", or "= abbreviations"."""
-    needed, whole = list[tuple[frozenset[str], frozenset[str]]](), set[str]()
+    needed, whole = list[tuple[Set[str], Set[str]]](), set[str]()
     for phrase in phrases:
         if phrase.startswith("="):
             whole |= {folded(word) for word in re.split(r"[\s_]+", phrase[1:]) if word}
         else:
             needs, _, may = phrase.partition("|")
-            needed.append((frozenset(needs.split()), frozenset(may.split())))
-    return Meaning(tuple(needed), frozenset(whole), frozenset(tokens_of(beside)))
+            needed.append(({*needs.split()}, {*may.split()}))
+    return Meaning(needed, whole, {*tokens_of(beside)}, is_name)

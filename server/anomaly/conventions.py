@@ -1,16 +1,17 @@
 """Which of the conventions that circulate the numeric codes of a file follow: proved, clear, or asked."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from itertools import permutations
 
 import numpy as np
 from scipy.special import log_expit, logit
 
 from common import dialects
-from common.dialects import CONVENTIONS, LABEL, UCI_CODES, Codes
+from common.dialects import CONVENTIONS, UCI_CODES, Codes, known_codes
 from common.errors import InvalidDataError
 from common.patient import FIELDS
-from server.anomaly.columns import known_codes, what_values_mean
+from server.anomaly.cell_values import what_values_mean, written
+from server.anomaly.columns import headers_of
 from server.anomaly.dataset import COLUMNS, FloatArray
 from server.anomaly.proofs import GAP, Meanings, logits_of
 from server.anomaly.questions import AmbiguousDataError, Answers, WrongAnswerError
@@ -25,10 +26,11 @@ _MOST_AGAINST = 5  # nats; a field that speaks for another convention makes the 
 # exchange of pain types and slopes gains more from 50 on.
 _DOUBTFUL, _DOUBTFUL_EACH = 4, 1 / 12
 _FEW = 0.05
-NONE = "none"
-"""What is said of codes that follow none of the conventions."""
+_NONE = "none"  # said of codes that follow none of the conventions
 
 Columns = Mapping[str, Column]
+Read = Mapping[str, Mapping[int, float | None]]
+"""What each cell of a column is, by field and the cell's place."""
 
 
 def codes_of(columns: Columns, label: FloatArray, proofs: Meanings, answers: Answers) -> tuple[Meanings, str]:
@@ -51,29 +53,22 @@ def codes_of(columns: Columns, label: FloatArray, proofs: Meanings, answers: Ans
             f"rows of the shipped table prove other codes of {headers_of(columns, used)} than {than}."
         )
     if is_proved:
-        named = next(iter(agreeing), "of its own")
-        return {
-            **DIFFERING,
-            **{name: proofs[name] for name in used},
-        }, f"codes {named}, proved by rows of the shipped table"
+        how = f"codes {next(iter(agreeing), 'of its own')}, proved by rows of the shipped table"
+        return {**DIFFERING, **{name: proofs[name] for name in used}}, how
     if len(agreeing) == 1:
         ((named, codes),) = agreeing.items()
         return codes, f"codes {named}"
-    # Codes that mean nothing are a candidate, too: a convention must explain the labels better than they do.
-    everything: dict[str, Meanings] = {**agreeing, "nothing": {name: {} for name in used}}
-    evidence = {
-        named: np.array([_evidence(columns[name], codes[name], label) for name in used])
-        for named, codes in everything.items()
-    }
-    *_, second, named = sorted(everything, key=lambda one: evidence[one].sum())
-    against = max(float((nats - evidence[named]).max()) for nats in evidence.values())
-    is_clear = evidence[named].sum() - evidence[second].sum() >= _MARGIN and against < _MOST_AGAINST
-    if is_clear and named in agreeing:
-        return agreeing[named], f"codes {named}, by how codes and label go together"
+    # Codes that mean nothing are the last candidate: a convention must explain the labels better than they do.
+    meanings: list[Meanings] = [*agreeing.values(), {name: {} for name in used}]
+    evidence = np.array([[_evidence_of(columns[name], codes[name], label) for name in used] for codes in meanings])
+    second, best = np.argsort(evidence.sum(axis=1))[-2:]
+    margin, against = (evidence[best] - evidence[second]).sum(), (evidence - evidence[best]).max()
+    if margin >= _MARGIN and against < _MOST_AGAINST and best < len(agreeing):
+        return meanings[best], f"codes {[*agreeing][best]}, by how codes and label go together"
     ways = "\n".join(f"--codes {named}: {meanings_in_words(columns, codes, used)}" for named, codes in agreeing.items())
     raise AmbiguousDataError(
         f"what do the codes of {headers_of(columns, used)} mean? Versions of this data set differ. One of:\n{ways}\n"
-        f"If none of them is right, say --codes {NONE}.",
+        f"If none of them is right, say --codes {_NONE}.",
         "codes",
     )
 
@@ -81,23 +76,21 @@ def codes_of(columns: Columns, label: FloatArray, proofs: Meanings, answers: Ans
 def _fitting(columns: Columns, used: Mapping[str, set[int]], answers: Answers) -> dict[str, Meanings]:
     """Return the conventions that have the codes of a file, one of each effect on it."""
     said = answers.codes
-    options = {name: codes for name, codes in CONVENTIONS.items() if said in (None, NONE, name, name.partition("/")[0])}
+    options = {name: of for name, of in CONVENTIONS.items() if said in (None, _NONE, name, name.partition("/")[0])}
     question = what_values_mean(columns, {name: [*map(str, sorted(columns[name].codes))] for name in used})
-    if said == NONE and used.keys() - {"major_vessels"}:
+    if said == _NONE and used.keys() - {"major_vessels"}:
         raise question
     if not options:
         raise WrongAnswerError(f"there are no codes {said}. Known are: {', '.join(CONVENTIONS)}.")
     strangers = {
-        named: sum(
-            int(np.isin(columns[name].by_row(columns[name].numbers), [*(of - codes[name].keys())]).sum())
-            for name, of in used.items()
-        )
+        named: sum(columns[name].rows_with(of - codes[name].keys()) for name, of in used.items())
         for named, codes in options.items()
     }
+    fewest = min(strangers.values())
     # A few cells that no convention has are refused by row. More are no mistakes, and mending them would make it worse.
-    if min(strangers.values()) > _FEW * columns["age"].places.size:
+    if fewest > _FEW * columns["age"].places.size:
         raise question
-    fits = [named for named, rows in strangers.items() if rows == min(strangers.values())]
+    fits = [named for named, rows in strangers.items() if rows == fewest]
     if "uci/367" in fits and all(dialects.is_own_name(columns[name].header) for name in used):
         fits = ["uci/367"]
     by_effect: dict[str, str] = {}
@@ -114,24 +107,22 @@ def meanings_in_words(
 ) -> str:
     """Say in words what the codes of a file mean, and how many of its patients have each."""
 
-    def said(name: str, code: int) -> str:
-        words = f"{code} = {FIELDS[name].in_words(codes[name][code])}"
-        return f"{words} ({share_of(columns[name], code):.0%})" if with_shares else words
+    def said(column: Column, code: int) -> str:
+        words = f"{code} = {FIELDS[column.name].in_words(codes[column.name][code])}"
+        return f"{words} ({column.rows_with({code}) / column.places.size:.0%})" if with_shares else words
 
     return "; ".join(
-        f"{columns[name].header} " + ", ".join(said(name, code) for code in sorted(of & codes[name].keys()))
+        f"{columns[name].header} " + ", ".join(said(columns[name], code) for code in sorted(of & codes[name].keys()))
         for name, of in used.items()
     )
 
 
-def share_of(column: Column, code: int) -> float:
-    """Return the share (0 to 1) of a column's patients who have a code."""
-    cells = [cell for cell, number in column.numbers.items() if number == code]
-    return float(column.times[cells].sum() / column.places.size)
+def _evidence_of(column: Column, codes: Codes, label: FloatArray) -> float:
+    return _evidence(column, {cell: codes.get(int(number)) for cell, number in column.numbers.items()}, label)
 
 
-def _evidence(column: Column, codes: Codes, label: FloatArray) -> float:
-    """Return the log-likelihood of the labels, shape (n,), by what a column's codes mean, in nats.
+def _evidence(column: Column, meant: Mapping[int, float | None], label: FloatArray) -> float:
+    """Return the log-likelihood of the labels, shape (n,), by what a column's cells mean, in nats.
 
     Only how codes and label go together counts and not how frequent a code is: that differs from clinic to clinic.
     """
@@ -139,33 +130,28 @@ def _evidence(column: Column, codes: Codes, label: FloatArray) -> float:
     if not ill.any() or not free.any():
         return 0.0
     logits = np.full(len(column.cells), logit(ill.sum() / (ill.sum() + free.sum())))
-    for cell, number in column.numbers.items():
-        logits[cell] += logits_of(column.name).get(codes.get(int(number)), 0.0)
+    for cell, code in meant.items():
+        logits[cell] += logits_of(column.name).get(code, 0.0)
     nats = ill @ log_expit(logits) + free @ log_expit(-logits)
     return float(nats * min(1, _COUNTED / (ill.sum() + free.sum())))
 
 
-def ask_about_exchanged_codes(columns: Columns, codes: Meanings, label: FloatArray, answers: Answers) -> None:
-    """Ask where the codes of fields in another order would explain the labels far better, alone or together."""
-    gains: dict[str, float] = {}
-    for name, column in columns.items():
-        if name == LABEL or not FIELDS[name].codes:
-            continue
-        chosen = codes.get(name, UCI_CODES[name])
-        present = sorted(column.codes)
-        orders = [dict(zip(present, order, strict=True)) for order in permutations(chosen[code] for code in present)]
-        best = max(_evidence(column, order, label) for order in orders)
-        gains[name] = best - _evidence(column, chosen, label)
+def ask_about_exchanged_codes(columns: Columns, read: Read, label: FloatArray, answers: Answers) -> None:
+    """Ask where the codes or words of fields in another order would explain the labels far better."""
     least = min(_MARGIN, max(_DOUBTFUL, _DOUBTFUL_EACH * float((~np.isnan(label)).sum())))
-    doubtful = {name for name, gain in gains.items() if gain > least}
+    doubtful = dict[str, str]()
+    for name, column in columns.items():
+        if name in UCI_CODES:
+            chosen = {cell: read[name][cell] for cell in column.filled}
+            present = [*dict.fromkeys(chosen.values())]
+            orders = (dict(zip(present, order, strict=True)) for order in permutations(present))
+            others = ({cell: order[code] for cell, code in chosen.items()} for order in orders)
+            gain = max(_evidence(column, other, label) for other in others) - _evidence(column, chosen, label)
+            if gain > least:
+                words = {written(column.cells[cell]): FIELDS[name].in_words(code) for cell, code in chosen.items()}
+                doubtful[name] = f"{column.header} {', '.join(f'{text} = {words[text]}' for text in sorted(words))}"
     if doubtful:
-        present_codes = {name: column.codes for name, column in columns.items() if name in doubtful}
-        meanings = {name: codes.get(name, UCI_CODES[name]) for name in present_codes}
         answers.confirm(
-            f"are the codes of {headers_of(columns, present_codes)} right? They go with the label as if they were "
-            f"exchanged. Here {meanings_in_words(columns, meanings, present_codes)}. Say --yes if all of that is so."
+            f"are the codes of {headers_of(columns, doubtful)} right? They go with the label as if they were exchanged."
+            f" Here {'; '.join(doubtful.values())}. Say --yes if all of that is so."
         )
-
-
-def headers_of(columns: Columns, names: Iterable[str]) -> str:
-    return ", ".join(columns[name].header for name in names)

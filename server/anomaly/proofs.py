@@ -76,7 +76,7 @@ def proofs_of(matches: Matches, found: Mapping[str, FloatArray]) -> dict[str, di
 
 
 @cache
-def logits_of(name: str) -> Mapping[int | None, float]:
+def logits_of(name: str) -> Mapping[float | None, float]:
     """Return the log-odds of disease by code in the shipped table, less those of all its patients."""
     values, has_disease = shipped_table()
     column, share = values[:, COLUMNS.index(name)], has_disease.mean()

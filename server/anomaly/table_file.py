@@ -7,22 +7,22 @@ import re
 import zipfile
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, compress, count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openpyxl
+from numpy.typing import NDArray
 from openpyxl.utils.exceptions import InvalidFileException
 
 from common import dialects
-from common.dialects import LABEL, UCI_ORDER
+from common.dialects import LABEL, UCI_NAMES, Codes
 from common.errors import InvalidDataError
-from common.patient import FIELDS, LABEL_COLUMN
 from server.anomaly.dataset import BoolArray, FloatArray, IndexArray
 from server.anomaly.questions import AmbiguousDataError, WrongAnswerError
 
@@ -33,25 +33,23 @@ _DELIMITERS = (",", ";", "\t", "|", " ")
 _LOOKED_AT, _LOOKED_AT_LETTERS = 40, 100_000  # at the top, where the names of the columns stand
 _FEWEST_NAMES, _FEWEST_UNKNOWN, _MOST_IN_A_TITLE = 3, 5, 2
 _COMMENT_MARKS = ("#", "%")
-_AT_ONCE = 20_000  # rows
 _EXPLANATION = re.compile(r"\d\s*[=:→-]\s*[^\W\d]|[^\W\d]\s*[=:→]\s*\d")
 """What explains codes, as "1 = typical" does."""
-_SUMMARY = re.compile(
-    r"(mean|median|mode|average|avg|min(imum)?|max(imum)?|sum|total|std|stdev|sd|count|example|sample|template|test"
-    r"|normal (range|values?))(\W+\w+)?\W*",
-    re.IGNORECASE,
-)
-"""What rows are called that look like patients and are none."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: ``cells`` are its distinct texts, and ``places``, shape (n,), says which of them each row has."""
+    """A column: ``cells`` are its distinct texts, and ``places``, shape (n,), says which of them each row has.
 
-    name: str
+    ``name`` is the wire name of its field or ``LABEL``, and empty where it is not used; ``factor`` is what its numbers
+    have to be multiplied by.
+    """
+
     header: str
     cells: Sequence[str]
-    places: IndexArray
+    places: NDArray[np.integer]
+    name: str = ""
+    factor: float = 1
 
     @cached_property
     def filled(self) -> Mapping[int, str]:
@@ -74,52 +72,78 @@ class Column:
         """In how many rows each cell stands, shape (cells,)."""
         return np.bincount(self.places, minlength=len(self.cells))
 
-    def only(self, rows: BoolArray) -> "Column":
-        """Return some rows of it, and the cells that stand in them."""
-        used, places = np.unique(self.places[rows], return_inverse=True)
-        return replace(self, cells=[self.cells[place] for place in used], places=places)
+    def rows_with(self, numbers: Collection[float]) -> int:
+        """Count the rows that have one of some numbers."""
+        return int(self.times[[cell for cell, number in self.numbers.items() if number in numbers]].sum())
+
+    def decoded(self, codes: Codes | None = None) -> tuple[Mapping[int, float | None], Mapping[int, str]]:
+        """Return what each cell is as one of its field, by place, and what must stand in those that cannot be read."""
+        read, errors = dict[int, float | None](), dict[int, str]()
+        for place, text in enumerate(self.cells):
+            try:
+                read[place] = dialects.value_of(self.name, text, codes, factor=self.factor)
+            except InvalidDataError as error:
+                errors[place] = error.message
+        return read, errors
 
     def by_row(self, by_place: Mapping[int, float | None]) -> FloatArray:
         """Return a value for each row, shape (n,), NaN where there is none for its cell."""
         by_cell = np.full(len(self.cells), np.nan)
         by_cell[list(by_place)] = [np.nan if value is None else value for value in by_place.values()]
-        return by_cell[self.places]
+        by_row: FloatArray = by_cell[self.places]
+        return by_row
+
+    def reworded(self, texts: Mapping[int, str]) -> "Column":
+        """Return it with other texts in some cells, by place."""
+        return replace(self, cells=[texts.get(place, text) for place, text in enumerate(self.cells)])
+
+    def only(self, rows: BoolArray | slice) -> "Column":
+        """Return some rows of it, and the cells that stand in them."""
+        used, places = np.unique(self.places[rows], return_inverse=True)
+        return replace(self, cells=[self.cells[place] for place in used], places=places)
 
 
 @dataclass(frozen=True)
 class Table:
-    """The columns that are known, by wire name or ``LABEL``, and the names of those that are not, with some cells.
+    """The columns of a file or a sheet, which are UCI's where there is no row with their names.
 
     ``lines`` are the rows' own numbers in the file, shape (n,); ``uneven`` those of rows with another number of cells
-    than there are columns, which are in no column. ``sha256`` is of the file that was read.
+    than there are columns, which are in no column; ``above`` those of rows above the names that look like other names.
+    ``unread`` counts comment lines, or other sheets that are not empty, and ``is_explained`` tells whether something
+    that is not read, as a title, a comment or another sheet, may say what codes mean. ``sha256`` is of the file.
     """
 
-    columns: Mapping[str, Column]
-    unused: Mapping[str, Sequence[str]]
-    has_header: bool
+    columns: Sequence[Column]
     lines: IndexArray
     uneven: Sequence[int]
-    sha256: str = ""
-    unread: int = 0
-    """Comment lines, or other sheets that are not empty."""
-    is_explained: bool = False
-    """Whether something that is not read, as a title, a comment or another sheet, may say what codes mean."""
+    has_header: bool
     above: Sequence[int] = ()
-    """The rows above the names of the columns that look like other names."""
-    summaries: Sequence[int] = ()
-    """The rows that another column calls a summary or an example."""
+    unread: int = 0
+    is_explained: bool = False
+    sha256: str = ""
+
+    @cached_property
+    def known(self) -> Mapping[str, Column]:
+        """The columns that are used, by wire name or ``LABEL``."""
+        return {column.name: column for column in self.columns if column.name}
+
+    @cached_property
+    def fields(self) -> Mapping[str, Column]:
+        """The columns that are used but for the label, by wire name."""
+        return {name: column for name, column in self.known.items() if name != LABEL}
+
+    @cached_property
+    def unused(self) -> Mapping[str, Column]:
+        """The columns that are not used but have a name, by that."""
+        return {column.header: column for column in self.columns if column.header and not column.name}
 
     def only(self, rows: BoolArray) -> "Table":
         """Return a table of some rows; ``rows``, shape (n,), says which."""
-        columns = {name: column.only(rows) for name, column in self.columns.items()}
-        unused = {header: [*compress(cells, rows)] for header, cells in self.unused.items()}
-        return replace(self, columns=columns, unused=unused, lines=self.lines[rows])
+        return replace(self, columns=[column.only(rows) for column in self.columns], lines=self.lines[rows])
 
 
-def read_table(path: Path, stated: Mapping[str, str] = {}, *, sheet: str | None = None) -> Table:
-    """Read the known columns of a text file or of a sheet of an Excel workbook, the first by default.
-
-    ``stated`` are names of columns by field; those of other columns are known or not.
+def read_table(path: Path, sheet: str | None = None) -> Table:
+    """Read a text file or a sheet of an Excel workbook, by default the one that holds patients.
 
     Raises
     ------
@@ -136,10 +160,8 @@ def read_table(path: Path, stated: Mapping[str, str] = {}, *, sheet: str | None 
             text = _decoded(content)
             comments = re.findall(r"(?m)^[ \t]*[#%](.*)", text)
             rows, unread, is_explained = _text_rows(text), len(comments), any(map(_EXPLANATION.search, comments))
-        table = _table(rows, stated)
-        is_explained |= table.is_explained
-        sha256 = hashlib.sha256(content).hexdigest()
-        return replace(table, sha256=sha256, unread=unread, is_explained=is_explained)
+        table, sha256 = _table(rows), hashlib.sha256(content).hexdigest()
+        return replace(table, unread=unread, is_explained=is_explained or table.is_explained, sha256=sha256)
     except FileNotFoundError:
         raise InvalidDataError("there is no such file.") from None
     except OSError as error:
@@ -219,12 +241,10 @@ def _workbook_rows(content: bytes, sheet: str | None) -> tuple[Iterator[Row], in
             "sheet",
         )
     chosen = sheet or next(iter(of_patients), book.worksheets[0].title)
-    others = {title: top for title, top in tops.items() if top and title != chosen}
-    notes = [cell for title in others.keys() - {*of_patients} for _, cells in others[title] for cell in cells]
-    is_explained = _has_notes(content) or any(
-        _EXPLANATION.search(cell) or dialects.is_about_codes(cell) for cell in notes
-    )
-    return _sheet_rows(book[chosen]), len(others), is_explained
+    others = [title for title, top in tops.items() if top and title != chosen]
+    notes = [cell for title in others if title not in of_patients for _, cells in tops[title] for cell in cells]
+    is_explained = any(_EXPLANATION.search(cell) or dialects.is_about_codes(cell) for cell in notes)
+    return _sheet_rows(book[chosen]), len(others), is_explained or _has_notes(content)
 
 
 def _has_notes(content: bytes) -> bool:
@@ -247,17 +267,16 @@ def _sheet_rows(sheet: Any) -> Iterator[Row]:
             yield number, cells + [""] * (width - len(cells))
 
 
-def _table(rows: Iterator[Row], stated: Mapping[str, str]) -> Table:
+def _table(rows: Iterator[Row]) -> Table:
     top = list(islice(rows, _LOOKED_AT))
-    names = [FIELDS[name].csv_column if name != LABEL else LABEL_COLUMN for name in UCI_ORDER]
     found = _header_place(top, or_unknown=True)
     if found is None:
         if not top or not _is_ucis(top[0][1]):
             raise InvalidDataError(
                 "it has no row with known names of columns, and is no file of UCI's 14 columns of numbers. Put a row "
-                f"of names on top: {', '.join(names)}."
+                f"of names on top: {', '.join(UCI_NAMES)}."
             )
-        return _columns(names[: len(top[0][1])], chain(top, rows), {}, has_header=False)
+        return _columns(UCI_NAMES[: len(top[0][1])], chain(top, rows), has_header=False)
     place, header = found
     above = [(line, cells) for line, cells in top[:place] if sum(map(bool, cells)) > _MOST_IN_A_TITLE]
     if of_numbers := [line for line, cells in above if any(dialects.number_in(cell) is not None for cell in cells)]:
@@ -266,91 +285,32 @@ def _table(rows: Iterator[Row], stated: Mapping[str, str]) -> Table:
     # R writes row names without a name for their column.
     is_index_unnamed = bool(body) and all(len(cells) == len(header) + 1 and cells[-1].strip() for _, cells in body)
     rest = (row for row in chain(body, rows) if row[1] != header)
-    table = _columns([""] * is_index_unnamed + header, rest, stated, has_header=True)
+    table = _columns([""] * is_index_unnamed + header, rest, has_header=True)
     is_explained = any(_EXPLANATION.search(cell) for _, cells in top[:place] for cell in cells)
-    return replace(table, is_explained=is_explained, above=[line for line, _ in above])
+    return replace(table, above=[line for line, _ in above], is_explained=is_explained)
 
 
-def _columns(names: Sequence[str], rows: Iterator[Row], stated: Mapping[str, str], *, has_header: bool) -> Table:
-    names = [" ".join(name.split()) for name in names]
-    known = _known_places(names, stated)
-    split = _split_fields(names, known.values())
+def _columns(names: Sequence[str], rows: Iterable[Row], *, has_header: bool) -> Table:
     # Behind the last column there may be empty cells: spreadsheets write the width of the sheet.
-    width = max(place for place, name in enumerate(names) if name) + 1
-    lines, uneven, summaries = array("q"), list[int](), list[int]()
-    others = {place: list[str]() for place in range(width) if place not in known}
+    width = max(place for place, name in enumerate(names) if name.strip()) + 1
     # A new text gets the next number. Each distinct one is kept once: 630,000 rows would be 9 million strings.
-    kept = known.keys() | {place for codes in split.values() for place in codes}
-    numbered = {place: defaultdict[str, int](count().__next__) for place in kept}
-    places = {place: array("i") for place in kept}
-    for some in iter(lambda: list(islice(rows, _AT_ONCE)), []):
-        even = [row for row in some if len(row[1]) >= width and not "".join(row[1][width:]).strip()]
-        uneven += sorted({line for line, _ in some} - {line for line, _ in even})
-        lines.extend(line for line, _ in even)
-        for place, sample in others.items():
-            sample.extend([] if sample else [cells[place] for _, cells in even])
-        summaries += [line for line, cells in even if any(_SUMMARY.fullmatch(cells[place].strip()) for place in others)]
-        for place, column in places.items():
-            column.extend(map(numbered[place].__getitem__, [cells[place] for _, cells in even]))
+    numbered = [defaultdict[str, int](count().__next__) for _ in range(width)]
+    places = [array("i") for _ in range(width)]
+    lines, uneven = array("q"), list[int]()
+    for line, cells in rows:
+        if len(cells) < width or "".join(cells[width:]).strip():
+            uneven.append(line)
+        else:
+            lines.append(line)
+            for column, numbers, text in zip(places, numbered, cells, strict=False):
+                column.append(numbers[text])
     if not lines and not uneven:
         raise InvalidDataError("it holds no patients.")
-
-    def column_at(place: int, name: str) -> Column:
-        cells = [dialects.as_stated(name, names[place], text.strip()) for text in numbered[place]]
-        return Column(name, names[place], cells, np.array(places[place], np.intp))
-
-    columns = {name: column_at(place, name) for place, name in known.items()}
-    for name, codes in split.items():
-        if joined := _joined(name, codes, [column_at(place, "exercise_angina") for place in codes]):
-            columns[name] = joined
-            others = {place: cells for place, cells in others.items() if place not in codes}
-    unused = {names[place]: cells for place, cells in others.items() if names[place]}
-    return Table(columns, unused, has_header, np.array(lines, np.intp), uneven, summaries=summaries)
-
-
-def _known_places(names: Sequence[str], stated: Mapping[str, str]) -> dict[int, str]:
-    """Return by place which field each column is, as a person states it or by its name."""
-    places = {place: name for place, header in enumerate(names) if (name := dialects.field_named(header))}
-    known = {place: name for place, name in places.items() if name not in stated}
-    for name, header in stated.items():
-        if header in names:
-            known[names.index(header)] = name
-        elif header != "none":
-            raise WrongAnswerError(f"there is no column {header}, but: {', '.join(filter(None, names))}.")
-    for name in {*known.values()}:
-        doubled = [names[place] for place, other in known.items() if other == name]
-        if len({*doubled}) < len(doubled):
-            raise InvalidDataError(f"the columns {' and '.join(doubled)} are the same field. Remove all but one.")
-        if len(doubled) > 1:
-            both = " and ".join(doubled)
-            raise AmbiguousDataError(
-                f'the columns {both} are the same field. Say which one to use: --column "{name}=NAME".',
-                "columns",
-                {f"{name}=": f"Which of {both} (name)? "},
-            )
-    return known
-
-
-def _split_fields(names: Sequence[str], known: Collection[str]) -> Mapping[str, Mapping[int, str]]:
-    """Return by field the columns, by place, that are each of one of its codes, as ``cp_1`` is, and which."""
-    split = defaultdict[str, dict[int, str]](dict)
-    for place, header in enumerate(names):
-        start, _, code = header.rpartition("_")
-        name = dialects.field_named(start) or LABEL
-        is_code = name != LABEL and (dialects.number_in(code) is not None or dialects.code_in(name, code) is not None)
-        if is_code and FIELDS[name].codes and name not in known:
-            split[name][place] = code
-    return {name: codes for name, codes in split.items() if len(codes) > 1}
-
-
-def _joined(name: str, codes: Mapping[int, str], parts: Sequence[Column]) -> Column | None:
-    """Return one column of several that each say yes or no to one code; ``None`` where not one alone is yes."""
-    with suppress(InvalidDataError):
-        read = [{cell: dialects.value_of(part.name, text) for cell, text in enumerate(part.cells)} for part in parts]
-        is_so = np.stack([part.by_row(of) for part, of in zip(parts, read, strict=True)])
-        if (is_so.sum(axis=0) == 1).all():
-            return Column(name, " + ".join(part.header for part in parts), [*codes.values()], is_so.argmax(axis=0))
-    return None
+    columns = [
+        Column(" ".join(name.split()), [text.strip() for text in texts], np.frombuffer(column, np.intc))
+        for name, texts, column in zip(names, numbered, places, strict=False)
+    ]
+    return Table(columns, np.frombuffer(lines, np.int64), uneven, has_header)
 
 
 def _header_place(top: Sequence[Row], *, or_unknown: bool = False) -> tuple[int, list[str]] | None:
@@ -374,5 +334,5 @@ def _known_names(cells: Sequence[str]) -> int:
 def _is_ucis(cells: Sequence[str]) -> bool:
     """Tell whether a row can be of one of UCI's own files: 14 numbers or gaps, or 13 where there is no label."""
     filled = [cell for cell in cells if cell.strip() not in {"?", ""}]
-    is_long = len(cells) in (len(UCI_ORDER) - 1, len(UCI_ORDER))
+    is_long = len(cells) in (len(UCI_NAMES) - 1, len(UCI_NAMES))
     return is_long and all(dialects.number_in(cell) is not None for cell in filled)

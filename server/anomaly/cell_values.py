@@ -1,0 +1,160 @@
+"""What the cells of a column mean where the file or a person says it in their own way, in words, units or forms."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from common import dialects
+from common.dialects import LABEL, UCI_CODES, known_codes
+from common.errors import InvalidDataError
+from common.patient import FIELDS
+from server.anomaly.columns import title_of
+from server.anomaly.questions import AmbiguousDataError, Answers, WrongAnswerError
+from server.anomaly.table_file import Column, Table
+
+_FEWEST, _MOST_MEANINGS, _MOST_MARKS = 3, 12, 3
+_GRAMS = 3.3  # g/L or mmol/L
+_GLUCOSE = ((30, 600, 1.0, "mg/dL"), (2.5, 30, 18.016, "mmol/L"))
+"""From and to where numbers of blood sugar lie, and what turns them into mg/dL."""
+_OVER = 120  # mg/dL
+
+
+def as_meant(table: Table, answers: Answers) -> tuple[Table, list[str]]:
+    """Return a table in this product's words and units where others are explained, and what was converted so.
+
+    Raises
+    ------
+    AmbiguousDataError
+        When values that many patients have are not known.
+    WrongAnswerError
+        When a person explains what is not there.
+    """
+    stated = answers.meanings_by_field()
+    if unknown := [title_of(name) for name in stated if name not in table.known]:
+        raise WrongAnswerError(f"--values: there is no column for {', '.join(unknown)}.")
+    meant, said, unclear = dict[str, Column](), list[str](), dict[str, Collection[str]]()
+    for name, column in table.known.items():
+        by_header = {cell: dialects.as_stated(name, column.header, text) for cell, text in enumerate(column.cells)}
+        explained = _explained(column.reworded(by_header), stated.get(name, ()))
+        plain, form = _without_form(explained)
+        clear = dialects.WORDS[name].values() if form or name in stated else ()
+        if asked := [text for text in _unknown_values(plain) if text not in clear]:
+            unclear[name] = asked
+        meant[name], unit = _in_own_unit(plain)
+        said += [*form, *unit]
+    if unclear and not table.has_header:
+        raise InvalidDataError(
+            "its columns have no names, and are not UCI's in their order. Put a row of names on top."
+        )
+    if unclear:
+        raise what_values_mean(table.known, unclear)
+    return replace(table, columns=[meant.get(column.name, column) for column in table.columns]), said
+
+
+def what_values_mean(columns: Mapping[str, Column], values: Mapping[str, Collection[str]]) -> AmbiguousDataError:
+    """Return the question what some values of columns mean."""
+    lines, about = ["what do these values mean? Say it with"], dict[str, str]()
+    for name, texts in values.items():
+        example = ",".join(f"{text}=MEANING" for text in texts)
+        lines.append(f'--values "{name}:{example}", where MEANING is one of: {_choices(name)}')
+        about[f"{name}:"] = f"{columns[name].header} (as {example}): "
+    return AmbiguousDataError("\n".join(lines), "values", about)
+
+
+def written(text: str) -> str:
+    """Return a text as it is compared: ``1.0`` as ``1``, and words without capitals."""
+    number = dialects.number_in(text)
+    return text.casefold() if number is None else f"{number:g}"
+
+
+def _choices(name: str) -> str:
+    return ", ".join([*dialects.WORDS[name].values(), "not measured"])
+
+
+def _explained(column: Column, stated: Sequence[tuple[str, str]]) -> Column:
+    """Replace what a person explains by this product's words."""
+    meant, texts = dict[str, str](), {cell: written(text) for cell, text in enumerate(column.cells)}
+    words: Mapping[float | None, str] = dict(dialects.WORDS[column.name].items())
+    for text, meaning in stated:
+        if written(text) not in texts.values():
+            raise WrongAnswerError(f"--values: {text} is in no cell of {column.header}.")
+        number = dialects.number_in(meaning)
+        word = words.get(dialects.code_in(column.name, meaning) if number is None else number)
+        if dialects.is_gap(column.name, meaning):
+            word = ""
+        if word is None:
+            raise WrongAnswerError(f"--values: what {column.header} means is one of: {_choices(column.name)}.")
+        meant[written(text)] = word
+    return column.reworded({cell: meant[text] for cell, text in texts.items() if text in meant})
+
+
+def _without_form(column: Column) -> tuple[Column, list[str]]:
+    """Return a column with what a form of its own stands for, and how that was read, if it has one."""
+    if column.name == "resting_bp":
+        pairs = [cell for cell, text in column.filled.items() if dialects.is_pair_of_pressures(text)]
+        said = [f"{column.header}: the first of two pressures, the systolic one."] * bool(pairs)
+        return column.reworded({cell: column.cells[cell].partition("/")[0] for cell in pairs}), said
+    if column.name == "fasting_blood_sugar_high":
+        words, numbers = FIELDS[column.name].codes, column.numbers
+        for lowest, highest, factor, unit in _GLUCOSE if len(numbers) == len(column.filled) else ():
+            glucose = {cell: number for cell, number in numbers.items() if lowest <= number <= highest}
+            # A few larger numbers may say that it was not measured: they are asked about as those of quantities are.
+            marks = [cell for cell, number in numbers.items() if number > highest]
+            is_all = len(glucose) + len(marks) == len(numbers)
+            if is_all and len({*glucose.values()}) > _FEWEST and _are_few(column, marks):
+                read = {cell: words[int(number * factor > _OVER)] for cell, number in glucose.items()}
+                return column.reworded(read), [f"{column.header}: glucose in {unit}, yes where over 120 mg/dL."]
+    return column, []
+
+
+def _are_few(column: Column, marks: Sequence[int], most: int = _MOST_MARKS) -> bool:
+    """Tell whether cells can be marks, as for what was not measured: a few different ones, in at most half the rows."""
+    return len(marks) <= most and bool(2 * column.times[marks].sum() <= column.places.size)
+
+
+def _in_own_unit(column: Column) -> tuple[Column, list[str]]:
+    """Return a quantity with its factor, and what it is: its column's name says it, or all cholesterol is small."""
+    name, header, numbers = column.name, column.header, column.numbers
+    factor = dialects.factor_in(name, header)
+    lowest, highest = dialects.CHOLESTEROL_IN_MMOL
+    is_small = bool(numbers) and all(lowest <= number <= highest for number in numbers.values())
+    if name == "cholesterol" and is_small and factor == 1 and "mg" not in header.casefold():
+        # Half of any patients have more than 3.3 mmol/L (128 mg/dL), and less than 3.3 g/L.
+        is_in_grams = np.nanmedian(column.by_row(numbers)) < _GRAMS
+        factor = 100 if is_in_grams else FIELDS[name].other_factor
+    if factor == 1:
+        return column, []
+    other = {FIELDS["cholesterol"].other_factor: "mmol/L, ", 100: "g/L, "}.get(factor, "")
+    return replace(column, factor=factor), [f"{header}: {other}converted to {FIELDS[name].unit}, times {factor:g}."]
+
+
+def _unknown_values(column: Column) -> Collection[str]:
+    """Return all values of a column with codes if some that many patients have are not known, or mean the same.
+
+    Of others they are those that are not known. A value that only some have is refused by row, and never shown: it may
+    be a patient's.
+    """
+    name, texts = column.name, {cell: text for cell, text in column.filled.items() if column.times[cell] >= _FEWEST}
+    meant = {cell: dialects.code_in(name, text) for cell, text in texts.items() if cell not in column.numbers}
+    if name == LABEL:  # which of two words means disease is a question of its own
+        return [texts[cell] for cell in meant if meant[cell] is None] if {0, 1} <= {*meant.values()} else ()
+    if name not in UCI_CODES:
+        return _unknown_marks(column, texts)
+    is_strange = any(column.numbers[cell] not in known_codes(name) for cell in texts if cell in column.numbers)
+    # "M" and "H" are no woman in any row: in Spanish the "M" would be one.
+    is_one = name in dialects.TWO_CODES and len(meant) > 1 and len({*meant.values()}) == 1
+    is_unknown = is_strange or is_one or None in meant.values() or dialects.may_be_opposite(name, column.header)
+    different = dict.fromkeys(texts.values())
+    return [*different] if is_unknown and len(different) <= _MOST_MEANINGS else ()
+
+
+def _unknown_marks(column: Column, texts: Mapping[int, str]) -> Collection[str]:
+    """Return which of the usual texts of a quantity stand for something else, as where it was not measured."""
+    lowest, highest = FIELDS[column.name].possible_range or (-math.inf, math.inf)
+    impossible = {cell for cell, number in column.numbers.items() if not min(lowest, 0) <= number <= highest}
+    # More of such numbers are of another unit.
+    marks = texts.keys() - column.numbers.keys() | (impossible if len(impossible) <= _MOST_MARKS else set())
+    strange = [cell for cell in texts if cell in marks]
+    return [texts[cell] for cell in strange] if _are_few(column, strange, _MOST_MEANINGS) else ()
