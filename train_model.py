@@ -16,12 +16,13 @@ try:
     from config.settings import ServerSettings, TrainingSettings
     from server.anomaly.dataset import SHIPPED_DATA, Dataset
     from server.anomaly.detector import Detector
+    from server.anomaly.manifest import Manifest
     from server.anomaly.recognition import load_dataset
     from server.evaluation.console import run, settings_of
     from server.evaluation.data_file import add_file_options, read_with_questions
     from server.evaluation.new_version import recalibrated_version, trained_version
     from server.evaluation.report_text import summary_text
-    from server.registry.artifact import active_folder, load_detector, manifest_as_written
+    from server.registry.artifact import MANIFEST_FILE, active_folder, load_detector, manifest_as_written
     from server.registry.changes import changes_between, recalibration_effect
     from server.registry.model_card import SHIPPED_DATA_SHA256
     from server.registry.versions import activate, active_manifest, store_version, stored_versions
@@ -90,9 +91,10 @@ def train_and_activate(place: Place, dataset: Dataset, repeats: int | None) -> N
     """Train and evaluate on held-out patients, make the model the active one, and say what changed."""
     folder = place.server.data_dir / "evaluation"
     files = trained_version(dataset, place.settings, folder, made_at=datetime.now(UTC), repeats=repeats)
+    made = Manifest.model_validate_json(files[MANIFEST_FILE])
+    print(summary_text(made.evaluation, made.thresholds), flush=True)  # first: to store it may fail
     earlier = active_manifest(place.models)  # read before the new model takes its place
     detector = _activate(place, store_version(place.models, files))
-    print(summary_text(detector.manifest.evaluation, detector.thresholds))
     _say_active(place, detector)
     print(detector.manifest.abstention.in_words(dataset.name))
     if earlier:

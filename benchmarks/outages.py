@@ -20,12 +20,12 @@ from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, Event
 from config.secrets import PROJECT_ROOT
 from tests.faults.parts import FaultyProcess, Part
 from tests.faults.people import Dashboard
-from tests.faults.records import DashboardRecord
+from tests.faults.records import DashboardRecord, server_record
 from tests.faults.schedules import DASHBOARD_LINKS, DATABASE_LINKS, SERVERS
 from tests.faults.system import System
 from tests.support.nginx import balancer
 from tests.support.patients import real_records
-from tests.support.processes import free_ports
+from tests.support.processes import free_ports, listens
 from tests.support.system_parts import Clinician, enter_meanwhile
 from tests.support.waiting import wait_until
 
@@ -35,9 +35,10 @@ GIVEN_UP_SECONDS = 8.0
 
 RUN_REDIS = """
 import os
-print("Open Redis", flush=True)
 os.execlp("redis-server", "redis-server", "--port", os.environ["PORT"], "--save", "")
 """
+
+USUAL_SERVER = ["-m", "benchmarks.usual_way"]
 
 OF_SERVERS = {"a server is killed": ("kill", "server-1"), "a server hangs": ("pause", "server-2")}
 OF_OURS = {"PostgreSQL is killed": ("kill", "postgres"), "PostgreSQL hangs": ("stall", *DATABASE_LINKS)}
@@ -87,13 +88,25 @@ class UsualPage:
             wait_until(lambda: message["request_id"] in self.answered, GIVEN_UP_SECONDS)
 
 
+class Redis(FaultyProcess):
+    """Says nothing of its own when it answers."""
+
+    def wait_until_started(self) -> str:
+        wait_until(lambda: listens(self.port))
+        return self.url
+
+
 @dataclass(frozen=True)
 class Way:
-    """A running system: its parts by their names, and how to open a dashboard and the desk of a number."""
+    """A running system: its parts by their names, and how to open a dashboard and the desk of a number.
+
+    ``stored`` reads the request ids in the record of the servers, if they keep one.
+    """
 
     parts: Mapping[str, Part]
     dashboard: Callable[[], OurDashboard | UsualPage]
     desk: Callable[[int], AbstractContextManager[Clinician | UsualPage]]
+    stored: Callable[[], set[str]] | None = None
 
 
 @contextmanager
@@ -103,7 +116,12 @@ def _ours(folder: Path) -> Iterator[Way]:
         links = {name: system.links[name] for name in DATABASE_LINKS}
         parts: dict[str, Part] = {**system.apps, **links, "postgres": system.postgres}
         board = partial(OurDashboard, system.links[DASHBOARD_LINKS[0]].url, system.tokens["OPERATOR_TOKEN"])
-        yield Way(parts, board, lambda number: Clinician(system.desk_links[number]))
+
+        def stored() -> set[str]:
+            record = server_record(system.database("server"), after=0)
+            return {row["request_id"] for row in record.predictions}
+
+        yield Way(parts, board, lambda number: Clinician(system.desk_links[number]), stored)
 
 
 @contextmanager
@@ -112,9 +130,9 @@ def _usual(folder: Path) -> Iterator[Way]:
         ports = dict(zip(("redis", *SERVERS), free_ports(3), strict=True))
         parts = {}
         for name, port in ports.items():
-            command = ["-c", RUN_REDIS] if name == "redis" else ["-m", "benchmarks.usual_way"]
+            process, command = (Redis, ["-c", RUN_REDIS]) if name == "redis" else (FaultyProcess, USUAL_SERVER)
             settings = {"PORT": port, "REDIS_URL": f"redis://127.0.0.1:{ports['redis']}"}
-            parts[name] = FaultyProcess(command, PROJECT_ROOT, settings, log=folder / f"{name}.log")
+            parts[name] = process(command, PROJECT_ROOT, settings, log=folder / f"{name}.log")
             ending.callback(parts[name].end, signal.SIGKILL)
         port = ending.enter_context(balancer(folder / "nginx", [ports[name] for name in SERVERS]))
         board = partial(UsualPage, f"http://127.0.0.1:{port}", OPERATORS_NAMESPACE)
@@ -146,6 +164,8 @@ def _print_way(
                 broken = [way.parts[target] for target in targets]
                 waits = enter_meanwhile([desk.enter for desk in desks], partial(_break, broken, kind))
                 answered = set[str]().union(*(desk.answered for desk in desks))
+                if way.stored:  # an answer that is not in the record is none
+                    answered &= way.stored()
                 lacks = max(_lacking(answered, board) for board in boards)
                 lacks_later = _lacking(answered, pages.enter_context(closing(way.dashboard())))
             print(

@@ -17,7 +17,9 @@ from common.errors import (
     DetectionSystemError,
     InternalError,
     NotSignedInError,
+    OutdatedAttemptError,
     RateLimitedError,
+    ReplacedConnectionError,
     ServerUnreachableError,
     ShuttingDownError,
     StoreUnavailableError,
@@ -47,6 +49,17 @@ MAX_RUNS: Final = 64
 MAX_ENTRIES: Final = 500
 MAX_BYTES: Final = 256 * 1024
 """Of one run of a log; a single entry may be longer."""
+
+CLOSED_BY: Final[Sequence[type[DetectionSystemError]]] = (
+    NotSignedInError,
+    OutdatedAttemptError,
+    RateLimitedError,
+    ReplacedConnectionError,
+    ShuttingDownError,
+    StoreUnavailableError,
+    UnreadAnswerError,
+)
+"""The errors that connections are closed with."""
 
 Item = TypeVar("Item")
 
@@ -163,7 +176,8 @@ class Followers:
 
     def __post_init__(self) -> None:
         self.events_per_second = 300
-        self.ended: Counter[str] = Counter()
+        # From 0 on: Prometheus sees no increase in a counter that first appears with a value.
+        self.ended: Counter[str] = Counter(dict.fromkeys(["left", *(error.code for error in CLOSED_BY)], 0))
         """Connections that have ended, by the code of the error that closed them; ``left`` of the others."""
         self._followers: dict[str, Follower] = {}
         self._runs: dict[tuple[int, str], tuple[int, Run]] = {}

@@ -72,7 +72,7 @@ PatientReference = Annotated[
 
 
 class Message(BaseModel):
-    """A frozen, strict value that goes over the wire as JSON."""
+    """A frozen, strict value that goes over the wire or into a file as JSON."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 

@@ -163,13 +163,12 @@ function showNote(sentence, act = null, label = "Undo") {
   fill(byId("entry-note"), sentence, act ? [" ", button(label, act)] : []);
 }
 
-byId("load-sample").addEventListener("click", async ({ currentTarget: load }) => {
+byId("load-sample").addEventListener("click", ({ currentTarget: load }) => {
   load.setAttribute("aria-disabled", "true");
-  await getJson("/api/sample").then(
+  getJson("/api/sample").then(
     ({ record, source }) => replaceForm({ patient_reference: null, record }, `Sample loaded: ${source}`),
     ({ message }) => showNote(message),
-  );
-  load.removeAttribute("aria-disabled");
+  ).finally(() => load.removeAttribute("aria-disabled"));
 });
 
 byId("clear").addEventListener("click", () => {

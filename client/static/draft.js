@@ -39,13 +39,13 @@ export class Draft {
   /** Resolves when the form may be submitted: what is under way now must not arrive after that. */
   async settled() {
     clearTimeout(this.#timer);
-    this.#submitted = JSON.stringify(this.#form.snapshot());
+    this.#submitted = JSON.stringify(this.#form.snapshot().controls);
     await this.#last;
   }
 
-  /** Hear that the app has what was submitted, and erased its draft. */
+  /** Hear that the app has what was submitted, and erased its draft; a correction that was cancelled meanwhile was submitted as well. */
   submitted() {
-    if (this.#submitted !== JSON.stringify(this.#form.snapshot())) this.changed();
+    if (this.#submitted !== JSON.stringify(this.#form.snapshot().controls)) this.changed();
     else this.erase(); // here too: a save that failed, or was sent meanwhile, may have come after it
   }
 

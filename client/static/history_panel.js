@@ -96,8 +96,7 @@ export class HistoryPanel {
         this.note("");
       },
       ({ message }) => this.note(message, () => this.#loadOlder()),
-    );
-    this.#isAsking = false;
+    ).finally(() => (this.#isAsking = false));
     this.#draw();
     byId("history-list").children[focusIndex]?.firstElementChild.focus();
   }
@@ -107,8 +106,8 @@ export class HistoryPanel {
     this.#list.show(entries);
     byId("history-list").querySelector("[aria-current]")?.removeAttribute("aria-current");
     this.#list.get(this.#openId)?.firstElementChild.setAttribute("aria-current", "true");
-    byId("history-more").hidden = this.#store.before === null;
-    if (byId("history-note").querySelector(".spinner, button")) return; // it is not loaded
+    byId("history-more").hidden = !this.#store.before;
+    if (this.#store.before === undefined || byId("history-note").querySelector("button")) return; // not loaded, or it says why
     this.note(entries.length ? "" : "Nothing here yet. Every patient you analyze is kept here, also when the app restarts.");
   }
 }

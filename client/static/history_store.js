@@ -4,9 +4,9 @@ const ACKNOWLEDGED = 0; // older than anything the log says
 
 export class HistoryStore {
   #known = new Map(); // request_id -> {entry, at}: the entry as it was at a place of the log, null when it was erased
-  #before = null;
+  #before;
 
-  /** Where the next page begins: older requests are not listed until their page is loaded; null if all are. */
+  /** Where the next page begins: older requests are not listed until their page is loaded; null if all are, undefined before the first. */
   get before() {
     return this.#before;
   }
@@ -41,7 +41,7 @@ export class HistoryStore {
   /** Return the entries down to the oldest page that is loaded, newest first: ids ascend with time. */
   list() {
     const entries = [...this.#known.values()].map(({ entry }) => entry);
-    const listed = entries.filter((entry) => entry && (this.#before === null || entry.request_id >= this.#before));
+    const listed = entries.filter((entry) => entry && (!this.#before || entry.request_id >= this.#before));
     return listed.sort((one, other) => (one.request_id < other.request_id ? 1 : -1));
   }
 }

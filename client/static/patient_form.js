@@ -173,7 +173,7 @@ export class PatientForm {
     return this.#isRight();
   }
 
-  /** Tell whether no error is left; how many are is said, and the first one gets the focus. */
+  /** Tell whether no error is left; otherwise say how many there are, and focus the first. */
   #isRight() {
     const wrong = this.#errors.size;
     this.#summary(wrong ? `Please check ${plural(wrong, "field")}.` : "", this.#emptyFields());

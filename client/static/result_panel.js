@@ -47,8 +47,9 @@ export class ResultPanel {
     const isStale = Boolean(values && this.#entry && !isSame(values, this.#entry));
     byId("result").toggleAttribute("data-stale", isStale);
     this.#view.isStale = isStale;
-    const since = isStale ? timeElement(this.#entry.entered_at) : null;
-    fill(byId("result-stale"), isStale ? ["This result is for the values entered at ", since, ". The form has changed since, so it cannot be printed or copied."] : []);
+    const note = byId("result-stale");
+    if (!isStale) return fill(note);
+    fill(note, "This result is for the values entered at ", timeElement(this.#entry.entered_at), ". The form has changed since, so it cannot be printed or copied.");
   }
 
   /** Take news of the request that is shown, without moving the focus. */

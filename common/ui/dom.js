@@ -101,12 +101,12 @@ export function ask(dialog) {
 /** The elements of a list's items, kept as the list changes, and with them the focus and what is open in them. */
 export class KeyedList {
   #place;
-  #page;
+  #options;
   #kept = new Map(); // key -> {item, made}
 
   /** `keyOf(item)`; `make(item)` returns an element; `update(made, item)` shows in it an item that is new or another object. */
-  constructor(place, page) {
-    [this.#place, this.#page] = [place, page];
+  constructor(place, options) {
+    [this.#place, this.#options] = [place, options];
   }
 
   /** Return the element of a key that is shown. */
@@ -116,7 +116,7 @@ export class KeyedList {
 
   /** Show these items in this order; return whether any element is new or moved. */
   show(items) {
-    this.#kept = new Map(items.map((item) => [this.#page.keyOf(item), this.#keep(item)]));
+    this.#kept = new Map(items.map((item) => [this.#options.keyOf(item), this.#keep(item)]));
     const elements = [...this.#kept.values()].map(({ made }) => made);
     const staying = new Set(elements);
     for (const child of [...this.#place.children]) if (!staying.has(child)) child.remove();
@@ -129,9 +129,9 @@ export class KeyedList {
   }
 
   #keep(item) {
-    const known = this.#kept.get(this.#page.keyOf(item));
-    const made = known?.made ?? this.#page.make(item);
-    if (known?.item !== item) this.#page.update(made, item);
+    const known = this.#kept.get(this.#options.keyOf(item));
+    const made = known?.made ?? this.#options.make(item);
+    if (known?.item !== item) this.#options.update(made, item);
     return { item, made };
   }
 }

@@ -36,8 +36,8 @@ export class Follower {
 
   /**
    * `socket` is one that does not reconnect itself. Of the page, `load()` loads all that it shows and returns its place
-   * {log, after}, `apply({entries, totals, status})` takes news, and `stateIs(state, sentence)` gets "up", or why it is
-   * "lost", or "failed" when loading failed.
+   * {log, after}, `apply({entries, totals, status})` takes news, and `stateIs(state, sentence)` gets "up" alone, or "lost"
+   * or "failed" (to load) with a sentence that says so; the failure's ends in "Retrying automatically."
    */
   constructor(socket, page) {
     this.#socket = socket;

@@ -13,9 +13,13 @@ export const labelOf = (name, fields) => fields.get(name)?.label ?? name;
 
 export const labelsOf = (names, fields) => names.map((name) => labelOf(name, fields)).join(", ");
 
-/** List fields with their values in a record, as they were entered. */
+/** List fields with their values in a record, as they were entered; one that is gone by its name alone. */
 export function valuesOf(names, { record, entered }, fields) {
-  return names.map((name) => `${labelOf(name, fields)} (${enteredInWords(fields.get(name), record[name], entered)})`).join(", ");
+  const said = names.map((name) => {
+    const field = fields.get(name);
+    return field ? `${field.label} (${enteredInWords(field, record[name], entered)})` : name;
+  });
+  return said.join(", ");
 }
 
 /** Tell whether a prediction has a level that counts; `Indeterminate` is none. */

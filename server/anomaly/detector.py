@@ -256,6 +256,8 @@ class Detector:
 
 
 def _predictive_value(manifest: Manifest) -> PredictiveValue | None:
-    found = dict(manifest.predictive_value or {})
-    is_known = found and None not in found.values()
-    return PredictiveValue(**found, prevalence=manifest.evaluation.prevalence) if is_known else None
+    found = manifest.predictive_value
+    if found is None or found.value is None or found.low is None or found.high is None:
+        return None
+    prevalence = manifest.evaluation.prevalence
+    return PredictiveValue(value=found.value, low=found.low, high=found.high, prevalence=prevalence)

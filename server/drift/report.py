@@ -114,7 +114,8 @@ def _group(
     its_own = [patient.anomaly_score for patient in patients if patient.model_version == model_version]
     scores = np.array([score for score in its_own if score is not None])
     scored = score_drifts(scores, reference) if len(scores) >= LEAST_PATIENTS else []
-    too_few = f"This version of the model has given a level to {len(scores)} of the {LEAST_PATIENTS} patients needed."
+    too_few = f"This version of the model has given a level to {len(scores)} of these patients; "
+    too_few += f"{LEAST_PATIENTS} are needed."
     fields = field_drifts(np.array([patient.values for patient in patients], dtype=np.float64), reference)
     whose = f"{client_id}'s patients" if client_id else "all clients' patients"
     findings = [

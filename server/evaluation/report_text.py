@@ -77,7 +77,7 @@ def validation_text(validation: ExternalValidation, thresholds: Thresholds) -> s
         used_to += " The figures are better than patients it has not seen would give."
         lines += [*wrap(f"Not an external validation: {used_to}", _WIDTH), ""]
     if patients.wrong_label:
-        lines += [*wrap(f"Check the label, or the figures below mean nothing: {patients.wrong_label}", _WIDTH), ""]
+        lines += [*wrap(f"The figures below mean nothing if this is true: {patients.wrong_label}", _WIDTH), ""]
     lines += [
         f"Model {validation.model_version} on {patients.name}; 95 % intervals of shares by Wilson (1927), of all else "
         f"by {RESAMPLES:,} bootstrap resamples.",
@@ -86,8 +86,8 @@ def validation_text(validation: ExternalValidation, thresholds: Thresholds) -> s
         "",
     ]
     for level, threshold in by_level(thresholds).items():
-        by_design = f"{1 - threshold:.0%} of disease-free patients by design"
-        lines.append(f"{f'share at {level_text(level)}':<31}{validation.alarms[level]:.3f}, {by_design}")
+        share = f"share at {level_text(level)} (disease-free: {1 - threshold:.0%} by design)"
+        lines.append(f"{share:<60}{validation.alarms[level]:.3f}")
     lines.append(validation.abstention.in_words(patients.name))
     lines.append("")
     if not validation.confusion:

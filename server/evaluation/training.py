@@ -22,8 +22,9 @@ from server.anomaly.dataset import BoolArray, Dataset, FloatArray, IndexArray
 from server.anomaly.detector import AnomalyModel
 from server.anomaly.fitting import fit_parts, grow_parts, score_patterns
 from server.anomaly.preprocessing import refuse_unmeasured
-from server.anomaly.sufficiency import Sufficiency, aurocs_by_pattern
+from server.anomaly.sufficiency import Sufficiency
 from server.evaluation.console import watched
+from server.evaluation.discrimination import aurocs_by_pattern
 from server.evaluation.splits import Fit, calibration_folds, refuse_too_few
 
 # Disease-free patients of a site below which its false-alarm rates cannot be set from them: of 24, the share at High

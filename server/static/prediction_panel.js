@@ -2,7 +2,7 @@
 
 import { announce, button, byId, element, fill, icon, slot } from "/ui/dom.js";
 import { count, plural } from "/ui/format.js";
-import { getJson } from "/ui/http.js";
+import { getJson, RequestError } from "/ui/http.js";
 import { paced } from "/ui/pace.js";
 import { offerClients } from "./app_lists.js";
 import { PredictionTable } from "./prediction_table.js";
@@ -25,7 +25,7 @@ export class PredictionPanel {
   #pointerAt = -Infinity;
   #hasOlder = false;
   #meanwhile = null; // what the log says while a page is on its way
-  #isNoteTaken = false; // by that a page is on its way, or why it is not
+  #isNoteTaken = false; // whether the note says that a page is loading, or why loading failed
   #fresh = [];
   #unsaid = [];
   #onDraw;
@@ -110,20 +110,25 @@ export class PredictionPanel {
     const meanwhile = (this.#meanwhile = []);
     this.#isNoteTaken = true;
     this.#note(element("span", { className: "spinner", "aria-hidden": "true" }), "Loading predictions …");
-    const { predictions, next_before: next, failure } = await asked.catch((failure) => ({ failure }));
-    if (meanwhile !== this.#meanwhile) return;
+    try {
+      const { predictions, next_before: next } = await asked;
+      if (meanwhile !== this.#meanwhile) return;
+      this.#isNoteTaken = false;
+      this.#hasOlder = next !== null;
+      this.#recent.hasDropped = false;
+      for (const item of predictions) {
+        this.#recent.add(item);
+        this.#news.remove(item.prediction.prediction_id);
+      }
+      // The page may be older than what the log said of its predictions while it was on its way.
+      meanwhile.forEach((entry) => this.#recent.apply(entry));
+    } catch (failure) {
+      if (!(failure instanceof RequestError)) throw failure;
+      if (meanwhile !== this.#meanwhile) return;
+      this.#note(failure.message, button("Try again", () => this.#load(), SMALL));
+    }
     this.#meanwhile = null;
     this.#drawSoon();
-    if (failure) return this.#note(failure.message, button("Try again", () => this.#load(), SMALL));
-    this.#isNoteTaken = false;
-    this.#hasOlder = next !== null;
-    this.#recent.hasDropped = false;
-    for (const item of predictions) {
-      this.#recent.add(item);
-      this.#news.remove(item.prediction.prediction_id);
-    }
-    // The page may be older than what the log said of its predictions while it was on its way.
-    meanwhile.forEach((entry) => this.#recent.apply(entry));
   }
 
   #setPaused(paused) {

@@ -84,7 +84,9 @@ export function matches({ client, level }, prediction) {
 
 /** Return the address of a page of predictions, newest first. */
 export function pageAddress(filter, before = null) {
-  return `/api/predictions?${new URLSearchParams({ limit: PAGE, ...chosen(filter), ...(before !== null && { before }) })}`;
+  const query = new URLSearchParams({ limit: PAGE, ...chosen(filter) });
+  if (before !== null) query.set("before", before);
+  return `/api/predictions?${query}`;
 }
 
 /** Return the part of the page's own address that keeps a filter through a reload; it never names a patient. */

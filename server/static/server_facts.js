@@ -28,12 +28,13 @@ setInterval(loadFacts, REFRESH_MS);
 
 function showModel({ version, since, metrics, refused, explains }) {
   const { recalibrated_on: recalibrated, auroc, patients, disease_free: diseaseFree, medium_or_higher: medium, high } = metrics;
-  const site = recalibrated === null ? "" : `, recalibrated on ${count(recalibrated)} of another site`;
+  const isRecalibrated = recalibrated !== null;
+  const site = isRecalibrated ? `, recalibrated on ${count(recalibrated)} of another site` : "";
   fillSlots(facts, {
     model: version,
     "model-note": `Trained on ${count(diseaseFree)} disease-free patients${site}`,
     auroc: measured(auroc, (share) => share.toFixed(3)),
-    "auroc-note": `held out, ${count(patients)} patients${site && ", before recalibration"}`,
+    "auroc-note": `held out, ${count(patients)} patients${isRecalibrated ? ", before recalibration" : ""}`,
     medium: `${measured(medium.sensitivity, roundPercent)} sensitivity`,
     "medium-note": `${measured(medium.false_alarm_rate, roundPercent)} false alarms`,
     high: `${measured(high.sensitivity, roundPercent)} sensitivity`,

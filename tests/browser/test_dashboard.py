@@ -65,7 +65,9 @@ def test_rows_hold_still_for_somebody_who_aims_until_the_news_are_let_in(desk: C
     expect(dashboard.locator("#predictions-heading")).to_be_focused()
 
 
-def test_the_sheet_goes_on_to_patients_that_wait_and_closes_on_their_row(desk: Clinician, dashboard: Page) -> None:
+def test_the_sheet_goes_on_to_patients_that_wait_and_rows_hold_still_under_the_focus_or_out_of_sight(
+    desk: Clinician, dashboard: Page
+) -> None:
     first = rows(dashboard).first
     first.get_by_role("button").press("Enter")
     newer = dashboard.get_by_role("button", name="Newer")
@@ -170,3 +172,13 @@ def test_in_forced_colors_every_level_keeps_its_shape(
     ):
         colors = page.locator(part).evaluate_all(f"(all) => all.map((one) => getComputedStyle(one).{drawn})")
         assert set(colors) == {color}, part
+    signs = page.locator(".ring use")
+    assert len(set(signs.evaluate_all("(all) => all.map((one) => one.getAttribute('href'))"))) == signs.count()
+    # A small part has no room for its sign, and may be as short as a gap.
+    large = page.locator(".ring [data-level]:not([hidden], [data-small])")
+    assert all(large.locator("use").evaluate_all("(all) => all.map((one) => one.checkVisibility())"))
+    sizes = "(all) => all.map(({ style }) => ['--length', '--share'].map((name) => +style.getPropertyValue(name)))"
+    drawn = large.evaluate_all(sizes)
+    assert drawn
+    for length, share in drawn:
+        assert 0 < length < 100 * share  # a gap follows

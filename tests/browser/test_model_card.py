@@ -71,7 +71,9 @@ def test_the_keyboard_reaches_every_section_and_link(links: Sequence[str], open_
     expect(page.locator("#groups-heading")).to_be_in_viewport()
 
 
-def test_the_reader_sets_the_prevalence_of_high_predicting_disease(links: Sequence[str], open_page: OpenPage) -> None:
+def test_the_reader_sets_the_prevalence_for_the_predictive_value_of_high(
+    links: Sequence[str], open_page: OpenPage
+) -> None:
     page = at_card(open_page, links[1])
     answer, prevalence = page.locator("#at-high-answer"), page.get_by_label("Share of all examined patients")
     expect(answer).to_contain_text(re.compile(r"^Of 100 patients marked High, \d+ have coronary disease \(95 % int"))

@@ -1,6 +1,7 @@
 """The pages as people use them."""
 
 import os
+import re
 import signal
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ globalThis.WebSocket = class extends EventTarget {
   close() {}
 };
 """
+STATE = "#live-state, #link-state"
+UP = re.compile("Live|Connected")
 
 
 def test_a_patient_goes_from_each_desk_to_the_open_dashboard_as_text_and_opens_there(
@@ -39,16 +42,19 @@ def test_a_patient_goes_from_each_desk_to_the_open_dashboard_as_text_and_opens_t
     expect(detail).to_be_hidden()
 
 
-def test_signing_out_in_one_tab_ends_the_other(dashboard: Page) -> None:
-    address = dashboard.url
-    second = dashboard.context.new_page()
+@pytest.mark.parametrize("app", [0, pytest.param(2, marks=pytest.mark.full)])
+def test_signing_out_in_one_tab_ends_the_other(links: Sequence[str], open_page: OpenPage, app: int) -> None:
+    first = open_page(links[app])
+    expect(first.locator(STATE)).to_contain_text(UP)
+    address = first.url
+    second = first.context.new_page()
     second.goto(address)
-    expect(second.locator("#live-state")).to_contain_text("Live")
-    dashboard.get_by_role("button", name="Sign out").click()
-    for page in (dashboard, second):
+    expect(second.locator(STATE)).to_contain_text(UP)
+    first.get_by_role("button", name="Sign out").click()
+    for page in (first, second):
         expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
-    dashboard.goto(address)
-    expect(dashboard.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
+    first.goto(address)
+    expect(first.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
 def newest_ids(links: Sequence[str], most: int) -> list[str]:

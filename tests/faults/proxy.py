@@ -9,6 +9,7 @@ import struct
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import Final
 
@@ -28,6 +29,8 @@ class _Pair:
         self.sides = [dialled] if reached is None else [dialled, reached]
         self.said = bytearray()
         self.is_lossy = reached is None
+        for side in self.sides:
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # nothing but the delay asked for
 
     def end(self, *, reset: bool) -> None:
         """Have both sides end, after what was written or at once with a reset; who carries the connection closes it."""
@@ -123,19 +126,27 @@ class FaultyLink:
             side.close()
 
     def _pump(self, pair: _Pair, source: socket.socket | None, sink: socket.socket | None) -> None:
-        with suppress(OSError):
+        with ThreadPoolExecutor(1) as late, suppress(OSError):
             while source and (data := source.recv(SLOW_BYTES if self._fault == "slow" else READ_BYTES)):
                 self._flows.wait()
-                if pause := SLOW_SECONDS if self._fault == "slow" else self._pause:
-                    time.sleep(pause)
+                if self._fault == "slow":
+                    time.sleep(SLOW_SECONDS)
                 pair.is_lossy = pair.is_lossy or self._fault == "half-open"
                 if sink is None or pair.is_lossy:
                     continue
                 if source is pair.dialled and len(pair.said) < MOST_REPLAYED:
                     pair.said += data
-                sink.sendall(data)
+                if self._pause:  # not slept here: what comes next is due as long after it came
+                    late.submit(_send_at, time.monotonic() + self._pause, sink, data)
+                else:
+                    sink.sendall(data)
         if source and not (pair.is_lossy and self._fault == "half-open"):  # the end of a half-open link is not heard
             pair.end(reset=False)
+
+
+def _send_at(due: float, sink: socket.socket, data: bytes) -> None:
+    time.sleep(max(0.0, due - time.monotonic()))
+    sink.sendall(data)
 
 
 if __name__ == "__main__":

@@ -191,8 +191,8 @@ def test_a_server_that_is_cut_off_refuses_for_now_and_another_leads(
     try:
         assert passed(lambda: Browser(cut.url).get("/readyz").status == 503) < 5
         assert Browser(cut.url).get("/livez").status == 200
-        for one in (client, page_of_cut):
-            assert one.closing()["code"] == "store_unavailable"
+        for reader in (client, page_of_cut):
+            assert reader.closing()["code"] == "store_unavailable"
         assert time.monotonic() - began < 6
         with pytest.raises(RefusedError) as kept_out:  # with a status that leads a proxy to another server
             join(cut, "Client-1")

@@ -87,6 +87,15 @@ def test_the_stability_index_is_the_textbooks_less_what_sampling_adds() -> None:
     assert found.psi["disease_free"] == pytest.approx(textbook - (1 / 1000 + 1 / 164), abs=0.005)
 
 
+def test_windows_of_the_very_population_of_a_small_reference_stay_quiet() -> None:
+    random, said = np.random.default_rng(125), 0
+    for _ in range(50):
+        values = np.vstack([drawn(DISEASE_FREE, 25, random), drawn(WITH_DISEASE, 25, random)])
+        known = reference_of(values, np.repeat([False, True], 25), THRESHOLDS)
+        said += bool(told(clinic(100, 0.5, random), known))
+    assert said <= 0.02 * 50
+
+
 @pytest.mark.parametrize("share_with_disease", [0.0, 0.5, 1.0])
 def test_case_mix_alone_is_no_drift(share_with_disease: float) -> None:
     random = np.random.default_rng(3)

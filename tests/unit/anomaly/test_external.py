@@ -135,7 +135,7 @@ def test_the_command_reports_on_a_csv_with_every_defect(
 def test_a_label_that_is_the_wrong_way_round_is_told_before_any_figure(validated: Validated) -> None:
     exchanged = [row.replace("Absence", "X").replace("Presence", "Absence").replace("X", "Presence") for row in ROWS]
     assert " ".join(validated(exchanged)[1].split()).startswith(
-        "Check the label, or the figures below mean nothing: the label is the wrong way round: 303 rows"
+        "The figures below mean nothing if this is true: the label is the wrong way round: 303 rows"
     )
 
 

@@ -18,6 +18,28 @@ from server.registry.changes import changes_between, recalibration_effect
 from tests.support.patients import real_patients, real_records, small_training, some_patients
 
 
+@pytest.mark.full
+def test_on_average_over_sites_the_share_at_each_level_is_the_one_by_design(detector: Detector) -> None:
+    """Forty sites of 40 and as many newcomers each, drawn from disease-free patients the forest finds sicker."""
+    model, dataset = detector.model, real_patients()
+
+    def alarm_rates(scores: FloatArray) -> list[float]:
+        return [float((scores >= threshold).mean()) for threshold in (0.8, 0.95)]
+
+    patients = dataset.values[dataset.disease_free]
+    patients = patients[~np.isnan(patients).any(axis=1)]
+    sicker = patients[np.argsort(model.anomaly_scores(patients))[40:]]
+    assert alarm_rates(model.anomaly_scores(sicker))[0] > 0.23
+    alarms = []
+    for seed in range(40):
+        drawn = sicker[np.random.default_rng(seed).permutation(len(sicker))]
+        site = Dataset("site.csv", "0" * 64, drawn[:40], np.zeros(40, dtype=bool))
+        alarms.append(alarm_rates(recalibrate(model, site, small_training()).anomaly_scores(drawn[40:80])))
+    medium, high = np.mean(alarms, axis=0)
+    assert medium == pytest.approx(0.20, abs=0.025)
+    assert high == pytest.approx(0.05, abs=0.015)
+
+
 def test_forest_and_thresholds_stay_and_anomaly_scores_follow_from_the_site_s_disease_free_patients_alone(
     detector: Detector, recalibrated: Detector, sicker_site: Dataset
 ) -> None:

@@ -12,7 +12,8 @@ from server.anomaly.calibration import codes_of, every_pattern
 from server.anomaly.dataset import COLUMNS
 from server.anomaly.detector import Detector
 from server.anomaly.missing_tests import MOST_IN_FULL, possible_values
-from server.anomaly.sufficiency import ACCEPTABLE_AUROC, Sufficiency, auroc_and_error, aurocs_by_pattern
+from server.anomaly.sufficiency import ACCEPTABLE_AUROC, Sufficiency
+from server.evaluation.discrimination import auroc_and_error, aurocs_by_pattern
 from tests.support.patients import real_patients, real_records, typical_patient
 
 MAN_OF_67 = PatientRecord.check(dict.fromkeys(FIELDS) | {"age": 67, "sex": 1})

@@ -56,6 +56,13 @@ test("an acknowledged entry stands until the log says more, and never replaces w
   assert.equal(store.acknowledge(entry("r1", "queued")), null);
 });
 
+test("before the first page, only what was acknowledged is listed, and where older ones begin is not known", () => {
+  const store = new HistoryStore();
+  store.acknowledge(entry("r1", "queued"));
+  assert.deepEqual(listed(store), ["r1 queued"]);
+  assert.equal(store.before, undefined);
+});
+
 test("starting over drops what the page does not hold, but not what was acknowledged after it was read", () => {
   const store = started(page(5, ["r1", "r2"]));
   store.acknowledge(entry("r4", "queued"));

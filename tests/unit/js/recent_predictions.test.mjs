@@ -93,7 +93,7 @@ test("the address of a page names only what is asked", () => {
 });
 
 test("a filter comes back from the page's address, and nothing else in the address counts", () => {
-  for (const filter of [{ client: "", level: "" }, { client: "Client 1&level=Low", level: "High" }, { client: "", level: "Low" }]) {
+  for (const filter of [{ client: "", level: "" }, { client: "Client 1&level=Low", level: "High" }, { client: "", level: "Low" }, { client: "", level: "Indeterminate" }]) {
     assert.deepEqual(filterOfAddress(filterInAddress(filter)), filter);
   }
   assert.equal(filterInAddress({ client: "", level: "" }), "");

@@ -70,6 +70,7 @@ test("a result without a level says what would be enough, and which value is ext
     needed: "More than one additional test is needed.",
     extreme: "Serum cholesterol (15 mmol/L (580 mg/dL)). This value alone would make the level High.",
   });
+  assert.equal(not([], ["a field that is gone"]).extreme, "a field that is gone. This value alone would make the level High.");
   assert.deepEqual(notEnoughInWords(made("Low", 0.1), FIELDS), { needed: null, extreme: null });
 });
 

@@ -193,7 +193,7 @@ def test_after_a_change_of_the_model_fields_are_compared_at_once_and_scores_when
     reference = reference_of(real_patients().values[:60], np.arange(60) >= 30, THRESHOLDS)
     found = clinics.report(None, reference, "the next version").groups[1]
     assert (found.patients, found.high) == (110, None)
-    assert found.levels == "This version of the model has given a level to 0 of the 100 patients needed."
+    assert found.levels == "This version of the model has given a level to 0 of these patients; 100 are needed."
     assert clinics.report(None, reference).disease_free == 30
     clinics.see(range(110, 210), answer={"model_version": "the next version"})
     assert clinics.report(None, reference, "the next version").groups[1].high == pytest.approx(0.05)

@@ -46,7 +46,7 @@ def bodies(model: LanguageModel) -> list[dict[str, Any]]:
     return [model.received.get(timeout=10).body for _ in range(model.received.qsize())]
 
 
-def test_the_model_is_told_no_value_of_the_patient_and_no_token_but_its_own(
+def test_the_endpoint_is_asked_directly_with_the_prompt_alone_and_no_token_but_its_own(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_environment")
