@@ -325,6 +325,12 @@ def is_code(name: str, text: str) -> bool:
     return number_in(text) is not None or code_in(name, text) is not None
 
 
+def is_diagnosis(text: str) -> bool:
+    """Tell whether a text says that a disease is there or not, and no plain yes or no or a normal result."""
+    is_plain = code_in("fasting_blood_sugar_high", text) is not None
+    return code_in(LABEL, text) is not None and (not is_plain or folded(text)[:3] in {"neg", "pos"})
+
+
 def is_about_codes(text: str) -> bool:
     """Tell whether a text names a field that has codes, or is a word for one of them."""
     return field_named(text) in _MEANT or any(code_in(name, text) is not None for name in UCI_CODES)

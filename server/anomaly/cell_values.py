@@ -19,6 +19,10 @@ _GRAMS = 3.3  # g/L or mmol/L
 _GLUCOSE = ((30, 600, 1.0, "mg/dL"), (2.5, 30, 18.016, "mmol/L"))
 """From and to where numbers of blood sugar lie, and what turns them into mg/dL."""
 _OVER = 120  # mg/dL
+Meant = Mapping[str, Sequence[tuple[str, str]]]
+"""By field what a person says of its values: each and what it means."""
+_GAPS_OR_CODES = {"chest_pain_type": ("na", 3), "thallium_scan": ("nd", 3)}
+"""What is a gap elsewhere and may be a code among words of a field: non-anginal, and no defect."""
 
 
 def as_meant(table: Table, answers: Answers) -> tuple[Table, list[str]]:
@@ -34,16 +38,19 @@ def as_meant(table: Table, answers: Answers) -> tuple[Table, list[str]]:
     stated = answers.meanings_by_field()
     if unknown := [title_of(name) for name in stated if name not in table.known]:
         raise WrongAnswerError(f"--values: there is no column for {', '.join(unknown)}.")
-    meant, said, unclear = dict[str, Column](), list[str](), dict[str, Collection[str]]()
+    plain, meant = dict[str, Column](), dict[str, Column]()
+    said, unclear = list[str](), dict[str, Collection[str]]()
     for name, column in table.known.items():
         by_header = {cell: dialects.as_stated(name, column.header, text) for cell, text in enumerate(column.cells)}
-        explained = _explained(column.reworded(by_header), stated.get(name, ()))
-        plain, form = _without_form(explained)
+        explained = _explained(column, by_header, stated.get(name, ()))
+        plain[name], form = _without_form(explained)
         clear = dialects.WORDS[name].values() if form or name in stated else ()
-        if asked := [text for text in _unknown_values(plain) if text not in clear]:
+        unknown = [text for text in _unknown_values(plain[name]) if text not in clear]
+        if asked := [*unknown, *_gaps_or_codes(plain[name])]:
             unclear[name] = asked
-        meant[name], unit = _in_own_unit(plain)
-        said += [*form, *unit]
+        meant[name], unit = _in_own_unit(plain[name])
+        said += [*form, *unit, *([] if name in stated else _said_by_name(column))]
+    unclear = _with_marks_of_others(plain, unclear, stated)
     if unclear and not table.has_header:
         raise InvalidDataError(
             "its columns have no names, and are not UCI's in their order. Put a row of names on top."
@@ -64,30 +71,41 @@ def what_values_mean(columns: Mapping[str, Column], values: Mapping[str, Collect
 
 
 def written(text: str) -> str:
-    """Return a text as it is compared: ``1.0`` as ``1``, and words without capitals."""
+    """Return a text as it is compared: ``1.0`` as ``1``, and words without capitals and single quotes."""
+    text = text.strip("'")
     number = dialects.number_in(text)
     return text.casefold() if number is None else f"{number:g}"
 
 
 def _choices(name: str) -> str:
-    return ", ".join([*dialects.WORDS[name].values(), "not measured"])
+    return ", ".join([*(dialects.WORDS[name].values() or ["a number"]), "not measured"])
 
 
-def _explained(column: Column, stated: Sequence[tuple[str, str]]) -> Column:
-    """Replace what a person explains by this product's words."""
-    meant, texts = dict[str, str](), {cell: written(text) for cell, text in enumerate(column.cells)}
+def _explained(column: Column, by_header: Mapping[int, str], stated: Sequence[tuple[str, str]]) -> Column:
+    """Replace what a person explains, as it stands in the file or as the column's name has it, by our words."""
+    meant, texts = dict[int, str](), [{written(text), written(by_header[i])} for i, text in enumerate(column.cells)]
     words: Mapping[float | None, str] = dict(dialects.WORDS[column.name].items())
     for text, meaning in stated:
-        if written(text) not in texts.values():
+        if not (cells := [cell for cell, own in enumerate(texts) if written(text) in own]):
             raise WrongAnswerError(f"--values: {text} is in no cell of {column.header}.")
         number = dialects.number_in(meaning)
         word = words.get(dialects.code_in(column.name, meaning) if number is None else number)
+        if number is not None and not words:
+            word = meaning
         if dialects.is_gap(column.name, meaning):
             word = ""
         if word is None:
             raise WrongAnswerError(f"--values: what {column.header} means is one of: {_choices(column.name)}.")
-        meant[written(text)] = word
-    return column.reworded({cell: meant[text] for cell, text in texts.items() if text in meant})
+        meant |= dict.fromkeys(cells, word)
+    return column.reworded({**by_header, **meant})
+
+
+def _said_by_name(column: Column) -> list[str]:
+    """Say what a column's name says of its codes where that is not usual."""
+    stated = dialects.stated_codes(column.name, column.header) if column.name != LABEL else {}
+    meanings = ", ".join(f"{number} = {FIELDS[column.name].in_words(code)}" for number, code in stated.items())
+    is_unusual = any(number != code for number, code in stated.items())
+    return [f"{column.header}: {meanings}, as its name says."] * is_unusual
 
 
 def _without_form(column: Column) -> tuple[Column, list[str]]:
@@ -158,3 +176,28 @@ def _unknown_marks(column: Column, texts: Mapping[int, str]) -> Collection[str]:
     marks = texts.keys() - column.numbers.keys() | (impossible if len(impossible) <= _MOST_MARKS else set())
     strange = [cell for cell in texts if cell in marks]
     return [texts[cell] for cell in strange] if _are_few(column, strange, _MOST_MEANINGS) else ()
+
+
+def _gaps_or_codes(column: Column) -> Collection[str]:
+    """Return what counts as a gap among words of which none is what it may be an abbreviation of."""
+    gap, code = _GAPS_OR_CODES.get(column.name, (None, None))
+    meant = {dialects.code_in(column.name, text) for text in column.filled.values()}
+    if column.numbers or not meant or code in meant:
+        return ()
+    return [text for cell, text in enumerate(column.cells) if written(text) == gap and column.times[cell] >= _FEWEST]
+
+
+def _with_marks_of_others(
+    columns: Mapping[str, Column], unclear: Mapping[str, Collection[str]], stated: Meant
+) -> dict[str, Collection[str]]:
+    """Add by quantity the lowest or highest number if that, in another quantity, is asked about or explained."""
+    quantities = [name for name in columns if not dialects.WORDS[name]]
+    texts = {name: [*unclear.get(name, ()), *dict(stated.get(name, ()))] for name in quantities}
+    known = {name: {*map(dialects.number_in, of)} for name, of in texts.items()}
+    marks, asked = set[float | None]().union(*known.values()), dict(unclear)
+    for name, own in known.items():
+        numbers = {*columns[name].numbers.values()}
+        ends = {min(numbers, default=0), max(numbers, default=0)} - {0}
+        if new := ends & (marks - own):
+            asked[name] = [*unclear.get(name, ()), *(f"{number:g}" for number in sorted(new))]
+    return asked

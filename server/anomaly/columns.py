@@ -1,5 +1,6 @@
 """Which column of a file is which field: by its name, as a person says it, or asked."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ import numpy as np
 from common import dialects
 from common.dialects import LABEL, UCI_CODES, known_codes
 from common.errors import InvalidDataError
-from common.patient import FIELDS, LABEL_COLUMN
+from common.patient import FIELDS, LABEL_COLUMN, LABELS
 from server.anomaly.dataset import COLUMNS
 from server.anomaly.proofs import shipped_table
 from server.anomaly.questions import NOWHERE, AmbiguousDataError, Answers, WrongAnswerError
@@ -17,6 +18,7 @@ from server.anomaly.table_file import Column, Table
 
 USUAL_MEDIANS = (0.1, 0.9)  # of all values in the shipped table
 _LOOKED_AT = slice(20_000)  # rows
+_DATE = re.compile(r"\d+([./-])\d+\1\d+")
 _MOST_WORDS, _FEWEST_CODES, _FEWEST_NUMBERS, _MOST_MISSING = 12, 3, 10, 4
 
 
@@ -95,31 +97,41 @@ def _ask_for_columns(table: Table, stated: Mapping[str, str], required: Sequence
     missing = [name for name in (*COLUMNS, LABEL) if name not in table.known]
     for name in missing:
         like = [header for header, column in unused.items() if _may_be(name, column)]
+        if name == LABEL and not like and (last := table.columns[-1].header) in unused:
+            texts = unused[last].filled.values()  # where labels use to stand
+            like = [last] * (len(texts) == len(LABELS) and all(dialects.is_code(LABEL, text) for text in texts))
         said, option = " or ".join(like), f'--column "{name}={like[0] if len(like) == 1 else "NAME"}"'
         if name in required:
             if not unused:
                 raise InvalidDataError(f"there is no column for {title_of(name)}.")
             it_may_be = f"; it may be {said}" if like else ""
-            lines.append(f"There is no known column for {title_of(name)}{it_may_be}. {option}")
+            in_years = " An age in whole years is needed: dates of birth are not read." if name == "age" else ""
+            lines.append(f"There is no known column for {title_of(name)}{it_may_be}. {option}{in_years}")
             about[f"{name}="] = f"Which column is {title_of(name)}? (name) "
         elif (like or (len(missing) > _MOST_MISSING and unused)) and not yes and name not in stated:
             otherwise = f'or --column "{name}={NOWHERE}" if it is not'
             lines.append(f"{title_of(name)} may be {said or 'another column'}. {option}, {otherwise}.")
             about[f"{name}="] = f"Which column is {title_of(name)}? (name, or {NOWHERE}) "
     if lines:
-        unknown = f"The file's other columns are: {', '.join(unused)}."
-        raise AmbiguousDataError("\n".join(["which column is it? Say it with", *lines, unknown]), "columns", about)
+        known = ", ".join(f"{column.header} = {title_of(name)}" for name, column in table.known.items())
+        others = f"The file's other columns are: {', '.join(unused)}. Known are: {known or 'none'}."
+        raise AmbiguousDataError("\n".join(["which column is it? Say it with", *lines, others]), "columns", about)
 
 
 def _may_be(name: str, column: Column) -> bool:
     """Tell whether a column with an unknown name may be a field, by its name or by what stands in it."""
-    if name in dialects.fields_like(column.header):
-        return True
     column = replace(column, name=name)
     numbers = {*column.numbers.values()}
-    if name == LABEL or name in UCI_CODES:
+    if name in dialects.fields_like(column.header):
+        # Glucose may stand in place of whether it is high.
+        has_codes = name in {*UCI_CODES, LABEL} - {"fasting_blood_sugar_high"}
+        return not (has_codes and len(numbers) > _MOST_WORDS) and not all(map(_DATE.match, column.filled.values()))
+    if name == LABEL:
+        codes = {dialects.code_in(name, text) for text in column.filled.values() if dialects.is_diagnosis(text)}
+        return len(codes) == len(column.filled) == len(LABELS)
+    if name in UCI_CODES:
         words = [text for cell, text in column.filled.items() if cell not in column.numbers]
-        if name in UCI_CODES and not words and len(numbers) >= _FEWEST_CODES:
+        if not words and len(numbers) >= _FEWEST_CODES:
             return numbers <= known_codes(name)
         meant = {dialects.code_in(name, text) for text in words} if len(words) <= _MOST_WORDS else {None}
         return name not in dialects.YES_NO_FIELDS and len(meant) > 1 and None not in meant

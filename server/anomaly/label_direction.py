@@ -1,7 +1,7 @@
 """Which value of the label means disease: words or degrees say it, rows or other fields prove it, or it is asked."""
 
-from collections import Counter
-from collections.abc import Mapping, Set
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from common import dialects
 from common.dialects import LABEL
 from common.patient import LABELS
 from server.anomaly.cell_values import written
-from server.anomaly.dataset import FloatArray
+from server.anomaly.dataset import BoolArray, FloatArray
 from server.anomaly.proofs import CHANCE, FEWEST_OF_A_CLASS, Meanings, auroc_of
 from server.anomaly.questions import AmbiguousDataError, Answers, WrongAnswerError
 from server.anomaly.table_file import Column
@@ -26,7 +26,10 @@ def label_of(
     if column is None:
         return np.full(len(values), np.nan), "no label", {}
     disease, why = _diseased(column, values, proofs, answers)
-    errors = {cell: f"must be one of: {', '.join(LABELS)}" for cell in column.filled if cell not in disease}
+    must_be = (
+        f"must be one of: {', '.join(LABELS)}; --values label:VALUE=MEANING says what others mean, as percentages do"
+    )
+    errors = {cell: must_be for cell in column.filled if cell not in disease}
     ill = " or ".join(dict.fromkeys(column.cells[cell] for cell, is_ill in disease.items() if is_ill)) or "no value"
     return column.by_row(disease), f"label `{column.header}`, {ill} = disease{why}", errors
 
@@ -105,10 +108,24 @@ def _proved_by_fields(column: Column, numbers: Mapping[int, float], usual: Set[s
 def _which_is_disease(column: Column, usual: Set[str], why: str) -> AmbiguousDataError:
     values = f" It has {' and '.join(sorted(usual))}." if usual else ""
     return AmbiguousDataError(
-        f"which value of {column.header} means disease? {why}{values} Versions of this data set differ. "
-        "State it with --label-of-disease VALUE.",
+        f"which value of {column.header} means disease? {why}{values} Versions of the Cleveland data differ. State it "
+        "with --label-of-disease VALUE, or leave out a label that is no diagnosis with --column label=none.",
         "label_of_disease",
     )
+
+
+def opposed(column: Column, values: FloatArray, clinics: Iterable[tuple[str, BoolArray]]) -> str:
+    """Say in which columns, as of clinics, the higher number of a label is of the sicker here, the healthier there."""
+    by_row, ways = column.by_row(column.numbers), defaultdict[str, set[bool]](set)
+    is_higher = by_row == max(column.numbers.values(), default=0)
+    for header, rows in clinics:
+        known = rows & ~np.isnan(by_row)
+        if can_tell(np.where(known, is_higher, np.nan)):
+            low, _, high = auroc_of(values[known], is_higher[known], z=_Z_TO_STOP)
+            ways[header] |= {low > CHANCE} if low > CHANCE or high < CHANCE else set()
+    found = ", ".join(header for header, of in ways.items() if len(of) == len(LABELS))
+    means = f"{column.header} seems to mean the opposite in some patients of what it means in others"
+    return f" Within {found}, {means}: mend that first, or use --column label=none." if found else ""
 
 
 def can_tell(label: FloatArray) -> bool:

@@ -10,19 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from common.dialects import LABEL, UCI_CODES
+from common.dialects import CHOLESTEROL_IN_MMOL, LABEL, UCI_CODES
 from common.errors import InvalidDataError
 from common.patient import FIELDS
 from server.anomaly.cell_values import as_meant
 from server.anomaly.columns import headers_of, with_fields
 from server.anomaly.conventions import DIFFERING, Read, ask_about_exchanged_codes, codes_of
 from server.anomaly.dataset import COLUMNS, BoolArray, Dataset, FloatArray, IndexArray
-from server.anomaly.label_direction import EXCHANGE, can_tell, label_of, tested
+from server.anomaly.label_direction import EXCHANGE, can_tell, label_of, opposed, tested
 from server.anomaly.proofs import CHANCE, FEWEST_MATCHES, Matches, Meanings, matches_of, proofs_of
-from server.anomaly.questions import NO_ANSWERS, AmbiguousDataError, Answers
-from server.anomaly.remarks import MOST_ROWS, doubts_about_columns, doubts_about_values, reading_in_words
+from server.anomaly.questions import NO_ANSWERS, VALUES_FORM, AmbiguousDataError, Answers
+from server.anomaly.remarks import MOST_ROWS, doubts_about_columns, doubts_about_values, no_patients, reading_in_words
 from server.anomaly.table_file import Table, read_table
 
+_OTHER_UNITS = {"cholesterol": ("mmol/L", *CHOLESTEROL_IN_MMOL), "resting_bp": ("cmHg", 5, 30)}
 _MOST_LINES, _MOST_SITES, _MANY = 15, 12, 20_000
 
 # More disease-free patients make no better forest (each tree sees 16) and no better evaluation, but take hours.
@@ -87,6 +88,7 @@ def read_patients(path: Path, answers: Answers = NO_ANSWERS, *, needs_label: boo
 def _recognized(path: Path, required: Sequence[str], answers: Answers) -> Patients:
     table = with_fields(read_table(path, answers.sheet), answers, required)
     table, converted = as_meant(table, answers)
+    table, others = _without_others(table, answers)
     doubtful = _taken(doubts_about_columns(table), answers)
     table, left_out = _complete(table, required, answers)
     columns, fields = table.known, table.fields
@@ -95,7 +97,12 @@ def _recognized(path: Path, required: Sequence[str], answers: Answers) -> Patien
     values, _, _ = _decoded(table, {name: {} for name in DIFFERING})
     matches = matches_of(values)
     proofs = proofs_of(matches, {name: columns[name].by_row(columns[name].numbers) for name in coded})
-    label, label_said, label_errors = label_of(columns.get(LABEL), values, proofs, answers)
+    clinics = [*_clinics(table)]
+    try:
+        label, label_said, label_errors = label_of(columns.get(LABEL), values, proofs, answers)
+    except AmbiguousDataError as error:
+        error.args = (error.message + opposed(columns[LABEL], values, clinics),)
+        raise
     # Codes are read from a label only if the fields without conventions bear it out: turned round, it turns them round.
     low, suspected = tested(values, label, answers)
     tested_label = label if low > CHANCE else np.full_like(label, np.nan)
@@ -110,16 +117,18 @@ def _recognized(path: Path, required: Sequence[str], answers: Answers) -> Patien
     everybody = np.ones(len(values), dtype=np.bool_)
     # What rows of the shipped table prove need not hold for the others of the file.
     strangers = np.isin(np.arange(len(values)), matches[0], invert=True)
-    groups = [everybody, *(rows for rows in (strangers, *_sites(table)) if can_tell(label[rows]))]
-    for rows in groups:
+    parts = [("among patients that the shipped table does not have, ", strangers)]
+    parts += [(f"among patients with one value of {header}, ", rows) for header, rows in clinics]
+    groups = [("", everybody), *((of, rows) for of, rows in parts if can_tell(label[rows]))]
+    for _, rows in groups:
         ask_about_exchanged_codes(fields, read, np.where(rows, tested_label, np.nan), answers)
     # Among very many patients, strangers are alike by chance.
     shared = matches if len(values) < _MANY else (matches[0][:0], matches[1][:0])
     doubtful += _taken(doubts_about_values(fields, values, shared), answers)
-    directions = [tested(values, np.where(rows, label, np.nan), answers) for rows in groups]
+    directions = [(of, tested(values, np.where(rows, label, np.nan), answers)[1]) for of, rows in groups]
     names = "the columns by their names" if table.has_header else "no column names, so UCI's order"
     said = [f"Recognized {names}, {codes_said}; {len(values):,} patients; {label_said}."]
-    said += [*doubtful, *left_out, *converted, *reading_in_words(table, values, codes, label)]
+    said += [*doubtful, *others, *left_out, *converted, *reading_in_words(table, values, codes, label)]
     if low <= CHANCE and can_tell(label):
         said.append("Labels and fields hardly go together: check that the label says who has coronary disease.")
     if (seen := np.unique(shared[1]).size) >= FEWEST_MATCHES:
@@ -134,7 +143,7 @@ def _recognized(path: Path, required: Sequence[str], answers: Answers) -> Patien
         has_disease=label == 1,
         is_labelled=~np.isnan(label),
         recognized=said,
-        wrong_label=refuted or next((why for _, why in directions if why), None),
+        wrong_label=refuted or next((of + why for of, why in directions if why), None),
     )
 
 
@@ -142,8 +151,24 @@ def _taken(doubts: Iterable[str], answers: Answers) -> list[str]:
     """Ask whether what is doubtful is right, and return what is said of it then."""
     if not (said := "; ".join(doubts)):
         return []
-    answers.confirm(f"is this right? {said}. Say --yes to use the file as it is.")
+    answers.confirm(
+        f"is this right? {said}. Say --yes to use the file as it is. Where words or codes mean something else or "
+        f"columns are exchanged, say so with {VALUES_FORM} or --column FIELD=NAME."
+    )
     return [f"Taken as it is: {said}."]
+
+
+def _without_others(table: Table, answers: Answers) -> tuple[Table, list[str]]:
+    """Return a table without the rows that look like no patients, once a person agrees, and which they are."""
+    if not (found := no_patients(table)).size:
+        return table, []
+    lines = _rows(found.tolist())
+    answers.confirm(
+        f"is this right? These look like a summary, an example or a footer and no patients: {lines}. Say --yes to "
+        "leave them out, or make them look like the others if they are patients."
+    )
+    table = replace(table, uneven=[line for line in table.uneven if line not in found])
+    return table.only(~np.isin(table.lines, found)), [f"Left out, as no patients: {lines}."]
 
 
 def _complete(table: Table, required: Sequence[str], answers: Answers) -> tuple[Table, list[str]]:
@@ -185,7 +210,11 @@ def _refuse_cells(table: Table, errors: Mapping[str, Mapping[int, str]]) -> None
     for name, by_cell in errors.items():
         for problem in dict.fromkeys(by_cell.values()):
             column, cells = table.known[name], [cell for cell, said in by_cell.items() if said == problem]
-            found.append((table.lines[np.isin(column.places, cells)].tolist(), f"column {column.header} {problem}"))
+            unit, lowest, highest = _OTHER_UNITS.get(name, ("", 1, 0))
+            if all(lowest <= column.numbers.get(cell, 0) <= highest for cell in cells):
+                problem += f'. These look like {unit}: convert them, or leave the column out: --column "{name}=none"'  # noqa: PLW2901
+            rows = table.lines[np.isin(column.places, cells)].tolist()
+            found.append((rows, f"column {column.header} {problem}"))
     if found:
         lines = [f"{_rows(rows)}: {problem}." for rows, problem in sorted(found)[:_MOST_LINES]]
         number = len({row for rows, _ in found for row in rows})
@@ -217,8 +246,8 @@ def _refuted(table: Table, proofs: Meanings, matches: Matches) -> str | None:
     return f"the label is the wrong way round: {same} the opposite label. {EXCHANGE}" if others else None
 
 
-def _sites(table: Table) -> Iterator[BoolArray]:
+def _clinics(table: Table) -> Iterator[tuple[str, BoolArray]]:
     """Return by row, for each value of the columns that are not used and may be of a clinic, who has it."""
     for column in table.unused.values() if table.lines.size <= _MANY else ():
         if 1 < len(column.cells) <= _MOST_SITES:
-            yield from (column.places == site for site in range(len(column.cells)))
+            yield from ((column.header, column.places == clinic) for clinic in range(len(column.cells)))

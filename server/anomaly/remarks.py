@@ -10,7 +10,7 @@ from common.dialects import LABEL, UCI_CODES
 from common.patient import FIELDS
 from server.anomaly.columns import USUAL_MEDIANS, title_of
 from server.anomaly.conventions import meanings_in_words
-from server.anomaly.dataset import COLUMNS, FloatArray
+from server.anomaly.dataset import COLUMNS, FloatArray, IndexArray
 from server.anomaly.label_direction import can_tell
 from server.anomaly.proofs import FEWEST_OF_A_CLASS, Matches, Meanings, auroc_of, shipped_table
 from server.anomaly.table_file import Column, Table
@@ -38,26 +38,39 @@ _SUMMARY = re.compile(
 
 
 def doubts_about_columns(table: Table) -> Iterator[str]:
-    """Say where a field seems to be in columns that are not known, or rows are not of patients."""
+    """Say where a field seems to be in columns that are not known, or what is not read may say what codes mean."""
     yield from (f"row {line} stands above the names of the columns, and is not read" for line in table.above)
     numbered = {name: column.header for name, column in table.fields.items() if name in UCI_CODES and column.numbers}
-    if table.is_explained and numbered:
+    if table.explained_by and numbered:
         yield (
-            "a title, a comment, a note or another sheet may say what codes mean, and is not read: "
-            "if they are no usual ones, say what they mean with --values FIELD:VALUE=MEANING,VALUE=MEANING"
+            f"{table.explained_by} may say what codes mean, and is not read: "
+            "if it says something unusual, say so with --values FIELD:VALUE=MEANING,VALUE=MEANING"
         )
     for header in table.unused:
         of = [numbered[name] for name in dialects.fields_within(header) & numbered.keys()]
         if of or (numbered and _EXPLAINS.search(header)):
             yield f"{header} is not read, and may say what the codes of {', '.join(of) or 'others'} mean"
-    summaries = set[int]()
-    for column in (column for column in table.columns if not column.name):
-        cells = [cell for cell, text in enumerate(column.cells) if _SUMMARY.fullmatch(text)]
-        summaries |= {*table.lines[np.isin(column.places, cells)].tolist()}
+
+
+def no_patients(table: Table) -> IndexArray:
+    """Return the lines of rows that are called a summary or an example, or come after the last patient, as a footer.
+
+    Those after the last patient have too few cells, or no number in any quantity.
+    """
+    quantities = [column for name, column in table.fields.items() if name not in UCI_CODES]
+    is_called, has_number = (np.zeros(table.lines.size, dtype=np.bool_) for _ in range(2))
+    for column in (*quantities, *(column for column in table.columns if not column.name)):
+        is_called |= np.isin(column.places, [i for i, text in enumerate(column.cells) if _SUMMARY.fullmatch(text)])
+    most = max(MOST_ROWS, _FEW * table.lines.size)
     # Of more rows, the word is for all kinds of rows, as "test" beside "train" is.
-    if 0 < len(summaries) <= max(MOST_ROWS, _FEW * table.lines.size):
-        rows = ", ".join(map(str, sorted(summaries)[:MOST_ROWS]))
-        yield f"rows like {rows} are called a summary or an example: remove them if they are no patients"
+    is_called &= is_called.sum() <= most
+    for column in quantities:
+        has_number |= np.isin(column.places, [*column.numbers])
+    last = table.lines[has_number & ~is_called].max(initial=0)
+    # Where other rows have another number of cells, too, those at the end are no footer, but cut off as well.
+    short = table.short if all(line > last for line in table.uneven) else ()
+    below = [*table.lines[~has_number & (table.lines > last)], *short]
+    return np.union1d(table.lines[is_called], below if last and len(below) <= most else []).astype(np.int64)
 
 
 def doubts_about_values(columns: Mapping[str, Column], values: FloatArray, shared: Matches) -> Iterator[str]:
@@ -161,11 +174,6 @@ def _values_in_words(values: FloatArray) -> Iterator[str]:
 
 
 def _unread_in_words(table: Table, values: FloatArray) -> Iterator[str]:
-    for name, column in table.known.items():
-        stated = dialects.stated_codes(name, column.header) if name != LABEL else {}
-        if any(number != code for number, code in stated.items()):
-            meanings = ", ".join(f"{number} = {FIELDS[name].in_words(code)}" for number, code in stated.items())
-            yield f"{column.header}: {meanings}, as its name says."
     if table.unused:
         yield f"Not used: {', '.join(table.unused)}."
     if table.unread:

@@ -33,6 +33,7 @@ _DELIMITERS = (",", ";", "\t", "|", " ")
 _LOOKED_AT, _LOOKED_AT_LETTERS = 40, 100_000  # at the top, where the names of the columns stand
 _FEWEST_NAMES, _FEWEST_UNKNOWN, _MOST_IN_A_TITLE = 3, 5, 2
 _COMMENT_MARKS = ("#", "%")
+_IN_QUOTES = re.compile("'(.*)'")
 _EXPLANATION = re.compile(r"\d\s*[=:→-]\s*[^\W\d]|[^\W\d]\s*[=:→]\s*\d")
 """What explains codes, as "1 = typical" does."""
 
@@ -108,9 +109,10 @@ class Table:
     """The columns of a file or a sheet, which are UCI's where there is no row with their names.
 
     ``lines`` are the rows' own numbers in the file, shape (n,); ``uneven`` those of rows with another number of cells
-    than there are columns, which are in no column; ``above`` those of rows above the names that look like other names.
-    ``unread`` counts comment lines, or other sheets that are not empty, and ``is_explained`` tells whether something
-    that is not read, as a title, a comment or another sheet, may say what codes mean. ``sha256`` is of the file.
+    than there are columns, which are in no column, and ``short`` those of them with fewer; ``above`` those of rows
+    above the names that look like other names.
+    ``unread`` counts comment lines, or other sheets that are not empty, and ``explained_by`` names what is not read and
+    may say what codes mean, as a title, a comment or another sheet. ``sha256`` is of the file.
     """
 
     columns: Sequence[Column]
@@ -118,8 +120,9 @@ class Table:
     uneven: Sequence[int]
     has_header: bool
     above: Sequence[int] = ()
+    short: Sequence[int] = ()
     unread: int = 0
-    is_explained: bool = False
+    explained_by: str = ""
     sha256: str = ""
 
     @cached_property
@@ -153,15 +156,16 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
     try:
         content = path.read_bytes()
         if content.startswith(b"PK\x03\x04"):
-            rows, unread, is_explained = _workbook_rows(content, sheet)
+            rows, unread, explained_by = _workbook_rows(content, sheet)
         elif sheet is not None or content.startswith(b"\xd0\xcf\x11\xe0"):
             raise InvalidDataError("only Excel workbooks of 2007 and later (.xlsx) have sheets that can be read.")
         else:
             text = _decoded(content)
             comments = re.findall(r"(?m)^[ \t]*[#%](.*)", text)
-            rows, unread, is_explained = _text_rows(text), len(comments), any(map(_EXPLANATION.search, comments))
+            explained_by = "a comment (# or %)" if any(map(_EXPLANATION.search, comments)) else ""
+            rows, unread = _text_rows(text), len(comments)
         table, sha256 = _table(rows), hashlib.sha256(content).hexdigest()
-        return replace(table, unread=unread, is_explained=is_explained or table.is_explained, sha256=sha256)
+        return replace(table, unread=unread, explained_by=explained_by or table.explained_by, sha256=sha256)
     except FileNotFoundError:
         raise InvalidDataError("there is no such file.") from None
     except OSError as error:
@@ -225,8 +229,8 @@ def _score(text: str, delimiter: str) -> int:
     return best or times * (same >= _FEWEST_UNKNOWN)
 
 
-def _workbook_rows(content: bytes, sheet: str | None) -> tuple[Iterator[Row], int, bool]:
-    """Return the rows of a sheet, how many others are not empty, and whether anything beside it may explain codes."""
+def _workbook_rows(content: bytes, sheet: str | None) -> tuple[Iterator[Row], int, str]:
+    """Return the rows of a sheet, how many others are not empty, and what beside it may explain codes, if anything."""
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
     except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError):
@@ -242,9 +246,11 @@ def _workbook_rows(content: bytes, sheet: str | None) -> tuple[Iterator[Row], in
         )
     chosen = sheet or next(iter(of_patients), book.worksheets[0].title)
     others = [title for title, top in tops.items() if top and title != chosen]
-    notes = [cell for title in others if title not in of_patients for _, cells in tops[title] for cell in cells]
-    is_explained = any(_EXPLANATION.search(cell) or dialects.is_about_codes(cell) for cell in notes)
-    return _sheet_rows(book[chosen]), len(others), is_explained or _has_notes(content)
+    free = [title for title in others if title not in of_patients]
+    notes = [(f"sheet {title}", cell) for title in free for _, cells in tops[title] for cell in cells]
+    where = dict.fromkeys(of for of, cell in notes if _EXPLANATION.search(cell) or dialects.is_about_codes(cell))
+    beside = ["a note at a cell, or a number shown as a word,"] * _has_notes(content)
+    return _sheet_rows(book[chosen]), len(others), " or ".join([*where, *beside])
 
 
 def _has_notes(content: bytes) -> bool:
@@ -286,8 +292,9 @@ def _table(rows: Iterator[Row]) -> Table:
     is_index_unnamed = bool(body) and all(len(cells) == len(header) + 1 and cells[-1].strip() for _, cells in body)
     rest = (row for row in chain(body, rows) if row[1] != header)
     table = _columns([""] * is_index_unnamed + header, rest, has_header=True)
-    is_explained = any(_EXPLANATION.search(cell) for _, cells in top[:place] for cell in cells)
-    return replace(table, above=[line for line, _ in above], is_explained=is_explained)
+    titles = [str(line) for line, cells in top[:place] if any(map(_EXPLANATION.search, cells))]
+    explained_by = f"the title in row {', '.join(titles)}" * bool(titles)
+    return replace(table, above=[line for line, _ in above], explained_by=explained_by)
 
 
 def _columns(names: Sequence[str], rows: Iterable[Row], *, has_header: bool) -> Table:
@@ -296,10 +303,11 @@ def _columns(names: Sequence[str], rows: Iterable[Row], *, has_header: bool) -> 
     # A new text gets the next number. Each distinct one is kept once: 630,000 rows would be 9 million strings.
     numbered = [defaultdict[str, int](count().__next__) for _ in range(width)]
     places = [array("i") for _ in range(width)]
-    lines, uneven = array("q"), list[int]()
+    lines, uneven, short = array("q"), list[int](), list[int]()
     for line, cells in rows:
         if len(cells) < width or "".join(cells[width:]).strip():
             uneven.append(line)
+            short += [line] * (len(cells) < width)
         else:
             lines.append(line)
             for column, numbers, text in zip(places, numbered, cells, strict=False):
@@ -307,10 +315,16 @@ def _columns(names: Sequence[str], rows: Iterable[Row], *, has_header: bool) -> 
     if not lines and not uneven:
         raise InvalidDataError("it holds no patients.")
     columns = [
-        Column(" ".join(name.split()), [text.strip() for text in texts], np.frombuffer(column, np.intc))
-        for name, texts, column in zip(names, numbered, places, strict=False)
+        Column(" ".join(name.split()), _unquoted([text.strip() for text in texts]), np.frombuffer(column, np.intc))
+        for name, texts, column in zip(_unquoted(names), numbered, places, strict=False)
     ]
-    return Table(columns, np.frombuffer(lines, np.int64), uneven, has_header)
+    return Table(columns, np.frombuffer(lines, np.int64), uneven, has_header, short=short)
+
+
+def _unquoted(texts: Sequence[str]) -> Sequence[str]:
+    """Return texts without single quotes where all but gaps are in them, as Weka and SQL write them."""
+    are_quoted = all(_IN_QUOTES.fullmatch(text) for text in texts if any(map(str.isalnum, text)))
+    return [_IN_QUOTES.sub(r"\1", text) for text in texts] if are_quoted else texts
 
 
 def _header_place(top: Sequence[Row], *, or_unknown: bool = False) -> tuple[int, list[str]] | None:

@@ -169,7 +169,7 @@ DIALECTS: dict[str, tuple[Sequence[str] | None, Sequence[Cells], str, str]] = {
         OPENML,
         [UNDERSCORED, {5: {"0": "f", "1": "t"}}, labels("'<50'", "'>50_1'")],
         "words",
-        "'>50_1' = disease",
+        "`class`, >50_1 = disease",
     ),
     "a book's": (ISLR, [BOOK], "codes uci, proved", "`AHD`, Yes = disease"),
     "units in the names": (WITH_UNITS, [IN_NUMBERS], "uci/367", "1 = disease, proved"),
@@ -596,6 +596,10 @@ FILES: dict[str, dict[str, Any]] = {
     "dots in names": {"header": [f'"{name.replace(" ", ".")}"' for name in HEADER]},
     "names in a comment, in another order":
         {"header": ["# age", "label", *SHORT[1:13]], "rows": [[row[0], row[13], *row[1:13]] for row in ROWS]},
+    "single quotes, but for gaps": {
+        "header": [f"'{name}'" for name in HEADER],
+        "rows": [[f"'{cell}'" if cell else cell for cell in row] for row in ROWS],
+    },
     "another order": {"header": HEADER[::-1], "rows": [row[::-1] for row in ROWS]},
 }  # fmt: skip
 
@@ -663,8 +667,8 @@ def test_formulas_and_dates_of_a_workbook_are_refused_with_row_and_column(tmp_pa
         ("Slope of ST", "steep", "column Slope of ST must be one of: 1 (up), 2 (flat), 3 (down), or left empty"),
         ("Thallium", "none", "column Thallium must be one of: 3 (normal), 6 (fixed defect), 7 (reversible defect)"),
         ("Exercise angina", "-", "column Exercise angina must be one of: 0 (no), 1 (yes)"),
-        ("Heart Disease", "Maybe", "column Heart Disease must be one of: Absence, Presence."),
-        ("Heart Disease", "1", "column Heart Disease must be one of: Absence, Presence."),
+        ("Heart Disease", "Maybe", "column Heart Disease must be one of: Absence, Presence;"),
+        ("Heart Disease", "1", "column Heart Disease must be one of: Absence, Presence;"),
     ],
 )
 def test_a_cell_that_cannot_be_read_is_named_by_row_and_column_and_what_must_stand_there(
@@ -729,6 +733,109 @@ def test_a_mark_that_many_patients_have_is_asked_about(written: Written, column:
     found = read(path, needs_label=False, yes=True, values=[f"{name}:{mark}=not measured"])
     assert len(found.values) == 303 - 3 * (column == "Age")
     assert (~found.is_labelled).sum() == 3 * (column == "Heart Disease")
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ([], '--values "cholesterol:999=MEANING"'),
+        (["bp:999=not measured"], '--values "cholesterol:999=MEANING"'),
+        (["bp:999=not measured", "chol:999=999"], None),
+    ],
+)
+def test_a_mark_of_one_quantity_is_asked_about_in_others_where_it_is_possible(
+    written: Written, said: Sequence[str], asked: str | None
+) -> None:
+    rows = [[*row[:3], "999", "999", *row[5:]] for row in ROWS[:3]] + ROWS[3:]
+    path = written(HEADER, rows)
+    if asked:
+        assert asked in refusal(path, AmbiguousDataError, values=said, yes=True)
+    else:
+        assert read(path, values=said, yes=True).values[0, 3:5].tolist() == pytest.approx([np.nan, 999], nan_ok=True)
+
+
+def test_na_is_asked_about_where_no_other_word_is_non_anginal(written: Written) -> None:
+    path = written(
+        FEDESORIANO[:11] + HEADER[13:],
+        without(
+            changed(elsewhere(), {**ABBREVIATED, CP: dict(zip("1234", ["TA", "ATA", "NA", "ASY"], strict=True))}),
+            CA,
+            THAL,
+        ),
+    )
+    assert '--values "chest_pain_type:NA=MEANING"' in refusal(path, AmbiguousDataError)
+    found = read(path, values=["cp:NA=non-anginal pain"])
+    np.testing.assert_allclose(found.values[:, :CA], truth(elsewhere())[:, :CA])
+    rows = changed(elsewhere(ROWS), ABBREVIATED)
+    rows[0][CP] = rows[1][CP] = rows[2][CP] = "NA"  # a gap, as usual
+    assert np.isnan(read(written(FEDESORIANO[:11] + HEADER[13:], without(rows, CA, THAL))).values[:3, CP]).all()
+
+
+FOOTERS: dict[str, Rows] = {
+    "one cell": [["Source: the clinic"]],
+    "a mean": [["Mean", *ROWS[0][1:]]],
+    "a total and a note": [["Total: 303 patients", *[""] * 14], ["printed in May", *[""] * 14]],
+}
+
+
+@pytest.mark.parametrize("footer", FOOTERS.values(), ids=FOOTERS)
+def test_rows_below_that_are_no_patients_are_left_out_once_a_person_agrees(written: Written, footer: Rows) -> None:
+    lines = [[*row, *ROWS[0][len(row) - 1 :]] if len(row) == 14 else row for row in footer]
+    path = written(["No.", *HEADER], [*([str(number), *row] for number, row in enumerate(ROWS)), *lines])
+    assert "look like a summary, an example or a footer and no patients: Row" in refusal(path, AmbiguousDataError)
+    found = read(path, yes=True)
+    assert_read(found)
+    assert any(said.startswith("Left out, as no patients: Row") for said in found.recognized)
+
+
+def test_a_patient_called_a_mean_is_left_out_and_rows_cut_off_in_many_places_are_refused(written: Written) -> None:
+    rows = [[*row, "Mean value" if row is ROWS[7] else f"P{place}"] for place, row in enumerate(ROWS)]
+    path = written([*HEADER, "id"], rows)
+    assert "no patients: Row 9. Say --yes to leave them out" in refusal(path, AmbiguousDataError)
+    assert_read(read(path, yes=True), [*ROWS[:7], *ROWS[8:]])
+    path = written(HEADER, [ROWS[0][:9], *ROWS[1:], ROWS[0][:9]])
+    assert "Rows 2, 305: the number of cells differs" in refusal(path, yes=True)
+
+
+@pytest.mark.parametrize(("name", "words"), [("Dx", ("0", "1")), ("X", ("neg", "pos")), ("X", ("healthy", "sick"))])
+def test_a_column_that_seems_to_be_the_label_is_asked_about_where_none_is_known(
+    written: Written, name: str, words: tuple[str, str]
+) -> None:
+    path = written([name, *HEADER[:13]], [[words[row[13] == "Presence"], *row[:13]] for row in ROWS])
+    with pytest.raises(AmbiguousDataError, match=f'--column "label={name}"'):
+        read(path, needs_label=False)
+    assert_read(read(path, columns=[f"label={name}"]))
+
+
+def test_columns_that_cannot_be_a_field_by_what_stands_in_them_are_not_offered(written: Written) -> None:
+    header = ["Patient ID", *HEADER[:12], "date of scan"]
+    rows = [[str(place), *row[:12], f"2/5/{1980 + place % 9}"] for place, row in enumerate(ROWS)]
+    assert not read(written(header, rows), needs_label=False).is_labelled.any()
+
+
+def test_values_of_a_column_whose_name_explains_them_are_those_of_the_file(written: Written) -> None:
+    path = written([HEADER[0], "female", *HEADER[2:]], elsewhere())
+    found = read(path, values=["sex:0=female,1=male"])
+    assert_read(found, elsewhere())
+    assert "as its name says" not in " ".join(found.recognized)
+
+
+def test_a_number_in_a_rows_other_unit_and_a_birth_date_are_named(written: Written) -> None:
+    rows = [[*row[:4], "5.2", *row[5:]] if place % 3 else row for place, row in enumerate(ROWS)]
+    assert 'look like mmol/L: convert them, or leave the column out: --column "cholesterol=none"' in refusal(
+        written(HEADER, rows)
+    )
+    path = written(["born", *HEADER[1:]], [["1/2/1950", *row[1:]] for row in ROWS])
+    assert "An age in whole years is needed: dates of birth are not read." in refusal(path, AmbiguousDataError)
+
+
+def test_a_bare_label_that_clinics_use_in_opposite_ways_is_named_in_the_question(written: Written) -> None:
+    rows = [[*row, "north"] for row in changed(elsewhere(), IN_NUMBERS)]
+    rows += [[*row, "south"] for row in changed(elsewhere(), REVERSED)]
+    path = written([*HEADER, "Site"], rows)
+    assert "Within Site, Heart Disease seems to mean the opposite in some" in refusal(path, AmbiguousDataError)
+    wrong = read(path, label_of_disease="1").wrong_label or ""
+    assert wrong.startswith("among patients with one value of Site, the label looks the wrong way round")
 
 
 def test_agreeing_to_one_question_agrees_to_no_other(written: Written) -> None:
@@ -803,9 +910,7 @@ DOUBTFUL: dict[str, tuple[str, Change]] = {
         (",".join(SHORT), at(13, lambda row: "0" if row[13] == "Absence" else str(1 + 2 * (int(row[0]) % 2)))),
     "ekg_text is not read, and may say what the codes of EKG results mean":
         (f"{NAMES},ekg_text", lambda row: [*row, "none" if row[6] == "0" else "some"]),
-    "a title, a comment, a note or another sheet may say what codes mean": (f"# EKG: 1 = hypertrophy\n{NAMES}", SAME),
-    "rows like 9 are called a summary or an example":
-        (f"{NAMES},id", lambda row: [*row, "Mean value" if row is ROWS[7] else f"P{row[0]}"]),
+    "a comment (# or %) may say what codes mean": (f"# EKG: 1 = hypertrophy\n{NAMES}", SAME),
     "EKG results is never left ventricular hypertrophy: it may be a yes or no":
         (NAMES, lambda row: OLDER(at(6, lambda row: "1" if row[6] == "2" else row[6])(row))),
     "FBS over 120 is yes in 85% of the patients, which is unusual":
@@ -844,7 +949,7 @@ def test_what_was_read_is_said_so_that_an_odd_reading_shows(written: Written) ->
 
 def test_one_row_of_totals_is_refused_alone(written: Written) -> None:
     said = refusal(written(SHORT, [*LABELLED, [*LABELLED[0][:13], "139"]]))
-    assert said.endswith(": Row 305: column target must be one of: Absence, Presence.")
+    assert ": Row 305: column target must be one of: Absence, Presence; --values label:VALUE=MEANING says" in said
 
 
 def test_a_quotation_mark_that_takes_rows_into_one_cell_is_refused(written: Written) -> None:
@@ -873,7 +978,7 @@ UNUSABLE = {
     "patients above": (b"63,1,1,0\nage,sex,cp,num\n63,1,1,0\n", "row 1 stands above the names of the columns"),
     "three kinds of labels": (
         b"age,sex,cp,num\n63,1,4,5\n63,1,4,6\n63,1,4,7\n",
-        "Rows 2, 3, 4: column num must be one of: Absence, Presence.",
+        "Rows 2, 3, 4: column num must be one of: Absence, Presence; --values label:VALUE=MEANING says",
     ),
 }
 
