@@ -51,6 +51,7 @@ MAX_BYTES: Final = 256 * 1024
 """Of one run of a log; a single entry may be longer."""
 
 CLOSED_BY: Final[Sequence[type[DetectionSystemError]]] = (
+    InternalError,
     NotSignedInError,
     OutdatedAttemptError,
     RateLimitedError,

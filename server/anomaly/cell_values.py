@@ -14,7 +14,8 @@ from server.anomaly.columns import title_of
 from server.anomaly.questions import AmbiguousDataError, Answers, WrongAnswerError
 from server.anomaly.table_file import Column, Table
 
-_FEWEST, _MOST_MEANINGS, _MOST_MARKS = 3, 12, 3
+FEWEST_SHOWN = 3  # rows; what fewer have may be a patient's, and is not shown
+_FEWEST_GLUCOSES, _MOST_MEANINGS, _MOST_MARKS = 3, 12, 3
 _GRAMS = 3.3  # g/L or mmol/L
 _GLUCOSE = ((30, 600, 1.0, "mg/dL"), (2.5, 30, 18.016, "mmol/L"))
 """From and to where numbers of blood sugar lie, and what turns them into mg/dL."""
@@ -46,7 +47,8 @@ def as_meant(table: Table, answers: Answers) -> tuple[Table, list[str]]:
         plain[name], form = _without_form(explained)
         clear = dialects.WORDS[name].values() if form or name in stated else ()
         unknown = [text for text in _unknown_values(plain[name]) if text not in clear]
-        if asked := [*unknown, *_gaps_or_codes(plain[name])]:
+        half_explained = _half_explained(column, by_header, stated.get(name, ()))
+        if asked := [*unknown, *_gaps_or_codes(plain[name]), *half_explained]:
             unclear[name] = asked
         meant[name], unit = _in_own_unit(plain[name])
         said += [*form, *unit, *([] if name in stated else _said_by_name(column))]
@@ -100,6 +102,17 @@ def _explained(column: Column, by_header: Mapping[int, str], stated: Sequence[tu
     return column.reworded({**by_header, **meant})
 
 
+def _half_explained(column: Column, by_header: Mapping[int, str], stated: Sequence[tuple[str, str]]) -> Collection[str]:
+    """Return the codes that only the column's name explains where a person explains others of those it does.
+
+    Else both may mean the same, as where a person says that 1 is female of the column "sex (1 = male, 2 = female)".
+    """
+    said = {written(text) for text, _ in stated}
+    named = {cell: text for cell, text in column.filled.items() if by_header[cell] != text}
+    others = [text for cell, text in named.items() if not said & {written(text), written(by_header[cell])}]
+    return others if dialects.WORDS[column.name] and len(others) < len(named) else ()
+
+
 def _said_by_name(column: Column) -> list[str]:
     """Say what a column's name says of its codes where that is not usual."""
     stated = dialects.stated_codes(column.name, column.header) if column.name != LABEL else {}
@@ -121,7 +134,7 @@ def _without_form(column: Column) -> tuple[Column, list[str]]:
             # A few larger numbers may say that it was not measured: they are asked about as those of quantities are.
             marks = [cell for cell, number in numbers.items() if number > highest]
             is_all = len(glucose) + len(marks) == len(numbers)
-            if is_all and len({*glucose.values()}) > _FEWEST and _are_few(column, marks):
+            if is_all and len({*glucose.values()}) > _FEWEST_GLUCOSES and _are_few(column, marks):
                 read = {cell: words[int(number * factor > _OVER)] for cell, number in glucose.items()}
                 return column.reworded(read), [f"{column.header}: glucose in {unit}, yes where over 120 mg/dL."]
     return column, []
@@ -154,7 +167,10 @@ def _unknown_values(column: Column) -> Collection[str]:
     Of others they are those that are not known. A value that only some have is refused by row, and never shown: it may
     be a patient's.
     """
-    name, texts = column.name, {cell: text for cell, text in column.filled.items() if column.times[cell] >= _FEWEST}
+    name, texts = (
+        column.name,
+        {cell: text for cell, text in column.filled.items() if column.times[cell] >= FEWEST_SHOWN},
+    )
     meant = {cell: dialects.code_in(name, text) for cell, text in texts.items() if cell not in column.numbers}
     if name == LABEL:  # which of two words means disease is a question of its own
         return [texts[cell] for cell in meant if meant[cell] is None] if {0, 1} <= {*meant.values()} else ()
@@ -184,7 +200,9 @@ def _gaps_or_codes(column: Column) -> Collection[str]:
     meant = {dialects.code_in(column.name, text) for text in column.filled.values()}
     if column.numbers or not meant or code in meant:
         return ()
-    return [text for cell, text in enumerate(column.cells) if written(text) == gap and column.times[cell] >= _FEWEST]
+    return [
+        text for cell, text in enumerate(column.cells) if written(text) == gap and column.times[cell] >= FEWEST_SHOWN
+    ]
 
 
 def _with_marks_of_others(

@@ -123,9 +123,12 @@ def _may_be(name: str, column: Column) -> bool:
     column = replace(column, name=name)
     numbers = {*column.numbers.values()}
     if name in dialects.fields_like(column.header):
-        # Glucose may stand in place of whether it is high.
-        has_codes = name in {*UCI_CODES, LABEL} - {"fasting_blood_sugar_high"}
-        return not (has_codes and len(numbers) > _MOST_WORDS) and not all(map(_DATE.match, column.filled.values()))
+        # Glucose may stand in place of whether it is high, and a percentage in place of a label.
+        has_codes = name in UCI_CODES.keys() - {"fasting_blood_sugar_high"}
+        # Whole numbers that are all different number the patients.
+        are_ids = name == LABEL and len(numbers) == column.places.size and all(map(float.is_integer, numbers))
+        are_dates = bool(column.filled) and all(map(_DATE.match, column.filled.values()))
+        return not ((has_codes or are_ids) and len(numbers) > _MOST_WORDS) and not are_dates
     if name == LABEL:
         codes = {dialects.code_in(name, text) for text in column.filled.values() if dialects.is_diagnosis(text)}
         return len(codes) == len(column.filled) == len(LABELS)

@@ -10,7 +10,7 @@ from common import dialects
 from common.dialects import CONVENTIONS, UCI_CODES, Codes, known_codes
 from common.errors import InvalidDataError
 from common.patient import FIELDS
-from server.anomaly.cell_values import what_values_mean, written
+from server.anomaly.cell_values import FEWEST_SHOWN, what_values_mean, written
 from server.anomaly.columns import headers_of
 from server.anomaly.dataset import COLUMNS, FloatArray
 from server.anomaly.proofs import GAP, Meanings, logits_of
@@ -148,7 +148,8 @@ def ask_about_exchanged_codes(columns: Columns, read: Read, label: FloatArray, a
             others = ({cell: order[code] for cell, code in chosen.items()} for order in orders)
             gain = max(_evidence(column, other, label) for other in others) - _evidence(column, chosen, label)
             if gain > least:
-                words = {written(column.cells[cell]): FIELDS[name].in_words(code) for cell, code in chosen.items()}
+                shown = {cell: code for cell, code in chosen.items() if column.times[cell] >= FEWEST_SHOWN}
+                words = {written(column.cells[cell]): FIELDS[name].in_words(code) for cell, code in shown.items()}
                 doubtful[name] = f"{column.header} {', '.join(f'{text} = {words[text]}' for text in sorted(words))}"
     if doubtful:
         answers.confirm(

@@ -8,7 +8,7 @@ import numpy as np
 from common import dialects
 from common.dialects import LABEL
 from common.patient import LABELS
-from server.anomaly.cell_values import written
+from server.anomaly.cell_values import FEWEST_SHOWN, written
 from server.anomaly.dataset import BoolArray, FloatArray
 from server.anomaly.proofs import CHANCE, FEWEST_OF_A_CLASS, Meanings, auroc_of
 from server.anomaly.questions import AmbiguousDataError, Answers, WrongAnswerError
@@ -17,6 +17,7 @@ from server.anomaly.table_file import Column
 EXCHANGE = "Swap the labels, or say which value means disease with --label-of-disease VALUE."
 _Z_TO_STOP, _Z_TO_PROVE = 1.96, 4.0
 _FEW = 0.02
+_DEGREES = frozenset("01234")  # UCI's own
 
 
 def label_of(
@@ -30,7 +31,8 @@ def label_of(
         f"must be one of: {', '.join(LABELS)}; --values label:VALUE=MEANING says what others mean, as percentages do"
     )
     errors = {cell: must_be for cell in column.filled if cell not in disease}
-    ill = " or ".join(dict.fromkeys(column.cells[cell] for cell, is_ill in disease.items() if is_ill)) or "no value"
+    shown = [cell for cell, is_ill in disease.items() if is_ill and column.times[cell] >= FEWEST_SHOWN]
+    ill = " or ".join(dict.fromkeys(column.cells[cell] for cell in shown)) or "no value that is not rare"
     return column.by_row(disease), f"label `{column.header}`, {ill} = disease{why}", errors
 
 
@@ -43,15 +45,17 @@ def _diseased(
     usual = _usual(column, texts)
     if answers.label_of_disease is not None:
         ill = _stated(column, usual, written(answers.label_of_disease))
-        return {cell: text == ill for cell, text in texts.items()}, ""
+        # Of more than two values, the rare ones are mistakes.
+        known = {ill, *usual} if len({ill, *texts.values()}) > len(LABELS) else {*texts.values()}
+        return {cell: text == ill for cell, text in texts.items() if text in known}, ""
     if usual <= {texts[cell] for cell in words}:
         is_opposite = "The column's name may say the opposite." * dialects.may_be_opposite(LABEL, column.header)
         if doubt := "They seem to mean the same." if len({*words.values()}) < len(usual) else is_opposite:
             raise _which_is_disease(column, usual, doubt)
         return words, ""
-    if {"0"} < usual <= set("01234") and usual != {"0", "1"}:
+    if {"0"} < usual <= _DEGREES and usual != {"0", "1"}:
         _ask_about_two(column, usual, answers)
-        return {cell: text != "0" for cell, text in texts.items()}, ""
+        return {cell: text != "0" for cell, text in texts.items() if text in _DEGREES}, ""
     if len(usual) > len(LABELS):
         return words, ""
     if usual <= {str(code) for code in proofs[LABEL]}:

@@ -21,7 +21,7 @@ from server.anomaly.label_direction import EXCHANGE, can_tell, label_of, opposed
 from server.anomaly.proofs import CHANCE, FEWEST_MATCHES, Matches, Meanings, matches_of, proofs_of
 from server.anomaly.questions import NO_ANSWERS, VALUES_FORM, AmbiguousDataError, Answers
 from server.anomaly.remarks import MOST_ROWS, doubts_about_columns, doubts_about_values, no_patients, reading_in_words
-from server.anomaly.table_file import Table, read_table
+from server.anomaly.table_file import EXPLANATION, Table, read_table
 
 _OTHER_UNITS = {"cholesterol": ("mmol/L", *CHOLESTEROL_IN_MMOL), "resting_bp": ("cmHg", 5, 30)}
 _MOST_LINES, _MOST_SITES, _MANY = 15, 12, 20_000
@@ -159,16 +159,25 @@ def _taken(doubts: Iterable[str], answers: Answers) -> list[str]:
 
 
 def _without_others(table: Table, answers: Answers) -> tuple[Table, list[str]]:
-    """Return a table without the rows that look like no patients, once a person agrees, and which they are."""
+    """Return a table without the rows of a footer, once a person agrees, and which they are."""
     if not (found := no_patients(table)).size:
         return table, []
-    lines = _rows(found.tolist())
+    lines, uneven = _rows(found.tolist()), [line for line in table.uneven if line not in found]
+    if not table.lines.size and not uneven:
+        raise InvalidDataError("it holds no patients.")
     answers.confirm(
-        f"is this right? These look like a summary, an example or a footer and no patients: {lines}. Say --yes to "
-        "leave them out, or make them look like the others if they are patients."
+        f"is this right? These look like a footer and no patients: {lines}. Say --yes to leave them out, or make them "
+        "look like the others if they are patients."
     )
-    table = replace(table, uneven=[line for line in table.uneven if line not in found])
-    return table.only(~np.isin(table.lines, found)), [f"Left out, as no patients: {lines}."]
+    is_left_out = np.isin(table.lines, found)
+    texts = {line: [text for _, text in cells] for line, cells in table.short.items() if line in found}
+    for row in np.flatnonzero(is_left_out):
+        texts[int(table.lines[row])] = [column.cells[column.places[row]] for column in table.columns]
+    legend = [str(line) for line in sorted(texts) if any(map(EXPLANATION.search, texts[line]))]
+    explained_by = [table.explained_by] * bool(table.explained_by)
+    explained_by += [f"the footer in row {', '.join(legend)}"] * bool(legend)
+    table = replace(table.only(~is_left_out), uneven=uneven, explained_by=" or ".join(explained_by))
+    return table, [f"Left out, as no patients: {lines}."]
 
 
 def _complete(table: Table, required: Sequence[str], answers: Answers) -> tuple[Table, list[str]]:

@@ -1,7 +1,7 @@
 """What is said of a file that was read: how each part of it was understood, and what in it looks doubtful."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from common.dialects import LABEL, UCI_CODES
 from common.patient import FIELDS
 from server.anomaly.columns import USUAL_MEDIANS, title_of
 from server.anomaly.conventions import meanings_in_words
-from server.anomaly.dataset import COLUMNS, FloatArray, IndexArray
+from server.anomaly.dataset import COLUMNS, BoolArray, FloatArray, IndexArray
 from server.anomaly.label_direction import can_tell
 from server.anomaly.proofs import FEWEST_OF_A_CLASS, Matches, Meanings, auroc_of, shipped_table
 from server.anomaly.table_file import Column, Table
@@ -38,8 +38,12 @@ _SUMMARY = re.compile(
 
 
 def doubts_about_columns(table: Table) -> Iterator[str]:
-    """Say where a field seems to be in columns that are not known, or what is not read may say what codes mean."""
+    """Say where a field seems to be in columns that are not known, rows to be of no patient, or what explains codes."""
     yield from (f"row {line} stands above the names of the columns, and is not read" for line in table.above)
+    called = table.lines[_has_number(table) & _is_called_a_summary(table)].tolist()
+    if called:
+        rows = ", ".join(map(str, called[:MOST_ROWS]))
+        yield f"rows like {rows} are called a summary or an example: remove them if they are no patients"
     numbered = {name: column.header for name, column in table.fields.items() if name in UCI_CODES and column.numbers}
     if table.explained_by and numbered:
         yield (
@@ -53,24 +57,48 @@ def doubts_about_columns(table: Table) -> Iterator[str]:
 
 
 def no_patients(table: Table) -> IndexArray:
-    """Return the lines of rows that are called a summary or an example, or come after the last patient, as a footer.
+    """Return the lines of rows after the last patient that have no number in any quantity, as a footer."""
+    has_number, names = _has_number(table), {column.header: column.name for column in _quantities(table)}
+    last = table.lines[has_number & ~_is_called_a_summary(table)].max(initial=0)
+    # A row with too few cells that has a number there is a patient's, cut off. Where other rows have another number of
+    # cells, too, those at the end are cut off as well.
+    short = [
+        line
+        for line, cells in table.short.items()
+        if not any(_is_number(names[header], header, text) for header, text in cells if header in names)
+    ]
+    below = [*table.lines[~has_number & (table.lines > last)], *short * all(line > last for line in table.uneven)]
+    is_known = last or not table.lines.size
+    return np.array(sorted(below) if is_known and len(below) <= _most_others(table) else [], dtype=np.int64)
 
-    Those after the last patient have too few cells, or no number in any quantity.
-    """
-    quantities = [column for name, column in table.fields.items() if name not in UCI_CODES]
-    is_called, has_number = (np.zeros(table.lines.size, dtype=np.bool_) for _ in range(2))
-    for column in (*quantities, *(column for column in table.columns if not column.name)):
+
+def _is_number(name: str, header: str, text: str) -> bool:
+    return dialects.number_in(dialects.as_stated(name, header, text.strip(" '"))) is not None
+
+
+def _quantities(table: Table) -> Sequence[Column]:
+    return [column for name, column in table.fields.items() if name not in UCI_CODES]
+
+
+def _has_number(table: Table) -> BoolArray:
+    """Tell by row whether there is a number in any quantity."""
+    has_number: BoolArray = np.any([np.isin(of.places, [*of.numbers]) for of in _quantities(table)], axis=0)
+    return has_number
+
+
+def _is_called_a_summary(table: Table) -> BoolArray:
+    """Tell by row whether it is called a summary or an example."""
+    is_called: BoolArray = np.zeros(table.lines.size, dtype=np.bool_)
+    for column in (*_quantities(table), *(column for column in table.columns if not column.name)):
         is_called |= np.isin(column.places, [i for i, text in enumerate(column.cells) if _SUMMARY.fullmatch(text)])
-    most = max(MOST_ROWS, _FEW * table.lines.size)
     # Of more rows, the word is for all kinds of rows, as "test" beside "train" is.
-    is_called &= is_called.sum() <= most
-    for column in quantities:
-        has_number |= np.isin(column.places, [*column.numbers])
-    last = table.lines[has_number & ~is_called].max(initial=0)
-    # Where other rows have another number of cells, too, those at the end are no footer, but cut off as well.
-    short = table.short if all(line > last for line in table.uneven) else ()
-    below = [*table.lines[~has_number & (table.lines > last)], *short]
-    return np.union1d(table.lines[is_called], below if last and len(below) <= most else []).astype(np.int64)
+    if is_called.sum() > _most_others(table):
+        is_called[:] = False
+    return is_called
+
+
+def _most_others(table: Table) -> float:
+    return max(MOST_ROWS, _FEW * table.lines.size)
 
 
 def doubts_about_values(columns: Mapping[str, Column], values: FloatArray, shared: Matches) -> Iterator[str]:

@@ -9,7 +9,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, count, islice
 from pathlib import Path
@@ -31,10 +31,11 @@ Row = tuple[int, list[str]]
 
 _DELIMITERS = (",", ";", "\t", "|", " ")
 _LOOKED_AT, _LOOKED_AT_LETTERS = 40, 100_000  # at the top, where the names of the columns stand
+_MOST_SHORT = 1000  # rows with too few cells that are kept: no footer has more
 _FEWEST_NAMES, _FEWEST_UNKNOWN, _MOST_IN_A_TITLE = 3, 5, 2
 _COMMENT_MARKS = ("#", "%")
 _IN_QUOTES = re.compile("'(.*)'")
-_EXPLANATION = re.compile(r"\d\s*[=:→-]\s*[^\W\d]|[^\W\d]\s*[=:→]\s*\d")
+EXPLANATION = re.compile(r"\d\s*[=:→-]\s*[^\W\d]|[^\W\d]\s*[=:→]\s*\d")
 """What explains codes, as "1 = typical" does."""
 
 
@@ -109,8 +110,8 @@ class Table:
     """The columns of a file or a sheet, which are UCI's where there is no row with their names.
 
     ``lines`` are the rows' own numbers in the file, shape (n,); ``uneven`` those of rows with another number of cells
-    than there are columns, which are in no column, and ``short`` those of them with fewer; ``above`` those of rows
-    above the names that look like other names.
+    than there are columns, which are in no column, and ``short`` the first of them with fewer, with the header and text
+    of each cell; ``above`` those of rows above the names that look like other names.
     ``unread`` counts comment lines, or other sheets that are not empty, and ``explained_by`` names what is not read and
     may say what codes mean, as a title, a comment or another sheet. ``sha256`` is of the file.
     """
@@ -120,7 +121,7 @@ class Table:
     uneven: Sequence[int]
     has_header: bool
     above: Sequence[int] = ()
-    short: Sequence[int] = ()
+    short: Mapping[int, Sequence[tuple[str, str]]] = field(default_factory=dict)
     unread: int = 0
     explained_by: str = ""
     sha256: str = ""
@@ -162,7 +163,7 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
         else:
             text = _decoded(content)
             comments = re.findall(r"(?m)^[ \t]*[#%](.*)", text)
-            explained_by = "a comment (# or %)" if any(map(_EXPLANATION.search, comments)) else ""
+            explained_by = "a comment (# or %)" if any(map(EXPLANATION.search, comments)) else ""
             rows, unread = _text_rows(text), len(comments)
         table, sha256 = _table(rows), hashlib.sha256(content).hexdigest()
         return replace(table, unread=unread, explained_by=explained_by or table.explained_by, sha256=sha256)
@@ -248,7 +249,7 @@ def _workbook_rows(content: bytes, sheet: str | None) -> tuple[Iterator[Row], in
     others = [title for title, top in tops.items() if top and title != chosen]
     free = [title for title in others if title not in of_patients]
     notes = [(f"sheet {title}", cell) for title in free for _, cells in tops[title] for cell in cells]
-    where = dict.fromkeys(of for of, cell in notes if _EXPLANATION.search(cell) or dialects.is_about_codes(cell))
+    where = dict.fromkeys(of for of, cell in notes if EXPLANATION.search(cell) or dialects.is_about_codes(cell))
     beside = ["a note at a cell, or a number shown as a word,"] * _has_notes(content)
     return _sheet_rows(book[chosen]), len(others), " or ".join([*where, *beside])
 
@@ -292,7 +293,7 @@ def _table(rows: Iterator[Row]) -> Table:
     is_index_unnamed = bool(body) and all(len(cells) == len(header) + 1 and cells[-1].strip() for _, cells in body)
     rest = (row for row in chain(body, rows) if row[1] != header)
     table = _columns([""] * is_index_unnamed + header, rest, has_header=True)
-    titles = [str(line) for line, cells in top[:place] if any(map(_EXPLANATION.search, cells))]
+    titles = [str(line) for line, cells in top[:place] if any(map(EXPLANATION.search, cells))]
     explained_by = f"the title in row {', '.join(titles)}" * bool(titles)
     return replace(table, above=[line for line, _ in above], explained_by=explained_by)
 
@@ -303,11 +304,13 @@ def _columns(names: Sequence[str], rows: Iterable[Row], *, has_header: bool) -> 
     # A new text gets the next number. Each distinct one is kept once: 630,000 rows would be 9 million strings.
     numbered = [defaultdict[str, int](count().__next__) for _ in range(width)]
     places = [array("i") for _ in range(width)]
-    lines, uneven, short = array("q"), list[int](), list[int]()
+    headers = [" ".join(name.split()) for name in _unquoted(names)]
+    lines, uneven, short = array("q"), list[int](), dict[int, Sequence[tuple[str, str]]]()
     for line, cells in rows:
         if len(cells) < width or "".join(cells[width:]).strip():
             uneven.append(line)
-            short += [line] * (len(cells) < width)
+            if len(cells) < width and len(short) < _MOST_SHORT:
+                short[line] = [*zip(headers, cells, strict=False)]
         else:
             lines.append(line)
             for column, numbers, text in zip(places, numbered, cells, strict=False):
@@ -315,15 +318,16 @@ def _columns(names: Sequence[str], rows: Iterable[Row], *, has_header: bool) -> 
     if not lines and not uneven:
         raise InvalidDataError("it holds no patients.")
     columns = [
-        Column(" ".join(name.split()), _unquoted([text.strip() for text in texts]), np.frombuffer(column, np.intc))
-        for name, texts, column in zip(_unquoted(names), numbered, places, strict=False)
+        Column(header, _unquoted([text.strip() for text in texts]), np.frombuffer(column, np.intc))
+        for header, texts, column in zip(headers, numbered, places, strict=False)
     ]
     return Table(columns, np.frombuffer(lines, np.int64), uneven, has_header, short=short)
 
 
 def _unquoted(texts: Sequence[str]) -> Sequence[str]:
     """Return texts without single quotes where all but gaps are in them, as Weka and SQL write them."""
-    are_quoted = all(_IN_QUOTES.fullmatch(text) for text in texts if any(map(str.isalnum, text)))
+    filled = [text for text in texts if any(map(str.isalnum, text)) and not dialects.is_gap("", text)]
+    are_quoted = all(map(_IN_QUOTES.fullmatch, filled))
     return [_IN_QUOTES.sub(r"\1", text) for text in texts] if are_quoted else texts
 
 

@@ -26,7 +26,11 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
         help="what values of a field mean, as sex:1=male,2=female",
     )
     options.add_argument("--sheet", metavar="NAME", help="sheet of an Excel workbook (default: the first)")
-    options.add_argument("--yes", action="store_true", help="take what looks doubtful as it is")
+    options.add_argument(
+        "--yes",
+        action="store_true",
+        help="take what looks doubtful as it is, and leave out what looks like a footer",
+    )
 
 
 def read_with_questions(read: Callable[[Answers], _Read], arguments: argparse.Namespace) -> _Read:

@@ -773,28 +773,46 @@ def test_na_is_asked_about_where_no_other_word_is_non_anginal(written: Written) 
 
 FOOTERS: dict[str, Rows] = {
     "one cell": [["Source: the clinic"]],
-    "a mean": [["Mean", *ROWS[0][1:]]],
     "a total and a note": [["Total: 303 patients", *[""] * 14], ["printed in May", *[""] * 14]],
 }
 
 
 @pytest.mark.parametrize("footer", FOOTERS.values(), ids=FOOTERS)
 def test_rows_below_that_are_no_patients_are_left_out_once_a_person_agrees(written: Written, footer: Rows) -> None:
-    lines = [[*row, *ROWS[0][len(row) - 1 :]] if len(row) == 14 else row for row in footer]
-    path = written(["No.", *HEADER], [*([str(number), *row] for number, row in enumerate(ROWS)), *lines])
-    assert "look like a summary, an example or a footer and no patients: Row" in refusal(path, AmbiguousDataError)
+    path = written(["No.", *HEADER], [*([str(number), *row] for number, row in enumerate(ROWS)), *footer])
+    assert "look like a footer and no patients: Row" in refusal(path, AmbiguousDataError)
     found = read(path, yes=True)
     assert_read(found)
     assert any(said.startswith("Left out, as no patients: Row") for said in found.recognized)
 
 
-def test_a_patient_called_a_mean_is_left_out_and_rows_cut_off_in_many_places_are_refused(written: Written) -> None:
-    rows = [[*row, "Mean value" if row is ROWS[7] else f"P{place}"] for place, row in enumerate(ROWS)]
-    path = written([*HEADER, "id"], rows)
-    assert "no patients: Row 9. Say --yes to leave them out" in refusal(path, AmbiguousDataError)
-    assert_read(read(path, yes=True), [*ROWS[:7], *ROWS[8:]])
-    path = written(HEADER, [ROWS[0][:9], *ROWS[1:], ROWS[0][:9]])
-    assert "Rows 2, 305: the number of cells differs" in refusal(path, yes=True)
+@pytest.mark.parametrize("cells", [1, 14])
+def test_a_legend_in_a_footer_is_doubtful(written: Written, cells: int) -> None:
+    path = written(HEADER, [*ROWS, ["Chest pain type: 1 = asymptomatic; 4 = typical", *[""] * (cells - 1)]])
+    said = " ".join(read(path, yes=True).recognized)
+    assert "Taken as it is: the footer in row 305 may say what codes mean, and is not read" in said
+
+
+@pytest.mark.parametrize("name", ["Mean value", "Max Weber", "Test positive"])
+def test_a_complete_row_called_a_summary_is_kept_once_a_person_agrees(written: Written, name: str) -> None:
+    path = written([*HEADER, "id"], [[*row, name if row is ROWS[-1] else f"P{i}"] for i, row in enumerate(ROWS)])
+    said = "rows like 304 are called a summary or an example: remove them if they are no patients"
+    assert said in refusal(path, AmbiguousDataError)
+    assert_read(read(path, yes=True))
+
+
+@pytest.mark.parametrize("places", [(302,), (0, 302)])
+def test_rows_that_are_cut_off_are_refused(written: Written, places: Sequence[int]) -> None:
+    path = written(HEADER, [row[:4] if place in places else row for place, row in enumerate(ROWS)])
+    lines = ", ".join(str(place + 2) for place in places)
+    assert f"{lines}: the number of cells differs" in refusal(path, yes=True)
+    path = written(HEADER, [*ROWS, ["63 years", "1"]])
+    assert "Row 305: the number of cells differs" in refusal(path, yes=True)
+
+
+def test_a_file_without_any_patient_is_refused(written: Written) -> None:
+    for rows in ([["Source: the clinic"]], [["Source"], ["printed in May"]]):
+        assert "it holds no patients." in refusal(written(HEADER, rows), yes=True)
 
 
 @pytest.mark.parametrize(("name", "words"), [("Dx", ("0", "1")), ("X", ("neg", "pos")), ("X", ("healthy", "sick"))])
@@ -813,11 +831,56 @@ def test_columns_that_cannot_be_a_field_by_what_stands_in_them_are_not_offered(w
     assert not read(written(header, rows), needs_label=False).is_labelled.any()
 
 
+def test_an_empty_column_and_a_label_of_many_numbers_are_offered_by_their_names(written: Written) -> None:
+    path = written(
+        [*HEADER[:12], "Thal or so", "Outcome score"],
+        [[*row[:12], "", str(i % 20)] for i, row in enumerate(ROWS)],
+    )
+    said = refusal(path, AmbiguousDataError)
+    assert "Thallium may be Thal or so." in said
+    assert "Heart Disease; it may be Outcome score." in said
+
+
 def test_values_of_a_column_whose_name_explains_them_are_those_of_the_file(written: Written) -> None:
     path = written([HEADER[0], "female", *HEADER[2:]], elsewhere())
     found = read(path, values=["sex:0=female,1=male"])
     assert_read(found, elsewhere())
     assert "as its name says" not in " ".join(found.recognized)
+
+
+def test_who_explains_one_code_of_two_that_a_name_explains_is_asked_about_the_other(written: Written) -> None:
+    header = [HEADER[0], "sex (1 = male; 2 = female)", *HEADER[2:]]
+    path = written(header, changed(elsewhere(), {1: {"0": "2"}}))
+    assert '--values "sex:2=MEANING"' in refusal(path, AmbiguousDataError, values=["sex:1=female"])
+    assert_read(read(path), elsewhere())
+
+
+def test_what_few_rows_have_is_not_shown_with_exchanged_codes_or_with_the_label(written: Written) -> None:
+    rows = changed(elsewhere(), {1: {"0": "Male", "1": "Female"}})
+    rows[0][1] = "Female (Smith)" if rows[0][1] == "Female" else "Male (Smith)"
+    rows[1][13] = rows[1][13].upper()
+    path = written(HEADER, rows)
+    said = refusal(path, AmbiguousDataError) + " ".join(read(path, yes=True).recognized)
+    assert "are the codes of Sex right?" in said
+    assert "smith" not in said.casefold()
+    assert rows[1][13] not in said
+
+
+@pytest.mark.parametrize("mark", ["9", "x"])
+def test_a_rare_mark_in_the_label_is_refused_by_row(written: Written, mark: str) -> None:
+    degrees = ["1", "2", "3", "4"]
+    rows = [[*row[:13], degrees[i % 4] if row[13] == "Presence" else "0"] for i, row in enumerate(elsewhere())]
+    assert read(written(HEADER, rows)).has_disease.tolist() == is_ill()
+    rows[5][13] = mark
+    assert "Row 7: column Heart Disease must be one of" in refusal(written(HEADER, rows))
+    rows = changed(elsewhere(), IN_NUMBERS)
+    rows[5][13] = mark
+    assert "Row 7: column Heart Disease must be one of" in refusal(written(HEADER, rows), label_of_disease="1")
+
+
+def test_gaps_without_quotes_among_quoted_cells_are_gaps(written: Written) -> None:
+    rows = [[f"'{cell}'" if cell else "NULL" for cell in row] for row in ROWS]
+    assert_read(read(written(HEADER, rows)))
 
 
 def test_a_number_in_a_rows_other_unit_and_a_birth_date_are_named(written: Written) -> None:
