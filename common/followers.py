@@ -26,6 +26,7 @@ from common.errors import (
     UnreadAnswerError,
 )
 from common.messages import Closing, Event, Follow, Message, WireError
+from common.periodic import PeriodicTask
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +189,11 @@ class Followers:
         self._asking: list[Follower] = []
         self._is_nudged = False
         self._stopping = threading.Event()
+        # Each its own: where a database hangs in the middle of a read, only the thread that reads stands still.
+        self._closing = (
+            PeriodicTask("sweeps", self.sweep, seconds=TICK_SECONDS),
+            PeriodicTask("sessions of followers", self.close_signed_out, seconds=SWEEP_SECONDS),
+        )
         self._thread: threading.Thread | None = None
 
     def __len__(self) -> int:
@@ -281,15 +287,16 @@ class Followers:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="followers", daemon=True)
                 self._thread.start()
-                # Each its own: where a database hangs in the middle of a read, only the thread that reads stands still.
-                for act, seconds in ((self.sweep, TICK_SECONDS), (self.close_signed_out, SWEEP_SECONDS)):
-                    threading.Thread(target=self._repeat, args=(act, seconds), name=act.__name__, daemon=True).start()
+                for task in self._closing:
+                    task.start()
 
     def stop(self) -> None:
         """Send what is in the log to those that wait, and tell all that the app stops."""
         with self._changed:
             self._stopping.set()
             self._changed.notify_all()
+        for task in self._closing:
+            task.stop(0)  # one that hangs in a read is not waited for
         if self._thread is not None:
             self._thread.join(STOP_SECONDS)
         self._answer(list(self._followers.values()))  # first, or an accepted patient would go unanswered
@@ -338,13 +345,6 @@ class Followers:
                     self._answer(asking)
             except Exception:  # one follower, or one look at the status, must not end the others' answers
                 log.exception("followers could not be answered")
-
-    def _repeat(self, act: Callable[[], None], seconds: float) -> None:
-        while not self._stopping.wait(seconds):
-            try:
-                act()
-            except Exception:
-                log.exception("followers could not be looked after")
 
     def _answer(self, followers: Sequence[Follower], *, looks_at_status: bool = False) -> None:
         """Answer those that wait and for which there is something to say; a first answer has the current status."""

@@ -18,9 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from common.errors import OutdatedAttemptError, StoreUnavailableError
 from common.messages import PROTOCOL_VERSION, ClientStatus, Handshake, ServerStatus
+from common.periodic import PeriodicTask
 from server.clients import Connected, ConnectedClients
 from server.log import ChangeLog
-from server.periodic import PeriodicTask
 from server.store import PredictionStore, postgres
 from server.store.cluster_tables import client_apps, make_cluster_tables, servers
 from server.store.database import begun

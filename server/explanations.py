@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from common.errors import StoreUnavailableError
 from common.messages import Explanation, ExplanationCounts, ExplanationStatus, Prediction
+from common.periodic import PeriodicTask
 from server.explanation.facts import facts_of_stored
 from server.explanation.llama import ExplanationSource, NarrativeError, not_asked
 from server.log import ChangeLog
-from server.periodic import PeriodicTask
 from server.store import Lease, PredictionStore
 
 log = logging.getLogger(__name__)

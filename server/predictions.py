@@ -18,13 +18,13 @@ from prometheus_client import Histogram
 from common.errors import ErasedError, InternalError, OverloadedError, ShuttingDownError, StoreUnavailableError
 from common.messages import LEVELS, ChangeKind, MissingTests, NotEnough, PredictRequest, Receipt, RiskLevel, WireError
 from common.patient import PatientRecord
+from common.periodic import PeriodicTask
 from server.anomaly.detector import Assessment, Detector
 from server.cluster import Cluster
 from server.explanation.facts import facts_of
 from server.explanation.template import describe
 from server.explanations import ExplanationWorkers, about
 from server.log import ChangeLog
-from server.periodic import PeriodicTask
 from server.registry.current_model import CurrentModel
 from server.store import NewPrediction, PredictionStore, RequestKey
 from server.store.record import Appended

@@ -37,18 +37,17 @@ def as_meant(table: Table, answers: Answers) -> tuple[Table, list[str]]:
         When a person explains what is not there.
     """
     stated = answers.meanings_by_field()
-    if unknown := [title_of(name) for name in stated if name not in table.known]:
-        raise WrongAnswerError(f"--values: there is no column for {', '.join(unknown)}.")
+    if absent := [title_of(name) for name in stated if name not in table.known]:
+        raise WrongAnswerError(f"--values: there is no column for {', '.join(absent)}.")
     plain, meant = dict[str, Column](), dict[str, Column]()
     said, unclear = list[str](), dict[str, Collection[str]]()
     for name, column in table.known.items():
         by_header = {cell: dialects.as_stated(name, column.header, text) for cell, text in enumerate(column.cells)}
-        explained = _explained(column, by_header, stated.get(name, ()))
-        plain[name], form = _without_form(explained)
+        said_of_it = stated.get(name, ())
+        plain[name], form = _without_form(_explained(column, by_header, said_of_it))
         clear = dialects.WORDS[name].values() if form or name in stated else ()
         unknown = [text for text in _unknown_values(plain[name]) if text not in clear]
-        half_explained = _half_explained(column, by_header, stated.get(name, ()))
-        if asked := [*unknown, *_gaps_or_codes(plain[name]), *half_explained]:
+        if asked := [*unknown, *_gaps_or_codes(plain[name]), *_half_explained(column, by_header, said_of_it)]:
             unclear[name] = asked
         meant[name], unit = _in_own_unit(plain[name])
         said += [*form, *unit, *([] if name in stated else _said_by_name(column))]
@@ -167,10 +166,8 @@ def _unknown_values(column: Column) -> Collection[str]:
     Of others they are those that are not known. A value that only some have is refused by row, and never shown: it may
     be a patient's.
     """
-    name, texts = (
-        column.name,
-        {cell: text for cell, text in column.filled.items() if column.times[cell] >= FEWEST_SHOWN},
-    )
+    name = column.name
+    texts = {cell: text for cell, text in column.filled.items() if column.times[cell] >= FEWEST_SHOWN}
     meant = {cell: dialects.code_in(name, text) for cell, text in texts.items() if cell not in column.numbers}
     if name == LABEL:  # which of two words means disease is a question of its own
         return [texts[cell] for cell in meant if meant[cell] is None] if {0, 1} <= {*meant.values()} else ()

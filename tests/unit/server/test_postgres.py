@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from common.access.audit import AuditTrail
 from common.errors import InternalError, StoreUnavailableError
 from common.messages import WireError
+from common.periodic import PeriodicTask
 from server.log import ChangeLog
-from server.periodic import PeriodicTask
 from server.store import PredictionStore
 from server.store.__main__ import main
 from server.store.access import AccessDatabase

@@ -6,7 +6,7 @@ from queue import Queue
 import pytest
 
 from common.errors import StoreUnavailableError
-from server.periodic import PeriodicTask
+from common.periodic import PeriodicTask
 
 
 def test_it_goes_on_whatever_fails_and_waits_only_where_there_is_no_more(caplog: pytest.LogCaptureFixture) -> None:
