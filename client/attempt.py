@@ -64,6 +64,7 @@ class Attempt:
 
     def _run(self, url: str, token: str, handshake: Handshake) -> None:
         try:
+            # Our own socket, and first: ``end`` can shut it down at any step of what follows.
             with closing(_open_socket(url, self._async_mode)) as self._socket:
                 if self._is_over:
                     return

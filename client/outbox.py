@@ -190,6 +190,7 @@ class Outbox:
                 if news := _news(_row(connection, change.request_id), change):
                     _save(connection, change.request_id, **news)
                     changed.add(change.request_id)
+            # Of what is known as well: what a later reading does not bring again, the server's record has lost.
             seen = [change.request_id for change in changes.entries if change.prediction]
             if seen:
                 connection.execute(update(requests).where(requests.c.request_id.in_(seen)).values(reading=reading))
@@ -343,6 +344,7 @@ def _news(row: Row[Any] | None, change: Change) -> dict[str, str | None]:
     if change.prediction is not None:  # one that is known is read again when the log is read from its beginning
         return _answered(change.prediction) if state != "answered" else {}
     if change.superseded_by is not None:
+        # Of an erased prediction this entry stays in the log: without a row there is nothing to mark.
         is_known = row is None or row.superseded_by == change.superseded_by
         return {} if is_known else {"state": "answered", "superseded_by": change.superseded_by}
     if change.explanation is not None:
@@ -389,6 +391,7 @@ def _earlier(connection: Connection, submission: Submission, at: datetime) -> Ro
     if submission.is_new:
         return None
     since = at - SAME_VISIT
+    # Equal values are compared as they are stored: the JSON of equal records is the same, field by field.
     same = requests.c.record == submission.record.model_dump_json()
     if submission.patient_reference is not None:
         same |= requests.c.patient_reference == submission.patient_reference

@@ -149,6 +149,7 @@ def _decode(row: PastedRow, about: str, codes: Mapping[str, int], own: Set[str])
     """Decode fields that conventions number differently; columns of our ``own`` names have our codes."""
     part, unclear = NUMBERINGS[about], list[str]()
     meant = {name: [of[name].get(code, _NO_CODE) for of in part.values()] for name, code in codes.items()}
+    # What all conventions read alike needs no question; where none has the code, the cell is an error of its own.
     for name, meanings in meant.items():
         if len({*meanings}) > 1:
             unclear.append(name)
@@ -161,6 +162,7 @@ def _decode(row: PastedRow, about: str, codes: Mapping[str, int], own: Set[str])
         key = tuple(meant[name][place] for name in unclear)
         if _NO_CODE not in key:
             readings.setdefault(key, Reading([], dict(zip(unclear, key, strict=True)))).names.append(named)
+    # Under this product's own names codes are its own: another convention would use other names.
     ours = [reading for reading in readings.values() if own >= {*unclear} and _OURS & {*reading.names}]
     _choose(row, about, ours or [*readings.values()], unclear)
 

@@ -168,6 +168,7 @@ class _Exchange:
             raise _EndedError
         if now >= self._follow_at:
             self._follow(self._patience.answer)
+        # The file is read only if something waits that is not on its way.
         if now >= self._held_until and len(self._flights) < min(IN_FLIGHT, self._outbox.place.waiting):
             for request in self._outbox.waiting(IN_FLIGHT):
                 if request.request_id not in self._flights and len(self._flights) < IN_FLIGHT:
@@ -213,6 +214,7 @@ class _Exchange:
             log.warning("an acknowledgement that is no message counts as none")
             return
         if receipt.status != "refused":
+            # From now on the answer is an entry of the log; if none comes, it is sent again over this connection.
             flight.is_acknowledged = True
             flight.deadline = time.monotonic() + self._settings.reply_timeout_seconds
             return

@@ -132,12 +132,14 @@ def code_in(name: str, text: str) -> int | None:
     Words in brackets are left out where they say nothing else: many explain what stands before them. A number before
     the words is their code in the file if a sign parts them, as in "0: typical angina", or if it is their code here.
     """
+    # Words that fit two codes are not decided by an order of the table: they mean none.
     said = {code for code, meaning in _MEANT.get(name, {}).items() if meaning.is_said(tokens_of(text))}
     if said:
         return said.pop() if len(said) == 1 else None
     if numbered := _NUMBERED.fullmatch(text):
         code = code_in(name, numbered[3])
         return code if numbered[2] or code == int(numbered[1]) else None
+    # "Yes (no pain at rest)" keeps its brackets: a negation in them may be what was found.
     inside = _BRACKETS.search(text)
     if inside and code_in(name, inside[1]) is None and not _NEGATION.is_said(tokens_of(inside[1]), loosely=True):
         return code_in(name, text.replace(inside[0], " "))

@@ -214,6 +214,7 @@ class Followers:
         """Forget a connection that has left; return who it was, the first time."""
         with self._changed:
             follower = self._followers.pop(sid, None)
+            # One that was closed is counted by its reason already, and leaves half a second later.
             if follower and follower.leaves_at is None:
                 self.ended["left"] += 1
         return follower.peer if follower else None
@@ -275,6 +276,7 @@ class Followers:
             follower = self._followers.get(sid)
             if follower is None or follower.leaves_at is not None:
                 return
+            # Marked before anything is sent: whatever it asks from now on is passed over, and it is closed once.
             follower.leaves_at = self.clock() + LEAVE_SECONDS
             self.ended[error.code] += 1
             follower.asked = None
@@ -310,6 +312,7 @@ class Followers:
     def sweep(self) -> None:
         """Take those that were closed or have ended out of the namespace, and close all where nobody may stay."""
         now = self.clock()
+        # A copy: who joins or leaves on other threads meanwhile changes the dictionary.
         for follower in list(self._followers.values()):
             if follower.leaves_at is not None and follower.leaves_at <= now:
                 follower.leaves_at = math.inf  # once: what fails here must not come first at every look
@@ -349,6 +352,7 @@ class Followers:
     def _answer(self, followers: Sequence[Follower], *, looks_at_status: bool = False) -> None:
         """Answer those that wait and for which there is something to say; a first answer has the current status."""
         pending = [(follower, follower.asked) for follower in followers if follower.asked]
+        # The status costs as much as many answers: it is made for those who look, or who have none yet.
         if pending and (looks_at_status or not all(follower.ticket for follower, _ in pending)):
             status = self.status()
             self._status = None if status is None else orjson.dumps(status.to_wire())
@@ -365,6 +369,7 @@ class Followers:
                 if follower.asked is None:  # it was closed meanwhile
                     continue
                 follower.asked = None
+                # Not a number that could be guessed: who returns it has read this answer.
                 follower.ticket = message["ticket"] = secrets.token_urlsafe(9)
             self.send(follower.sid, Event.CHANGES if "entries" in message else Event.RELOAD, message)
 
@@ -378,6 +383,7 @@ class Followers:
             except StoreUnavailableError:
                 return None
             name, newest = self.log.name, self.log.newest
+        # Further than the log is long: a restored record, which has not what this one has read.
         is_of_another = asked.log != name or asked.after > newest
         after = 0 if is_of_another else asked.after
         if self.reload_beyond is not None and newest - after > self.reload_beyond:

@@ -70,6 +70,7 @@ class Meaning:
             said = [word for token in said for word in _corrected(token)]
             if any(token in self.whole for token in said) or _nearly("".join(said), self.whole):
                 return True
+        # A word that nobody knows may turn the meaning round, as "un" does: then nothing is said.
         parts = [_parts_of(token, in_name=self.is_name) for token in said]
         words = [word for some in parts for word in some]
         if not words or not (all(parts) or loosely):
@@ -93,6 +94,7 @@ def _corrected(token: str) -> tuple[str, ...]:
 
 def _holds(words: Sequence[str], needs: Set[str], allowed: Set[str], *, loosely: bool) -> bool:
     concepts = [_CONCEPTS[word] if word in _CONCEPTS else set[str]() for word in words]
+    # Needed concepts may come from any word, but every word has to be one of those that may stand there.
     is_whole = loosely or all(of & allowed or word in _FILLERS for word, of in zip(words, concepts, strict=True))
     return is_whole and needs <= set[str]().union(*concepts)
 

@@ -183,6 +183,7 @@ def step_schema(engine: Engine, newest: int, migrate: Callable[[Connection, int]
         With the sentence ``if_unknown``, if a newer version of this program, or another program, wrote the file.
     """
     with engine.execution_options(**WRITE).begin() as connection:
+        # Within the transaction that writes: two processes that start at once migrate one after the other.
         version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
         if version > newest or (not version and inspect(connection).get_table_names()):
             raise ConfigurationError(if_unknown)

@@ -128,6 +128,8 @@ class Cluster:
     @property
     def leads(self) -> bool:
         """Whether this server does what one of them has to do."""
+        # The lock has been held for longer than the last holder may go on without an answer, and the last answer here
+        # is younger than that: whoever lost the lock stops before the next one begins.
         now, locked_at = self.monotonic(), self._locked_at
         return locked_at is not None and now - locked_at > LEASE_SECONDS > now - self._confirmed_at
 
@@ -184,6 +186,7 @@ class Cluster:
         asked_at, connection = self.monotonic(), self._connection or self._connect()
         if self._locked_at is None and connection.scalar(select(func.pg_try_advisory_lock(_LOCK))):
             self._locked_at = self.monotonic()
+        # Before the others are asked: a client app that connects here meanwhile must not count as one that moved away.
         here = self.clients.here()
         for name, one in here.items():
             if self._told.get(name) != one:
@@ -191,6 +194,7 @@ class Cluster:
         connection.execute(self._own_row(connection, asked_at))
         apps = {row["client_id"]: dict(row) for row in connection.execute(_CLIENT_APPS).mappings()}
         found = [_as(ServerStatus, row) for row in connection.execute(_SERVERS).mappings()]
+        # Counted from when it was asked: an answer that took long says nothing about now.
         self._confirmed_at, self.beat_at = asked_at, time.time()
         # What the database has lost is said again at the next beat.
         self._told = {name: one for name, one in here.items() if name in apps}

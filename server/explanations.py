@@ -104,6 +104,7 @@ class ExplanationWorkers:
     def _lease(self) -> None:
         """Give a worker to as many as may be under way, and tell operators if that is news."""
         now = self.clock()
+        # By the servers' own clocks: they may differ by less than a lease lasts.
         until = now + timedelta(seconds=LEASE_SECONDS)
         with self._lock:
             held = list(self._under_way.values())

@@ -98,6 +98,7 @@ class Connection:
                 self.transport.shutdown(socket.SHUT_RDWR)
 
     def is_due(self, now: float) -> bool:
+        # Nothing tells of the end of a polling session, but that it asks no longer.
         is_silent = self.transport is None and now - self.heard_at > PING_INTERVAL + PING_TIMEOUT
         return self.has_ended or is_silent or (self.ends_at is not None and now >= self.ends_at)
 
@@ -245,6 +246,7 @@ class Door:
         connection = Connection(identity, address, accepted)
         with self._lock:  # counted and added in one step, or many at once would get past the limit
             is_full = len(self.connections) >= self._settings.max_connections
+            # Counted anew each time, a few thousand at most: kept counts would have to follow every way to end.
             of_identity = sum(one.identity == identity for one in self.connections)
             of_address = sum(one.address == address for one in self.connections)
             if is_full or of_identity >= PER_IDENTITY or of_address >= PER_ADDRESS:

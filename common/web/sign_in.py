@@ -191,6 +191,7 @@ class _Attempts:
         return found
 
     def _by_password(self, given: Mapping[str, str]) -> Account | None:
+        # Outside of the lock: only the hash takes long, and only one at a time may take its memory.
         account = self._people.named(given["name"])
         kept = account.password_hash if account else None
         with self._one_password_at_a_time:  # without an account it takes as long

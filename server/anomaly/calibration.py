@@ -168,6 +168,7 @@ class CalibrationByPattern:
         return np.array([self.of(row).score(raw_score) for row, raw_score in pairs], dtype=np.float64)
 
     def _made(self, band: int, code: int) -> Calibration:
+        # Those who lack a field of the pattern are NaN, and are not compared with.
         scores = self.scores[band][self._rows[code]]
         return Calibration(scores[~np.isnan(scores)].tolist())
 

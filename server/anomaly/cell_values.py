@@ -42,6 +42,7 @@ def as_meant(table: Table, answers: Answers) -> tuple[Table, list[str]]:
     plain, meant = dict[str, Column](), dict[str, Column]()
     said, unclear = list[str](), dict[str, Collection[str]]()
     for name, column in table.known.items():
+        # What the column's name says comes first; what a person says of the cells replaces it.
         by_header = {cell: dialects.as_stated(name, column.header, text) for cell, text in enumerate(column.cells)}
         said_of_it = stated.get(name, ())
         plain[name], form = _without_form(_explained(column, by_header, said_of_it))

@@ -80,6 +80,7 @@ def _with_joined(columns: Sequence[Column]) -> Sequence[Column]:
         if name in UCI_CODES.keys() - known and not column.name and dialects.is_code(name, code):
             parts[name].append(column)
     for name, of in parts.items():
+        # Read as yes or no, whatever the field: that is what these columns say.
         is_so = np.stack([part.by_row(replace(part, name="exercise_angina").decoded()[0]) for part in of])
         # Where a cell is no yes or no, the sum is none either.
         if len(of) > 1 and (is_so.sum(axis=0) == 1).all():
@@ -138,6 +139,7 @@ def _may_be(name: str, column: Column) -> bool:
             return numbers <= known_codes(name)
         meant = {dialects.code_in(name, text) for text in words} if len(words) <= _MOST_WORDS else {None}
         return name not in dialects.YES_NO_FIELDS and len(meant) > 1 and None not in meant
+    # Numbers alone could be of many fields: their median has to be one that this field usually has.
     by_row = column.by_row(column.numbers)
     # All different, they number the patients.
     if len(column.numbers) < len(column.filled) or not _FEWEST_NUMBERS < len(numbers) < (~np.isnan(by_row)).sum():

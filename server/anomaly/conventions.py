@@ -86,6 +86,7 @@ def _fitting(columns: Columns, used: Mapping[str, set[int]], answers: Answers) -
         named: sum(columns[name].rows_with(of - codes[name].keys()) for name, of in used.items())
         for named, codes in options.items()
     }
+    # By rows and not by codes: one mistyped cell must not rule out the convention that reads all others.
     fewest = min(strangers.values())
     # A few cells that no convention has are refused by row. More are no mistakes, and mending them would make it worse.
     if fewest > _FEW * columns["age"].places.size:
@@ -126,6 +127,7 @@ def _evidence(column: Column, meant: Mapping[int, float | None], label: FloatArr
 
     Only how codes and label go together counts and not how frequent a code is: that differs from clinic to clinic.
     """
+    # Of each distinct cell how many have disease and how many do not: rows of the same cell count together.
     ill, free = (np.bincount(column.places[label == of], minlength=len(column.cells)) for of in (1, 0))
     if not ill.any() or not free.any():
         return 0.0
@@ -142,6 +144,7 @@ def ask_about_exchanged_codes(columns: Columns, read: Read, label: FloatArray, a
     doubtful = dict[str, str]()
     for name, column in columns.items():
         if name in UCI_CODES:
+            # All orders of a handful of codes: if two are exchanged, the labels fit another order far better.
             chosen = {cell: read[name][cell] for cell in column.filled}
             present = [*dict.fromkeys(chosen.values())]
             orders = (dict(zip(present, order, strict=True)) for order in permutations(present))

@@ -177,6 +177,7 @@ class AnomalyModel:
         extreme = []
         for column, (name, field) in enumerate(FIELDS.items()):
             if values[column] is not None and not field.required:
+                # All but age and sex not measured, so that it is compared with others of whom only this is known.
                 (alone,) = self.assessments([[*unknown[:column], values[column], *unknown[column + 1 :]]])
                 extreme += [name] if alone.anomaly_score >= self.thresholds.high else []
         return NotEnough(needed=self.sufficiency.needed(values), extreme=extreme)

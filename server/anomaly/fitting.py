@@ -74,6 +74,7 @@ def raw_scores(trees: Iterable[Tree], factors: FloatArray) -> FloatArray:
     rows, places = np.unique(factors.astype(np.float32), axis=0, return_inverse=True)
     total, number, samples = np.zeros(len(rows)), 0, 0
     for tree in trees:
+        # Trees come one by one and are not kept: of a forest that only scores, the sum is all that is needed.
         total += node_lengths(tree)[tree.apply(rows)]
         number, samples = number + 1, int(tree.n_node_samples[0])
     scores: FloatArray = 2.0 ** (-total / number / average_path_length(samples))

@@ -26,6 +26,7 @@ def label_of(
     """Return by row whether disease was found (0 or 1), how the label says it, and cells that cannot be read."""
     if column is None:
         return np.full(len(values), np.nan), "no label", {}
+    # First what a person or words say, then rows that are known, and last how the other fields go with it.
     disease, why = _diseased(column, values, proofs, answers)
     must_be = (
         f"must be one of: {', '.join(LABELS)}; --values label:VALUE=MEANING says what others mean, as percentages do"

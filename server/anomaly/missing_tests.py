@@ -63,6 +63,7 @@ def missing_tests(
         scored += complete_scores(complete[start : start + _SLICE].tolist())
         time.sleep(0)
     scores = np.array(scored)
+    # Of each test, how wide the range of the score stays once it is known, on average over what it may show.
     left = [np.mean([np.ptp(scores[shown == value]) for value in np.unique(shown)]) for shown in found.T]
     return MissingTests(
         lowest=outcome(float(scores.min())),

@@ -48,6 +48,7 @@ def matches_of(values: FloatArray) -> Matches:
     here, there = (
         pd.DataFrame(of[:, places].round(2), columns=names).reset_index() for of in (values, shipped_table()[0])
     )
+    # By fields that every copy has alike; codes and labels, which are to be proved, take no part.
     both = here.dropna(subset=_KEY).merge(there, on=_KEY, suffixes=("", "_there"))
     both = both[~((both["cholesterol"] - both["cholesterol_there"]).abs() > _SAME_CHOLESTEROL)]
     return both["index"].to_numpy(np.intp), both["index_there"].to_numpy(np.intp)

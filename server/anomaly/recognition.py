@@ -125,6 +125,7 @@ def _recognized(path: Path, required: Sequence[str], answers: Answers) -> Patien
     # Among very many patients, strangers are alike by chance.
     shared = matches if len(values) < _MANY else (matches[0][:0], matches[1][:0])
     doubtful += _taken(doubts_about_values(fields, values, shared), answers)
+    # In every group: a clinic whose label is turned round may not show among the patients of all.
     directions = [(of, tested(values, np.where(rows, label, np.nan), answers)[1]) for of, rows in groups]
     names = "the columns by their names" if table.has_header else "no column names, so UCI's order"
     said = [f"Recognized {names}, {codes_said}; {len(values):,} patients; {label_said}."]

@@ -125,6 +125,7 @@ def _without_small_bins(edges: list[float], populations: Sequence[FloatArray]) -
     if not edges or not small.size:
         return edges
     beside = [number for number in (small[0] - 1, small[0] + 1) if 0 <= number <= len(edges)]
+    # The emptier neighbor: joining it loses the least of what the bins tell apart.
     emptier = min(beside, key=lambda number: counts[:, number].sum())
     between = min(small[0], emptier)
     return _without_small_bins([*edges[:between], *edges[between + 1 :]], populations)

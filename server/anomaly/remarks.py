@@ -129,6 +129,7 @@ def _doubts_about_codes(header: str, name: str, found: FloatArray, usual: FloatA
 
 def _doubts_about_numbers(header: str, name: str, found: FloatArray, usual: FloatArray) -> Iterator[str]:
     for number, times in zip(*np.unique(found, return_counts=True), strict=True):
+        # Two ways to stand out: far from all others, or so often that it can hardly be a measurement.
         is_shared = times > max(_FEW_TIMES, _FEW * found.size)
         is_spike = number % _ROUND[name] != 0 and times > max(_LEAST_SPIKE, _SPIKE * found.size)
         is_odd = (is_shared and _is_out(number, found)) or (is_spike and _is_out(number, found, _UNUSUAL, far=0))

@@ -258,6 +258,7 @@ def _has_notes(content: bytes) -> bool:
     """Tell whether a workbook has comments at cells, or shows numbers as words."""
     with zipfile.ZipFile(io.BytesIO(content)) as parts:
         names = parts.namelist()
+        # A format such as [=1]"male" shows a word that the cell does not hold.
         styles = parts.read("xl/styles.xml") if "xl/styles.xml" in names else b""
     return any("omments" in name for name in names) or b"[=" in styles
 
@@ -291,6 +292,7 @@ def _table(rows: Iterator[Row]) -> Table:
     body = top[place + 1 :]
     # R writes row names without a name for their column.
     is_index_unnamed = bool(body) and all(len(cells) == len(header) + 1 and cells[-1].strip() for _, cells in body)
+    # Some programs repeat the names of the columns on every page.
     rest = (row for row in chain(body, rows) if row[1] != header)
     table = _columns([""] * is_index_unnamed + header, rest, has_header=True)
     titles = [str(line) for line, cells in top[:place] if any(map(EXPLANATION.search, cells))]

@@ -144,6 +144,7 @@ _CountOf = tuple[float, float]
 
 def _share_difference(what: What, seen: _CountOf, references: Mapping[str, _CountOf]) -> Difference:
     """Compare a share: it has drifted as far as it lies above all references, or below all of them."""
+    # Between two references is another case mix: only what lies beyond all of them counts.
     differences = [_difference_beyond_chance(*seen, *known) for known in references.values()]
     outside = max(min(differences), -max(differences), 0.0)
     shares = {whose: float(count / of) for whose, (count, of) in references.items()}

@@ -69,6 +69,7 @@ class RollingWindows:
                 for window in self._windows.values():
                     window.clear()
             for name, window in self._windows.items():
+                # Read newest first, so that no more is read than the window holds; kept oldest first.
                 window.extend(reversed(list(self._newer(name, window[-1].sequence if window else 0))))
             return {name: [one for one in window if one.seen_at >= oldest] for name, window in self._windows.items()}
 

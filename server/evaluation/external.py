@@ -46,6 +46,7 @@ def validate(patients: Patients, detector: Detector, *, seed: int, resamples: in
     # The calibrated scores and not the raw ones: they are what people see, and what gaps do to the order counts.
     scores, has_level = detector.model.anomaly_scores(values), detector.model.sufficiency.are_enough(values)
     counted = np.where(has_level, scores, np.nan)
+    # Everybody is scored; rates and separation are of those whose label is known.
     is_labelled = patients.is_labelled
     diseased = patients.has_disease & is_labelled
     has_disease, known, known_level = patients.has_disease[is_labelled], scores[is_labelled], counted[is_labelled]

@@ -113,6 +113,7 @@ def _interval_coverage(calibration: CalibrationByPattern, values: FloatArray, ra
     """
     random, covered = np.random.default_rng(seed), []
     for row, score in zip(rows_of(values), raw.tolist(), strict=True):
+        # The calibration set stands for the whole: what is drawn from it is a set of the same size, of known truth.
         known = np.array(calibration.of(row).scores)
         ends = np.array(exact_intervals(known.size))
         drawn = random.choice(known, (_DRAWN_AGAIN, known.size))

@@ -65,6 +65,7 @@ class _Transport(httpx2.BaseTransport):
         """Return an answer of any form as one JSON object, the form that the library reads without fault."""
         trusted, opened, deadline = _call.get()
         request.extensions["trace"] = partial(_connected, opened, deadline, request.url.scheme)
+        # Read here and not by the library, whose own reading has no end where an answer has none.
         body = bytearray()
         with httpx2.HTTPTransport(verify=trusted, trust_env=False) as http:
             response = http.handle_request(request)

@@ -57,6 +57,7 @@ class WithheldError(Exception):
 
 def fact_forms(facts: Facts) -> Forms:
     """Return how the facts may be written in a draft."""
+    # A slot and the value itself are one: models write either, and both are filled or checked alike.
     forms = {
         SCORE: either_of(("[[anomaly_score]]", score_in_words(facts.anomaly_score))),
         THRESHOLD: either_of(("[[threshold]]", f"{facts.threshold:g}")),
@@ -116,6 +117,7 @@ def _meaning(factor: Factor) -> str:
 def statement_forms(facts: Facts) -> Forms:
     """Return how the statements may be written with tokens of facts."""
     level = facts.level
+    # Low has no threshold of its own: it is what stays below that of Medium.
     own = RiskLevel.MEDIUM if level is RiskLevel.LOW else level
     places, verbs = ("at or above", "(reaches|meets|meets or exceeds|reaches or exceeds)")
     if level is RiskLevel.LOW:
@@ -149,6 +151,7 @@ def statement_forms(facts: Facts) -> Forms:
 
 
 def _of_factors(by: Direction) -> Forms:
+    # The first factor's token is the second of its pair; a class of both is any factor of this direction.
     first, one, passive, verb = FACTORS[by][1], f"[{FACTORS[by]}]", _PASSIVES[by], _VERBS[by]
     listed, opposite = _list(one), _list(f"[{FACTORS[_OPPOSITE[by]]}]")
     full, short, also, both = tuple(STATEMENTS[by])
@@ -198,6 +201,7 @@ def compiled(form: str) -> re.Pattern[str]:
 
 def _finder(forms: Forms) -> re.Pattern[str]:
     """Return an expression that finds what is written for a token, in a group named after it."""
+    # No letter, digit or point may touch what is found: "0.8" is not within "0.85", nor "age" within "dosage".
     groups = "|".join(f"(?P<t{ord(token)}>{form})" for token, form in forms.items())
     return compiled(rf"(?<![\w.])(?:{groups})(?!\w|[.]\d)")
 
@@ -254,6 +258,7 @@ def _missing(facts: Facts, text: str) -> list[str]:
 
     level = rf"{facts.level} risk level|risk level( of (the|this) patient| of)?( is|:)? {facts.level}"
     required = [("risk level", level, text), ("anomaly score", ".", said(SCORE))]
+    # In what was found as facts alone: elsewhere the name of one field could stand within that of another.
     names = [(factor.name, "", said("".join(FACTORS.values()))) for factor in facts.stated]
     names += [(name, ", which was not measured", said(GAPS)) for name in facts.not_measured]
     names += [(name, ", which is outside the model's range", said(OUTSIDE)) for name in facts.extrapolated]

@@ -57,6 +57,7 @@ class CircuitBreaker:
     def watch(self) -> Iterator[None]:
         """Note how the call within ends; raises ``NarrativeError`` instead of beginning it."""
         with self._lock:
+            # Half open lets one through: the pause that is set below keeps the others out until that one has ended.
             status = self.status
             if status.state == "open":
                 raise NarrativeError(not_asked(f"calls to it are paused, because {status.reason}"))

@@ -70,6 +70,7 @@ def _level_and_score(facts: Facts) -> str:
         ends = (facts.interval.low, facts.interval.high)
         own = LEVELS.index(facts.level)
         lowest, highest = (LEVELS.index(risk_level(end, facts.thresholds)) for end in ends)
+        # The next level on either side at most: of an interval over all three, the numbers tell the rest.
         close_to = [LEVELS[at] for at in (max(lowest, own - 1), min(highest, own + 1)) if at != own]
         level += f", close to {_join(close_to)}" if close_to else ""
         score += f" (95 % interval {' to '.join(map(score_in_words, ends))})"

@@ -64,6 +64,7 @@ def make_files(model: AnomalyModel, manifest: Manifest, key: SecretStr | None) -
         CALIBRATION_FILE: calibration.getvalue(),
     }
     versions = {"python": platform.python_version()} | {name: version(name) for name in _RECORDED_PACKAGES}
+    # What is hashed is what is written: reading the files back would vouch for whatever is there by then.
     hashes = {name: _sha256(content) for name, content in contents.items()}
     sealed = manifest.model_copy(update={"versions": versions, "files": hashes}).sealed(key)
     # The card has no hash: it follows from the manifest, and its wording may be corrected later.

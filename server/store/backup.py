@@ -134,6 +134,7 @@ def copy_record(source: Engine, target: Engine, told: Callable[[str], object]) -
     tables = [table for table in metadata.sorted_tables if table is not change_counter]
     with source.connect() as old, target.begin() as new:
         postgres.take_time(new)
+        # Whoever writes to the target meanwhile waits for this, and then finds the whole record.
         new.execute(select(change_counter).with_for_update())
         if any(new.scalar(select(func.count()).select_from(table)) for table in tables):
             raise ConfigurationError("There is a record in that database already. Copy to an empty database.")

@@ -149,6 +149,7 @@ def read(connection: Connection, after: int, limit: int, client_id: str | None) 
     after = after if after <= end.after else 0
     # One more than is wanted tells whether there are more; a cursor, because a run may end at its bytes long before.
     asked = {"after": after, "newest": end.after, "most": limit + 1, "of_client": client_id}
+    # Up to the end that was read before: it is what ``next_after`` promises, whatever is committed meanwhile.
     rows = connection.execute(_LOG if client_id is None else _LOG_OF_CLIENT, asked)
     entries, has_more = run_of((_entry(row, row["body"]) for row in rows.mappings()), limit)
     rows.close()

@@ -111,6 +111,7 @@ def listen(engine: Engine, tell: Callable[[int], object], stopping: threading.Ev
         with closing(cast("psycopg.Connection", pooled.driver_connection)) as connection:
             pooled.detach()  # from now on it counts for no limit of the pool
             connection.autocommit = True
+            # Not within a transaction: notices would only come at its end.
             connection.execute(f"LISTEN {CHANNEL}".encode())
             while not stopping.is_set():
                 for notice in connection.notifies(timeout=1.0):

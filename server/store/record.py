@@ -183,6 +183,7 @@ class PredictionStore:
         if self._is_postgres and not refused and (appended := self._append_at_once(made)):
             return appended
         with self._writing() as connection:
+            # Within the transaction that writes: what is unknown here stays so until the commit.
             known = _known(connection, [*(one.key for one in made), *refused])
             new, refusals = _unknown(made, refused, known)
             if not new and not refusals:
@@ -209,6 +210,7 @@ class PredictionStore:
 
         Corrections and conflicts go the longer way, which also finds out what became of a statement that failed.
         """
+        # As if nothing were known: of equal requests within the batch one stays, and the statement looks up the rest.
         known: dict[RequestKey, set[str]] = {one.key: set() for one in made}
         new, refusals = _unknown(made, {}, known)
         if not new or refusals or any(one.message["corrects"] for one in new):
@@ -280,6 +282,7 @@ class PredictionStore:
         # transaction with the tombstones: others write meanwhile.
         with self._writing() as connection:
             found = _of_requests(connection, erased)
+            # What was superseded is not counted any more, and must not be taken off twice.
             _count_out(connection, [one for one in found.values() if one.superseded_by is None])
             ids = [one.prediction_id for one in found.values()]
             for table in (predictions, awaiting):

@@ -115,6 +115,7 @@ def _fault(row: Row[Any]) -> str | None:
         body = Prediction.model_validate_json(row.stored_body)
     except ValidationError:
         return "its content cannot be read"
+    # Lists and filters go by the columns, pages show the body: where they differ, a patient shows under another level.
     differing = [name for name in REPEATED if getattr(body, name) != getattr(row, f"stored_{name}")]
     if body.made_at.isoformat() != row.at:
         differing.append("made_at")
