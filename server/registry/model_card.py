@@ -3,8 +3,10 @@
 Its sections are those of Mitchell et al. (2019), *Model Cards for Model Reporting*, section 4.
 """
 
+import tomllib
 from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -24,57 +26,7 @@ Card = dict[str, Any]
 """A model card by section, in JSON and in models of the manifest that become JSON."""
 
 _WORSE_BY = 0.05
-_ALGORITHM = (
-    "Isolation forest on eight one-sided risk factors made of 13 fields, fitted on patients without disease only; "
-    "exact TreeSHAP contributions, divided among the fields; scores calibrated on patients who had the same fields not "
-    "measured. docs/detector.md defines everything."
-)
-_REFERENCES = [
-    "Liu, Ting, Zhou (2008), Isolation Forest. IEEE ICDM.",
-    "Lundberg et al. (2020), From local explanations to global understanding with explainable AI for trees. "
-    "Nature Machine Intelligence 2.",
-    "Zaffran, Dieuleveut, Josse, Romano (2023), Conformal Prediction with Missing Values. ICML.",
-    "Mitchell et al. (2019), Model Cards for Model Reporting. FAT*.",
-    "Nadeau, Bengio (2003), Inference for the Generalization Error. Machine Learning 52.",
-]
-_INTENDED_USE = {
-    "primary_uses": [
-        "Support in sorting patients who were referred for a work-up of coronary artery disease (triage).",
-        "Teaching and demonstration of anomaly detection with exact explanations.",
-    ],
-    "primary_users": ["Clinicians who know the patient", "Teachers and students"],
-    "out_of_scope": [
-        "Time-critical care, such as acute chest pain or a suspected infarction.",
-        "Diagnosis: the score says how unusual a patient is among patients without disease, not what the patient has.",
-        "A probability of disease or of a heart attack: the anomaly score is neither.",
-        "Screening of people who were not referred, children, and clinics in which it was not validated.",
-        "Any use as a medical device: it has no approval as one.",
-    ],
-}
-_CAVEATS = [
-    "All figures come from patients of the same clinic as the training patients. Elsewhere, validate it first "
-    "(python -m server.evaluation --data FILE) and recalibrate it on local disease-free patients.",
-    "A value that was not measured is taken as typical of disease-free patients, which can hide a risk.",
-    "A value outside the range the model was made for is scored all the same, and marked as extrapolated.",
-    "Findings below the disease-free median count as typical: an unusually low value is never an anomaly.",
-]
-_NOT_EVALUATED = (
-    "The figures were measured on the training clinic's patients, before any recalibration: how well patients are told "
-    "apart carries over as far as the patients are alike; false alarms, sensitivities and patients by level do not. "
-    "Which groups are weak spots now is not known."
-)
-_EVALUATION_ONLY = "Patients with disease are used for evaluation only."
-_SHIPPED_DATA = {
-    "license": "Training data: CC BY 4.0 (UCI Heart Disease, doi 10.24432/C52P4X).",
-    "references": ["Janosi, Steinbrunn, Pfisterer, Detrano (1989), Heart Disease. UCI Machine Learning Repository."],
-    "label": "Angiographic disease: at least 50 % narrowing of a major coronary vessel. It is not a heart attack.",
-    "caveats": [
-        "The patients of the training data were examined from 1981 to 1984 and had all been referred for angiography.",
-        "The recipe, its factors and sizes, was chosen on the patients that the figures come from, which flatters them "
-        "a little: with the choice made inside each training fold, among 36 variants of sizes and factors, the AUROC "
-        "of the raw scores was 0.910 in place of 0.915 (python -m benchmarks.nested).",
-    ],
-}
+_TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
 def model_card(manifest: Manifest, *, key: SecretStr | None = None) -> Card:
@@ -93,16 +45,16 @@ def model_card(manifest: Manifest, *, key: SecretStr | None = None) -> Card:
             "made_at": manifest.made_at,
             "recalibrated_from": manifest.recalibrated_from,
             "signature": signature,
-            "algorithm": _ALGORITHM,
+            "algorithm": _TEXTS["algorithm"],
             "parameters": manifest.parameters,
             "software": manifest.versions,
             "license": f"Model and program: MIT. {about_data['license']}",
-            "references": [*_REFERENCES, *about_data["references"]],
+            "references": [*_TEXTS["references"], *about_data["references"]],
         },
         "in_short": list(_in_short(manifest)),
         # After a recalibration nobody has measured the groups.
         "weak_spots": [] if manifest.recalibrated_from else list(_weak_spots(evaluation, thresholds)),
-        "intended_use": _INTENDED_USE,
+        "intended_use": _TEXTS["intended_use"],
         "factors": {
             "fields": manifest.columns,
             "risk_factors": [f"{name} = {FACTORS[name].definition}" for name in manifest.factors],
@@ -118,16 +70,16 @@ def model_card(manifest: Manifest, *, key: SecretStr | None = None) -> Card:
         "data": {
             "training": manifest.data,
             "calibration": manifest.calibration_data,
-            "label": f"{about_data['label']} {_EVALUATION_ONLY}",
+            "label": f"{about_data['label']} {_TEXTS['evaluation_only']}",
         },
         "quantitative_analyses": evaluation,
         "abstention": manifest.abstention,
         "predictive_value": {"prevalence": evaluation.prevalence, "high": manifest.predictive_value},
         "caveats_and_recommendations": [
-            *([_NOT_EVALUATED] if manifest.recalibrated_from else []),
+            *([_TEXTS["not_evaluated"]] if manifest.recalibrated_from else []),
             *_calibration_caveats(manifest),
             *about_data["caveats"],
-            *_CAVEATS,
+            *_TEXTS["caveats"],
         ],
     }
 
@@ -160,7 +112,7 @@ def _in_short(manifest: Manifest) -> Iterator[str]:
 def _about(data: DataDescription) -> Card:
     """Return what is known of the training data: of a clinic's own file only its name."""
     if data.sha256 == SHIPPED_DATA_SHA256:
-        return _SHIPPED_DATA
+        return dict(_TEXTS["shipped_data"])
     return {
         "license": f"Training data: {data.name}, whose license is for those who trained on it to state.",
         "references": [],
