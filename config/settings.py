@@ -196,7 +196,7 @@ class ServerSettings(_AppSettings):
     client_ids: Annotated[NameList, AfterValidator(_client_ids)] = CLIENT_IDS
     """Client apps that may connect, separated by commas."""
     database_url: str = Field("", repr=False)
-    """SQLAlchemy URL of the store; empty means SQLite in DATA_DIR/server."""
+    """URL of the store, postgresql:// or sqlite://; empty means SQLite in DATA_DIR/server."""
     retention_days: int | None = Field(None, ge=1, le=36_500)
     """Days after which predictions are erased for good; empty keeps all."""
     model_dir: ProjectPath = PROJECT_ROOT / "saved_models"

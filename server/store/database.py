@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, insert, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, MetaData, event, insert, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.schema import CreateSchema
 
@@ -32,6 +32,9 @@ _IN_USE: Final = (
     "A server or another command uses the database. Stop it first, and nothing is lost: client apps keep queueing."
 )
 _BEING_RESTORED: Final = "The database is being restored from a backup. Wait until that has ended, and start again."
+
+_DRIVERS: Final = {"sqlite": "sqlite", **dict.fromkeys(("postgresql", "postgresql+psycopg"), "postgresql+psycopg")}
+"""How an address may begin, and the driver that this program brings for it."""
 
 RESTORE: Final = "restore a backup with: python -m server.store restore FILE"
 
@@ -58,25 +61,24 @@ def database_url(settings: ServerSettings) -> URL:
 
 
 def parsed(url: str | URL) -> URL:
-    """Return a database's address; of PostgreSQL with the driver that this program brings.
+    """Return a database's address, with the driver that this program brings.
 
     Raises
     ------
     ConfigurationError
-        If it is none.
+        If it is none, or of another kind of database.
     """
     try:
         address = make_url(url)
-        if address.drivername == "postgresql":
-            address = address.set(drivername="postgresql+psycopg")
-        address.get_dialect()  # which fails where there is none of that name
     except ArgumentError:
         raise ConfigurationError("DATABASE_URL is no database address. See .env.example.") from None
-    return address
+    if address.drivername not in _DRIVERS:
+        raise ConfigurationError("DATABASE_URL must begin with postgresql:// or sqlite://. See .env.example.")
+    return address.set(drivername=_DRIVERS[address.drivername])
 
 
 def file_of(url: URL) -> Path | None:
-    """Return the file of a SQLite database, ``None`` of another kind of database.
+    """Return the file of a SQLite database, ``None`` of PostgreSQL.
 
     Raises
     ------
@@ -192,14 +194,10 @@ def _opening(url: URL, busy_seconds: float = sqlite.BUSY_SECONDS) -> Iterator[En
                 engine = sqlite.engine_of(path, busy_seconds)
                 # The lock is the engine's: a restore waits until the last connection to the file is closed.
                 event.listen(engine, "engine_disposed", lambda _: use.close())
-            elif url.get_backend_name() == "postgresql":
-                engine = postgres.engine_of(url)
             else:
-                engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+                engine = postgres.engine_of(url)
             on_failure.callback(engine.dispose)
             yield engine
-        except ModuleNotFoundError as error:
-            raise ConfigurationError(f"DATABASE_URL needs the Python package {error.name}. Install it.") from None
         except (OSError, sqlite3.Error, DBAPIError) as error:
             raise StoreUnavailableError(f"The database {_name(url)} cannot be used: {cause_of(error)}.") from error
         on_failure.pop_all()
