@@ -28,7 +28,9 @@ class PeriodicTask:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Begin; once begun, it does no harm."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def wake(self) -> None:
         """Have the work done soon; returns at once."""

@@ -34,6 +34,7 @@ from common.errors import (
 )
 from common.followers import Peer
 from common.messages import WireError
+from common.periodic import PeriodicTask
 from common.web.headers import with_security_headers
 from common.web.logs import named
 from common.web.origin import FOREIGN_ORIGIN, UNTRUSTED_HOST, is_known_host, is_of_own_page
@@ -137,7 +138,7 @@ class Door:
         self._polling: dict[str, Connection] = {}
         self._handshakes = MovingWindowRateLimiter(MemoryStorage())
         self._lock = threading.Lock()
-        self._watch: threading.Thread | None = None
+        self._watch = PeriodicTask("door", self._end_due, seconds=WATCH_SECONDS)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # First of all: limits, logs and the audit trail of everything behind use this address.
@@ -253,9 +254,7 @@ class Door:
                 self.refused += 1
                 raise TooManyConnectionsError
             self.connections.add(connection)
-            if self._watch is None:
-                self._watch = threading.Thread(target=self._keep_watching, name="door", daemon=True)
-                self._watch.start()
+            self._watch.start()
         client_id, session = (None, who) if isinstance(who, Session) else (who, None)
         environ[_PEER] = Peer(client_id, session, address, connection)
         return connection
@@ -283,16 +282,14 @@ class Door:
         connection.heard_at = time.monotonic()
         return self._hand_on(environ, start, InvalidMessageError(UNKNOWN_REQUEST))
 
-    def _keep_watching(self) -> None:
-        while True:
-            time.sleep(WATCH_SECONDS)
-            now = time.monotonic()
-            for connection in [one for one in list(self.connections) if one.is_due(now)]:
-                connection.end()
-                if connection.transport is None:  # a websocket's own thread closes it
-                    self._close(connection)
-            for sid in [sid for sid, connection in list(self._polling.items()) if connection.has_ended]:
-                del self._polling[sid]
+    def _end_due(self) -> None:
+        now = time.monotonic()
+        for connection in [one for one in list(self.connections) if one.is_due(now)]:
+            connection.end()
+            if connection.transport is None:  # a websocket's own thread closes it
+                self._close(connection)
+        for sid in [sid for sid, connection in list(self._polling.items()) if connection.has_ended]:
+            del self._polling[sid]
 
 
 def _polling_id(environ: WSGIEnvironment, *, is_websocket: bool) -> str | None:

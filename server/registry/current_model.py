@@ -1,7 +1,6 @@
 """The model that scores now: a version activated later takes over once it is verified, or is refused."""
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import Final
 
 from common.errors import ArtifactError
 from common.messages import ModelStatus
+from common.periodic import PeriodicTask
 from server.anomaly.detector import Detector
 from server.registry.artifact import active_folder
 
@@ -41,15 +41,14 @@ class CurrentModel:
         self._folder = folder
         self._load = load
         self._clock = clock
-        self._seconds = seconds
         self._tried = _files_of(folder)
         self._looks = 0
         self._logged: str | None = None
         self._state = _State(load(folder), clock())
         self._log_trouble()
         self._told = self.status
-        self._stopping = threading.Event()
-        self._watcher: threading.Thread | None = None
+        self._announce: Callable[[ModelStatus], None] = lambda _: None
+        self._watching = PeriodicTask("model watcher", self._watch, seconds=seconds)
 
     @property
     def detector(self) -> Detector:
@@ -68,19 +67,16 @@ class CurrentModel:
 
     def start(self, announce: Callable[[ModelStatus], None]) -> None:
         """Begin to watch the folder; every change of the status is announced."""
-        self._watcher = threading.Thread(target=self._watch, args=(announce,), name="model watcher", daemon=True)
-        self._watcher.start()
+        self._announce = announce
+        self._watching.start()
 
     def stop(self, seconds: float) -> None:
         """End watching; a model that is being loaded is waited for at most so long."""
-        self._stopping.set()
-        if self._watcher is not None:
-            self._watcher.join(seconds)
+        self._watching.stop(seconds)
 
-    def _watch(self, announce: Callable[[ModelStatus], None]) -> None:
-        while not self._stopping.wait(self._seconds):
-            if self.look():
-                announce(self.status)
+    def _watch(self) -> None:
+        if self.look():
+            self._announce(self.status)
 
     def look(self) -> bool:
         """Load the active version if it is another one, and tell whether the status has changed since the last look."""
