@@ -3,7 +3,12 @@
 # What the client apps trust is beside it, without the key.
 set -eu
 umask 077
-if [ -s /given/fullchain.pem ]; then
+if [ -n "$TLS_DIR" ]; then
+  for file in fullchain.pem privkey.pem; do
+    [ -s "/given/$file" ] || { echo "There is no $file in TLS_DIR, $TLS_DIR, or it is a link that leads out of it." >&2; exit 1; }
+  done
+  openssl x509 -in /given/fullchain.pem -noout -checkhost "$TLS_HOST" | grep -q " does match " ||
+    { echo "The certificate in TLS_DIR is not for TLS_HOST, $TLS_HOST." >&2; exit 1; }
   cp /given/fullchain.pem /given/privkey.pem /tls/
 elif [ ! -s /tls/fullchain.pem ]; then
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj "/CN=$TLS_HOST" \

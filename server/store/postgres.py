@@ -45,6 +45,7 @@ _CAUSES: Final = (
     (errors.InsufficientPrivilege, "its role lacks a privilege; the role must own the tables"),
     (errors.ReadOnlySqlTransaction, "it is a standby; DATABASE_URL must lead to the primary"),
     (errors.UndefinedTable, "a table is missing; run: python -m server.store migrate"),
+    (errors.IdleInTransactionSessionTimeout, "it waited too long for this server; look at its network and load"),
     ((errors.QueryCanceled, errors.LockNotAvailable), "a statement took too long; it is tried again"),
     (errors.TooManyConnections, "it has no connection left; raise max_connections"),
     (errors.IntegrityConstraintViolation, "what was to be stored contradicts what is stored"),

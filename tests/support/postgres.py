@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 from unittest import SkipTest
 
 import psycopg
 from sqlalchemy import make_url
 
 from tests.support.processes import free_ports
+from tests.support.waiting import wait_until
 
 USER: Final = "postgres"
 NOT_DURABLE: Final = ("fsync=off", "full_page_writes=off")
@@ -52,6 +53,11 @@ class Postgres:
     def log(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.log")
 
+    @property
+    def _main(self) -> Path:
+        """What says, while it runs, which process makes the others."""
+        return self.folder / "postmaster.pid"
+
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
 
@@ -64,9 +70,18 @@ class Postgres:
         """Stop it; ``immediate`` is as good as killed, and it recovers at the next start."""
         self.control("stop", "-w", "-m", mode)
 
+    def kill(self) -> None:
+        """Kill all its processes at once; it does not come back."""
+        for process in (processes := self.processes()):
+            os.kill(process, signal.SIGKILL)
+        wait_until(lambda: not any(Path(f"/proc/{process}/exe").exists() for process in processes))
+        self._main.unlink()
+
     def fail_over(self, standby: "Postgres") -> None:
-        """Kill it, and have a standby, which is not started, take its place."""
-        self.stop()
+        """Kill it, and have a standby take its place, and its port."""
+        self.kill()
+        if standby._main.exists():
+            standby.stop("fast")
         standby.port = self.port
         standby.start()
         standby.control("promote", "-w")
@@ -80,7 +95,7 @@ class Postgres:
 
     def processes(self) -> list[int]:
         """Return the ids of all its processes, first the one that makes the others."""
-        main = int((self.folder / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+        main = int(self._main.read_text(encoding="utf-8").split()[0])
         return [main, *map(int, Path(f"/proc/{main}/task/{main}/children").read_text().split())]
 
     @contextmanager
@@ -98,9 +113,11 @@ class Postgres:
     def control(self, *words: str) -> None:
         as_its_user([programs() / "pg_ctl", "-D", self.folder, *words])
 
-    def execute(self, statement: str, database: str = "postgres") -> None:
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Run a statement by itself; return its rows, if it has any."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
-            connection.execute(statement.encode())
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
 
     def new_database(self, template: str = "template0") -> str:
         """Make a database and return its address."""
@@ -108,11 +125,13 @@ class Postgres:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
-    def standby(self, settings: Sequence[str] = ()) -> "Postgres":
-        """Copy it, while it runs, to a standby that replays what it writes; not started yet."""
-        other = Postgres(self.folder.with_name("standby"), free_ports(1)[0], [*self.settings, *settings])
-        source = f"host=127.0.0.1 port={self.port} user={USER}"
-        as_its_user([programs() / "pg_basebackup", "-D", other.folder, "-R", "-c", "fast", "-d", source])
+    def standby(self, name: str = "standby") -> "Postgres":
+        """Copy it, while it runs, to a standby that replays what it writes, and has a slot; not started yet."""
+        other = Postgres(self.folder.with_name(name), free_ports(1)[0], self.settings)
+        source = f"host=127.0.0.1 port={self.port} user={USER} application_name={name}"
+        as_its_user(
+            [programs() / "pg_basebackup", "-D", other.folder, "-R", "-c", "fast", "-C", "-S", name, "-d", source]
+        )
         return other
 
 

@@ -33,7 +33,8 @@ class Clinician(Visitor):
 
     def __init__(self, link: str) -> None:
         super().__init__(link)
-        self.answered: set[str] = set()
+        self.answered: dict[str, dict[str, Any]] = {}
+        """The predictions that were shown, by the request."""
 
     def __enter__(self) -> Self:
         self._page = Page(self.url, self.cookie, BROWSER_NAMESPACE)
@@ -60,8 +61,9 @@ class Clinician(Visitor):
             entry = self._page.entry(lambda change: change["entry"] and change["entry"]["state"] != "queued")["entry"]
             assert entry["state"] == "answered", entry["error"]
             found[entry["request_id"]] = entry["prediction"]
-        self.answered |= wanted
-        return {request_id: found[request_id] for request_id in wanted}
+        asked = {request_id: found[request_id] for request_id in wanted}
+        self.answered |= asked
+        return asked
 
     def enter(self) -> None:
         """Submit a patient and wait for the answer."""

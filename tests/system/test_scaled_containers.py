@@ -5,13 +5,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+import trustme
 from dotenv import dotenv_values
 
 import launcher
 from tests.support.project_copy import copy_project
 from tests.support.system_parts import Clinician, Visitor, stored_requests
+from tests.support.waiting import wait_until
 from tests.system.test_containers import Containers, composed
 
 pytestmark = [
@@ -53,13 +56,36 @@ def test_four_servers_answer_a_thousand_patients_while_one_is_stopped(containers
         containers.run("stop", victim)
         containers.run("start", victim)
         by_desk = [one.result() for one in entered]
-    operator = operator_of(containers, str(secrets["OPERATOR_TOKEN"]))
+    # nginx's self-signed certificate is trusted for this
+    trust = ssl.create_default_context(cadata=containers.run_in("nginx", "cat", "/etc/nginx/tls/fullchain.pem"))
+    operator = operator_of(containers, trust)
     for number, request_ids in enumerate(by_desk, start=1):
         assert sorted(stored_requests(operator, f"Client-{number}")) == sorted(request_ids)
 
 
-def operator_of(containers: Containers, token: str) -> Visitor:
-    """Sign in through nginx, whose self-signed certificate is trusted for this."""
-    trust = ssl.create_default_context(cadata=containers.run_in("nginx", "cat", "/etc/nginx/tls/fullchain.pem"))
-    link = f"https://127.0.0.1:{containers.environment['SERVER_PORT']}/sign-in#token={token}"
-    return Visitor(link, tls=trust)
+def test_browsers_and_client_apps_trust_a_certificate_of_ones_own(containers: Containers, tmp_path: Path) -> None:
+    authority, trust = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(trust)
+    issued = authority.issue_cert("hads.example", "127.0.0.1")
+    containers.environment |= {"TLS_DIR": str(tmp_path), "TLS_HOST": "hads.example"}
+    assert "There is no fullchain.pem" in start_certificate(containers)
+    issued.private_key_pem.write_to_path(tmp_path / "privkey.pem")
+    for part in issued.cert_chain_pems:
+        part.write_to_path(tmp_path / "fullchain.pem", append=True)
+    containers.environment["TLS_HOST"] = "other.example"
+    assert "is not for TLS_HOST, other.example" in start_certificate(containers)
+    containers.environment["TLS_HOST"] = "hads.example"
+    containers.run("compose", "up", "--detach", "--wait", "--wait-timeout", "300", "--scale", f"server={SERVERS}")
+    operator = operator_of(containers, trust)
+    wait_until(lambda: all(client["connected"] for client in operator.api("status")["clients"]))
+
+
+def start_certificate(containers: Containers) -> str:
+    """Return why there is no certificate."""
+    return containers.run("compose", "run", "--rm", "--no-deps", "certificate", check=False)
+
+
+def operator_of(containers: Containers, trust: ssl.SSLContext) -> Visitor:
+    """Sign in through nginx."""
+    token = dotenv_values(containers.folder / ".env")["OPERATOR_TOKEN"]
+    return Visitor(f"https://127.0.0.1:{containers.environment['SERVER_PORT']}/sign-in#token={token}", tls=trust)

@@ -230,16 +230,17 @@ def test_a_failover_that_lost_entries_is_another_log_and_what_was_erased_stays_e
     caplog: pytest.LogCaptureFixture, first_is: str
 ) -> None:
     with postgres() as primary:
-        url = primary.new_database()
+        host, next_host = f"127.0.0.1:{primary.port}", f"127.0.0.1:{free_ports(1)[0]}"
+        url = f"{primary.new_database().replace(host, '')}?host={host}&host={next_host}"
         store = PredictionStore(open_database(url))
         stored(store, made(1), made(2))
         log = ChangeLog(store)
         standby = primary.standby()  # not started, so that it lacks what comes now
+        standby.port = int(next_host.partition(":")[2])
         log.appended(erased(store, 1))
         log.appended(stored(store, made(3)))
         before = (log.name, log.newest)
-        primary.stop()
-        standby.port = primary.port
+        primary.kill()
         standby.start()
         standby.control("promote", "-w")
         if first_is == "a writer":
