@@ -288,10 +288,12 @@ def prepare_environment(lock: Path) -> None:
     """Make ``.venv`` and ``node_modules`` hold what the locks say; the complete lock holds the server's."""
     state, works = installation(), output([program("python"), "--version"])
     done = STAMP.read_text(encoding="utf-8") if works and STAMP.exists() else ""
+    is_copied = not done and any(VENV.glob("installed-*.txt"))
     if done in {f"{state} {lock}", f"{state} {COMPLETE_LOCK}"} and (PROJECT_ROOT / "node_modules").exists():
         return
-    # With other locks packages are installed over the old ones: clearing would take them from under apps that run.
-    if not done:
+    # With other locks packages are installed over the old ones: clearing would take them from under apps that run. An
+    # environment without a stamp was made by hand, and keeps what is in it.
+    if not works or is_copied:
         print("Creating the virtual environment .venv.", flush=True)
         advice = "On Debian and Ubuntu install the package python3-venv and start again."
         failure = f"The virtual environment could not be created. {advice}"

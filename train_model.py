@@ -116,7 +116,7 @@ def _say_if_thresholds_differ(place: Place, kept: Thresholds) -> None:
     if (kept.medium, kept.high) != (settings.medium_threshold, settings.high_threshold):
         print(
             f"The thresholds stay those of the training, Medium from {kept.medium} and High from {kept.high}: "
-            "MODEL_MEDIUM_THRESHOLD and MODEL_HIGH_THRESHOLD count when a model is trained, with --data."
+            "MODEL_MEDIUM_THRESHOLD and MODEL_HIGH_THRESHOLD count only when a model is trained again."
         )
 
 

@@ -98,7 +98,7 @@ def _rows(text: str) -> list[list[str]]:
 def _named_cells(above: Sequence[list[str]], cells: list[str]) -> list[tuple[str, str]]:
     if len(above) > 1:
         raise InvalidDataError(f"There are {len(above) + 1} rows. {_NEEDED}")
-    names = above[0] if above else UCI_NAMES[: max(len(cells), len(FIELDS))]
+    names = above[0] if above else UCI_NAMES[: max(len(cells), len(UCI_NAMES) - 1)]
     while len(cells) > len(names) and not cells[-1]:
         cells = cells[:-1]
     if len(cells) != len(names):

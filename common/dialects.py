@@ -17,7 +17,10 @@ LABEL = "label"
 """Stands for the label where columns are named by the wire names of their fields."""
 
 UCI_NAMES = [*(field.csv_column for field in FIELDS.values()), LABEL_COLUMN]
-"""The 14 columns of a file without column names, as UCI's own files have them, by our names."""
+"""The 14 columns of a file without column names, as UCI's own files have them, by our names.
+
+A field that UCI's files do not have must not be among them.
+"""
 
 Codes = Mapping[int, int | None]
 """What each code in a file is in UCI's codes; ``None`` is *not measured*."""

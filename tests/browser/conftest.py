@@ -5,13 +5,11 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from common.access.accounts import People
 from common.access.file import AccessFile, access_file
@@ -21,16 +19,7 @@ from tests.support.llm_server import LanguageModel
 from tests.support.truthful import explains
 from tests.system.conftest import APPS, Installation, installed
 
-CHROMIUM_OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-LOOPBACK = {"127.0.0.1", "localhost"}
+CHROMIUM_OPTIONS = ["--disable-gpu", "--disable-quic"]
 PATIENCE_MS = 40_000
 LONG_MS = 3 * PATIENCE_MS
 """Until a killed process is back and has caught up."""
@@ -47,23 +36,16 @@ expect.set_options(timeout=PATIENCE_MS)
 def watch(page: Page, wrong: list[str]) -> None:
     """Note what a page does that it should not: errors in its console, and requests to other machines."""
 
-    def note_console(said: ConsoleMessage) -> None:
-        # A refused answer and a server that was pulled on purpose are the network's news, not the page's mistakes.
-        if said.type == "error" and not re.search("Failed to load resource|WebSocket connection", said.text):
-            wrong.append(said.text)
+    def note(what: str, *, is_wrong: bool = True) -> None:
+        wrong.extend([what] * is_wrong)
 
-    def note_request(request: Request) -> None:
-        address = urlsplit(request.url)
-        if address.scheme not in ("data", "blob") and address.hostname not in LOOPBACK:
-            wrong.append(request.url)
-
-    page.on("console", note_console)
-    page.on(
-        "response",
-        lambda answer: wrong.append(f"429 {answer.url}") if answer.status == HTTPStatus.TOO_MANY_REQUESTS else None,
-    )
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", note_request)
+    # A refused answer and a server that was pulled on purpose are the network's news, not the page's mistakes.
+    usual = re.compile("Failed to load resource|WebSocket connection")
+    here = re.compile(r"data:|blob:|\w+://(127\.0\.0\.1|localhost)[:/]")
+    page.on("console", lambda said: note(said.text, is_wrong=said.type == "error" and not usual.search(said.text)))
+    page.on("response", lambda answer: note(f"429 {answer.url}", is_wrong=answer.status == 429))
+    page.on("pageerror", lambda error: note(str(error)))
+    page.on("request", lambda request: note(request.url, is_wrong=not here.match(request.url)))
 
 
 def find_chromium() -> str:
@@ -76,7 +58,7 @@ def find_chromium() -> str:
 def browser() -> Iterator[Browser]:
     executable = find_chromium()
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_OPTIONS))
+        chromium = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS)
         yield chromium
         chromium.close()
 
@@ -196,9 +178,11 @@ def load_sample(page: Page) -> None:
     expect(page.locator("#entry-note")).to_contain_text("Sample loaded")  # what is there may be an earlier draft
 
 
-def analyze_sample(page: Page, reference: str = "") -> None:
+def analyze_sample(page: Page, reference: str = "", **values: str) -> None:
+    """Analyze a sample, with these values of it changed."""
     load_sample(page)
-    page.locator("#field-patient_reference").fill(reference)
+    for name, value in {"patient_reference": reference, **values}.items():
+        page.locator(f"#field-{name}").fill(value)
     page.locator("#analyze").click()
 
 

@@ -1,6 +1,5 @@
 """The model card as people come to it: from a result, at the server and at a client app, on any screen and on paper."""
 
-import re
 from collections.abc import Sequence
 
 import pytest
@@ -8,8 +7,6 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, analyze_sample, row, scrolls_sideways
 from tests.support.system_parts import Visitor
-
-WIDTHS = (320, 400, 1400)
 
 
 def at_card(open_page: OpenPage, link: str) -> Page:
@@ -31,17 +28,13 @@ def test_from_a_result_and_the_dashboard_the_card_is_one_click_away(links: Seque
         expect(card.get_by_role("heading", name="What it is not for")).to_be_visible()
         expect(card.locator("#main")).to_contain_text(version)
         assert card.url.endswith(f"/model/{version}")
-    expect(clinic.locator("#prediction")).to_be_visible()
-    dashboard.keyboard.press("Escape")
-    dashboard.locator("#server-facts").get_by_role("link").click()
-    expect(dashboard.get_by_role("heading", name="Model card", exact=True)).to_be_visible()
 
 
 @pytest.mark.full
-def test_the_card_fits_screens_and_paper_and_draws_what_it_says(links: Sequence[str], open_page: OpenPage) -> None:
+def test_the_card_fits_screens_and_draws_what_it_says(links: Sequence[str], open_page: OpenPage) -> None:
     page = at_card(open_page, links[0])
     too_wide = "(all) => all.filter((one) => one.getBoundingClientRect().right > innerWidth + 1).length"
-    for width in WIDTHS:
+    for width in (320, 1400):
         page.set_viewport_size({"width": width, "height": 900})
         assert not scrolls_sideways(page)
         assert page.locator("main td, main th, main p, main dd, main li, main svg").evaluate_all(too_wide) == 0
@@ -53,22 +46,6 @@ def test_the_card_fits_screens_and_paper_and_draws_what_it_says(links: Sequence[
         numbers = [float(one) for one in cell.locator("data").evaluate_all("(all) => all.map((one) => one.value)")]
         drawn = [place for place in cell.locator("svg").evaluate(drawing) if place is not None]
         assert drawn == pytest.approx([2 + 96 * share for share in numbers], abs=0.006)
-    page.emulate_media(color_scheme="dark", media="print")
-    for hidden in (".topbar-tools", ".contents"):
-        expect(page.locator(hidden)).to_be_hidden()
-    assert page.locator("#limits h2").evaluate("(one) => getComputedStyle(one).color") == "rgb(19, 33, 44)"
-
-
-def test_the_keyboard_reaches_every_section_and_link(links: Sequence[str], open_page: OpenPage) -> None:
-    page = at_card(open_page, links[0])
-    visible = "(all) => all.filter((one) => one.checkVisibility()).map((one) => one.textContent.trim())"
-    expect(page.locator("#prevalence")).to_be_visible()
-    for wanted in page.locator("a, button, input").evaluate_all(visible):
-        page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.textContent.trim()") == wanted
-    page.locator(".contents a", has_text="Groups").focus()
-    page.keyboard.press("Enter")
-    expect(page.locator("#groups-heading")).to_be_in_viewport()
 
 
 def test_the_reader_sets_the_prevalence_for_the_predictive_value_of_high(
@@ -76,7 +53,6 @@ def test_the_reader_sets_the_prevalence_for_the_predictive_value_of_high(
 ) -> None:
     page = at_card(open_page, links[1])
     answer, prevalence = page.locator("#at-high-answer"), page.get_by_label("Share of all examined patients")
-    expect(answer).to_contain_text(re.compile(r"^Of 100 patients marked High, \d+ have coronary disease \(95 % int"))
     figures = Visitor(links[0]).api("model")["quantitative_analyses"]["figures"]
     found, alarms = (figures[name]["ours"]["value"] for name in ("sensitivity_high", "false_alarm_rate_high"))
     prevalence.fill("12,5")

@@ -25,11 +25,6 @@ class Page(speaking.Page):
         """Submit a patient and return the acknowledgement."""
         return self.ask(Event.SUBMIT, message)
 
-    def states(self, count: int) -> list[tuple[str, str]]:
-        """Read so many changes; return whose they are, and the states."""
-        changes = [self.entry() for _ in range(count)]
-        return [(change["request_id"], change["entry"]["state"]) for change in changes]
-
 
 class Desk:
     """One client app."""

@@ -18,10 +18,6 @@ TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 Edits = dict[str, str]
 
 
-# The cases in which people put an app behind nginx; with no edit at all it is as it should be.
-NO_PORT: Edits = {"Host $http_host;": "Host $host;"}
-UPGRADE = ("proxy_set_header Upgrade $http_upgrade;", "proxy_set_header Connection $connection_upgrade;")
-NO_UPGRADE: Edits = dict.fromkeys(UPGRADE, "")
 NO_TLS: Edits = {"listen 443 ssl;": "listen 443;", "ssl_certificate ": "# ", "ssl_certificate_key ": "# "}
 
 
@@ -35,7 +31,7 @@ class Front:
 
 
 @contextmanager
-def nginx(folder: Path, upstream: str, edits: Edits) -> Iterator[Front]:
+def nginx(folder: Path, upstream: str) -> Iterator[Front]:
     """Put nginx before an app; where it is not installed, the test is skipped."""
     trust = vouched_for(folder)
     here = {
@@ -44,7 +40,7 @@ def nginx(folder: Path, upstream: str, edits: Edits) -> Iterator[Front]:
         "/etc/nginx/tls/fullchain.pem": f"{folder}/chain.pem",
         "/etc/nginx/tls/privkey.pem": f"{folder}/key.pem",
     }
-    with _nginx(folder, "one-server.conf", edits | here) as (secure, plain):
+    with _nginx(folder, "one-server.conf", here) as (secure, plain):
         yield Front(f"https://localhost:{secure}", f"http://localhost:{plain}", trust)
 
 

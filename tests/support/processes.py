@@ -62,7 +62,8 @@ class Process:
         """Wait until it answers, and return the line that it then prints; fails when it ends instead."""
 
         def opened() -> list[str]:
-            return re.findall(r"^Open .*\n", self.text_since_start, re.MULTILINE)
+            said = self._log.read_bytes()[self._log_begins :].decode(errors="replace")
+            return re.findall(r"^Open .*\n", said, re.MULTILINE)
 
         wait_until(lambda: opened() or not self.is_running, START_SECONDS)
         assert opened(), f"It did not start. It said:\n{self.text[-4000:]}"
@@ -79,10 +80,6 @@ class Process:
     @property
     def written(self) -> list[str]:
         return self.text.splitlines(keepends=True)
-
-    @property
-    def text_since_start(self) -> str:
-        return self._log.read_bytes()[self._log_begins :].decode(errors="replace")
 
     @property
     def text(self) -> str:

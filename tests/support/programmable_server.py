@@ -34,6 +34,7 @@ from tests.support.waiting import WAIT_SECONDS
 
 TOKEN = "a-token-of-this-test"
 LOG = "a-log.0"
+PAGE_ENTRIES = 3
 
 Answer = Callable[[PredictRequest], Receipt | object]
 
@@ -58,14 +59,10 @@ class ProgrammableServer:
         self.withdrawn: queue.Queue[str] = queue.Queue()
         self.is_mute = False
         """Whether it takes everything and answers nothing."""
-        self.hang_ups = 0
-        """How many connections it closes as soon as they are made."""
         self.let_in = threading.Event()
         """New connections wait for it, at most 1.5 s."""
         self.let_in.set()
-        self.log_name = LOG
         self.log: list[Change] = []
-        self.page_entries = 3
         self.pages: dict[str, tuple[str, bytes]] = {}
         """Status and body of its answers over HTTP."""
         self.asked: list[dict[str, str]] = []
@@ -91,11 +88,6 @@ class ProgrammableServer:
     def stop(self) -> None:
         """Cut every connection and refuse new ones, as when the process is killed."""
         self._link.begin("reset")
-
-    def cut(self) -> None:
-        """Cut every connection without a word."""
-        self._link.begin("reset")
-        self._link.heal()
 
     def close(self) -> None:
         """End for good."""
@@ -157,7 +149,6 @@ class ProgrammableServer:
             async_handlers=False,
             json=OrjsonCodec,
             monitor_clients=False,
-            always_connect=bool(self.hang_ups),  # who is to be put out comes in first
         )
         server.on("connect", self._on_connect, namespace=CLIENTS_NAMESPACE)
         server.on("disconnect", self._on_disconnect, namespace=CLIENTS_NAMESPACE)
@@ -166,17 +157,13 @@ class ProgrammableServer:
         server.on(Event.FOLLOW, self._on_follow, namespace=CLIENTS_NAMESPACE)
         return server
 
-    def _on_connect(self, sid: str, environ: dict[str, Any], auth: object) -> bool:
+    def _on_connect(self, sid: str, environ: dict[str, Any], auth: object) -> None:
         self.authorizations.add(environ.get("HTTP_AUTHORIZATION"))
         self.handshakes.put(Handshake.check(auth))
         self.let_in.wait(1.5)
         if self.refusal:
             raise HandshakeRefused(self.refusal.message, self.refusal.to_wire())
-        if self.hang_ups:
-            self.hang_ups -= 1
-            return False
         self._pending[sid] = None
-        return True
 
     def _on_disconnect(self, sid: str, _reason: str) -> None:
         self._pending.pop(sid, None)
@@ -204,13 +191,13 @@ class ProgrammableServer:
         if follow is None or self.is_mute:
             return
         newest = self.log[-1].sequence if self.log else 0
-        after = follow.after if follow.log == self.log_name and follow.after <= newest else 0
+        after = follow.after if follow.log == LOG and follow.after <= newest else 0
         if newest <= after and follow.ticket:
             return  # nothing new; the first question is answered at once
         later = [entry for entry in self.log if entry.sequence > after]
-        page = later[: self.page_entries]
+        page = later[:PAGE_ENTRIES]
         run = Changes(
-            log=self.log_name,
+            log=LOG,
             after=after,
             next_after=page[-1].sequence if page else after,
             has_more=len(later) > len(page),

@@ -12,9 +12,7 @@ MEASURED: dict[str, Any] = {
     "st_depression": 2.4, "st_slope": 2, "major_vessels": 3, "thallium_scan": 7,
 }  # fmt: skip
 SIZES = (0.02, -0.05, 0.31, 0.0, -0.02, 0.0, 0.04, 0.22, 0.19, 0.27, 0.12, 0.45, 0.51)
-VERSION = "20261130T102233Z-0123456789ab"
 TEXT = "Risk level as computed. This record is compared with disease-free patients."
-PATIENT = "0193a1b2-0000-7000-8000-00000000000"
 
 
 def prediction(
@@ -23,7 +21,7 @@ def prediction(
     """Make a prediction; ``without`` names the fields that were not measured."""
     asked = PredictRequest.check(
         {
-            "request_id": f"{PATIENT}{number}",
+            "request_id": f"0193a1b2-0000-7000-8000-00000000000{number}",
             "patient_reference": reference,
             "record": MEASURED | dict.fromkeys(without) | more.pop("record", {}),
             "entered_at": f"2026-11-30T10:2{number}:05Z",
@@ -43,7 +41,7 @@ def prediction(
         "extrapolated": [],
         "explanation": Explanation(text=TEXT, source="template"),
         "awaits_explanation": False,
-        "model_version": VERSION,
+        "model_version": "20261130T102233Z-0123456789ab",
     }
     return Prediction.model_validate(made | changes | more)
 

@@ -24,7 +24,6 @@ class ListLog:
     entries: list[tuple[str, Any]] = field(default_factory=list)
     name: str = "one.0"
     generation: int = 0
-    reads: int = 0
     fails: bool = False
 
     @property
@@ -34,7 +33,6 @@ class ListLog:
     def read(self, after: int, scope: str) -> Run:
         if self.fails:
             raise StoreUnavailableError
-        self.reads += 1
         end = min(len(self.entries), after + MAX_ENTRIES)
         seen = [
             {"sequence": after + n + 1, "said": said}

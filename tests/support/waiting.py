@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-WAIT_SECONDS: Final = 30.0
+WAIT_SECONDS: Final = 60.0
 T = TypeVar("T")
 
 

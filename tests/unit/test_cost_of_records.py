@@ -57,7 +57,6 @@ def put(store: PredictionStore, *numbers: int) -> object:
 
 
 def server_works(store: PredictionStore, fresh: Iterator[int]) -> Works:
-    newest = store.recent(1)[1][0]["prediction"]["prediction_id"]
     return {
         "append what is known": lambda: put(store, *range(1, 9)),
         "append": lambda: put(store, next(fresh)),
@@ -69,10 +68,6 @@ def server_works(store: PredictionStore, fresh: Iterator[int]) -> Works:
         "newest page of a client": lambda: store.recent(20, client_id="Client-1"),
         "newest page of a level": lambda: store.recent(20, level=RiskLevel.MEDIUM),
         "page before": lambda: store.recent(20, before=60),
-        "one": lambda: store.get(newest),
-        "end": store.end,
-        "counter": store.counter,
-        "check": store.check,
     }
 
 

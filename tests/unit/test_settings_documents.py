@@ -7,16 +7,7 @@ from pydantic.fields import FieldInfo
 from config.secrets import PROJECT_ROOT, client_secret_names
 from config.settings import ClientSettings, ServerSettings, SystemSettings, TrainingSettings
 
-GIVEN_BY_THE_LAUNCHER = {
-    "HOST",
-    "PORT",
-    "PUBLIC_URL",
-    "CLIENT_ID",
-    "SERVER_URL",
-    "DATA_DIR",
-    "SECRETS_DIR",
-    "MODEL_DIR",
-}
+GIVEN_BY_LAUNCHER = {"HOST", "PORT", "PUBLIC_URL", "CLIENT_ID", "SERVER_URL", "DATA_DIR", "SECRETS_DIR", "MODEL_DIR"}
 """Settings each process is told for itself, so that they have no place in a file that all share."""
 
 READ_BY_THE_LAUNCHER = {name.upper() for name in SystemSettings.model_fields}
@@ -42,7 +33,7 @@ def written(default: object) -> str:
 
 
 def test_the_example_names_every_setting_and_no_other() -> None:
-    assert set(ENTRIES) == (set(fields()) - GIVEN_BY_THE_LAUNCHER) | READ_BY_THE_LAUNCHER
+    assert set(ENTRIES) == (set(fields()) - GIVEN_BY_LAUNCHER) | READ_BY_THE_LAUNCHER
     assert len(ENTRIES) == len(re.findall(r"^#?[A-Z][A-Z0-9_]*=", EXAMPLE, re.M))
 
 

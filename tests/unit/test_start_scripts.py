@@ -60,10 +60,3 @@ def test_a_batch_file_hands_on_arguments_and_exit_code(name: str, wine: dict[str
         done = subprocess.run(command, env=wine, capture_output=True, timeout=120, check=False)
         assert done.returncode == 1
         assert b"Python 3.11, 3.12 or 3.13 is needed" in done.stdout
-
-
-@pytest.mark.parametrize(("suffix", "line_end"), [(".sh", b"\n"), (".bat", b"\r\n")])
-def test_every_script_has_the_line_ends_its_system_needs(suffix: str, line_end: bytes) -> None:
-    for script in PROJECT_ROOT.glob(f"*{suffix}"):
-        lines = script.read_bytes().splitlines(keepends=True)
-        assert {line[len(line.rstrip(b"\r\n")) :] for line in lines} == {line_end}

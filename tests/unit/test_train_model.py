@@ -6,10 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pydantic import SecretStr
 
@@ -17,7 +16,6 @@ import train_model
 from common.access.audit import AuditTrail
 from common.access.file import AccessFile, access_file
 from config.secrets import PROJECT_ROOT
-from server.drift.comparison import Status, score_drifts
 from server.evaluation import __main__ as evaluation
 from server.registry.artifact import load_detector
 from server.registry.versions import stored_versions
@@ -30,12 +28,8 @@ HEADER, *ROWS = DATA.read_text().splitlines()
 FEW = [row for row in ROWS if row.endswith("Absence")][:66] + [row for row in ROWS if row.endswith("Presence")][:20]
 
 # A training that takes a second or two.
-SMALL = {
-    "MODEL_N_ESTIMATORS": "50",
-    "MODEL_CALIBRATION_FOLDS": "2",
-    "MODEL_EVALUATION_FOLDS": "2",
-    "MODEL_WORKERS": "1",
-}
+FOLDS = dict.fromkeys(("MODEL_CALIBRATION_FOLDS", "MODEL_EVALUATION_FOLDS"), "2")
+SMALL = FOLDS | {"MODEL_N_ESTIMATORS": "50", "MODEL_WORKERS": "1"}
 
 WriteCsv = Callable[..., Path]
 Command = Callable[..., tuple[int, str, str]]
@@ -74,40 +68,12 @@ def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     return call
 
 
-def run(*words: str | Path, options: Sequence[str] = (), **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as people do; ``options`` are the interpreter's."""
-    return subprocess.run(
-        [sys.executable, *options, str(PROJECT_ROOT / "train_model.py"), *map(str, words)],
-        env=os.environ | environment,
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-
-
 def active_in(models: Path) -> str:
     return load_detector(models).model_version
 
 
 def names_in(models: Path) -> list[str]:
     return [version.name for version in stored_versions(models)]
-
-
-def test_a_model_is_trained_reported_and_made_the_active_one(csv_file: WriteCsv, tmp_path: Path) -> None:
-    done = run("--data", csv_file(*FEW), "--out", tmp_path / "models")
-    assert done.returncode == 0, done.stderr
-    version = active_in(tmp_path / "models")
-    assert "66 disease-free patients, 20 with disease" in done.stdout
-    assert "AUROC 0." in done.stdout
-    assert f"Model {version} is active in {tmp_path / 'models'} and reproduces its known answers.\n" in done.stdout
-    assert "What changed" not in done.stdout
-    assert done.stderr.splitlines() == [
-        *(f"Calibrating: {number} of 2 forests" for number in (1, 2)),
-        *(f"Evaluating: {number} of 2 folds" for number in (1, 2)),
-    ]
-    assert names_in(tmp_path / "models") == [version]
 
 
 def test_a_file_without_vessels_and_thallium_says_what_that_costs_and_names_recalibration(
@@ -129,6 +95,8 @@ def test_training_again_says_what_changed_and_how_to_go_back_and_evaluates_as_of
     assert (code, "\n\nHeld-out evaluation, 2 x 2-fold: " in said) == (0, True)
     assert "Evaluating: 4 of 4 folds" in progress
     assert names_in(models) == [earlier, active_in(models)]
+    assert "66 disease-free patients, 20 with disease" in said
+    assert f"Model {active_in(models)} is active in {models} and reproduces its known answers.\n" in said
     assert f"What changed since {earlier}:\n" in said
     assert "  trained on clinic.csv (66 disease-free patients), before on heart_disease.csv (164)\n" in said
     assert "  calibration_folds 2, before 4\n" in said
@@ -143,18 +111,12 @@ def test_training_again_says_what_changed_and_how_to_go_back_and_evaluates_as_of
     assert active_in(models) == earlier
 
 
-def test_patients_without_disease_alone_are_enough_and_get_no_auroc(
-    csv_file: WriteCsv, tmp_path: Path, command: Command
-) -> None:
+def test_patients_without_disease_alone_are_enough_and_get_no_auroc(csv_file: WriteCsv, command: Command) -> None:
     code, said, _ = command("--data", csv_file(*FEW[:66]))
     assert code == 0
     assert "66 disease-free patients, 0 with disease" in said
     assert "false alarms" in said
     assert not {"AUROC", "sensitivity", "nan"} & set(re.findall(r"[A-Za-z]+", said))
-    detector = load_detector(tmp_path / "models")
-    assert detector.metrics["auroc"] is None
-    drifts = score_drifts(np.linspace(0.01, 0.99, 200), detector.reference)
-    assert [drift.status for drift in drifts] == [Status.STABLE, Status.STABLE]
 
 
 def test_recalibration_keeps_forest_and_thresholds_and_says_how_the_levels_change(
@@ -167,12 +129,9 @@ def test_recalibration_keeps_forest_and_thresholds_and_says_how_the_levels_chang
     assert (code, later.manifest.recalibrated_from) == (0, earlier.model_version)
     known, again = ([answer.raw_score for answer in detector.manifest.known_answers] for detector in (earlier, later))
     assert (again, later.thresholds, later.model.calibration.patients) == (known, earlier.thresholds, (30,))
-    share, ill = r"\d+ of {} \(\d+%\)", r"\d+ of 20 \(\d+%\)"
     by_design = "now 5% by design; with this many patients the true share may be 0% to 15%"
-    assert re.search(f"\n  disease-free patients at High: {share.format(30)} before, {by_design}\n", said)
-    assert re.search(f"\n  patients with disease at Medium or higher: {ill} before, {ill} now\n", said)
+    assert re.search(rf"\n  disease-free patients at High: \d+ of 30 \(\d+%\) before, {by_design}\n", said)
     assert f"To go back: python train_model.py --activate {earlier.model_version} --out {models}\n" in said
-    assert "The thresholds stay those of the training, Medium from 0.8 and High from 0.95" in said
     auroc = format(earlier.manifest.evaluation.figures["auroc"].ours, ".3f")
     assert command("--list")[1].splitlines() == [
         f"  {earlier.model_version}  trained on heart_disease.csv, 164 disease-free patients, AUROC {auroc}",
@@ -200,7 +159,6 @@ def test_a_damaged_version_is_listed_with_the_reason_neither_used_nor_replaced(m
         (["--list"], "There is no trained model in"),
         (["--recalibrate", DATA], "There is no trained model in"),
         (["--activate", "20260102T030405Z-000000000000"], "There is no version"),
-        (["--activate", ""], "There is no version"),
     ],
 )
 def test_where_there_is_no_model_or_no_such_version_the_answer_is_one_sentence(
@@ -269,15 +227,12 @@ def test_with_a_key_new_models_are_signed_and_unsigned_ones_refused(
 @pytest.mark.parametrize(
     ("main", "words", "said"),
     [
-        (train_model.main, ["--list", "--if-needed"], "not allowed with"),
         (train_model.main, ["--recalibrate", "x.csv", "--activate", "x"], "not allowed with"),
         (train_model.main, ["--recalibrate", "x.csv", "--data", "y.csv"], "--data and --repeats are for training"),
-        (train_model.main, ["--list", "--repeats", "2"], "--data and --repeats are for training"),
         (train_model.main, ["--repeats", "0"], "--repeats must be 1 or more"),
         (train_model.main, ["MODEL_MEDIUM_THRESHOLD=0.97"], "must be below MODEL_HIGH_THRESHOLD"),
         (train_model.main, ["MODEL_N_ESTIMATORS=7"], "MODEL_N_ESTIMATORS must be 50 or more"),
         (evaluation.main, ["--folds", "1"], "MODEL_EVALUATION_FOLDS"),
-        (evaluation.main, ["--repeats", "0"], "--repeats must be 1 or more"),
         (evaluation.main, ["--model", "somewhere"], "--model needs --data"),
     ],
 )
@@ -325,7 +280,8 @@ def test_a_training_that_is_stopped_leaves_the_active_model(models: Path) -> Non
 
 
 def test_without_its_packages_the_command_says_what_to_run() -> None:
-    done = run(options=["-S"])
+    command = [sys.executable, "-S", str(PROJECT_ROOT / "train_model.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.endswith("Run: pip install -r requirements.txt && pip install -e . --no-deps\n")
     assert "Traceback" not in done.stderr

@@ -11,11 +11,10 @@ import pytest
 from client.outbox import Outbox
 from common.access.file import access_file
 from common.messages import PROTOCOL_VERSION, Changes
-from common.patient import PatientRecord
 from tests.integration.client.conftest import MakeSettings
 from tests.support.clock import StoppedClock
 from tests.support.desk import Desk, Page
-from tests.support.made_requests import CLIENT_ID, erased, id_of, made, prediction, record, request, submission
+from tests.support.made_requests import CLIENT_ID, id_of, made, prediction, record, request, submission
 from tests.support.pages import history
 from tests.support.programmable_server import ProgrammableServer
 from tests.support.routes import OPEN, changing, readable
@@ -42,17 +41,6 @@ def wire(number: int, **changes: object) -> dict[str, object]:
     return submission(number).to_wire() | changes
 
 
-def test_the_page_names_its_client_app_and_has_every_field_and_the_cookie_is_its_own(desk: Desk) -> None:
-    clinician = desk.clinician()
-    page = clinician.get("/").get_data(as_text=True)
-    assert CLIENT_ID in page
-    assert all(f'data-field="{name}"' in page for name in PatientRecord.model_fields)
-    assert clinician.get_cookie("hads_client_client-1") is not None
-    sample = clinician.get("/api/sample").get_json()
-    assert PatientRecord.model_validate(sample["record"])
-    assert sample["source"].startswith("heart_disease.csv, line ")
-
-
 def test_nothing_is_for_strangers_and_a_clinician_has_no_administrators_pages(desk: Desk) -> None:
     found = readable(desk.client.app)
     assert {"/", "/api/history", "/api/sample", "/api/status", "/model", "/model/1"} <= {route.path for route in found}
@@ -66,18 +54,7 @@ def test_nothing_is_for_strangers_and_a_clinician_has_no_administrators_pages(de
     for route in changing(desk.client.app):  # without the page's CSRF token and origin
         assert clinician.open(route.path, method=route.method, json={}).status_code in {400, 403}, route
     assert [clinician.get(path).status_code for path in ("/sessions", "/api/sessions")] == [404, 404]
-
-
-def test_a_submitted_patient_is_acknowledged_as_on_disk_and_every_open_page_hears_it(
-    desk: Desk, page: Page, outbox: Outbox
-) -> None:
-    with closing(desk.page(desk.clinician())) as other_tab:
-        other_tab.ask_for_changes()
-        saved = page.submit(wire(1, patient_reference=" bed 12 "))
-        assert saved == {"status": "saved", "entry": history(outbox)[0].to_wire(), "error": None}
-        assert (saved["entry"]["state"], saved["entry"]["patient_reference"]) == ("queued", "bed 12")
-        page.submit(wire(2))
-        assert other_tab.states(2) == [(id_of(1), "queued"), (id_of(2), "queued")]
+    assert clinician.get_cookie("hads_client_client-1") is not None  # browsers send cookies to every port of a host
 
 
 @pytest.mark.parametrize(
@@ -98,15 +75,17 @@ def test_what_cannot_be_is_refused_with_every_field_at_fault(
     assert outbox.newest == 1
 
 
-def test_a_patient_that_waits_is_withdrawn_on_every_page_and_gone_when_the_server_knows(
-    desk: Desk, page: Page, server: ProgrammableServer
+def test_what_waits_is_acknowledged_as_on_disk_and_once_withdrawn_gone_from_every_page_when_the_server_knows(
+    desk: Desk, page: Page, outbox: Outbox, server: ProgrammableServer
 ) -> None:
     desk.relay.start()
-    page.submit(wire(1))
-    withdrawn = page.ask("withdraw", {"request_id": id_of(1)})
-    assert (withdrawn["status"], withdrawn["entry"]["state"]) == ("saved", "withdrawing")
     with closing(desk.page(desk.clinician())) as other_tab:
-        other_tab.ask_for_changes(after=0)
+        other_tab.ask_for_changes()
+        saved = page.submit(wire(1, patient_reference=" bed 12 "))
+        assert saved == {"status": "saved", "entry": history(outbox)[0].to_wire(), "error": None}
+        assert (saved["entry"]["state"], saved["entry"]["patient_reference"]) == ("queued", "bed 12")
+        withdrawn = page.ask("withdraw", {"request_id": id_of(1)})
+        assert (withdrawn["status"], withdrawn["entry"]["state"]) == ("saved", "withdrawing")
         server.start()
         assert other_tab.entry(lambda change: change["entry"] is None)["request_id"] == id_of(1)
     assert server.received.empty()
@@ -135,19 +114,6 @@ def test_it_is_ready_while_the_server_is_away_and_says_so(desk: Desk) -> None:
     status = desk.clinician().get("/api/status").get_json()
     assert status["state"] in {"connecting", "down"}
     assert (status["client_id"], status["protocol"], status["waiting"]) == (CLIENT_ID, PROTOCOL_VERSION, 0)
-
-
-def test_a_patient_submitted_while_the_server_is_away_is_answered_when_it_comes(
-    desk: Desk, page: Page, server: ProgrammableServer
-) -> None:
-    desk.relay.start()
-    assert [page.submit(wire(number))["status"] for number in (1, 2)] == ["saved", "saved"]
-    page.states(2)
-    server.start()
-    assert sorted(page.states(2)) == [(id_of(1), "answered"), (id_of(2), "answered")]
-    assert page.status_with(lambda status: status["waiting"] == 0)["state"] == "up"
-    server.append(erased(3, prediction(request(1))))  # which takes the patient off open pages
-    assert page.entry(lambda change: change["entry"] is None)["request_id"] == id_of(1)
 
 
 def test_nothing_is_taken_from_a_page_after_the_end_of_its_session(make_settings: MakeSettings, outbox: Outbox) -> None:

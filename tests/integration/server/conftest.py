@@ -15,7 +15,7 @@ from server.explanation.llama import explanation_source
 from server.factory import BUSY_SECONDS_IN_LOOP, Server, create_app, current_model
 from server.store import PredictionStore
 from server.store.database import open_database
-from tests.support.processes import TOKENS, Process, environment_of, run
+from tests.support.processes import environment_of
 from tests.support.serving import ASYNC_MODE, served
 from tests.support.small_app import settings_in
 from tests.support.speaking import Browser, ClientApp, Connection, Dashboard
@@ -54,7 +54,6 @@ class RunningServer:
 
 
 Clock = Callable[[], datetime]
-StartProcess = Callable[[], tuple[Process, ClientApp]]
 StartServer = Callable[..., RunningServer]
 Join = Callable[..., ClientApp]
 Watch = Callable[..., Dashboard]
@@ -152,17 +151,3 @@ def watch(running: RunningServer, signed_in: Browser, connections: list[Connecti
 @pytest.fixture
 def environment(tmp_path: Path, detector_dir: Path) -> dict[str, str]:
     return environment_of(tmp_path, detector_dir, ASYNC_MODE)
-
-
-@pytest.fixture
-def start_process(processes: list[Process], environment: dict[str, str], connections: list[Connection]) -> StartProcess:
-    """Start a server as a process of its own, and connect to it as a client app."""
-
-    def start() -> tuple[Process, ClientApp]:
-        process = run(processes, environment)
-        process.wait_until_started()
-        client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
-        connections.append(client)
-        return process, client
-
-    return start

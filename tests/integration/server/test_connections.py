@@ -24,21 +24,23 @@ def test_each_is_let_in_where_it_belongs_alone_and_with_the_right_handshake(
     running: RunningServer, signed_in: Browser
 ) -> None:
     token, cookie = {"Authorization": f"Bearer {running.token()}"}, {"Cookie": signed_in.cookie}
-    for auth in (None, [1, 2], APP | {"protocol": "4"}, APP | {"attempt": 0}, APP | {"more": 1}):
+    for auth in (None, [1, 2], APP | {"attempt": 0}, APP | {"more": 1}):
         assert refusal_of(running.url, CLIENTS_NAMESPACE, auth=auth, headers=token).code == "invalid_message", auth
     newer = {"protocol": PROTOCOL_VERSION + 1, "token": "x"}
     assert refusal_of(running.url, CLIENTS_NAMESPACE, auth=newer, headers=token).code == "unsupported_protocol"
     assert refusal_of(running.url, OPERATORS_NAMESPACE, auth=APP, headers=token).code == "not_allowed"
     assert refusal_of(running.url, CLIENTS_NAMESPACE, auth=APP, headers=cookie).code == "not_allowed"
-    for namespace in ("/", "/other"):
-        with pytest.raises(RefusedError):
-            Connection(running.url, namespace, auth=APP, headers=token)
 
 
-def test_the_newer_connection_of_another_process_wins_and_the_older_is_told(join: Join) -> None:
+def test_the_newer_connection_wins_the_older_is_told_and_an_older_attempt_that_arrives_late_is_refused(
+    running: RunningServer, join: Join
+) -> None:
     older = join(instance="one")
-    newer = join(instance="two")
+    newer = join(instance="two", attempt=5)
     assert older.closing()["code"] == "connection_replaced"
+    headers = {"Authorization": f"Bearer {running.token()}"}
+    late = refusal_of(running.url, CLIENTS_NAMESPACE, auth=APP | {"instance": "two", "attempt": 4}, headers=headers)
+    assert (late.code, late.retryable) == ("outdated_attempt", True)
     newer.predict(request(1).to_wire())
     assert newer.answered("request-1").client_id == "Client-1"
     assert [event for event, _ in older.unread() if event == "changes"] == []
@@ -58,14 +60,6 @@ def test_a_connection_that_is_replaced_while_it_is_let_in_is_closed(running: Run
         assert any("connection_replaced" in said for said in heard)
         assert older.has_ended()
     assert newer[0].predict(request(1).to_wire())["status"] == "accepted"
-
-
-def test_an_older_attempt_that_arrives_late_is_refused(running: RunningServer, join: Join) -> None:
-    live = join(instance="one", attempt=5)
-    headers = {"Authorization": f"Bearer {running.token()}"}
-    error = refusal_of(running.url, CLIENTS_NAMESPACE, auth=APP | {"attempt": 4}, headers=headers)
-    assert (error.code, error.retryable) == ("outdated_attempt", True)
-    assert live.predict(request(1).to_wire())["status"] == "accepted"
 
 
 def test_operators_alone_are_told_of_connect_disconnect_queue_and_patients(join: Join, watch: Watch) -> None:

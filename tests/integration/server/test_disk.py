@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.server.conftest import Join, RunningServer, StartProcess
+from tests.integration.server.conftest import Join, RunningServer
 from tests.support.disks import SmallDisk, failing_disk, small_disk
 from tests.support.made_requests import request
-from tests.support.processes import Process, run
+from tests.support.processes import TOKENS, Process, run
 from tests.support.serving import ASYNC_MODE
 from tests.support.speaking import Browser, ClientApp
 from tests.support.stalls import MOST_SECONDS, LoopWatch, database_held
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+def small(tmp_path: Path) -> Iterator[SmallDisk]:
     with small_disk(tmp_path / "data", kilobytes=2048) as disk:
         yield disk
 
@@ -44,14 +44,14 @@ def refusal(url: str, client: ClientApp, number: int) -> str:
 
 
 def test_a_full_disk_is_named_nothing_is_said_to_be_saved_and_it_goes_on_by_itself(
-    disk: SmallDisk, running: RunningServer, join: Join, caplog: pytest.LogCaptureFixture
+    small: SmallDisk, running: RunningServer, join: Join, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = join()
     assert saved(client, 1)
-    disk.fill()
+    small.fill()
     assert "database or disk is full: free some space, and it resumes" in refusal(running.url, client, 2)
     assert stored(running.database) == 1
-    disk.make_room()
+    small.make_room()
     assert saved(client, 2)
     wait_until(lambda: Browser(running.url).get("/readyz").status == 200)
     assert stored(running.database) == 2
@@ -75,27 +75,33 @@ def test_a_locked_database_is_named_and_on_eventlet_holds_nobody_up_for_long(
 
 
 def test_a_disk_that_turns_read_only_is_named_loses_nothing_and_stops_a_start(
-    start_process: StartProcess, processes: list[Process], environment: dict[str, str], tmp_path: Path
+    processes: list[Process], environment: dict[str, str], tmp_path: Path
 ) -> None:
     database = tmp_path / "server" / "predictions.sqlite"
     with failing_disk(database.parent) as disk:
-        process, client = start_process()
-        assert saved(client, 1)
-        disk.turn_read_only()
-        assert "the disk fails, is full or turned read-only" in refusal(process.url, client, 2)
-        client.close()
+        process = run(processes, environment)
+        process.wait_until_started()
+        with closing(ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])) as client:
+            assert saved(client, 1)
+            disk.turn_read_only()
+            assert "the disk fails, is full or turned read-only" in refusal(process.url, client, 2)
         assert process.end() == 0
-        failing = run(processes, environment)
-        assert failing.wait() == 1
-        assert "cannot be used: " in failing.text
-        assert "Traceback" not in process.text + failing.text
+        again = run(processes, environment)
+        assert again.wait() == 1
+        assert "cannot be used: " in again.text
+        assert "Traceback" not in process.text + again.text
         disk.mend()
         assert stored(database) == 1
 
 
-def test_a_database_that_is_damaged_while_a_server_runs_is_named(running: RunningServer, join: Join) -> None:
+def test_a_database_that_is_damaged_while_a_server_runs_is_named_and_not_counted(
+    running: RunningServer, join: Join, signed_in: Browser
+) -> None:
     client = join()
     assert all(saved(client, number) for number in range(1, 31))
     running.database.write_bytes(b"\xa5" * running.database.stat().st_size)
     assert "the file is damaged" in (said := refusal(running.url, client, 31))
     assert "python -m server.store restore FILE" in said
+    status = signed_in.get("/api/status").json
+    assert (status["totals"], status["cursor"], status["store"]["ok"]) == (None, None, False)
+    assert "the file is damaged" in status["store"]["reason"]

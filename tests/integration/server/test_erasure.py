@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from server.store.__main__ import main
-from tests.integration.server.conftest import Join, RunningServer, StartServer, Watch, now
+from tests.integration.server.conftest import Join, RunningServer, StartServer, now
 from tests.support.made_requests import request
 from tests.support.speaking import Browser, ClientApp
 from tests.support.waiting import wait_until
@@ -26,30 +26,6 @@ def is_tombstone(entry: Any) -> bool:
 
 def asked(number: int, reference: str) -> dict[str, object]:
     return request(number).to_wire() | {"patient_reference": reference}
-
-
-def test_open_dashboards_and_the_client_app_hear_of_an_erasure_and_nobody_else(
-    erase: Callable[[str], int], join: Join, watch: Watch, signed_in: Browser
-) -> None:
-    dashboard, client, other = watch(), join("Client-1"), join("Client-2")
-    for number, reference in ((1, "to be erased"), (2, "to stay")):
-        client.predict(asked(number, reference))
-    other.predict(asked(1, "to stay"))
-    erased = client.answered("request-1")
-    client.answered("request-2")
-    other.answered("request-1")
-    assert erase("to be erased") == 0
-    tombstone = client.entry(is_tombstone)
-    assert (tombstone["prediction_id"], tombstone["request_id"]) == (erased.prediction_id, "request-1")
-    assert tombstone["prediction"] is tombstone["explanation"] is None
-    assert dashboard.entry(is_tombstone) == tombstone
-    other.predict(asked(9, "to stay"))
-    assert [other.entry()["request_id"], other.entries] == ["request-9", []]
-    assert signed_in.get(f"/api/predictions/{erased.prediction_id}").status == 404
-    assert len(signed_in.get("/api/predictions").json["predictions"]) == 3
-    again = join("Client-1", attempt=2)
-    first = again.entry()
-    assert (first["prediction_id"], first["prediction"]) == (erased.prediction_id, None)  # nothing is kept ready
 
 
 def test_an_erased_request_that_comes_again_is_refused_for_good_and_never_scored(

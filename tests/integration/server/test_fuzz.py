@@ -35,10 +35,9 @@ altered = st.builds(
     st.sampled_from([*request(1).to_wire(), "unknown"]),
     values,
 )
-nested = st.builds(lambda depth: "[" * depth + "]" * depth, st.sampled_from([10, 200, 1025, 20_000]))
-odd = st.sampled_from(['["predict",NaN]', '["predict",Infinity]', '["predict",1e999]', "{", '[""]', "[]", "{}"])
+odd = st.sampled_from(['["predict",NaN]', '["predict",1e999]', "{", '[""]', "[]", "{}", "[" * 1025 + "]" * 1025])
 event_bodies = st.builds(lambda event, value: json.dumps([event, value]), events, values)
-bodies = st.one_of(event_bodies, altered, nested, odd, values.map(json.dumps), st.text(max_size=30))
+bodies = st.one_of(event_bodies, altered, odd, values.map(json.dumps), st.text(max_size=30))
 framed = st.builds(lambda *parts: "".join(parts), kinds, namespaces, ids, bodies)
 texts = st.one_of(framed, st.text(max_size=9), st.sampled_from(["", "1", "2", "2probe", "0", "bAAAA", "b!", "4null"]))
 frames = st.one_of(texts, texts, texts, st.binary(max_size=60))
@@ -68,15 +67,14 @@ def fuzz(server: RunningServer, examples: int) -> None:
     websockets()
 
 
-@pytest.mark.parametrize("examples", [100, pytest.param(5000, marks=[pytest.mark.full, pytest.mark.timeout(3600)])])
+@pytest.mark.parametrize("examples", [40, pytest.param(5000, marks=[pytest.mark.full, pytest.mark.timeout(3600)])])
 def test_messages_of_any_kind_do_no_harm(
     start_server: StartServer, caplog: pytest.LogCaptureFixture, examples: int
 ) -> None:
     server = start_server(**LIMITS)
-    fuzz(server, 100)
+    fuzz(server, 10)
     before = threading.active_count()  # green threads count as well
-    if examples > 100:
-        fuzz(server, examples)
+    fuzz(server, examples)
     wait_until(lambda: server.server.real_time.connections["now"] == 0)
     wait_until(lambda: threading.active_count() <= before + 2)
     client = ClientApp(server.url, server.token())

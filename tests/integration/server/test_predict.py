@@ -15,33 +15,16 @@ def asked(number: int = 1, **changes: object) -> dict[str, Any]:
     return request(number).to_wire() | changes
 
 
-def test_a_request_that_comes_again_is_stored_and_changes_nothing(join: Join, start_server: StartServer) -> None:
-    client = join()
-    message = asked(entered_at="2026-03-04T12:00:00.123456+05:30", patient_reference="Zoë Ω")
-    client.predict(message)
-    first = client.entry()
-    assert client.predict(message) == {"status": "stored", "error": None}
-    restarted = join(to=start_server())
-    assert restarted.predict(message)["status"] == "accepted"
-    restarted.predict(asked(2))
-    restarted.answered("request-2")
-    assert restarted.predict(message)["status"] == "stored"
-    again = join(to=start_server())
-    assert [again.entry(), again.entry()["request_id"]] == [first, "request-2"]
-
-
 MALFORMED: tuple[tuple[str, list[Any], set[str]], ...] = (
     ("predict", [], {"message"}),
     ("predict", [asked(), asked()], {"message"}),
-    ("predict", ["MARKER"], {"message"}),
     ("predict", [b"MARKER"], {"message"}),
     ("predict", [asked(patient_reference=b"MARKER")], {"patient_reference"}),
     ("predict", [asked(request_id="MARKER id")], {"request_id"}),
     ("predict", [asked(entered_at="2026-01-01T00:00:00")], {"entered_at"}),
     ("predict", [asked(entered_at=1_700_000_000)], {"entered_at"}),
     ("predict", [asked(client_id="Client-2")], {"unknown field"}),
-    ("predict", [{"request_id": "request-1"}], {"patient_reference", "record", "entered_at"}),
-    ("withdraw", [{"request_id": "MARKER id"}], {"request_id"}),
+    ("withdraw", [{}], {"request_id"}),
     ("no_such_event", [asked()], set()),
     ("predict", [asked(record=record(1).model_dump() | {"age": "MARKER", "st_slope": 0})], {"age", "st_slope"}),
     ("connect", [{"token": "x"}, {}], {"message"}),
@@ -80,3 +63,20 @@ def test_predictions_wait_for_no_language_model(start_server: StartServer, join:
         for number in range(1, 9):
             assert client.answered(f"request-{number}").awaits_explanation
         assert Browser(server.url).get("/readyz").status == 200
+
+
+def test_what_waits_in_the_batcher_is_withdrawn_for_good_and_another_client_apps_is_not(
+    start_server: StartServer, join: Join
+) -> None:
+    server = start_server(answering=False)
+    client, other = join(to=server), join("Client-2", to=server)
+    for number in (1, 2):
+        assert client.predict(asked(number))["status"] == "accepted"
+    for one, number in ((other, 2), (client, 1), (client, 1)):
+        assert one.ask("withdraw", {"request_id": f"request-{number}"}) == {"status": "stored", "error": None}
+    tombstone = client.entry()
+    assert (tombstone["kind"], tombstone["request_id"]) == ("prediction_erased", "request-1")
+    server.server.service.start()
+    client.answered("request-2")
+    assert server.server.service.store.end().totals.predictions == 1
+    assert client.predict(asked(1))["error"]["code"] == "erased"  # which arrives late

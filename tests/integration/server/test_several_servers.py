@@ -1,4 +1,4 @@
-"""Two servers on one PostgreSQL: what each of them has to know of the other."""
+"""Servers on PostgreSQL: what each of two has to know of the other, and what becomes of one whose database hangs."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,23 +7,24 @@ from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from common.access.accounts import People
 from common.access.passwords import password_hash
 from common.access.roles import Role
 from server.cluster import Cluster
 from server.store.access import access_store
+from server.store.database import open_database
 from tests.faults.proxy import FaultyLink
 from tests.integration.server.conftest import Join, RunningServer, StartServer
 from tests.support.made_requests import id_of, request
-from tests.support.postgres import Postgres, at_port, postgres
+from tests.support.postgres import Postgres, at_port
 from tests.support.processes import TOKENS
 from tests.support.speaking import Answer, Browser, ClientApp, Connection, Dashboard, RefusedError
+from tests.support.stalls import LoopWatch
 from tests.support.waiting import wait_until
 
 PASSWORD = "correct horse battery staple"
-
-Start = Callable[..., RunningServer]
 
 
 @pytest.fixture
@@ -62,19 +63,6 @@ def watch(connections: list[Connection]) -> Callable[[Browser], Dashboard]:
     return connect
 
 
-def signed_in(server: RunningServer) -> Browser:
-    browser = Browser(server.url)
-    assert browser.sign_in(server.operator_token).status == 204
-    return browser
-
-
-def at(browser: Browser, server: RunningServer) -> Browser:
-    """The same browser, which its proxy leads to another server."""
-    other = Browser(server.url)
-    other.cookies = browser.cookies
-    return other
-
-
 def cluster_of(server: RunningServer) -> Cluster:
     assert server.server.service.cluster is not None
     return server.server.service.cluster
@@ -82,6 +70,10 @@ def cluster_of(server: RunningServer) -> Cluster:
 
 def is_connected(client_id: str, status: Any) -> bool:
     return any(one["client_id"] == client_id and one["connected"] for one in status["clients"])
+
+
+def leading(status: Any) -> list[bool]:
+    return sorted(one["leads"] for one in status["servers"])
 
 
 def test_the_newer_connection_wins_at_whichever_server(two: list[RunningServer], join: Join) -> None:
@@ -101,28 +93,30 @@ def test_every_dashboard_shows_every_client_app_server_and_prediction(
     two: list[RunningServer], join: Join, watch: Callable[[Browser], Dashboard]
 ) -> None:
     first, second = two
-    there = watch(signed_in(second))
+    there = watch(second.signed_in())
     client = join(first, "Client-2")
     there.status_with(partial(is_connected, "Client-2"))
     client.ask_for_changes(waiting=7)
     there.status_with(lambda status: [one["waiting"] for one in status["clients"]] == [None, 7, None])
     assert client.predict(request(1).to_wire())["status"] == "accepted"
     assert there.entry()["request_id"] == id_of(1)
-    shown = there.status_with(lambda status: [one["leads"] for one in status["servers"]].count(True) == 1)["servers"]
-    assert len(shown) == 2
-    assert {one["model"] for one in shown} == {first.server.service.model.detector.model_version}
-    assert all(one["answers"] for one in shown)
+    shown = there.status_with(lambda status: sorted(one["leads"] for one in status["servers"]) == [False, True])[
+        "servers"
+    ]
+    model = first.server.service.model.detector.model_version
+    assert [(one["model"], one["answers"]) for one in shown] == [(model, True)] * 2
     client.close()
     there.status_with(lambda status: not is_connected("Client-2", status))
     first.server.service.stop()
-    there.status_with(lambda status: [one["leads"] for one in status["servers"]] == [True])
+    there.status_with(lambda status: leading(status) == [True])
 
 
 def test_a_session_is_one_at_all_servers(two: list[RunningServer], watch: Callable[[Browser], Dashboard]) -> None:
     first, second = two
-    for _ in range(5):
-        browser = Browser(first.url)
-        token, there = browser.csrf_token(), at(browser, second)
+    for _ in range(3):
+        browser, there = Browser(first.url), Browser(second.url)
+        token = browser.csrf_token()
+        there.cookies = browser.cookies  # one browser, which its proxy leads to another server
         assert there.post("/sign-in", {"token": second.operator_token}, X_CSRFToken=token).status == 204
         assert browser.get("/api/model").status == 200  # at once
     pages = [watch(browser), watch(there)]
@@ -176,7 +170,7 @@ def test_a_server_that_is_cut_off_refuses_for_now_and_another_leads(
     wait_until(lambda: clusters[0].leads)
     other = start_server(database_url=url)
     clusters.append(cluster_of(other))
-    client, page, page_of_cut = join(cut, "Client-3"), watch(signed_in(other)), watch(signed_in(cut))
+    client, page, page_of_cut = join(cut, "Client-3"), watch(other.signed_in()), watch(cut.signed_in())
     page.status_with(partial(is_connected, "Client-3"))
     link.begin("stall")
     began, both = time.monotonic(), 0
@@ -213,28 +207,34 @@ def test_a_server_that_is_cut_off_refuses_for_now_and_another_leads(
 
 
 def test_while_postgresql_hangs_a_server_lives_and_refuses_for_now_and_goes_on_when_it_is_back(
-    start_server: StartServer, monkeypatch: pytest.MonkeyPatch, join: Join
+    start_server: StartServer, url: str, postgres_server: Postgres, join: Join
 ) -> None:
-    for name, value in TOKENS.items():
-        monkeypatch.setenv(name, value)
-    with postgres() as database:
-        server = start_server(database_url=database.new_database())
-        client, visitor = join(server), Browser(server.url)
-        assert client.predict(request(1).to_wire())["status"] == "accepted"
-        client.entry()
-        wait_until(lambda: visitor.get("/readyz").status == 200)
-        with database.hanging():
-            began = time.monotonic()
-            client.send("predict", request(2).to_wire())  # on its way when it begins to hang
-            wait_until(lambda: visitor.get("/readyz").status == 503)
-            assert time.monotonic() - began < 5
-            assert client.closing()["code"] == "store_unavailable"
-            assert visitor.get("/livez").status == 200
-            assert visitor.get("/api/status").json == {"status": "not_ready", "ready": False}
-        wait_until(lambda: visitor.get("/readyz").status == 200)
-        client = join(server)
-        for number in (2, 3):
-            wait_until(lambda: client.predict(request(number).to_wire())["status"] == "stored")  # noqa: B023 - at once
-        assert server.server.service.store.end().totals.predictions == 3
-        server.server.real_time.stop()
-        server.server.service.stop()
+    server = start_server(database_url=url)
+    client, visitor = join(server), Browser(server.url)
+    assert client.predict(request(1).to_wire())["status"] == "accepted"
+    client.entry()
+    wait_until(lambda: visitor.get("/readyz").status == 200)
+    with postgres_server.hanging():
+        began = time.monotonic()
+        client.send("predict", request(2).to_wire())  # on its way when it begins to hang
+        wait_until(lambda: visitor.get("/readyz").status == 503)
+        assert time.monotonic() - began < 5
+        assert client.closing()["code"] == "store_unavailable"
+        assert visitor.get("/livez").status == 200
+        assert visitor.get("/api/status").json == {"status": "not_ready", "ready": False}
+    wait_until(lambda: visitor.get("/readyz").status == 200)
+    client = join(server)
+    for number in (2, 3):
+        message = request(number).to_wire()
+        wait_until(lambda: client.predict(message)["status"] == "stored")  # noqa: B023 - at once
+    assert server.server.service.store.end().totals.predictions == 3
+    server.server.real_time.stop()
+
+
+def test_a_slow_query_holds_nobody_up(url: str) -> None:
+    """On an idle machine the loop stands still for 8 to 11 ms; where psycopg waits in C, as long as the query runs."""
+    engine = open_database(url)
+    with engine.connect() as connection, LoopWatch() as watch:
+        connection.execute(text("SELECT pg_sleep(2)"))
+    engine.dispose()
+    assert watch.longest < 1.0

@@ -36,12 +36,12 @@ def seconds_to_end(process: Process, number: int = signal.SIGTERM) -> float:
     return time.monotonic() - began
 
 
-def test_fifty_pages_hold_no_stop_up_and_who_was_accepted_is_answered(process: Process) -> None:
+def test_many_pages_hold_no_stop_up_and_who_was_accepted_is_answered(process: Process) -> None:
     browser = Browser(process.url)
     assert browser.sign_in(TOKENS["OPERATOR_TOKEN"]).status == 204
     client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
     with ExitStack() as opened:
-        for number in range(50):  # every other one reads nothing
+        for number in range(20):  # every other one reads nothing
             buffer = 4096 if number % 2 else None
             page = opened.enter_context(RawSocket(process.url, cookie=browser.cookie, buffer=buffer))
             assert page.enter(OPERATORS_NAMESPACE, {"protocol": PROTOCOL_VERSION}).startswith("40")

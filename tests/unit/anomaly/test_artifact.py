@@ -6,15 +6,13 @@ import pickle
 import shutil
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 import train_model
 from common.errors import ArtifactError, NoModelError, OutdatedModelError
@@ -33,7 +31,6 @@ from server.registry.artifact import (
 from server.registry.known_answers import made_up_patients
 from server.registry.model_card import model_card
 from tests.support.model_versions import flip_a_byte, replace_file, truncate
-from tests.support.patients import real_patients
 from tests.support.tampering import Trap, change_manifest, manifest_in, replace_and_vouch, sign
 
 Content = dict[str, Any]
@@ -64,9 +61,7 @@ def refusal_of(directory: Path, key: SecretStr | None = None) -> str:
     return caught.value.message
 
 
-def test_a_loaded_model_says_what_is_known_about_it(detector: Detector) -> None:
-    assert detector.manifest.data.sha256 == real_patients().sha256
-    assert set(detector.manifest.versions) == {"python", "scikit-learn", "numpy", "shap"}
+def test_known_answers_are_many_and_of_patients_with_gaps_too(detector: Detector) -> None:
     known = detector.manifest.known_answers
     assert len({answer.raw_score for answer in known}) >= 10
     assert sum(bool(answer.record.imputed()) for answer in known) >= 3
@@ -153,43 +148,19 @@ def test_a_manifest_that_was_changed_by_hand_is_refused(version: Path, change: C
     assert reason in refusal_of(version)
 
 
-def nudge(manifest: Content, part: str) -> None:
-    """Move a known answer, or one of its contributions, by twice what is allowed."""
-    answer = manifest["known_answers"][11]
-    (answer if part in answer else answer["contributions"])[part] += 2e-9
-
-
 @pytest.mark.parametrize("part", ["raw_score", "anomaly_score", "base_value"])
 def test_a_known_answer_off_by_a_little_is_refused(version: Path, part: str) -> None:
-    change_manifest(version, lambda manifest: nudge(manifest, part))
+    def nudge(manifest: Content) -> None:
+        manifest["known_answers"][11][part] += 2e-9  # twice what is allowed
+
+    change_manifest(version, nudge)
     assert OTHERS in refusal_of(version)
 
 
-def test_a_contribution_off_by_a_little_takes_the_explanations_away_and_no_score(
-    version: Path, detector: Detector
-) -> None:
-    change_manifest(version, lambda manifest: nudge(manifest, "thallium_scan"))
-    expected = detector.assess(made_up_patients(detector.typical, 1))
-    assert all(len(said.contributions) == 13 for said in expected)
-    assert load_detector(version).assess(made_up_patients(detector.typical, 1)) == [
-        replace(said, contributions={}) for said in expected
-    ]
-
-
-def test_a_model_of_an_earlier_version_of_this_program_is_told_from_none_and_from_a_damaged_one(
-    version: Path, tmp_path: Path
-) -> None:
-    def earlier_layout(manifest: Content) -> None:
-        """Make it what versions of this program wrote that had no number of their layout."""
-        del manifest["format"]
-        manifest["trained_at"] = manifest.pop("made_at")
-        manifest["files"].pop(CALIBRATION_FILE)
-
-    change_manifest(version, earlier_layout, seal=False)
+def test_a_model_of_a_program_that_had_no_number_of_its_layout_is_told_from_a_damaged_one(version: Path) -> None:
+    change_manifest(version, lambda manifest: manifest.pop("format"), seal=False)
     with pytest.raises(OutdatedModelError, match=r"was written by an earlier version of this program\."):
         load_detector(version)
-    with pytest.raises(NoModelError, match=r"There is no trained model in .*\. Run: python train_model\.py$"):
-        load_detector(tmp_path / "nowhere")
 
 
 def test_a_signed_model_keeps_its_name_and_loads_with_its_key_alone_or_without_any(
@@ -204,7 +175,6 @@ def test_a_signed_model_keeps_its_name_and_loads_with_its_key_alone_or_without_a
 
 ALTERATIONS: dict[str, Change] = {
     "stripped": lambda manifest: manifest.pop("signature"),
-    "emptied": lambda manifest: manifest.update(signature=""),
     "one digit off": lambda manifest: manifest.update(signature="0" * 64),
     "not ASCII": lambda manifest: manifest.update(signature="é" * 64),
     "figures changed": lambda manifest: manifest["evaluation"].update(disease_free=1),
@@ -218,17 +188,6 @@ def test_an_altered_manifest_is_refused_by_its_signature(version: Path, alterati
     sign(version, KEY)
     change_manifest(version, ALTERATIONS[alteration], seal=seal)
     assert UNSIGNED in refusal_of(version, KEY)
-
-
-def test_neither_another_manifests_signature_nor_another_name_counts(
-    detector_dir: Path, other_detector_dir: Path
-) -> None:
-    manifest, other = (manifest_in(folder).sealed(KEY) for folder in (detector_dir, other_detector_dir))
-    assert manifest.is_signed_with(KEY)
-    assert not manifest.model_copy(update={"signature": other.signature}).is_signed_with(KEY)
-    assert not manifest.model_copy(update={"model_version": "20990101T000000Z-000000000000"}).is_signed_with(KEY)
-    elsewhere = manifest.made_at.astimezone(timezone(timedelta(hours=9)))
-    assert manifest.model_copy(update={"made_at": elsewhere}).expected_version().startswith("20260102T030405Z-")
 
 
 def test_a_card_says_signed_only_where_the_signature_was_verified(detector: Detector) -> None:
@@ -245,20 +204,13 @@ def test_a_key_is_never_shown_logged_or_written_and_too_short_a_one_is_an_error(
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("MODEL_SIGNING_KEY", SECRET)
     version, out = manifest_in(model_folder).model_version, ["--out", str(model_folder)]
-    assert train_model.main(["--activate", version, *out]) == 1
     sign(model_folder, SecretStr(SECRET))
-    assert train_model.main(["--activate", version, *out]) == 0
-    assert train_model.main(["--list", *out]) == 0
+    assert train_model.main(["--activate", version, *out]) == train_model.main(["--list", *out]) == 0
     said = capsys.readouterr()
-    assert f"* {version}  trained on" in said.out
     assert said.out.count("is not signed with MODEL_SIGNING_KEY") == 1
     assert SECRET not in said.out + said.err + caplog.text + repr(TrainingSettings()) + repr(ServerSettings())
     assert not [path for path in model_folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
     monkeypatch.setenv("MODEL_SIGNING_KEY", SECRET[:31])
-    for settings in (TrainingSettings, ServerSettings):
-        with pytest.raises(ValidationError) as caught:
-            settings()
-        assert SECRET[:31] not in str(caught.value)
     with pytest.raises(SystemExit):
         train_model.main(["--list"])
     error = capsys.readouterr().err

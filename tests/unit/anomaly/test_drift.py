@@ -10,7 +10,6 @@ from common.messages import Thresholds
 from common.patient import FIELDS
 from server.anomaly.dataset import COLUMNS, Dataset, FloatArray
 from server.anomaly.detector import Detector
-from server.anomaly.preprocessing import FACTORS, directed_factors
 from server.anomaly.reference import LEAST_WITH_DISEASE, Reference, reference_of
 from server.drift.comparison import Status, field_drifts, score_drifts
 from tests.support.patients import real_patients
@@ -64,18 +63,6 @@ def test_a_reference_survives_json_and_holds_no_patient() -> None:
         assert all(len(field["counts"]) <= 5 for field in population["fields"].values())
 
 
-def test_codes_have_their_own_bins_and_quantities_fifths_of_the_disease_free() -> None:
-    known = reference()
-    assert known.edges["thallium_scan"] == [3, 6]
-    assert (known.edges["resting_ecg"], known.edges["major_vessels"]) == ([0], [0, 1])
-    assert known.disease_free.fields["thallium_scan"].counts == [
-        int((DISEASE_FREE[:, THALLIUM] == code).sum()) for code in FIELDS["thallium_scan"].codes
-    ]
-    measured = np.array(known.disease_free.fields["cholesterol"].counts)
-    assert measured.size == 5
-    assert measured / measured.sum() == pytest.approx(0.2, abs=0.05)
-
-
 def test_the_stability_index_is_the_textbooks_less_what_sampling_adds() -> None:
     known = reference()
     shares = np.array(known.disease_free.fields["sex"].counts) / 164
@@ -87,15 +74,6 @@ def test_the_stability_index_is_the_textbooks_less_what_sampling_adds() -> None:
     assert found.psi["disease_free"] == pytest.approx(textbook - (1 / 1000 + 1 / 164), abs=0.005)
 
 
-def test_windows_of_the_very_population_of_a_small_reference_stay_quiet() -> None:
-    random, said = np.random.default_rng(125), 0
-    for _ in range(50):
-        values = np.vstack([drawn(DISEASE_FREE, 25, random), drawn(WITH_DISEASE, 25, random)])
-        known = reference_of(values, np.repeat([False, True], 25), THRESHOLDS)
-        said += bool(told(clinic(100, 0.5, random), known))
-    assert said <= 0.02 * 50
-
-
 @pytest.mark.parametrize("share_with_disease", [0.0, 0.5, 1.0])
 def test_case_mix_alone_is_no_drift(share_with_disease: float) -> None:
     random = np.random.default_rng(3)
@@ -104,14 +82,10 @@ def test_case_mix_alone_is_no_drift(share_with_disease: float) -> None:
     assert said <= 0.03 * 100
 
 
-@pytest.mark.parametrize("patients", [100, 200])
-def test_a_field_no_longer_measured_and_values_in_another_unit_are_told_in_every_window(patients: int) -> None:
+def test_values_in_another_unit_are_told_in_every_window() -> None:
     random, known = np.random.default_rng(5), reference()
     for _ in range(50):
-        window, halved = clinic(patients, 0.46, random), clinic(patients, 0.46, random)
-        window[: int(0.81 * patients), CHOLESTEROL] = np.nan
-        missing = field_drifts(window, known)["cholesterol"].missing
-        assert (missing.status, missing.share, missing.references["disease_free"]) == (Status.LARGE, 0.81, 0)
+        halved = clinic(100, 0.46, random)
         halved[:, CHOLESTEROL] /= 2
         lower = field_drifts(halved, known)["cholesterol"].distribution
         assert lower is not None
@@ -132,13 +106,10 @@ def scores_of(patients: int, share_with_disease: float, random: np.random.Genera
     return np.append(random.random(patients - with_disease), random.choice(scores_with_disease(500), with_disease))
 
 
-@pytest.mark.parametrize("patients", [100, 1000])
-@pytest.mark.parametrize("share_with_disease", [0.0, 0.1, 0.2, 0.3, 0.46])
-def test_alarms_between_the_disease_free_and_the_training_file_are_no_drift(
-    share_with_disease: float, patients: int
-) -> None:
+@pytest.mark.parametrize("share_with_disease", [0.0, 0.2, 0.46])
+def test_alarms_between_the_disease_free_and_the_training_file_are_no_drift(share_with_disease: float) -> None:
     random, known = np.random.default_rng(2), reference(training_scores())
-    windows = [score_drifts(scores_of(patients, share_with_disease, random), known) for _ in range(200)]
+    windows = [score_drifts(scores_of(100, share_with_disease, random), known) for _ in range(200)]
     assert sum(any(drift.status != Status.STABLE for drift in window) for window in windows) <= 0.02 * 200
 
 
@@ -195,19 +166,6 @@ def test_where_too_few_with_disease_are_known_more_of_them_are_no_drift(with_dis
     assert "cholesterol" in told(lower, known)
 
 
-@pytest.mark.parametrize("name", COLUMNS)
-def test_without_patients_with_disease_a_field_may_move_where_the_factors_get_riskier(name: str) -> None:
-    known = reference_of(DISEASE_FREE, np.zeros(len(DISEASE_FREE), dtype=np.bool_), THRESHOLDS)
-    column, factors = COLUMNS.index(name), [name in factor.fields for factor in FACTORS.values()]
-    lowest, highest = (np.nanquantile(DISEASE_FREE[:, column], share) for share in (0, 1))
-    low, high = drawn(DISEASE_FREE, 200, np.random.default_rng(9)), drawn(DISEASE_FREE, 200, np.random.default_rng(9))
-    low[:, column], high[:, column] = lowest, highest
-    risk = [np.nanmean(directed_factors(window)[:, factors].mean(axis=1)) for window in (low, high)]
-    riskier, healthier = (high, low) if risk[1] > risk[0] else (low, high)
-    assert name not in told(riskier, known)
-    assert name in told(healthier, known) or name in {"exercise_angina", "fasting_blood_sugar_high", "thallium_scan"}
-
-
 @pytest.mark.parametrize(("disease_free", "with_disease"), [(25, 0), (25, 10), (25, 25), (40, 60), (164, 139)])
 def test_no_bin_ends_at_a_patient_s_value_or_holds_a_few(disease_free: int, with_disease: int) -> None:
     random = np.random.default_rng(disease_free + with_disease)
@@ -219,3 +177,35 @@ def test_no_bin_ends_at_a_patient_s_value_or_holds_a_few(disease_free: int, with
             for population in known.populations.values():
                 counts = population.fields[name].counts
                 assert len(counts) == 1 or all(count == 0 or count >= 5 for count in counts)
+
+
+WINDOWS = 500
+"""In which the figures that the documentation gives are counted."""
+
+
+@pytest.mark.full
+def test_windows_of_the_reference_s_own_population_err_in_fewer_than_half_a_percent() -> None:
+    random = np.random.default_rng(1)
+    kinds = [(patients, disease_free) for patients in (100, 200, 1000) for disease_free in (25, 40, 150)]
+    said = 0
+    for patients, disease_free in kinds * WINDOWS:
+        values = np.vstack([drawn(DISEASE_FREE, disease_free, random), drawn(WITH_DISEASE, disease_free, random)])
+        known = reference_of(values, np.repeat([False, True], disease_free), THRESHOLDS)
+        said += bool(told(clinic(patients, 0.5, random), known))
+    assert said / (len(kinds) * WINDOWS) < 0.005
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("more", "patients", "share"), [(20, 100, 1), (10, 100, 0.33), (10, 200, 0.62)])
+def test_higher_pressures_are_found_in_that_share_of_the_windows_and_a_fifth_not_measured_in_all(
+    more: float, patients: int, share: float
+) -> None:
+    random, known, found = np.random.default_rng(patients), reference(), 0
+    for _ in range(WINDOWS):
+        window = clinic(patients, 0.46, random)
+        window[:, COLUMNS.index("resting_bp")] += more
+        window[: patients // 5, CHOLESTEROL] = np.nan
+        said = told(window, known)
+        assert "cholesterol missing" in said
+        found += "resting_bp" in said
+    assert found / WINDOWS == pytest.approx(share, abs=0.07 if share < 1 else 0)

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict, is_dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +14,17 @@ import pytest
 from numpy.testing import assert_equal
 
 from common.messages import Thresholds
-from common.patient import FIELDS
 from config.secrets import PROJECT_ROOT
-from server.anomaly.dataset import COLUMNS, Dataset
+from server.anomaly.dataset import Dataset
 from server.anomaly.detector import Detector
 from server.anomaly.evaluation_figures import SHOWN, Evaluation
-from server.anomaly.manifest import Manifest
 from server.evaluation.__main__ import main
 from server.evaluation.cross_validation import code_files, cross_validate
-from server.evaluation.folds import evaluate_fold, worsened
+from server.evaluation.folds import evaluate_fold
 from server.evaluation.measures import FoldResult, evaluation_of
-from server.evaluation.new_version import trained_version
 from server.evaluation.report_text import evaluation_text, missed_targets, summary_text
 from server.evaluation.splits import Fold, evaluation_folds, folds_of_repeat
-from server.registry.artifact import MANIFEST_FILE
-from tests.support.estimates import known, ours
+from tests.support.estimates import ours
 from tests.support.patients import real_patients, small_training, some_patients
 
 THRESHOLDS = Thresholds(medium=0.8, high=0.95)
@@ -49,19 +44,6 @@ def results(kept_in: Path) -> list[FoldResult]:
 @pytest.fixture(scope="module")
 def evaluation(results: list[FoldResult]) -> Evaluation:
     return evaluation_of(real_patients(), results, THRESHOLDS, folds=2)
-
-
-def test_every_measured_finding_that_can_is_made_worse_alone() -> None:
-    first = real_patients().values[:1].copy()
-    first[0, COLUMNS.index("thallium_scan")] = 7
-    first[0, COLUMNS.index("cholesterol")] = np.nan
-    owners, changed = worsened(first)
-    differing = [np.flatnonzero(~np.isclose(row, first[0], equal_nan=True)).tolist() for row in changed]
-    at_worst = {name for name, f in FIELDS.items() if f.codes and first[0, COLUMNS.index(name)] == max(f.codes)}
-    assert set(owners) == {0}
-    assert sorted(COLUMNS[column] for (column,) in differing) == sorted(
-        set(FIELDS) - {"age", "sex", "cholesterol"} - at_worst
-    )
 
 
 def test_each_repeat_holds_out_patients_another_way() -> None:
@@ -181,39 +163,19 @@ def test_the_code_that_counts_is_all_of_the_project_that_evaluating_a_fold_impor
     assert {path for path in ours if path.read_text().count("\n") > 1} <= code_files()
 
 
-def test_a_training_records_what_an_evaluation_kept_and_works_nothing_out_again(
-    evaluation: Evaluation, kept_in: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files = trained_version(real_patients(), small_training(), kept_in, made_at=datetime(2026, 1, 1, tzinfo=UTC))
-    assert "Evaluating" not in capsys.readouterr().err
-    assert Manifest.model_validate_json(files[MANIFEST_FILE]).evaluation == evaluation
-
-
-def test_by_age_the_old_raise_fewer_false_alarms(results: list[FoldResult], tmp_path: Path) -> None:
-    settings = small_training().model_copy(update={"calibration_by_age": True})
-    by_age = cross_validate(evaluate_fold, real_patients(), settings, tmp_path, repeats=1)
-    apart, together = (
-        evaluation_of(real_patients(), folds, THRESHOLDS, folds=2).groups[-1] for folds in (by_age, results[:2])
-    )
-    assert apart.name == "age 60 and over"
-    rates = [known(group.medium_or_higher.false_alarm_rate.value) for group in (apart, together)]
-    assert rates[0] < rates[1] - 0.05
-
-
-@pytest.mark.parametrize("diseased", [0, 1])
-def test_without_patients_with_disease_there_are_false_alarms_alone(tmp_path: Path, diseased: int) -> None:
-    site = some_patients(disease_free=60, diseased=diseased)
+def test_one_patient_with_disease_gives_all_figures_and_no_nan(tmp_path: Path) -> None:
+    site = some_patients(disease_free=60, diseased=1)
     results = cross_validate(evaluate_fold, site, small_training(), tmp_path)
     found = evaluation_of(site, results, THRESHOLDS, folds=2)
     assert found.design.startswith("1 x 2-fold cross-validation, not stratified by label, of 60 disease-free")
-    assert ("auroc" in found.figures, "sensitivity_high" in found.figures) == (diseased > 0, diseased > 0)
+    assert {"auroc", "sensitivity_high"} <= found.figures.keys()
     assert 0 <= ours(found, "false_alarm_rate_high") < 0.2
     for text in (evaluation_text(found, THRESHOLDS), summary_text(found, THRESHOLDS)):
         assert "nan" not in text
     assert Evaluation.model_validate_json(found.model_dump_json()) == found
 
 
-def test_the_command_prints_the_table_keeps_the_folds_and_names_a_folder_it_cannot_write(
+def test_the_command_prints_the_table_and_names_a_folder_it_cannot_write(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = {"MODEL_N_ESTIMATORS": "50", "MODEL_CALIBRATION_FOLDS": "2", "MODEL_WORKERS": "1"}
@@ -224,8 +186,6 @@ def test_the_command_prints_the_table_keeps_the_folds_and_names_a_folder_it_cann
     first = capsys.readouterr()
     assert re.search(r"\n[1-9]\d* of 18 targets missed\.\n", first.out)
     assert first.out.startswith("1 x 2-fold stratified cross-validation")
-    assert main(words) == 1
-    assert capsys.readouterr() == (first.out, "")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "file"))
     assert main(words) == 1

@@ -11,7 +11,8 @@ import openpyxl
 import pytest
 
 from common.errors import InvalidDataError
-from server.anomaly.dataset import COLUMNS, SHIPPED_DATA, FloatArray
+from common.patient import FIELDS
+from server.anomaly.dataset import SHIPPED_DATA, FloatArray
 from server.anomaly.questions import AmbiguousDataError, Answers
 from server.anomaly.recognition import Patients, load_dataset, read_patients
 
@@ -23,15 +24,12 @@ def named(names: str) -> list[str]:
 
 
 HEADER, *ROWS = [line.split(",") for line in SHIPPED_DATA.read_text().splitlines()]
+FREE = [row for row in ROWS if row[13] == "Absence"]
 SHORT = named("age,sex,cp,trestbps,chol,fbs,restecg,thalach,exang,oldpeak,slope,ca,thal,target")
 FEDESORIANO = named(
     "Age,Sex,ChestPainType,RestingBP,Cholesterol,FastingBS,RestingECG,MaxHR,ExerciseAngina,Oldpeak,ST_Slope,HeartDisease"
 )
 ISLR = named("Age,Sex,ChestPain,RestBP,Chol,Fbs,RestECG,MaxHR,ExAng,Oldpeak,Slope,Ca,Thal,AHD")
-OPENML = named(
-    "age,sex,chest,resting_blood_pressure,serum_cholestoral,fasting_blood_sugar,resting_electrocardiographic_results,"
-    "maximum_heart_rate_achieved,exercise_induced_angina,oldpeak,slope,number_of_major_vessels,thal,class"
-)
 CP, ECG, SLOPE, CA, THAL, LABEL = 2, 6, 10, 11, 12, 13
 
 Cells = Mapping[int, Mapping[str, str]]
@@ -73,14 +71,9 @@ WORDS = in_words(
     "normal,st-t abnormality,lv hypertrophy;upsloping,flat,downsloping;normal,fixed defect,reversable defect"
 )
 ABBREVIATED = {**in_words("F,M;TA,ATA,NAP,ASY;N,Y;Normal,ST,LVH;Up,Flat,Down"), 5: {}}
-UNDERSCORED = in_words(
-    "female,male;typ_angina,atyp_angina,non_anginal,asympt;no,yes;normal,st_t_wave_abnormality,left_vent_hyper;"
-    "up,flat,down;normal,fixed_defect,reversable_defect"
-)
-OWN_WORDS = in_words(
-    "female,male;typical angina,atypical angina,non-anginal pain,asymptomatic;no,yes;"
-    "normal,ST-T abnormality,left ventricular hypertrophy;up,flat,down;normal,fixed defect,reversible defect"
-)
+OWN_WORDS: Cells = {
+    place: {str(code): word for code, word in field.codes.items()} for place, field in enumerate(FIELDS.values())
+}
 FLOATS: Cells = {column: {str(n): f"{n}.0" for n in range(600)} for column in range(13)}
 
 Written = Callable[..., Path]
@@ -147,32 +140,16 @@ BOOK: Cells = {
     CA: {"": "NA"},
     LABEL: {"Absence": "No", "Presence": "Yes"},
 }
-WITH_UNITS = named(
-    "Age (years),SEX,Chest_Pain,trestbps [mm Hg],chol (mg/dl),fasting blood sugar > 120 mg/dl,rest ECG,max HR,"
-    "exerc ind ang,ST by exercise,slope peak exc ST,major vessels,thal,diameter narrowing"
-)
-OTHER_NAMES = named("age,sex,cp,trtbps,chol,fbs,restecg,thalachh,exng,oldpeak,slp,caa,thall,output")
 WORDED = named("age,gender,cp,trestbps,chol,fbs,restecg,thalch,exang,oldpeak,slope,ca,thal,num")
 DIALECTS: dict[str, tuple[Sequence[str] | None, Sequence[Cells], str, str]] = {
     "its own": (HEADER, [], "the columns by their names, codes uci/367", "Presence = disease"),
     "its own words": (HEADER, [OWN_WORDS], "the columns by their names, words", "Presence = disease"),
-    "the names on the wire": ([*COLUMNS, "label"], [IN_NUMBERS], "codes uci/367", "1 = disease"),
     "UCI's names": (SHORT, [IN_NUMBERS], "codes uci/367", "`target`, 1 = disease, proved"),
     "UCI's own file": (None, [FLOATS, labels("0", "3")], "UCI's order, codes uci/367", "`Heart Disease`, 3 = disease"),
     "shifted": (SHORT, [SHIFTED, IN_NUMBERS], "codes shifted/012", "1 = disease, proved"),
     "the commonest copy": (SHORT, [PERMUTED, REVERSED], "codes permuted/213", "0 = disease, proved"),
-    "its other names": (OTHER_NAMES, [PERMUTED, REVERSED], "permuted/213", "`output`, 0 = disease"),
-    "thallium from 1": (SHORT, [FROM_1], "uci/213", "Presence = disease"),
-    "thallium from 1, normal first": (SHORT, [NORMAL_FIRST], "uci/123", "Presence = disease"),
     "words": (WORDED, [WORDS, labels("0", "2")], "words", "`num`, 2 = disease"),
-    "OpenML": (
-        OPENML,
-        [UNDERSCORED, {5: {"0": "f", "1": "t"}}, labels("'<50'", "'>50_1'")],
-        "words",
-        "`class`, >50_1 = disease",
-    ),
     "a book's": (ISLR, [BOOK], "codes uci, proved", "`AHD`, Yes = disease"),
-    "units in the names": (WITH_UNITS, [IN_NUMBERS], "uci/367", "1 = disease, proved"),
 }
 
 
@@ -184,6 +161,9 @@ def test_each_dialect_gives_the_values_of_the_shipped_table(written: Written, di
     assert names in found.recognized[0]
     assert "; 303 patients; label" in found.recognized[0]
     assert label in found.recognized[0]
+    assert found.recognized[-1] == (
+        "303 of these patients are also in the shipped table; a model trained on that table has already seen them."
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,7 +171,6 @@ def test_each_dialect_gives_the_values_of_the_shipped_table(written: Written, di
     [
         ([SHIFTED, IN_NUMBERS], "codes shifted/012, by how codes and label go together; 303"),
         ([IN_NUMBERS], "codes uci/367; 303 patients; label `target`, 1 = disease."),
-        ([WORDS, IN_NUMBERS], "label `target`, 1 = disease."),
         ([FROM_1, IN_NUMBERS], "codes uci/213, by how"),
         ([NORMAL_FIRST, IN_NUMBERS], "codes uci/123, by how"),
     ],
@@ -212,6 +191,7 @@ def test_two_alphabetical_orders_of_the_pain_types_are_asked_about_in_patients_o
     for convention, pain in (("permuted/213", "atypical angina"), ("islr/213", "non-anginal pain")):
         assert f"--codes {convention}: cp 0 = asymptomatic, 1 = {pain}, " in said
     assert_read(read(path, codes="permuted/213"), elsewhere())
+    assert '--values "chest_pain_type:0=MEANING,' in refusal(path, AmbiguousDataError, codes="uci")
 
 
 @pytest.mark.parametrize("changes", [[SHIFTED], []])
@@ -236,18 +216,15 @@ def test_a_bare_label_that_looks_the_wrong_way_round_is_asked_about_and_then_tak
         (elsewhere(), "the label looks the wrong way round: patients labeled as diseased look healthier than the"),
     ],
 )
-def test_labels_in_words_that_are_exchanged_are_found(written: Written, rows: Rows, said: str) -> None:
-    exchanged = changed(rows, EXCHANGED)
-    found = read(written(HEADER, exchanged))
-    assert found.wrong_label is not None
-    assert said in found.wrong_label
-    assert_read(read(written(HEADER, exchanged), label_of_disease="Absence"), rows)
+def test_labels_in_words_that_are_exchanged_stop_training(written: Written, rows: Rows, said: str) -> None:
+    path = written(HEADER, changed(rows, EXCHANGED))
+    with pytest.raises(InvalidDataError, match=said):
+        load_dataset(path)
+    assert_read(read(path, label_of_disease="Absence"), rows)
 
 
 def test_with_few_of_a_class_a_label_that_looks_exchanged_is_asked_about(written: Written) -> None:
-    rows = elsewhere(
-        [row for row in ROWS if row[13] == "Absence"][:60] + [row for row in ROWS if row[13] == "Presence"][:12]
-    )
+    rows = elsewhere(FREE[:60] + [row for row in ROWS if row[13] == "Presence"][:12])
     assert_read(read(written(HEADER, rows)), rows)
     path = written(HEADER, changed(rows, EXCHANGED))
     assert "only 12 patients have one of the labels" in refusal(path, AmbiguousDataError)
@@ -255,31 +232,13 @@ def test_with_few_of_a_class_a_label_that_looks_exchanged_is_asked_about(written
 
 
 def test_one_class_alone_cannot_be_tested_and_bare_numbers_are_asked_about(written: Written) -> None:
-    rows = elsewhere([row for row in ROWS if row[13] == "Absence"])
+    rows = elsewhere(FREE)
     found = read(written(HEADER, rows))
     assert_read(found, rows)
     assert found.recognized[-1] == "All labels are the same, so their direction cannot be tested."
     path = written(SHORT, changed(rows, IN_NUMBERS))
     assert "which value of target means disease?" in refusal(path, AmbiguousDataError)
     assert_read(read(path, label_of_disease="1"), rows)
-
-
-def test_statlogs_1_and_2_are_disease_free_and_diseased(written: Written) -> None:
-    for rows in (ROWS, elsewhere()):
-        path = written(None, changed(rows, labels("1", "2"), {THAL: {"": "?"}, CA: {"": "?"}}), mark=" ")
-        assert_read(read(path), rows)
-
-
-@pytest.mark.parametrize("label", [[], IN_NUMBERS])
-def test_few_rows_with_codes_that_can_mean_two_things_are_asked_about(written: Written, label: Cells) -> None:
-    rows = elsewhere(ROWS[:12])
-    path = written(SHORT, changed(rows, SHIFTED, label or {}))
-    said = refusal(path, AmbiguousDataError, label_of_disease="1" if label else "Presence")
-    assert "what do the codes of cp, restecg, slope, ca, thal mean?" in said
-    assert "--codes shifted/012: cp 0 = typical angina, " in said
-    assert "--codes permuted/102: cp 0 = asymptomatic, " in said
-    assert "If none of them is right, say --codes none." in said
-    assert_read(read(path, label_of_disease="1" if label else "Presence", codes="shifted/012"), rows)
 
 
 def test_where_fields_speak_for_different_conventions_the_codes_are_asked_about(written: Written) -> None:
@@ -298,7 +257,6 @@ def test_without_label_codes_are_asked_about_unless_matched_rows_prove_them(writ
     path = written(SHORT[:13], without(changed(elsewhere(), PERMUTED), LABEL))
     with pytest.raises(AmbiguousDataError, match="what do the codes"):
         read(path, needs_label=False)
-    np.testing.assert_allclose(read(path, needs_label=False, codes="permuted/213").values, truth(elsewhere()))
 
 
 def test_what_is_said_of_the_codes_is_not_taken_against_the_rows_of_the_shipped_table(written: Written) -> None:
@@ -306,51 +264,29 @@ def test_what_is_said_of_the_codes_is_not_taken_against_the_rows_of_the_shipped_
     assert "prove other codes of cp, restecg, slope, ca, thal than --codes says" in refusal(path, codes="shifted")
     assert "there are no codes nonsense. Known are: uci/367" in refusal(path, codes="nonsense")
     assert_read(read(path, codes="permuted"))
-    path = written(SHORT, changed(elsewhere(), PERMUTED, IN_NUMBERS))
-    said = refusal(path, AmbiguousDataError, codes="uci")
-    assert '--values "chest_pain_type:0=MEANING,' in said
-    assert_read(read(path, codes="permuted/213"), elsewhere())
 
 
-LOCAL = {
-    "German": ("Alter;Geschlecht;Brustschmerz;Ruheblutdruck;Cholesterin;Nüchternblutzucker > 120;Ruhe-EKG;"
-               "max. Herzfrequenz;Belastungsangina;ST-Senkung;ST-Steigung;Anzahl Hauptgefäße;Thallium;KHK",
-               "weiblich,männlich;typische Angina,atypische Angina,nicht-anginös,asymptomatisch;nein,ja;"
-               "normal,ST-T-Veränderung,Linksherzhypertrophie;ansteigend,flach,abfallend;normal,fixiert,reversibel"),
-    "French": ("âge;sexe;douleur thoracique;TA systolique;cholestérol;glycémie à jeun > 120;ECG de repos;"
-               "FC max;angor d'effort;dépression ST;pente ST;nombre de vaisseaux;thallium;maladie cardiaque",
-               "femme,homme;typique,atypique,non angineuse,asymptomatique;non,oui;"
-               "normal,anomalie ST-T,HVG;ascendante,plate,descendante;normal,défaut fixe,défaut réversible"),
-    "Spanish": ("edad;sexo;tipo de dolor torácico;presión arterial en reposo;colesterol;glucemia en ayunas;"
-                "ECG en reposo;frecuencia cardíaca máxima;angina de esfuerzo;descenso del ST;"
-                "pendiente ST;número de vasos;talio;enfermedad",
-                "mujer,hombre;típica,atípica,no anginoso,asintomático;no,sí;"
-                "normal,anomalía ST-T,HVI;ascendente,plana,descendente;normal,fijo,reversible"),
-    "Dutch": ("leeftijd;geslacht;pijn op de borst;bloeddruk in rust;cholesterol;nuchtere bloedsuiker;rust-ECG;"
-              "maximale hartslag;inspanningsangina;ST-daling;helling ST;aantal vaten;thallium;hartziekte",
-              "vrouw,man;typisch,atypisch,niet-angineus,asymptomatisch;nee,ja;"
-              "normaal,ST-T-afwijking,LVH;stijgend,vlak,dalend;normaal,vast defect,omkeerbaar"),
-}  # fmt: skip
+def test_a_german_spreadsheet_is_read(written: Written) -> None:
+    header = named(
+        "Alter,Geschlecht,Brustschmerz,Ruheblutdruck,Cholesterin,Nüchternblutzucker > 120,Ruhe-EKG,"
+        "max. Herzfrequenz,Belastungsangina,ST-Senkung,ST-Steigung,Anzahl Hauptgefäße,Thallium,KHK"
+    )
+    words = in_words(
+        "weiblich,männlich;typische Angina,atypische Angina,nicht-anginös,asymptomatisch;nein,ja;"
+        "normal,ST-T-Veränderung,Linksherzhypertrophie;ansteigend,flach,abfallend;normal,fixiert,reversibel"
+    )
+    rows = [[cell.replace(".", ",") for cell in row] for row in changed(elsewhere(), words, labels("nein", "ja"))]
+    assert_read(read(written(header, rows, mark=";", encoding="cp1252")), elsewhere())
 
 
-@pytest.mark.parametrize(("header", "said"), LOCAL.values(), ids=LOCAL)
-def test_names_and_words_of_other_languages_are_read(written: Written, header: str, said: str) -> None:
-    words = changed(elsewhere(), in_words(said), labels(*said.split(";")[2].split(",")))
-    rows = [[cell.replace(".", ",") for cell in row] for row in words]
-    assert_read(read(written(header.split(";"), rows, mark=";", encoding="cp1252")), elsewhere())
-
-
-UP_TO_DOWN = {"1": "up", "2": "flat", "3": "down"}
 Change = Callable[[list[str]], list[str]]
 AS_THEY_ARE: dict[str, tuple[str, Change]] = {
-    "sex in its name": ("Sex (1=M; 2=F)", lambda row: [row[0], str(2 - int(row[1])), *row[2:]]),
     "a column of women": ("female", lambda row: [row[0], str(1 - int(row[1])), *row[2:]]),
     "both pressures": ("BP", lambda row: [*row[:3], f"{row[3]}/60" if int(row[3]) > 60 else row[3], *row[4:]]),
     "cholesterol in g/L": ("Cholestérol", lambda row: [*row[:4], f"{int(row[4]) / 100}", *row[5:]]),
     "glucose": ("Fasting glucose", lambda row: [*row[:5], str(99 + 41 * int(row[5]) + int(row[0]) % 9), *row[6:]]),
     "glucose in mmol/L": ("fbs", lambda row: [*row[:5], f"{5 + 3 * int(row[5]) + int(row[0]) % 9 / 10}", *row[6:]]),
     "millivolts": ("ST depression (mV)", lambda row: [*row[:9], f"{float(row[9]) / 10:.2f}", *row[10:]]),
-    "codes before words": ("slope", lambda row: [*row[:10], f"{row[10]}: {UP_TO_DOWN[row[10]]}", *row[11:]]),
 }  # fmt: skip
 
 
@@ -371,11 +307,8 @@ def test_codes_in_columns_of_their_own_are_joined(written: Written, codes: str) 
 
 def test_an_unknown_name_whose_values_fit_one_field_is_asked_about(written: Written) -> None:
     path = written([*HEADER[:7], "Wert 7", *HEADER[8:]], elsewhere())
-    said = refusal(path, AmbiguousDataError)
-    assert (
-        'Max HR may be Wert 7. --column "max_heart_rate=Wert 7", or --column "max_heart_rate=none" if it is not.'
-        in said
-    )
+    said = 'Max HR may be Wert 7. --column "max_heart_rate=Wert 7", or --column "max_heart_rate=none" if it is not.'
+    assert said in refusal(path, AmbiguousDataError)
     assert_read(read(path, columns=["max_heart_rate=Wert 7"]), elsewhere())
     assert np.isnan(read(path, columns=["max_heart_rate=none"]).values[:, 7]).all()
 
@@ -383,26 +316,25 @@ def test_an_unknown_name_whose_values_fit_one_field_is_asked_about(written: Writ
 @pytest.mark.parametrize(
     ("column", "words", "asked", "said"),
     [
-        (SLOPE, ["", "rising", "level", "steil ab"], "st_slope:", "st_slope:level=flat,steil ab=down"),
-        (1, ["M", "H"], "sex:", "sex:M=female,H=male"),
-        (1, ["1", "2"], "sex:", "sex:1=female,2=male"),
-        (1, ['"she, her"', '"a=b"'], "sex:a=b=MEANING,she, her=MEANING", "sex:she, her=female,a=b=male"),
-        (8, ["2", "1"], "exercise_angina:", "exang:2=no,1=yes"),
+        (SLOPE, ["", "rising", "level", "steil ab"], "st_slope:", ["st_slope:level=flat,steil ab=down"]),
+        (1, ["M", "H"], "sex:", ["sex:M=female", "sex:H=male"]),
+        (1, ["1", "2"], "sex:", ["sex:1=female,2=male"]),
+        (8, ["2", "1"], "exercise_angina:", ["exang:2=no,1=yes"]),
+        (1, ['"she, her"', '"a=b"'], "sex:a=b=MEANING,she, her=MEANING", ["sex:she, her=female,a=b=male"]),
     ],
 )
 def test_values_that_many_patients_have_and_that_are_not_clear_are_asked_about(
-    written: Written, column: int, words: Sequence[str], asked: str, said: str
+    written: Written, column: int, words: Sequence[str], asked: str, said: Sequence[str]
 ) -> None:
     change = {str(code): word for code, word in enumerate(words) if word}
     path = written(HEADER, changed(elsewhere(), {column: change}))
     assert f'--values "{asked}' in refusal(path, AmbiguousDataError)
-    assert_read(read(path, values=[said]), elsewhere())
+    assert_read(read(path, values=said), elsewhere())
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (["sex:1=female"], None),
         (["sex:male"], "write --values FIELD:VALUE=MEANING,VALUE=MEANING."),
         (["sex:=male"], "write --values FIELD:VALUE=MEANING,VALUE=MEANING."),
         (["sex:female=0,male=1"], "--values: female is in no cell of Sex."),
@@ -410,38 +342,13 @@ def test_values_that_many_patients_have_and_that_are_not_clear_are_asked_about(
         (["chol:999=0", "thal:3=normal"], "--values: there is no column for Thallium."),
     ],
 )
-def test_values_that_are_explained_wrongly_or_in_part_are_refused_or_asked_about(
-    written: Written, values: Sequence[str], said: str | None
-) -> None:
+def test_values_that_are_explained_wrongly_are_refused(written: Written, values: Sequence[str], said: str) -> None:
     path = written(HEADER[:12] + HEADER[13:], without(changed(elsewhere(), {1: {"0": "1", "1": "2"}}), THAL))
-    answers: dict[str, Any] = {"values": values, "columns": ["thal=none"]}
-    if said is None:
-        assert '--values "sex:2=MEANING"' in refusal(path, AmbiguousDataError, **answers)
-    else:
-        assert said in refusal(path, **answers)
+    assert said in refusal(path, values=values, columns=["thal=none"])
 
 
-def test_what_is_said_of_one_field_in_several_options_and_of_converted_columns_is_joined(written: Written) -> None:
-    rows = [[*row[:3], f"{row[3]}/60", *row[4:]] for row in changed(elsewhere(), {1: {"0": "1", "1": "2"}})]
-    for row in rows[:3]:
-        row[3] = row[4] = "999"
-    path, expected = written(HEADER, rows), truth(elsewhere())
-    expected[:3, [3, 4]] = np.nan
-    sexes = ["sex:1=female", "sex:2=male"]
-    assert '--values "resting_bp:999=MEANING"' in refusal(path, AmbiguousDataError, values=sexes)
-    found = read(path, values=[*sexes, "bp:999=not measured", "cholesterol:999=0"])
-    np.testing.assert_allclose(found.values, expected)
-
-
-@pytest.mark.parametrize(
-    ("rows", "label", "said"),
-    [
-        (ROWS, "2", "of Heart Disease, which has absence and presence."),
-        ([row for row in ROWS if row[13] == "Absence"], "Presense", "of Heart Disease, which has absence."),
-    ],
-)
-def test_a_label_of_disease_that_no_patient_has_is_refused(written: Written, rows: Rows, label: str, said: str) -> None:
-    assert said in refusal(written(HEADER, rows), label_of_disease=label)
+def test_a_label_of_disease_that_no_patient_has_is_refused(written: Written) -> None:
+    assert "of Heart Disease, which has absence." in refusal(written(HEADER, FREE), label_of_disease="Presense")
 
 
 def test_a_few_strangers_among_the_shipped_patients_are_not_tested_alone(written: Written) -> None:
@@ -451,10 +358,9 @@ def test_a_few_strangers_among_the_shipped_patients_are_not_tested_alone(written
 
 def test_a_column_that_a_person_chooses_and_that_may_say_the_opposite_is_asked_about(written: Written) -> None:
     path = written([*HEADER[:5], "FBS <= 120", *HEADER[6:]], changed(elsewhere(), {5: {"0": "1", "1": "0"}}))
-    chosen = ["fbs=FBS <= 120"]
-    assert '--values "fasting_blood_sugar_high:0=MEANING,1=MEANING"' in refusal(
-        path, AmbiguousDataError, columns=chosen
-    )
+    assert "FBS over 120 may be FBS <= 120. --column" in refusal(path, AmbiguousDataError)
+    chosen, asked = ["fbs=FBS <= 120"], '--values "fasting_blood_sugar_high:0=MEANING,1=MEANING"'
+    assert asked in refusal(path, AmbiguousDataError, columns=chosen)
     assert_read(read(path, columns=chosen, values=["fbs:1=no,0=yes"]), elsewhere())
 
 
@@ -485,32 +391,8 @@ def test_codes_that_label_encoders_made_of_a_books_words_are_proved_by_the_shipp
 
 
 def test_words_that_are_others_in_the_shipped_table_are_refused(written: Written) -> None:
-    wrong: Cells = {
-        **WORDS,
-        CP: {"1": "asymptomatic", "2": "atypical angina", "3": "non-anginal", "4": "typical angina"},
-    }
-    said = refusal(written(SHORT, changed(ROWS, wrong)))
-    assert "303 rows of the shipped table are in this file too, but with other values of cp." in said
-    said = refusal(written(SHORT, changed(ROWS, {1: {"0": "1", "1": "0"}})))
-    assert "with other values of sex." in said
-
-
-@pytest.mark.parametrize(
-    "exchange",
-    [
-        {8: {"0": "1", "1": "0"}}, {1: {"0": "1", "1": "0"}}, {SLOPE: {"1": "3", "3": "1"}},
-        {1: {"0": "Male", "1": "Female"}}, {8: {"0": "yes", "1": "no"}},
-    ],
-)  # fmt: skip
-def test_exchanged_codes_and_words_are_asked_about(written: Written, exchange: Cells) -> None:
-    rows = changed(elsewhere(), exchange)
-    (column,) = exchange
-    path = written(HEADER, rows)
-    assert f"are the codes of {HEADER[column]} right? They go with the label as if they were exchanged." in refusal(
-        path, AmbiguousDataError
-    )
-    codes = {"Male": "1", "Female": "0", "yes": "1", "no": "0"}
-    assert_read(read(path, yes=True), [[codes.get(cell, cell) for cell in row] for row in rows])
+    path = written(SHORT, changed(ROWS, {1: {"0": "Male", "1": "Female"}}))
+    assert "303 rows of the shipped table are in this file too, but with other values of sex." in refusal(path)
 
 
 def test_codes_of_no_convention_are_read_as_a_person_says_they_are(written: Written) -> None:
@@ -519,7 +401,6 @@ def test_codes_of_no_convention_are_read_as_a_person_says_they_are(written: Writ
     assert '--values "chest_pain_type:0=MEANING,1=MEANING,2=MEANING,3=MEANING"' in said
     cp = "cp:0=typical angina,1=atypical angina,2=non-anginal pain,3=4"
     assert_read(read(path, values=[cp]), elsewhere())
-    assert "what cp means is one of: typical angina" in refusal(path, values=["cp:0=nothing"])
     encoded: Cells = {**PERMUTED, CP: {"4": "0", "3": "1", "2": "2", "1": "3"}}
     path = written(SHORT, changed(elsewhere(), encoded, IN_NUMBERS))
     assert "what do these values mean?" in refusal(path, AmbiguousDataError, codes="none")
@@ -538,49 +419,28 @@ def test_abbreviations_zero_cholesterol_and_missing_columns_are_read_and_their_c
     np.testing.assert_allclose(found.values, expected)
     assert found.has_disease.tolist() == is_ill()
     assert "Patients with Cholesterol 0, which counts as not measured: 2." in found.recognized
-    assert found.recognized[-1].startswith(
-        "Not measured in any patient: Number of vessels fluro, Thallium. What that costs"
-    )
-
-
-def test_wholly_empty_columns_are_not_measured(written: Written) -> None:
-    rows = [[*row[:11], "", "", row[13]] for row in ROWS]
-    found = read(written(HEADER, rows))
-    assert np.isnan(found.values[:, [CA, THAL]]).all()
-    assert "an AUROC of 0.90, and without these fields of 0.86" in found.recognized[-2]
-    assert found.recognized[-1] == (
-        "303 of these patients are also in the shipped table; a model trained on that table has already seen them."
-    )
+    assert found.recognized[-1].startswith("Not measured in any patient: Number of vessels fluro, Thallium. What that")
 
 
 def test_cholesterol_in_mmol_is_converted(written: Written) -> None:
     rows = [[*row[:4], f"{int(row[4]) / 38.67:.2f}", *row[5:]] for row in ROWS]
-    rows[0][4] = "0"
-    found = read(written(HEADER, rows))
-    expected = truth()
-    expected[0, 4] = np.nan
-    np.testing.assert_allclose(found.values, expected, atol=0.3)
+    found = read(written(HEADER, [[*rows[0][:4], "0", *rows[0][5:]], *rows[1:]]))
+    np.testing.assert_allclose(found.values[1:], truth()[1:], atol=0.3)
+    assert np.isnan(found.values[0, 4])
     assert "Cholesterol: mmol/L, converted to mg/dL, times 38.67." in found.recognized
-    rows[1][4] = "286"
-    assert ": 301 rows cannot be read, so the file was not used:\nRows 4, 5, 6, 7, 8 and 296 more: column" in refusal(
-        written(HEADER, rows)
-    )
-    assert "Rows 4" in refusal(written([*HEADER[:4], "chol (mg/dL)", *HEADER[5:]], rows))
 
 
 FILES: dict[str, dict[str, Any]] = {
     "semicolons, decimal commas": {"rows": [[cell.replace(".", ",") for cell in row] for row in ROWS], "mark": ";"},
-    "tabs": {"mark": "\t"},
+    "Statlog's spaces without header":
+        {"header": None, "rows": changed(ROWS, labels("1", "2"), {CA: {"": "-9"}, THAL: {"": "?"}}), "mark": "  "},
     "bars": {"mark": "|"},
-    "spaces without header":
-        {"header": None, "rows": changed(ROWS, labels("0", "4"), {CA: {"": "-9"}, THAL: {"": "-9.0"}}), "mark": "  "},
     "byte order mark and CRLF": {"encoding": "utf-8-sig", "end": "\r\n"},
     "CR": {"end": "\r"},
     "UTF-16": {"encoding": "utf-16", "mark": "\t"},
     "UTF-16 without mark": {"encoding": "utf-16-le"},
     "Latin-1": {"header": [*HEADER, "Größe"], "rows": [[*row, "ü"] for row in ROWS], "encoding": "latin-1"},
     "sep line as wide as the sheet": {"header": ["sep=,,,,,\n" + HEADER[0], *HEADER[1:]]},
-    "sep line": {"header": ["sep=;\n" + HEADER[0], *HEADER[1:]], "mark": ";"},
     "comments and blank lines":
         {"header": ["# In 1988\n\n" + HEADER[0], *HEADER[1:]], "rows": [*ROWS[:9], ["# the rest"], [""], *ROWS[9:]]},
     "a title": {"header": ["Cardiology\n" + HEADER[0], *HEADER[1:]]},
@@ -589,28 +449,19 @@ FILES: dict[str, dict[str, Any]] = {
     "trailing commas behind rows alone": {"rows": [[*row, ""] for row in ROWS]},
     "index column": {"header": ["", *HEADER], "rows": [[str(i), *row] for i, row in enumerate(ROWS)]},
     "row names without header": {"rows": [[f'"{i}"', *row] for i, row in enumerate(ROWS)]},
-    "id column and quotes": {
-        "header": ["id", *(f'"{name}"' for name in HEADER)],
-        "rows": [["9", *(f'"{cell}"' for cell in row)] for row in ROWS],
-    },
-    "dots in names": {"header": [f'"{name.replace(" ", ".")}"' for name in HEADER]},
+    "quotes": {"rows": [[f'"{cell}"' for cell in row] for row in ROWS]},
     "names in a comment, in another order":
         {"header": ["# age", "label", *SHORT[1:13]], "rows": [[row[0], row[13], *row[1:13]] for row in ROWS]},
     "single quotes, but for gaps": {
         "header": [f"'{name}'" for name in HEADER],
-        "rows": [[f"'{cell}'" if cell else cell for cell in row] for row in ROWS],
+        "rows": [[f"'{cell}'" if cell else "NULL" for cell in row] for row in ROWS],
     },
-    "another order": {"header": HEADER[::-1], "rows": [row[::-1] for row in ROWS]},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", FILES)
 def test_each_kind_of_file_gives_the_values_of_the_shipped_table(written: Written, kind: str) -> None:
     assert_read(read(written(**{"header": HEADER, "rows": ROWS, **FILES[kind]})))
-
-
-def test_a_minus_of_typographers_is_one(written: Written) -> None:
-    assert read(written(HEADER, [[*ROWS[0][:9], "−0.5", *ROWS[0][10:]]])).values[0, 9] == -0.5
 
 
 @pytest.mark.parametrize("sheet", [None, "More"])
@@ -634,10 +485,8 @@ def test_a_workbook_is_read(tmp_path: Path, sheet: str | None) -> None:
 
 def test_formulas_and_dates_of_a_workbook_are_refused_with_row_and_column(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
-    page = book.active
-    assert page is not None
     for row in [HEADER, ["=60+3", *ROWS[0][1:]], [*ROWS[1][:9], datetime.date(2026, 3, 2), *ROWS[1][10:]]]:
-        page.append(row)
+        book["Sheet"].append(row)
     path = tmp_path / "clinic.xlsx"
     book.save(path)
     said = refusal(path).splitlines()
@@ -651,23 +500,9 @@ def test_formulas_and_dates_of_a_workbook_are_refused_with_row_and_column(tmp_pa
     ("column", "cell", "said"),
     [
         ("Age", "old", "column Age must be a number."),
-        ("Age", "54.5", "column Age must be a whole number."),
-        ("Age", "0", "column Age must be between 1 and 120 years."),
-        ("Sex", "2", "column Sex must be one of: 0 (female), 1 (male)."),
-        ("Sex", "x", "column Sex must be one of: 0 (female), 1 (male)."),
         ("BP", "80/120", "column BP must be a number, or left empty where nothing was measured."),
         ("BP", "999", "column BP must be between 40 and 300 mm Hg, or left empty where nothing was measured."),
-        ("BP", "1_20", "column BP must be a number"),
-        ("BP", "inf", "column BP must be a number"),
-        ("BP", "none", "column BP must be a number"),
-        ("Cholesterol", "5.2", "column Cholesterol must be between 50 and 1000 mg/dL"),
-        ("Cholesterol", "1.234,5", "column Cholesterol must be a number"),
         ("Chest pain type", "5", "column Chest pain type must be one of: 1 (typical angina), 2 (atypical angina), 3 ("),
-        ("Number of vessels fluro", "4", "column Number of vessels fluro must be one of: 0, 1, 2, 3, or left empty"),
-        ("Slope of ST", "steep", "column Slope of ST must be one of: 1 (up), 2 (flat), 3 (down), or left empty"),
-        ("Thallium", "none", "column Thallium must be one of: 3 (normal), 6 (fixed defect), 7 (reversible defect)"),
-        ("Exercise angina", "-", "column Exercise angina must be one of: 0 (no), 1 (yes)"),
-        ("Heart Disease", "Maybe", "column Heart Disease must be one of: Absence, Presence;"),
         ("Heart Disease", "1", "column Heart Disease must be one of: Absence, Presence;"),
     ],
 )
@@ -691,7 +526,9 @@ def test_no_refusal_holds_a_cells_content(written: Written, column: int, content
 
 def test_rows_that_cannot_be_read_are_named_by_what_must_stand_there(written: Written) -> None:
     rows = [["x", "y", *ROWS[0][2:]], ROWS[1][:13], [*ROWS[2], "extra"], *[["x", *row[1:]] for row in ROWS[3:]]]
-    assert refusal(written(HEADER, rows)).splitlines()[1:] == [
+    path = written(HEADER, rows)
+    assert refusal(path).splitlines() == [
+        f"{path}: 303 rows cannot be read, so the file was not used:",
         "Row 2: column Sex must be one of: 0 (female), 1 (male).",
         "Rows 2, 5, 6, 7, 8 and 296 more: column Age must be a number.",
         "Rows 3, 4: the number of cells differs from the number of columns.",
@@ -711,7 +548,7 @@ def test_rows_that_lack_what_each_patient_needs_are_left_out_once_a_person_agree
     assert f"Left out, for want of {column}: Rows 3, 6." in found.recognized
 
 
-def test_a_mark_among_glucose_is_asked_about_and_a_rare_one_refused(written: Written) -> None:
+def test_a_mark_among_glucose_is_asked_about(written: Written) -> None:
     rows = [AS_THEY_ARE["glucose"][1](row) for row in elsewhere()]
     for row in rows[:3]:
         row[5] = "999"
@@ -719,8 +556,6 @@ def test_a_mark_among_glucose_is_asked_about_and_a_rare_one_refused(written: Wri
     assert '--values "fasting_blood_sugar_high:999=MEANING"' in refusal(path, AmbiguousDataError)
     found = read(path, values=["fbs:999=not measured"]).values[:, 5]
     np.testing.assert_allclose(found, [*[np.nan] * 3, *truth()[3:, 5]])
-    rows[1][5] = rows[2][5] = "100"
-    assert ": Row 2: column FBS over 120 must be one of: 0 (no), 1 (yes)" in refusal(written(HEADER, rows))
 
 
 @pytest.mark.parametrize(("column", "mark"), [("BP", "999"), ("BP", "low"), ("Heart Disease", "later"), ("Age", "999")])
@@ -735,49 +570,24 @@ def test_a_mark_that_many_patients_have_is_asked_about(written: Written, column:
     assert (~found.is_labelled).sum() == 3 * (column == "Heart Disease")
 
 
-@pytest.mark.parametrize(
-    ("said", "asked"),
-    [
-        ([], '--values "cholesterol:999=MEANING"'),
-        (["bp:999=not measured"], '--values "cholesterol:999=MEANING"'),
-        (["bp:999=not measured", "chol:999=999"], None),
-    ],
-)
-def test_a_mark_of_one_quantity_is_asked_about_in_others_where_it_is_possible(
-    written: Written, said: Sequence[str], asked: str | None
-) -> None:
-    rows = [[*row[:3], "999", "999", *row[5:]] for row in ROWS[:3]] + ROWS[3:]
-    path = written(HEADER, rows)
-    if asked:
-        assert asked in refusal(path, AmbiguousDataError, values=said, yes=True)
-    else:
-        assert read(path, values=said, yes=True).values[0, 3:5].tolist() == pytest.approx([np.nan, 999], nan_ok=True)
+def test_a_mark_of_one_quantity_is_asked_about_in_others_where_it_is_possible(written: Written) -> None:
+    path = written(HEADER, [[*row[:3], "999", "999", *row[5:]] for row in ROWS[:3]] + ROWS[3:])
+    said = ["bp:999=not measured"]
+    for values in ([], said):
+        assert '--values "cholesterol:999=MEANING"' in refusal(path, AmbiguousDataError, values=values, yes=True)
+    found = read(path, values=[*said, "chol:999=999"], yes=True).values[0, 3:5]
+    np.testing.assert_equal(found, [np.nan, 999])
 
 
 def test_na_is_asked_about_where_no_other_word_is_non_anginal(written: Written) -> None:
-    path = written(
-        FEDESORIANO[:11] + HEADER[13:],
-        without(
-            changed(elsewhere(), {**ABBREVIATED, CP: dict(zip("1234", ["TA", "ATA", "NA", "ASY"], strict=True))}),
-            CA,
-            THAL,
-        ),
-    )
+    path = written(HEADER, changed(elsewhere(), {CP: {"1": "TA", "2": "ATA", "3": "NA", "4": "ASY"}}))
     assert '--values "chest_pain_type:NA=MEANING"' in refusal(path, AmbiguousDataError)
-    found = read(path, values=["cp:NA=non-anginal pain"])
-    np.testing.assert_allclose(found.values[:, :CA], truth(elsewhere())[:, :CA])
-    rows = changed(elsewhere(ROWS), ABBREVIATED)
-    rows[0][CP] = rows[1][CP] = rows[2][CP] = "NA"  # a gap, as usual
-    assert np.isnan(read(written(FEDESORIANO[:11] + HEADER[13:], without(rows, CA, THAL))).values[:3, CP]).all()
+    assert_read(read(path, values=["cp:NA=non-anginal pain"]), elsewhere())
 
 
-FOOTERS: dict[str, Rows] = {
-    "one cell": [["Source: the clinic"]],
-    "a total and a note": [["Total: 303 patients", *[""] * 14], ["printed in May", *[""] * 14]],
-}
-
-
-@pytest.mark.parametrize("footer", FOOTERS.values(), ids=FOOTERS)
+@pytest.mark.parametrize(
+    "footer", [[["Source: the clinic"]], [["Total: 303 patients", *[""] * 14], ["printed in May", *[""] * 14]]]
+)
 def test_rows_below_that_are_no_patients_are_left_out_once_a_person_agrees(written: Written, footer: Rows) -> None:
     path = written(["No.", *HEADER], [*([str(number), *row] for number, row in enumerate(ROWS)), *footer])
     assert "look like a footer and no patients: Row" in refusal(path, AmbiguousDataError)
@@ -793,14 +603,6 @@ def test_a_legend_in_a_footer_is_doubtful(written: Written, cells: int) -> None:
     assert "Taken as it is: the footer in row 305 may say what codes mean, and is not read" in said
 
 
-@pytest.mark.parametrize("name", ["Mean value", "Max Weber", "Test positive"])
-def test_a_complete_row_called_a_summary_is_kept_once_a_person_agrees(written: Written, name: str) -> None:
-    path = written([*HEADER, "id"], [[*row, name if row is ROWS[-1] else f"P{i}"] for i, row in enumerate(ROWS)])
-    said = "rows like 304 are called a summary or an example: remove them if they are no patients"
-    assert said in refusal(path, AmbiguousDataError)
-    assert_read(read(path, yes=True))
-
-
 @pytest.mark.parametrize("places", [(302,), (0, 302)])
 def test_rows_that_are_cut_off_are_refused(written: Written, places: Sequence[int]) -> None:
     path = written(HEADER, [row[:4] if place in places else row for place, row in enumerate(ROWS)])
@@ -810,12 +612,7 @@ def test_rows_that_are_cut_off_are_refused(written: Written, places: Sequence[in
     assert "Row 305: the number of cells differs" in refusal(path, yes=True)
 
 
-def test_a_file_without_any_patient_is_refused(written: Written) -> None:
-    for rows in ([["Source: the clinic"]], [["Source"], ["printed in May"]]):
-        assert "it holds no patients." in refusal(written(HEADER, rows), yes=True)
-
-
-@pytest.mark.parametrize(("name", "words"), [("Dx", ("0", "1")), ("X", ("neg", "pos")), ("X", ("healthy", "sick"))])
+@pytest.mark.parametrize(("name", "words"), [("Dx", ("0", "1")), ("X", ("neg", "pos"))])
 def test_a_column_that_seems_to_be_the_label_is_asked_about_where_none_is_known(
     written: Written, name: str, words: tuple[str, str]
 ) -> None:
@@ -829,16 +626,6 @@ def test_columns_that_cannot_be_a_field_by_what_stands_in_them_are_not_offered(w
     header = ["Patient ID", *HEADER[:12], "date of scan"]
     rows = [[str(place), *row[:12], f"2/5/{1980 + place % 9}"] for place, row in enumerate(ROWS)]
     assert not read(written(header, rows), needs_label=False).is_labelled.any()
-
-
-def test_an_empty_column_and_a_label_of_many_numbers_are_offered_by_their_names(written: Written) -> None:
-    path = written(
-        [*HEADER[:12], "Thal or so", "Outcome score"],
-        [[*row[:12], "", str(i % 20)] for i, row in enumerate(ROWS)],
-    )
-    said = refusal(path, AmbiguousDataError)
-    assert "Thallium may be Thal or so." in said
-    assert "Heart Disease; it may be Outcome score." in said
 
 
 def test_values_of_a_column_whose_name_explains_them_are_those_of_the_file(written: Written) -> None:
@@ -866,39 +653,31 @@ def test_what_few_rows_have_is_not_shown_with_exchanged_codes_or_with_the_label(
     assert rows[1][13] not in said
 
 
-@pytest.mark.parametrize("mark", ["9", "x"])
-def test_a_rare_mark_in_the_label_is_refused_by_row(written: Written, mark: str) -> None:
-    degrees = ["1", "2", "3", "4"]
-    rows = [[*row[:13], degrees[i % 4] if row[13] == "Presence" else "0"] for i, row in enumerate(elsewhere())]
+def test_a_rare_mark_in_the_label_is_refused_by_row(written: Written) -> None:
+    rows = [[*row[:13], "1234"[i % 4] if row[13] == "Presence" else "0"] for i, row in enumerate(elsewhere())]
     assert read(written(HEADER, rows)).has_disease.tolist() == is_ill()
-    rows[5][13] = mark
+    rows[5][13] = "9"
     assert "Row 7: column Heart Disease must be one of" in refusal(written(HEADER, rows))
     rows = changed(elsewhere(), IN_NUMBERS)
-    rows[5][13] = mark
+    rows[5][13] = "x"
     assert "Row 7: column Heart Disease must be one of" in refusal(written(HEADER, rows), label_of_disease="1")
-
-
-def test_gaps_without_quotes_among_quoted_cells_are_gaps(written: Written) -> None:
-    rows = [[f"'{cell}'" if cell else "NULL" for cell in row] for row in ROWS]
-    assert_read(read(written(HEADER, rows)))
 
 
 def test_a_number_in_a_rows_other_unit_and_a_birth_date_are_named(written: Written) -> None:
     rows = [[*row[:4], "5.2", *row[5:]] if place % 3 else row for place, row in enumerate(ROWS)]
-    assert 'look like mmol/L: convert them, or leave the column out: --column "cholesterol=none"' in refusal(
-        written(HEADER, rows)
-    )
+    said = 'look like mmol/L: convert them, or leave the column out: --column "cholesterol=none"'
+    assert said in refusal(written(HEADER, rows))
     path = written(["born", *HEADER[1:]], [["1/2/1950", *row[1:]] for row in ROWS])
     assert "An age in whole years is needed: dates of birth are not read." in refusal(path, AmbiguousDataError)
 
 
+def at_two_sites(north: Rows, south: Rows) -> tuple[Sequence[str], Rows]:
+    return [*HEADER, "Site"], [*([*row, "north"] for row in north), *([*row, "south"] for row in south)]
+
+
 def test_a_bare_label_that_clinics_use_in_opposite_ways_is_named_in_the_question(written: Written) -> None:
-    rows = [[*row, "north"] for row in changed(elsewhere(), IN_NUMBERS)]
-    rows += [[*row, "south"] for row in changed(elsewhere(), REVERSED)]
-    path = written([*HEADER, "Site"], rows)
+    path = written(*at_two_sites(changed(elsewhere(), IN_NUMBERS), changed(elsewhere(), REVERSED)))
     assert "Within Site, Heart Disease seems to mean the opposite in some" in refusal(path, AmbiguousDataError)
-    wrong = read(path, label_of_disease="1").wrong_label or ""
-    assert wrong.startswith("among patients with one value of Site, the label looks the wrong way round")
 
 
 def test_agreeing_to_one_question_agrees_to_no_other(written: Written) -> None:
@@ -932,18 +711,15 @@ def test_units_in_cells_are_read_where_they_are_the_fields_own(written: Written)
 
 
 def test_a_label_that_one_of_two_clinics_has_the_wrong_way_round_is_found(written: Written) -> None:
-    exchanged = changed(elsewhere(), EXCHANGED)
-    rows = [[*row, "north"] for row in elsewhere()] + [[*row, "south"] for row in exchanged[:80]]
-    found = read(written([*HEADER, "Site"], rows), yes=True)
-    assert "the label looks the wrong way round" in (found.wrong_label or "")
-    assert not read(written(HEADER, [row[:-1] for row in rows]), yes=True).wrong_label
+    found = read(written(*at_two_sites(elsewhere(), changed(elsewhere(), EXCHANGED)[:80])), yes=True)
+    said = "among patients with one value of Site, the label looks the wrong way round"
+    assert (found.wrong_label or "").startswith(said)
 
 
 def test_clinics_with_other_codes_in_one_file_are_asked_about(written: Written) -> None:
     """The pain types of all patients together need not look exchanged."""
     other = changed(elsewhere(), {CP: dict(zip("1234", "4321", strict=True))})
-    rows = [[*row, "north"] for row in elsewhere()] + [[*row, "south"] for row in other[:120]]
-    said = refusal(written([*HEADER, "Site"], rows), AmbiguousDataError)
+    said = refusal(written(*at_two_sites(elsewhere(), other[:120])), AmbiguousDataError)
     assert "are the codes of Chest pain type right? They go with the label as if they were exchanged." in said
 
 
@@ -960,17 +736,13 @@ DOUBTFUL: dict[str, tuple[str, Change]] = {
          lambda row: [*row[:2], *(str(int(row[2] == code)) for code in "234"), *row[3:]]),
     'ST depression may be ST deprssion (mm). --column "st_depression=ST deprssion (mm)"':
         (NAMES.replace("ST depression", "ST deprssion (mm)"), SAME),
-    "ST depression may be ST depression (points). --column": (NAMES.replace("depression", "depression (points)"), SAME),
     "BP may be BP (diastolic). --column": (NAMES.replace("BP", "BP (diastolic)"), SAME),
-    "FBS over 120 may be FBS <= 120. --column": (NAMES.replace("FBS over 120", "FBS <= 120"), SAME),
     "Cholesterol is 999 in": (NAMES, at(4, lambda row: "999" if int(row[3]) % 4 == 0 else row[4])),
     "BP is 222 in": (NAMES, at(3, lambda row: "222" if int(row[0]) % 7 == 0 else row[3])),  # far from the others
     "BP is 99 in": (NAMES, at(3, lambda row: "99" if int(row[0]) % 9 == 0 else row[3])),  # usual, but too often
     "the median of BP is 75, which is unusual for BP": (NAMES, at(3, lambda row: str(int(row[3]) // 2 + 10))),
-    "target is 0, 1 or 2: are all but 0 disease":
-        (",".join(SHORT), at(13, lambda row: "0" if row[13] == "Absence" else str(1 + int(row[0]) % 2))),
-    "target is 0, 1 or 3: are all but 0 disease":
-        (",".join(SHORT), at(13, lambda row: "0" if row[13] == "Absence" else str(1 + 2 * (int(row[0]) % 2)))),
+    "Heart Disease is 0, 1 or 3: are all but 0 disease":
+        (NAMES, at(13, lambda row: "0" if row[13] == "Absence" else "13"[int(row[0]) % 2])),
     "ekg_text is not read, and may say what the codes of EKG results mean":
         (f"{NAMES},ekg_text", lambda row: [*row, "none" if row[6] == "0" else "some"]),
     "a comment (# or %) may say what codes mean": (f"# EKG: 1 = hypertrophy\n{NAMES}", SAME),
@@ -978,6 +750,11 @@ DOUBTFUL: dict[str, tuple[str, Change]] = {
         (NAMES, lambda row: OLDER(at(6, lambda row: "1" if row[6] == "2" else row[6])(row))),
     "FBS over 120 is yes in 85% of the patients, which is unusual":
         (NAMES, lambda row: OLDER(at(5, lambda row: str(1 - int(row[5])))(row))),
+    "are the codes of Exercise angina right? They go with the label as if they were exchanged.":
+        (NAMES, lambda row: OLDER(at(8, lambda row: str(1 - int(row[8])))(row))),
+    "are the codes of Slope of ST right?": (NAMES, lambda row: OLDER(at(10, lambda row: str(4 - int(row[10])))(row))),
+    " are called a summary or an example: remove them if they are no patients":
+        (f"{NAMES},id", lambda row: [*row, "Mean value" if row is ROWS[0] else "P"]),
     "Sex differs in 1": (NAMES, at(1, lambda row: str(1 - int(row[1])) if row in ROWS[::20] else row[1])),
     "ST depression is at most 0.3": (NAMES, at(9, lambda row: f"{float(row[9]) / 10:g}")),
     "ST depression has no number above 0": (NAMES, at(9, lambda row: f"-{row[9]}")),
@@ -993,26 +770,20 @@ def test_what_may_be_meant_otherwise_is_asked_and_taken_with_yes(written: Writte
     assert read(path, yes=True).recognized
 
 
-LABELLED = [[*row[:13], str(int(row[13] == "Presence"))] for row in ROWS]
-
-
 def test_what_was_read_is_said_so_that_an_odd_reading_shows(written: Written) -> None:
-    path = written(SHORT, [*LABELLED, LABELLED[0]])
+    rows = [[*row, "3b"] for row in changed(ROWS, IN_NUMBERS)]
+    path = written([*SHORT, "ward"], [*rows, rows[0]])
     path.write_text("# made in May\n" + path.read_text())
     said = "\n".join(read(path).recognized)
     for part in (
         "; sex 0 = female (32%), 1 = male (68%);",
         "Values: Age mostly 40 to 68, median 56; Sex male 68%; BP mostly 108 to 160, median 130;",
         "Not measured in some patients: ",
+        "Not used: ward.",
         "Patients with the same values as another: 1.",
         "Comment lines or other sheets that were not read: 1.",
     ):
         assert part in said
-
-
-def test_one_row_of_totals_is_refused_alone(written: Written) -> None:
-    said = refusal(written(SHORT, [*LABELLED, [*LABELLED[0][:13], "139"]]))
-    assert ": Row 305: column target must be one of: Absence, Presence; --values label:VALUE=MEANING says" in said
 
 
 def test_a_quotation_mark_that_takes_rows_into_one_cell_is_refused(written: Written) -> None:
@@ -1022,55 +793,38 @@ def test_a_quotation_mark_that_takes_rows_into_one_cell_is_refused(written: Writ
 
 def test_codes_in_another_order_are_asked_about_among_few_patients(written: Written) -> None:
     orders = {CP: dict(zip("1234", "4321", strict=True)), SLOPE: dict(zip("123", "321", strict=True))}
-    few = [[orders.get(place, {}).get(cell, cell) for place, cell in enumerate(row)] for row in ROWS[::6]]
-    moved = [[str(int(row[0]) + 1), *row[1:]] for row in few]  # strangers, of whom the shipped table proves nothing
-    with pytest.raises(AmbiguousDataError, match=r"are the codes of cp.* right"):
-        read(written(SHORT, [[*row[:13], str(int(row[13] == "Presence"))] for row in moved]))
+    said = refusal(written(SHORT, changed(elsewhere(ROWS[::6]), orders, IN_NUMBERS)), AmbiguousDataError)
+    assert re.search("are the codes of cp.* right", said)
 
 
-UNUSABLE = {
+UNUSABLE: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "it has no row with known names of columns"),
-    "blank lines": (b"\n\r\n  \n", "it has no row with known names of columns"),
     "unknown names": (b"wiek,plec,tetno\n63,1,145\n", "it has no row with known names of columns, and is no"),
-    "names alone": (",".join(HEADER).encode(), "holds no patients"),
+    "names alone": (NAMES.encode(), "holds no patients"),
+    "a footer alone": (f"{NAMES}\nSource\nprinted in May\n".encode(), "it holds no patients."),
     "old Excel": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "only Excel workbooks of 2007 and later (.xlsx)"),
     "another zip file": (b"PK\x03\x04nonsense", "is neither a text file nor an Excel workbook"),
     "no age": (b"sex,cp,chol,target\n1,1,233,0\n", "there is no column for Age."),
     "a column twice": (b"age,sex,chol,chol,num\n63,1,2,2,0\n", "the columns chol and chol are the same field."),
+    "a field twice":
+        (b"age,sex,chol,Cholesterol,num\n63,1,2,2,0\n", "columns chol and Cholesterol are the same field. Say which"),
+    "no label": (b"age,sex,cp,ward\n63,1,1,3b\n", 'no known column for Heart Disease. --column "label=NAME"'),
+    "codes without words": (b"age;sex (0 = he);cp;num\n63;1;1;0\n", "column for Sex; it may be sex (0 = he). --column"),
     "a quote that never ends": (b'age,sex,cp,num\n63,"1\n', "cannot be read as a CSV file"),
     "patients above": (b"63,1,1,0\nage,sex,cp,num\n63,1,1,0\n", "row 1 stands above the names of the columns"),
-    "three kinds of labels": (
-        b"age,sex,cp,num\n63,1,4,5\n63,1,4,6\n63,1,4,7\n",
-        "Rows 2, 3, 4: column num must be one of: Absence, Presence; --values label:VALUE=MEANING says",
-    ),
-}
+    "three kinds of labels":
+        (b"age,sex,cp,num\n63,1,4,5\n63,1,4,6\n63,1,4,7\n", "Rows 2, 3, 4: column num must be one of: Absence, "),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("content", "said"), UNUSABLE.values(), ids=UNUSABLE)
-def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_cannot_be_read_so_is_refused_with_the_reason_or_asked_about(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
     path = tmp_path / "clinic.csv"
     path.write_bytes(content)
-    assert said in refusal(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("age,sex,cp,ward\n63,1,1,3b\n", 'There is no known column for Heart Disease. --column "label=NAME"'),
-        ("age,sex,chol,Cholesterol,num\n63,1,2,2,0\n", "the columns chol and Cholesterol are the same field."),
-        (
-            'age,"sex (0 = he, 1 = she)",cp,num\n63,1,1,0\n',
-            "There is no known column for Sex; it may be sex (0 = he, 1 =",
-        ),
-        ("wiek;plec;bol;tetno;cel\n63;1;1;150;0\n", "There is no known column for Age. --column"),
-    ],
-)
-def test_which_column_is_a_field_is_asked_where_no_name_says_it(tmp_path: Path, content: str, said: str) -> None:
-    path = tmp_path / "clinic.csv"
-    path.write_text(content)
-    assert said in refusal(path, AmbiguousDataError)
-    assert "write --column FIELD=NAME; fields are age, sex," in refusal(path, columns=["sex"])
-    assert "there is no column sexe, but: " in refusal(path, columns=["sex=sexe"])
+    with pytest.raises(InvalidDataError, match=re.escape(said)):
+        read(path)
 
 
 def test_a_column_is_one_field_and_is_told_from_others_by_its_name(written: Written) -> None:
@@ -1078,27 +832,15 @@ def test_a_column_is_one_field_and_is_told_from_others_by_its_name(written: Writ
     said = refusal(path, columns=["cp=X", "fbs=X"])
     assert "--column: X cannot be chest_pain_type and fasting_blood_sugar_high. One column is one field." in said
     assert "there are several columns Y." in refusal(path, columns=["cp=Y"])
-    assert_read(
-        read(path, columns=["fbs=X", "fbs=FBS over 120", "cp=X"]), elsewhere()
-    )  # the last word on a field counts
+    assert "write --column FIELD=NAME; fields are age, sex," in refusal(path, columns=["sex"])
+    assert "there is no column sexe, but: " in refusal(path, columns=["sex=sexe"])
+    last_word = ["fbs=X", "fbs=FBS over 120", "cp=X"]
+    assert_read(read(path, columns=last_word), elsewhere())
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nothing.csv").endswith(": there is no such file.")
     assert refusal(tmp_path) == f"{tmp_path}: it cannot be read: Is a directory."
-
-
-def test_unused_columns_are_named(written: Written) -> None:
-    found = read(written(["id", *HEADER, "ward"], [["9", *row, "3b"] for row in ROWS]))
-    assert "Not used: id, ward." in found.recognized
-
-
-def test_a_label_that_is_the_wrong_way_round_stops_training(written: Written) -> None:
-    path = written(HEADER, changed(ROWS, EXCHANGED))
-    with pytest.raises(InvalidDataError, match="the label is the wrong way round: 303 rows of the shipped table"):
-        load_dataset(path)
-    dataset = load_dataset(path, Answers(label_of_disease="Absence"))
-    assert (dataset.has_disease.tolist(), dataset.disease_free.size) == (is_ill(), 164)
 
 
 def test_of_very_many_patients_a_random_sample_is_trained_on_and_said(written: Written) -> None:

@@ -1,10 +1,7 @@
 """Scores and contributions are those of scikit-learn and shap, and worked out a third time, coalition by coalition."""
 
-import subprocess
-import sys
 from itertools import chain, combinations
 from math import factorial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,15 +110,3 @@ def test_the_contributions_by_factor_are_the_shapley_values_from_the_base_value_
     assert np.ptp(contributions, axis=0).min() > 1e-3  # every factor was put to the test
     np.testing.assert_allclose(worth[0], tables.base_value, rtol=0, atol=1e-12)
     np.testing.assert_allclose(worth[-1], log2_scores, rtol=0, atol=1e-12)
-
-
-def test_a_server_loads_and_explains_without_the_package_shap(detector_dir: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from server.registry.artifact import load_detector\n"
-        "detector = load_detector(Path(sys.argv[1]))\n"
-        "said = detector.assess([detector.manifest.known_answers[-1].record])[0]\n"
-        "assert said.contributions and detector.model.explains\n"
-        "print('shap' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(detector_dir)], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"

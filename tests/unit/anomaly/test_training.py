@@ -2,20 +2,17 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
 from sklearn.ensemble import IsolationForest
 
 from common.errors import InvalidDataError
-from common.patient import PatientRecord
 from config.settings import TrainingSettings
 from server.anomaly.calibration import MOST_CALIBRATION_PATIENTS
-from server.anomaly.dataset import COLUMNS, Dataset, matrix_of
+from server.anomaly.dataset import COLUMNS, Dataset
 from server.anomaly.detector import AnomalyModel
 from server.anomaly.fitting import fit_and_score
 from server.anomaly.preprocessing import OneSidedRiskFactors
 from server.evaluation.splits import calibration_folds, evaluation_folds
 from server.evaluation.training import drawn_to_calibrate, train
-from tests.support.any_patients import records
 from tests.support.patients import real_patients, small_training, some_patients
 
 
@@ -25,27 +22,10 @@ def said_by(model: AnomalyModel) -> tuple[list[float], list[float]]:
     return raw, np.nan_to_num(model.calibration.scores[0]).ravel().tolist()
 
 
-@pytest.fixture(scope="module")
-def fitted() -> OneSidedRiskFactors:
-    return OneSidedRiskFactors().fit(real_patients().values[real_patients().disease_free])
-
-
-@given(record=records)
-def test_every_possible_patient_has_finite_factors_from_zero_up(
-    fitted: OneSidedRiskFactors, record: PatientRecord
-) -> None:
-    factors = fitted.transform(matrix_of([record]))
-    assert np.isfinite(factors).all()
-    assert (factors >= 0).all()
-
-
-def test_the_typical_value_of_a_coded_field_is_a_code_and_a_field_never_measured_is_refused() -> None:
+def test_the_typical_value_of_a_coded_field_is_a_code() -> None:
     values, scan = real_patients().values[:2].copy(), COLUMNS.index("thallium_scan")
     values[:, scan] = (3, 7)
     assert OneSidedRiskFactors().fit(values).typical_[scan] == 3
-    values[:, scan] = np.nan
-    with pytest.raises(InvalidDataError, match="Thallium: measured in too few"):
-        OneSidedRiskFactors().fit(values)
 
 
 @pytest.mark.parametrize(
@@ -99,13 +79,9 @@ def test_too_few_disease_free_patients_are_refused_with_a_sentence(disease_free:
         train(some_patients(disease_free=disease_free, diseased=20), small_training())
 
 
-@pytest.mark.parametrize(("disease_free", "diseased", "folds"), [(44, 1, 4), (40, 0, 5)])
-def test_just_enough_patients_are_enough_and_nobody_with_disease_is_needed(
-    disease_free: int, diseased: int, folds: int
-) -> None:
-    changes = {"evaluation_folds": 2 if folds == 4 else 5, "calibration_folds": folds}
-    site = some_patients(disease_free=disease_free, diseased=diseased)
-    assert train(site, small_training().model_copy(update=changes)).calibration.patients == (disease_free,)
+def test_just_enough_patients_are_enough_and_nobody_with_disease_is_needed() -> None:
+    settings = small_training().model_copy(update={"evaluation_folds": 5, "calibration_folds": 5})
+    assert train(some_patients(disease_free=40, diseased=0), settings).calibration.patients == (40,)
 
 
 def test_of_very_many_patients_a_thousand_calibrate_the_same_ones_every_time() -> None:

@@ -10,26 +10,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from client.outbox import Outbox
-from common.access.accounts import Account
-from common.access.roles import Role
-from common.errors import (
-    ErasedError,
-    InvalidRecordError,
-    NotFoundError,
-    RequestIdReusedError,
-    StoreUnavailableError,
-)
-from common.followers import ALL, MAX_BYTES
-from common.messages import Change, Changes, Explanation, HistoryEntry, PredictRequest, WireError, Withdrawal
+from common.errors import ErasedError, InvalidRecordError, NotFoundError, RequestIdReusedError, StoreUnavailableError
+from common.followers import ALL
+from common.messages import Change, Changes, HistoryEntry, WireError, Withdrawal
 from config.secrets import PROJECT_ROOT
 from tests.support import version_3
 from tests.support.made_requests import (
@@ -55,9 +46,6 @@ FOR_GOOD = WireError.of(InvalidRecordError(fields={"age": ["is required"]}))
 FIRST, SECOND, THIRD = id_of(1), id_of(2), id_of(3)
 
 
-ADA = Account("ada", "Ada", Role.CLINICIAN, created_at=0)
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "client-1" / "client.sqlite"
@@ -65,15 +53,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reopen(path: Path) -> Iterator[OpenOutbox]:
-    opened: list[Outbox] = []
-
-    def again() -> Outbox:
-        opened.append(Outbox(path))
-        return opened[-1]
-
-    yield again
-    for outbox in opened:
-        outbox.close()
+    with ExitStack() as opened:
+        yield lambda: opened.enter_context(closing(Outbox(path)))
 
 
 @pytest.fixture
@@ -95,16 +76,6 @@ def apply(outbox: Outbox, *entries: Change, log: str = "a-log.0", has_more: bool
     after = outbox.place.server_after if log == outbox.place.server_log else 0
     run = Changes(log=log, after=after, next_after=entries[-1].sequence, has_more=has_more, entries=list(entries))
     return outbox.apply(run)
-
-
-def test_requests_wait_in_the_order_of_their_ids_as_they_were_entered(outbox: Outbox) -> None:
-    put(outbox, 7, 3)
-    outbox.put(submission(5, reference="bed 12"), NOON)
-    assert waiting(outbox) == [id_of(3), id_of(5), id_of(7)]
-    sent = outbox.waiting(2)[1]
-    assert isinstance(sent, PredictRequest)
-    assert (sent.record, sent.patient_reference, sent.entered_at) == (record(5), "bed 12", NOON)
-    assert outbox.place.waiting == 3
 
 
 def test_a_request_is_on_disk_before_put_returns(path: Path) -> None:
@@ -201,19 +172,6 @@ def test_what_is_withdrawn_is_never_sent_again_and_goes_or_is_answered(outbox: O
         outbox.withdraw(FIRST)
     with pytest.raises(NotFoundError):
         outbox.withdraw("never there")
-
-
-def test_entries_and_how_far_they_reach_are_on_disk_together(outbox: Outbox, reopen: OpenOutbox) -> None:
-    put(outbox, 1, 2)
-    known, unknown = prediction(request(1)), prediction(request(30))
-    assert apply(outbox, made(4, known), made(6, unknown), explained(9, known)) == {FIRST, id_of(30)}
-    outbox.close()
-    again = reopen()
-    assert (again.place.server_log, again.place.server_after, again.place.waiting) == ("a-log.0", 9, 1)
-    newest, queued, answered = history(again)
-    assert (newest.request_id, newest.state, newest.record) == (id_of(30), "answered", record(30))
-    assert (queued.request_id, queued.state) == (SECOND, "queued")
-    assert (answered.prediction, answered.explanation) == (known, LLAMA_TEXT)
 
 
 def test_a_run_that_cannot_be_kept_leaves_the_place_as_it_was(outbox: Outbox, path: Path) -> None:
@@ -370,19 +328,6 @@ def test_its_own_log_holds_the_last_change_of_each_request(outbox: Outbox, reope
     assert (again.name, again.newest) == (outbox.name, 3)
 
 
-def test_a_long_log_is_read_in_runs_of_bounded_size(outbox: Outbox) -> None:
-    long = Explanation(text="x" * 100_000, source="template")
-    answers = [prediction(request(number)).model_copy(update={"explanation": long}) for number in range(1, 5)]
-    apply(outbox, *(made(number, answer) for number, answer in enumerate(answers, 1)))
-    seen, after, has_more = list[str](), 0, True
-    while has_more:
-        run = outbox.read(after, ALL)
-        assert len(orjson.dumps(run.entries)) <= MAX_BYTES + 1000
-        seen += [change.request_id for change in changes_in(run)]
-        after, has_more = run.next_after, run.has_more
-    assert seen == [id_of(number) for number in range(1, 5)]
-
-
 def test_threads_that_put_at_once_lose_and_double_nothing(outbox: Outbox) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda first: put(outbox, *range(first, first + 10)), (100, 200, 300, 400)))
@@ -480,49 +425,15 @@ def test_a_damaged_outbox_is_left_as_it_is_and_the_sentence_says_what_to_do(path
     assert path.read_text() == note
 
 
-def older(path: Path, schema: int) -> None:
-    """Take what an earlier schema did not have out of an outbox."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        gone = {"place": ["reading", "compared"], "requests": ["reading"]}
-        if schema == 3:
-            connection.executescript("DROP TABLE drafts; DROP INDEX waiting_requests;")
-            connection.execute("CREATE INDEX waiting_requests ON requests (request_id) WHERE state = 'queued'")
-            gone["requests"] += ["entered_by", "entered", "corrects", "superseded_by"]
-        for table, columns in gone.items():
-            for column in columns:
-                connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        connection.execute(f"PRAGMA user_version = {schema}")
-
-
-def test_an_outbox_of_protocol_4_is_brought_up_to_date(path: Path) -> None:
-    with closing(Outbox(path)) as outbox:
-        put(outbox, 1)
-    older(path, 3)
-    with closing(Outbox(path)) as outbox:
-        assert waiting(outbox) == [FIRST]
-        assert outbox.withdraw(FIRST).state == "withdrawing"
-        outbox.put(submission(2), NOON, ADA)
-        outbox.keep_draft(ADA.id, "{}", NOON)
-    (copy,) = path.parent.glob("client-before-migration-3-*.sqlite")
-    assert copy.stat().st_size
-
-
 def test_of_an_outbox_of_schema_4_only_what_this_log_holds_can_be_sent_again(path: Path) -> None:
     with closing(Outbox(path)) as outbox:
         apply(outbox, *(made(number, prediction(request(number))) for number in (1, 2)))
-    older(path, 4)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for table, column in (("place", "reading"), ("place", "compared"), ("requests", "reading")):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.execute("PRAGMA user_version = 4")
     with closing(Outbox(path)) as outbox:
         assert (outbox.place.server_log, outbox.place.server_after) == ("a-log.0", 0)
         assert apply(outbox, made(1, prediction(request(2)))) == set()
         assert apply(outbox, made(1, prediction(request(3))), log="a-log.1") == {SECOND, THIRD}
         assert waiting(outbox) == [SECOND]
-
-
-def test_a_draft_ends_with_the_patient_that_was_submitted_and_not_with_a_duplicate(outbox: Outbox) -> None:
-    outbox.put(submission(1), NOON)
-    outbox.keep_draft(ADA.id, "{}", NOON)
-    again = submission(2, is_new=False).model_copy(update={"record": submission(1).record})
-    assert outbox.put(again, NOON, ADA).status == "duplicate"
-    assert outbox.draft_of(ADA.id) == "{}"
-    assert outbox.put(submission(2), NOON, ADA).status == "saved"
-    assert outbox.draft_of(ADA.id) is None

@@ -28,19 +28,13 @@ def below(names: str, cells: str, mark: str = "\t") -> str:
 WORDS = {"sex": "Male", "cp": "typical angina", "restecg": "LVH", "slope": "downsloping", "thal": "fixed defect"}
 WHOLE = {
     "UCI's 13 columns": line(UCI),
-    "with the label": line(UCI) + "\t0",
     "commas": line(UCI, ","),
     "semicolons and a decimal comma": line(UCI, ";", oldpeak="2,3"),
-    "tabs and a decimal comma": line(UCI, oldpeak="2,3"),
-    "decimals everywhere": "63.0,1.0,1.0,145.0,233.0,1.0,2.0,150.0,0.0,2.3,3.0,0.0,6.0,0",
     "quotes, spaces and a line end": ' "63" ;1;1; 145;233;1;2;150;0;"2,3";3;0;6 \r\n',
     "words": line(UCI, **WORDS),
-    "words and semicolons":
-        line(UCI, ";", **WORDS),
     "short names in another order": below(" ".join(reversed(ORDER)), " ".join(reversed(UCI.split()))),
     "an index, a label and a column of no field": below("id num " + " ".join(ORDER), "7 0 " + UCI),
     "our own names": f"{OWN}\n{line(UCI, ',')},Presence",
-    "our own names of the wire": f"{','.join(FIELDS)}\n{line(UCI, ',')}",
     "empty cells behind the last column": line(UCI) + "\t0\t\t",
 }  # fmt: skip
 
@@ -54,9 +48,8 @@ def test_a_row_whose_codes_are_clear_is_read_without_a_question(text: str) -> No
 
 def test_our_own_names_say_which_codes_are_meant() -> None:
     row = read_row(f"{OWN}\n{line(SHARED, ',')},Absence")
-    assert row.questions == []
+    assert (row.questions, row.ignored) == ([], ["Heart Disease (the label)"])
     assert [row.record[name] for name in ("chest_pain_type", "st_slope", "thallium_scan")] == [2, 2, 3]
-    assert row.ignored == ["Heart Disease (the label)"]
 
 
 FROM_ALPHABET = ("permuted", "islr")
@@ -66,11 +59,9 @@ ASKED = {
     "0 is not UCI's": (line(SHARED, cp="0"), "codes", {("shifted",): (1, 0, 3), FROM_ALPHABET: (4, 2, 1)}),
     "4 vessels are not UCI's":
         (line(SHARED, ca="4"), "codes", {("shifted",): (3, 0, 3), ("permuted",): (3, 2, 1), ("islr",): (2, 2, 1)}),
-    "words": (line(SHARED, cp="TA"), "codes", {("uci",): (1, 0, 2), ("shifted",): (1, 0, 3), FROM_ALPHABET: (1, 2, 1)}),
     "thallium 3": (line(UCI, thal="3"), "thallium", {("367",): (3,), ("123", "213"): (7,)}),
     "thallium 2": (line(UCI, thal="2"), "thallium", {("012", "102"): (7,), ("123",): (6,), ("213",): (3,)}),
     "thallium 0": (line(UCI, thal="0"), "thallium", {("012",): (3,), ("102",): (6,), ("123", "213"): (None,)}),
-    "short names": (below("age sex cp", "63 1 2"), "codes", {("uci", "islr"): (2,), ("shifted", "permuted"): (3,)}),
     "copies' names":
         (below("Age Sex ChestPainType", "63 1 3"), "codes", {("uci",): (3,), ("shifted",): (4,), FROM_ALPHABET: (1,)}),
 }  # fmt: skip
@@ -117,15 +108,8 @@ def test_names_and_words_of_other_languages_and_what_a_name_says_of_its_codes_ar
 @pytest.mark.parametrize(
     ("changes", "name", "value"),
     [
-        ({"thal": "?"}, "thallium_scan", None),
-        ({"ca": ""}, "major_vessels", None),
-        ({"thal": ""}, "thallium_scan", None),
-        ({"chol": "0"}, "cholesterol", None),
-        ({"trestbps": "-9"}, "resting_bp", None),
-        ({"cp": "NA"}, "chest_pain_type", None),
-        ({"oldpeak": "−0,5"}, "st_depression", -0.5),
-        ({"exang": "Y"}, "exercise_angina", 1),
-        ({"fbs": "FALSE"}, "fasting_blood_sugar_high", 0),
+        ({"thal": ""}, "thallium_scan", None), ({"chol": "0"}, "cholesterol", None),
+        ({"oldpeak": "−0,5"}, "st_depression", -0.5), ({"fbs": "FALSE"}, "fasting_blood_sugar_high", 0),
     ],
 )  # fmt: skip
 def test_gaps_are_not_measured_and_words_are_values(changes: dict[str, str], name: str, value: float | None) -> None:
@@ -136,14 +120,10 @@ def test_gaps_are_not_measured_and_words_are_values(changes: dict[str, str], nam
 @pytest.mark.parametrize(
     ("changes", "name", "why"),
     [
-        ({"age": "63.5"}, "age", "whole number"),
-        ({"age": "?"}, "age", "is required"),
-        ({"sex": "2"}, "sex", "0 \\(female\\), 1"),
-        ({"trestbps": "145/90"}, "resting_bp", "a number"), ({"thalach": "1500"}, "max_heart_rate", "30 and 250"),
-        ({"oldpeak": "2.Mar"}, "st_depression", "a number"), ({"cp": "5"}, "chest_pain_type", "1 \\(typical"),
-        ({"cp": "1.5"}, "chest_pain_type", "1 \\(typical"), ({"cp": "angina"}, "chest_pain_type", "1 \\(typical"),
-        ({"thal": "5"}, "thallium_scan", "3 \\(normal"), ({"chol": "30"}, "cholesterol", "50 and 1000"),
-        ({"ca": "5"}, "major_vessels", "one of: 0, 1, 2, 3"),
+        ({"age": "63.5"}, "age", "whole number"), ({"age": "?"}, "age", "is required"),
+        ({"sex": "2"}, "sex", "0 \\(female\\), 1"), ({"trestbps": "145/90"}, "resting_bp", "a number"),
+        ({"chol": "30"}, "cholesterol", "50 and 1000"), ({"cp": "1.5"}, "chest_pain_type", "1 \\(typical"),
+        ({"cp": "angina"}, "chest_pain_type", "1 \\(typical"), ({"ca": "5"}, "major_vessels", "one of: 0, 1, 2, 3"),
     ],
 )  # fmt: skip
 def test_a_cell_that_cannot_be_read_says_why_and_is_no_value(changes: dict[str, str], name: str, why: str) -> None:

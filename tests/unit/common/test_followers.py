@@ -12,7 +12,6 @@ from common.access.roles import Role
 from common.access.sessions import Session
 from common.errors import (
     DetectionSystemError,
-    NotSignedInError,
     RateLimitedError,
     ReplacedConnectionError,
     StoreUnavailableError,
@@ -39,17 +38,15 @@ class Group:
     def __init__(self, reload_beyond: int | None = None) -> None:
         self.clock = StoppedClock(100.0)
         self.log = ListLog()
-        self.word = "ready"
-        self.open = True
         self.sent: list[tuple[str, str, Any]] = []
         self.left: list[str] = []
         self.followers = Followers(
             self.log,
-            status=lambda: Told(word=self.word),
+            status=lambda: Told(word="ready"),
             reload_beyond=reload_beyond,
             send=self.note,
             leave=self.leave,
-            is_open=lambda _: self.open,
+            is_open=lambda _: True,
             clock=self.clock,
         )
         self.followers.start = lambda: None  # type: ignore[method-assign]
@@ -71,13 +68,6 @@ class Group:
         self.followers.follow(sid, Follow(log=log, after=after, ticket=ticket))
         self.followers.look()
 
-    def caught_up(self, sid: str = "one", **options: Any) -> Connection:
-        """Join, and ask for what comes after the first answer."""
-        connection = self.join(sid, **options)
-        self.ask(sid)
-        self.ask(sid, ticket=self.answer()["ticket"])
-        return connection
-
     def answer(self) -> Any:
         """Take the one answer that was sent."""
         ((_, _, message),) = self.sent
@@ -86,8 +76,8 @@ class Group:
 
     def tick(self, seconds: float = 0.0) -> None:
         self.clock.now += seconds
-        for act in (self.followers.look, self.followers.sweep, self.followers.close_signed_out):
-            act()
+        self.followers.look()
+        self.followers.sweep()
 
     def say(self, *said: str, to: str = "Client-1") -> None:
         self.log.entries.extend((to, one) for one in said)
@@ -164,7 +154,9 @@ def test_who_is_far_behind_is_told_to_reload() -> None:
 
 
 def test_who_may_see_little_moves_on_without_being_told(group: Group) -> None:
-    group.caught_up(scope="Client-1")
+    group.join(scope="Client-1")
+    group.ask()
+    group.ask(ticket=group.answer()["ticket"])
     group.say("of another", to="Client-2")
     group.tick()
     assert group.sent == []
@@ -173,21 +165,6 @@ def test_who_may_see_little_moves_on_without_being_told(group: Group) -> None:
     answer = group.answer()
     assert (answer["after"], answer["next_after"]) == (0, 2)
     assert [entry["said"] for entry in answer["entries"]] == ["mine"]
-
-
-def test_a_run_is_read_once_for_all_who_stand_at_the_same_place(group: Group) -> None:
-    for number in range(10):
-        group.join(str(number))
-        group.ask(str(number))
-    tickets = {sid: message["ticket"] for sid, _, message in group.sent}
-    group.sent.clear()
-    for sid, ticket in tickets.items():
-        group.ask(sid, ticket=ticket)
-    before = group.log.reads
-    group.say("a")
-    group.tick()
-    assert len(group.sent) == 10
-    assert group.log.reads == before + 1
 
 
 def test_nothing_that_was_erased_is_told_from_what_was_kept(group: Group) -> None:
@@ -200,49 +177,6 @@ def test_nothing_that_was_erased_is_told_from_what_was_kept(group: Group) -> Non
     group.log.generation += 1
     group.ask("two")
     assert group.answer()["entries"][0]["said"] is None
-
-
-def test_a_store_that_is_away_is_waited_for(group: Group) -> None:
-    group.caught_up()
-    group.say("a")
-    group.log.fails = True
-    group.tick()
-    assert group.sent == []
-    group.log.fails = False
-    group.tick()
-    assert len(group.answer()["entries"]) == 1
-
-
-def test_who_has_read_more_at_another_server_waits_until_this_one_has_looked(group: Group) -> None:
-    group.say("a", "b")
-    group.join()
-    group.log.fails = True
-    group.ask(after=3)
-    group.tick(1)
-    assert group.sent == []
-    group.log.fails = False
-    group.say("c")
-    group.tick()
-    answer = group.answer()
-    assert (answer["after"], answer["next_after"], answer["entries"]) == (3, 3, [])
-
-
-def test_a_session_that_has_ended_is_closed_though_nothing_happens(group: Group) -> None:
-    connection = group.caught_up(session=PERSON)
-    group.open = False
-    group.tick(0.5)
-    ((_, event, message),) = group.sent
-    assert (event, message["reason"]["code"]) == (Event.CLOSING, "not_signed_in")
-    group.join("two", session=PERSON)
-    with pytest.raises(NotSignedInError):
-        group.followers.require("two")
-    assert group.left == []
-    group.tick(0.5)
-    assert group.left == ["one", "two"]
-    assert connection.ends_at is not None
-    group.say("a")
-    group.tick()
-    assert [event for _, event, _ in group.sent] == [Event.CLOSING] * 2
 
 
 def test_who_may_not_stay_is_closed_though_each_read_hangs(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,11 +219,9 @@ def test_too_many_events_in_a_second_close_the_connection(group: Group) -> None:
     group.followers.events_per_second = 5
     group.join()
     for _ in range(3):
+        group.clock.now += 1
         for _ in range(5):
             group.followers.require("one")
-        group.clock.now += 1
-    for _ in range(5):
-        group.followers.require("one")
     with pytest.raises(RateLimitedError):
         group.followers.require("one")
     assert [event for _, event, _ in group.sent] == [Event.CLOSING]
@@ -303,9 +235,15 @@ def test_a_connection_that_ended_unheard_is_forgotten(group: Group) -> None:
     assert len(group.followers) == 0
 
 
-def test_a_stop_brings_what_there_is_and_says_so(group: Group) -> None:
-    group.caught_up()
-    group.say("a")
-    group.followers.stop()
-    assert [event for _, event, _ in group.sent] == [Event.CHANGES, Event.CLOSING]
-    assert group.sent[-1][2]["reason"]["code"] == "shutting_down"
+def test_who_has_read_more_at_another_server_waits_until_this_one_has_looked(group: Group) -> None:
+    group.say("a", "b")
+    group.join()
+    group.log.fails = True
+    group.ask(after=3)
+    group.tick(1)
+    assert group.sent == []
+    group.log.fails = False
+    group.say("c")
+    group.tick()
+    answer = group.answer()
+    assert (answer["after"], answer["next_after"], answer["entries"]) == (3, 3, [])

@@ -35,10 +35,6 @@ def logs():
     except KeyError:
         logging.getLogger("server.predictions").exception("a batch could not be answered")
 
-def logs_where_nothing_can_be_written():
-    sys.stderr.close()
-    logs()
-
 def names():
     logging.getLogger("server").error("failed", exc_info=InvalidDataError("Row 3 cannot be used."))
 
@@ -123,10 +119,6 @@ def test_what_is_no_request_is_not_repeated_and_does_not_fill_the_disk(mode: str
     text = said("is_flooded_with_what_is_no_request", mode=mode)
     assert text.count("answered") == 70
     assert text.count(UNREADABLE[mode]) == 60
-
-
-def test_a_log_that_cannot_be_written_gives_nothing_away() -> None:
-    said("logs_where_nothing_can_be_written")
 
 
 def test_libraries_are_heard_from_warning_on_and_a_named_failure_keeps_its_sentence() -> None:

@@ -1,10 +1,8 @@
 """The wire: what is refused where, and that every message survives it."""
 
-from typing import Any
-
 import pytest
 
-from common.errors import DetectionSystemError, InvalidMessageError, InvalidRecordError, TemporaryError
+from common.errors import DetectionSystemError, InvalidMessageError, TemporaryError
 from common.messages import Prediction, PredictRequest, WireError
 from common.web.codec import OrjsonCodec
 from tests.support.made_requests import prediction, request
@@ -29,34 +27,14 @@ def test_every_failure_has_its_own_code_and_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "kind", "fields"),
-    [
-        ({"record": {"age": 0, "sex": 5}}, InvalidRecordError, {"age", "sex"}),
-        ({"record": {"age": 0}, "request_id": ""}, InvalidMessageError, {"record.age", "request_id"}),
-    ],
-)
-def test_errors_of_the_record_alone_name_its_fields_and_others_are_told_together(
-    changes: dict[str, Any], kind: type[InvalidMessageError], fields: set[str]
-) -> None:
-    wire = request(1).to_wire()
-    with pytest.raises(InvalidMessageError) as raised:
-        PredictRequest.check(wire | changes | {"record": wire["record"] | changes["record"]})
-    assert type(raised.value) is kind
-    assert set(raised.value.fields) == fields
-
-
-@pytest.mark.parametrize(
     ("entered", "scored", "fields"),
     [
         ({"cholesterol": {"value": 5.8, "unit": "mmol/L"}}, 224.3, None),
         ({"cholesterol": {"value": 2.5, "unit": "mmol/L"}}, 96.7, None),  # 96.675: the page rounds up
         ({"cholesterol": {"value": 5.8, "unit": "mmol/L"}}, 224.4, {"entered"}),
-        ({"cholesterol": {"value": 5.8, "unit": "mmol/L"}}, None, {"entered"}),
         ({"cholesterol": {"value": 224.3, "unit": "mg/dL"}}, 224.3, {"entered"}),
         ({"cholesterol": {"value": 5.8}}, 224.3, {"entered.cholesterol.unit"}),
-        ({"resting_bp": {"value": 14, "unit": "kPa"}}, 224.3, {"entered"}),
         ({"bed 12": 5.8}, 224.3, {"entered"}),
-        ({"cholesterol": {"value": 5.8, "unit": "mmol/L"}}, 22.4, {"cholesterol"}),
     ],
 )
 def test_what_was_typed_in_another_unit_agrees_with_what_is_scored(
@@ -72,7 +50,7 @@ def test_what_was_typed_in_another_unit_agrees_with_what_is_scored(
     assert set(raised.value.fields) == fields
 
 
-@pytest.mark.parametrize("reference", ["A", "Zoë Ω 7", "x" * 64, "  trimmed  "])
+@pytest.mark.parametrize("reference", ["Zoë Ω 7", "x" * 64, "  trimmed  "])
 def test_a_reference_is_printable_text(reference: str) -> None:
     checked = PredictRequest.check(request(1).to_wire() | {"patient_reference": reference})
     assert checked.patient_reference == reference.strip()

@@ -7,7 +7,7 @@ import pytest
 from common.access.accounts import Account, People
 from common.access.file import AccessFile
 from common.access.roles import Role
-from common.access.sessions import DISPLAY_SECONDS, Session, Sessions
+from common.access.sessions import DISPLAY_SECONDS, Sessions
 from common.errors import NotFoundError, NotSignedInError, StoreUnavailableError
 from tests.support.clock import StoppedClock
 
@@ -44,11 +44,6 @@ def sessions_of(file: AccessFile, clock: StoppedClock) -> Sessions:
 @pytest.fixture
 def sessions(file: AccessFile, clock: StoppedClock) -> Sessions:
     return sessions_of(file, clock)
-
-
-def begin(sessions: Sessions, account: Account) -> Session:
-    _, session = sessions.begin(account, ADDRESS)
-    return session
 
 
 def test_a_session_survives_a_restart_and_its_end_does_too(
@@ -88,16 +83,6 @@ def test_a_session_ends_at_its_deadline_and_a_displays_not_before(
     assert not sessions.is_open(session)
 
 
-def test_a_session_ends_when_nobody_is_there(sessions: Sessions, account: Account, clock: StoppedClock) -> None:
-    idle, active = begin(sessions, account), begin(sessions, account)
-    clock.now += IDLE - 1
-    sessions.touch(active)
-    clock.now += 1
-    sessions.touch(idle)  # too late
-    assert not sessions.is_open(idle)
-    assert [one.id for one in sessions.all()] == [active.id]
-
-
 def test_no_session_begins_with_what_was_revoked_a_moment_ago(
     sessions: Sessions, account: Account, people: People
 ) -> None:
@@ -125,7 +110,7 @@ def test_an_end_that_cannot_be_written_is_an_end_all_the_same(
 def test_the_file_is_asked_once_however_many_are_checked(account: Account, file: AccessFile, people: People) -> None:
     """Until what is known is too old, after a second elsewhere and an hour here."""
     sessions = Sessions(file, seconds=HOUR, idle_seconds=IDLE, clock=lambda: 0, fresh_seconds=HOUR)
-    mine = begin(sessions, account)
+    _, mine = sessions.begin(account, ADDRESS)
     assert sessions.is_open(mine)
     people.revoke(account, 0)
     assert sessions.is_open(mine)

@@ -1,4 +1,4 @@
-"""What both apps share below their routes: ports, tokens and the door."""
+"""What both apps share below their routes: the listening socket and the door."""
 
 import socket
 from pathlib import Path
@@ -7,19 +7,10 @@ import pytest
 from flask import Flask
 from werkzeug.test import Client
 
-from common.access.tokens import bearer_token
 from common.web.door import Door
 from common.web.headers import CONTENT_SECURITY_POLICY
 from common.web.serve import listen
-from config.secrets import ConfigurationError
 from tests.support.small_app import settings_in
-
-
-def test_a_port_in_use_is_a_sentence_that_says_what_to_do() -> None:
-    with listen("127.0.0.1", 0) as first:
-        port = first.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=f"Port {port} on 127.0.0.1 cannot be used"):
-            listen("127.0.0.1", port)
 
 
 def test_a_listening_socket_hands_down_tcp_nodelay() -> None:
@@ -39,11 +30,3 @@ def test_who_comes_while_the_process_stops_is_told_when_to_come_back(tmp_path: P
     assert answer.headers["Retry-After"] == "5"
     assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
     assert answer.headers["Cache-Control"] == "no-store"
-
-
-@pytest.mark.parametrize(
-    ("header", "token"),
-    [("Bearer x", "x"), ("BEARER  x ", "x"), ("Bearer ", None), ("Basic x", None), ("x", None), (None, None)],
-)
-def test_a_bearer_token_is_read_from_its_header_alone(header: str | None, token: str | None) -> None:
-    assert bearer_token(header) == token

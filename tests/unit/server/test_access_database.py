@@ -28,10 +28,6 @@ def stores(engine: Engine) -> list[AccessDatabase]:
     return [AccessDatabase(engine) for _ in range(2)]
 
 
-def sessions_of(store: AccessDatabase, fresh_seconds: float = 3600) -> Sessions:
-    return Sessions(store, seconds=60, idle_seconds=60, clock=lambda: 0, fresh_seconds=fresh_seconds)
-
-
 def test_a_person_added_at_one_server_is_known_and_revoked_at_another(stores: list[AccessDatabase]) -> None:
     here, there = (People(store) for store in stores)
     ada = here.add("Ada", Role.OPERATOR, "a token", 0)
@@ -41,11 +37,8 @@ def test_a_person_added_at_one_server_is_known_and_revoked_at_another(stores: li
     there.revoke(ada, 1)
     assert here.of_token("a token") is None
     with pytest.raises(NotSignedInError):
-        sessions_of(stores[0]).begin(ada, "")
+        Sessions(stores[0], seconds=60, idle_seconds=60, clock=lambda: 0, fresh_seconds=0).begin(ada, "")
     assert here.add("Ada", Role.OPERATOR, "a third", 2) == there.find("ada")  # the name is free again
-    for people in (here, there):
-        people.take_built_in([OPERATOR], "http://here", 3)
-    assert [one.name for one in there.all()] == ["Ada", "Ada", "Operator"]
 
 
 def test_attempts_add_up_until_they_are_forgotten(stores: list[AccessDatabase]) -> None:
@@ -53,7 +46,6 @@ def test_attempts_add_up_until_they_are_forgotten(stores: list[AccessDatabase]) 
     here, there = (FixedWindowRateLimiter(store.counts) for store in stores if store.counts)
     assert [one.hit(limit, "ada") for one in (here, there, here, there)] == [True, True, True, False]
     assert there.hit(limit, "another")
-    assert here.get_window_stats(limit, "ada").remaining == 0
     there.clear(limit, "ada")
     assert here.hit(limit, "ada")
 
@@ -79,10 +71,9 @@ def test_the_command_works_on_the_database(
     monkeypatch.setenv("DATABASE_URL", url)
     assert main(["add", "Ada"], ServerSettings, access_store) == 0
     assert "has not been started" in capsys.readouterr().err
-    people = People(stores[0])
-    people.take_built_in([OPERATOR], "https://here", 0)
+    for store in stores:
+        People(store).take_built_in([OPERATOR], "https://here", 0)
     assert main(["revoke", "ada"], ServerSettings, access_store) == 0
-    assert people.find("Ada").revoked_at is not None
-    AuditTrail(stores[0], lambda: 0).record(Actor("", "", ""), Action.SIGNED_IN)
-    trail = [(one.number, one.action) for one in AuditTrail(stores[1], lambda: 0).newest(9)]
-    assert trail == [(3, "signed_in"), (2, "account_revoked"), (1, "account_added")]
+    assert {one.name: bool(one.revoked_at) for one in People(stores[0]).all()} == {"Ada": True, "Operator": False}
+    trail = AuditTrail(stores[1], lambda: 0).newest(9)
+    assert [one.action for one in trail] == ["account_revoked", "account_added"]

@@ -53,10 +53,6 @@ class Place:
         self.cluster.claim(NAME, handshake)
         self.clients.connected(NAME, sid, handshake)
 
-    @property
-    def is_connected(self) -> bool:
-        return self.clients.all()[0].connected
-
 
 @pytest.fixture
 def times() -> list[float]:
@@ -105,7 +101,7 @@ def test_what_a_crash_of_the_database_takes_is_said_again(both: list[Place]) -> 
     beat(first, second)
     execute(first, "TRUNCATE cluster.client_apps, cluster.servers")
     beat(second, first, second, first, second)
-    assert second.is_connected
+    assert second.clients.all()[0].connected
     assert len(second.cluster.servers) == 2
     assert first.closed == []
 
@@ -117,7 +113,7 @@ def test_a_server_that_has_died_has_no_client_apps(both: list[Place]) -> None:
     silent = "UPDATE cluster.servers SET heartbeat = heartbeat - interval '9 s' WHERE id = :id"
     execute(first, silent, id=first.cluster.id)
     beat(second)
-    assert not second.is_connected
+    assert not second.clients.all()[0].connected
     assert [one.answers for one in second.cluster.servers] == [False, True]
 
 

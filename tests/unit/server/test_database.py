@@ -206,15 +206,6 @@ def test_a_backup_of_version_3_can_be_put_back(tmp_path: Path) -> None:
         assert list(problems_of(engine)) == []
 
 
-def test_a_database_in_write_ahead_mode_is_taken_out_of_it_at_the_start(path: Path) -> None:
-    opened(path).dispose()
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA journal_mode=WAL")
-    opened(path).dispose()
-    with closing(sqlite3.connect(path)) as other:
-        assert other.execute("PRAGMA journal_mode").fetchone() == ("delete",)
-
-
 def test_a_damaged_page_stops_a_start_and_the_file_is_left_as_it_is(path: Path) -> None:
     opened(path).dispose()
     content = bytearray(path.read_bytes())

@@ -113,16 +113,8 @@ def test_it_is_said_who_does_not_measure_what_and_how_it_was_in_training(clinics
     [
         ({"age": 80}, "Age differs: 100 % of the values of Client-1's patients are over 62.5 years; in training 20 %."),
         (
-            {"thallium_scan": 6},
-            "Thallium scan differs: 100 % of the values of Client-1's patients are “fixed defect”; in training 6 %.",
-        ),
-        (
             {"major_vessels": 3},
             "Major vessels differ: 100 % of the values of Client-1's patients are “2” or “3”; in training 19 %.",
-        ),
-        (
-            {"major_vessels": None},
-            "Major vessels are not measured for 100 % of Client-1's patients; in training 1 %.",
         ),
     ],
 )
@@ -223,14 +215,7 @@ def test_after_a_recalibration_every_sentence_names_the_calibration_data(clinics
     found = drift_report(clinics.windows(), known, VERSION, data_in_words("an earlier version"))
     told = found.model_dump_json().replace("\u202f", " ")
     assert found.compared_with == "the calibration data"
-    for part in (
-        "for 100 % of Client-1's patients; in the calibration data 0 %.",
-        "over 62.5 years; in the calibration data 20 %.",
-        "differ from the calibration data",
-        "of all patients in the calibration data",
-        "of disease-free patients by design",
-        "in the calibration data it was",
-    ):
+    for part in ("calibration data 0 %.", "years; in the calibration data 20 %.", "in the calibration data it was"):
         assert part in told
     assert "training" not in told
     assert data_in_words(None) == "training"

@@ -2,43 +2,23 @@
 
 import random
 import re
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
-from common.messages import Change, ChangeKind
 from server.store import PredictionStore
+from server.store.verification import problems_of
 from tests.support.made_requests import LLAMA_TEXT, NOON
 from tests.support.recording import awaiting, changes_of, erased, made, stored, unfinished
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_of_what_is_erased_only_ids_and_times_are_left(store: PredictionStore, path: Path) -> None:
-    stored(store, made(1), made(2))
-    store.finish_explanation(unfinished(made(1)), LLAMA_TEXT, NOON)
-    run = erased(store, 1)
-    tombstone = Change(
-        sequence=4,
-        kind=ChangeKind.PREDICTION_ERASED,
-        prediction_id="Client-1-1",
-        client_id="Client-1",
-        request_id="request-1",
-        at=NOON,
-    )
-    assert (run.after, run.next_after, changes_of(run)) == (3, 4, [tombstone])
-    entries = changes_of(store.changes(0, client_id="Client-1"))
-    assert [entry.prediction_id for entry in entries if entry.prediction or entry.explanation] == ["Client-1-2"]
-    assert (run.totals.predictions, run.totals.by_client, store.counter().erased_up_to) == (1, {"Client-1": 1}, 4)
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT prediction_id FROM predictions").fetchall() == [("Client-1-2",)]
-        assert connection.execute("SELECT explanation FROM changes WHERE explanation IS NOT NULL").fetchall() == []
-
-
-def test_an_erased_request_is_not_answered_again_nor_explained_nor_erased_again(store: PredictionStore) -> None:
+def test_an_erased_request_is_not_answered_again_nor_explained_nor_erased_again(
+    store: PredictionStore, engine: Engine
+) -> None:
     stored(store, made(1))
-    erased(store, 1)
+    assert [entry.kind for entry in changes_of(erased(store, 1))] == ["prediction_erased"]
+    assert list(problems_of(engine)) == []
     assert erased(store, 1).entries == []
     assert stored(store, made(1)).entries == []
     assert store.finish_explanation(unfinished(made(1)), LLAMA_TEXT, NOON) is None

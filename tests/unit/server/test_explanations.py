@@ -225,11 +225,10 @@ class Broken(LlamaWriter):
 
     def __init__(self, text: str = "") -> None:
         super().__init__(settings_for("http://127.0.0.1:9/v1"))
-        self.asked: Queue[Facts] = Queue()
-        self._text = text
+        self.asked, self._text = threading.Event(), text
 
     def write(self, facts: Facts, deadline: float) -> str:
-        self.asked.put(facts)
+        self.asked.set()
         if not self._text:
             raise RuntimeError("something nobody thought of")
         return self._text
@@ -252,8 +251,7 @@ def test_an_unexpected_failure_and_a_prediction_that_cannot_be_read_end_with_an_
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_nothing_is_lost_while_the_store_is_full(system: System, engine: Engine, path: Path) -> None:
-    most = 2**30
-    writer = Broken("long " * 100_000)
+    most, writer = 2**30, Broken("long " * 100_000)
 
     def limit_size(connection: Any, *_: object) -> None:
         connection.execute(f"PRAGMA max_page_count = {most}").close()
@@ -262,7 +260,7 @@ def test_nothing_is_lost_while_the_store_is_full(system: System, engine: Engine,
     system.make(1)
     most = path.stat().st_size // 4096 + 8  # room for leases, and for nothing long
     system.start(writer=writer)
-    writer.asked.get(timeout=20)
+    assert writer.asked.wait(20)
     later = system.now + LEASE
     assert system.store.lease_explanations(0, now=later, until=later, old=later) == ([], 1)
     most = 2**30

@@ -132,25 +132,13 @@ def test_the_page_says_whose_figures_these_are_and_which_version_is_active(card:
     version = card["model_details"]["version"]
     recalibrated = html_of(with_details(card, recalibrated_from=EARLIER), active=version)
     assert f"it is that of version {EARLIER}, from which this one was recalibrated" in text_of(recalibrated)
-    other, active = html_of(card), html_of(card, active=version, versions=[version, EARLIER])
-    assert "was recalibrated" not in other
-    assert "This is not the active version" in text_of(other)
-    assert f'href="/model/{EARLIER}"' in other
-    assert "not the active version" not in text_of(active)
+    active = html_of(card, active=version, versions=[version, EARLIER])
+    assert "was recalibrated" not in active
     assert f"{version} active shown here {EARLIER}" in text_of(active[active.index('id="versions"') :])
 
 
 @pytest.mark.parametrize(
-    ("signature", "tag", "sentence"),
-    [
-        ("verified", "signed", "Signed, and verified with"),
-        ("not checked", "signature not checked", "Signed, but not checked here"),
-        ("none", "not signed", "Not signed."),
-    ],
+    ("signature", "tag"), [("verified", "signed"), ("not checked", "signature not checked"), ("none", "not signed")]
 )
-def test_a_model_is_called_signed_only_where_its_signature_was_verified(
-    card: Card, signature: str, tag: str, sentence: str
-) -> None:
-    html = html_of(with_details(card, signature=signature))
-    assert f'<li class="tag">{tag}</li>' in html
-    assert sentence in text_of(html)
+def test_a_model_is_called_signed_only_where_its_signature_was_verified(card: Card, signature: str, tag: str) -> None:
+    assert f'<li class="tag">{tag}</li>' in html_of(with_details(card, signature=signature))

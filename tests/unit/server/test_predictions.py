@@ -1,16 +1,13 @@
 """From a request to a stored answer: in batches, once for each request, and never silently."""
 
 import dataclasses
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import OperationalError
 
 from common.errors import StoreUnavailableError
 from common.messages import Change, Prediction
@@ -183,6 +180,7 @@ def test_a_batch_is_of_one_version_though_another_takes_over_while_it_is_scored(
     other = load_detector(other_detector_dir)
     versions = [changing, other]
     model = CurrentModel(model_folder, load=lambda _: versions.pop(0), clock=lambda: NOW, seconds=3600)
+    model.start = lambda announce: None  # type: ignore[method-assign]  # it looks while a batch is scored, and not before
     activate(other_detector_dir, model_folder)
     service = make_service(model=model)
     submit_all(service, *range(1, 9))
@@ -209,29 +207,27 @@ def test_the_batcher_outlives_a_listener_that_fails(make_service: MakeService) -
 
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
-def test_what_is_too_old_is_erased_a_few_at_a_time_and_freed_again_if_that_failed(
-    make_service: MakeService, engine: Engine, caplog: pytest.LogCaptureFixture
+def test_what_is_too_old_is_erased_a_few_at_a_time_and_then_freed_or_later_if_that_failed(
+    make_service: MakeService, engine: Engine
 ) -> None:
-    fails, vacuumed = iter([True]), 0
+    vacuumed: list[str] = []
 
     @event.listens_for(engine, "before_cursor_execute")
-    def _vacuum(_: object, __: object, statement: str, *___: object) -> None:
-        nonlocal vacuumed
+    def _fail_at_first(_: object, __: object, statement: str, *___: object) -> None:
         if statement.startswith("VACUUM"):
-            vacuumed += 1
-            if next(fails, False):
-                raise OperationalError(statement, {}, psycopg.OperationalError("cannot be reached"))
+            vacuumed.append(statement)
+            if len(vacuumed) == 1:
+                raise StoreUnavailableError
 
-    caplog.set_level(logging.INFO)
     service = make_service(retention_days=30)
     old = [made(number, made_at=NOW - timedelta(days=number)) for number in range(1, 31 + ERASED_AT_ONCE)]
     service.changes.appended(stored(service.store, *old))
     reader = Reader(service.changes)
-    assert (service.erase_old(), vacuumed) == (True, 0)
-    assert "50 predictions were erased because" in caplog.text
+    assert service.erase_old()
     tombstones = {entry.prediction_id for entry in reader.entries(ERASED_AT_ONCE)}
     assert tombstones == {f"Client-1-{number}" for number in range(31, 31 + ERASED_AT_ONCE)}
     assert service.store.end().totals.predictions == 30
+    assert vacuumed == []
     with pytest.raises(StoreUnavailableError):
         service.erase_old()
-    assert [service.erase_old(), service.erase_old(), vacuumed] == [False, False, 2]
+    assert [service.erase_old(), service.erase_old(), len(vacuumed)] == [False, False, 2]

