@@ -16,6 +16,7 @@ def dialog_of(page: Page) -> Page:
 
 
 def sign_in_as_ada(page: Page) -> None:
+    expect(page.get_by_label("Name")).to_be_focused()  # by the page's script, which hears nothing before
     page.get_by_label("Name").fill(ADA)
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
