@@ -28,7 +28,7 @@ class PeriodicTask:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin; once begun, it does no harm."""
+        """Begin; more than once does no harm."""
         if self._thread.ident is None:
             self._thread.start()
 

@@ -7,10 +7,9 @@ from typing import NamedTuple
 from pydantic import Field
 
 from common.messages import Message, Thresholds
-from common.patient import FIELDS
+from server.anomaly.calibration import every_pattern
 
 RATES = ("false_alarm_rate", "sensitivity")
-_SETS = 2 ** sum(not field.required for field in FIELDS.values())
 
 
 class Estimate(Message):
@@ -117,8 +116,8 @@ class Abstention(Message):
     def in_words(self, name: str) -> str:
         """Say it of the file of that name."""
         found = (
-            f"No level is given where too little is measured: with {self.patterns:,} of the {_SETS:,} sets of tests "
-            f"that may be missing, and to {self.patients} patients of {name}"
+            f"No level is given where too little is measured: with {self.patterns:,} of the {len(every_pattern()):,} "
+            f"sets of tests that may be missing, and to {self.patients} patients of {name}"
         )
         if self.with_disease:
             found += f", {self.with_disease} of them with disease, of whom {self.would_have_been_high} would be High"
