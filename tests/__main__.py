@@ -43,13 +43,13 @@ def main(arguments: Sequence[str]) -> int:
     ]
     # Not both at once: where Docker makes a network, Chromium ends the requests that it has under way.
     pages = [Check("browser tests", [*pytest, "tests/browser"]), Check("system tests", [*pytest, "tests/system"])]
-    others = [integration("eventlet"), Check("unit tests", [*pytest, "tests/unit"]), Check("mypy", [*python, "mypy"])]
-    if is_full:
-        others.append(integration("threading"))
+    rest = [Check("mypy", [*python, "mypy"]), Check("unit tests of the server", [*pytest, "tests/unit/server"])]
+    unit = Check("other unit tests", [*pytest, "tests/unit", "--ignore=tests/unit/server"])
+    others = [integration("eventlet"), unit, *([integration("threading")] if is_full else [])]
     install_llama()
     ended = run_all(quick)
     if all(one.passed for one in ended):
-        ended += run_all(pages, others)
+        ended += run_all([*pages, *rest], others)
     print("", *(f"{one.seconds:5.0f} s  {one.title}" for one in ended), sep="\n")
     return 0 if all(one.passed for one in ended) else 1
 
