@@ -22,9 +22,6 @@ from server.store.entries import run_of
 KEPT_BYTES: Final = 8 * 1024 * 1024
 """Of the newest entries, about 2,500: followers that keep up are answered with them. Older ones are in the store."""
 
-READ_AT_ONCE: Final = 100
-"""About as many predictions as fit a run: more would come over the network, in one transaction, to be read again."""
-
 MAX_TOMBSTONES: Final = 1000
 """How many of the newest erasures are remembered, to be done again if a failover takes them back."""
 
@@ -134,7 +131,7 @@ class ChangeLog:
         """Take a run of what other processes wrote; return whether there is more. Raises as ``read`` does."""
         # Read under the lock: entries of this process that come in between would leave a gap before them.
         with self._lock:
-            page = self._store.changes(self.newest, limit=READ_AT_ONCE)
+            page = self._store.changes(self.newest)
             self.looked_at = time.time()
             is_another = page.log != self.name
             is_news = is_another or page.next_after > self.newest

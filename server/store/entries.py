@@ -16,6 +16,9 @@ from common.followers import MAX_ENTRIES, fitting
 from common.messages import LEVELS, ChangeKind, Totals
 from server.store.schema import CurrentTimeline, Told, change_counter, changes, counts, predictions
 
+READ_AT_ONCE: Final = 100
+"""About as many predictions as fit a run: more would come over the network, in one transaction, to be read again."""
+
 RequestKey = tuple[str, str]
 """Client id and request id."""
 

@@ -17,7 +17,6 @@ from sqlalchemy import Connection, Engine, Row, Select, bindparam, delete, func,
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.errors import NotFoundError, RequestIdReusedError, StoreUnavailableError
-from common.followers import MAX_ENTRIES
 from common.messages import ChangeKind, Explanation, WireError
 from common.sqlite import WRITE
 from server.store import entries, one_statement, postgres
@@ -362,7 +361,7 @@ class PredictionStore:
         """Return the end of the log, as ``end``, and the place after which its epoch began, of the same moment."""
         return self._read(lambda connection: (entries.end_of(connection), entries.counter_of(connection).began_after))
 
-    def changes(self, after: int, *, limit: int = MAX_ENTRIES, client_id: str | None = None) -> Page:
+    def changes(self, after: int, *, limit: int = entries.READ_AT_ONCE, client_id: str | None = None) -> Page:
         """Return a run of the log after a sequence, all of it or one client's.
 
         A reader that is further than the log has read another one, and gets this one from its beginning.

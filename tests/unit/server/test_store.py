@@ -42,6 +42,14 @@ def test_a_run_holds_256_kilobytes_at_most(store: PredictionStore) -> None:
     assert size <= MAX_BYTES < size + len(store.changes(run.next_after, limit=1).entries[0].wire)
 
 
+def test_no_more_is_read_at_once_than_fits_a_run_of_predictions(store: PredictionStore) -> None:
+    store.append([], {("Client-1", f"request-{number}"): WireError.of(InternalError()) for number in range(150)}, NOON)
+    first = store.changes(0)
+    assert (len(first.entries), first.next_after, first.has_more) == (100, 100, True)
+    rest = store.changes(first.next_after)
+    assert (len(rest.entries), rest.next_after, rest.has_more) == (50, 150, False)
+
+
 def test_a_batch_that_fails_leaves_nothing_behind_and_tells_no_value(
     store: PredictionStore, caplog: pytest.LogCaptureFixture
 ) -> None:
