@@ -63,6 +63,18 @@ def test_signing_out_in_one_tab_ends_the_other(dashboard: Page) -> None:
         expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
+def test_a_page_of_which_a_part_was_not_loaded_says_so(links: Sequence[str], clinic: Page, dashboard: Page) -> None:
+    for page, link in ((clinic, links[1]), (dashboard, links[0])):
+        page.route("**/ui/format.js", lambda route: route.abort("internetdisconnected"))
+        page.reload()
+        expect(page.get_by_role("alert")).to_contain_text("could not be loaded")
+        page.unroute_all()
+        page.get_by_role("link", name="Load the page again").click()
+        expect(page.get_by_text("could not be loaded")).to_be_hidden()
+        expect(page.locator(".state[data-tone=good]").first).to_be_visible()
+        expect_nothing_kept(page, link)
+
+
 def newest_ids(links: Sequence[str], most: int) -> list[str]:
     items = Visitor(links[0]).api(f"predictions?limit={most}")["predictions"]
     return [item["prediction"]["prediction_id"] for item in items]
