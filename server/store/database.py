@@ -204,7 +204,9 @@ def _opening(url: URL, busy_seconds: float = sqlite.BUSY_SECONDS) -> Iterator[En
 
 
 def _name(url: URL) -> str:
-    return url.render_as_string(hide_password=True) if url.host else str(url.database)
+    if not url.host:
+        return str(url.database)
+    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)  # as people write it
 
 
 def _migrate(engine: Engine, migrations: Path) -> None:
