@@ -37,3 +37,9 @@ def test_every_link_to_a_file_or_heading_leads_somewhere(page: Path) -> None:
         if not file.exists() or (anchor and anchor not in _anchors(file.read_text(encoding="utf-8"))):
             missing.append(f"{target}#{anchor}")
     assert missing == []
+
+
+@every_page
+def test_no_diagram_holds_what_mermaid_takes_for_the_end_of_a_statement(page: Path) -> None:
+    diagrams = re.findall(r"^```mermaid\n(.*?)^```", TEXTS[page], flags=re.M | re.S)
+    assert [line for diagram in diagrams for line in diagram.splitlines() if ";" in line] == []
