@@ -80,7 +80,7 @@ def _act(arguments: argparse.Namespace, place: Place) -> None:
 
 
 def _read(arguments: argparse.Namespace, path: Path) -> Dataset:
-    """Read a file of labelled patients, and say how it was read unless it is the shipped one."""
+    """Read a file of labeled patients, and say how it was read unless it is the shipped one."""
     dataset = read_with_questions(partial(load_dataset, path), arguments)
     if path.resolve() != SHIPPED_DATA:
         print(*dataset.recognized, sep="\n", end="\n\n", flush=True)
@@ -161,7 +161,7 @@ def list_versions(place: Place) -> None:
             auroc = f", AUROC {figures['auroc'].ours:.3f}" if "auroc" in figures else ""
             described = f"{origin}, {calibrated_on.disease_free} disease-free patients{auroc}"
         print(f"{'*' if version.is_active else ' '} {version.name}  {described}")
-    print("* active. To go back to another: python train_model.py --activate VERSION")
+    print(f"* active. To go back to another: python train_model.py --activate VERSION{_elsewhere(place)}")
 
 
 def _activate(place: Place, version: str) -> Detector:
@@ -179,8 +179,11 @@ def _say_active(place: Place, detector: Detector) -> None:
 
 def _report_changes(place: Place, earlier: str, changes: Iterable[str]) -> None:
     print(f"What changed since {earlier}:", *(list(changes) or ["nothing but the time"]), sep="\n  ")
-    elsewhere = f" --out {place.models}" if place.models != place.server.model_dir else ""
-    print(f"To go back: python train_model.py --activate {earlier}{elsewhere}")
+    print(f"To go back: python train_model.py --activate {earlier}{_elsewhere(place)}")
+
+
+def _elsewhere(place: Place) -> str:
+    return f" --out {place.models}" if place.models != place.server.model_dir else ""
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def test_recalibration_keeps_forest_and_thresholds_and_says_how_the_levels_chang
         f"  {earlier.model_version}  trained on heart_disease.csv, 164 disease-free patients, AUROC {auroc}",
         f"* {later.model_version}  {earlier.model_version} recalibrated on clinic.csv, 30 disease-free patients, "
         f"AUROC {auroc}",
-        "* active. To go back to another: python train_model.py --activate VERSION",
+        f"* active. To go back to another: python train_model.py --activate VERSION --out {models}",
     ]
 
 
