@@ -29,11 +29,12 @@ def label_of(
     # First what a person or words say, then rows that are known, and last how the other fields go with it.
     disease, why = _diseased(column, values, proofs, answers)
     must_be = (
-        f"must be one of: {', '.join(LABELS)}; --values label:VALUE=MEANING says what others mean, as percentages do"
+        f"must be one of: {', '.join(LABELS)}; "
+        "--values label:VALUE=MEANING says what other values mean, such as percentages"
     )
     errors = {cell: must_be for cell in column.filled if cell not in disease}
     shown = [cell for cell, is_ill in disease.items() if is_ill and column.times[cell] >= FEWEST_SHOWN]
-    ill = " or ".join(dict.fromkeys(column.cells[cell] for cell in shown)) or "no value that is not rare"
+    ill = " or ".join(sorted({column.cells[cell] for cell in shown})) or "values too rare to show"
     return column.by_row(disease), f"label `{column.header}`, {ill} = disease{why}", errors
 
 

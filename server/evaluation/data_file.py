@@ -25,7 +25,7 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD:VALUE=MEANING,...",
         help="what values of a field mean, as sex:1=male,2=female",
     )
-    options.add_argument("--sheet", metavar="NAME", help="sheet of an Excel workbook (default: the first)")
+    options.add_argument("--sheet", metavar="NAME", help="sheet of an Excel workbook (default: the one with patients)")
     options.add_argument(
         "--yes",
         action="store_true",
