@@ -64,7 +64,8 @@ def _parser(settings_class: type[ServerSettings] | type[ClientSettings]) -> argp
         if argument:
             command.add_argument("argument", metavar=argument)
         if name == "add":
-            command.add_argument("--role", choices=list(Role), help="default: clinician, or operator at the server")
+            roles = [role.value for role in Role]  # as words: before Python 3.12 an error shows members as code
+            command.add_argument("--role", choices=roles, help="default: clinician, or operator at the server")
     return parser
 
 
