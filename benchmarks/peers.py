@@ -39,7 +39,7 @@ CLASSIFIERS: Mapping[str, Callable[..., Any]] = {
     "random forest": RandomForestClassifier,
 }
 
-# What a peer is given: numbers standardised and codes one-hot, or our eight one-sided factors.
+# What a peer is given: numbers standardized and codes one-hot, or our eight one-sided factors.
 ORDINARY, FACTORS = "ordinary encodings", "our eight factors"
 
 # How detectors of others fail on data they cannot take; ``LinAlgError`` is a ``ValueError``.
@@ -156,7 +156,7 @@ def peers_text(results: Sequence[Aurocs], folds: int, *, pyod: str) -> str:
         f"{len(results) // folds} x {folds}-fold stratified cross-validation; ours and PyOD {pyod}'s detectors",
         "(default parameters) are fitted on the training folds' disease-free patients only, supervised classifiers",
         "on all of them with labels. ECOD and COPOD rank a held-out patient among the others held out as well.",
-        "Ordinary encodings: numbers standardised, codes one-hot. 95 % intervals by Nadeau and Bengio (2003), of",
+        "Ordinary encodings: numbers standardized, codes one-hot. 95 % intervals by Nadeau and Bengio (2003), of",
         "the differences on the same folds; they do not allow for picking the best of several peers. All by their",
         "raw scores, ours too: calibration by what was measured orders patients with gaps a little otherwise.",
         "",

@@ -33,7 +33,7 @@ class Peer:
     asked_at: float = 0.0
     ask_at: float = inf
     sent: dict[int, str] = field(default_factory=dict)
-    """Request ids by the number of their acknowledgement."""
+    """Request ids by the number of their acknowledgment."""
     came: dict[str, float] = field(default_factory=dict)
     sequences: list[int] = field(default_factory=list)
     """Of what it was told of the log, as it came."""

@@ -23,7 +23,7 @@ NAMESPACE_SECONDS: Final = 5.0
 
 CONNECTED: Final = "connected"
 RECEIPT: Final = "receipt"
-"""With the event and the request's id that were sent, and what came as the acknowledgement."""
+"""With the event and the request's id that were sent, and what came as the acknowledgment."""
 ENDED: Final = "ended"
 """With the server's reason, if it gave one."""
 
@@ -50,7 +50,7 @@ class Attempt:
             self._client.emit(Event.FOLLOW, message.to_wire(), namespace=CLIENTS_NAMESPACE)
 
     def send(self, event: Event, message: PredictRequest | Withdrawal) -> None:
-        """Send a request, whose acknowledgement comes as ``RECEIPT``."""
+        """Send a request, whose acknowledgment comes as ``RECEIPT``."""
         receipt = partial(self._hear, RECEIPT, event, message.request_id)
         with suppress(socketio.exceptions.SocketIOError):
             self._client.emit(event, message.to_wire(), namespace=CLIENTS_NAMESPACE, callback=receipt)

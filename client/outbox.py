@@ -125,7 +125,7 @@ class Outbox:
             When the patient of this id was erased.
         """
         with self._transaction() as connection:
-            # A page that lost the acknowledgement sends the same request again.
+            # A page that lost the acknowledgment sends the same request again.
             row = _row(connection, submission.request_id)
             if row is None and (earlier := _earlier(connection, submission, entered_at)):
                 return SubmissionReceipt(status="duplicate", entry=_checked(earlier))

@@ -211,7 +211,7 @@ class _Exchange:
         try:
             receipt = Receipt.check(received)
         except InvalidMessageError:
-            log.warning("an acknowledgement that is no message counts as none")
+            log.warning("an acknowledgment that is no message counts as none")
             return
         if receipt.status != "refused":
             # From now on the answer is an entry of the log; if none comes, it is sent again over this connection.

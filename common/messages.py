@@ -211,7 +211,7 @@ class WireError(Message):
 
 
 class Receipt(Message):
-    """The acknowledgement of ``predict``; the answer itself is an entry of the log.
+    """The acknowledgment of ``predict``; the answer itself is an entry of the log.
 
     ``stored``: the log has, or will bring, what became of this request.
     """
@@ -536,7 +536,7 @@ class HistoryEntry(_Asked):
 
 
 class SubmissionReceipt(Message):
-    """The acknowledgement of ``submit`` and ``withdraw``: the entry as it is on the client app's disk, or why not.
+    """The acknowledgment of ``submit`` and ``withdraw``: the entry as it is on the client app's disk, or why not.
 
     ``duplicate``: nothing was saved, because ``entry`` is of the same patient, within the last 24 hours.
     """

@@ -191,7 +191,7 @@ class PredictionService:
         ErasedError
             If its prediction was erased.
         """
-        # From memory alone: an acknowledgement must not wait for the disk, nor for the batch.
+        # From memory alone: an acknowledgment must not wait for the disk, nor for the batch.
         job = Job(request, client_id, time.perf_counter())
         if ChangeKind.PREDICTION_ERASED in self._said(job):
             raise ErasedError

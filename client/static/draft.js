@@ -43,7 +43,7 @@ export class Draft {
     await this.#last;
   }
 
-  /** Hear that the app has what was submitted, and erased its draft; a correction that was cancelled meanwhile was submitted as well. */
+  /** Hear that the app has what was submitted, and erased its draft; a correction that was canceled meanwhile was submitted as well. */
   submitted() {
     if (this.#submitted !== JSON.stringify(this.#form.snapshot().controls)) this.changed();
     else this.erase(); // here too: a save that failed, or was sent meanwhile, may have come after it

@@ -13,7 +13,7 @@ export class Submitter {
   #page;
 
   /**
-   * Of the page, `sending(isSending)` follows whether something waits for its acknowledgement, `delayed(sentence)` gets
+   * Of the page, `sending(isSending)` follows whether something waits for its acknowledgment, `delayed(sentence)` gets
    * why it takes long, and `saved(entry)`, `duplicate(entry, values)` or `refused(error)` what the app said in the end.
    */
   constructor(socket, page) {

@@ -141,7 +141,7 @@ class FollowedNamespace(flask_socketio.Namespace):
             return self._disconnect(sid)
         try:
             return self._handle(event, sid, given)
-        except Exception as error:  # noqa: BLE001 - it is logged, and the refusal is the acknowledgement
+        except Exception as error:  # noqa: BLE001 - it is logged, and the refusal is the acknowledgment
             return {"status": "refused", "error": self._refusal(error, "an event handler failed").to_wire()}
 
     def _handle(self, event: object, sid: str, given: list[Any]) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ values_of: Callable[[PatientRecord], tuple[float | None, ...]] = attrgetter(*COL
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled patients: ``values`` of shape (n, 13) with NaN where not measured, ``has_disease`` of shape (n,).
+    """Labeled patients: ``values`` of shape (n, 13) with NaN where not measured, ``has_disease`` of shape (n,).
 
     ``recognized`` says in lines how their file was read.
     """

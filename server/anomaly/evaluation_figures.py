@@ -97,7 +97,7 @@ class Evaluation(Message):
             f"{self.repeats} x {self.folds}-fold {kind} of {self.disease_free} disease-free "
             f"patients and {self.with_disease} with disease; forest and calibration are fitted on the training folds' "
             "disease-free patients only. 95 % intervals by Nadeau and Bengio (2003). The usual forest: 300 trees of up "
-            "to 256 patients each on the 13 standardised fields, Medium from a raw score of 0.5, High from 0.6."
+            "to 256 patients each on the 13 standardized fields, Medium from a raw score of 0.5, High from 0.6."
         )
 
 

@@ -96,7 +96,7 @@ def _fixed_score(values: FloatArray) -> FloatArray:
 
 
 def auroc_of(values: FloatArray, has_disease: BoolArray, *, z: float) -> tuple[float, float, float]:
-    """Return the AUROC of the sum of the standardised risk factors between its confidence limits, 0 and 1 for too few.
+    """Return the AUROC of the sum of the standardized risk factors between its confidence limits, 0 and 1 for too few.
 
     Hanley and McNeil (1982), *The meaning and use of the area under a receiver operating characteristic (ROC) curve*.
     """

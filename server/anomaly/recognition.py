@@ -32,22 +32,22 @@ MOST_OF_A_CLASS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Patients(Dataset):
-    """The patients of a file, of whom ``has_disease`` counts where ``is_labelled``, both of shape (n,).
+    """The patients of a file, of whom ``has_disease`` counts where ``is_labeled``, both of shape (n,).
 
     ``wrong_label`` says why the label looks the wrong way round, if it does.
     """
 
-    is_labelled: BoolArray
+    is_labeled: BoolArray
     wrong_label: str | None
 
     def drawn(self, rows: IndexArray, said: str) -> "Patients":
         """Return some of the patients, and say so."""
-        drawn = {name: getattr(self, name)[rows] for name in ("values", "has_disease", "is_labelled")}
+        drawn = {name: getattr(self, name)[rows] for name in ("values", "has_disease", "is_labeled")}
         return replace(self, **drawn, recognized=[*self.recognized, said])
 
 
 def load_dataset(path: Path, answers: Answers = NO_ANSWERS) -> Dataset:
-    """Read labelled patients to train or recalibrate on: all, or of very many a random sample.
+    """Read labeled patients to train or recalibrate on: all, or of very many a random sample.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def _recognized(path: Path, required: Sequence[str], answers: Answers) -> Patien
         sha256=table.sha256,
         values=values,
         has_disease=label == 1,
-        is_labelled=~np.isnan(label),
+        is_labeled=~np.isnan(label),
         recognized=said,
         wrong_label=refuted or next((of + why for of, why in directions if why), None),
     )

@@ -30,7 +30,7 @@ def run(act: Callable[[], int | None], *, stopped: str) -> int:
         print(error.message, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        warnings.filterwarnings("ignore", module="joblib")  # which would warn of the cancelled work
+        warnings.filterwarnings("ignore", module="joblib")  # which would warn of the canceled work
         print(stopped, file=sys.stderr)
         return 130
 

@@ -19,7 +19,7 @@ def aurocs_by_pattern(scores: FloatArray, values: FloatArray, has_disease: BoolA
     if has_disease.sum() < LEAST_WITH_DISEASE:
         return None
     diseased, disease_free = (
-        compared(every_pattern(), scores[:, labelled], values[labelled]) for labelled in (has_disease, ~has_disease)
+        compared(every_pattern(), scores[:, labeled], values[labeled]) for labeled in (has_disease, ~has_disease)
     )
     found = [auroc_and_error(*(of[~np.isnan(of)] for of in pair)) for pair in zip(diseased, disease_free, strict=True)]
     return np.array([[auroc, auroc - _Z * error] for auroc, error in found])

@@ -47,13 +47,13 @@ def validate(patients: Patients, detector: Detector, *, seed: int, resamples: in
     scores, has_level = detector.model.anomaly_scores(values), detector.model.sufficiency.are_enough(values)
     counted = np.where(has_level, scores, np.nan)
     # Everybody is scored; rates and separation are of those whose label is known.
-    is_labelled = patients.is_labelled
-    diseased = patients.has_disease & is_labelled
-    has_disease, known, known_level = patients.has_disease[is_labelled], scores[is_labelled], counted[is_labelled]
+    is_labeled = patients.is_labeled
+    diseased = patients.has_disease & is_labeled
+    has_disease, known, known_level = patients.has_disease[is_labeled], scores[is_labeled], counted[is_labeled]
 
     # Wilson's intervals and not those over folds: here each patient is scored once, by one model.
     def rates_from(members: BoolArray, threshold: float) -> Rates:
-        free, ill = (known_level[members & labelled] >= threshold for labelled in (~has_disease, has_disease))
+        free, ill = (known_level[members & labeled] >= threshold for labeled in (~has_disease, has_disease))
         return Rates(false_alarm_rate=of_share(free), sensitivity=of_share(ill))
 
     separation = {}
@@ -69,6 +69,6 @@ def validate(patients: Patients, detector: Detector, *, seed: int, resamples: in
         abstention=abstention_of(detector.model.sufficiency, has_level, diseased, scores, thresholds.high),
         alarms={level: of_share(counted >= threshold) for level, threshold in by_level(thresholds).items()},
         separation=separation,
-        groups=group_rates(values[is_labelled], has_disease, thresholds, rates_from) if known.size else [],
+        groups=group_rates(values[is_labeled], has_disease, thresholds, rates_from) if known.size else [],
         confusion=confusion(has_disease, known_level, thresholds) if known.size else {},
     )

@@ -101,8 +101,8 @@ def confusion(has_disease: BoolArray, anomaly_scores: FloatArray, thresholds: Th
     """Count the patients without and with disease at each level; those without one have NaN for a score."""
     levels, has_level = levels_of(anomaly_scores, thresholds), ~np.isnan(anomaly_scores)
     return {
-        name: {level.value: int((levels[labelled & has_level] == place).sum()) for place, level in enumerate(LEVELS)}
-        for name, labelled in (("disease_free", ~has_disease), ("with_disease", has_disease))
+        name: {level.value: int((levels[labeled & has_level] == place).sum()) for place, level in enumerate(LEVELS)}
+        for name, labeled in (("disease_free", ~has_disease), ("with_disease", has_disease))
     }
 
 

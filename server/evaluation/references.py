@@ -18,7 +18,7 @@ _ORDERED = [i for i in range(len(COLUMNS)) if i not in _UNORDERED]
 
 
 def usual_forest_scores(disease_free: FloatArray, others: FloatArray, *, seed: int) -> FloatArray:
-    """Return the raw scores (0 to 1) of others, shape (n, 13), by an isolation forest on the 13 standardised fields."""
+    """Return the raw scores (0 to 1) of others, shape (n, 13), by an isolation forest on the 13 standardized fields."""
     prepare = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     trees = grow(prepare.fit_transform(disease_free), trees=_USUAL_TREES, samples=_USUAL_SAMPLES, seed=seed)
     return raw_scores(trees, prepare.transform(others))
@@ -27,7 +27,7 @@ def usual_forest_scores(disease_free: FloatArray, others: FloatArray, *, seed: i
 def ordinary_encoding() -> ColumnTransformer:
     """Return what turns patients of shape (n, 13) into 25 columns, gaps filled with the median or most frequent code.
 
-    Quantities and yes-or-no fields are standardised, the other codes one-hot encoded.
+    Quantities and yes-or-no fields are standardized, the other codes one-hot encoded.
     """
     # The codes of the field and not those seen: a fold may lack one, and its columns would then mean something else.
     codes = [sorted(FIELDS[COLUMNS[i]].codes) for i in _UNORDERED]
@@ -39,6 +39,6 @@ def ordinary_encoding() -> ColumnTransformer:
 
 
 def supervised_scores(patients: FloatArray, has_disease: BoolArray, others: FloatArray) -> FloatArray:
-    """Return the probabilities of disease of others, shape (n, 13), by logistic regression on labelled patients."""
+    """Return the probabilities of disease of others, shape (n, 13), by logistic regression on labeled patients."""
     classifier = make_pipeline(ordinary_encoding(), LogisticRegression(max_iter=1000)).fit(patients, has_disease)
     return np.asarray(classifier.predict_proba(others)[:, 1], dtype=np.float64)

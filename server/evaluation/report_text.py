@@ -127,7 +127,7 @@ def _confusion_lines(confusion: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 
 def _file_lines(patients: Patients) -> list[str]:
-    values, ill = patients.values, patients.has_disease[patients.is_labelled]
+    values, ill = patients.values, patients.has_disease[patients.is_labeled]
     ranges = [field.model_range or (-np.inf, np.inf) for field in FIELDS.values()]
     outside = np.any([(of < low) | (of > high) for of, (low, high) in zip(values.T, ranges, strict=True)], axis=0)
     gaps = np.isnan(values).sum(axis=0).tolist()

@@ -25,7 +25,7 @@ const STATES = {
 
 const panel = new PredictionPanel({ onOpen: (item) => sheet.open(item), onDraw: () => sheet.refresh() });
 const sheet = new DetailSheet({
-  neighbour: (id, step) => panel.all.neighbour(id, step),
+  neighbor: (id, step) => panel.all.neighbor(id, step),
   correction: (client, request) => panel.all.ofRequest(client, request) ?? recent.ofRequest(client, request),
   onClose: (id) => panel.focusRow(id),
 });

@@ -9,7 +9,7 @@ export class DetailSheet {
   #view = byId("detail-view");
 
   /**
-   * Of the page, `neighbour(id, step)` returns the item before or after in the list, or null, and `correction(client, request)`
+   * Of the page, `neighbor(id, step)` returns the item before or after in the list, or null, and `correction(client, request)`
    * the item of a request; `onClose(id)` follows when the sheet is closed.
    */
   constructor(page) {
@@ -50,19 +50,19 @@ export class DetailSheet {
     else if (id) this.#empty("The predictions were loaded again.");
   }
 
-  /** Say which neighbours there are now; news may have brought a newer one. */
+  /** Say which neighbors there are now; news may have brought a newer one. */
   refresh() {
-    byId("detail-newer").disabled = !this.#neighbour(-1);
-    byId("detail-older").disabled = !this.#neighbour(1);
+    byId("detail-newer").disabled = !this.#neighbor(-1);
+    byId("detail-older").disabled = !this.#neighbor(1);
   }
 
   #step(step) {
-    const item = this.#neighbour(step);
+    const item = this.#neighbor(step);
     if (item) this.open(item);
   }
 
-  #neighbour(step) {
-    return this.#page.neighbour(this.#view.predictionId, step);
+  #neighbor(step) {
+    return this.#page.neighbor(this.#view.predictionId, step);
   }
 
   #showCorrected(clientId, requestId) {

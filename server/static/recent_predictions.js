@@ -69,8 +69,8 @@ export class RecentPredictions {
     return [...this.#items.values()].sort((one, other) => other.sequence - one.sequence);
   }
 
-  /** Return the neighbour of a prediction: step -1 is newer, 1 older. */
-  neighbour(predictionId, step) {
+  /** Return the neighbor of a prediction: step -1 is newer, 1 older. */
+  neighbor(predictionId, step) {
     const list = this.list();
     const index = list.findIndex(({ prediction }) => prediction.prediction_id === predictionId);
     return index < 0 ? null : (list[index + step] ?? null);

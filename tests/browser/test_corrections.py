@@ -59,7 +59,7 @@ def test_the_same_patient_is_asked_about_and_corrected_and_everybody_sees_it(ask
     dashboard.get_by_role("button", name="Open the correction").click()
     expect(dashboard.locator("#detail-corrected")).to_be_hidden()
 
-    # Corrected from the result: the form says so until it is cleared, cancelled or sent.
+    # Corrected from the result: the form says so until it is cleared, canceled or sent.
     asked.locator("#history-list li:not(.is-superseded)", has_text="twice").get_by_role("button").click()
     for leave in ("Clear", "Cancel the correction"):
         asked.get_by_role("button", name="Correct", exact=True).click()
@@ -67,7 +67,7 @@ def test_the_same_patient_is_asked_about_and_corrected_and_everybody_sees_it(ask
         asked.get_by_role("button", name=leave).click()
         expect(asked.locator("#correcting")).to_be_hidden()
 
-    # Once it was sent, no draft is left, though it was cancelled while it was under way.
+    # Once it was sent, no draft is left, though it was canceled while it was under way.
     for number, clicked in enumerate((["analyze"], ["analyze", "correcting-cancel"]), start=2):
         asked.get_by_role("button", name="Correct", exact=True).click()
         asked.locator("#field-age").fill(str(80 + number))

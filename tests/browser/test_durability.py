@@ -10,7 +10,7 @@ from tests.support.system_parts import Visitor
 from tests.system.conftest import Installation
 
 
-def test_a_connection_cut_before_the_acknowledgement_queues_once(links: Sequence[str], clinic: Page) -> None:
+def test_a_connection_cut_before_the_acknowledgment_queues_once(links: Sequence[str], clinic: Page) -> None:
     sockets: list[WebSocketRoute] = []
 
     def pass_on(socket: WebSocketRoute) -> None:

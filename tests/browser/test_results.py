@@ -141,11 +141,11 @@ def test_the_interval_stands_on_the_scale_in_the_list_and_in_words(desk: Page) -
     expect(entry(desk, "close to Medium")).to_contain_text("0.76 (0.70–0.82)")
 
 
-def test_not_enough_measured_is_grey_no_level_and_no_alarm_but_listed(operators: Page) -> None:
+def test_not_enough_measured_is_gray_no_level_and_no_alarm_but_listed(operators: Page) -> None:
     unclear = row(operators, "too little")
     expect(unclear).to_contain_text("Not enough measured")
-    grey = operators.evaluate("getComputedStyle(document.querySelector('.soft')).color")
-    expect(unclear.locator(".level")).to_have_css("color", grey)
+    gray = operators.evaluate("getComputedStyle(document.querySelector('.soft')).color")
+    expect(unclear.locator(".level")).to_have_css("color", gray)
     expect(unclear).to_contain_text("Extreme: ST depression")
     expect(operators.locator("#trend-note")).to_have_text("last 4 with a level, all clients")
     unclear.get_by_role("button").click()

@@ -101,7 +101,7 @@ class Person(threading.Thread):
         return True
 
     def _read(self, page: Page, seconds: float) -> tuple[int, Any] | None:
-        """Follow the log for so long, or until an acknowledgement comes, which is returned with its number."""
+        """Follow the log for so long, or until an acknowledgment comes, which is returned with its number."""
         deadline = time.monotonic() + seconds
         while (now := time.monotonic()) < deadline:
             if now >= self._asked_at + self._pause:
@@ -197,7 +197,7 @@ class Clinician(Person):
         self._pending = {"request_id": request_id, "is_new": True, **asked}
 
     def _submit(self, page: Page) -> None:
-        """Send what is pending and take its acknowledgement; without one in time it stays pending."""
+        """Send what is pending and take its acknowledgment; without one in time it stays pending."""
         assert self._pending is not None
         request_id = self._pending["request_id"]
         number = page.send(Event.SUBMIT, self._pending)

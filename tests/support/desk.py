@@ -22,7 +22,7 @@ class Page(speaking.Page):
     """One open page."""
 
     def submit(self, message: object) -> Any:
-        """Submit a patient and return the acknowledgement."""
+        """Submit a patient and return the acknowledgment."""
         return self.ask(Event.SUBMIT, message)
 
 

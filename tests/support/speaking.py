@@ -81,7 +81,7 @@ class Connection:
         return self._wait_for(lambda name, data: name == event and wanted(data))
 
     def ask(self, event: str, *arguments: object) -> Any:
-        """Send an event and return its acknowledgement."""
+        """Send an event and return its acknowledgment."""
         number = self.send(event, *arguments)
         return self._wait_for(lambda name, _: name == number)
 
@@ -98,7 +98,7 @@ class Connection:
         raise TimeoutError
 
     def hear(self, seconds: float) -> tuple[str | int, Any] | None:
-        """Return the next event, or acknowledgement by its number, and what it says; nothing if none comes in time.
+        """Return the next event, or acknowledgment by its number, and what it says; nothing if none comes in time.
 
         Raises
         ------
@@ -138,7 +138,7 @@ class Connection:
         return self._raw.fileno()
 
     def unread(self) -> list[tuple[str | int, Any]]:
-        """Return what came so far and was not taken: events and, by their numbers, acknowledgements."""
+        """Return what came so far and was not taken: events and, by their numbers, acknowledgments."""
         with suppress(GoneError):
             while (heard := self.hear(0)) is not None:
                 self._heard.append(heard)

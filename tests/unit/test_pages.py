@@ -1,4 +1,4 @@
-"""The pages' HTML: nothing inline, a labelled control for each field, and nothing referred to that is not there."""
+"""The pages' HTML: nothing inline, a labeled control for each field, and nothing referred to that is not there."""
 
 import json
 import re
@@ -110,10 +110,10 @@ def test_every_element_a_script_asks_for_by_id_is_on_its_page(template: str) -> 
             assert set(re.findall(r'(?:byId|copyOf)\("([\w-]+)"\)', text)) <= known, script.name
 
 
-def test_every_field_has_a_labelled_control_that_offers_what_it_may_be() -> None:
+def test_every_field_has_a_labeled_control_that_offers_what_it_may_be() -> None:
     parsed = page("client_dashboard.html")
     inputs = {item["id"]: item for item in parsed.with_tag("input") if "id" in item}
-    labelled = {label["for"] for label in parsed.with_tag("label") if "for" in label}
+    labeled = {label["for"] for label in parsed.with_tag("label") if "for" in label}
     for name, description in FIELDS.items():
         assert (f"field-{name}-none" in inputs) is not description.required
         if description.codes:
@@ -121,7 +121,7 @@ def test_every_field_has_a_labelled_control_that_offers_what_it_may_be() -> None
             values = [item["value"] for item in inputs.values() if (item.get("name"), item["type"]) == (name, "radio")]
             assert values == [str(code) for code in description.codes] + ([] if description.required else [""])
         else:
-            assert f"field-{name}" in labelled
+            assert f"field-{name}" in labeled
             control = inputs[f"field-{name}"]
             assert (control["type"], control["inputmode"]) == ("text", "decimal")
             assert f"field-{name}-range" in control["aria-describedby"]

@@ -105,7 +105,7 @@ def test_a_request_refused_for_good_is_kept_with_the_reason_and_the_next_one_goe
     assert link.pages.wait_for_entry(FIRST, "refused").error == error
 
 
-def test_a_lost_acknowledgement_costs_nothing_when_the_entry_comes(link: Link) -> None:
+def test_a_lost_acknowledgment_costs_nothing_when_the_entry_comes(link: Link) -> None:
     link.server.answer = lambda asked: link.server.predict(asked) and None
     link.begin(1, 2)
     link.pages.wait_for_states(all_answered(2))
@@ -116,7 +116,7 @@ def test_a_lost_acknowledgement_costs_nothing_when_the_entry_comes(link: Link) -
     ("receipt", "asked", "handshakes"),
     [({"status": "perhaps"}, 2, 2), (Receipt(status="accepted"), 2, 1)],
 )
-def test_without_an_acknowledgement_it_connects_again_and_without_an_entry_it_asks_again(
+def test_without_an_acknowledgment_it_connects_again_and_without_an_entry_it_asks_again(
     link: Link, receipt: object, asked: int, handshakes: int
 ) -> None:
     link.server.answer = first(link.server, 1, receipt)

@@ -71,7 +71,7 @@ def a_little_more(tables: CellTables, factors: Sequence[float]) -> tuple[list[fl
 
 
 def to_others(tables: CellTables, factors: Sequence[float]) -> tuple[list[float], float]:
-    """Each factor's contribution given to its neighbour, so that the sum stays."""
+    """Each factor's contribution given to its neighbor, so that the sum stays."""
     contributions, log2_score = honest(tables, factors)
     return contributions[1:] + contributions[:1], log2_score
 

@@ -130,7 +130,7 @@ def refusal(path: Path, kind: type[InvalidDataError] = InvalidDataError, **answe
 def assert_read(found: Patients, rows: Rows = ROWS) -> None:
     np.testing.assert_allclose(found.values, truth(rows))
     assert found.has_disease.tolist() == is_ill(rows)
-    assert found.is_labelled.all()
+    assert found.is_labeled.all()
     assert found.wrong_label is None
 
 
@@ -253,7 +253,7 @@ def test_where_fields_speak_for_different_conventions_the_codes_are_asked_about(
 def test_without_label_codes_are_asked_about_unless_matched_rows_prove_them(written: Written) -> None:
     found = read(written(SHORT[:13], without(changed(ROWS, PERMUTED), LABEL)), needs_label=False)
     np.testing.assert_allclose(found.values, truth())
-    assert not found.is_labelled.any()
+    assert not found.is_labeled.any()
     path = written(SHORT[:13], without(changed(elsewhere(), PERMUTED), LABEL))
     with pytest.raises(AmbiguousDataError, match="what do the codes"):
         read(path, needs_label=False)
@@ -567,7 +567,7 @@ def test_a_mark_that_many_patients_have_is_asked_about(written: Written, column:
     assert f'--values "{name}:{mark}=MEANING"' in refusal(path, AmbiguousDataError)
     found = read(path, needs_label=False, yes=True, values=[f"{name}:{mark}=not measured"])
     assert len(found.values) == 303 - 3 * (column == "Age")
-    assert (~found.is_labelled).sum() == 3 * (column == "Heart Disease")
+    assert (~found.is_labeled).sum() == 3 * (column == "Heart Disease")
 
 
 def test_a_mark_of_one_quantity_is_asked_about_in_others_where_it_is_possible(written: Written) -> None:
@@ -625,7 +625,7 @@ def test_a_column_that_seems_to_be_the_label_is_asked_about_where_none_is_known(
 def test_columns_that_cannot_be_a_field_by_what_stands_in_them_are_not_offered(written: Written) -> None:
     header = ["Patient ID", *HEADER[:12], "date of scan"]
     rows = [[str(place), *row[:12], f"2/5/{1980 + place % 9}"] for place, row in enumerate(ROWS)]
-    assert not read(written(header, rows), needs_label=False).is_labelled.any()
+    assert not read(written(header, rows), needs_label=False).is_labeled.any()
 
 
 def test_values_of_a_column_whose_name_explains_them_are_those_of_the_file(written: Written) -> None:

@@ -69,14 +69,14 @@ test("an explanation of a prediction that is not held changes nothing, nor does 
   assert.equal(recent.size, 0);
 });
 
-test("neighbours follow the list and end with it", () => {
+test("neighbors follow the list and end with it", () => {
   const recent = new RecentPredictions();
   [1, 2, 3].forEach((sequence) => recent.add(item(sequence)));
-  assert.equal(recent.neighbour("p2", -1).sequence, 3);
-  assert.equal(recent.neighbour("p2", 1).sequence, 1);
-  assert.equal(recent.neighbour("p3", -1), null);
-  assert.equal(recent.neighbour("p1", 1), null);
-  assert.equal(recent.neighbour("unknown", 1), null);
+  assert.equal(recent.neighbor("p2", -1).sequence, 3);
+  assert.equal(recent.neighbor("p2", 1).sequence, 1);
+  assert.equal(recent.neighbor("p3", -1), null);
+  assert.equal(recent.neighbor("p1", 1), null);
+  assert.equal(recent.neighbor("unknown", 1), null);
 });
 
 test("a filter lets through what it names and everything where it is empty", () => {

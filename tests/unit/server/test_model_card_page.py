@@ -28,7 +28,7 @@ def card(detector: Detector) -> Card:
 
 
 @pytest.fixture
-def unlabelled(detector: Detector) -> Card:
+def unlabeled(detector: Detector) -> Card:
     """The card of a model whose evaluation had no patient with disease."""
     evaluation = detector.manifest.evaluation
     figures = {name: figure for name, figure in evaluation.figures.items() if "false_alarm" in name}
@@ -105,8 +105,8 @@ def test_every_sentence_of_the_card_stands_on_the_page(card: Card) -> None:
     assert text.index(use["out_of_scope"][0]) < text.index("AUROC")
 
 
-def test_the_page_has_nothing_inline_and_every_reference_leads_somewhere(card: Card, unlabelled: Card) -> None:
-    for changed in (unlabelled, with_details(card, recalibrated_from=EARLIER)):
+def test_the_page_has_nothing_inline_and_every_reference_leads_somewhere(card: Card, unlabeled: Card) -> None:
+    for changed in (unlabeled, with_details(card, recalibrated_from=EARLIER)):
         parsed = Page()
         parsed.feed(html_of(changed, note="A copy.", versions=[EARLIER], json_address="/x"))
         assert_nothing_inline(parsed)
@@ -121,8 +121,8 @@ def test_the_cards_words_are_text_and_never_markup(card: Card) -> None:
     assert html.count("&lt;img src=x") == 6
 
 
-def test_a_model_without_labels_has_dashes_where_there_are_no_figures(unlabelled: Card) -> None:
-    html = html_of(unlabelled)
+def test_a_model_without_labels_has_dashes_where_there_are_no_figures(unlabeled: Card) -> None:
+    html = html_of(unlabeled)
     assert "No patient with disease was held out" in html
     assert not {"None", "nan"} & set(text_of(html).split())
     assert next(text for text, _ in rows_of(html) if text.startswith("all patients")).endswith("0 – not worked out")
