@@ -43,6 +43,7 @@ class Desk:
                 yield
         finally:
             self.relay.stop()
+            self.client.real_time.stop()
 
     def visitor(self) -> FlaskClient:
         """Return a browser that is not signed in."""

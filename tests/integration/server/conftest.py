@@ -94,6 +94,7 @@ def stop(running: RunningServer) -> None:
     """Stop it, and let go of its record."""
     if running.server.service.is_running:
         running.server.service.stop()
+    running.server.real_time.stop()
     running.engine.dispose()
 
 

@@ -35,6 +35,7 @@ Join = Callable[..., ClientApp]
 def start(tmp_path: Path) -> Iterator[Start]:
     def begin(**changes: object) -> Running:
         small = small_app(settings_in(tmp_path, ASYNC_MODE, **changes))
+        ending.callback(small.real_time.stop)
         return Running(small, ending.enter_context(served(small.app)))
 
     with ExitStack() as ending:
