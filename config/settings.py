@@ -52,6 +52,16 @@ def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(in_host_header(name) for name in names)
 
 
+def _bind_address(address: str) -> str:
+    try:
+        name = in_host_header(address).strip("[]")
+    except ValueError:
+        name = ""
+    if not name or re.search(r"^\.|^[^:]+:\d+$|\]:", address):
+        raise ValueError("must be an IP address or a host name, without http:// or a port; 0.0.0.0 means all addresses")
+    return name
+
+
 def _url(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -108,6 +118,13 @@ class _Settings(BaseSettings):
         hide_input_in_errors=True,  # it may be a secret
         use_attribute_docstrings=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _file_is_readable(cls, values: object) -> object:
+        if lines := env_file.unreadable_lines():
+            raise ValueError(f"line {lines[0]} of .env must be NAME=VALUE, or begin with #")
+        return values
 
 
 class TrainingSettings(_Settings):
@@ -299,7 +316,7 @@ _ADDRESSES |= {name.replace("_port", "_public_url"): (PublicUrl, "") for name in
 class SystemSettings(create_model("_Addresses", __base__=_Settings, **_ADDRESSES)):  # type: ignore[misc]
     """Where the apps are reached: what the launcher, or Docker Compose, tells each of them for itself."""
 
-    bind_address: Annotated[str, AfterValidator(lambda host: in_host_header(host).strip("[]"))] = "127.0.0.1"
+    bind_address: Annotated[str, AfterValidator(_bind_address)] = "127.0.0.1"
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:

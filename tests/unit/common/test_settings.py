@@ -16,6 +16,7 @@ NAME = "must be a name of at most 32 letters, digits and hyphens that begins wit
 URL = "must be an http:// or https:// URL with a host and, optionally, a port"
 PATH = "must end after the host and port: an app cannot be served under a path"
 PORTS = "these ports must differ: SERVER_PORT, CLIENT_1_PORT, CLIENT_2_PORT, CLIENT_3_PORT"
+ADDRESS = "must be an IP address or a host name, without http:// or a port; 0.0.0.0 means all addresses"
 HOSTS = "must contain only host names, without http://, a path or *"
 
 
@@ -42,6 +43,18 @@ def test_what_means_nothing_in_the_file_is_named(tmp_path: Path, monkeypatch: py
     assert unknown_names() == ["LOGLEVEL", "STALLED_SECONDS"]
 
 
+@pytest.mark.parametrize("line", ["set PORT=5", "PORT: 5", 'LOG_LEVEL="INFO', "; a comment"])
+def test_a_line_of_the_file_that_would_be_passed_over_is_an_error(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(env_file, "ENV_FILE", tmp_path / ".env")
+    (tmp_path / ".env").write_text(f"# a comment\n\nMAX_WAITING=5\n{line}\nBATCH_SIZE=8\n")
+    with pytest.raises(ValidationError) as raised:
+        ServerSettings()
+    said = "line 4 of .env must be NAME=VALUE, or begin with #"
+    assert settings_sentence(raised.value) == f"The settings cannot be used: {said}. See .env.example."
+
+
 NO_URLS = ("a.b", "a:1", "ftp://a", "http://", "http://a:0", "http://a:99999", "http://key@a")
 
 
@@ -60,6 +73,10 @@ NO_URLS = ("a.b", "a:1", "ftp://a", "http://", "http://a:0", "http://a:99999", "
         *((ServerSettings, "public_url", value, f"PUBLIC_URL {URL}") for value in NO_URLS),
         (ServerSettings, "public_url", "https://a/heart", f"PUBLIC_URL {PATH}"),
         (SystemSettings, "client_2_port", 5000, PORTS),
+        *(
+            (SystemSettings, "bind_address", value, f"BIND_ADDRESS {ADDRESS}")
+            for value in ("*", "http://a", "127.0.0.1:5000", "[::1]:5000", ".a")
+        ),
         (TrainingSettings, "signing_key", "k" * 31, "MODEL_SIGNING_KEY must have at least 32 characters"),
         (TrainingSettings, "high_threshold", 0.955, "MODEL_HIGH_THRESHOLD must have at most two decimal places"),
         (TrainingSettings, "high_threshold", 0.8, "MODEL_MEDIUM_THRESHOLD must be below MODEL_HIGH_THRESHOLD"),
