@@ -53,10 +53,16 @@ def database_url(settings: ServerSettings) -> URL:
     Raises
     ------
     ConfigurationError
-        If ``DATABASE_URL`` is no address.
+        If ``DATABASE_URL`` is no address, or one that leads elsewhere from another folder.
     """
     if settings.database_url:
-        return parsed(settings.database_url)
+        url = parsed(settings.database_url)
+        # The server and the commands are started in different folders, and would not find the same file.
+        if (path := file_of(url)) and not path.is_absolute():
+            raise ConfigurationError(
+                "DATABASE_URL must hold the whole path of the file, such as sqlite:////var/lib/predictions.sqlite."
+            )
+        return url
     return URL.create("sqlite", database=str(settings.data_dir / "server" / "predictions.sqlite"))
 
 

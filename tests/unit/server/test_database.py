@@ -16,10 +16,11 @@ from common.errors import StoreUnavailableError
 from common.messages import Prediction, PredictRequest
 from common.sqlite import WRITE
 from config.secrets import PROJECT_ROOT, ConfigurationError
+from config.settings import ServerSettings
 from server.predictions import Job
 from server.store import PredictionStore
 from server.store.backup import closing_engine, restore
-from server.store.database import MIGRATIONS, open_database
+from server.store.database import MIGRATIONS, database_url, open_database
 from server.store.schema import metadata, predictions
 from server.store.verification import problems_of
 from tests.support import version_3
@@ -120,6 +121,12 @@ def test_a_database_of_a_newer_program_is_refused_untouched(path: Path, tmp_path
 def test_an_address_that_cannot_be_used_is_a_sentence(url: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         open_database(url)
+
+
+def test_a_file_that_every_folder_would_have_another_of_is_refused() -> None:
+    settings = ServerSettings.model_validate({"database_url": "sqlite:///record.sqlite"})
+    with pytest.raises(ConfigurationError, match="must hold the whole path of the file, such as sqlite:////"):
+        database_url(settings)
 
 
 def test_a_migration_states_its_own_tables() -> None:
