@@ -22,18 +22,17 @@ def is_address(text: str) -> bool:
 def is_free(host: str, port: int) -> bool:
     """Tell whether nobody listens on a port; raises ``OSError`` when this machine cannot listen on that address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Asked by a connection first: on a Mac a port bound on all addresses can be bound again on one of them.
-    with socket.socket(family) as client:
-        client.settimeout(1)
-        if client.connect_ex((reachable(host), port)) == 0:
-            return False
+    # Bound first: at an address of another machine, one that listens there would answer.
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
         if error.errno in {errno.EADDRINUSE, errno.EACCES}:
             return False
         raise
-    return True
+    # Asked by a connection too: on a Mac a port bound on all addresses can be bound again on one of them.
+    with socket.socket(family) as client:
+        client.settimeout(1)
+        return client.connect_ex((reachable(host), port)) != 0
 
 
 def becomes_free(host: str, port: int, seconds: float = 3) -> bool:
