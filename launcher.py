@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
     except OSError as error:
         sys.exit(f"\nA file cannot be used ({error.filename}: {error.strerror}).")
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted. What has started is still running; the stop script ends it.")
+        sys.exit("\nInterrupted. Start again to go on, or run the stop script to end what is running already.")
 
 
 def start(options: argparse.Namespace) -> None:
@@ -83,7 +83,8 @@ def stop(_: argparse.Namespace) -> None:
     """Stop the processes and the containers of the system, whichever there are."""
     running = [name for name in NAMES if is_running(name)]
     background.end_processes(running)
-    in_docker = has_docker() and has_containers()
+    # Where processes of this copy ran, it does not matter that another one has containers.
+    in_docker = has_docker() and (containers_of() == PROJECT_ROOT if running else has_containers())
     if in_docker:
         run(["docker", "compose", "down"], "Docker could not stop the containers; see its message above.")
     print("Stopped." if running or in_docker else "Nothing was running.")
@@ -146,25 +147,31 @@ def has_docker() -> bool:
     return bool(output(["docker", "version", "-f", "{{.Server.Version}}"]) and output(["docker", "compose", "version"]))
 
 
+def containers_of() -> Path | None:
+    """Return the folder of the copy of this project that has containers of these names, ``None`` if none has."""
+    containers = output(["docker", "compose", "ps", "-aq"]).split()
+    if not containers:
+        return None
+    label = '{{index .Config.Labels "com.docker.compose.project.working_dir"}}'
+    folder = (PROJECT_ROOT / output(["docker", "inspect", "-f", label, containers[0]]).strip()).resolve()
+    return folder if folder.is_dir() else PROJECT_ROOT  # one that is gone was moved here
+
+
 def has_containers() -> bool:
-    """Tell whether there are containers of this project.
+    """Tell whether there are containers of this copy of the project.
 
     Raises
     ------
     LaunchError
         When another copy of the project, in a folder of its own, has containers of the same names.
     """
-    containers = output(["docker", "compose", "ps", "-aq"]).split()
-    if not containers:
-        return False
-    label = '{{index .Config.Labels "com.docker.compose.project.working_dir"}}'
-    folder = (PROJECT_ROOT / output(["docker", "inspect", "-f", label, containers[0]]).strip()).resolve()
-    if folder != PROJECT_ROOT and folder.is_dir():  # one that is gone was moved here
+    folder = containers_of()
+    if folder not in {None, PROJECT_ROOT}:
         raise LaunchError(
             f"The containers of another copy of this project, in {folder}, have the same names. Run its stop script, "
             "or set another name in this copy's .env, for example COMPOSE_PROJECT_NAME=heart-attack-detection-2."
         )
-    return True
+    return folder is not None
 
 
 def start_in_docker() -> None:
@@ -208,7 +215,7 @@ def container_failure(app: App) -> str | None:
 
 
 def start_locally() -> None:
-    if has_docker() and has_containers():
+    if has_docker() and containers_of() == PROJECT_ROOT:
         raise LaunchError(f"The system is already running in Docker. Stop it first with {STOP_SCRIPT}.")
     if not any(map(is_running, NAMES)):  # nothing is replaced under apps that run
         prepare_environment(SERVER_LOCK)

@@ -93,6 +93,14 @@ def test_a_port_in_use_is_refused_with_the_setting_that_helps(app: App, host: st
         launcher.require_free_ports([replace(app, host="192.0.2.1")])
 
 
+def test_an_address_of_another_machine_is_named_even_if_the_port_answers_there(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket.socket, "connect_ex", lambda *_: 0)
+    with pytest.raises(LaunchError, match=r"BIND_ADDRESS=192\.0\.2\.1 in \.env cannot be used here"):
+        launcher.require_free_ports([replace(app, host="192.0.2.1")])
+
+
 def test_a_process_id_of_another_program_or_a_damaged_one_is_not_ours(app: App) -> None:
     for content in (str(os.getpid()).encode(), b"\xff\xfe12"):
         background.pid_file(app.name).write_bytes(content)
@@ -148,6 +156,31 @@ def test_a_container_is_given_up_only_when_it_ended_or_keeps_ending(
     script = f'case "$1 $2" in inspect*) echo {inspected};; "compose logs") echo it broke;; *) echo id;; esac'
     monkeypatch.setenv("PATH", docker_that(tmp_path, script))
     assert ("it broke" in (launcher.container_failure(app) or "")) == has_failed
+
+
+def test_only_containers_of_this_copy_keep_it_from_starting_without_docker(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    for folder, said in ((project, "already running in Docker"), (tmp_path / "copy", "LOG_LEVEL must be")):
+        search_path = docker_that(tmp_path / "bin", f'case "$1" in inspect) echo {folder};; *) echo yes;; esac')
+        done = run_launcher(project, "start", "--local", PATH=search_path, LOG_LEVEL="x")
+        assert said in done.stderr
+
+
+def test_processes_are_stopped_whoever_has_containers(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = f'case "$1" in inspect) echo {tmp_path};; *) echo yes;; esac'
+    monkeypatch.setenv("PATH", docker_that(tmp_path, script))
+    monkeypatch.setattr(launcher, "NAMES", [app.name])
+    command = [sys.executable, "-c", ENDS_ON_SIGTERM, str(background.app_file(app.name))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "runs\n"
+        background.pid_file(app.name).write_text(str(process.pid))
+        launcher.main(["stop"])
+    assert capsys.readouterr().out == "Stopped.\n"
+    with pytest.raises(SystemExit, match="another copy of this project"):
+        launcher.main(["stop"])
 
 
 def test_docker_is_asked_what_it_reads_and_told_of_no_empty_setting(
