@@ -26,6 +26,7 @@ from config.hosts import in_url, reachable_url
 from config.secrets import CLIENT_IDS, ENV_FILE, PROJECT_ROOT, SERVER, env_prefix, secret_names
 
 VENV = PROJECT_ROOT / ".venv"
+VENV_MADE = VENV / "pyvenv.cfg"
 PROGRAMS = VENV / ("Scripts" if ON_WINDOWS else "bin")
 STOP_SCRIPT = "stop_system.bat" if ON_WINDOWS else "./stop_system.sh"
 MADE_FOR = hashlib.sha256(f"{PROJECT_ROOT} {sys.version_info[:2]}".encode()).hexdigest()
@@ -293,18 +294,23 @@ def program(name: str) -> str:
 
 def prepare_environment(lock: Path) -> None:
     """Make ``.venv`` and ``node_modules`` hold what the locks say; the complete lock holds the server's."""
-    state, works = installation(), output([program("python"), "--version"])
+    # Without its configuration, its Python installs into the one that made it.
+    state, works = installation(), VENV_MADE.exists() and output([program("python"), "--version"])
     done = STAMP.read_text(encoding="utf-8") if works and STAMP.exists() else ""
     is_copied = not done and any(VENV.glob("installed-*.txt"))
     if done in {f"{state} {lock}", f"{state} {COMPLETE_LOCK}"} and (PROJECT_ROOT / "node_modules").exists():
         return
     # With other locks packages are installed over the old ones: clearing would take them from under apps that run. An
     # environment without a stamp was made by hand, and keeps what is in it.
+    advice = "On Debian and Ubuntu install the package python3-venv and start again."
     if not works or is_copied:
         print("Creating the virtual environment .venv.", flush=True)
-        advice = "On Debian and Ubuntu install the package python3-venv and start again."
+        VENV_MADE.unlink(missing_ok=True)  # first, so that one that is cleared in part is not taken for a whole one
         failure = f"The virtual environment could not be created. {advice}"
         run([sys.executable, "-m", "venv", "--clear", str(VENV)], failure)
+    elif not output([program("python"), "-m", "pip", "--version"]):  # its creation was interrupted, or left pip out
+        failure = f"There is no pip in .venv, and it could not be installed. {advice}"
+        run([program("python"), "-m", "ensurepip"], failure, stdout=subprocess.PIPE)
     print("Installing the packages. The first time, this downloads about 200 MB.", flush=True)
     install("--require-hashes", "-r", str(lock))
     install("--no-deps", "-e", str(PROJECT_ROOT))

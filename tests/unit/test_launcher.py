@@ -278,6 +278,20 @@ def test_the_virtual_environment_of_a_copied_project_is_made_anew(tmp_path: Path
 
 
 @pytest.mark.full
+def test_a_virtual_environment_whose_making_was_interrupted_is_made_anew_or_given_pip(tmp_path: Path) -> None:
+    set_up(project := copy_project(tmp_path / "project"))
+    venv, offline = project / ".venv", {"HTTPS_PROXY": "http://127.0.0.1:1", "PIP_RETRIES": "0"}
+    for file in (*venv.glob("installed-*.txt"), *venv.glob("lib/python*/site-packages/installation.pth")):
+        file.unlink()
+    done = run_launcher(project, "start", "--local", **offline)
+    assert done.stdout.startswith("Installing the packages.")
+    assert "Not all packages could be installed" in done.stderr
+    assert "No module named pip" not in done.stderr
+    (venv / "pyvenv.cfg").unlink()
+    assert run_launcher(project, "start", "--local", **offline).stdout.startswith("Creating the virtual environment")
+
+
+@pytest.mark.full
 def test_a_virtual_environment_that_was_made_by_hand_keeps_what_is_in_it(tmp_path: Path) -> None:
     set_up(project := copy_project(tmp_path / "project"))
     (stamp,) = (project / ".venv").glob("installed-*.txt")
