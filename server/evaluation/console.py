@@ -15,11 +15,11 @@ _Result = TypeVar("_Result")
 
 
 def settings_of(parser: argparse.ArgumentParser, **training: Any) -> tuple[TrainingSettings, ServerSettings]:
-    """Return the settings, some of training as given; end with a usage error that names what is wrong with them."""
+    """Return the settings, some of training as given; end with a sentence that names what is wrong with them."""
     try:
         return TrainingSettings(**training), ServerSettings()
     except SETTINGS_ERRORS as error:
-        parser.error(settings_sentence(error))
+        parser.exit(2, f"{settings_sentence(error)}\n")  # without the usage, which would bury it in a log
 
 
 def run(act: Callable[[], int | None], *, stopped: str) -> int:
