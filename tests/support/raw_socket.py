@@ -73,11 +73,11 @@ class RawSocket:
             self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
             while b"\r\n\r\n" not in self._unread:
                 self.read()
+            head, _, self._unread = self._unread.partition(b"\r\n\r\n")
+            status, *fields = head.decode().split("\r\n")
+            self.status = int(status.split()[1])
+            self.headers = dict(line.split(": ", 1) for line in fields)
             undo.pop_all()
-        head, _, self._unread = self._unread.partition(b"\r\n\r\n")
-        status, *fields = head.decode().split("\r\n")
-        self.status = int(status.split()[1])
-        self.headers = dict(line.split(": ", 1) for line in fields)
 
     @property
     def error(self) -> Any:

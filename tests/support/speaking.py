@@ -6,7 +6,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from itertools import count
@@ -51,12 +51,13 @@ class Connection:
         self.status: Any = None
         self.entries: list[Any] = []
         """What was read and not taken."""
-        self._raw = RawSocket(url, headers=headers, source=source, tls=tls)
-        answer = self._raw.enter("" if namespace == "/" else namespace, auth) if self._raw.status == 101 else ""
-        if not answer.startswith("40"):
-            self.close()
-            said = answer.removeprefix(f"44{self._prefix}")
-            raise RefusedError(json.loads(said) if said else self._raw.status)
+        with ExitStack() as undo:  # whatever keeps it from coming about, nobody else could close the socket
+            self._raw = undo.enter_context(RawSocket(url, headers=headers, source=source, tls=tls))
+            answer = self._raw.enter("" if namespace == "/" else namespace, auth) if self._raw.status == 101 else ""
+            if not answer.startswith("40"):
+                said = answer.removeprefix(f"44{self._prefix}")
+                raise RefusedError(json.loads(said) if said else self._raw.status)
+            undo.pop_all()
 
     def send(self, event: str, *arguments: object) -> int:
         """Send an event; return the number by which it will be acknowledged."""

@@ -309,13 +309,12 @@ def test_a_client_app_that_another_one_replaced_says_so_and_comes_back_only_for_
 
 
 def test_a_redirect_is_not_followed_with_the_token(link: Link) -> None:
-    other = ProgrammableServer()
-    other.start()
-    link.server.door, link.server.location = ("302 FOUND", b""), f"{other.url}/socket.io/?transport=websocket&EIO=4"
-    link.begin()
-    link.pages.wait_for_link("down")
-    link.relay.stop()
-    other.close()
+    with closing(ProgrammableServer()) as other:
+        other.start()
+        link.server.door, link.server.location = ("302 FOUND", b""), f"{other.url}/socket.io/?transport=websocket&EIO=4"
+        link.begin()
+        link.pages.wait_for_link("down")
+        link.relay.stop()
     assert other.authorizations == set()
     assert other.handshakes.empty()
 

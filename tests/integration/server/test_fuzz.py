@@ -2,7 +2,7 @@
 
 import json
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -77,9 +77,8 @@ def test_messages_of_any_kind_do_no_harm(
     fuzz(server, examples)
     wait_until(lambda: server.server.real_time.connections["now"] == 0)
     wait_until(lambda: threading.active_count() <= before + 2)
-    client = ClientApp(server.url, server.token())
-    client.predict(request(1).to_wire())
-    assert client.answered("request-1").request_id == "request-1"
-    client.close()
+    with closing(ClientApp(server.url, server.token())) as client:
+        client.predict(request(1).to_wire())
+        assert client.answered("request-1").request_id == "request-1"
     ours = [record for record in caplog.records if record.name.partition(".")[0] in OWN_PACKAGES]
     assert [record for record in ours if record.exc_info or record.levelname == "ERROR"] == []

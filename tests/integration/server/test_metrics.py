@@ -111,9 +111,8 @@ def watched(
     model_folder: Path,
     other_detector_dir: Path,
     tmp_path: Path,
-    connections: list[Connection],
 ) -> Iterator[Watched]:
-    with LanguageModel(explains) as model:
+    with LanguageModel(explains) as model, ExitStack() as opened:
         server = start_server(
             metrics_token=TOKEN, llm_base_url=model.url, model_dir=model_folder, model_watch_seconds=0.05
         )
@@ -128,8 +127,10 @@ def watched(
                 "metrics_token": TOKEN,
             }
         )
-        others = {name: ClientApp(server.url, server.token(name)) for name in ("Client-2", "Client-3")}
-        connections.extend(others.values())
+        others = {
+            name: opened.enter_context(closing(ClientApp(server.url, server.token(name))))
+            for name in ("Client-2", "Client-3")
+        }
         database = tmp_path / "client.sqlite"
         with closing(Outbox(database)) as outbox:
             desk = Desk(settings, outbox)

@@ -95,17 +95,16 @@ def test_who_asks_for_one_transport_in_the_form_of_another_is_refused(running: R
 
 def test_connections_are_counted_while_they_are_open(start: Start) -> None:
     running = start(max_connections=3)
-    held = [RawSocket(running.url, token=running.small.token()) for _ in range(3)]
-    assert [peer.status for peer in held] == [101] * 3
-    assert refused(running.url, token=running.small.token("Client-2")) == (503, "too_many_connections")
-    assert Browser(running.url).get("/livez").status == 200
-    assert running.small.real_time.connections == {"now": 3, "at_most": 3, "refused": 1}
-    held.pop().close()
-    wait_until(lambda: running.small.real_time.connections["now"] == 2)
-    with RawSocket(running.url, token=running.small.token("Client-2")) as peer:
-        assert peer.status == 101
-    for one in held:
-        one.close()
+    with ExitStack() as opened:
+        held = [opened.enter_context(RawSocket(running.url, token=running.small.token())) for _ in range(3)]
+        assert [peer.status for peer in held] == [101] * 3
+        assert refused(running.url, token=running.small.token("Client-2")) == (503, "too_many_connections")
+        assert Browser(running.url).get("/livez").status == 200
+        assert running.small.real_time.connections == {"now": 3, "at_most": 3, "refused": 1}
+        held.pop().close()
+        wait_until(lambda: running.small.real_time.connections["now"] == 2)
+        with RawSocket(running.url, token=running.small.token("Client-2")) as peer:
+            assert peer.status == 101
     wait_until(lambda: running.small.real_time.connections["now"] == 0)
 
 

@@ -15,7 +15,7 @@ import pytest
 from common.messages import CLIENTS_NAMESPACE, OPERATORS_NAMESPACE, PROTOCOL_VERSION
 from tests.support.processes import TOKENS, Process
 from tests.support.raw_socket import RawSocket
-from tests.support.speaking import Browser, ClientApp
+from tests.support.speaking import Browser, ClientApp, Connection
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 TGKILL = getattr(ctypes.CDLL(None), "tgkill", None) if os.name == "posix" else None
@@ -36,10 +36,12 @@ def seconds_to_end(process: Process, number: int = signal.SIGTERM) -> float:
     return time.monotonic() - began
 
 
-def test_many_pages_hold_no_stop_up_and_who_was_accepted_is_answered(process: Process) -> None:
+def test_many_pages_hold_no_stop_up_and_who_was_accepted_is_answered(
+    process: Process, connections: list[Connection]
+) -> None:
     browser = Browser(process.url)
     assert browser.sign_in(TOKENS["OPERATOR_TOKEN"]).status == 204
-    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+    connections.append(client := ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"]))
     with ExitStack() as opened:
         for number in range(20):  # every other one reads nothing
             buffer = 4096 if number % 2 else None
@@ -53,7 +55,6 @@ def test_many_pages_hold_no_stop_up_and_who_was_accepted_is_answered(process: Pr
         assert accepted["status"] == "accepted"
         assert client.next_changes()["entries"][0]["said"] == {"a": 1}
         assert client.next("closing")["reason"]["code"] == "shutting_down"
-        client.close()
     assert seconds < PROMPT
     assert "Traceback" not in process.text
 

@@ -15,7 +15,7 @@ from tests.integration.web.conftest import Running
 from tests.support.processes import TOKENS, Process
 from tests.support.raw_socket import RawSocket
 from tests.support.serving import ASYNC_MODE
-from tests.support.speaking import Browser, ClientApp
+from tests.support.speaking import Browser, ClientApp, Connection
 from tests.support.waiting import WAIT_SECONDS
 
 if sys.platform != "win32":
@@ -59,13 +59,15 @@ def test_strangers_websockets_and_fragments_reach_nothing(process: Process) -> N
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of another process can be set on Linux only")
 @pytest.mark.parametrize("limited", ["before the start", "while it runs"])
-def test_whoever_opens_more_sockets_than_there_are_files_ends_nothing(process: Process, limited: str) -> None:
+def test_whoever_opens_more_sockets_than_there_are_files_ends_nothing(
+    process: Process, connections: list[Connection], limited: str
+) -> None:
     if limited == "before the start":  # it reads the limit after its imports
         resource.prlimit(process.running.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
     process.wait_until_started()
     if limited == "while it runs":
         resource.prlimit(process.running.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
-    client = ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"])
+    connections.append(client := ClientApp(process.url, TOKENS["CLIENT_1_TOKEN"]))
     address = urlsplit(process.url)
     with ExitStack() as attack:
         for _ in range(FILES + 50):
