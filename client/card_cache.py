@@ -56,8 +56,8 @@ class ModelCards:
         try:
             path = f"/api/model/{version}/page" if version else "/api/model/page"
             connection.request("GET", path, headers=self._headers)
-            response = connection.getresponse()
-            body = response.read(_MAX_BYTES)
+            with connection.getresponse() as response:  # it holds the socket until it is read to its end or closed
+                body = response.read(_MAX_BYTES)
         except (OSError, HTTPException) as error:
             raise ServerUnreachableError from error
         finally:
