@@ -114,6 +114,11 @@ def score_in_words(score: float) -> str:
     return str(Decimal(repr(score)).quantize(Decimal("0.01"), ROUND_DOWN))
 
 
+def threshold_in_words(threshold: float) -> str:
+    """Return a threshold with two digits or more, as scores have: "of 0.8. 37 of 100" reads as one number."""
+    return max(f"{threshold:.2f}", f"{threshold:g}", key=len)
+
+
 def of_100_in_words(score: float) -> str:
     """Return a score as a number of 100 patients, cut like the score itself; never none and never all."""
     whole = int(100 * Decimal(score_in_words(score)))

@@ -16,7 +16,7 @@ from typing import Final
 
 from common.messages import RiskLevel
 from common.patient import FIELDS
-from server.explanation.facts import Direction, Factor, Facts, label_in_sentence, score_in_words
+from server.explanation.facts import Direction, Factor, Facts, label_in_sentence, score_in_words, threshold_in_words
 
 MAX_CHARACTERS: Final = 2000
 
@@ -60,7 +60,9 @@ def fact_forms(facts: Facts) -> Forms:
     # A slot and the value itself are one: models write either, and both are filled or checked alike.
     forms = {
         SCORE: either_of(("[[anomaly_score]]", score_in_words(facts.anomaly_score))),
-        THRESHOLD: either_of(("[[threshold]]", f"{facts.threshold:g}")),
+        THRESHOLD: either_of(
+            ("[[threshold]]", *dict.fromkeys((threshold_in_words(facts.threshold), f"{facts.threshold:g}")))
+        ),
         MEANING: "|".join(map(_meaning, facts.factors)),
     }
     if facts.not_measured:
@@ -268,7 +270,7 @@ def _missing(facts: Facts, text: str) -> list[str]:
 
 def _filled(facts: Facts, text: str) -> str:
     """Put the values, and the meanings that there are, in the place of their slots."""
-    values = {"anomaly_score": score_in_words(facts.anomaly_score), "threshold": f"{facts.threshold:g}"}
+    values = {"anomaly_score": score_in_words(facts.anomaly_score), "threshold": threshold_in_words(facts.threshold)}
     for factor in facts.factors:
         values |= {factor.name: factor.value, f"{factor.name}_meaning": factor.meaning or ""}
     # A value brings its unit, and a meaning its full stop; a draft may have them after the slot as well.

@@ -4,7 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from common.messages import LEVELS, Explanation, MissingTests, NotEnough, RiskLevel
 from server.anomaly.calibration import risk_level
-from server.explanation.facts import STATED_FACTORS, Factor, Facts, label_in_sentence, of_100_in_words, score_in_words
+from server.explanation.facts import (
+    STATED_FACTORS,
+    Factor,
+    Facts,
+    label_in_sentence,
+    of_100_in_words,
+    score_in_words,
+    threshold_in_words,
+)
 
 UNAVAILABLE = "Explanation unavailable: what moved the score could not be worked out, so nothing is shown of it."
 
@@ -78,8 +86,10 @@ def _level_and_score(facts: Facts) -> str:
 
 
 def _place(facts: Facts) -> str:
-    between = f"between the Medium threshold of {facts.threshold:g} and the High threshold of {facts.thresholds.high:g}"
-    return between if facts.level is RiskLevel.MEDIUM else f"{facts.place} {facts.threshold:g}"
+    threshold = threshold_in_words(facts.threshold)
+    high = threshold_in_words(facts.thresholds.high)
+    between = f"between the Medium threshold of {threshold} and the High threshold of {high}"
+    return between if facts.level is RiskLevel.MEDIUM else f"{facts.place} {threshold}"
 
 
 def _with_value(factor: Factor) -> str:

@@ -14,7 +14,14 @@ from common.messages import LEVELS, Interval, MissingTests, NotEnough, Outcome, 
 from common.patient import FIELDS, PatientRecord
 from server.anomaly.calibration import risk_level
 from server.anomaly.detector import Detector
-from server.explanation.facts import facts_of, facts_of_stored, of_100_in_words, score_in_words, value_in_words
+from server.explanation.facts import (
+    facts_of,
+    facts_of_stored,
+    of_100_in_words,
+    score_in_words,
+    threshold_in_words,
+    value_in_words,
+)
 from server.explanation.meanings import MEANINGS, RANGES, meaning_of
 from server.explanation.template import describe
 from tests.support.any_patients import records
@@ -41,8 +48,8 @@ def test_a_share_is_said_in_the_text_as_on_the_pages(share: float, said: str) ->
 @pytest.mark.parametrize(
     ("score", "interval", "said"),
     [
-        (0.1234, (), "Low: the anomaly score is 0.12, below the Medium threshold of 0.8."),
-        (0.9499, (), "Medium: the anomaly score is 0.94, between the Medium threshold of 0.8 and the High "),
+        (0.1234, (), "Low: the anomaly score is 0.12, below the Medium threshold of 0.80."),
+        (0.9499, (), "Medium: the anomaly score is 0.94, between the Medium threshold of 0.80 and the High "),
         (0.95, (), "High: the anomaly score is 0.95, at or above the High threshold of 0.95."),
         (0.78, (0.71, 0.8), "Low, close to Medium: the anomaly score is 0.78 (95 % interval 0.71 to 0.80), below"),
         (0.9, (0.79, 0.96), "Medium, close to Low and High: the anomaly score is 0.90 (95 % interval 0.79 to 0.96),"),
@@ -114,7 +121,7 @@ def test_every_statement_of_the_text_is_a_fact_and_what_is_stored_has_the_same_f
     scores = [known.anomaly_score, *(vars(known.interval).values() if known.interval else [])]
     scores += [missing.lowest.anomaly_score, missing.highest.anomaly_score] if missing else []
     said = ["95, 100", of_100_in_words(known.anomaly_score), *map(score_in_words, scores)]
-    said += [f"{threshold:g}" for threshold in vars(known.thresholds).values()]
+    said += map(threshold_in_words, vars(known.thresholds).values())
     for name, field in FIELDS.items():
         said.append(field.label)
         if (value := getattr(record, name)) is not None:

@@ -56,6 +56,13 @@ def test_what_is_true_is_accepted_and_every_slot_is_filled(rest: str) -> None:
     assert checked(facts(), GOOD_TEXT) == GOOD_TEXT_FILLED
 
 
+@pytest.mark.parametrize(("limit", "shown"), [("[[threshold]]", "0.80"), ("0.80", "0.80"), ("0.8", "0.8")])
+def test_a_threshold_is_shown_with_two_digits_and_accepted_with_one(limit: str, shown: str) -> None:
+    rest = f"{A} and {B} raise the score. {C} lowers it."
+    text = f"The risk level is Low: the anomaly score is [[anomaly_score]], below the threshold of {limit}. {rest}"
+    assert f"below the threshold of {shown}." in checked(facts(RiskLevel.LOW, 0.4), text)
+
+
 HIGH, LOW = facts(), facts(RiskLevel.LOW, 0.4)
 GAPS = facts(not_measured=("st_slope",), extrapolated=("cholesterol",))
 GAP, OUTSIDE = "The ST slope was not measured and is taken as typical.", "The cholesterol is outside the model's range."
