@@ -12,6 +12,7 @@ const facts = byId("server-facts");
 /** Show what the server says of itself when it is asked; a failure shows in the connection, or is over in a minute. */
 export function loadFacts() {
   getJson("/api/status").then(({ started_at: startedAt, uptime_seconds: seconds, store }) => {
+    if (!store) return; // signed out: then it tells only whether the server is ready, and is asked again after a sign-in
     fillSlots(facts, { uptime: duration(seconds), store: store.backend, "store-note": store.ok ? "writable" : store.reason });
     slot(facts, "uptime").title = `Since ${fullTime(startedAt)}`;
   }, () => {});
