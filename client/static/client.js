@@ -28,7 +28,10 @@ const form = new PatientForm({
     draft.settled().then(() => submitter.submit(values));
   },
 });
-const draft = new Draft(form);
+const REPLACED = "The form was changed in another tab. Reloading this page would bring up what was entered there.";
+const draft = new Draft(form, (isReplaced) => {
+  if (isReplaced ? !isOffered : byId("entry-note").textContent === REPLACED) showNote(isReplaced ? REPLACED : "");
+});
 listenToPastedRows(fillFromRow);
 const socket = socketTo("/");
 const submitter = new Submitter(socket, { sending, delayed: showNote, saved, duplicate, refused });

@@ -15,9 +15,16 @@ export class Draft {
   #isDirty = false;
   #submitted = "";
   #last = Promise.resolve();
+  #otherTabs = new BroadcastChannel(`draft of ${this.#person}`);
 
-  constructor(form) {
+  /** A person has one draft: `replaced(isReplaced)` tells whether another tab's entry has taken the place of what is typed here. */
+  constructor(form, replaced) {
     this.#form = form;
+    this.#otherTabs.addEventListener("message", ({ data }) => {
+      if (form.isEmpty()) return;
+      if (data === "DELETE") this.changed();
+      replaced(data !== "DELETE");
+    });
     addEventListener("pagehide", () => {
       if (this.#isDirty) this.#send("PUT", this.#form.snapshot()).catch(() => {});
     });
@@ -63,7 +70,7 @@ export class Draft {
 
   /** One after the other: nothing that was saved before must arrive after what erases it. */
   #queue(method, snapshot) {
-    this.#last = this.#last.then(() => this.#send(method, snapshot)).catch(({ status }) => {
+    this.#last = this.#last.then(() => this.#send(method, snapshot)).then(() => this.#otherTabs.postMessage(method)).catch(({ status }) => {
       if (!status || status >= 500) this.changed(RETRY_MS);
     });
   }

@@ -159,3 +159,22 @@ def test_a_draft_never_replaces_what_was_typed_meanwhile(client: App, open_page:
     expect(page.get_by_label("Patient reference")).to_have_value("somebody else")
     page.get_by_role("button", name="Use it instead").click()
     expect(page.get_by_label("Patient reference")).to_have_value("half a draft")
+
+
+def test_a_tab_whose_draft_another_one_replaced_says_so_and_keeps_it_again_when_that_one_is_cleared(
+    client: App, open_page: OpenPage
+) -> None:
+    page = open_page(f"{client.url}/sign-in")
+    type_draft(page)
+    other = page.context.new_page()
+    other.goto(client.url)
+    expect_draft(other)
+    with page.expect_response(is_kept):
+        other.get_by_role("button", name="Clear").click()
+    other.get_by_label("Patient reference").fill("somebody else")
+    expect(page.locator("#entry-note")).to_contain_text("The form was changed in another tab.")
+    with page.expect_response(is_kept):
+        other.get_by_role("button", name="Clear").click()
+    expect(page.locator("#entry-note")).to_be_empty()
+    page.reload()
+    expect_draft(page)
