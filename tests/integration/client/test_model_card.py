@@ -1,13 +1,19 @@
 """The model card at a client app: from the server while it is there, as it was kept while it is away."""
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from flask.testing import FlaskClient
 
+from client.card_cache import ModelCards
 from client.outbox import Outbox
+from common.errors import InvalidModelCardError
 from common.rendered_card import RenderedCard
 from tests.integration.client.conftest import MakeSettings
 from tests.support.desk import Desk
 from tests.support.programmable_server import ProgrammableServer
+from tests.support.waiting import WAIT_SECONDS
 
 OK, MISSING, FAILED = "200 OK", "404 NOT FOUND", "500 INTERNAL SERVER ERROR"
 ACTIVE = "20260304T050607Z-0123456789ab"
@@ -124,3 +130,18 @@ def test_what_is_not_the_wanted_card_is_named_so_and_not_kept(
     browser = desk.clinician()
     assert error_at(browser, f"/model/{card.version}") == (502, "invalid_model_card")
     assert "Update the older one" in text_at(browser, f"/model/{card.version}", 502)
+
+
+def test_the_connection_of_an_answer_that_was_cut_off_is_closed_at_once() -> None:
+    """Even while somebody keeps the error, whose traceback holds the answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as clinician:
+        cards = ModelCards(f"http://127.0.0.1:{server.getsockname()[1]}", "a-token")
+        asked = clinician.submit(cards.of, None)
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(WAIT_SECONDS)
+            assert connection.recv(65536)
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 100\r\n\r\n{")
+            connection.shutdown(socket.SHUT_WR)
+            assert isinstance(asked.exception(WAIT_SECONDS), InvalidModelCardError)
+            assert connection.recv(1) == b""

@@ -59,6 +59,7 @@ def test_a_connection_that_is_replaced_while_it_is_let_in_is_closed(running: Run
         heard = [older.enter(CLIENTS_NAMESPACE, APP | {"instance": "one"}), (older.receive() or b"").decode()]
         assert any("connection_replaced" in said for said in heard)
         assert older.has_ended()
+    wait_until(lambda: bool(newer))
     assert newer[0].predict(request(1).to_wire())["status"] == "accepted"
 
 
