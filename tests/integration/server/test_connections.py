@@ -9,6 +9,7 @@ from tests.integration.server.conftest import Join, RunningServer, Watch
 from tests.support.made_requests import request
 from tests.support.raw_socket import RawSocket
 from tests.support.speaking import Browser, ClientApp, Connection, RefusedError
+from tests.support.waiting import wait_until
 
 APP = {"protocol": PROTOCOL_VERSION, "instance": "one", "attempt": 1}
 
