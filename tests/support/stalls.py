@@ -10,8 +10,8 @@ from typing import Final
 
 from eventlet import patcher
 
-MOST_WAITS: Final = 1.6
-"""Of one busy time-out; two of them in a row are more."""
+MOST_WAITS: Final = 5
+"""As many statements may each wait their turn before the loop goes on; the time-out on threads is ten of these."""
 
 TICK: Final = 0.01
 

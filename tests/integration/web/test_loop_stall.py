@@ -1,4 +1,4 @@
-"""Nothing that another program holds stops the event loop for longer than one busy time-out."""
+"""Nothing that another program holds stops the event loop for long."""
 
 import pytest
 
