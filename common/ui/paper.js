@@ -9,7 +9,7 @@ import { referenceOf } from "./wording.js";
 const STALE = "Nothing was printed because the form no longer matches this result. Analyze or clear the form, then print again.";
 
 /** The name of the person whose page this is. */
-export const signedInName = () => byId("sign-out")?.dataset.name ?? null;
+export const signedInName = () => byId("person")?.textContent ?? null;
 
 /** Print this in place of the page that is about to be printed. */
 export function printInstead(paper) {

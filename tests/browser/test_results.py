@@ -79,7 +79,7 @@ def test_on_one_page_of_paper_stands_one_patient_alone(request: pytest.FixtureRe
         "Not for care of patients", "Of 100 patients marked High, 91 have coronary disease",
     ):  # fmt: skip
         assert wanted in text
-    person = page.locator("#sign-out").get_attribute("data-name")
+    person = page.locator("#person").text_content()
     assert re.search(rf"Printed\s+.* by {person}", text)
     page.locator("prediction-view").evaluate("(view) => view.parentElement.toggleAttribute('data-superseded')")
     assert "Corrected by another entry" in printed(page)[0]
